@@ -1,0 +1,1 @@
+"""Text tasks on the shared encoder core."""

@@ -1,0 +1,1 @@
+"""Whole programs, one a stage, each readable from top to bottom."""

@@ -1,0 +1,1 @@
+"""Log formats that need more than column names, one file each."""

@@ -1,0 +1,1 @@
+"""Honest offline numbers: ranking, classification, significance, and the report."""

@@ -1,0 +1,89 @@
+"""Artefacts that are whole or absent: written aside, then renamed."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from recsys_bert.errors import InputError
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``target``; rename it over ``target`` when the block ends well.
+
+    The block creates either a file or a folder there. Where the block raises, what it wrote is removed and
+    ``target`` stays as it was.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    target = Path(target)
+    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {target}: {error.strerror}. Choose another output folder.") from error
+    try:
+        yield aside
+        _swap(aside, target)
+    except OSError as error:
+        raise InputError(f"cannot write {target}: {error.strerror or error}. Nothing was changed there.") from error
+    finally:
+        _remove(aside)
+
+
+def _swap(aside: Path, target: Path) -> None:
+    if not target.is_dir():
+        os.replace(aside, target)
+        return
+    old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")  # a folder cannot be renamed over a full one
+    os.replace(target, old)
+    try:
+        os.replace(aside, target)
+    except OSError:
+        os.replace(old, target)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write ``value`` as indented UTF-8 JSON, whole or not at all."""
+    with replacing(target) as aside:
+        aside.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(source: Path) -> Any:
+    """Read one JSON file.
+
+    Raises:
+        InputError: It is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(source).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{source} does not exist.") from error
+    except (ValueError, OSError) as error:
+        raise InputError(f"{source} cannot be read as JSON: {error}. It may be damaged; make it again.") from error
+
+
+def fingerprint(paths: list[Path]) -> str:
+    """SHA-256 over the contents of files, in the given order; reads each file once, in blocks."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Finding candidates: two towers, FAISS indexes, and the baselines they have to beat."""
