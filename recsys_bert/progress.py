@@ -44,7 +44,9 @@ class Progress:
         else:
             parts[0] += f" {self.unit}"
         parts.insert(1, f"{rate:,.0f} {self.unit}/s" if rate >= 10 else f"{rate:.2g} {self.unit}/s")
-        parts += [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()]
+        parts += [
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
+        ]
         text = ", ".join(part for part in parts if part)
         if self._terminal:
             sys.stderr.write(f"\r\x1b[2K{text}")
