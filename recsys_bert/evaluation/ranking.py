@@ -1,0 +1,215 @@
+"""Full-ranking measures: recall, NDCG, hit rate and MRR at several k, one value a user, and their intervals.
+
+Every measure follows from one thing, the place of each target in its own list, so no list is walked in Python:
+
+* recall@k: targets found among the first k ÷ all targets (not ÷ min(k, targets));
+* ndcg@k: binary gains, discount 1 / log2(place + 1), ideal list cut at k as well (Järvelin & Kekäläinen 2002,
+  https://doi.org/10.1145/582415.582418);
+* hit@k: 1 where any target is among the first k;
+* mrr@k: 1 / place of the first target, 0 beyond k.
+
+There are no sampled measures here: they do not rank models as full ones do
+(Krichene & Rendle 2020, https://doi.org/10.1145/3394486.3403226).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_bert.errors import InputError
+
+MEASURES = ("recall", "ndcg", "hit", "mrr")
+Pairs = tuple[NDArray[np.integer], NDArray[np.integer]]
+"""``(query_index, row)``: two arrays of one length; row i is a target of query ``query_index[i]``."""
+
+_CELLS = 1 << 22  # cells of one chunk: 32 MB of float64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A mean over users with its bootstrap interval."""
+
+    value: float
+    """Mean over the users that have a value."""
+    low: float
+    """Lower end of the interval."""
+    high: float
+    """Upper end of the interval."""
+    n: int
+    """Users that have a value."""
+
+
+def check_ks(ks: Sequence[int], n_items: int) -> None:
+    """Refuse list lengths that no list can have.
+
+    Args:
+        ks: List lengths asked for.
+        n_items: Items that can be recommended.
+
+    Raises:
+        InputError: There is no k, one is below 1, or one is above ``n_items``.
+    """
+    if not ks or min(ks) < 1:
+        raise InputError(f"k must be whole numbers ≥ 1, got {list(ks)}.")
+    if max(ks) > n_items:
+        raise InputError(f"k = {max(ks)} is larger than the catalogue of {n_items} items; ask for k ≤ {n_items}.")
+
+
+def relevant(targets: Pairs, first_item: int = 0) -> Pairs:
+    """Targets as a set per query, sorted by query.
+
+    An item that a user met twice is one target. Rows below ``first_item`` (UNKNOWN buckets) stand for different
+    items that nobody can tell apart, so each stays a target of its own: merging them would hide misses.
+
+    Args:
+        targets: ``(query_index, row)``, any order.
+        first_item: First row that is an item.
+    """
+    query, row = (np.asarray(part, dtype=np.int64) for part in targets)
+    if query.size and (np.diff(query) > 0).all():  # one target a query, in order: leave-one-out
+        return query, row
+    order = np.lexsort((row, query))
+    query, row = query[order], row[order]
+    again = np.zeros(query.size, dtype=bool)
+    again[1:] = (query[1:] == query[:-1]) & (row[1:] == row[:-1]) & (row[1:] >= first_item)
+    return query[~again], row[~again]
+
+
+def within(targets: Pairs, first_row: int, stop_row: int) -> Pairs:
+    """Targets whose row is in ``[first_row, stop_row)``: with a vocabulary's borders, the warm ones."""
+    query, row = (np.asarray(part) for part in targets)
+    keep = (row >= first_row) & (row < stop_row)
+    return query[keep], row[keep]
+
+
+def places(ranked: NDArray[np.integer], targets: Pairs, first_item: int = 0) -> NDArray[np.int32]:
+    """Place of every target in its query's list.
+
+    Args:
+        ranked: ``[n, K]`` rows, best first; -1 where a list is shorter.
+        targets: ``(query_index, row)``, each ``[pairs]``.
+        first_item: Rows below it are never found.
+
+    Returns:
+        int32 ``[pairs]``, counted from 0; K where the target is not in the list.
+
+    Raises:
+        InputError: A query index is outside ``ranked``.
+    """
+    query, row = (np.asarray(part) for part in targets)
+    if query.size and (query.min() < 0 or query.max() >= len(ranked)):
+        raise InputError(f"targets name queries {query.min()}..{query.max()}; there are {len(ranked)} lists.")
+    width = ranked.shape[1]
+    found = np.full(query.size, width, dtype=np.int32)
+    chunk = max(1, _CELLS // max(width, 1))
+    for start in range(0, query.size if width else 0, chunk):
+        part = slice(start, start + chunk)
+        same = ranked[query[part]] == row[part, None]
+        found[part] = np.where(same.any(axis=1), same.argmax(axis=1), width)
+    found[row < max(first_item, 0)] = width
+    return found
+
+
+def per_user(
+    ranked: NDArray[np.integer], targets: Pairs, n_queries: int, ks: Sequence[int], first_item: int = 0
+) -> dict[str, NDArray[np.float64]]:
+    """All four measures at every k for every query.
+
+    Args:
+        ranked: ``[n_queries, K]`` rows, best first, ties already settled; -1 where a list is shorter. K ≥ max(ks).
+        targets: ``(query_index, row)``; doubles of one item count once (``relevant``).
+        n_queries: Queries asked.
+        ks: List lengths.
+        first_item: First row that is an item; targets below it (UNKNOWN) are relevant and always missed.
+
+    Returns:
+        ``"recall@10"`` and so on → float64 ``[n_queries]``; NaN for a query without targets.
+
+    Raises:
+        InputError: ``ranked`` has another number of lists or is narrower than the largest k.
+    """
+    ranked = np.asarray(ranked)
+    if ranked.ndim != 2 or len(ranked) != n_queries:
+        raise InputError(f"ranked has shape {ranked.shape}; expected [{n_queries}, K], one list a query.")
+    check_ks(ks, ranked.shape[1])
+    query, row = relevant(targets, first_item)
+    place = places(ranked, (query, row), first_item)
+    count = np.bincount(query, minlength=n_queries)
+    first = np.full(n_queries, ranked.shape[1], dtype=np.int64)
+    np.minimum.at(first, query, place)
+    discount = 1.0 / np.log2(np.arange(ranked.shape[1] + 1) + 2.0)
+    ideal = np.concatenate([[np.nan], np.cumsum(discount)])  # NaN: a query without targets has no value
+    relevant_count = np.where(count > 0, count, np.nan)
+    values: dict[str, NDArray[np.float64]] = {}
+    for k in ks:
+        found = place < k
+        values[f"recall@{k}"] = np.bincount(query[found], minlength=n_queries) / relevant_count
+        gain = np.bincount(query[found], weights=discount[place[found]], minlength=n_queries)
+        values[f"ndcg@{k}"] = gain / ideal[np.minimum(count, k)]
+        values[f"hit@{k}"] = np.where(count > 0, first < k, np.nan)
+        values[f"mrr@{k}"] = np.where(count > 0, (first < k) / (first + 1.0), np.nan)
+    return values
+
+
+def bootstrap(
+    values: NDArray[np.float64], samples: int = 1000, level: float = 0.95, seed: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Percentile bootstrap over users for the mean of every column.
+
+    All columns share the resampled users, so any number of measures and runs costs about as much as one.
+
+    Args:
+        values: ``[n, columns]``; NaN where a user has no value in a column.
+        samples: Resamples.
+        level: Coverage, in (0, 1).
+        seed: Of the resampling.
+
+    Returns:
+        Lower and upper ends, each float64 ``[columns]``; NaN for a column without any value.
+    """
+    n = len(values)
+    if n == 0 or samples < 1:
+        return np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
+    real = ~np.isnan(values)
+    filled = np.where(real, values, 0.0)
+    rng = np.random.default_rng(seed)
+    means = np.empty((samples, values.shape[1]))
+    chunk = max(1, _CELLS // n)
+    for start in range(0, samples, chunk):
+        size = min(chunk, samples - start)
+        drawn = rng.integers(0, n, size=(size, n), dtype=np.int64) + n * np.arange(size)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+        total = np.full((size, values.shape[1]), float(n)) if real.all() else times @ real
+        means[start : start + size] = np.divide(times @ filled, total, out=np.full_like(total, np.nan), where=total > 0)
+    tail = (1.0 - level) / 2.0
+    empty = ~real.any(axis=0)
+    means[:, empty] = 0.0  # nanquantile warns about columns without a value
+    low, high = np.nanquantile(means, [tail, 1.0 - tail], axis=0)
+    low[empty] = high[empty] = np.nan
+    return low, high
+
+
+def summary(
+    values: dict[str, NDArray[np.float64]], samples: int = 1000, level: float = 0.95, seed: int = 0
+) -> dict[str, Interval]:
+    """Mean over users with a bootstrap interval, for every measure.
+
+    Args:
+        values: Measure → float64 ``[n]``, NaN where a user has no value; all of one length.
+        samples: Resamples; 0 leaves the intervals out (NaN).
+        level: Coverage of the intervals, in (0, 1).
+        seed: Of the resampling.
+    """
+    if not values:
+        return {}
+    table = np.stack(list(values.values()), axis=1)
+    low, high = bootstrap(table, samples, level, seed)
+    count = (~np.isnan(table)).sum(axis=0)
+    total = np.nansum(table, axis=0)
+    mean = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    return {
+        name: Interval(value=float(mean[i]), low=float(low[i]), high=float(high[i]), n=int(count[i]))
+        for i, name in enumerate(values)
+    }
