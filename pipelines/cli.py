@@ -1,0 +1,82 @@
+"""The command line: ``recsys-bert <command> [recipe.toml] [--flags]``.
+
+A pipeline module is imported only when its command is called, and nothing heavy is imported here.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from pipelines.settings import load_config, read_config, write_config
+from recsys_bert import __version__
+from recsys_bert.errors import InputError, unknown_name
+
+__all__ = ["COMMANDS", "load_config", "main", "read_config", "write_config"]
+
+COMMANDS = {  # in the order in which one uses them
+    "demo": ("pipelines.demo", "the whole path on a small simulated log, with a report"),
+    "download": ("pipelines.download", "fetch a public data set and prepare it"),
+    "simulate": ("pipelines.simulate", "write a click log whose best possible recommender is known"),
+    "prepare": ("pipelines.prepare", "turn any click log into a folder of histories and vocabulary"),
+    "pretrain": ("pipelines.pretrain", "train an encoder on masked or next items"),
+    "train-retrieval": ("pipelines.train_retrieval", "train two towers and index the items"),
+    "recommend": ("pipelines.recommend", "print or write the best items for users or for given histories"),
+    "similar": ("pipelines.similar", "print the items nearest to given items"),
+    "train-ctr": ("pipelines.train_ctr", "train a click-through-rate model on impressions"),
+    "evaluate": ("pipelines.evaluate", "rank the full catalogue, compare with baselines, write a report"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: Command and its arguments; those of the process where None.
+
+    Returns:
+        The exit status: 0, 2 for bad input, 130 after Ctrl-C, 141 where the reader of the output went away.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's and faiss' idle threads must not fight for a core
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # so that a part "mymodule:MyNeck" is found beside the recipe that names it
+    try:
+        _dispatch(argv)
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
+        return 141
+    return 0
+
+
+def _dispatch(argv: list[str]) -> None:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_overview())
+    elif argv[0] == "--version":
+        print(f"recsys-bert {__version__}")
+    elif argv[0] not in COMMANDS:
+        raise unknown_name("command", argv[0], COMMANDS)
+    else:
+        module = importlib.import_module(COMMANDS[argv[0]][0])
+        module.run(load_config(module.Config, argv[1:], prog=f"recsys-bert {argv[0]}"))
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:<{width}}  {line}" for name, (_, line) in COMMANDS.items())
+    return (
+        f"usage: recsys-bert <command> [recipe.toml] [--flags]\n\nCommands:\n{commands}\n\n"
+        "`recsys-bert <command> --help` lists every setting with its default. A recipe is a TOML file of the same\n"
+        "settings; flags win over it."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
