@@ -1,0 +1,97 @@
+"""Self-attention without visible scores, and what a query may look at."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from recsys_bert.errors import InputError
+
+
+@dataclass(frozen=True)
+class Attend:
+    """Where a query may look; handed to every layer of one forward pass.
+
+    Padding is on the right, so that in causal mode no real position can reach padding and no mask is needed at all.
+    That keeps the quickest attention kernels in play, which is why this is not one big boolean tensor; a layer
+    that needs that tensor calls ``full``.
+    """
+
+    causal: bool
+    """True: a query sees its own position and earlier ones."""
+
+    keys: Tensor | None = None
+    """bool ``[batch, 1, 1, seq]``, True where a key may be looked at; None = every key. Never all False in a row."""
+
+    @classmethod
+    def of(cls, real: Tensor, causal: bool, padded: bool = True) -> "Attend":
+        """Describe attention over right-padded rows.
+
+        Args:
+            real: bool ``[batch, seq]``.
+            causal: No position sees a later one.
+            padded: False where the caller knows that everything is real.
+        """
+        if causal or not padded:
+            return cls(causal)
+        # The first position is real unless the whole row is padding: opening it changes no real position and keeps
+        # a softmax over nothing, which is NaN, from ever being taken.
+        first = torch.arange(real.shape[1], device=real.device) == 0
+        return cls(causal, (real | first)[:, None, None, :])
+
+    def full(self, seq: int, device: torch.device) -> Tensor:
+        """The same as one mask: bool ``[batch or 1, 1, seq, seq]``, True where a query may look at a key."""
+        mask = torch.ones(seq, seq, dtype=torch.bool, device=device)
+        mask = (mask.tril() if self.causal else mask)[None, None]
+        return mask if self.keys is None else mask & self.keys
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention over PyTorch's fused kernels.
+
+    Args:
+        dim: Width of one position.
+        n_heads: Heads; divides ``dim``.
+        dropout: Probability in [0, 1) on attention weights. Above 0, PyTorch leaves its quick CPU kernel.
+    """
+
+    def __init__(self, dim: int, n_heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        check_heads(dim, n_heads)
+        check_probability("attention_dropout", dropout)
+        self.n_heads = n_heads
+        self.dropout = dropout
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Project ``[batch, seq, dim]`` to query, key and value, each ``[batch, n_heads, seq, dim / n_heads]``."""
+        batch, seq, dim = x.shape
+        query, key, value = self.qkv(x).view(batch, seq, 3, self.n_heads, dim // self.n_heads).unbind(2)
+        return query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+
+    def join(self, mixed: Tensor) -> Tensor:
+        """Bring ``[batch, n_heads, seq, dim / n_heads]`` back to ``[batch, seq, dim]``."""
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def forward(self, x: Tensor, attend: Attend) -> Tensor:
+        """Mix positions: ``[batch, seq, dim]`` → the same shape."""
+        query, key, value = self.split(x)
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=attend.keys, dropout_p=dropout, is_causal=attend.causal
+        )
+        return self.join(mixed)
+
+
+def check_heads(dim: int, n_heads: int) -> None:
+    """Raise ``InputError`` where heads do not divide the width."""
+    if n_heads < 1 or dim % n_heads:
+        raise InputError(f"dim {dim} is not divisible by n_heads {n_heads}; change one of them.")
+
+
+def check_probability(name: str, value: float) -> None:
+    """Raise ``InputError`` for a probability outside [0, 1)."""
+    if not 0 <= value < 1:
+        raise InputError(f"{name} is {value}; it must lie in [0, 1).")

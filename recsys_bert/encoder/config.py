@@ -1,0 +1,166 @@
+"""Sizes and part names of an encoder; no torch in here."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+import pydantic
+
+from recsys_bert.encoder.fusions import FUSIONS
+from recsys_bert.encoder.layers import LAYERS
+from recsys_bert.encoder.necks import NECKS
+from recsys_bert.encoder.parts import Options, check_name
+from recsys_bert.errors import InputError, unknown_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureConfig:
+    """One named side feature that every position carries."""
+
+    name: str
+    """Key under which the values are given to the encoder."""
+
+    size: int
+    """Number of values, the 0 that stands for "none" included; at least 2."""
+
+    multi: bool = False
+    """True: ``[batch, seq, width]`` values a position, embedded as the mean of those that are not 0."""
+
+    def __post_init__(self) -> None:
+        """Check name and size."""
+        if not self.name:
+            raise InputError("a feature has an empty name; give it the key that its values come under.")
+        if self.size < 2:
+            raise InputError(f"feature {self.name!r}: size is {self.size}; it counts 0 (none) and must be at least 2.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """What an encoder is made of. Row 0 of the token table is padding."""
+
+    vocab_size: int
+    """Rows of the token table, special rows included."""
+
+    dim: int = 64
+    """Width of one position; divisible by ``n_heads``."""
+
+    n_layers: int = 2
+    """Number of layers, at least 1."""
+
+    n_heads: int = 2
+    """Attention heads per layer."""
+
+    max_len: int = 200
+    """Longest input, in positions."""
+
+    dropout: float = 0.1
+    """Probability in [0, 1) on embeddings and on every branch of a layer."""
+
+    layer: str = "pre_norm"
+    """A name in ``LAYERS``, or ``module:Class``."""
+
+    layer_options: Options = field(default_factory=dict)
+    """Options of the layer, the same for all layers."""
+
+    fusion: str = "last"
+    """How the layers' outputs become one: a name in ``FUSIONS``, or ``module:Class``."""
+
+    fusion_options: Options = field(default_factory=dict)
+    """Options of the fusion."""
+
+    neck: str = "none"
+    """What follows the fusion: ``none``, a name in ``NECKS``, or ``module:Class``."""
+
+    neck_options: Options = field(default_factory=dict)
+    """Options of the neck."""
+
+    residual: Literal["add", "concat", "none"] = "add"
+    """How neck f and its input x meet: f(x) + W x, [f(x); x], or f(x) alone."""
+
+    causal: bool = False
+    """True: no position sees a later one."""
+
+    position: Literal["newest", "start", "none"] = "newest"
+    """Learned positions counted back from the newest real position, from the start, or none at all."""
+
+    n_segments: int = 0
+    """Rows of the segment table; 0 = no segments."""
+
+    embedding_dim: int | None = None
+    """Width of the embedding tables when factorised (they are then mapped to ``dim``); None = ``dim``, no map."""
+
+    embedding_norm: bool = False
+    """Layer norm over the summed embeddings, as BERT has it."""
+
+    features: tuple[FeatureConfig, ...] = ()
+    """Side features, each with a table of its own; their embeddings are added."""
+
+    layer_drop: float = 0.0
+    """Probability in [0, 1) of leaving out a whole layer in training."""
+
+    gradient_checkpointing: bool = False
+    """Compute layers again in the backward pass instead of keeping their insides."""
+
+    share_layers: bool = False
+    """True: one set of weights serves all layers."""
+
+    init_std: float = 0.02
+    """Standard deviation of embeddings and of the layers' linear weights at the start."""
+
+    norm_eps: float = 1e-5
+    """Added to the variance in the norms after embeddings and fusion; layers have their own option of this name."""
+
+    def __post_init__(self) -> None:
+        """Check everything that can be checked without building a part."""
+        for name, least in (("vocab_size", 2), ("dim", 1), ("n_layers", 1), ("n_heads", 1), ("max_len", 1)):
+            _at_least(name, getattr(self, name), least)
+        _at_least("n_segments", self.n_segments, 0)
+        if self.embedding_dim is not None:
+            _at_least("embedding_dim", self.embedding_dim, 1)
+        if self.dim % self.n_heads:
+            raise InputError(f"dim {self.dim} is not divisible by n_heads {self.n_heads}; change one of them.")
+        for name in ("dropout", "layer_drop"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must lie in [0, 1).")
+        for name in ("init_std", "norm_eps"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
+        self._check_names()
+
+    def _check_names(self) -> None:
+        check_name("layer", self.layer, LAYERS)
+        check_name("fusion", self.fusion, FUSIONS)
+        check_name("neck", self.neck, {**NECKS, "none": ""})
+        if self.neck == "none" and self.neck_options:
+            raise InputError(f"neck_options {self.neck_options} are given but neck is 'none'; name a neck.")
+        if self.residual not in ("add", "concat", "none"):
+            raise unknown_name("residual form", self.residual, ("add", "concat", "none"))
+        if self.position not in ("newest", "start", "none"):
+            raise unknown_name("position", self.position, ("newest", "start", "none"))
+        names = [feature.name for feature in self.features]
+        if len(set(names)) < len(names):
+            raise InputError(f"two features share a name: {', '.join(names)}; every feature needs its own.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain values that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "EncoderConfig":
+        """Build a config from what ``to_dict`` gave.
+
+        Raises:
+            InputError: An unknown key, a missing one, or a value that is not allowed.
+        """
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise unknown_name("encoder setting", unknown[0], known)
+        try:
+            return pydantic.TypeAdapter(cls).validate_python(values)
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(f"encoder setting {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise InputError(f"{name} is {value}; it must be at least {least}.")

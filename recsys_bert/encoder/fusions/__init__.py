@@ -1,0 +1,8 @@
+"""Fusions, one paper a file: ``(dim, n_layers, *, options)``, ``(states) -> [batch, seq, dim]``.
+
+``states`` are the embedding output and every layer's output: ``n_layers + 1`` tensors ``[batch, seq, dim]``.
+"""
+
+FUSIONS: dict[str, str] = {
+    "last": "recsys_bert.encoder.fusions.last:Last",
+}

@@ -1,0 +1,54 @@
+"""Post-norm transformer layer of BERT (https://arxiv.org/abs/1810.04805)."""
+
+from torch import Tensor, nn
+
+from recsys_bert.encoder.attention import Attend, SelfAttention
+from recsys_bert.encoder.feed_forward import FeedForward
+
+
+class BertLayer(nn.Module):
+    """Attention, then feed-forward, each added to its input and normalised: ``norm(x + branch(x))``.
+
+    Args:
+        dim: Width of one position.
+        n_heads: Attention heads; divides ``dim``.
+        dropout: Probability in [0, 1) on what each branch adds.
+        ffn_dim: Width inside the feed-forward branch; None = ``4 * dim``.
+        activation: ``gelu`` or ``relu``.
+        attention_dropout: Probability in [0, 1) on attention weights; above 0 it is slow on CPU.
+        norm_eps: Added to the variance in the norms.
+    """
+
+    normalised = True
+
+    def __init__(
+        self,
+        dim: int,
+        n_heads: int,
+        dropout: float,
+        *,
+        ffn_dim: int | None = None,
+        activation: str = "gelu",
+        attention_dropout: float = 0.0,
+        norm_eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.attention = SelfAttention(dim, n_heads, attention_dropout)
+        self.attention_norm = nn.LayerNorm(dim, eps=norm_eps)
+        self.ffn = FeedForward(dim, ffn_dim, activation)
+        self.ffn_norm = nn.LayerNorm(dim, eps=norm_eps)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, attend: Attend, carried: None = None) -> tuple[Tensor, None]:
+        """Transform every position.
+
+        Args:
+            x: ``[batch, seq, dim]``.
+            attend: Where a query may look.
+            carried: Not used; handed on.
+
+        Returns:
+            ``[batch, seq, dim]`` and None.
+        """
+        x = self.attention_norm(x + self.dropout(self.attention(x, attend)))
+        return self.ffn_norm(x + self.dropout(self.ffn(x))), carried

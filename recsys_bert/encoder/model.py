@@ -1,0 +1,193 @@
+"""The encoder: embeddings → layers → fusion → neck, for clicks and for text alike."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from recsys_bert.encoder.attention import Attend
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.embeddings import Embeddings, check_rows
+from recsys_bert.encoder.fusions import FUSIONS
+from recsys_bert.encoder.layers import LAYERS
+from recsys_bert.encoder.necks import NECKS
+from recsys_bert.encoder.necks.residual import Residual
+from recsys_bert.encoder.parts import build
+from recsys_bert.errors import InputError
+from recsys_bert.files import read_json, write_json
+
+FORMAT = "recsys_bert.encoder/1"
+"""Stands in ``config.json``, so that a folder of another kind or time is refused."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the encoder says of a batch."""
+
+    states: tuple[Tensor, ...]
+    """Embedding output and every layer's output, ``n_layers + 1`` tensors ``[batch, seq, dim]``."""
+
+    tokens: Tensor
+    """``[batch, seq, out_dim]``: states, fused, and through the neck. Padding positions hold nothing of use."""
+
+    real: Tensor
+    """bool ``[batch, seq]``, True on positions that are not padding."""
+
+
+class Encoder(nn.Module):
+    """A transformer over rows of an item or word table. Padding is row 0 and on the right.
+
+    Args:
+        config: Sizes and part names.
+
+    Raises:
+        InputError: A part or one of its options is not known or does not fit.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.layers = nn.ModuleList(
+            build(
+                "layer", config.layer, LAYERS, config.dim, config.n_heads, config.dropout, options=config.layer_options
+            )
+            for _ in range(1 if config.share_layers else config.n_layers)
+        )
+        self.fusion: nn.Module = build(
+            "fusion", config.fusion, FUSIONS, config.dim, config.n_layers, options=config.fusion_options
+        )
+        # Layers that end in a norm need none here; those that do not would let their scale grow into the neck.
+        normalised = getattr(self.layers[0], "normalised", False)
+        self.norm = nn.Identity() if normalised else nn.LayerNorm(config.dim, eps=config.norm_eps)
+        self.neck = _build_neck(config)
+        self.out_dim: int = config.dim if self.neck is None else self.neck.out_dim
+        table_dim = self.embeddings.token.embedding_dim
+        identity = self.out_dim == config.dim and config.embedding_dim is None
+        self.to_table: nn.Module = nn.Identity() if identity else nn.Linear(self.out_dim, table_dim)
+        for part in (self.embeddings, self.layers, self.to_table):
+            part.apply(self._initialise)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        *,
+        segments: Tensor | None = None,
+        features: dict[str, Tensor] | None = None,
+        real: Tensor | None = None,
+    ) -> Encoded:
+        """Encode a batch.
+
+        Args:
+            tokens: Rows of the token table, int64 or int32 ``[batch, seq]``, ``seq`` at most ``max_len``.
+            segments: Rows of the segment table ``[batch, seq]``; None = segment 0 everywhere.
+            features: Side features by name, ``[batch, seq]`` or, multi-valued, ``[batch, seq, width]``.
+            real: bool ``[batch, seq]``; None = where ``tokens`` is not 0.
+
+        Raises:
+            InputError: Too long, out of range, padding not on the right, or features that do not fit.
+        """
+        real, padded = self._check(tokens, real)
+        attend = Attend.of(real, self.config.causal, padded)
+        x = self.embeddings(tokens, real, segments, features)
+        states, carried = [x], None
+        for layer in self.layers_in_order():
+            if not self._dropped():
+                x, carried = self._run(layer, x, attend, carried)
+            states.append(x)
+        fused = self.norm(self.fusion(states))
+        return Encoded(tuple(states), fused if self.neck is None else self.neck(fused, real), real)
+
+    def table_space(self, x: Tensor) -> Tensor:
+        """Bring ``[n, out_dim]`` to where ``embeddings.token.weight`` lives, for an output tied to that table.
+
+        Returns:
+            ``[n, embedding_dim or dim]``; ``x`` itself where nothing changes the width, an own linear map elsewhere.
+        """
+        return self.to_table(x)
+
+    def layers_in_order(self) -> list[nn.Module]:
+        """The ``n_layers`` layers as they are run; one layer many times where weights are shared."""
+        return [self.layers[0]] * self.config.n_layers if self.config.share_layers else list(self.layers)
+
+    def save(self, folder: Path) -> None:
+        """Write ``config.json`` and ``model.safetensors`` into ``folder``."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        save_file({name: value.contiguous() for name, value in self.state_dict().items()}, folder / "model.safetensors")
+        write_json(Path(folder) / "config.json", {"format": FORMAT, **self.config.to_dict()})
+
+    @classmethod
+    def load(cls, folder: Path) -> "Encoder":
+        """Read what ``save`` wrote; the weights are the same to the last bit. In evaluation mode.
+
+        Raises:
+            InputError: Not such a folder, or damaged.
+        """
+        folder = Path(folder)
+        values = read_json(folder / "config.json")
+        if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+            raise InputError(f"{folder} holds no encoder of this project (config.json lacks format {FORMAT!r}).")
+        encoder = cls(EncoderConfig.from_dict(values))
+        load_weights(encoder, folder / "model.safetensors")
+        return encoder.eval()
+
+    def _check(self, tokens: Tensor, real: Tensor | None) -> tuple[Tensor, bool]:
+        """Check shape and padding; return ``real`` and whether anything is padded."""
+        if tokens.ndim != 2 or not 1 <= tokens.shape[1] <= self.config.max_len:
+            rule = f"[batch, seq] with seq from 1 to max_len {self.config.max_len}"
+            raise InputError(f"tokens have shape {list(tokens.shape)}; they must be {rule}.")
+        check_rows("tokens", tokens, self.config.vocab_size, tokens.shape)
+        real = tokens != 0 if real is None else real
+        if real.shape != tokens.shape or real.dtype != torch.bool:
+            raise InputError(f"real is {real.dtype} {list(real.shape)}; it must be bool {list(tokens.shape)}.")
+        if (real[:, 1:] > real[:, :-1]).any():
+            raise InputError("padding (row 0) stands before a real position; put it on the right.")
+        return real, not bool(real[:, -1].all())
+
+    def _dropped(self) -> bool:
+        """LayerDrop (https://arxiv.org/abs/1909.11556): whole layers, in training only, nothing rescaled."""
+        return self.training and self.config.layer_drop > 0 and torch.rand(()).item() < self.config.layer_drop
+
+    def _run(self, layer: nn.Module, x: Tensor, attend: Attend, carried: Any) -> tuple[Tensor, Any]:
+        if self.config.gradient_checkpointing and self.training and torch.is_grad_enabled():
+            return checkpoint(layer, x, attend, carried, use_reentrant=False)
+        return layer(x, attend, carried)
+
+    def _initialise(self, module: nn.Module) -> None:
+        """Start as BERT does: weights N(0, init_std), biases 0, row 0 of a padded table 0."""
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=self.config.init_std)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+        if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+            nn.init.zeros_(module.weight[module.padding_idx])
+
+
+def _build_neck(config: EncoderConfig) -> Residual | None:
+    if config.neck == "none":
+        return None
+    neck = build(
+        "neck", config.neck, NECKS, config.dim, config.dropout, options=config.neck_options, causal=config.causal
+    )
+    return Residual(neck, config.dim, config.residual)
+
+
+def load_weights(module: nn.Module, file: Path) -> None:
+    """Fill ``module`` from a safetensors file that holds exactly its weights.
+
+    Raises:
+        InputError: The file is missing, damaged, or of another model.
+    """
+    try:
+        module.load_state_dict(load_file(file))
+    except FileNotFoundError as error:
+        raise InputError(f"{file} does not exist.") from error
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{file} cannot be read: {error}. It may be damaged; make it again.") from error
+    except RuntimeError as error:
+        raise InputError(f"{file} does not fit its config.json: {error}") from error

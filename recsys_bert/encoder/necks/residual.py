@@ -1,0 +1,44 @@
+"""How a neck and its input meet (residual necks: F(x) = f(x) + W x)."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Residual(nn.Module):
+    """Wrap a neck f so that what the encoder already knew is kept.
+
+    ``add`` returns f(x) + W x, where W is the identity (no parameters) as long as widths agree and one bias-free
+    linear map otherwise; ``concat`` returns [f(x); x]; ``none`` returns f(x), the plain stack.
+
+    Args:
+        neck: f, a module ``(x, real) -> [batch, seq, neck.out_dim]``.
+        dim: Width of x.
+        form: ``add``, ``concat`` or ``none``.
+    """
+
+    def __init__(self, neck: nn.Module, dim: int, form: str) -> None:
+        super().__init__()
+        width = neck.out_dim
+        assert isinstance(width, int)
+        self.neck = neck
+        self.form = form
+        self.out_dim = width + dim if form == "concat" else width
+        self.shortcut: nn.Module = nn.Identity()
+        if form == "add" and width != dim:
+            self.shortcut = nn.Linear(dim, width, bias=False)
+
+    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+        """Refine every position.
+
+        Args:
+            x: ``[batch, seq, dim]``.
+            real: bool ``[batch, seq]``, True on positions that are not padding.
+
+        Returns:
+            ``[batch, seq, out_dim]``.
+        """
+        refined = self.neck(x, real)
+        if self.form == "add":
+            return refined + self.shortcut(x)
+        # Under autocast f(x) may be of half width in bits; cat brings both to the wider type.
+        return torch.cat([refined, x], dim=-1) if self.form == "concat" else refined

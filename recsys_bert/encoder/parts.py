@@ -1,0 +1,84 @@
+"""Parts by name: find a class in a table or behind ``module:Class``, and build it with checked options."""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import pydantic
+
+from recsys_bert.errors import InputError, unknown_name
+
+Options = dict[str, bool | int | float | str]
+"""A part's own options as a recipe gives them."""
+
+Table = Mapping[str, str | type]
+"""Name → class, or ``"module:Class"`` so that nothing is imported before it is asked for."""
+
+
+def check_name(kind: str, name: str, table: Table) -> None:
+    """Raise ``InputError`` for a name neither in ``table`` nor of the form ``module:Class``; imports nothing."""
+    if name not in table and ":" not in name:
+        raise unknown_name(kind, name, table)
+
+
+def find(kind: str, name: str, table: Table) -> type:
+    """Find the class of a part.
+
+    Args:
+        kind: What is asked for, as in ``"layer"``; for messages.
+        name: A name in ``table``, or ``"module:Class"`` for a part from outside.
+        table: The known parts.
+
+    Raises:
+        InputError: No such name, module or class.
+    """
+    check_name(kind, name, table)
+    entry = table.get(name, name)
+    if not isinstance(entry, str):
+        return entry
+    module_name, _, class_name = entry.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name, None)
+    except (ImportError, ValueError) as error:
+        raise InputError(f"{kind} {name!r}: module {module_name!r} cannot be imported ({error}).") from error
+    if not isinstance(found, type):
+        raise InputError(f"{kind} {name!r}: module {module_name!r} has no class {class_name!r}.")
+    return found
+
+
+def build(kind: str, name: str, table: Table, *args: object, options: Mapping[str, object], **fixed: object) -> Any:
+    """Build a part after checking its options against its constructor.
+
+    Args:
+        kind: What is asked for, as in ``"neck"``; for messages.
+        name: A name in ``table`` or ``"module:Class"``.
+        table: The known parts.
+        args: Positional arguments of the constructor, fixed by the contract of the kind.
+        options: The user's options: keyword-only arguments of the constructor.
+        fixed: Keyword-only arguments fixed by the contract, such as ``causal``; not the user's to give.
+
+    Raises:
+        InputError: No such part, an unknown or missing option, or a value of the wrong type.
+    """
+    part = find(kind, name, table)
+    parameters = inspect.signature(part, eval_str=True).parameters.values()
+    known = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in fixed}
+    if unknown := sorted(set(options) - set(known)):
+        rule = f"its options: {', '.join(sorted(known))}" if known else "it has no options"
+        raise InputError(f"{kind} {name!r} has no option {', '.join(map(repr, unknown))}; {rule}.")
+    if missing := sorted(p.name for p in known.values() if p.default is p.empty and p.name not in options):
+        raise InputError(f"{kind} {name!r} needs the option {', '.join(map(repr, missing))}.")
+    for option, value in options.items():
+        _check_type(f"{kind} {name!r}, option {option!r}", value, known[option].annotation)
+    return part(*args, **options, **fixed)
+
+
+def _check_type(what: str, value: object, annotation: Any) -> None:
+    """Compare an option's value with the constructor's annotation; one without annotation is not checked."""
+    if annotation is inspect.Parameter.empty:
+        return
+    try:
+        pydantic.TypeAdapter(annotation).validate_python(value, strict=True)
+    except pydantic.ValidationError as error:
+        raise InputError(f"{what}: {error.errors()[0]['msg']}; got {value!r}.") from error
