@@ -1,0 +1,124 @@
+"""Where a model is good: figures by history length and by item popularity."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_bert.evaluation.ranking import Pairs, places, relevant
+
+
+def quantile_groups(values: NDArray[np.integer], n_groups: int = 4) -> tuple[NDArray[np.int64], list[str]]:
+    """Cut whole numbers into groups of about equal size; equal numbers share a group.
+
+    Args:
+        values: int ``[n]``.
+        n_groups: Groups wanted; fewer come back where many values are equal.
+
+    Returns:
+        Group of every value, int64 ``[n]``, and the groups' names, as in ``"3-7"``, ascending.
+    """
+    values = np.asarray(values)
+    if not values.size:
+        return np.zeros(0, dtype=np.int64), []
+    inner = np.linspace(0.0, 1.0, n_groups + 1)[1:-1]
+    upper = np.unique(np.append(np.quantile(values, inner, method="inverted_cdf"), values.max()))
+    group = np.searchsorted(upper, values, side="left")
+    names = []
+    for number in range(len(upper)):
+        inside = values[group == number]
+        low, high = inside.min(), inside.max()
+        names.append(f"{low:,}" if low == high else f"{low:,}-{high:,}")
+    return group.astype(np.int64), names
+
+
+def by_user_group(
+    values: dict[str, NDArray[np.float64]], group: NDArray[np.integer], names: list[str]
+) -> list[dict[str, Any]]:
+    """Mean of every measure inside every group of users.
+
+    Args:
+        values: Measure → float64 ``[n]``; NaN where a user has no value.
+        group: int ``[n]``, as from ``quantile_groups``.
+        names: The groups' names.
+
+    Returns:
+        One ``{"group", "users", measure: mean or None, …}`` a group.
+    """
+    out: list[dict[str, Any]] = []
+    for number, name in enumerate(names):
+        inside = group == number
+        line: dict[str, Any] = {"group": name, "users": int(inside.sum())}
+        for measure, value in values.items():
+            real = value[inside & ~np.isnan(value)]
+            line[measure] = float(real.mean()) if real.size else None
+        out.append(line)
+    return out
+
+
+def target_groups(
+    counts: NDArray[np.integer], target_rows: NDArray[np.integer], first_item: int, n_warm_rows: int, n_groups: int = 4
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Group targets by the training events of their item, with cold and unknown items apart.
+
+    Args:
+        counts: int ``[rows]`` training events.
+        target_rows: int ``[pairs]``.
+        first_item: Rows below it are UNKNOWN.
+        n_warm_rows: Rows from here on are cold: known by features only.
+        n_groups: Quantile groups of the warm targets.
+    """
+    rows = np.asarray(target_rows, dtype=np.int64)
+    warm = (rows >= first_item) & (rows < n_warm_rows)
+    group = np.full(rows.size, -1, dtype=np.int64)
+    group[warm], names = quantile_groups(np.asarray(counts)[rows[warm]], n_groups)
+    for mask, name in (
+        (rows >= n_warm_rows, "cold: features only"),
+        (rows < first_item, "unknown: cannot be recommended"),
+    ):
+        if mask.any():
+            group[mask] = len(names)
+            names = [*names, name]
+    return group, names
+
+
+def by_target_group(
+    ranked: NDArray[np.integer], targets: Pairs, group: NDArray[np.integer], names: list[str], k: int, first_item: int
+) -> list[dict[str, Any]]:
+    """Share of targets found among the first k, inside every group of targets.
+
+    Each target weighs the same here, whoever's it is, so the figures do not average to recall@k where users have
+    different numbers of targets.
+
+    Args:
+        ranked: ``[n, K]`` rows.
+        targets: As from ``relevant``: doubles already merged.
+        group: int ``[pairs]`` group of every target.
+        names: The groups' names.
+        k: List length looked at.
+        first_item: Rows below it are never found.
+    """
+    found = places(ranked, targets, first_item) < k
+    return [
+        {
+            "group": name,
+            "targets": int((group == number).sum()),
+            f"recall@{k}": float(found[group == number].mean()) if (group == number).any() else None,
+        }
+        for number, name in enumerate(names)
+    ]
+
+
+def recall_curve(ranked: NDArray[np.integer], targets: Pairs, first_item: int = 0) -> NDArray[np.float64]:
+    """Mean recall over users at every list length 1..K, float64 ``[K]``.
+
+    Args:
+        ranked: ``[n, K]`` rows.
+        targets: ``(query_index, row)``.
+        first_item: Rows below it are never found.
+    """
+    query, row = relevant(targets, first_item)
+    place = places(ranked, (query, row), first_item)
+    count = np.bincount(query, minlength=len(ranked))
+    share = np.bincount(place, weights=1.0 / count[query], minlength=ranked.shape[1] + 1)
+    return np.cumsum(share[: ranked.shape[1]]) / max(int((count > 0).sum()), 1)
