@@ -118,7 +118,9 @@ def _partial(kind: Any) -> Any:
 
 def _complaint(kind: Any, recipe: Any, error: dict[str, Any]) -> str:
     """Say one mistake of a recipe in the project's words."""
-    path, value, known = [], recipe, {}
+    path: list[str] = []
+    known: dict[str, Any] = {}
+    value = recipe
     for part in error["loc"]:  # pydantic also names union members and missing keys here; they are not in the recipe
         if (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int)):
             known = known if isinstance(part, int) else _hints(kind)

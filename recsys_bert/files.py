@@ -33,6 +33,8 @@ def replacing(target: Path) -> Iterator[Path]:
         yield aside
         _swap(aside, target)
     except OSError as error:
+        if error.filename is not None and not str(error.filename).startswith((str(aside), str(target))):
+            raise  # about another file, which the block read
         raise InputError(f"cannot write {target}: {error.strerror or error}. Nothing was changed there.") from error
     finally:
         _remove(aside)
@@ -43,11 +45,12 @@ def _swap(aside: Path, target: Path) -> None:
         os.replace(aside, target)
         return
     old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")  # a folder cannot be renamed over a full one
-    os.replace(target, old)
     try:
+        os.replace(target, old)
         os.replace(aside, target)
-    except OSError:
-        os.replace(old, target)
+    except BaseException:  # Ctrl-C between the two as well
+        if old.exists() and not target.exists():
+            os.replace(old, target)
         raise
     _remove(old)
 

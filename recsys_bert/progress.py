@@ -1,10 +1,18 @@
 """Progress with rate and time left: a bar on a terminal, plain lines elsewhere."""
 
 import contextlib
+import functools
 import sys
 import time
+import typing
 from collections.abc import Iterator
 from types import TracebackType
+
+if typing.TYPE_CHECKING:
+    import rich.console
+    import rich.progress
+
+PATIENCE_S = 2.0  # work that ends sooner shows nothing
 
 
 class Progress:
@@ -23,9 +31,9 @@ class Progress:
     ) -> None:
         self.label, self.total, self.unit, self.done, self.every_s = label, total, unit, done, every_s
         self._first, self._start = done, time.monotonic()
-        self._next = self._start + 2.0
+        self._next = self._start + PATIENCE_S
         self._terminal = sys.stderr.isatty()
-        self._drawn = False
+        self._bar: rich.progress.Progress | None = None
 
     def advance(self, n: float = 1, **figures: float | str) -> None:
         """Count ``n`` more units; ``figures`` (say ``loss=2.31``) are shown beside the rate."""
@@ -33,37 +41,60 @@ class Progress:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + (0.2 if self._terminal else self.every_s)
-            self._show(now, figures)
+            self._show(self._text(now, figures))
 
-    def _show(self, now: float, figures: dict[str, float | str]) -> None:
+    def _text(self, now: float, figures: dict[str, float | str]) -> str:
         rate = (self.done - self._first) / max(now - self._start, 1e-9)
-        parts = [f"{self.label}: {self.done:,.0f}"]
+        count = f"{self.done:,.0f} {self.unit}"
         if self.total:
-            parts[0] += f" of {self.total:,.0f} {self.unit} ({100 * self.done / self.total:.0f} %)"
-            parts.append(f"{_clock((self.total - self.done) / rate)} left" if rate > 0 else "")
-        else:
-            parts[0] += f" {self.unit}"
-        parts.insert(1, f"{rate:,.0f} {self.unit}/s" if rate >= 10 else f"{rate:.2g} {self.unit}/s")
-        parts += [
-            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
-        ]
-        text = ", ".join(part for part in parts if part)
-        if self._terminal:
-            sys.stderr.write(f"\r\x1b[2K{text}")
-            self._drawn = True
-        else:
-            sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+            count = f"{self.done:,.0f} of {self.total:,.0f} {self.unit} ({100 * self.done / self.total:.0f} %)"
+        parts = [count, f"{rate:,.0f} {self.unit}/s" if rate >= 10 else f"{rate:.2g} {self.unit}/s"]
+        if self.total and rate > 0:
+            parts.append(f"{_clock(max(self.total - self.done, 0) / rate)} left")
+        for name, value in figures.items():
+            parts.append(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}")
+        return ", ".join(parts)
+
+    def _show(self, text: str) -> None:
+        if not self._terminal:
+            print(f"{self.label}: {text}", file=sys.stderr, flush=True)
+            return
+        if self._bar is None:
+            self._bar = _new_bar()
+            self._bar.add_task(self.label, total=self.total, text="")
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=self.done, text=text)
 
     def __enter__(self) -> "Progress":
+        """Return itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._drawn:
-            sys.stderr.write("\n")
-            sys.stderr.flush()
+        """Take the bar away and say how long the work took, where it took long enough to be shown."""
+        if self._bar is not None:
+            self._bar.stop()
+        seconds = time.monotonic() - self._start
+        if kind is None and seconds > PATIENCE_S:
+            print(f"{self.label}: {self.done:,.0f} {self.unit} in {_clock(seconds)}", file=sys.stderr, flush=True)
+
+
+def _new_bar() -> "rich.progress.Progress":
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    text = [TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[text]")]
+    return Progress(
+        text[0], BarColumn(bar_width=24), text[1], console=_console(), transient=True, redirect_stdout=False
+    )
+
+
+@functools.cache
+def _console() -> "rich.console.Console":
+    """One console for every bar, so that a bar inside another one is drawn below it."""
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 def _clock(seconds: float) -> str:
@@ -74,9 +105,9 @@ def _clock(seconds: float) -> str:
 
 @contextlib.contextmanager
 def step(label: str) -> Iterator[None]:
-    """Announce one step without a count, and how long it took where that was over two seconds."""
+    """Name one step without a count, and how long it took where that was over two seconds."""
     start = time.monotonic()
     yield
     seconds = time.monotonic() - start
-    if seconds > 2.0:
-        sys.stderr.write(f"{label}: {seconds:.1f} s\n")
+    if seconds > PATIENCE_S:
+        print(f"{label}: {seconds:.1f} s", file=sys.stderr, flush=True)

@@ -1,0 +1,130 @@
+import errno
+import hashlib
+import math
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from recsys_bert.errors import InputError
+from recsys_bert.files import fingerprint, read_json, replacing, write_json
+
+
+def visible_and_hidden(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_takes_the_place_of_a_file(tmp_path):
+    target = tmp_path / "new" / "a.txt"
+    for text in ("old", "new"):
+        with replacing(target) as aside:
+            aside.write_text(text)
+    assert target.read_text() == "new"
+    assert visible_and_hidden(target.parent) == ["a.txt"]
+
+
+def test_a_folder_takes_the_place_of_a_full_folder(tmp_path):
+    target = tmp_path / "model"
+    for name in ("old", "new"):
+        with replacing(target) as aside:
+            aside.mkdir()
+            (aside / name).write_text(name)
+    assert visible_and_hidden(target) == ["new"]
+    assert visible_and_hidden(tmp_path) == ["model"]
+
+
+def test_a_file_takes_the_place_of_a_folder(tmp_path):
+    target = tmp_path / "model"
+    target.mkdir()
+    with replacing(target) as aside:
+        aside.write_text("file")
+    assert target.read_text() == "file"
+    assert visible_and_hidden(tmp_path) == ["model"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_raising_block_leaves_the_old_artefact(tmp_path, error):
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "weights").write_text("old")
+    with pytest.raises(error), replacing(target) as aside:
+        aside.mkdir()
+        (aside / "weights").write_text("half")
+        raise error
+    assert (target / "weights").read_text() == "old"
+    assert visible_and_hidden(tmp_path) == ["model"]
+
+
+def test_a_killed_process_leaves_the_old_artefact(tmp_path):
+    target = tmp_path / "model.bin"
+    target.write_text("old")
+    program = (
+        "import sys, time; from pathlib import Path; from recsys_bert.files import replacing\n"
+        "with replacing(Path(sys.argv[1])) as aside:\n"
+        "    aside.write_text('half'); print('writing', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(target)], stdout=subprocess.PIPE)
+    with process:
+        assert process.stdout.readline() == b"writing\n"
+        process.send_signal(signal.SIGKILL)
+    assert target.read_text() == "old"
+
+
+def test_a_parent_that_is_a_file_is_a_clear_error(tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(InputError, match=r"cannot write .*taken/out/model.*[Cc]hoose another output folder"):
+        replacing(tmp_path / "taken" / "out" / "model").__enter__()
+
+
+def test_a_missing_input_is_not_blamed_on_the_output(tmp_path):
+    with pytest.raises(FileNotFoundError, match="input"), replacing(tmp_path / "out"):
+        (tmp_path / "input").read_text()
+
+
+def test_a_full_disk_is_a_clear_error_and_leaves_the_old_artefact(tmp_path):
+    (tmp_path / "out").write_text("old")
+    with pytest.raises(InputError, match="No space left on device"), replacing(tmp_path / "out"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert (tmp_path / "out").read_text() == "old"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_folder_is_a_clear_error(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="Permission denied"), replacing(tmp_path / "a") as aside:
+        aside.write_text("x")
+
+
+def test_json_is_read_as_it_was_written(tmp_path):
+    value = {"name": "书", "figures": [1, 0.5, None]}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
+
+
+def test_nan_is_refused_and_the_old_json_stays(tmp_path):
+    write_json(tmp_path / "a.json", 1)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", math.nan)
+    assert read_json(tmp_path / "a.json") == 1
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe{}"])
+def test_damaged_json_is_a_clear_error(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.json cannot be read as JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_missing_json_is_a_clear_error(tmp_path):
+    with pytest.raises(InputError, match=r"a\.json does not exist"):
+        read_json(tmp_path / "a.json")
+
+
+def test_fingerprint_is_sha256_of_the_contents_in_order(tmp_path):
+    (tmp_path / "a").write_bytes(b"a" * 5_000_000)
+    (tmp_path / "b").write_bytes(b"b")
+    expected = hashlib.sha256(b"a" * 5_000_000 + b"b").hexdigest()
+    assert fingerprint([tmp_path / "a", tmp_path / "b"]) == expected
+    assert fingerprint([tmp_path / "b", tmp_path / "a"]) != expected
