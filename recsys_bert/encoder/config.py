@@ -37,8 +37,8 @@ class FeatureConfig:
 class EncoderConfig:
     """What an encoder is made of. Row 0 of the token table is padding."""
 
-    vocab_size: int
-    """Rows of the token table, special rows included."""
+    vocab_size: int = 2
+    """Rows of the token table, special rows included. Pipelines take it from the data."""
 
     dim: int = 64
     """Width of one position; divisible by ``n_heads``."""
@@ -92,7 +92,7 @@ class EncoderConfig:
     """Layer norm over the summed embeddings, as BERT has it."""
 
     features: tuple[FeatureConfig, ...] = ()
-    """Side features, each with a table of its own; their embeddings are added."""
+    """Side features, each with a table of its own; their embeddings are added. Pipelines take them from the data."""
 
     layer_drop: float = 0.0
     """Probability in [0, 1) of leaving out a whole layer in training."""

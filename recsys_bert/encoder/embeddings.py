@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recsys_bert.encoder.config import EncoderConfig, FeatureConfig
+from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.errors import InputError
 
 
@@ -28,7 +29,7 @@ class Embeddings(nn.Module):
         # A ModuleDict's keys may hold no dot, which a feature's name may; so the tables are kept in order instead.
         self.features = nn.ModuleList(nn.Embedding(feature.size, width, padding_idx=0) for feature in config.features)
         self.norm = nn.LayerNorm(width, eps=config.norm_eps) if config.embedding_norm else nn.Identity()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.widen = nn.Linear(width, config.dim) if config.embedding_dim is not None else nn.Identity()
 
     def forward(

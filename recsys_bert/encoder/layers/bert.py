@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from recsys_bert.encoder.attention import Attend, SelfAttention
+from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.feed_forward import FeedForward
 
 
@@ -37,7 +38,7 @@ class BertLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(dim, eps=norm_eps)
         self.ffn = FeedForward(dim, ffn_dim, activation)
         self.ffn_norm = nn.LayerNorm(dim, eps=norm_eps)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, attend: Attend, carried: None = None) -> tuple[Tensor, None]:
         """Transform every position.

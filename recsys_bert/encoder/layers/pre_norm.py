@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from recsys_bert.encoder.attention import Attend, SelfAttention
+from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.feed_forward import FeedForward
 
 
@@ -39,7 +40,7 @@ class PreNormLayer(nn.Module):
         self.attention = SelfAttention(dim, n_heads, attention_dropout)
         self.ffn_norm = nn.LayerNorm(dim, eps=norm_eps)
         self.ffn = FeedForward(dim, ffn_dim, activation)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, attend: Attend, carried: None = None) -> tuple[Tensor, None]:
         """Transform every position.
