@@ -1,0 +1,226 @@
+"""The rules of who may import what, the layout, and what a command may import before it runs."""
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+import textwrap
+import typing
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+OURS = ("recsys_bert", "nlp_tasks", "pipelines")
+GROUND = {"recsys_bert", "recsys_bert.errors", "recsys_bert.files", "recsys_bert.progress"}  # open to everyone
+AREAS = {  # area → which other areas of ours it may import
+    "recsys_bert.encoder": set(),
+    "recsys_bert.training": {"recsys_bert.encoder"},
+    "recsys_bert.clicks": set(),
+    "recsys_bert.retrieval": {"recsys_bert.encoder", "recsys_bert.training", "recsys_bert.clicks"},
+    "recsys_bert.ctr": {"recsys_bert.encoder", "recsys_bert.training", "recsys_bert.clicks"},
+    "recsys_bert.evaluation": set(),
+    "nlp_tasks": {"recsys_bert.encoder", "recsys_bert.training"},
+    "pipelines": {"nlp_tasks", "recsys_bert"},
+    **{module: set() for module in GROUND},
+}
+PACKAGES = {  # area → the only packages from outside that it may import
+    "recsys_bert.encoder": {"torch", "safetensors", "pydantic"},
+    "recsys_bert.encoder.pretrained": {"torch", "safetensors", "pydantic", "transformers"},
+    "recsys_bert.evaluation": {"numpy", "polars", "sklearn"},
+    "recsys_bert.evaluation.report": {"numpy", "polars", "sklearn", "matplotlib"},
+}
+HEAVY = {
+    "accelerate",
+    "faiss",
+    "matplotlib",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "scipy",
+    "sklearn",
+    "torch",
+    "transformers",
+}
+TOP_LEVEL = {"LICENSE", "Makefile", "README.md", "constraints.txt", "data", "pyproject.toml", "tests", *OURS}
+
+
+def imports_of(source, module, is_package=False):
+    """Dotted names that a module imports, anywhere in it, or names in a table of parts as ``"module:Class"``."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            package = module.split(".")[: len(module.split(".")) + is_package - node.level] if node.level else []
+            origin = ".".join([*package, *([node.module] if node.module else [])])
+            found |= {f"{origin}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found |= set(re.findall(rf"^((?:{'|'.join(OURS)})[\w.]*):\w+$", node.value))
+    return found
+
+
+def our_modules():
+    for package in OURS:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            is_package = parts[-1] == "__init__"
+            module = ".".join(parts[:-1] if is_package else parts)
+            yield module, imports_of(path.read_text(encoding="utf-8"), module, is_package)
+
+
+def within(name, area):
+    return name == area or name.startswith(area + ".")
+
+
+def area_of(module, areas):
+    return max((area for area in areas if within(module, area)), key=len, default=None)
+
+
+def may_import(module, name):
+    if any(name in (ground, f"{ground}.{name.rpartition('.')[2]}") for ground in GROUND - {"recsys_bert"}):
+        return True
+    if name in ("recsys_bert", "recsys_bert.__version__"):
+        return True
+    allowed = {area_of(module, AREAS), *AREAS[area_of(module, AREAS)]}
+    return any(within(name, area) for area in allowed)
+
+
+def test_imports_are_found_wherever_they_are():
+    source = """
+    import torch.nn as nn, os
+    from . import masking
+    from ..encoder.model import Encoder
+    def late():
+        from recsys_bert import clicks
+    TABLE = {"bert": "recsys_bert.encoder.layers.bert:BertLayer"}
+    """
+    found = imports_of(textwrap.dedent(source), "recsys_bert.training.loop")
+    assert found == {
+        "torch.nn",
+        "os",
+        "recsys_bert.training.masking",
+        "recsys_bert.encoder.model.Encoder",
+        "recsys_bert.clicks",
+        "recsys_bert.encoder.layers.bert",
+    }
+    assert imports_of("from .a import b", "recsys_bert.encoder", is_package=True) == {"recsys_bert.encoder.a.b"}
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "allowed"),
+    [
+        ("recsys_bert.training.loop", "recsys_bert.encoder.model.Encoder", True),
+        ("recsys_bert.training.loop", "recsys_bert.errors.InputError", True),
+        ("recsys_bert.errors", "recsys_bert.files.replacing", True),
+        ("recsys_bert.errors", "recsys_bert.encoder.model", False),
+        ("recsys_bert.encoder.model", "recsys_bert.training.loop", False),
+        ("recsys_bert.ctr.model", "recsys_bert.retrieval.index", False),
+        ("recsys_bert.clicks.log", "pipelines.cli.main", False),
+        ("nlp_tasks.data", "recsys_bert.clicks.log", False),
+        ("pipelines.prepare", "recsys_bert.clicks.log", True),
+    ],
+)
+def test_the_rules_say_yes_and_no(module, name, allowed):
+    assert may_import(module, name) is allowed
+
+
+def test_areas_import_only_what_they_may():
+    broken = [
+        f"{module} imports {name}"
+        for module, names in our_modules()
+        for name in sorted(names)
+        if name.split(".")[0] in OURS and not may_import(module, name)
+    ]
+    assert not broken
+
+
+def test_areas_use_only_the_packages_they_may():
+    known = {*sys.stdlib_module_names, *OURS}
+    broken = [
+        f"{module} imports {name}"
+        for module, names in our_modules()
+        if (area := area_of(module, PACKAGES))
+        for name in sorted(names)
+        if name.split(".")[0] not in PACKAGES[area] | known
+    ]
+    assert not broken
+
+
+def test_click_logs_are_read_without_torch():
+    torch_family = {"torch", "transformers", "accelerate", "faiss", "safetensors"}
+    broken = [
+        f"{module} imports {name}"
+        for module, names in our_modules()
+        if within(module, "recsys_bert.clicks")
+        for name in names
+        if name.split(".")[0] in torch_family
+    ]
+    assert not broken
+
+
+def test_nothing_else_lies_at_the_top():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    entries = {line.split("/")[0] for line in listed.stdout.splitlines()}
+    assert {entry for entry in entries if not entry.startswith(".")} <= TOP_LEVEL
+
+
+@pytest.mark.parametrize("argv", [[], *([command] for command in COMMANDS)], ids=lambda argv: (argv or ["all"])[0])
+def test_help_imports_nothing_heavy(argv):
+    program = (
+        "import sys; from pipelines.cli import main\n"
+        "try: main([*sys.argv[1:], '--help'])\n"
+        "except SystemExit: pass\n"
+        "print('\\n' + ' '.join({name.split('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *argv], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "usage: recsys-bert" in done.stdout
+    imported = set(done.stdout.splitlines()[-1].split())
+    assert not imported & HEAVY
+    if not argv:
+        assert "tyro" not in imported
+
+
+def config_classes(kind):
+    """A config dataclass and every one nested in it, however deep."""
+    yield kind
+    for hint in typing.get_type_hints(kind).values():
+        for nested in (hint, *typing.get_args(hint)):
+            if dataclasses.is_dataclass(nested):
+                yield from config_classes(nested)
+
+
+def fields_without_docstring(kind):
+    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body
+    for field, after in zip(body, [*body[1:], None], strict=True):
+        is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and after.value.value
+        if isinstance(field, ast.AnnAssign) and not is_text:
+            yield f"{kind.__qualname__}.{field.target.id}"
+
+
+def test_a_field_without_a_docstring_is_found():
+    class Example:
+        first: int = 1
+        """Said."""
+        second: int = 2
+
+    assert [name.rpartition(".")[2] for name in fields_without_docstring(Example)] == ["second"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_setting_is_explained_and_frozen(command):
+    module = importlib.import_module(COMMANDS[command][0])
+    assert callable(module.run)
+    for kind in config_classes(module.Config):
+        assert list(fields_without_docstring(kind)) == []
+        assert kind.__doc__, kind
+        assert not kind.__doc__.startswith(f"{kind.__name__}("), f"{kind} has no docstring of its own"
+        assert kind.__dataclass_params__.frozen, kind
+        assert all(field.kw_only for field in dataclasses.fields(kind)), kind
