@@ -1,0 +1,190 @@
+"""A checked log → events of all users in memory-mapped arrays, sorted by (user, time, original row)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recsys_bert.clicks.log import Log
+from recsys_bert.progress import Progress, step
+
+CHUNK = 4_000_000  # events handled at a time; bounds the memory of every step below
+BUCKET = 8_000_000  # events sorted at a time
+
+
+@dataclass(frozen=True)
+class Events:
+    """Sorted events, user by user.
+
+    Args:
+        folder: Where the arrays lie.
+        items: Item code of each event, index into ``item_ids``; ``[n]``.
+        times: Microseconds since 1970, ``[n]``, or None.
+        weights: ``[n]``, or None where all are 1.
+        offsets: Events of user ``u`` are ``offsets[u]:offsets[u + 1]``.
+        user_ids: Sorted ids.
+        item_ids: Sorted ids.
+    """
+
+    folder: Path
+    items: NDArray[np.int32]
+    times: NDArray[np.int64] | None
+    weights: NDArray[np.float32] | None
+    offsets: NDArray[np.int64]
+    user_ids: pl.Series
+    item_ids: pl.Series
+
+    @property
+    def n_users(self) -> int:
+        """Users in the log."""
+        return len(self.offsets) - 1
+
+    def __len__(self) -> int:
+        return int(self.offsets[-1])
+
+    def chunks(self) -> Iterator[tuple[slice, slice]]:
+        """(users, events) slices of about ``CHUNK`` events each; a user is never cut."""
+        return chunks(self.offsets)
+
+    def keep(self, wanted: NDArray[np.bool_], name: str) -> "Events":
+        """Copy the wanted events, and the users that still have any, to new files called ``name``."""
+        counts = np.zeros(self.n_users, np.int64)
+        writer = _Writer(self.folder, name, self.times is not None, self.weights is not None)
+        for users, events in self.chunks():
+            part = wanted[events]
+            running = np.concatenate([[0], np.cumsum(part)])
+            counts[users] = np.diff(running[self.offsets[users.start : users.stop + 1] - events.start])
+            writer.append(
+                *(None if array is None else array[events][part] for array in (self.items, self.times, self.weights))
+            )
+        there = counts > 0
+        return replace(
+            writer.events(),
+            offsets=_offsets(counts[there]),
+            user_ids=self.user_ids.filter(pl.Series(there)),
+            item_ids=self.item_ids,
+        )
+
+
+def chunks(offsets: NDArray[np.int64], size: int = CHUNK) -> Iterator[tuple[slice, slice]]:
+    """Cut users into runs of about ``size`` events: (users, events) slices."""
+    first, n_users = 0, len(offsets) - 1
+    while first < n_users:
+        last = int(np.searchsorted(offsets, offsets[first] + size, side="right")) - 1
+        last = min(max(last, first + 1), n_users)
+        yield slice(first, last), slice(int(offsets[first]), int(offsets[last]))
+        first = last
+
+
+def sorted_events(log: Log, work: Path) -> Events:
+    """Number users and items by their sorted ids and sort the events, bucket by bucket.
+
+    Memory holds the ids, and one bucket; the rest is on disk in ``work``.
+    """
+    table = log.table()
+    with step("ids"):
+        users = _counted(table, "user")
+        items = _counted(table, "item")
+    offsets = _offsets(users["len"].to_numpy().astype(np.int64))
+    buckets = [slices[0] for slices in chunks(offsets, BUCKET)]
+    _scatter(log, users["user"], items["item"], buckets, int(offsets[-1]), work)
+    writer = _Writer(work, "sorted", log.has_time, log.has_weight)
+    with Progress("sorting", int(offsets[-1]), "events") as progress:
+        for number in range(len(buckets)):
+            path = work / f"bucket-{number}"
+            events = np.fromfile(path, _record(log))
+            path.unlink()
+            _sort(events)
+            writer.append(
+                events["item"], *(events[name] if name in events.dtype.names else None for name in ("time", "weight"))
+            )
+            progress.advance(len(events))
+    return replace(writer.events(), offsets=offsets, user_ids=users["user"], item_ids=items["item"])
+
+
+def _counted(table: pl.LazyFrame, name: str) -> pl.DataFrame:
+    return table.group_by(name).len().collect(engine="streaming").sort(name)
+
+
+def _offsets(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+
+
+def _record(log: Log) -> np.dtype[Any]:
+    fields = [("user", np.int32), ("item", np.int32)]
+    fields += [("time", np.int64)] * log.has_time + [("weight", np.float32)] * log.has_weight  # type: ignore[list-item]
+    return np.dtype(fields)
+
+
+def _scatter(log: Log, users: pl.Series, items: pl.Series, buckets: list[slice], total: int, work: Path) -> None:
+    """Write each event to its user's bucket, in the order of the log."""
+    coded = _coded(log.table(), users, items)
+    starts = np.array([bucket.start for bucket in buckets], np.int32)
+    kind = _record(log)
+    files = [open(work / f"bucket-{number}", "wb") for number in range(len(buckets))]
+    try:
+        with Progress("reading", total, "events") as progress:
+            for batch in coded.collect_batches(chunk_size=CHUNK // 4, maintain_order=True, engine="streaming"):
+                events = np.empty(len(batch), kind)
+                for name in kind.names or ():
+                    events[name] = batch[name].to_numpy()
+                bucket = (np.searchsorted(starts, events["user"], side="right") - 1).astype(np.uint16)
+                events = events[np.argsort(bucket, kind="stable")]
+                ends = np.cumsum(np.bincount(bucket, minlength=len(files)))
+                for file, part in zip(files, np.split(events, ends[:-1]), strict=True):
+                    part.tofile(file)
+                progress.advance(len(batch))
+    finally:
+        for file in files:
+            file.close()
+
+
+def _coded(table: pl.LazyFrame, users: pl.Series, items: pl.Series) -> pl.LazyFrame:
+    for name, ids in (("user", users), ("item", items)):
+        codes = pl.LazyFrame({name: ids, f"{name}_code": np.arange(len(ids), dtype=np.int32)})
+        table = table.join(codes, on=name, how="left", maintain_order="left").drop(name).rename({f"{name}_code": name})
+    return table
+
+
+def _sort(events: NDArray[Any]) -> None:
+    """Sort in place by (user, time), stably: events of equal time stay in the order of the log."""
+    keys = (events["time"], events["user"]) if "time" in (events.dtype.names or ()) else (events["user"],)
+    order = np.lexsort(keys)
+    if not np.array_equal(order, np.arange(len(order))):
+        events[:] = events[order]
+
+
+class _Writer:
+    """Appends events to raw files, then maps them."""
+
+    def __init__(self, folder: Path, name: str, has_time: bool, has_weight: bool) -> None:
+        kinds = [
+            ("items", np.int32),
+            ("times", np.int64 if has_time else None),
+            ("weights", np.float32 if has_weight else None),
+        ]
+        self._folder = folder
+        self._kinds = {field: kind for field, kind in kinds if kind is not None}
+        self._files = {field: open(folder / f"{name}.{field}", "wb") for field in self._kinds}
+
+    def append(self, items: NDArray[Any], times: NDArray[Any] | None, weights: NDArray[Any] | None) -> None:
+        for field, values in (("items", items), ("times", times), ("weights", weights)):
+            if values is not None:
+                np.ascontiguousarray(values, self._kinds[field]).tofile(self._files[field])
+
+    def events(self) -> Events:
+        arrays: dict[str, Any] = {"items": None, "times": None, "weights": None}
+        for field, file in self._files.items():
+            file.close()
+            arrays[field] = mapped(Path(file.name), self._kinds[field])
+        nothing = pl.Series([])
+        return Events(self._folder, **arrays, offsets=np.zeros(1, np.int64), user_ids=nothing, item_ids=nothing)
+
+
+def mapped(path: Path, kind: Any) -> NDArray[Any]:
+    """Map a raw file for reading; an empty one gives an empty array."""
+    return np.memmap(path, kind, "r") if path.stat().st_size else np.zeros(0, kind)

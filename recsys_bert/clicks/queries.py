@@ -1,0 +1,95 @@
+"""What is asked of a recommender: histories up to a moment, and what came next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_bert.clicks.histories import Histories, Ints, Rows, ranges
+
+if TYPE_CHECKING:
+    from recsys_bert.clicks.prepared import Prepared
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Inputs ``items[start:stop]`` and targets ``items[stop:target_stop]``, one of each per query.
+
+    Args:
+        histories: Where the items lie.
+        users: User row of each query, ``[n]``.
+        start: First event of the input, ``[n]``.
+        stop: Its end and the first target, ``[n]``.
+        target_stop: End of the targets, ``[n]``.
+        times: Moment asked: the time of the first target, ``[n]``.
+        skipped: Users that are asked nothing, by reason.
+    """
+
+    histories: Histories
+    users: Ints
+    start: Ints
+    stop: Ints
+    target_stop: Ints
+    times: Ints
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    @staticmethod
+    def of(prepared: "Prepared", split: Literal["validation", "test"] = "test") -> "Queries":
+        """Ask for what each user did in the held-out part, given everything before it."""
+        data = prepared.histories
+        first = data.offsets[:-1]
+        stop, target_stop = (
+            (data.train_end, data.validation_end) if split == "validation" else (data.validation_end, data.offsets[1:])
+        )
+        has_target, has_input = target_stop > stop, stop > first
+        users = np.flatnonzero(has_target & has_input)
+        skipped = {
+            f"no {split} event": int((~has_target).sum()),
+            f"no event before {split}": int((has_target & ~has_input).sum()),
+        }
+        stop = stop[users]
+        return Queries(data, users, first[users], stop, target_stop[users], data.times[stop], skipped)
+
+    @staticmethod
+    def from_lists(lists: Sequence[Any], times: Any = None) -> "Queries":
+        """Ask about histories given on the fly as rows, oldest first; there are no targets.
+
+        Args:
+            lists: One sequence of item rows per query.
+            times: Moment asked of each, unix seconds; 0 by default.
+        """
+        lengths = np.array([len(rows) for rows in lists], np.int64)
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        parts = [np.asarray(rows, np.int32) for rows in lists]
+        items = np.concatenate(parts) if parts else np.zeros(0, np.int32)
+        moments = np.zeros(len(lists), np.int64) if times is None else np.asarray(times, np.int64)
+        position = np.arange(len(items)) - np.repeat(offsets[:-1], lengths)
+        data = Histories(items, position, None, offsets, offsets[1:], offsets[1:])
+        return Queries(data, np.arange(len(lists)), offsets[:-1], offsets[1:], offsets[1:], moments)
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def __getitem__(self, which: slice | NDArray[Any]) -> "Queries":
+        parts = (self.users, self.start, self.stop, self.target_stop, self.times)
+        return Queries(self.histories, *(part[which] for part in parts), self.skipped)
+
+    def inputs(self, max_len: int) -> tuple[Rows, Ints]:
+        """Newest ``max_len`` items of each input, padded on the right: items ``[n, longest]``, lengths ``[n]``."""
+        return self.histories.gather(self.start, self.stop, max_len)
+
+    def seen(self) -> tuple[Ints, Rows]:
+        """Items of the whole inputs: (query index, row) pairs, each once, sorted."""
+        return self._pairs(self.start, self.stop)
+
+    def targets(self) -> tuple[Ints, Rows]:
+        """Items to find: (query index, row) pairs, each once, sorted."""
+        return self._pairs(self.stop, self.target_stop)
+
+    def _pairs(self, start: Ints, stop: Ints) -> tuple[Ints, Rows]:
+        lengths = stop - start
+        index = np.repeat(np.arange(len(self)), lengths)
+        pairs = np.unique(index << 32 | self.histories.items[ranges(start, lengths)].astype(np.int64))
+        return pairs >> 32, (pairs & 0xFFFFFFFF).astype(np.int32)

@@ -1,0 +1,78 @@
+"""Moments from whatever a log writes, as integer microseconds since 1970 (UTC)."""
+
+import polars as pl
+
+from recsys_bert.errors import InputError
+
+PER_SECOND = 1_000_000
+UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+# Text that is no number, after "T" became a space and a final "Z" went: date, to the minute, to the second.
+PATTERNS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S%.f")
+LIMIT = 8_000_000_000_000_000  # microseconds; the year 2223, beyond which a unit was surely misread
+
+
+def guess_unit(largest: float) -> str:
+    """Unit in which a moment of our days has this size."""
+    for unit, bound in (("ns", 1e17), ("us", 1e14), ("ms", 1e11)):
+        if abs(largest) >= bound:
+            return unit
+    return "s"
+
+
+def microseconds(column: pl.Expr, kind: pl.DataType, unit: str) -> pl.Expr:
+    """Expression int64 microseconds, null where the value is missing or cannot be read.
+
+    Args:
+        column: The raw column.
+        kind: Its type: integer, float, text, date or datetime.
+        unit: Unit of numbers: s, ms, us or ns.
+
+    Raises:
+        InputError: The type holds no moments.
+    """
+    if kind == pl.Date or isinstance(kind, pl.Datetime):
+        return column.cast(pl.Datetime("us", getattr(kind, "time_zone", None))).to_physical()
+    if kind.is_integer() or kind.is_float():
+        return _sane(_scaled(column, kind, unit))
+    if kind != pl.String:
+        raise InputError(f"the time column is of type {kind}; it should hold numbers, ISO dates or datetimes.")
+    text = column.str.strip_chars()
+    whole = _scaled(text.cast(pl.Int64, strict=False), pl.Int64(), unit)
+    broken = _scaled(text.cast(pl.Float64, strict=False), pl.Float64(), unit)
+    return _sane(pl.coalesce(whole, broken))
+
+
+def text_dates(column: pl.Expr) -> pl.Expr:
+    """Expression int64 microseconds of ISO text; text without a zone is UTC."""
+    plain = column.str.strip_chars().str.replace("T", " ").str.replace(r"(Z|\s*UTC)$", "")
+    zoned = plain.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%z", time_unit="us", strict=False).to_physical()
+    dates = plain.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")).to_physical()
+    naive = [plain.str.to_datetime(pattern, time_unit="us", strict=False).to_physical() for pattern in PATTERNS]
+    return pl.coalesce(*naive, dates, zoned)
+
+
+def _scaled(column: pl.Expr, kind: pl.DataType, unit: str) -> pl.Expr:
+    if kind.is_float():
+        factor = 1e-3 if unit == "ns" else float(UNITS[unit])
+        return (pl.when(column.is_finite()).then(column) * factor).cast(pl.Int64, strict=False)
+    whole = column.cast(pl.Int64, strict=False)
+    if unit == "ns":
+        return whole // 1000
+    factor = UNITS[unit]
+    return pl.when(whole.abs() <= LIMIT // factor).then(whole) * factor  # beyond it the product could overflow
+
+
+def _sane(moment: pl.Expr) -> pl.Expr:
+    return pl.when(moment.abs() <= LIMIT).then(moment)
+
+
+def parse_moment(text: str) -> int:
+    """One ISO date of a setting, as microseconds.
+
+    Raises:
+        InputError: It is not one.
+    """
+    value = pl.select(text_dates(pl.lit(text))).item()
+    if value is None:
+        raise InputError(f"{text!r} is not a date; write it like '2024-05-01' or '2024-05-01T12:00:00'.")
+    return int(value)
