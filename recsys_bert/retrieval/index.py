@@ -1,0 +1,281 @@
+"""Nearest-item search by FAISS, any index type by its factory string.
+
+Saved as a folder: ``index.faiss``, ``rows.npy`` (item row of each vector) and ``index.json`` (settings, sizes, what
+it was made from, fingerprint of the other two).
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from recsys_bert.errors import InputError
+from recsys_bert.files import fingerprint, read_json, replacing, write_json
+from recsys_bert.retrieval import faiss_parts
+from recsys_bert.retrieval.index_config import IndexConfig, Metric
+
+_KIND = "recsys_bert item index"
+_VERSION = 1
+_RESULTS_PER_CHUNK = 1 << 21  # bounds the arrays of one search call
+_MOST_QUERIES = 2048
+
+
+class ItemIndex:
+    """Item vectors, searchable by inner product, squared distance or cosine.
+
+    Make one with :meth:`build` or :meth:`load`. Approximate index types find *most* of the nearest items; how many,
+    ``pipelines/benchmarks/faiss_indexes.py`` measures.
+
+    HNSW by inner product: FAISS links items by inner product too, which starves items with short vectors of links.
+    Harmless with unit-length vectors; where lengths differ use HNSW32 rather than HNSW16 (recall@100 .92 against .74,
+    50,000 vectors, log-normal lengths with sigma .3; the usual extra dimension that makes all lengths equal gave .41).
+    """
+
+    def __init__(self, index: Any, rows: np.ndarray, config: IndexConfig, source: dict[str, str] | None = None) -> None:
+        self._index, self.config, self.source = index, config, dict(source or {})
+        self._set_rows(rows)
+
+    @classmethod
+    def build(
+        cls,
+        vectors: np.ndarray,
+        rows: np.ndarray,
+        factory: str = "Flat",
+        metric: Metric = "ip",
+        *,
+        nprobe: int | None = None,
+        ef_search: int | None = None,
+        ef_construction: int | None = None,
+        refine_factor: int | None = None,
+        seed: int = 0,
+        source: dict[str, str] | None = None,
+    ) -> "ItemIndex":
+        """Train on a sample of the vectors, then add all of them.
+
+        Args:
+            vectors: float ``[n, dim]``.
+            rows: Item row of each vector, distinct, ``[n]``.
+            factory: FAISS factory string.
+            metric: "ip", "l2" or "cosine".
+            nprobe: This and the next ones are described at :class:`IndexConfig`.
+            ef_search: HNSW only.
+            ef_construction: HNSW only.
+            refine_factor: Refined indexes only.
+            seed: Of the training sample.
+            source: Where the vectors come from (names and fingerprints), kept in ``index.json``.
+
+        Raises:
+            InputError: A setting that does not fit, too few vectors to train on, vectors that are not finite,
+                repeated rows.
+        """
+        config = IndexConfig(
+            factory=factory,
+            metric=metric,
+            nprobe=nprobe,
+            ef_search=ef_search,
+            ef_construction=ef_construction,
+            refine_factor=refine_factor,
+            seed=seed,
+        )
+        vectors = _matrix(vectors, "item")
+        if not len(vectors):
+            raise InputError("there are no item vectors to index.")
+        made = cls(faiss_parts.make(config, vectors.shape[1]), np.empty(0, np.int32), config, source)
+        faiss_parts.train(made._index, made._ready(vectors), config)
+        made.add(vectors, rows)
+        return made
+
+    @property
+    def dim(self) -> int:
+        """Width of a vector."""
+        return int(self._index.d)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of the serialised index."""
+        return faiss_parts.serialised_bytes(self._index)
+
+    def add(self, vectors: np.ndarray, rows: np.ndarray) -> None:
+        """Add items; what the index learned from its first vectors stays as it is.
+
+        Args:
+            vectors: float ``[n, dim]``.
+            rows: Their item rows ``[n]``, none of them in the index yet.
+
+        Raises:
+            InputError: Wrong shape, numbers that are not finite, negative or repeated rows.
+        """
+        vectors, rows = self._ready(_matrix(vectors, "item")), np.asarray(rows)
+        if rows.shape != (len(vectors),) or rows.dtype.kind not in "iu":
+            raise InputError(f"rows are {rows.dtype} {list(rows.shape)}; they must be {len(vectors)} whole numbers.")
+        if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < 2**31:
+            raise InputError(f"item rows go from {rows.min()} to {rows.max()}; allowed are 0 to {2**31 - 1}.")
+        every, counts = np.unique(np.concatenate([self.rows, rows.astype(np.int32)]), return_counts=True)
+        if (counts > 1).any():
+            twice = every[counts > 1]
+            raise InputError(f"{len(twice)} item rows are already in the index or repeated, the first is {twice[0]}.")
+        self._index.add(vectors)
+        self._set_rows(np.concatenate([self.rows, rows.astype(np.int32)]))
+
+    def search(
+        self, queries: np.ndarray, k: int, seen: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the k best items of each query, best first, without those it has seen.
+
+        More than k are fetched, seen ones drop out, and queries left short ask again for more: a query gets k items
+        wherever the index holds k unseen ones. Equal scores come in FAISS's order.
+
+        Args:
+            queries: float ``[n, dim]``.
+            k: Items wanted, at most ``len(self)``.
+            seen: ``(query_index, rows)``, both ``[m]``: pairs never to return; rows not in the index are fine.
+
+        Returns:
+            Rows int32 ``[n, k]``, -1 where there are no more, and scores float32 ``[n, k]``: inner product or cosine
+            (higher is better; of LSH without refinement, the estimate from its bits), or with ``l2`` the *squared*
+            distance (lower is better). A place without an item scores -inf, or inf with ``l2``.
+
+        Raises:
+            InputError: ``k`` larger than the index or under 1, or queries of another width.
+        """
+        if not 1 <= k <= len(self):
+            raise InputError(f"k is {k}; it must be between 1 and the {len(self)} items of the index.")
+        queries = self._ready(_matrix(queries, "query"))
+        keys = self._seen_keys(seen, len(queries))
+        n_seen = np.bincount(keys // len(self), minlength=len(queries))
+        positions = np.full((len(queries), k), -1, np.int64)
+        scores = np.full((len(queries), k), np.inf if self.config.metric == "l2" else -np.inf, np.float32)
+        short, factor, fetch = np.flatnonzero(n_seen < len(self)), 1, np.zeros(1, np.int64)
+        while len(short):
+            fetch = np.minimum((k + n_seen[short]) * factor, len(self))
+            with faiss_parts.effort(self._index, factor) as no_list_left:
+                for part, n in _chunks(short, fetch):
+                    positions[part], scores[part] = self._best_unseen(queries[part], part, k, n, keys)
+            if no_list_left and fetch.min() == len(self):
+                break
+            short = short[(positions[short] >= 0).sum(1) < np.minimum(k, len(self) - n_seen[short])]
+            factor *= 8
+        return np.where(positions >= 0, self.rows[positions], -1).astype(np.int32), scores
+
+    def _best_unseen(
+        self, queries: np.ndarray, numbers: np.ndarray, k: int, fetch: int, keys: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Positions ``[n, k]`` (-1: none) and scores of the best of ``fetch`` items that are not among ``keys``."""
+        index = self._index if fetch < len(self) else faiss_parts.flat_storage(self._index)
+        distances, found = index.search(queries, fetch)
+        scores = faiss_parts.scores_of(self._index, distances)
+        out = found < 0
+        if len(keys):
+            wanted = numbers[:, None] * len(self) + found
+            out |= keys[np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)] == wanted
+        order = np.argsort(out, axis=1, kind="stable")[:, :k]
+        out = np.take_along_axis(out, order, 1)
+        nothing = np.inf if self.config.metric == "l2" else -np.inf
+        found, scores = np.take_along_axis(found, order, 1), np.take_along_axis(scores, order, 1)
+        return np.where(out, -1, found), np.where(out, nothing, scores)
+
+    def _seen_keys(self, seen: tuple[np.ndarray, np.ndarray] | None, n_queries: int) -> np.ndarray:
+        """Seen pairs that the index could return, as sorted distinct ``query * len(self) + position``, int64."""
+        if seen is None:
+            return np.empty(0, np.int64)
+        query_index, rows = np.asarray(seen[0], np.int64), np.asarray(seen[1], np.int64)
+        if len(query_index) and not 0 <= query_index.min() <= query_index.max() < n_queries:
+            raise InputError(f"seen pairs name query {query_index.max()}; there are {n_queries} queries.")
+        positions = self._positions(rows)
+        known = positions >= 0
+        return np.unique(query_index[known] * len(self) + positions[known])
+
+    def _positions(self, rows: np.ndarray) -> np.ndarray:
+        """Position in the index of each item row, -1 where it is not there."""
+        at = np.minimum(np.searchsorted(self.rows, rows, sorter=self._order), len(self) - 1)
+        found = self._order[at]
+        return np.where(self.rows[found] == rows, found, -1)
+
+    def _set_rows(self, rows: np.ndarray) -> None:
+        self.rows = rows
+        self._order = np.argsort(rows, kind="stable")
+
+    def _ready(self, vectors: np.ndarray) -> np.ndarray:
+        """Vectors as FAISS wants them; for cosine at unit length (a vector of zeros stays one)."""
+        if vectors.shape[1] != self.dim:
+            raise InputError(f"vectors have {vectors.shape[1]} numbers; this index has {self.dim}.")
+        if self.config.metric == "cosine":
+            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors = vectors / np.where(lengths > 0, lengths, 1)
+        return np.ascontiguousarray(vectors, np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write the index to ``folder``, whole or not at all.
+
+        Raises:
+            InputError: The folder cannot be written.
+        """
+        with replacing(folder) as aside:
+            aside.mkdir()
+            faiss.write_index(self._index, str(aside / "index.faiss"))
+            np.save(aside / "rows.npy", self.rows)
+            about = {"kind": _KIND, "version": _VERSION, "dim": self.dim, "n_rows": len(self), "source": self.source}
+            about["config"] = asdict(self.config)
+            about["fingerprint"] = fingerprint([aside / "index.faiss", aside / "rows.npy"])
+            write_json(aside / "index.json", about)
+
+    @classmethod
+    def load(cls, folder: Path) -> "ItemIndex":
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            InputError: The folder is missing, is not one of ours, comes from another version or is damaged.
+        """
+        folder = Path(folder)
+        if not (folder / "index.json").is_file():
+            raise InputError(f"{folder} is not an item index: it has no index.json. Make one with `recsys-bert index`.")
+        about = read_json(folder / "index.json")
+        if not isinstance(about, dict) or about.get("kind") != _KIND or about.get("version") != _VERSION:
+            raise InputError(f"{folder}/index.json is not that of an item index, version {_VERSION}. Make it again.")
+        try:
+            if fingerprint([folder / "index.faiss", folder / "rows.npy"]) != about["fingerprint"]:
+                raise InputError(f"item index {folder} is damaged: its files do not fit index.json. Make it again.")
+            rows = np.load(folder / "rows.npy", allow_pickle=False)
+            config = IndexConfig(**about["config"])
+            loaded = cls(faiss.read_index(str(folder / "index.faiss")), rows, config, about["source"])
+        except (OSError, RuntimeError, KeyError, TypeError) as error:
+            raise InputError(f"item index {folder} cannot be read: {error}. Make it again.") from error
+        faiss_parts.set_knobs(loaded._index, config)
+        return loaded
+
+
+def _matrix(vectors: np.ndarray, what: str) -> np.ndarray:
+    """Check and convert to float32 ``[n, dim]``."""
+    vectors = np.asarray(vectors)
+    if vectors.ndim != 2 or vectors.dtype.kind != "f":
+        raise InputError(f"{what} vectors are {vectors.dtype} {list(vectors.shape)}; they must be floats [n, dim].")
+    vectors = vectors.astype(np.float32, copy=False)
+    if not np.isfinite(vectors).all():
+        bad = int((~np.isfinite(vectors)).any(1).sum())
+        raise InputError(f"{bad} of {len(vectors)} {what} vectors hold NaN or infinite numbers.")
+    return vectors
+
+
+def _chunks(queries: np.ndarray, fetch: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+    """Cut queries into groups that ask for about as many items, so that one long history does not cost all.
+
+    Args:
+        queries: Query numbers ``[n]``.
+        fetch: Items that each has to fetch ``[n]``.
+
+    Yields:
+        Query numbers of a group and the most that one of them fetches.
+    """
+    order = np.argsort(-fetch, kind="stable")
+    start = 0
+    while start < len(order):
+        n = int(fetch[order[start]])
+        stop = start + min(max(_RESULTS_PER_CHUNK // n, 1), _MOST_QUERIES)
+        yield queries[order[start:stop]], n
+        start = stop

@@ -1,0 +1,240 @@
+"""The FAISS index against brute force."""
+
+import json
+
+import numpy as np
+import pytest
+
+from recsys_bert.errors import InputError
+from recsys_bert.retrieval.index import ItemIndex
+
+DIM = 16
+EXACT = ["Flat", "IVF8,Flat", "HNSW16"]  # given the effort of the tests that use them
+EVERY = [*EXACT, "IVF8,PQ8x4", "IVF8,PQ8x4,RFlat", "PQ8x4", "SQ8", "LSH128r", "LSH128r,RFlat"]
+
+
+def metric_for(factory):
+    return "cosine" if factory.startswith("LSH") else "ip"
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(600, DIM))
+    lengths = np.exp(0.4 * rng.normal(size=(600, 1)))  # an inner product is only told from a cosine by lengths
+    return (directions / np.linalg.norm(directions, axis=1, keepdims=True) * lengths).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return np.random.default_rng(1).permutation(2000)[:600]  # not 0, 1, 2 …: positions and rows must not be mixed up
+
+
+@pytest.fixture(scope="module")
+def queries():
+    return np.random.default_rng(2).normal(size=(23, DIM)).astype(np.float32)
+
+
+def plain_scores(queries, vectors, metric):
+    """Every query against every item by the formula; higher is better."""
+    if metric == "cosine":
+        queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    if metric == "l2":
+        return -((queries[:, None] - vectors[None]) ** 2).sum(2)
+    return queries @ vectors.T
+
+
+@pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
+def test_flat_equals_brute_force(vectors, rows, queries, metric):
+    found, scores = ItemIndex.build(vectors, rows, "Flat", metric).search(queries, 10)
+    plain = plain_scores(queries, vectors, metric)
+    best = np.argsort(-plain, axis=1)[:, :10]
+    np.testing.assert_array_equal(found, rows[best])
+    sign = -1 if metric == "l2" else 1  # squared distances: lower is better
+    np.testing.assert_allclose(scores, sign * np.take_along_axis(plain, best, 1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("factory", EVERY)
+def test_every_type_finds_most_neighbours(vectors, rows, queries, factory):
+    metric = metric_for(factory)
+    found, scores = ItemIndex.build(vectors, rows, factory, metric).search(queries, 10)
+    best = rows[np.argsort(-plain_scores(queries, vectors, metric), axis=1)[:, :10]]
+    recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, best, strict=True)])
+    lowest = {"IVF8,PQ8x4": 0.3, "PQ8x4": 0.3, "LSH128r": 0.3}.get(factory, 0.9)  # by chance: .017
+    assert recall >= lowest
+    assert (np.diff(scores, axis=1) <= 1e-6).all()
+
+
+@pytest.mark.parametrize("factory", EVERY)
+def test_seen_items_never_come_and_k_others_do(vectors, rows, queries, factory):
+    index = ItemIndex.build(vectors, rows, factory, metric_for(factory))
+    best = index.search(queries, 300)[0]
+    n_seen = np.arange(len(queries)) * 13  # from none to 286 of each query's best 300
+    seen_query = np.repeat(np.arange(len(queries)), n_seen)
+    seen_rows = np.concatenate([best[query, :n] for query, n in enumerate(n_seen)])
+    strangers = np.setdiff1d(np.arange(2000), rows)[: len(queries)]  # seen, but not in the index
+    pairs = (np.append(seen_query, np.arange(len(queries))), np.append(seen_rows, strangers))
+    found = index.search(queries, 300, pairs)[0]
+    assert (found >= 0).all()
+    for query, n in enumerate(n_seen):
+        assert len(set(found[query])) == 300
+        assert not set(found[query]) & set(best[query, :n])
+
+
+@pytest.mark.parametrize("factory", EXACT)
+def test_search_without_seen_equals_brute_force(vectors, rows, queries, factory):
+    index = ItemIndex.build(vectors, rows, factory, nprobe=8 if "IVF" in factory else None)
+    rng = np.random.default_rng(3)
+    pairs = np.repeat(np.arange(len(queries)), 50), rng.choice(rows, 50 * len(queries))
+    plain = plain_scores(queries, vectors, "ip")
+    for query, row in zip(*pairs, strict=True):
+        plain[query, np.flatnonzero(rows == row)] = -np.inf
+    best = rows[np.argsort(-plain, axis=1)[:, :20]]
+    found = index.search(queries, 20, pairs)[0]
+    assert np.mean([len(set(a) & set(b)) / 20 for a, b in zip(found, best, strict=True)]) > 0.99
+
+
+def test_few_probed_lists_are_made_up_for(vectors, rows, queries):
+    index = ItemIndex.build(vectors, rows, "IVF50,Flat", nprobe=1)  # a list holds about 12 items
+    found, scores = index.search(queries, 200)
+    assert (found >= 0).all()
+    assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("factory", EVERY)
+def test_places_without_items_are_minus_one(vectors, rows, queries, factory):
+    index = ItemIndex.build(vectors, rows, factory, metric_for(factory))
+    left = {0: 0, 1: 3, 2: 600}  # query → items that it has not seen
+    seen = [(query, row) for query, n in left.items() for row in rows[n:]]
+    found, scores = index.search(queries[:3], 5, tuple(np.array(seen).T))
+    assert set(found[0]) == {-1}
+    assert set(found[1]) == {-1, *rows[:3]}
+    assert (found[1, 3:] == -1).all()
+    assert (found[2] >= 0).all()
+    assert (scores[found < 0] == -np.inf).all()
+
+
+@pytest.mark.parametrize("factory", EVERY)
+def test_saved_index_answers_the_same(vectors, rows, queries, factory, tmp_path):
+    built = ItemIndex.build(vectors, rows, factory, metric_for(factory), source={"data": "abc"})
+    built.save(tmp_path / "index")
+    loaded = ItemIndex.load(tmp_path / "index")
+    for before, after in zip(built.search(queries, 7), loaded.search(queries, 7), strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert (loaded.config, loaded.source, len(loaded)) == (built.config, {"data": "abc"}, 600)
+    written = (tmp_path / "index" / "index.faiss").stat().st_size
+    assert built.memory == loaded.memory == written
+
+
+def test_search_effort_survives_saving(vectors, rows, queries, tmp_path):
+    ItemIndex.build(vectors, rows, "IVF50,Flat", nprobe=1).save(tmp_path / "one")
+    ItemIndex.build(vectors, rows, "IVF50,Flat", nprobe=50).save(tmp_path / "all")
+    exact = ItemIndex.build(vectors, rows).search(queries, 5)[0]
+    assert (ItemIndex.load(tmp_path / "all").search(queries, 5)[0] == exact).all()
+    assert (ItemIndex.load(tmp_path / "one").search(queries, 5)[0] != exact).any()
+
+
+@pytest.mark.parametrize("factory", EVERY)
+def test_items_added_later_are_found(vectors, rows, factory):
+    metric = "cosine"  # with it an item is nearest to itself
+    index = ItemIndex.build(vectors[:500], rows[:500], factory, metric)
+    index.add(vectors[500:], rows[500:])
+    found = index.search(vectors[500:], 20)[0]
+    assert len(index) == 600
+    assert (found == rows[500:, None]).any(1).mean() > 0.9
+
+
+def test_rows_cannot_be_added_twice(vectors, rows):
+    index = ItemIndex.build(vectors[:10], rows[:10])
+    with pytest.raises(InputError, match=f"1 item rows are already in the index or repeated, the first is {rows[3]}"):
+        index.add(vectors[10:12], np.array([rows[3], 5000]))
+    assert len(index) == 10
+    assert (index.search(vectors[:2], 10)[0] >= 0).all()
+
+
+def test_cosine_of_zeros_is_zero(vectors, rows):
+    index = ItemIndex.build(np.vstack([vectors[:3], np.zeros((1, DIM), np.float32)]), rows[:4], metric="cosine")
+    found, scores = index.search(vectors[:1], 4)
+    assert scores[0, list(found[0]).index(rows[3])] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"factory": "IVF700,Flat"}, "learns 700 centroids but there are only 600 items"),
+        ({"factory": "PQ8x10"}, "learns 1024 centroids but there are only 600 items"),
+        ({"factory": "PQ7"}, "FAISS cannot build 'PQ7' for 16 dimensions"),
+        ({"factory": "Flatt"}, "FAISS cannot build 'Flatt'"),
+        ({"factory": "IDMap,Flat"}, "leave IDMap out"),
+        ({"factory": "LSH64"}, "compares directions only"),
+        ({"metric": "dot"}, "no metric is called 'dot'"),
+        ({"nprobe": 4}, "nprobe = 4 means nothing to index 'Flat'"),
+        ({"factory": "IVF8,Flat", "ef_search": 64}, "ef_search = 64 means nothing"),
+        ({"factory": "HNSW16", "refine_factor": 2}, "refine_factor = 2 means nothing"),
+        ({"factory": "IVF8,Flat", "nprobe": 0}, "nprobe is 0; it must be at least 1"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(vectors, rows, change, message):
+    with pytest.raises(InputError, match=message):
+        ItemIndex.build(vectors, rows, **change)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda v, r: (np.where(v > 1, np.nan, v), r), "hold NaN or infinite"),
+        (lambda v, r: (v[:, 0], r), "must be floats"),
+        (lambda v, r: (v[:0], r[:0]), "no item vectors"),
+        (lambda v, r: (v, r[1:]), "must be 600 whole numbers"),
+        (lambda v, r: (v, r.astype(float)), "must be 600 whole numbers"),
+        (lambda v, r: (v, r - 100), "item rows go from -"),
+        (lambda v, r: (v, np.zeros_like(r)), "already in the index or repeated, the first is 0"),
+    ],
+)
+def test_bad_vectors_and_rows_are_refused(vectors, rows, spoil, message):
+    with pytest.raises(InputError, match=message):
+        ItemIndex.build(*spoil(vectors, rows))
+
+
+def test_bad_searches_are_refused(vectors, rows, queries):
+    index = ItemIndex.build(vectors, rows)
+    for k in (0, 601):
+        with pytest.raises(InputError, match=f"k is {k}; it must be between 1 and the 600 items"):
+            index.search(queries, k)
+    with pytest.raises(InputError, match="vectors have 15 numbers; this index has 16"):
+        index.search(queries[:, 1:], 5)
+    with pytest.raises(InputError, match="there are 23 queries"):
+        index.search(queries, 5, (np.array([23]), np.array([1])))
+
+
+def test_folders_that_are_not_ours_are_refused(vectors, rows, tmp_path):
+    with pytest.raises(InputError, match="is not an item index"):
+        ItemIndex.load(tmp_path)
+    saved = tmp_path / "index"
+    ItemIndex.build(vectors, rows).save(saved)
+    about = json.loads((saved / "index.json").read_text())
+
+    (saved / "index.json").write_text(json.dumps({**about, "version": 99}))
+    with pytest.raises(InputError, match="version 1"):
+        ItemIndex.load(saved)
+
+    (saved / "index.json").write_text(json.dumps(about))
+    whole = (saved / "index.faiss").read_bytes()
+    (saved / "index.faiss").write_bytes(whole[:-100])
+    with pytest.raises(InputError, match="is damaged"):
+        ItemIndex.load(saved)
+
+    (saved / "index.faiss").unlink()
+    with pytest.raises(InputError, match="cannot be read"):
+        ItemIndex.load(saved)
+
+
+def test_a_failed_save_leaves_the_old_index(vectors, rows, tmp_path, monkeypatch):
+    index = ItemIndex.build(vectors, rows)
+    index.save(tmp_path / "index")
+    monkeypatch.setattr(np, "save", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(InputError, match="disk full"):
+        ItemIndex.build(vectors[:5], rows[:5]).save(tmp_path / "index")
+    assert len(ItemIndex.load(tmp_path / "index")) == 600
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
