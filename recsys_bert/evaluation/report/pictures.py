@@ -1,0 +1,182 @@
+"""The report's pictures as inline SVG (matplotlib, extra ``report``).
+
+Text and lines take the page's own colours through CSS variables, so one picture is right on a light and on a dark
+page; the series' colours are of middle lightness for the same reason.
+"""
+
+import io
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from recsys_bert.evaluation.report.tables import Results
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#3b82c4", "#e0763a", "#3f9e6b", "#b0599b", "#c59b1f", "#d1495b", "#2a9d9d", "#8a6fd1")
+GREY = "#8b939e"
+_INK, _LINE = "#010203", "#040506"  # stand-ins, replaced by the page's colours
+_FIRST_WEIGHTS = 4  # more runs than that make unreadable bars
+
+
+def available() -> bool:
+    """Whether matplotlib is installed."""
+    import importlib.util
+
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def pictures(results: Results) -> dict[str, str]:
+    """Draw everything that the results have numbers for.
+
+    Returns:
+        Name → ``<svg …>``: ``recall_curve``, ``training``, ``indexes``, ``fusion``.
+    """
+    import matplotlib
+
+    draws: dict[str, tuple[bool, Callable[[Results], Figure]]] = {
+        "recall_curve": (any(model.get("curve") for model in results["models"]), _recall_curve),
+        "training": (bool(results["training"]), _training),
+        "indexes": (bool(results["indexes"]), _indexes),
+        "fusion": (bool(results["fusion"]), _fusion),
+    }
+    style: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "font.family": "sans-serif",
+        "font.size": 10,
+        "text.color": _INK,
+        "axes.labelcolor": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "axes.edgecolor": _LINE,
+        "grid.color": _LINE,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+        "figure.constrained_layout.use": True,
+    }
+    with matplotlib.rc_context(style):
+        return {name: _svg(draw(results), name) for name, (wanted, draw) in draws.items() if wanted}
+
+
+def _figure(columns: int = 1, width: float = 11.5, height: float = 3.8) -> tuple["Figure", list["Axes"]]:
+    from matplotlib.figure import Figure  # not pyplot: no window system, no global state
+
+    figure = Figure(figsize=(width, height))
+    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+
+
+def _svg(figure: "Figure", name: str) -> str:
+    """The figure as an SVG element that fits its column and follows the page's colours."""
+    import matplotlib
+
+    file = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": name}):  # ids of two pictures on one page must differ
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    limit = f"max-width:{96 * figure.get_figwidth():.0f}px"  # a narrow picture must not be blown up to the page's width
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', rf'\1 style="{limit}"', text, count=1)
+    text = text.replace(_INK, "var(--ink)").replace(_LINE, "var(--line)")
+    used = set(re.findall(r"url\(#([^)]+)\)", text)) | set(re.findall(r'href="#([^"]+)"', text))
+    return re.sub(r' id="([^"]+)"', lambda m: m.group(0) if m.group(1) in used else "", text)
+
+
+def _recall_curve(results: Results) -> "Figure":
+    figure, (axes,) = _figure()
+    runs = 0
+    for number, model in enumerate(m for m in results["models"] if m.get("curve")):
+        ks = range(1, len(model["curve"]) + 1)
+        if model["kind"] == "run":
+            axes.plot(ks, model["curve"], color=COLOURS[runs % len(COLOURS)], linewidth=2.2, label=model["name"])
+            runs += 1
+        elif model["kind"] == "best_possible":
+            axes.plot(ks, model["curve"], color=_INK, linewidth=1.2, linestyle=":", label=model["name"])
+        else:
+            dashes = ((4, 2), (1, 1.5), (6, 2, 1, 2), (8, 3))[number % 4]
+            axes.plot(ks, model["curve"], color=GREY, linewidth=1.4, dashes=dashes, label=model["name"])
+    axes.set(xlabel="k", ylabel="recall@k", xlim=(1, None), ylim=(0, None))
+    _whole_ticks(axes)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def _training(results: Results) -> "Figure":
+    figure, (loss, metric) = _figure(columns=2)
+    name = next((line["measure"] for line in results["training"] if line["measure"]), "metric")
+    for number, run in enumerate(results["training"]):
+        colour = COLOURS[number % len(COLOURS)]
+        loss.plot(*_columns(run["loss"]), color=colour, linewidth=1.6, label=run["run"])
+        if run["metric"]:
+            metric.plot(
+                *_columns(run["metric"]), color=colour, linewidth=1.6, marker="o", markersize=3.5, label=run["run"]
+            )
+    loss.set(xlabel="step", ylabel="training loss")
+    metric.set(xlabel="step", ylabel=f"validation {name}")
+    for axes in (loss, metric):
+        axes.ticklabel_format(axis="x", style="plain")
+        _whole_ticks(axes)
+    handles, labels = loss.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3)
+    return figure
+
+
+def _whole_ticks(axes: "Axes") -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _columns(points: list[list[float]]) -> tuple[list[float], list[float]]:
+    return [point[0] for point in points], [point[1] for point in points]
+
+
+def _indexes(results: Results) -> "Figure":
+    figure, (axes,) = _figure(height=4.4)
+    lines = results["indexes"]
+    names = list(dict.fromkeys(line["run"] for line in lines))
+    largest = max((line["bytes"] or 0) for line in lines) or 1
+    for number, name in enumerate(names):
+        mine = [line for line in lines if line["run"] == name]
+        axes.scatter(
+            [line["queries_per_second"] for line in mine],
+            [line["ann_recall"] for line in mine],
+            s=[40 + 260 * (line["bytes"] or 0) / largest for line in mine],
+            color=COLOURS[number % len(COLOURS)],
+            alpha=0.75,
+            linewidths=0,
+            label=name,
+        )
+        for line in mine:
+            axes.annotate(
+                line["factory"], (line["queries_per_second"], line["ann_recall"]), (8, -12), textcoords="offset points"
+            )
+    k = results["index_k"]
+    axes.set(xlabel="queries per second (log scale); area = memory", ylabel=f"ANN recall@{k} of the exact list")
+    axes.set_xscale("log")
+    axes.margins(x=0.18, y=0.16)
+    if len(names) > 1:
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def _fusion(results: Results) -> "Figure":
+    shown: list[dict[str, Any]] = results["fusion"][:_FIRST_WEIGHTS]
+    figure, axes = _figure(columns=len(shown), width=3.4 * len(shown), height=2.8)
+    for number, (one, run) in enumerate(zip(axes, shown, strict=True)):
+        places = range(len(run["weights"]))
+        bars = one.bar(places, run["weights"], color=COLOURS[number % len(COLOURS)], width=0.65)
+        one.bar_label(bars, fmt="%.2f", fontsize=8, padding=2)
+        one.set_xticks(list(places), run["labels"], rotation=30 if len(run["labels"]) > 4 else 0)
+        one.set_title(run["run"], fontsize=10)
+        one.set_ylabel(run["meaning"] if number == 0 else "")
+        one.axhline(0.0, color=_INK, linewidth=0.8)
+        one.margins(y=0.15)
+        one.grid(visible=False, axis="x")
+    return figure
