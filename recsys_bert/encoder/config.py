@@ -3,8 +3,6 @@
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-import pydantic
-
 from recsys_bert.encoder.fusions import FUSIONS
 from recsys_bert.encoder.layers import LAYERS
 from recsys_bert.encoder.necks import NECKS
@@ -151,6 +149,8 @@ class EncoderConfig:
         Raises:
             InputError: An unknown key, a missing one, or a value that is not allowed.
         """
+        import pydantic  # late: it is slow to import and `--help` needs none of it
+
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise unknown_name("encoder setting", unknown[0], known)

@@ -5,8 +5,6 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-import pydantic
-
 from recsys_bert.errors import InputError, unknown_name
 
 Options = dict[str, bool | int | float | str]
@@ -78,6 +76,8 @@ def _check_type(what: str, value: object, annotation: Any) -> None:
     """Compare an option's value with the constructor's annotation; one without annotation is not checked."""
     if annotation is inspect.Parameter.empty:
         return
+    import pydantic  # late: it is slow to import and `--help` needs none of it
+
     try:
         pydantic.TypeAdapter(annotation).validate_python(value, strict=True)
     except pydantic.ValidationError as error:
