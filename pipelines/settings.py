@@ -183,7 +183,7 @@ def _default(field: "dataclasses.Field[Any]", base: Any, missing: Any) -> Any:
 
 
 def _json_flags() -> Any:
-    """Let a setting that is a free dict (a part's options) be given as JSON: ``--neck-options '{"width": 3}'``."""
+    """Let a setting that is a dict (a part's options) be given as JSON: ``--neck-options '{"width": 3}'``."""
     import json
 
     from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
@@ -197,9 +197,20 @@ def _json_flags() -> Any:
         return PrimitiveConstructorSpec(
             nargs=1,
             metavar="JSON",
-            instance_from_str=lambda text: json.loads(text[0]),
+            instance_from_str=lambda texts: _from_json(info.type, texts[0]),
             is_instance=lambda value: isinstance(value, dict),
             str_from_instance=lambda value: [json.dumps(value)],
         )
 
     return registry
+
+
+def _from_json(kind: Any, text: str) -> Any:
+    import pydantic
+
+    try:
+        return pydantic.TypeAdapter(kind).validate_json(text, strict=True)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"{part}: " for part in first["loc"])
+        raise ValueError(f"{text!r} does not fit: {where}{first['msg']}.") from error

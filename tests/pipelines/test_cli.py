@@ -62,6 +62,9 @@ class Config:
     days: int | None = None
     """Days back; all where None."""
 
+    weights: dict[str, float] = field(default_factory=dict)
+    """Weight per event type."""
+
     model: Model = Model(dim=32)
     """The model."""
 
@@ -97,7 +100,7 @@ def test_a_required_setting_that_nobody_gave_is_named(recipe, capsys):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("moed = 1", r"no setting is called 'moed'; did you mean 'mode'\? Known: days, ks, mode, model, out"),
+        ("moed = 1", r"no setting is called 'moed'; did you mean 'mode'\? Known: days, ks, mode, model, out, weights"),
         ("[model]\ndmi = 1", r"no setting is called 'model\.dmi'; did you mean 'model\.dim'\?"),
         (
             '[[model.features]]\nname = "a"\nsise = 1',
@@ -144,6 +147,17 @@ def test_checks_of_the_config_run_after_the_flags(capsys):
 def test_options_of_a_part_are_json_on_the_command_line():
     config = load_config(Config, ["--out", "x", "--model.options", '{"width": 3, "norm": null}'])
     assert config.model.options == {"width": 3, "norm": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "Invalid JSON"), ("3", "should be an object"), ('{"a": "x"}', "a: Input should be a valid number")],
+)
+def test_json_that_does_not_fit_is_refused(capsys, text, message):
+    with pytest.raises(SystemExit) as stop:
+        load_config(Config, ["--out", "x", "--weights", text])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_none_is_said_alike_in_flags_and_recipes(recipe):
