@@ -158,11 +158,12 @@ def _fill(kind: type[T], settings: dict[str, Any], base: T | None = None, missin
     """
     values: dict[str, Any] = {}
     for field, hint in zip(dataclasses.fields(kind), _hints(kind).values(), strict=True):  # type: ignore[arg-type]
-        values[field.name] = value = settings.get(field.name, _default(field, base, missing))
-        if field.name in settings and isinstance(value, dict) and _hints(hint):
-            nested = next(option for option in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(option))
-            default = _default(field, base, None)
-            values[field.name] = _fill(typing.cast("type[Any]", nested), value, default, missing)
+        default = _default(field, base, missing)
+        values[field.name] = value = settings.get(field.name, default)
+        nested = next((option for option in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(option)), None)
+        if nested and (isinstance(value, dict) or (value is missing and nested is hint)):
+            given = value if isinstance(value, dict) else {}
+            values[field.name] = _fill(typing.cast("type[Any]", nested), given, default, missing)
     if missing is dataclasses.MISSING:
         lacking = [name for name, value in values.items() if value is missing]
         if lacking:
@@ -175,7 +176,7 @@ def _fill(kind: type[T], settings: dict[str, Any], base: T | None = None, missin
 
 
 def _default(field: "dataclasses.Field[Any]", base: Any, missing: Any) -> Any:
-    if base is not None and base is not missing:
+    if dataclasses.is_dataclass(base):
         return getattr(base, field.name)
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()

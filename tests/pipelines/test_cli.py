@@ -182,6 +182,28 @@ def test_written_settings_read_back_equal(tmp_path, config):
     assert load_config(Config, [str(tmp_path / "run" / "config.toml")]) == config
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outer:
+    """A stage with a nested config that has a required setting."""
+
+    feature: Feature
+    """The feature."""
+
+
+def test_a_required_setting_may_be_nested(recipe, capsys):
+    expected = Outer(feature=Feature(name="a", size=5))
+    assert load_config(Outer, ["--feature.name", "a", "--feature.size", "5"]) == expected
+    assert load_config(Outer, [recipe("[feature]\nsize = 5"), "--feature.name", "a"]) == expected
+    assert read_config(Outer, Path(recipe('[feature]\nname = "a"\nsize = 5'))) == expected
+    with pytest.raises(InputError, match="name must be set; Feature has no default"):
+        read_config(Outer, Path(recipe("")))
+    with pytest.raises(SystemExit):
+        load_config(Outer, [])
+    text = capsys.readouterr().err
+    assert "--feature.name" in text
+    assert "--feature.size" not in text
+
+
 def test_reading_needs_every_required_setting(recipe):
     with pytest.raises(InputError, match="out must be set"):
         read_config(Config, Path(recipe("days = 3")))
