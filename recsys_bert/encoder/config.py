@@ -78,7 +78,10 @@ class EncoderConfig:
     """True: no position sees a later one."""
 
     position: Literal["newest", "start", "none"] = "newest"
-    """Learned positions counted back from the newest real position, from the start, or none at all."""
+    """Learned positions counted back from the newest real position, from the start, or none at all.
+
+    With ``newest`` a position knows how many follow it, in causal mode too, though never which.
+    """
 
     n_segments: int = 0
     """Rows of the segment table; 0 = no segments."""

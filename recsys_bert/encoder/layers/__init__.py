@@ -7,4 +7,5 @@ A class attribute ``normalised`` says whether what the layer returns has just be
 LAYERS: dict[str, str] = {
     "bert": "recsys_bert.encoder.layers.bert:BertLayer",
     "pre_norm": "recsys_bert.encoder.layers.pre_norm:PreNormLayer",
+    "realformer": "recsys_bert.encoder.layers.realformer:RealFormerLayer",
 }

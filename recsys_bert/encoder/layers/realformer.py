@@ -1,0 +1,68 @@
+"""RealFormer layer (https://arxiv.org/abs/2012.11747): attention scores are carried from layer to layer."""
+
+import torch
+from torch import Tensor, nn
+
+from recsys_bert.encoder.attention import Attend, SelfAttention
+from recsys_bert.encoder.dropout import Dropout
+from recsys_bert.encoder.feed_forward import FeedForward
+
+
+class RealFormerLayer(nn.Module):
+    """Differs from ``BertLayer`` only in the scores: QKᵀ/√d of this layer plus the sum of all layers before it.
+
+    The sum is of raw scores, before mask and softmax; the mask is applied when the softmax is taken and is never
+    added up. Scores must be seen for that, so this layer holds ``[batch, n_heads, seq, seq]`` in memory.
+
+    Args:
+        dim: Width of one position.
+        n_heads: Attention heads; divides ``dim``.
+        dropout: Probability in [0, 1) on what each branch adds.
+        ffn_dim: Width inside the feed-forward branch; None = ``4 * dim``.
+        activation: ``gelu`` or ``relu``.
+        attention_dropout: Probability in [0, 1) on attention weights.
+        norm_eps: Added to the variance in the norms.
+    """
+
+    normalised = True
+
+    def __init__(
+        self,
+        dim: int,
+        n_heads: int,
+        dropout: float,
+        *,
+        ffn_dim: int | None = None,
+        activation: str = "gelu",
+        attention_dropout: float = 0.0,
+        norm_eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.attention = SelfAttention(dim, n_heads)
+        self.attention_dropout = Dropout(attention_dropout)
+        self.attention_norm = nn.LayerNorm(dim, eps=norm_eps)
+        self.ffn = FeedForward(dim, ffn_dim, activation)
+        self.ffn_norm = nn.LayerNorm(dim, eps=norm_eps)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor, attend: Attend, carried: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Transform every position.
+
+        Args:
+            x: ``[batch, seq, dim]``.
+            attend: Where a query may look.
+            carried: Sum of the scores of all layers before, ``[batch, n_heads, seq, seq]``; None in the first.
+
+        Returns:
+            ``[batch, seq, dim]`` and the sum of scores with this layer's.
+        """
+        query, key, value = self.attention.split(x)
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        if carried is not None:
+            scores = scores + carried
+        hidden = ~attend.full(x.shape[1], x.device)
+        # Softmax in float32: under autocast a sum over many layers would lose its last digits in bf16.
+        weights = torch.softmax(scores.float().masked_fill(hidden, -torch.inf), dim=-1).to(value.dtype)
+        mixed = self.attention.join(self.attention_dropout(weights) @ value)
+        x = self.attention_norm(x + self.dropout(mixed))
+        return self.ffn_norm(x + self.dropout(self.ffn(x))), scores

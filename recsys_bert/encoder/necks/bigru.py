@@ -1,0 +1,38 @@
+"""BiGRU neck (gated recurrent units, https://arxiv.org/abs/1406.1078, read from both ends)."""
+
+from torch import Tensor, nn
+
+from recsys_bert.encoder.dropout import Dropout
+from recsys_bert.encoder.necks.both_ways import BothWays, default_hidden
+from recsys_bert.errors import InputError
+
+
+class BiGru(nn.Module):
+    """GRU over the positions, in both directions; in causal mode left to right only.
+
+    Args:
+        dim: Width of the input.
+        dropout: Probability in [0, 1) on the output.
+        causal: No position may see a later one.
+        hidden: Width of each direction; None = half of ``dim``, in causal mode all of it.
+    """
+
+    def __init__(self, dim: int, dropout: float, *, causal: bool, hidden: int | None = None) -> None:
+        super().__init__()
+        if hidden is not None and hidden < 1:
+            raise InputError(f"neck bigru: hidden is {hidden}; it must be at least 1.")
+        self.rnn = BothWays(nn.GRU, dim, default_hidden(hidden, dim, causal), causal)
+        self.dropout = Dropout(dropout)
+        self.out_dim = self.rnn.out_dim
+
+    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+        """Refine every position.
+
+        Args:
+            x: ``[batch, seq, dim]``.
+            real: bool ``[batch, seq]``.
+
+        Returns:
+            ``[batch, seq, out_dim]``.
+        """
+        return self.dropout(self.rnn(x, real))

@@ -1,0 +1,47 @@
+"""A transformer layer of its own behind the encoder (https://arxiv.org/abs/1706.03762)."""
+
+from torch import Tensor, nn
+
+from recsys_bert.encoder.attention import Attend
+from recsys_bert.encoder.layers.bert import BertLayer
+
+
+class Transformer(nn.Module):
+    """One post-norm layer on the fused states, which a fusion alone never lets meet again.
+
+    Args:
+        dim: Width of the input and the output.
+        dropout: Probability in [0, 1) on what each branch adds.
+        causal: No position may see a later one.
+        n_heads: Attention heads; divides ``dim``.
+        ffn_dim: Width inside the feed-forward branch; None = ``4 * dim``.
+        activation: ``gelu`` or ``relu``.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        dropout: float,
+        *,
+        causal: bool,
+        n_heads: int = 1,
+        ffn_dim: int | None = None,
+        activation: str = "gelu",
+    ) -> None:
+        super().__init__()
+        self.layer = BertLayer(dim, n_heads, dropout, ffn_dim=ffn_dim, activation=activation)
+        self.causal = causal
+        self.out_dim = dim
+
+    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+        """Refine every position.
+
+        Args:
+            x: ``[batch, seq, dim]``.
+            real: bool ``[batch, seq]``.
+
+        Returns:
+            ``[batch, seq, dim]``.
+        """
+        refined, _ = self.layer(x, Attend.of(real, self.causal))
+        return refined
