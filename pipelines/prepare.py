@@ -1,9 +1,10 @@
 """prepare: any click log → a folder of histories, vocabulary, side tables and counts that every later stage opens."""
 
+import json
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from recsys_bert.clicks.config import FilterConfig, LogConfig, SplitConfig, Tabl
 class Config:
     """Settings of ``recsys-bert prepare``."""
 
-    log: LogConfig
+    log: LogConfig = field(default_factory=LogConfig)
     """The events."""
 
     out: Path
@@ -46,41 +47,38 @@ def run(config: Config) -> dict[str, Any]:
         The manifest.
 
     Raises:
-        InputError: See ``recsys_bert.clicks.log`` and the other steps; nothing is written then.
+        InputError: Something about the log or the settings cannot be; nothing is written then.
     """
     from recsys_bert.clicks.catalogue import build_catalogue
     from recsys_bert.clicks.events import sorted_events
+    from recsys_bert.clicks.filters import filtered
     from recsys_bert.clicks.log import read_log
-    from recsys_bert.clicks.manifest import NAME, Manifest
-    from recsys_bert.clicks.splits import by_time, leave_one_out, moments
-    from recsys_bert.clicks.written import catalogue_table, user_table, write_histories
-    from recsys_bert.files import replacing, write_json
+    from recsys_bert.clicks.manifest import check_target
+    from recsys_bert.clicks.side import read_side
+    from recsys_bert.clicks.splits import split_events
+    from recsys_bert.clicks.summary import lines
+    from recsys_bert.clicks.written import write_folder
+    from recsys_bert.files import replacing
 
     started = time.monotonic()
-    with replacing(config.out) as aside, tempfile.TemporaryDirectory(dir=config.out.parent, prefix=".prepare-") as work:
+    check_target(config.out)
+    with (
+        replacing(config.out) as aside,
+        tempfile.TemporaryDirectory(dir=config.out.parent, prefix=f".{config.out.name}-") as work,
+    ):
         log = read_log(config.log, Path(work))
         events = sorted_events(log, Path(work))
-        cut = moments(events, config.split) if config.split.kind == "time" else None
-        borders = by_time(events, *cut) if cut else leave_one_out(events.offsets, config.split)
-        catalogue = build_catalogue(events, borders, config.vocabulary)
-        aside.mkdir()
-        write_histories(events, borders, catalogue, aside / "histories.arrow")
-        catalogue.vocabulary.save(aside / "vocabulary.parquet")
-        catalogue_table(catalogue).write_parquet(aside / "items.parquet")
-        user_table(events).write_parquet(aside / "users.parquet")
-        manifest = Manifest(
-            fingerprint=catalogue.vocabulary.fingerprint,
-            has_times=log.has_time,
-            has_weights=log.has_weight,
-            counts={
-                "users": events.n_users,
-                "events": len(events),
-                "vocabulary_rows": catalogue.vocabulary.size,
-                "catalogue_rows": catalogue.n_rows,
-            },
-            filters=[],
-            split={"kind": config.split.kind, **borders.told},
-        )
-        write_json(aside / NAME, manifest.as_dict())
-    print(f"{config.out}: {time.monotonic() - started:.1f} s", file=sys.stderr)
-    return manifest.as_dict()
+        items = read_side(config.items, config.log.item, events.item_ids.dtype, "items")
+        users = read_side(config.users, config.log.user, events.user_ids.dtype, "users")
+        rest = filtered(events, config.filters, config.split)
+        borders = split_events(rest.events, config.split, rest.cut)
+        catalogue = build_catalogue(rest.events, borders, config.vocabulary, items.table["id"] if items else None)
+        sides = {"items": (items, config.items), "users": (users, config.users)}
+        settings = json.loads(json.dumps(asdict(config), default=str))
+        manifest = write_folder(aside, log, rest, config.split, borders, catalogue, sides, settings)
+    told = manifest.as_dict()
+    if config.json:
+        print(json.dumps(told, ensure_ascii=False))
+    shown = [*lines(manifest), f"wrote {config.out} in {time.monotonic() - started:.1f} s"]
+    print("\n".join(shown), file=sys.stderr)
+    return told

@@ -13,8 +13,8 @@ Format = Literal["auto", "parquet", "csv", "tsv", "jsonl", "arrow", "movielens",
 class LogConfig:
     """Where the events are and how their columns are called."""
 
-    path: str
-    """A file, a folder (all files of one kind in it) or a glob such as ``logs/2024-*.parquet``."""
+    path: str = ""
+    """A file, a folder (all files of one kind in it) or a glob such as ``logs/2024-*.parquet``. Always needed."""
 
     format: Format = "auto"
     """How files are read; ``auto`` goes by their ending (.dat MovieLens, .inter RecBole, .txt ``user item item …``)."""
@@ -66,7 +66,11 @@ class LogConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FilterConfig:
-    """Which events stay in the log. With a time cut, only events before the cut are counted and dropped."""
+    """Which events stay in the log.
+
+    Leave-one-out counts the whole log, as published data sets were made; a time cut counts and drops training events
+    only.
+    """
 
     repeats: Literal["keep", "drop"] = "keep"
     """Consecutive events of one user on one item: keep all, or only the first. Done before anything is counted."""
@@ -78,7 +82,7 @@ class FilterConfig:
     """Events on items with fewer events are dropped; see ``vocabulary.min_count`` to call them unknown instead."""
 
     k_core: bool = True
-    """Repeat both minimum counts until nothing changes; otherwise users and items are counted once, in the whole log."""
+    """Repeat both minimum counts until nothing changes; otherwise users and items are counted once."""
 
     def __post_init__(self) -> None:
         if min(self.min_user_events, self.min_item_events) < 1:
@@ -91,16 +95,16 @@ class FilterConfig:
 class SplitConfig:
     """What is held out."""
 
-    kind: Literal["leave_one_out", "time"] = "leave_one_out"
-    """The last events of each user (comparable to papers), or one moment for everybody (no look into the future)."""
+    kind: Literal["leave_one_out", "time", "none"] = "leave_one_out"
+    """The last events of each user (as in papers), one moment for everybody (no look into the future), or nothing."""
 
     validation: bool = True
     """False is *refit*: what validation would hold out goes into training."""
 
-    validation_from: str | float = 0.8
+    validation_from: float | str = 0.8
     """Time cut: quantile of all events' times in (0, 1), or an ISO date (UTC), from which on events are validation."""
 
-    test_from: str | float = 0.9
+    test_from: float | str = 0.9
     """Time cut: the same, from which on events are test."""
 
     min_events: int = 3

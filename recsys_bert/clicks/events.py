@@ -58,9 +58,9 @@ class Events:
             part = wanted[events]
             running = np.concatenate([[0], np.cumsum(part)])
             counts[users] = np.diff(running[self.offsets[users.start : users.stop + 1] - events.start])
-            writer.append(
-                *(None if array is None else array[events][part] for array in (self.items, self.times, self.weights))
-            )
+            times = None if self.times is None else self.times[events][part]
+            weights = None if self.weights is None else self.weights[events][part]
+            writer.append(self.items[events][part], times, weights)
         there = counts > 0
         return replace(
             writer.events(),
@@ -99,9 +99,9 @@ def sorted_events(log: Log, work: Path) -> Events:
             events = np.fromfile(path, _record(log))
             path.unlink()
             _sort(events)
-            writer.append(
-                events["item"], *(events[name] if name in events.dtype.names else None for name in ("time", "weight"))
-            )
+            times = events["time"] if log.has_time else None
+            weights = events["weight"] if log.has_weight else None
+            writer.append(events["item"], times, weights)
             progress.advance(len(events))
     return replace(writer.events(), offsets=offsets, user_ids=users["user"], item_ids=items["item"])
 
@@ -115,8 +115,9 @@ def _offsets(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _record(log: Log) -> np.dtype[Any]:
-    fields = [("user", np.int32), ("item", np.int32)]
-    fields += [("time", np.int64)] * log.has_time + [("weight", np.float32)] * log.has_weight  # type: ignore[list-item]
+    fields: list[tuple[str, type]] = [("user", np.int32), ("item", np.int32)]
+    fields += [("time", np.int64)] if log.has_time else []
+    fields += [("weight", np.float32)] if log.has_weight else []
     return np.dtype(fields)
 
 
@@ -125,7 +126,7 @@ def _scatter(log: Log, users: pl.Series, items: pl.Series, buckets: list[slice],
     coded = _coded(log.table(), users, items)
     starts = np.array([bucket.start for bucket in buckets], np.int32)
     kind = _record(log)
-    files = [open(work / f"bucket-{number}", "wb") for number in range(len(buckets))]
+    files = [open(work / f"bucket-{number}", "wb") for number in range(len(buckets))]  # noqa: SIM115 - closed below
     try:
         with Progress("reading", total, "events") as progress:
             for batch in coded.collect_batches(chunk_size=CHUNK // 4, maintain_order=True, engine="streaming"):
@@ -169,7 +170,7 @@ class _Writer:
         ]
         self._folder = folder
         self._kinds = {field: kind for field, kind in kinds if kind is not None}
-        self._files = {field: open(folder / f"{name}.{field}", "wb") for field in self._kinds}
+        self._files = {field: open(folder / f"{name}.{field}", "wb") for field in self._kinds}  # noqa: SIM115 - closed by events()
 
     def append(self, items: NDArray[Any], times: NDArray[Any] | None, weights: NDArray[Any] | None) -> None:
         for field, values in (("items", items), ("times", times), ("weights", weights)):

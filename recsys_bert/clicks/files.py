@@ -19,6 +19,8 @@ def find_files(path: str) -> list[Path]:
     Raises:
         InputError: There are none, or a folder holds several kinds.
     """
+    if not path:
+        raise InputError("no log was named. Pass --log.path with a file, a folder or a glob.")
     source = Path(path)
     if source.is_file():
         return [source]
@@ -37,7 +39,7 @@ def _one_kind(folder: Path) -> list[Path]:
         raise InputError(f"{folder} holds no log files; known endings: {', '.join(ENDINGS)} (also .gz).")
     if len(kinds) > 1:
         raise InputError(
-            f"{folder} holds files of several kinds ({', '.join(kinds)}). Choose with a glob, as in '{folder}/*.csv'."
+            f"{folder} holds files of several kinds ({', '.join(kinds)}). Choose by glob: '{folder}/*.csv'."
         )
     return files
 
@@ -57,7 +59,8 @@ def scan(paths: list[Path], kind: str = "auto") -> pl.LazyFrame:
     if len(kinds) > 1 or None in kinds:
         names = ", ".join(path.name for path in paths[:3])
         raise InputError(
-            f"the format of {names} does not show in the ending. Name it with --log.format; known: {', '.join(FORMATS)}."
+            f"the format of {names} does not show in the ending. Name it with --log.format;"
+            f" known: {', '.join(FORMATS)}."
         )
     module, _, name = FORMATS[str(kinds.pop())].partition(":")
     reader: Callable[[list[Path]], pl.LazyFrame] = getattr(importlib.import_module(module), name)

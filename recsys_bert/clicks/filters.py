@@ -1,11 +1,16 @@
 """Which events stay: consecutive repeats, minimum counts, k-core."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_bert.clicks.config import FilterConfig, SplitConfig
 from recsys_bert.clicks.events import Events
 from recsys_bert.clicks.histories import ranges
-from recsys_bert.clicks.splits import training_mask
+from recsys_bert.clicks.splits import by_time, moments, training_mask
+from recsys_bert.errors import InputError
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -85,3 +90,60 @@ def kept(events: Events, ends: Ints, users: Mask, items: Mask) -> Mask:
         owners = np.repeat(users[chunk], np.diff(events.offsets[chunk.start : chunk.stop + 1]))
         wanted[part] = ~counts | (owners & items[events.items[part]])
     return wanted
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """Events that stay, and what each filter did.
+
+    Args:
+        events: The rest.
+        cut: Moments (µs) from which on events are validation and test; None unless the split is by time.
+        told: One entry per filter for the manifest.
+    """
+
+    events: Events
+    cut: tuple[int, int] | None
+    told: list[dict[str, Any]]
+
+
+def filtered(events: Events, config: FilterConfig, split: SplitConfig) -> Filtered:
+    """Drop repeats, then users and items with too few events.
+
+    Raises:
+        InputError: Nothing is left.
+    """
+    told = []
+    if config.repeats == "drop":
+        again = repeats(events)
+        rest = events.keep(~again, "once")
+        told.append(_entry("repeats", events, rest, {"consecutive repeats": int(again.sum())}))
+        events = rest
+    cut = moments(events, split) if split.kind == "time" else None
+    if max(config.min_user_events, config.min_item_events) > 1:
+        ends = by_time(events, *cut).train_end if cut else events.offsets[1:]
+        enough = core(events, ends, config.min_user_events, config.min_item_events, config.k_core)
+        rest = events.keep(kept(events, ends, *enough), "enough")
+        lost = {
+            f"{name} with too few events": int((~good).sum())
+            for name, good in zip(("users", "items"), enough, strict=True)
+        }
+        told.append(_entry("k_core" if config.k_core else "minimum_counts", events, rest, lost))
+        if not len(rest):
+            raise InputError(
+                f"none of {len(events):,} events is left after filters.min_user_events = {config.min_user_events} and"
+                f" filters.min_item_events = {config.min_item_events}. Lower them, or pass --filters.no-k-core."
+            )
+        events = rest
+    return Filtered(events, cut, told)
+
+
+def _entry(name: str, before: Events, after: Events, reasons: dict[str, int]) -> dict[str, Any]:
+    return {
+        "filter": name,
+        "events_in": len(before),
+        "events_out": len(after),
+        "users_in": before.n_users,
+        "users_out": after.n_users,
+        "reasons": reasons,
+    }

@@ -10,6 +10,7 @@ from recsys_bert.clicks.config import LogConfig
 from recsys_bert.clicks.files import find_files, kind_of, scan, unreadable
 from recsys_bert.clicks.times import guess_unit, microseconds, text_dates
 from recsys_bert.errors import InputError
+from recsys_bert.files import fingerprint
 
 # Reasons why a row is not taken; the first that holds is counted. 0 is a good row.
 NO_USER, NO_ITEM, NO_TIME, BAD_TIME, BAD_WEIGHT, OTHER_EVENT, LOW_WEIGHT = range(1, 8)
@@ -47,6 +48,19 @@ class Log:
     has_weight: bool
     integer_ids: dict[str, bool]
     event_types: dict[str, int] = field(default_factory=dict)
+
+    def told(self) -> dict[str, Any]:
+        """Reading as the first filter of the manifest."""
+        taken = self.rows - sum(self.left_out.values())
+        return {"filter": "read", "events_in": self.rows, "events_out": taken, "reasons": self.left_out}
+
+    def listing(self) -> list[dict[str, Any]]:
+        """Name and size of each file."""
+        return [{"name": file.name, "bytes": file.stat().st_size} for file in self.files]
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the files' contents."""
+        return fingerprint(self.files)
 
     def table(self) -> pl.LazyFrame:
         """Good rows, lazily, ids in their final type."""

@@ -12,6 +12,25 @@ KIND = "recsys_bert prepared clicks"
 NAME = "manifest.json"
 
 
+def check_target(folder: Path) -> None:
+    """Refuse to replace what prepare did not make.
+
+    Raises:
+        InputError: ``folder`` is a file, or a folder that holds something else.
+    """
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.exists() and not _is_ours(folder / NAME):
+        raise InputError(f"{folder} exists and was not made by prepare (no {NAME} of ours). Choose another --out.")
+
+
+def _is_ours(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    values = read_json(path)
+    return isinstance(values, dict) and values.get("kind") == KIND
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """Everything that was counted while a log was prepared.
@@ -25,6 +44,7 @@ class Manifest:
         split: Kind, variant, borders.
         cold: Held-out events on items without a training event, users without history.
         features: Per side table and column: values, width, coverage.
+        side_tables: Rows of each side table, and rows not used by reason.
         log: Files, rows, event types; ``sha256`` of the contents.
         config: Resolved settings.
     """
@@ -37,6 +57,7 @@ class Manifest:
     split: dict[str, Any]
     cold: dict[str, int] = field(default_factory=dict)
     features: dict[str, Any] = field(default_factory=dict)
+    side_tables: dict[str, Any] = field(default_factory=dict)
     log: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     kind: str = KIND

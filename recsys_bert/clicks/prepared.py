@@ -37,7 +37,7 @@ class Prepared:
     def items(self) -> pl.DataFrame:
         """Catalogue in order of rows: ``item_row``, ``item_id``, ``count`` (training), then the side table's columns.
 
-        It begins at ``vocabulary.first_item``; rows from ``vocabulary.size`` on are cold: side table, no training event.
+        It begins at ``vocabulary.first_item``; rows from ``vocabulary.size`` on are cold: no training event.
         """
         return _table(self.folder / "items.parquet")
 
@@ -131,7 +131,7 @@ class Prepared:
         """
         if fingerprint != self.fingerprint:
             raise InputError(
-                f"this run was trained on a vocabulary with fingerprint {fingerprint}, but {self.folder} has {self.fingerprint}:"
+                f"this run was trained on the vocabulary {fingerprint}, but {self.folder} has {self.fingerprint}:"
                 " its item rows or feature values mean something else. Use the folder that the run was trained on."
             )
 
@@ -150,7 +150,7 @@ def open_prepared(folder: Path) -> Prepared:
     for name, n in there.items():
         if manifest.counts.get(name) != n:
             raise InputError(
-                f"{folder} does not fit its manifest: it has {n:,} {name}, the manifest says {manifest.counts.get(name)}."
+                f"{folder} does not fit its manifest: it has {n:,} {name}, not {manifest.counts.get(name)}."
                 " Files of two runs were mixed, or one is damaged; run prepare again."
             )
     return Prepared(folder, manifest, vocabulary, histories)

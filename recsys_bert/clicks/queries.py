@@ -73,8 +73,8 @@ class Queries:
         return len(self.users)
 
     def __getitem__(self, which: slice | NDArray[Any]) -> "Queries":
-        parts = (self.users, self.start, self.stop, self.target_stop, self.times)
-        return Queries(self.histories, *(part[which] for part in parts), self.skipped)
+        users, start, stop = self.users[which], self.start[which], self.stop[which]
+        return Queries(self.histories, users, start, stop, self.target_stop[which], self.times[which], self.skipped)
 
     def inputs(self, max_len: int) -> tuple[Rows, Ints]:
         """Newest ``max_len`` items of each input, padded on the right: items ``[n, longest]``, lengths ``[n]``."""

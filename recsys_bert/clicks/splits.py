@@ -29,6 +29,36 @@ class Borders:
     told: dict[str, Any] = field(default_factory=dict)
 
 
+def split_events(events: Events, config: SplitConfig, cut: tuple[int, int] | None) -> Borders:
+    """Hold out as configured.
+
+    Args:
+        events: The filtered log.
+        config: What is held out.
+        cut: Moments of a time cut; they were set before events were dropped by their counts.
+
+    Raises:
+        InputError: Nothing is left to train on, or nothing is held out.
+    """
+    if config.kind == "none":
+        return Borders(events.offsets[1:], events.offsets[1:])
+    if cut is None:
+        borders = leave_one_out(events.offsets, config)
+        todo = f"no user has {config.min_events} events. Use more of the log, or --split.kind none to hold nothing out"
+    else:
+        borders = by_time(events, *cut)
+        todo = f"no event is left at or after {_iso(cut[1])}. Move split.test_from"
+    if not (borders.train_end - events.offsets[:-1]).any():
+        raise InputError(f"no event is left to train on before {_iso((cut or (0, 0))[0])}. Move split.validation_from.")
+    if not (events.offsets[1:] - borders.validation_end).any():
+        raise InputError(f"nothing can be held out for test: {todo}.")
+    if config.validation and not (borders.validation_end - borders.train_end).any():
+        raise InputError(
+            "nothing is held out for validation. Move split.validation_from, or pass --split.no-validation."
+        )
+    return borders
+
+
 def leave_one_out(offsets: Ints, config: SplitConfig) -> Borders:
     """Hold out the last event of each user for test and the one before for validation.
 
@@ -49,14 +79,12 @@ def moments(events: Events, config: SplitConfig) -> tuple[int, int]:
         InputError: The log has no times, or the cuts leave nothing to train on or to test.
     """
     if events.times is None:
-        raise InputError(
-            "split.kind 'time' needs a time column and this log has none. Name it with --log.time, or use leave_one_out."
-        )
+        raise InputError("split.kind 'time' needs a time column and this log has none. Name it with --log.time.")
     test = _moment(events, config.test_from)
     validation = _moment(events, config.validation_from) if config.validation else test
     if validation > test or (config.validation and validation == test):
         raise InputError(
-            f"validation starts at {_iso(validation)}, which is not before test at {_iso(test)}. Move split.validation_from."
+            f"validation starts at {_iso(validation)}, not before test at {_iso(test)}. Move split.validation_from."
         )
     return validation, test
 

@@ -1,15 +1,82 @@
-"""Write the parts of a prepared folder."""
+"""Write the parts of a prepared folder, its manifest last."""
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from recsys_bert.clicks.catalogue import Catalogue
+from recsys_bert.clicks.config import SplitConfig, TableConfig
 from recsys_bert.clicks.events import Events, mapped
+from recsys_bert.clicks.filters import Filtered
 from recsys_bert.clicks.histories import Histories
+from recsys_bert.clicks.leaks import check_no_leak
+from recsys_bert.clicks.log import Log
+from recsys_bert.clicks.manifest import NAME, Manifest
+from recsys_bert.clicks.side import Feature, SideTable, encode, save_features
 from recsys_bert.clicks.splits import Borders
+from recsys_bert.clicks.summary import cold, counted
 from recsys_bert.clicks.times import PER_SECOND
+from recsys_bert.files import write_json
+
+
+def write_folder(
+    folder: Path,
+    log: Log,
+    rest: Filtered,
+    split: SplitConfig,
+    borders: Borders,
+    catalogue: Catalogue,
+    sides: dict[str, tuple[SideTable | None, TableConfig]],
+    settings: dict[str, Any],
+) -> Manifest:
+    """Write everything that ``open_prepared`` reads.
+
+    Args:
+        folder: To be made.
+        log: What was read.
+        rest: Events that stay.
+        split: What is held out.
+        borders: Where, in the events.
+        catalogue: Rows of items.
+        sides: Side tables of ``items`` and ``users`` and what becomes features.
+        settings: Resolved settings, kept in the manifest.
+
+    Returns:
+        The manifest, as written.
+    """
+    folder.mkdir()
+    histories = write_histories(rest.events, borders, catalogue, folder / "histories.arrow")
+    catalogue.vocabulary.save(folder / "vocabulary.parquet")
+    items, users = catalogue_table(catalogue), user_table(rest.events)
+    features = {
+        "items": _features(
+            items["item_id"], items["count"].to_numpy() > 0, sides["items"], catalogue.vocabulary.first_item
+        ),
+        "users": _features(users["user_id"], borders.train_end > rest.events.offsets[:-1], sides["users"], 0),
+    }
+    for role, table, key in (("items", items, "item_id"), ("users", users, "user_id")):
+        _joined(table, key, sides[role][0]).write_parquet(folder / f"{role}.parquet")
+        save_features(features[role], folder / f"{role.removesuffix('s')}_features")
+    cut = (rest.cut[0] // PER_SECOND, rest.cut[1] // PER_SECOND) if rest.cut else None
+    manifest = Manifest(
+        fingerprint=_fingerprint(catalogue, features),
+        has_times=log.has_time,
+        has_weights=log.has_weight,
+        counts=counted(histories, catalogue),
+        filters=[log.told(), *rest.told],
+        split={"kind": split.kind, "validation": split.validation, **borders.told}
+        | {"check": check_no_leak(histories, catalogue, features, cut)},
+        cold=cold(histories, catalogue),
+        features={role: {one.name: one.told for one in found} for role, found in features.items() if found},
+        side_tables={role: side.told for role, (side, _) in sides.items() if side},
+        log={"rows": log.rows, "event_types": log.event_types, "sha256": log.fingerprint(), "files": log.listing()},
+        config=settings,
+    )
+    write_json(folder / NAME, manifest.as_dict())
+    return manifest
 
 
 def write_histories(events: Events, borders: Borders, catalogue: Catalogue, path: Path) -> Histories:
@@ -32,7 +99,7 @@ def write_histories(events: Events, borders: Borders, catalogue: Catalogue, path
         validation_end=borders.validation_end,
     )
     histories.save(path)
-    return histories
+    return Histories.load(path)
 
 
 def catalogue_table(catalogue: Catalogue) -> pl.DataFrame:
@@ -46,3 +113,24 @@ def catalogue_table(catalogue: Catalogue) -> pl.DataFrame:
 def user_table(events: Events) -> pl.DataFrame:
     """``user_row`` and ``user_id``."""
     return pl.DataFrame({"user_row": np.arange(events.n_users, dtype=np.int64), "user_id": events.user_ids})
+
+
+def _features(ids: pl.Series, trained: Any, side: tuple[SideTable | None, TableConfig], first: int) -> list[Feature]:
+    table, config = side
+    return encode(table, config, ids, trained, first) if table else []
+
+
+def _joined(table: pl.DataFrame, key: str, side: SideTable | None) -> pl.DataFrame:
+    if side is None:
+        return table
+    return table.join(side.table, left_on=key, right_on="id", how="left", maintain_order="left", suffix="_side")
+
+
+def _fingerprint(catalogue: Catalogue, features: dict[str, list[Feature]]) -> str:
+    """Hash of what item rows and feature codes mean."""
+    digest = hashlib.sha256(catalogue.vocabulary.fingerprint.encode())
+    for role, found in features.items():
+        for feature in found:
+            digest.update(f"\n{role} {feature.name}\n".encode())
+            digest.update("\n".join(feature.values.to_list()).encode())
+    return digest.hexdigest()[:16]

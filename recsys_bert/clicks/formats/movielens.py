@@ -24,9 +24,9 @@ def scan_movielens(paths: list[Path]) -> pl.LazyFrame:
     if len(kinds) > 1:
         names = ", ".join(path.name for path in paths)
         raise InputError(f"these MovieLens files have different columns: {names}. Name one, such as ratings.dat.")
-    names = list(kinds.pop())
+    columns = list(kinds.pop())
     lines = _lines(paths)
-    fields = pl.col("line").str.strip_chars_end("\r").str.splitn("::", len(names)).struct.rename_fields(names)
+    fields = pl.col("line").str.strip_chars_end("\r").str.splitn("::", len(columns)).struct.rename_fields(columns)
     return lines.filter(pl.col("line") != "").select(fields).unnest("line")
 
 
