@@ -1,0 +1,56 @@
+"""Simulate a click log with known probabilities: ``recsys-bert simulate --out runs/demo/log --users 3000``."""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from recsys_bert.clicks.simulation.config import SimulateConfig
+from recsys_bert.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A simulated log, written as Parquet files."""
+
+    out: Path
+    """Folder for clicks, items, users, impressions and the oracle's answers; an earlier log there is replaced."""
+
+    log: Annotated[SimulateConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=SimulateConfig)
+    """The log itself."""
+
+    users_per_file: int = 100_000
+    """Users in each file; memory holds one file at a time. With more users, tables become folders of parts."""
+
+    truth_users: int = 20_000
+    """The oracle's answers are written for so many users at most; its work is users x items."""
+
+    json: bool = False
+    """Print the counts and the best possible figures as one JSON object."""
+
+    def __post_init__(self) -> None:
+        if self.users_per_file < 1 or self.truth_users < 1:
+            raise InputError("users-per-file and truth-users must be at least 1.")
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Write the log; return what its ``truth.json`` holds."""
+    from recsys_bert.clicks.simulate import write_simulation
+
+    summary = write_simulation(
+        config.log, config.out, users_per_file=config.users_per_file, truth_users=config.truth_users
+    )
+    if config.json:
+        print(json.dumps(summary))
+        return summary
+    best = summary["best"]["test"].get("recall@10", {})
+    sys.stderr.write(
+        f"{config.out}: {config.log.users:,} users, {config.log.items:,} items, {summary['clicks']:,} clicks, "
+        f"{summary['impressions']:,} impressions.\n"
+        f"Best possible recall@10 of the last click: {best.get('expected', float('nan')):.3f} expected, "
+        f"{best.get('drawn', float('nan')):.3f} on the targets drawn. Best possible AUC: {summary['best_auc']:.3f}.\n"
+    )
+    return summary

@@ -1,0 +1,1 @@
+"""The parts behind ``recsys_bert.clicks.simulate``: settings, world, click process, impressions, oracle, vectors."""
