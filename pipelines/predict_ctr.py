@@ -1,0 +1,74 @@
+"""Score new impressions with a trained click model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recsys_bert.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Write the click probability of new impressions."""
+
+    run: Path
+    """Run folder of `train-ctr`."""
+
+    impressions: Path
+    """File with the columns that the model was trained on; the label may be missing."""
+
+    out: Path
+    """Parquet file to write: the columns that the model reads and `probability`, one row an impression, in the file's
+    order."""
+
+    data: Path | None = None
+    """Prepared click log, where it lies elsewhere now; its item rows must be those of the training."""
+
+    batch_size: int = 8192
+    """Impressions scored at a time."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise InputError(f"batch_size is {self.batch_size}; it must be at least 1.")
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Score and write.
+
+    Returns:
+        Number of impressions, and what was unseen or missing among them.
+    """
+    from dataclasses import replace
+
+    import polars as pl
+
+    from pipelines import train_ctr
+    from pipelines.settings import read_config
+    from recsys_bert.clicks.prepared import open_prepared
+    from recsys_bert.ctr.features import Features
+    from recsys_bert.ctr.impressions import read_impressions
+    from recsys_bert.ctr.model import load
+    from recsys_bert.ctr.score import probabilities
+    from recsys_bert.files import read_json, replacing
+
+    if not (config.run / "metrics.json").exists():
+        raise InputError(f"{config.run} holds no finished click model (metrics.json is missing). Run train-ctr first.")
+    trained = read_config(train_ctr.Config, config.run / "config.toml")
+    if config.data is not None:
+        trained = replace(trained, data=config.data)
+    prepared = None if trained.data is None else open_prepared(trained.data)
+    if prepared is not None:
+        prepared.check_same(read_json(config.run / "metrics.json")["prepared"])
+    features = Features.load(config.run / "features")
+    model = train_ctr.build_model(
+        trained, train_ctr.model_layout(trained, features.layout, prepared), prepared, encoder_run=config.run
+    )
+    load(config.run, model)
+    shown = read_impressions(
+        config.impressions, trained.impressions, train_ctr.feature_columns(trained), labelled=False
+    )
+    data = train_ctr.encoded(trained, shown, features, prepared)
+    scores = probabilities(model, data, trained.model.history_len, config.batch_size)
+    with replacing(config.out) as aside:
+        shown.frame.with_columns(pl.Series("probability", scores)).write_parquet(aside)
+    return {"impressions": len(data), "counted": data.counts}

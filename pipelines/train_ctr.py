@@ -1,0 +1,231 @@
+"""Train a click model on impressions, measure it, and keep what it takes to score new ones."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recsys_bert.ctr.config import ClickModelConfig, FeaturesConfig, ImpressionsConfig
+from recsys_bert.errors import InputError
+from recsys_bert.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from recsys_bert.clicks.prepared import Prepared
+    from recsys_bert.ctr.data import ClickData
+    from recsys_bert.ctr.impressions import Impressions
+    from recsys_bert.ctr.layout import Layout
+    from recsys_bert.ctr.model import ClickModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Train a click-through-rate model on impressions with labels."""
+
+    out: Path
+    """Run folder; a run that was stopped there goes on."""
+
+    data: Path | None = None
+    """Folder that `prepare` wrote: histories before each impression, and side features. None: impressions alone."""
+
+    impressions: ImpressionsConfig = field(default_factory=ImpressionsConfig)
+    """Where impressions are, and which of them train."""
+
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    """Which columns become fields."""
+
+    model: ClickModelConfig = field(default_factory=ClickModelConfig)
+    """Embeddings, head and history."""
+
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(batch_size=1024, patience=3, monitor="auc"))
+    """How it is trained; the epoch with the best validation AUC is kept."""
+
+    def __post_init__(self) -> None:
+        self.impressions.check_files()
+        if self.model.encoded and (self.data is None or not self.model.history_len):
+            raise InputError("model.encoder reads histories: give the prepared click log (--data) and history_len > 0.")
+        used = {*self.features.categorical, *self.features.numeric, *self.features.multi}
+        if (rule := label_column(self.impressions.label)) in used:
+            raise InputError(f"{rule!r} gives the label, so it cannot be a feature. Take it out of --features.")
+
+
+def label_column(label: str) -> str:
+    """Column that a label or a label rule reads."""
+    for sign in (">", "<", "=", "!"):
+        label = label.partition(sign)[0]
+    return label.strip()
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Train, look at the test once, and write ``model.safetensors``, ``features`` and ``metrics.json``.
+
+    Returns:
+        What ``metrics.json`` says.
+    """
+    import torch
+
+    from pipelines.runs import begin
+    from recsys_bert.ctr.data import ClickBatches
+    from recsys_bert.ctr.features import Features
+    from recsys_bert.ctr.model import ClickLoss, learning_rates, save
+    from recsys_bert.files import write_json
+    from recsys_bert.progress import step
+    from recsys_bert.training.loop import fit
+
+    prepared = _prepared(config)
+    with step("reading impressions"):
+        splits = _splits(config, prepared)
+        features = Features.fit(splits["train"].frame, config.features, id_fields(config))
+        data = {name: encoded(config, shown, features, prepared) for name, shown in splits.items()}
+    torch.manual_seed(config.train.seed)
+    model = build_model(config, model_layout(config, features.layout, prepared), prepared)
+    begin(config.out, config)  # after everything that bad input can stop
+    features.save(config.out / "features")
+    _keep_encoder(config, model, prepared)
+    batches = ClickBatches(data["train"], config.train.batch_size, config.model.history_len, config.train.seed)
+    summary = fit(
+        ClickLoss(model, config.model.embedding_l2),
+        batches,
+        config.train,
+        config.out,
+        validate=lambda _: measured(model, data["validation"], config),
+        groups=learning_rates(model, config.model),
+        label=f"training {config.model.head}",
+    )
+    save(config.out, model)
+    results: dict[str, Any] = {
+        name: measured(model, data[name], config) for name in ("validation", "test") if name in data
+    }
+    results |= {"best_epoch": summary.best_epoch, "epochs": summary.epochs, "seconds": round(summary.seconds, 1)}
+    results["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+    results["impressions"] = {name: len(part) for name, part in data.items()}
+    results["counted"] = {name: part.counts for name, part in data.items()}
+    results["fields"] = model.field_names
+    if prepared is not None:
+        results["prepared"] = prepared.fingerprint
+    write_json(config.out / "metrics.json", results)
+    return results
+
+
+def id_fields(config: Config) -> list[str]:
+    """Columns of ids that are fields of their own."""
+    named = {"user": config.impressions.user, "item": config.impressions.item}
+    return [column for kind in config.features.ids if (column := named[kind]) is not None]
+
+
+def feature_columns(config: Config) -> list[str]:
+    """Columns that features are made of, apart from ids."""
+    return [*config.features.categorical, *config.features.numeric, *config.features.multi]
+
+
+def _prepared(config: Config) -> "Prepared | None":
+    from recsys_bert.clicks.prepared import open_prepared
+
+    return None if config.data is None else open_prepared(config.data)
+
+
+def _splits(config: Config, prepared: "Prepared | None") -> dict[str, "Impressions"]:
+    """Read the splits; with a prepared log that was cut by time, cut where it was."""
+    from recsys_bert.ctr.impressions import read_splits
+
+    split = {} if prepared is None else prepared.manifest.split
+    borders = (split["validation_from"], split["test_from"]) if "test_from" in split else None
+    splits = read_splits(config.impressions, feature_columns(config), borders)
+    if prepared is not None and splits["validation"].times is not None:
+        first = int(splits["validation"].times.min())
+        _check_cut(config, first, None if borders is None else borders[0])
+    return splits
+
+
+def _check_cut(config: Config, first: int, trained_until: int | None) -> None:
+    """Refuse, or tell of, a click log whose training part knows what happened after validation begins."""
+    import sys
+
+    if trained_until is None:
+        print(
+            f"{config.data} was not cut by time: its vocabulary, and an encoder trained on it, may know events from "
+            "after an impression. Histories do not. Prepare with --split.kind time for figures without that.",
+            file=sys.stderr,
+        )
+    elif trained_until > first:
+        raise InputError(
+            f"the training part of {config.data} ends at {trained_until} (unix seconds), but validation impressions "
+            f"begin at {first}: vocabulary and encoder would know their future. Prepare with an earlier "
+            "--split.validation-from."
+        )
+
+
+def encoded(config: Config, shown: "Impressions", features: Any, prepared: "Prepared | None") -> "ClickData":
+    """Encode one split; with ``history_len`` 0, the prepared log gives side features only."""
+    from recsys_bert.ctr.data import encode
+
+    data = encode(shown, config.impressions, features, model_layout(config, features.layout, prepared), prepared)
+    return data if config.model.history_len else replace(data, histories=None)
+
+
+def model_layout(config: Config, own: "Layout", prepared: "Prepared | None") -> "Layout":
+    """Fields of the impressions' columns, then those of the side tables."""
+    from recsys_bert.ctr.data import side_fields
+    from recsys_bert.ctr.layout import Layout
+
+    return Layout((*own.fields, *([] if prepared is None else side_fields(prepared, config.features))))
+
+
+def build_model(
+    config: Config, layout: "Layout", prepared: "Prepared | None", encoder_run: Path | None = None
+) -> "ClickModel":
+    """Build the model with fresh weights, but for a pretrained encoder's.
+
+    Args:
+        config: The run's settings.
+        layout: All fields.
+        prepared: The click log.
+        encoder_run: Where the encoder is loaded from instead of ``model.encoder``.
+
+    Raises:
+        InputError: The encoder belongs to another vocabulary or is too short, or a part is not known.
+    """
+    from recsys_bert.ctr.history import EncodedItems, PlainItems
+    from recsys_bert.ctr.model import ClickModel
+
+    settings = config.model
+    reader: PlainItems | EncodedItems | None = None
+    if prepared is not None and settings.history_len and not settings.encoded:
+        reader = PlainItems(prepared.vocabulary.size, settings.dim, settings.init_std)
+    elif prepared is not None and settings.encoded:
+        prediction, objective = _load_prediction(encoder_run or settings.encoder, prepared)
+        longest = prediction.encoder.config.max_len - (objective == "masked")
+        if settings.history_len > longest:
+            raise InputError(
+                f"model.history_len is {settings.history_len}; this encoder reads {longest} items at most."
+            )
+        reader = EncodedItems(prediction, objective == "masked", settings.dim, settings.encoder_mode == "frozen")
+    return ClickModel(layout, settings, reader)
+
+
+def _load_prediction(run: Path | None, prepared: "Prepared") -> tuple[Any, str]:
+    from recsys_bert.retrieval.vectors import load_encoder
+    from recsys_bert.training.objectives import TokenPrediction
+
+    assert run is not None  # settings.encoded says so
+    encoder, objective, loss = load_encoder(run, prepared)
+    tables = {feature.name: prepared.item_features[feature.name] for feature in encoder.config.features}
+    return TokenPrediction(encoder, loss, first_row=prepared.vocabulary.first_item, features=tables), objective
+
+
+def _keep_encoder(config: Config, model: "ClickModel", prepared: "Prepared | None") -> None:
+    """Write the encoder's shape into the run, so that scoring does not depend on the run it came from."""
+    from recsys_bert.ctr.history import EncodedItems
+    from recsys_bert.files import replacing
+    from recsys_bert.retrieval.vectors import save_encoder
+
+    if isinstance(model.reader, EncodedItems) and prepared is not None:
+        with replacing(config.out / "encoder") as aside:
+            save_encoder(aside, model.reader.prediction, "masked" if model.reader.masked else "next", prepared)
+
+
+def measured(model: "ClickModel", data: "ClickData", config: Config) -> dict[str, float]:
+    """AUC, log loss, calibration error and, where users are known, GAUC."""
+    from recsys_bert.ctr.score import probabilities
+    from recsys_bert.evaluation.classification import figures
+
+    assert data.labels is not None  # read_splits reads labels
+    return figures(data.labels, probabilities(model, data, config.model.history_len), data.groups)

@@ -1,0 +1,192 @@
+"""Encoded impressions with the history that each user had before, and batches of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recsys_bert.clicks.histories import Histories, Ints
+from recsys_bert.clicks.prepared import Prepared
+from recsys_bert.clicks.vocabulary import as_ids
+from recsys_bert.ctr.config import FeaturesConfig, ImpressionsConfig
+from recsys_bert.ctr.features import Features
+from recsys_bert.ctr.impressions import Impressions
+from recsys_bert.ctr.layout import Field, Layout
+from recsys_bert.errors import InputError
+
+
+@dataclass(frozen=True)
+class ClickData:
+    """One split, ready for the model.
+
+    Args:
+        ids: int32 ``[n, columns]``, rows of the flat table.
+        numbers: float32 ``[n, n_numbers]``.
+        labels: float32 ``[n]``, or None.
+        groups: User of each impression as a number, for GAUC, or None.
+        targets: Catalogue row of each item shown, int32 ``[n]``; None without a prepared folder.
+        start: First event of each user's history, ``[n]``; with ``targets``.
+        stop: First event that is not strictly before the impression, ``[n]``.
+        histories: Where the events lie.
+        counts: What was unseen, missing or without history.
+    """
+
+    ids: NDArray[np.int32]
+    numbers: NDArray[np.float32]
+    labels: NDArray[np.float32] | None
+    groups: NDArray[np.int64] | None
+    targets: NDArray[np.int32] | None
+    start: Ints | None
+    stop: Ints | None
+    histories: Histories | None
+    counts: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def batch(self, rows: Any, history_len: int) -> dict[str, NDArray[Any]]:
+        """Gather impressions.
+
+        Args:
+            rows: Index array or slice.
+            history_len: Newest events that are read.
+
+        Returns:
+            ``ids [batch, columns]``, ``numbers [batch, n_numbers]``; where there are histories ``history
+            [batch, seq]``, padded with 0 on the right, and ``target [batch]``; with labels ``label [batch]``.
+        """
+        batch: dict[str, NDArray[Any]] = {"ids": self.ids[rows], "numbers": self.numbers[rows]}
+        if self.histories is not None and self.targets is not None and self.start is not None and self.stop is not None:
+            batch["history"], _ = self.histories.gather(self.start[rows], self.stop[rows], history_len)
+            batch["target"] = self.targets[rows]
+        if self.labels is not None:
+            batch["label"] = self.labels[rows]
+        return batch
+
+
+def side_fields(prepared: Prepared, config: FeaturesConfig) -> list[Field]:
+    """Fields that the prepared folder's side tables give."""
+    fields = []
+    for wanted, kind, codes, sizes in (
+        (config.item_side, "item", prepared.item_features, prepared.item_feature_sizes),
+        (config.user_side, "user", prepared.user_features, prepared.user_feature_sizes),
+    ):
+        for name, values in codes.items() if wanted else ():
+            width = values.shape[1]
+            fields.append(Field(f"{kind}.{name}", "multi" if width > 1 else "categorical", sizes[name], width))
+    return fields
+
+
+def encode(
+    shown: Impressions, columns: ImpressionsConfig, features: Features, layout: Layout, prepared: Prepared | None
+) -> ClickData:
+    """Turn impressions into arrays and find each one's history.
+
+    Args:
+        shown: Impressions of one split.
+        columns: How their columns are called.
+        features: Learned from training impressions.
+        layout: Fields of ``features``, then those of ``side_fields``.
+        prepared: The click log, or None for impressions alone.
+
+    Raises:
+        InputError: The history cannot be joined.
+    """
+    own = features.encode(shown.frame)
+    groups = None
+    if columns.user is not None:
+        groups = shown.frame[columns.user].rank("dense").fill_null(0).to_numpy().astype(np.int64)
+    if prepared is None:
+        return ClickData(own.ids, own.numbers, shown.labels, groups, None, None, None, None, own.counts)
+    if columns.user is None or columns.item is None or shown.times is None:
+        raise InputError("joining histories needs impressions.user, impressions.item and impressions.time.")
+    if not prepared.has_times:
+        raise InputError(f"{prepared.folder} has no times, so nobody can tell what came before an impression.")
+    users = user_rows(prepared, shown.frame[columns.user])
+    targets = prepared.rows(shown.frame[columns.item])
+    start, stop = events_before(prepared.histories, users, shown.times)
+    side = _side_ids(prepared, layout, len(features.layout.fields), users, targets)
+    counts = own.counts | {
+        "users without history before the impression": int((stop == start).sum()),
+        "items without training event": int(
+            ((targets < prepared.vocabulary.first_item) | (targets >= prepared.vocabulary.size)).sum()
+        ),
+    }
+    ids = np.concatenate([own.ids, *side], axis=1)
+    return ClickData(ids, own.numbers, shown.labels, groups, targets, start, stop, prepared.histories, counts)
+
+
+def user_rows(prepared: Prepared, ids: pl.Series) -> Ints:
+    """Row of each user; -1 where the click log does not have them."""
+    asked = as_ids(ids, prepared.user_ids.dtype).rename("user_id").to_frame()
+    found = asked.join(prepared.users.select("user_id", "user_row"), on="user_id", how="left", maintain_order="left")
+    return found["user_row"].cast(pl.Int64).fill_null(-1).to_numpy()
+
+
+def events_before(histories: Histories, users: Ints, times: Ints) -> tuple[Ints, Ints]:
+    """Find each user's events strictly before a moment, by one binary search for all at once.
+
+    Args:
+        histories: Events, oldest first.
+        users: Row of each user, -1 for an unknown one; ``[n]``.
+        times: Unix seconds, ``[n]``.
+
+    Returns:
+        ``start, stop``: the events are ``items[start:stop]``; equal where there are none.
+    """
+    known = users >= 0
+    start = histories.offsets[np.where(known, users, 0)]
+    low, high = start.copy(), np.where(known, histories.offsets[np.where(known, users, 0) + 1], start)
+    while (open_ := np.flatnonzero(low < high)).size:
+        middle = (low[open_] + high[open_]) // 2
+        earlier = histories.times[middle] < times[open_]
+        low[open_] = np.where(earlier, middle + 1, low[open_])
+        high[open_] = np.where(earlier, high[open_], middle)
+    return start, low
+
+
+def _side_ids(
+    prepared: Prepared, layout: Layout, first: int, users: Ints, targets: NDArray[np.int32]
+) -> list[NDArray[np.int32]]:
+    """Rows of the flat table for every side field, ``[n, width]`` each."""
+    columns = []
+    for field, offset in list(zip(layout.fields, layout.offsets, strict=True))[first:]:
+        kind, _, name = field.name.partition(".")
+        if kind == "item":
+            codes = prepared.item_features[name][targets].astype(np.int32)
+        else:
+            codes = np.where((users >= 0)[:, None], prepared.user_features[name][users], 0).astype(np.int32)
+        if field.kind == "multi":
+            ids = np.where(codes > 0, codes + offset, 0)
+            ids[(codes == 0).all(1), 0] = offset  # nothing known is a value of its own
+        else:
+            ids = codes + offset
+        columns.append(ids.astype(np.int32))
+    return columns
+
+
+@dataclass(frozen=True)
+class ClickBatches:
+    """Training batches: every impression once an epoch, in an order that (seed, epoch) fix.
+
+    Batches differ in size by at most one, so that none is too small for batch norm.
+    """
+
+    data: ClickData
+    batch_size: int
+    history_len: int
+    seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Batches per epoch."""
+        return -(-len(self.data) // self.batch_size)
+
+    def __call__(self, epoch: int, first_step: int = 0, rank: int = 0, world: int = 1) -> Iterator[dict[str, Any]]:
+        """Yield this process's share of the epoch's batches from ``first_step`` on."""
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data))
+        for rows in np.array_split(order, self.steps)[first_step:]:
+            yield self.data.batch(rows[rank::world], self.history_len)

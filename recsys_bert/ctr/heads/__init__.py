@@ -1,0 +1,22 @@
+"""Click models, one paper a file.
+
+A head is built as ``Head(n_fields, dim, *, options)`` and called as ``head(fields, history, real) -> logits [batch]``:
+
+* ``fields`` ``[batch, n_fields, dim]``: one vector a field. Where impressions have a history, field 0 is the target
+  item and field 1 the history pooled into one vector; then come the features in the order of the recipe.
+* ``history`` ``[batch, seq, dim]``, oldest first, and ``real`` bool ``[batch, seq]``; ``seq`` may be 0. A head that
+  does not read the sequence has the pooled history among its fields.
+
+First-order weights need no second table: a head that wants them reads channel 0 of every field, as libFM stores
+``w`` and ``V`` in one row. A head that cannot work without a history says ``needs_history = True``.
+"""
+
+CTR_HEADS = {
+    "lr": "recsys_bert.ctr.heads.lr:LogisticRegression",
+    "fm": "recsys_bert.ctr.heads.fm:FactorisationMachine",
+    "deepfm": "recsys_bert.ctr.heads.deepfm:DeepFM",
+    "dcn_v2": "recsys_bert.ctr.heads.dcn_v2:DCNv2",
+    "final_mlp": "recsys_bert.ctr.heads.final_mlp:FinalMLP",
+    "din": "recsys_bert.ctr.heads.din:DIN",
+    "bst": "recsys_bert.ctr.heads.bst:BST",
+}

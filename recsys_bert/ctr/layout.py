@@ -1,0 +1,70 @@
+"""Which fields an impression has and where their values stand in one flat table; no torch in here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from recsys_bert.errors import InputError
+
+Kind = Literal["categorical", "number", "multi"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of an impression.
+
+    Args:
+        name: As its column is called; side features as ``item.genres`` or ``user.age``.
+        kind: ``categorical``: one value; ``number``: one value times a number; ``multi``: the mean of up to ``width``.
+        size: Rows of the table that are its values.
+        width: Columns of the ids array.
+    """
+
+    name: str
+    kind: Kind
+    size: int
+    width: int = 1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The fields in their order. Row 0 of the table is padding; the first field's values follow, and so on."""
+
+    fields: tuple[Field, ...]
+
+    @cached_property
+    def offsets(self) -> list[int]:
+        """First row of each field's values."""
+        offsets, row = [], 1
+        for field in self.fields:
+            offsets.append(row)
+            row += field.size
+        return offsets
+
+    @property
+    def n_values(self) -> int:
+        """Rows of the table, padding included."""
+        return 1 + sum(field.size for field in self.fields)
+
+    @property
+    def column_fields(self) -> list[int]:
+        """Field of each column of the ids array."""
+        return [number for number, field in enumerate(self.fields) for _ in range(field.width)]
+
+    @property
+    def number_columns(self) -> list[int]:
+        """Columns of the ids array that are multiplied by a number, in the order of the numbers array."""
+        kinds = [field.kind for field in self.fields for _ in range(field.width)]
+        return [column for column, kind in enumerate(kinds) if kind == "number"]
+
+
+def check_fields(option: str, numbers: Sequence[int], n_fields: int) -> list[int]:
+    """Return ``numbers``, each the number of a field that exists.
+
+    Raises:
+        InputError: One of them does not.
+    """
+    if any(not 0 <= number < n_fields for number in numbers):
+        raise InputError(f"{option} is {list(numbers)}; this model's fields are numbered 0 to {n_fields - 1}.")
+    return list(numbers)

@@ -1,0 +1,142 @@
+"""A click model: one flat embedding table, the history, and a head."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recsys_bert.ctr.config import ClickModelConfig
+from recsys_bert.ctr.heads import CTR_HEADS
+from recsys_bert.ctr.history import EncodedItems, PlainItems
+from recsys_bert.ctr.layout import Layout
+from recsys_bert.encoder.model import load_weights
+from recsys_bert.encoder.parts import build, find
+from recsys_bert.errors import InputError
+from recsys_bert.training.checkpoints import save_weights
+
+HISTORY_FIELDS = ("target item", "history", "match of both")
+"""Fields that a history adds, ahead of the features."""
+
+
+class ClickModel(nn.Module):
+    """Fields of an impression and the user's history → logit of a click.
+
+    The head sees every feature as one vector of the same width. With a history, three fields lead: the target item, the
+    history as a whole, and one direction times how well the two match.
+
+    Args:
+        layout: Fields of the features.
+        config: Widths and parts.
+        reader: Turns history and target into vectors; None where impressions have no history.
+
+    Raises:
+        InputError: The head or one of its options is not known or does not fit, or it needs a history.
+    """
+
+    column_fields: Tensor
+    number_columns: Tensor
+
+    def __init__(
+        self, layout: Layout, config: ClickModelConfig, reader: PlainItems | EncodedItems | None = None
+    ) -> None:
+        super().__init__()
+        if reader is None and getattr(find("CTR head", config.head, CTR_HEADS), "needs_history", False):
+            raise InputError(
+                f"head {config.head!r} reads the history, and these impressions have none. Give the prepared click log "
+                "(--data) and history_len above 0, or choose another head."
+            )
+        self.layout, self.dim = layout, config.dim
+        self.table = nn.Embedding(layout.n_values, config.dim, padding_idx=0)
+        nn.init.normal_(self.table.weight, std=config.init_std)
+        nn.init.zeros_(self.table.weight[0])
+        self.n_numbers, self.pooled = len(layout.number_columns), len(layout.column_fields) > len(layout.fields)
+        self.register_buffer("column_fields", torch.tensor(layout.column_fields, dtype=torch.long), persistent=False)
+        self.register_buffer("number_columns", torch.tensor(layout.number_columns, dtype=torch.long), persistent=False)
+        self.reader = reader
+        if reader is not None:
+            self.match_norm = nn.BatchNorm1d(1, affine=False)  # the scores of an encoder may have any size
+            self.match = nn.Parameter(torch.randn(config.dim) * config.init_std)
+        self.field_names = [*(HISTORY_FIELDS if reader is not None else ()), *(field.name for field in layout.fields)]
+        if not self.field_names:
+            raise InputError("these impressions have no field at all. Name columns under --features.")
+        self.head = build(
+            "CTR head", config.head, CTR_HEADS, len(self.field_names), config.dim, options=config.head_options
+        )
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return logits float32 ``[batch]``.
+
+        Args:
+            batch: ``ids [batch, columns]``, ``numbers [batch, n_numbers]``, and with a history ``history
+                [batch, seq]``, oldest first and padded with 0 on the right, and ``target [batch]``.
+        """
+        fields = self._fields(batch["ids"], batch["numbers"])
+        if self.reader is None:
+            history, real = fields.new_zeros(len(fields), 0, self.dim), fields.new_zeros(len(fields), 0).bool()
+        else:
+            rows = batch["history"].long()
+            real = rows != 0
+            history, whole, target, match = self.reader(rows, batch["target"].long())
+            matched = self.match_norm(match.float()[:, None]) * self.match
+            fields = torch.cat([torch.stack([target, whole, matched.to(whole.dtype)], 1), fields], 1)
+        logits: Tensor = self.head(fields, history, real)
+        return logits.float()
+
+    def _fields(self, ids: Tensor, numbers: Tensor) -> Tensor:
+        """Feature vectors ``[batch, n_fields, dim]``."""
+        vectors = self.table(ids)
+        if not self.n_numbers and not self.pooled:
+            return vectors
+        scale = (ids != 0).to(vectors.dtype)
+        n_fields = len(self.layout.fields)
+        counts = scale.new_zeros(len(ids), n_fields).index_add(1, self.column_fields, scale)
+        scale = scale / counts.clamp(min=1)[:, self.column_fields]  # the mean over a field's values
+        if self.n_numbers:
+            scale = scale.index_copy(1, self.number_columns, numbers.to(scale.dtype))
+        summed = vectors.new_zeros(len(ids), n_fields, self.dim)
+        return summed.index_add(1, self.column_fields, vectors * scale.unsqueeze(2))
+
+
+class ClickLoss(nn.Module):
+    """Mean cross-entropy of clicks plus the penalty on feature embeddings; what the training loop trains.
+
+    Args:
+        model: The click model.
+        embedding_l2: Half of it times the squared norm of the whole table is added.
+    """
+
+    def __init__(self, model: ClickModel, embedding_l2: float = 0.0) -> None:
+        super().__init__()
+        self.model, self.embedding_l2 = model, embedding_l2
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss of a batch with ``label [batch]``."""
+        loss = F.binary_cross_entropy_with_logits(self.model(batch), batch["label"])
+        if self.embedding_l2:
+            loss = loss + 0.5 * self.embedding_l2 * self.model.table.weight.square().sum()
+        return loss
+
+
+def learning_rates(model: ClickModel, config: ClickModelConfig) -> list[dict[str, Any]]:
+    """Parameters with a learning rate of their own: a fine-tuned encoder's."""
+    if not isinstance(model.reader, EncodedItems) or model.reader.frozen:
+        return []
+    return [{"params": list(model.reader.prediction.parameters()), "lr": config.encoder_lr}]
+
+
+def save(folder: Path, model: ClickModel) -> None:
+    """Write ``model.safetensors``, the encoder's weights included."""
+    save_weights(folder / "model.safetensors", model)
+
+
+def load(folder: Path, model: ClickModel) -> ClickModel:
+    """Fill a model that was built like the saved one; in evaluation mode.
+
+    Raises:
+        InputError: The weights are missing, damaged, or of another model.
+    """
+    load_weights(model, folder / "model.safetensors")
+    return model.eval()
