@@ -97,8 +97,9 @@ def _every_k(results: Results, drawn: dict[str, str]) -> str:
     parts = "".join(
         f'<div class="scroll"><h3>{table.title}</h3>{_grid(table)}</div>' for table in tables.every_k(results)
     )
+    layout = "grid" if len(results["ks"]) <= 4 else "stack"
     head = "<h2>At every k</h2><p class='says'>Recall as the list grows, then every measure with its interval.</p>"
-    return f'{head}{_figure(drawn.get("recall_curve"))}<div class="grid">{parts}</div>{_protocol(results)}'
+    return f'{head}{_figure(drawn.get("recall_curve"))}<div class="{layout}">{parts}</div>{_protocol(results)}'
 
 
 def _breakdowns(results: Results) -> str:
@@ -134,7 +135,7 @@ def _grid(table: Table) -> str:
             f"<td{kind}>{_escape(cell.text)}{_small(cell.under)}</td>"
             for kind, cell in zip(kinds, row.cells, strict=True)
         )
-        under = {"baseline": "baseline", "best_possible": "simulator's own probabilities"}.get(row.kind, "")
+        under = {"baseline": "baseline", "best_possible": "simulator's oracle"}.get(row.kind, "")
         lines.append(f'<tr class="{row.kind}"><th>{_escape(row.name)}{_small(under)}</th>{cells}</tr>')
     return (
         f"<table><thead><tr><th>{_escape(table.first)}</th>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"

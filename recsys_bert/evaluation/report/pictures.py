@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 COLOURS = ("#3b82c4", "#e0763a", "#3f9e6b", "#b0599b", "#c59b1f", "#d1495b", "#2a9d9d", "#8a6fd1")
 GREY = "#8b939e"
 _INK, _LINE = "#010203", "#040506"  # stand-ins, replaced by the page's colours
+_MARKERS = ("o", "s", "^", "D", "v", "P")
 _FIRST_WEIGHTS = 4  # more runs than that make unreadable bars
 
 
@@ -102,7 +103,7 @@ def _recall_curve(results: Results) -> "Figure":
             dashes = ((4, 2), (1, 1.5), (6, 2, 1, 2), (8, 3))[number % 4]
             axes.plot(ks, model["curve"], color=GREY, linewidth=1.4, dashes=dashes, label=model["name"])
     axes.set(xlabel="k", ylabel="recall@k", xlim=(1, None), ylim=(0, None))
-    _whole_ticks(axes)
+    axes.set_xticks(results["ks"])
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
@@ -138,31 +139,36 @@ def _columns(points: list[list[float]]) -> tuple[list[float], list[float]]:
 
 
 def _indexes(results: Results) -> "Figure":
-    figure, (axes,) = _figure(height=4.4)
+    """Colour tells the index type, shape the run, area the memory: names beside the points would cover each other."""
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    figure, (axes,) = _figure(height=4.2)
     lines = results["indexes"]
-    names = list(dict.fromkeys(line["run"] for line in lines))
+    runs = list(dict.fromkeys(line["run"] for line in lines))
+    factories = list(dict.fromkeys(line["factory"] for line in lines))
+    colours = {name: COLOURS[(at - 1) % len(COLOURS)] if at else GREY for at, name in enumerate(factories)}
     largest = max((line["bytes"] or 0) for line in lines) or 1
-    for number, name in enumerate(names):
-        mine = [line for line in lines if line["run"] == name]
+    for line in lines:
         axes.scatter(
-            [line["queries_per_second"] for line in mine],
-            [line["ann_recall"] for line in mine],
-            s=[40 + 260 * (line["bytes"] or 0) / largest for line in mine],
-            color=COLOURS[number % len(COLOURS)],
-            alpha=0.75,
+            line["queries_per_second"],
+            line["ann_recall"],
+            s=50 + 250 * (line["bytes"] or 0) / largest,
+            marker=_MARKERS[runs.index(line["run"]) % len(_MARKERS)],
+            color=colours[line["factory"]],
+            alpha=0.8,
             linewidths=0,
-            label=name,
         )
-        for line in mine:
-            axes.annotate(
-                line["factory"], (line["queries_per_second"], line["ann_recall"]), (8, -12), textcoords="offset points"
-            )
-    k = results["index_k"]
-    axes.set(xlabel="queries per second (log scale); area = memory", ylabel=f"ANN recall@{k} of the exact list")
-    axes.set_xscale("log")
-    axes.margins(x=0.18, y=0.16)
-    if len(names) > 1:
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes.set(xlabel="queries per second", ylabel=f"ANN recall@{results['index_k']} of the exact list", xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.margins(x=0.08, y=0.12)
+    key = [Line2D([], [], linestyle="", marker="o", color=colours[name], label=name) for name in factories]
+    if len(runs) > 1:
+        shapes = zip(runs, _MARKERS * len(runs), strict=False)
+        key += [Line2D([], [], linestyle="", marker=mark, color=_INK, label=name) for name, mark in shapes]
+    axes.legend(handles=key, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
@@ -175,7 +181,7 @@ def _fusion(results: Results) -> "Figure":
         one.bar_label(bars, fmt="%.2f", fontsize=8, padding=2)
         one.set_xticks(list(places), run["labels"], rotation=30 if len(run["labels"]) > 4 else 0)
         one.set_title(run["run"], fontsize=10)
-        one.set_ylabel(run["meaning"] if number == 0 else "")
+        one.set_ylabel(run["meaning"])
         one.axhline(0.0, color=_INK, linewidth=0.8)
         one.margins(y=0.15)
         one.grid(visible=False, axis="x")

@@ -192,12 +192,12 @@ def indexes(results: Results) -> Table | None:
     k, headline = results["index_k"], results["headline_k"]
     columns = [
         Column("Run", words=True),
-        Column(f"ANN recall@{k}", "of the exact list", "higher"),
-        Column(f"Recall@{headline}", "end to end", "higher"),
-        Column(f"Recall@{k}", "end to end", "higher"),
+        Column(f"ANN recall@{k}", "of the exact list"),
+        Column(f"Recall@{headline}", "end to end"),
+        Column(f"Recall@{k}", "end to end"),
         Column("Queries/s", results["machine"], "higher"),
         Column("Memory", "MB", "lower"),
-        Column("Build", "seconds", "lower"),
+        Column("Build", "seconds"),
     ]
     says = f"Search for {k} items a user, user vectors ready; seen items are left out in every row."
     table = Table("Exact search against the indexes", says, columns, first="index")
@@ -256,7 +256,7 @@ def _percent(value: float | None) -> Cell:
 
 
 def _p(value: float) -> str:
-    return f"{value:.4f}" if value >= 0.001 else f"{value:.1e}"
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
 def _level(results: Results) -> str:

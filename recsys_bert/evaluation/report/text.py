@@ -1,6 +1,6 @@
 """Tables for the terminal: plain text, the best figure of a column marked with a star."""
 
-from recsys_bert.evaluation.report.tables import Cell, Results, Row, Table, all_tables
+from recsys_bert.evaluation.report.tables import Cell, Results, Table, all_tables
 
 
 def text(results: Results) -> str:
@@ -14,7 +14,10 @@ def lay_out(table: Table) -> str:
     best = table.best()
     head = [[table.first, *(column.name for column in table.columns)], ["", *(c.under for c in table.columns)]]
     body = [
-        [row.name + _note(row), *(_flat(cell, (i, j) in best) for j, cell in enumerate(row.cells))]
+        [
+            row.name + (" (baseline)" if row.kind == "baseline" else ""),
+            *(_flat(cell, (i, j) in best) for j, cell in enumerate(row.cells)),
+        ]
         for i, row in enumerate(table.rows)
     ]
     left = [True, *(column.words for column in table.columns)]
@@ -32,7 +35,3 @@ def lay_out(table: Table) -> str:
 def _flat(cell: Cell, best: bool) -> str:
     star = "*" if best else " "  # a place for the star in every row keeps the decimals below each other
     return cell.text + star + (f" {cell.under}" if cell.under else "")
-
-
-def _note(row: Row) -> str:
-    return {"baseline": " (baseline)", "best_possible": " (best possible)"}.get(row.kind, "")
