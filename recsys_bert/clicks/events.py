@@ -13,6 +13,7 @@ from recsys_bert.clicks.log import Log
 from recsys_bert.progress import Progress, step
 
 CHUNK = 4_000_000  # events handled at a time; bounds the memory of every step below
+BATCH = 1_000_000  # events read at a time
 BUCKET = 8_000_000  # events sorted at a time
 
 
@@ -70,9 +71,9 @@ class Events:
         )
 
 
-def chunks(offsets: NDArray[np.int64], size: int = CHUNK) -> Iterator[tuple[slice, slice]]:
-    """Cut users into runs of about ``size`` events: (users, events) slices."""
-    first, n_users = 0, len(offsets) - 1
+def chunks(offsets: NDArray[np.int64], size: int | None = None) -> Iterator[tuple[slice, slice]]:
+    """Cut users into runs of about ``size`` (or ``CHUNK``) events: (users, events) slices."""
+    first, n_users, size = 0, len(offsets) - 1, size or CHUNK
     while first < n_users:
         last = int(np.searchsorted(offsets, offsets[first] + size, side="right")) - 1
         last = min(max(last, first + 1), n_users)
@@ -129,7 +130,7 @@ def _scatter(log: Log, users: pl.Series, items: pl.Series, buckets: list[slice],
     files = [open(work / f"bucket-{number}", "wb") for number in range(len(buckets))]  # noqa: SIM115 - closed below
     try:
         with Progress("reading", total, "events") as progress:
-            for batch in coded.collect_batches(chunk_size=CHUNK // 4, maintain_order=True, engine="streaming"):
+            for batch in coded.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming"):
                 events = np.empty(len(batch), kind)
                 for name in kind.names or ():
                     events[name] = batch[name].to_numpy()

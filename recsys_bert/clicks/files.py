@@ -62,6 +62,8 @@ def scan(paths: list[Path], kind: str = "auto") -> pl.LazyFrame:
             f"the format of {names} does not show in the ending. Name it with --log.format;"
             f" known: {', '.join(FORMATS)}."
         )
+    if not any(path.stat().st_size for path in paths):
+        raise InputError(f"{_named(paths)} holds nothing: the log is empty.")
     module, _, name = FORMATS[str(kinds.pop())].partition(":")
     reader: Callable[[list[Path]], pl.LazyFrame] = getattr(importlib.import_module(module), name)
     try:
@@ -74,7 +76,9 @@ def scan(paths: list[Path], kind: str = "auto") -> pl.LazyFrame:
 
 def unreadable(paths: list[Path], error: Exception) -> InputError:
     """The error for a file that breaks while it is read."""
-    names = paths[0].name if len(paths) == 1 else f"{len(paths)} files ({paths[0].name} …)"
-    return InputError(
-        f"{names} cannot be read: {str(error).strip().splitlines()[0] if str(error) else type(error).__name__}"
-    )
+    said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return InputError(f"{_named(paths)} cannot be read: {said}. It may be damaged, or of another format or encoding.")
+
+
+def _named(paths: list[Path]) -> str:
+    return paths[0].name if len(paths) == 1 else f"one of {len(paths)} files ({paths[0].name} … {paths[-1].name})"

@@ -83,11 +83,14 @@ def read_log(config: LogConfig, work: Path) -> Log:
     is_lines = config.format == "lines" or (config.format == "auto" and kind_of(files[0]) == "lines")
     columns = _columns(config, table.collect_schema(), files, timeless=is_lines)
     path = work / "log.parquet"
-    try:
-        canonical = table.select(**columns).pipe(_judged, config)
-        canonical.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
-    except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
-        raise unreadable(files, error) from error
+    for sampled in (True, False):  # styles of dates in the first rows; should others come later, all styles
+        try:
+            canonical = _judged(table.select(**columns), config, sampled)
+            canonical.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
+        except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
+            raise unreadable(files, error) from error
+        if not pl.scan_parquet(path).select((pl.col("bad") == BAD_TIME).any()).collect().item():
+            break
     return _checked(config, path, files)
 
 
@@ -130,13 +133,13 @@ def _id(column: pl.Expr, kind: pl.DataType, role: str, name: str, config: LogCon
     raise InputError(f"column {name!r} of {role} ids is of type {kind}; ids are integers or text. Convert it first.")
 
 
-def _judged(table: pl.LazyFrame, config: LogConfig) -> pl.LazyFrame:
+def _judged(table: pl.LazyFrame, config: LogConfig, sampled: bool) -> pl.LazyFrame:
     """Parse times and weights and say of each row whether it is taken."""
     schema = table.collect_schema()
     columns = [pl.col("user"), pl.col("item")]
     faults = [(pl.col("user").is_null(), NO_USER), (pl.col("item").is_null(), NO_ITEM)]
     if "time" in schema:
-        moment = _moment(table, schema["time"], config)
+        moment = _moment(table, schema["time"], config, sampled)
         missing = pl.col("time").is_null() | ((pl.col("time") == "") if schema["time"] == pl.String else pl.lit(False))
         faults += [(missing, NO_TIME), (moment.is_null(), BAD_TIME)]
         columns.append(moment.alias("time"))
@@ -167,17 +170,17 @@ def _event_weight(kind: pl.Expr, config: LogConfig) -> pl.Expr:
     return kind.replace_strict(config.events, default=other, return_dtype=pl.Float32)
 
 
-def _moment(table: pl.LazyFrame, kind: pl.DataType, config: LogConfig) -> pl.Expr:
+def _moment(table: pl.LazyFrame, kind: pl.DataType, config: LogConfig, sampled: bool) -> pl.Expr:
     """Expression of the time column; looks at the first rows to tell units and text apart."""
     column = pl.col("time")
     if not (kind.is_numeric() or kind == pl.String):
         return microseconds(column, kind, "s")
     sample = table.select(column).head(10_000).collect()["time"].drop_nulls()
     numbers = sample.cast(pl.Float64, strict=False).drop_nulls().drop_nans()
-    if kind == pl.String and 2 * len(numbers) < len(sample):
-        return text_dates(column)
-    largest = float(numbers.abs().max() or 0.0)  # type: ignore[arg-type]
-    return microseconds(column, kind, guess_unit(largest) if config.time_unit == "auto" else config.time_unit)
+    if kind == pl.String and 2 * len(numbers) <= len(sample):
+        return text_dates(column, sample if sampled else None)
+    typical = float(numbers.median() or 0.0)  # type: ignore[arg-type]
+    return microseconds(column, kind, guess_unit(typical) if config.time_unit == "auto" else config.time_unit)
 
 
 def _checked(config: LogConfig, path: Path, files: list[Path]) -> Log:
@@ -217,11 +220,21 @@ def _stop_at_bad_rows(config: LogConfig, table: pl.LazyFrame, counts: dict[int, 
     name: Any = getattr(config, role)
     total = sum(found.values())
     told = ", ".join(f"{REASONS[reason]}: {n:,}" for reason, n in found.items())
-    where = files[0].name if len(files) == 1 else config.path
+    file, place = _located(files, config.format, row)
     raise InputError(
-        f"row {row + 1:,} of {where}: {name} {raw.get(name)!r} ({REASONS[code]}); {total:,} such rows in all ({told})."
+        f"row {place + 1:,} of {file}: {name} {raw.get(name)!r} ({REASONS[code]}); {total:,} such rows in all ({told})."
         " Fix them or pass --log.bad-rows drop."
     )
+
+
+def _located(files: list[Path], kind: str, row: int) -> tuple[str, int]:
+    """File and row in it of a row of the whole log."""
+    for file in files[:-1]:
+        height = scan([file], kind).select(pl.len()).collect().item()
+        if row < height:
+            return file.name, row
+        row -= height
+    return files[-1].name, row
 
 
 def _integer_ids(config: LogConfig, table: pl.LazyFrame) -> dict[str, bool]:

@@ -13,4 +13,4 @@ def scan_lines(paths: list[Path]) -> pl.LazyFrame:
     words = pl.col("line").str.strip_chars().str.replace_all(r"\s+", " ").str.split(" ")
     lines = pl.scan_lines(paths, name="line", glob=False).select(words).filter(pl.col("line").list.first() != "")
     first = pl.col("line").list.first().alias("user_id")
-    return lines.select(first, pl.col("line").list.slice(1).alias("item_id")).explode("item_id")
+    return lines.select(first, pl.col("line").list.slice(1).alias("item_id")).explode("item_id", empty_as_null=True)

@@ -1,0 +1,47 @@
+"""Logs from a few lines of Python to a prepared folder, through the real pipeline."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pipelines.prepare import Config, run
+from recsys_bert.clicks.config import LogConfig
+from recsys_bert.clicks.events import Events, sorted_events
+from recsys_bert.clicks.log import read_log
+from recsys_bert.clicks.prepared import Prepared, open_prepared
+
+Rows = Sequence[tuple[Any, ...]]
+
+
+def write_log(path: Path, rows: Rows, columns: Sequence[str] = ("user_id", "item_id", "timestamp")) -> Path:
+    pl.DataFrame(rows, schema=list(columns)[: len(rows[0])], orient="row").write_parquet(path)
+    return path
+
+
+@pytest.fixture
+def prepare(tmp_path: Path) -> Callable[..., Prepared]:
+    """``prepare(rows or path, log=…, **parts of Config)``; rows are (user, item, time) tuples."""
+
+    def make(log: Rows | Path, out: str = "out", log_options: dict[str, Any] | None = None, **parts: Any) -> Prepared:
+        path = log if isinstance(log, Path) else write_log(tmp_path / "log.parquet", log)
+        run(Config(log=LogConfig(path=str(path), **(log_options or {})), out=tmp_path / out, **parts))
+        return open_prepared(tmp_path / out)
+
+    return make
+
+
+@pytest.fixture
+def sort(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Events]:
+    """Sorted events of (user, item, time) tuples."""
+
+    def make(rows: Rows, **options: Any) -> Events:
+        folder = tmp_path_factory.mktemp("events")
+        path = write_log(folder / "log.parquet", rows)
+        work = folder / "work"
+        work.mkdir()
+        return sorted_events(read_log(LogConfig(path=str(path), **options), work), work)
+
+    return make
