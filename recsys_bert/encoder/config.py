@@ -1,5 +1,6 @@
 """Sizes and part names of an encoder; no torch in here."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -154,14 +155,22 @@ class EncoderConfig:
         """
         import pydantic  # late: it is slow to import and `--help` needs none of it
 
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise unknown_name("encoder setting", unknown[0], known)
+        _check_keys("encoder setting", cls, values)
+        for feature in values.get("features", ()):
+            _check_keys("setting of a feature", FeatureConfig, feature)
         try:
             return pydantic.TypeAdapter(cls).validate_python(values)
         except pydantic.ValidationError as error:
             first = error.errors()[0]
+            if isinstance(ours := first.get("ctx", {}).get("error"), InputError):
+                raise ours from error
             raise InputError(f"encoder setting {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+
+
+def _check_keys(kind: str, config: type, values: Iterable[str]) -> None:
+    known = {f.name for f in fields(config)}
+    if unknown := sorted(set(values) - known):
+        raise unknown_name(kind, unknown[0], known)
 
 
 def _at_least(name: str, value: int, least: int) -> None:
