@@ -82,10 +82,12 @@ class Study:
         k = self.headline_k
         ks = tuple(one for one in self.ks if one <= ranked.shape[1])
         values = per_user(ranked, self.targets, self.n_queries, ks, self.first_item)
-        warm = per_user(ranked, self.warm_targets, self.n_queries, ks, self.first_item)
+        metrics = warm = self._intervals(values)
+        if len(self.warm_targets[0]) < len(self.targets[0]):
+            warm = self._intervals(per_user(ranked, self.warm_targets, self.n_queries, ks, self.first_item))
         found: dict[str, Any] = {
-            "metrics": self._intervals(values),
-            "warm": self._intervals(warm),
+            "metrics": metrics,
+            "warm": warm,
             "curve": recall_curve(ranked, self.targets, self.first_item).tolist(),
             "beyond": beyond_accuracy(ranked, self.counts, self.targets[1], k, self.first_item),
             "by_popularity": by_target_group(ranked, self.targets, *self._by_popularity, k, self.first_item),

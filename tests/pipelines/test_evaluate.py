@@ -1,0 +1,241 @@
+"""Evaluate from end to end on a small simulated log, checked against the log itself and the simulator's oracle."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from pipelines import cli, evaluate, prepare, pretrain
+from pipelines.run_records import layer_weights, training_curve
+from recsys_bert.clicks.config import LogConfig, SplitConfig, VocabularyConfig
+from recsys_bert.clicks.prepared import open_prepared
+from recsys_bert.clicks.queries import Queries
+from recsys_bert.clicks.simulate import write_simulation
+from recsys_bert.clicks.simulation.config import SimulateConfig
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.errors import InputError
+from recsys_bert.retrieval.vectors import load_ranker
+from recsys_bert.training.config import TrainConfig
+
+SIMULATED = {"categories": 2, "leaves": 2, "styles": 3, "items": 60, "mean_events": 12, "max_events": 25}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A simulated log of 200 users, prepared two ways, and two runs: ``mix`` (scalar_mix) and ``token`` (token_mix)."""
+    base = tmp_path_factory.mktemp("evaluate")
+    write_simulation(SimulateConfig(users=200, **SIMULATED), base / "log")
+    log = LogConfig(path=str(base / "log" / "clicks.parquet"))
+    prepare.run(prepare.Config(log=log, out=base / "loo", split=SplitConfig(kind="leave_one_out")))
+    by_time = SplitConfig(kind="time", validation_from=0.7, test_from=0.8)
+    rare = VocabularyConfig(min_count=25)
+    prepare.run(prepare.Config(log=log, out=base / "time", split=by_time, vocabulary=rare))
+    for name, fusion in (("mix", "scalar_mix"), ("token", "token_mix")):
+        encoder = EncoderConfig(dim=8, n_heads=1, max_len=20, fusion=fusion)
+        training = TrainConfig(epochs=1, batch_size=64)
+        pretrain.run(pretrain.Config(data=base / "loo", out=base / name, encoder=encoder, train=training))
+    return base
+
+
+@pytest.fixture(scope="module")
+def results(folder):
+    """The whole evaluation, and what it wrote."""
+    config = evaluate.Config(
+        data=folder / "loo",
+        out=folder / "report",
+        runs=(folder / "mix", folder / "token"),
+        ks=(10, 5, 20),
+        indexes=("Flat", "IVF4,Flat"),
+        truth=folder / "log" / "truth.parquet",
+        samples=100,
+    )
+    return evaluate.run(config)
+
+
+def model(results, name):
+    return next(one for one in results["models"] if one["name"] == name)
+
+
+def test_every_model_is_measured_at_every_k(results):
+    assert [one["name"] for one in results["models"]] == [
+        *("mix", "token", "popular", "popular_recent", "item_knn", "markov"),
+        "best possible",
+    ]
+    assert results["ks"] == [5, 10, 20]
+    for one in results["models"]:
+        for measure in ("recall", "ndcg", "hit", "mrr"):
+            values = [one["metrics"][f"{measure}@{k}"]["value"] for k in (5, 10, 20)]
+            assert 0 < values[0] <= values[1] <= values[2] < 1
+
+
+def test_popular_equals_a_plain_loop_over_the_log(folder, results):
+    log = pl.read_parquet(folder / "log" / "clicks.parquet").sort("user_id", "timestamp", maintain_order=True)
+    histories = {user[0]: part["item_id"].to_list() for user, part in log.group_by("user_id", maintain_order=True)}
+    counts: dict[int, int] = {}
+    for history in histories.values():
+        for item in history[:-2]:
+            counts[item] = counts.get(item, 0) + 1
+    popular = sorted(counts, key=lambda item: (-counts[item], item))
+    found = [
+        history[-1] in [item for item in popular if item not in history[:-1]][:10] for history in histories.values()
+    ]
+    assert model(results, "popular")["metrics"]["recall@10"]["value"] == pytest.approx(np.mean(found))
+
+
+def test_the_best_possible_is_what_the_simulator_says(folder, results):
+    told = json.loads((folder / "log" / "truth.json").read_text())["best"]["test"]
+    for k in (5, 10, 20):
+        assert model(results, "best possible")["metrics"][f"recall@{k}"]["value"] == pytest.approx(
+            told[f"recall@{k}"]["drawn"]
+        )
+        assert results["best_possible"]["expected"][f"recall@{k}"] == pytest.approx(told[f"recall@{k}"]["expected"])
+
+
+def test_a_runs_figures_equal_its_own_recommendations(folder, results):
+    prepared = open_prepared(folder / "loo")
+    queries = Queries.of(prepared, "test")
+    lists = load_ranker(folder / "mix", prepared).recommend(queries, 10)
+    targets = dict(zip(*queries.targets(), strict=True))
+    found = [targets[query] in row for query, row in enumerate(lists)]
+    assert model(results, "mix")["metrics"]["hit@10"]["value"] == pytest.approx(np.mean(found))
+
+
+def test_indexes_are_compared_with_exact_search(results):
+    lines = {(line["run"], line["factory"]): line for line in results["indexes"]}
+    assert set(lines) == {(run, index) for run in ("mix", "token") for index in ("exact", "Flat", "IVF4,Flat")}
+    for run in ("mix", "token"):
+        assert lines[run, "Flat"]["ann_recall"] == pytest.approx(1.0, abs=0.002)  # but for ties
+        assert lines[run, "exact"]["recall"] == model(results, run)["metrics"]["recall@20"]["value"]
+    assert all(line["queries_per_second"] > 0 and line["bytes"] > 0 for line in results["indexes"])
+
+
+def test_runs_are_compared_with_the_first_and_with_the_best_baseline(results):
+    baselines = [one for one in results["models"] if one["kind"] == "baseline"]
+    best = max(baselines, key=lambda one: one["metrics"]["ndcg@10"]["value"])["name"]
+    pairs = [(line["model"], line["against"]) for line in results["comparisons"] if line["measure"] == "ndcg@10"]
+    assert pairs == [("token", "mix"), ("mix", best), ("token", best)]
+
+
+def test_page_and_numbers_are_written_and_agree(folder, results):
+    assert json.loads((folder / "report" / "report.json").read_text()) == json.loads(json.dumps(results))
+    page = (folder / "report" / "report.html").read_text()
+    assert f"{model(results, 'mix')['metrics']['ndcg@10']['value']:.4f}" in page
+    assert results["protocol"]["line"] in page
+    assert "leave-one-out" in results["protocol"]["line"]
+    assert "full ranking of 60 items · seen items removed · ties: lower row first" in results["protocol"]["line"]
+
+
+def test_layer_weights_are_those_of_the_run(folder, results):
+    by_run = {line["run"]: line for line in results["fusion"]}
+    assert set(by_run) == {"mix", "token"}
+    for line in by_run.values():
+        assert line["labels"] == ["0", "1", "2"]
+        assert sum(line["weights"]) == pytest.approx(1.0, abs=1e-5)
+    prepared = open_prepared(folder / "loo")
+    ranker = load_ranker(folder / "mix", prepared)
+    with torch.no_grad():
+        ranker.prediction.encoder.fusion.mix.copy_(torch.tensor([0.0, 0.0, 20.0]))
+    found = layer_weights(ranker, Queries.of(prepared), "mix")
+    assert found["weights"] == pytest.approx([0, 0, 1], abs=1e-6)
+
+
+def test_long_curves_are_thinned_and_broken_ones_refused(tmp_path):
+    lines = [{"step": n, "loss": float(n)} for n in range(1000)] + [{"step": 999, "recall@10": 0.2, "ndcg@10": 0.1}]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    curve = training_curve(tmp_path, "a")
+    assert len(curve["loss"]) <= 400
+    assert curve["loss"][0] == [1.0, 1.0]  # steps 0, 1, 2 averaged
+    assert (curve["measure"], curve["metric"]) == ("ndcg@10", [[999.0, 0.1]])
+    assert training_curve(tmp_path / "none", "a") is None
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('\n{"step": 10')
+    with pytest.raises(InputError, match="line 1002 of"):
+        training_curve(tmp_path, "a")
+
+
+def test_unknown_targets_of_a_time_split_are_misses_and_both_denominators_are_shown(folder, tmp_path):
+    config = evaluate.Config(
+        data=folder / "time", out=tmp_path, baselines=("popular",), ks=(10,), indexes=(), samples=0
+    )
+    found = evaluate.run(config)
+    prepared = open_prepared(folder / "time")
+    data = prepared.histories
+    test = np.concatenate([data.items[a:b] for a, b in zip(data.validation_end, data.offsets[1:], strict=True)])
+    asked = Queries.of(prepared)
+    assert found["protocol"]["targets_unknown"] == (test < prepared.vocabulary.first_item).sum() - sum(
+        (data.items[data.validation_end[u] : data.offsets[u + 1]] < prepared.vocabulary.first_item).sum()
+        for u in set(range(data.n_users)) - set(asked.users.tolist())
+    )
+    assert found["protocol"]["targets_unknown"] > 0
+    assert found["skipped"] == {reason: n for reason, n in asked.skipped.items() if n}
+    popular = found["models"][0]
+    assert popular["warm"]["recall@10"]["value"] > popular["metrics"]["recall@10"]["value"]
+
+
+def test_drawn_users_are_counted(folder, tmp_path):
+    config = evaluate.Config(
+        data=folder / "loo", out=tmp_path, baselines=("markov",), ks=(3,), indexes=(), users=50, samples=0
+    )
+    found = evaluate.run(config)
+    assert found["protocol"]["users"] == 50
+    assert found["skipped"]["not drawn (--users)"] == 150
+    assert "50 users" in found["protocol"]["line"]
+
+
+def test_the_command_prints_tables_or_one_json_object(folder, tmp_path, capsys):
+    call = ["evaluate", "--data", str(folder / "loo"), "--out", str(tmp_path), "--baselines", "popular", "--ks", "5"]
+    assert cli.main([*call, "--samples", "10"]) == 0
+    shown = capsys.readouterr()
+    assert "Accuracy at k = 5" in shown.out
+    assert str(tmp_path / "report.html") in shown.err
+    assert cli.main([*call, "--samples", "10", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["models"][0]["name"] == "popular"
+    assert "Accuracy at k = 5" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"ks": (5, 61)}, "k = 61 is larger than the catalogue of 60 items"),
+        ({"baselines": ("popluar",)}, "no baseline is called 'popluar'; did you mean 'popular'"),
+        ({"runs": (Path("nowhere"),)}, "nowhere"),
+        ({"indexes": ("HNWS32",), "runs": ("mix",)}, "HNWS32"),
+        ({"data": "time", "runs": ("mix",)}, "trained on"),
+        ({"data": "log"}, "not made by prepare"),
+        ({"truth": "log/items.parquet"}, "no column 'user_id'"),
+        ({"data": "time", "truth": "log/truth.parquet"}, "another log or split"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(folder, tmp_path, settings, says):
+    settings = {"data": folder / "loo", "out": tmp_path / "report", "baselines": ("popular",), "ks": (5,)} | settings
+    for key in ("data", "truth"):
+        if isinstance(settings.get(key), str):
+            settings[key] = folder / settings[key]
+    settings["runs"] = tuple(folder / run if isinstance(run, str) else run for run in settings.get("runs", ()))
+    with pytest.raises(InputError, match=says):
+        evaluate.run(evaluate.Config(**settings))
+    assert not (tmp_path / "report").exists()
+
+
+def test_an_output_that_cannot_be_written_is_refused(folder, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(InputError, match=r"cannot write to .*taken"):
+        evaluate.run(evaluate.Config(data=folder / "loo", out=tmp_path / "taken", baselines=("popular",), ks=(5,)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"baselines": ()}, "nothing to evaluate"),
+        ({"ks": ()}, "≥ 1"),
+        ({"ks": (0, 5)}, "≥ 1"),
+        ({"level": 1.0}, "level"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings, says):
+    with pytest.raises(InputError, match=says):
+        evaluate.Config(data=Path("data"), out=Path("out"), **settings)
