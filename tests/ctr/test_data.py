@@ -1,0 +1,123 @@
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recsys_bert.clicks.histories import Histories
+from recsys_bert.ctr.config import FeaturesConfig, ImpressionsConfig
+from recsys_bert.ctr.data import ClickBatches, encode, events_before, side_fields, user_rows
+from recsys_bert.ctr.features import Features
+from recsys_bert.ctr.impressions import read_impressions
+from recsys_bert.ctr.layout import Layout
+from recsys_bert.errors import InputError
+
+COLUMNS = ImpressionsConfig(user="user_id", item="item_id", time="timestamp", label="rating >= 4")
+
+
+@pytest.fixture
+def histories():
+    items = np.array([7, 8, 9, 7, 5, 6], np.int32)
+    times = np.array([10, 20, 20, 30, 15, 25])
+    offsets = np.array([0, 4, 4, 6])
+    return Histories(items, times, None, offsets, offsets[1:], offsets[1:])
+
+
+def test_only_events_strictly_before_are_history(histories):
+    users = np.array([0, 0, 0, 0, 1, 2, 2, -1])
+    times = np.array([10, 20, 21, 99, 99, 15, 16, 99])
+    start, stop = events_before(histories, users, times)
+    seen = [histories.items[a:b].tolist() for a, b in zip(start, stop, strict=True)]
+    assert seen == [[], [7], [7, 8, 9], [7, 8, 9, 7], [], [], [5], []]
+
+
+@pytest.fixture
+def encoded(prepared, impressions):
+    shown = read_impressions(impressions, COLUMNS, ["device"])
+    features = Features.fit(shown.frame, FeaturesConfig(categorical=("device",)), ["user_id"])
+    layout = Layout((*features.layout.fields, *side_fields(prepared, FeaturesConfig())))
+    return shown, features, layout, encode(shown, COLUMNS, features, layout, prepared)
+
+
+def test_every_history_is_that_of_the_log_before_the_impression(click_log, prepared, encoded):
+    shown, _, _, data = encoded
+    batch = data.batch(slice(None), 5)
+    for row, (user, moment) in enumerate(zip(shown.frame["user_id"], shown.times, strict=True)):
+        past = click_log.filter((pl.col("user_id") == user) & (pl.col("timestamp") < moment))
+        expected = prepared.rows(past.sort("timestamp", maintain_order=True)["item_id"])[-5:]
+        found = batch["history"][row]
+        assert found[found > 0].tolist() == expected.tolist()
+        assert not found[len(expected) :].any()
+    assert data.counts["users without history before the impression"] == int((batch["history"][:, 0] == 0).sum()) > 0
+
+
+def test_later_events_change_no_history(prepared, encoded):
+    shown, features, layout, data = encoded
+    moment = int(np.median(shown.times))
+    early = shown.where(shown.times <= moment)
+    items = prepared.histories.items.copy()
+    items[prepared.histories.times >= moment] = 3
+    changed = replace(prepared, histories=replace(prepared.histories, items=items))
+    before = encode(early, COLUMNS, features, layout, prepared).batch(slice(None), 50)
+    after = encode(early, COLUMNS, features, layout, changed).batch(slice(None), 50)
+    np.testing.assert_array_equal(before["history"], after["history"])
+    late = encode(shown, COLUMNS, features, layout, changed).batch(slice(None), 50)
+    assert (late["history"] != data.batch(slice(None), 50)["history"]).any()  # the change could have been seen
+
+
+def test_side_features_stand_behind_the_columns(prepared, encoded):
+    shown, _, layout, data = encoded
+    names = [field.name for field in layout.fields]
+    assert sorted(names[2:]) == ["item.genre", "item.year", "user.age"]
+    for field, offset in list(zip(layout.fields, layout.offsets, strict=True))[2:]:
+        first = layout.column_fields.index(names.index(field.name))
+        ids = data.ids[:, first : first + field.width]
+        kind, name = field.name.split(".")
+        for row in range(len(shown)):
+            if kind == "item":
+                codes = prepared.item_features[name][data.targets[row]]
+            else:
+                user = user_rows(prepared, shown.frame["user_id"][row : row + 1])[0]
+                codes = prepared.user_features[name][user] if user >= 0 else np.zeros(field.width, np.int32)
+            expected = [offset + code for code in codes if code] or [offset]
+            assert [value for value in ids[row] if value] == expected
+
+
+def test_unknown_users_and_cold_items_are_counted(prepared, encoded):
+    shown, _, _, data = encoded
+    known = set(prepared.vocabulary.item_ids.drop_nulls())
+    assert data.counts["items without training event"] == sum(item not in known for item in shown.frame["item_id"])
+    assert user_rows(prepared, pl.Series([3, 12, 13])).tolist() == [3, -1, -1]
+
+
+def test_ids_as_text_find_the_same_users(prepared):
+    assert user_rows(prepared, pl.Series(["3", "12"])).tolist() == [3, -1]
+    with pytest.raises(InputError, match="integers"):
+        user_rows(prepared, pl.Series(["ann"]))
+
+
+def test_joining_needs_user_item_and_time(prepared, encoded):
+    shown, features, layout, _ = encoded
+    for missing in ("user", "item"):
+        with pytest.raises(InputError, match="joining histories needs"):
+            encode(shown, replace(COLUMNS, **{missing: None}), features, layout, prepared)
+    with pytest.raises(InputError, match="joining histories needs"):
+        encode(replace(shown, times=None), COLUMNS, features, layout, prepared)
+    timeless = replace(prepared, manifest=replace(prepared.manifest, has_times=False))
+    with pytest.raises(InputError, match="has no times"):
+        encode(shown, COLUMNS, features, layout, timeless)
+
+
+def test_an_epoch_shows_every_impression_once_in_even_batches(encoded):
+    data = encoded[3]
+    data = replace(data, ids=np.arange(len(data), dtype=np.int32)[:, None])
+    batches = ClickBatches(data, 133, 5, seed=4)
+    shown = [batch["ids"][:, 0] for batch in batches(2)]
+    assert len(shown) == batches.steps == 4
+    assert {len(part) for part in shown} == {100}
+    assert sorted(np.concatenate(shown)) == list(range(400))
+    again = [batch["ids"][:, 0] for batch in batches(2, first_step=2)]
+    assert all((a == b).all() for a, b in zip(shown[2:], again, strict=True))
+    assert (shown[0] != next(batches(3))["ids"][:, 0]).any()
+    shares = [next(batches(2, rank=rank, world=2))["ids"][:, 0] for rank in range(2)]
+    assert sorted(np.concatenate(shares)) == sorted(shown[0])

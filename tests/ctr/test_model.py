@@ -1,0 +1,177 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
+from recsys_bert.ctr.config import ClickModelConfig
+from recsys_bert.ctr.heads import CTR_HEADS
+from recsys_bert.ctr.history import EncodedItems, PlainItems
+from recsys_bert.ctr.layout import Field, Layout
+from recsys_bert.ctr.model import ClickLoss, ClickModel, learning_rates, load, save
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.model import Encoder
+from recsys_bert.errors import InputError
+from recsys_bert.training.config import LossConfig
+from recsys_bert.training.objectives import TokenPrediction
+
+LAYOUT = Layout((Field("c", "categorical", 5), Field("x", "number", 2), Field("m", "multi", 4, 3)))
+N_ROWS, DIM = 12, 4
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(5)
+
+
+@pytest.fixture
+def batch():
+    return {
+        "ids": torch.tensor([[3, 7, 9, 10, 0], [1, 6, 8, 0, 0], [5, 7, 11, 9, 8]], dtype=torch.int32),
+        "numbers": torch.tensor([[2.0], [1.0], [-0.5]]),
+        "history": torch.tensor([[3, 4, 5], [6, 0, 0], [0, 0, 0]], dtype=torch.int32),
+        "target": torch.tensor([4, 7, 40], dtype=torch.int32),  # 40 is a cold item
+        "label": torch.tensor([1.0, 0.0, 1.0]),
+    }
+
+
+def _prediction(masked, similarity="dot"):
+    config = EncoderConfig(
+        vocab_size=N_ROWS, dim=8, n_layers=1, n_heads=2, max_len=6, causal=not masked, dropout=0.5, init_std=0.5
+    )
+    return TokenPrediction(Encoder(config), LossConfig(similarity=similarity, temperature=0.1), first_row=3)
+
+
+def _reader(kind):
+    if kind == "plain":
+        return PlainItems(N_ROWS, DIM, 0.5)
+    mode, objective = kind.split()
+    return EncodedItems(_prediction(objective == "masked"), objective == "masked", DIM, mode == "frozen")
+
+
+READERS = ("plain", "frozen masked", "frozen next", "tuned masked", "tuned next")
+
+
+@pytest.fixture(params=READERS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def model(kind):
+    return ClickModel(LAYOUT, ClickModelConfig(head="din", dim=DIM, init_std=0.5), _reader(kind))
+
+
+def test_fields_are_looked_up_scaled_and_averaged(batch):
+    model = ClickModel(LAYOUT, ClickModelConfig(head="lr", dim=DIM, init_std=0.5))
+    rows = model.table.weight
+    expected = torch.stack([rows[3], 2 * rows[7], (rows[9] + rows[10]) / 2])
+    torch.testing.assert_close(model._fields(batch["ids"], batch["numbers"])[0], expected)
+
+
+def test_plain_categorical_fields_are_the_table_itself():
+    layout = Layout((Field("a", "categorical", 3), Field("b", "categorical", 3)))
+    model = ClickModel(layout, ClickModelConfig(head="lr", dim=2, init_std=0.5))
+    ids = torch.tensor([[1, 4], [3, 6]], dtype=torch.int32)
+    assert model._fields(ids, torch.zeros(2, 0)).equal(model.table.weight[ids.long()])
+
+
+@pytest.mark.parametrize("head", sorted(CTR_HEADS))
+def test_every_head_learns_one_batch_by_heart(head, batch):
+    model = ClickModel(LAYOUT, ClickModelConfig(head=head, dim=DIM, init_std=0.1), PlainItems(N_ROWS, DIM, 0.1))
+    loss = ClickLoss(model)
+    optimiser = torch.optim.Adam(loss.parameters(), lr=0.05)
+    first = loss(batch).item()
+    for _ in range(60):
+        optimiser.zero_grad()
+        loss(batch).backward()
+        optimiser.step()
+    assert loss(batch).item() < 0.3 * first
+
+
+@pytest.mark.parametrize("head", ["din", "bst"])
+def test_sequence_heads_refuse_impressions_without_history(head):
+    with pytest.raises(InputError, match=f"head '{head}' reads the history"):
+        ClickModel(LAYOUT, ClickModelConfig(head=head, dim=DIM))
+
+
+def test_no_field_at_all_is_refused():
+    with pytest.raises(InputError, match="no field at all"):
+        ClickModel(Layout(()), ClickModelConfig(head="lr"))
+
+
+def test_padding_of_the_history_changes_nothing(model, batch):
+    model.eval()
+    wider = batch | {"history": nn.functional.pad(batch["history"], (0, 2))}
+    torch.testing.assert_close(model(wider), model(batch))
+
+
+def test_a_batch_without_any_history_works(model, batch):
+    model.eval()
+    empty = batch | {"history": batch["history"][:, :0]}
+    zeros = batch | {"history": torch.zeros_like(batch["history"])}
+    torch.testing.assert_close(model(empty), model(zeros))
+    assert torch.isfinite(model(empty)).all()
+
+
+def test_history_and_target_matter(model, batch):
+    model.eval()
+    logits = model(batch)
+    other_history = model(batch | {"history": torch.tensor([[8, 4, 5], [9, 0, 0], [0, 0, 0]])})
+    assert ((other_history - logits).abs() > 1e-6).tolist() == [True, True, False]
+    assert ((model(batch | {"target": torch.tensor([5, 8, 6])}) - logits).abs() > 1e-6).all()
+
+
+def test_cold_items_are_read_as_unknown(model, batch):
+    model.eval()
+    unknown = batch | {"target": torch.tensor([4, 7, UNKNOWN])}
+    torch.testing.assert_close(model(batch), model(unknown))
+
+
+def test_a_frozen_encoder_does_not_move_and_a_tuned_one_does(model, kind, batch):
+    if kind == "plain":
+        assert not learning_rates(model, ClickModelConfig())
+        return
+    frozen = kind.startswith("frozen")
+    model.train()
+    assert model.reader.prediction.training is not frozen
+    ClickLoss(model)(batch).backward()
+    gradients = [value.grad for value in model.reader.prediction.encoder.layers.parameters()]
+    assert all(gradient is None for gradient in gradients) if frozen else all(g is not None for g in gradients)
+    assert model.reader.narrow.weight.grad.abs().sum() > 0
+    groups = learning_rates(model, ClickModelConfig(encoder_lr=0.5))
+    assert groups == [] if frozen else groups[0]["lr"] == 0.5
+
+
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
+@pytest.mark.parametrize("masked", [True, False])
+def test_the_match_is_the_pretraining_score(masked, similarity, batch):
+    prediction = _prediction(masked, similarity).eval()
+    reader = EncodedItems(prediction, masked, DIM, frozen=True)
+    history, target = batch["history"][:2], torch.tensor([4, 7])
+    _, _, _, match = reader(history.long(), target)
+    for row, length in enumerate((3, 1)):
+        tokens = history[row, :length].tolist() + ([MASK] if masked else [])
+        hidden = prediction.encoder(torch.tensor([tokens])).tokens[:, -1]
+        query = prediction.queries(hidden)[0]
+        item = prediction.vectors(prediction.encoder.embeddings.token.weight)[target[row]]
+        torch.testing.assert_close(match[row], query @ item)
+
+
+def test_the_penalty_covers_the_table(batch):
+    model = ClickModel(LAYOUT, ClickModelConfig(head="lr", dim=DIM, init_std=0.5)).eval()
+    plain, penalised = ClickLoss(model)(batch), ClickLoss(model, 0.1)(batch)
+    expected = np.square(model.table.weight.detach().numpy()).sum() * 0.05
+    assert (penalised - plain).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_saved_weights_give_the_same_logits(model, kind, batch, tmp_path):
+    ClickLoss(model)(batch)  # moves running statistics
+    save(tmp_path, model.eval())
+    torch.manual_seed(9)
+    again = load(tmp_path, ClickModel(LAYOUT, ClickModelConfig(head="din", dim=DIM), _reader(kind)))
+    assert again(batch).equal(model(batch))
+    with pytest.raises(InputError, match="does not fit"):
+        load(tmp_path, ClickModel(LAYOUT, replace(ClickModelConfig(head="din"), dim=8), PlainItems(N_ROWS, 8, 0.1)))
