@@ -25,14 +25,14 @@ class Config:
     users_per_file: int = 100_000
     """Users in each file; memory holds one file at a time. With more users, tables become folders of parts."""
 
-    truth_users: int = 20_000
-    """The oracle's answers are written for so many users at most; its work is users x items."""
+    truth_users: int | None = None
+    """Users whose best possible items are written. None: all, or as many as keep users x items within 200 million."""
 
     json: bool = False
     """Print the counts and the best possible figures as one JSON object."""
 
     def __post_init__(self) -> None:
-        if self.users_per_file < 1 or self.truth_users < 1:
+        if self.users_per_file < 1 or (self.truth_users is not None and self.truth_users < 1):
             raise InputError("users-per-file and truth-users must be at least 1.")
 
 

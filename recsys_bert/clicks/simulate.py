@@ -35,6 +35,8 @@ __all__ = [
     "write_simulation",
 ]
 
+_TRUTH_NUMBERS = 200_000_000
+
 
 @dataclass(frozen=True)
 class Simulation:
@@ -144,7 +146,7 @@ def _truth(world: World, drawn: list[Block], users: int) -> pl.DataFrame:
 
 
 def write_simulation(
-    config: SimulateConfig, folder: Path, *, users_per_file: int = 100_000, truth_users: int = 20_000
+    config: SimulateConfig, folder: Path, *, users_per_file: int = 100_000, truth_users: int | None = None
 ) -> dict[str, Any]:
     """Draw a log straight into files; memory holds one file's users at a time, however many there are.
 
@@ -156,7 +158,8 @@ def write_simulation(
         config: What to draw.
         folder: Where to; an earlier simulated log there is replaced.
         users_per_file: Users in each file, rounded up to whole blocks of 8,192.
-        truth_users: The oracle is asked about users 1 to this one; its work is users x items.
+        truth_users: The oracle is asked about users 1 to this one; its work is users x items. None: all of them, or
+            as many as keep users x items within 200 million.
 
     Returns:
         What ``truth.json`` holds.
@@ -170,6 +173,7 @@ def write_simulation(
         and not (folder.is_dir() and not any(folder.iterdir()))
     ):
         raise InputError(f"{folder} is there and holds no simulated log. Choose another folder or remove it.")
+    asked = min(config.users, truth_users or max(1, _TRUTH_NUMBERS // config.items))
     world = make_world(config)
     several = config.users > users_per_file
     truths, chances, n_clicks = [], [], 0
@@ -182,7 +186,7 @@ def write_simulation(
                 target = aside / name / f"part-{part:05d}.parquet" if several else aside / f"{name}.parquet"
                 target.parent.mkdir(exist_ok=True)
                 table.write_parquet(target)
-            truths.append(_truth(world, some, truth_users))
+            truths.append(_truth(world, some, asked))
             chances.append(tables["impressions"]["click_probability"].cast(pl.Float32).to_numpy())
             n_clicks += tables["clicks"].height
             progress.advance(tables["users"].height, events=f"{n_clicks:,}")

@@ -117,7 +117,7 @@ def draw_unseen(
     Args:
         world: What stays fixed.
         rng: Source of chance.
-        past: ``[users, longest]`` item indices.
+        past: ``[users, longest]`` item indices, oldest first, right-padded with -1.
         rows: ``[n]`` rows of ``past`` to draw for.
         lengths: ``[n]`` how many clicks of that row are over.
         group: ``[n]`` age group.
@@ -128,10 +128,9 @@ def draw_unseen(
     """
     drawn = draw(world, rng, past, rows, lengths, group, begins)
     open_ = np.arange(rows.size)
-    position = np.arange(past.shape[1])
     while open_.size:
-        seen = (past[rows[open_]] == drawn[open_, None]) & (position < lengths[open_, None])
-        open_ = open_[seen.any(1)]
+        # nobody has an item twice, so a row is found once at most; padding is no item
+        open_ = open_[np.nonzero(past[rows[open_]] == drawn[open_, None])[0]]
         drawn[open_] = draw(world, rng, past, rows[open_], lengths[open_], group[open_], begins[open_])
     return drawn
 
