@@ -1,0 +1,189 @@
+"""train-ctr and predict-ctr on a small simulated log whose best possible AUC is known."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pipelines import predict_ctr, prepare, pretrain, train_ctr
+from recsys_bert.clicks.config import LogConfig, SplitConfig, TableConfig
+from recsys_bert.clicks.simulate import best_auc, simulate
+from recsys_bert.clicks.simulation.config import SimulateConfig
+from recsys_bert.ctr.config import ClickModelConfig, FeaturesConfig, ImpressionsConfig
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.errors import InputError
+from recsys_bert.training.config import TrainConfig
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clicks prepared by time under ``data``, and ``impressions.parquet``."""
+    folder = tmp_path_factory.mktemp("log")
+    world = simulate(
+        SimulateConfig(users=300, items=160, categories=3, leaves=3, styles=3, max_events=60, mean_events=20)
+    )
+    for name in ("clicks", "items", "users", "impressions"):
+        getattr(world, name).write_parquet(folder / f"{name}.parquet")
+    prepare.run(
+        prepare.Config(
+            log=LogConfig(path=str(folder / "clicks.parquet")),
+            out=folder / "data",
+            split=SplitConfig(kind="time"),
+            items=TableConfig(path=folder / "items.parquet", categorical=("category",)),
+            users=TableConfig(path=folder / "users.parquet", categorical=("age_group",)),
+        )
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(log: Path) -> Path:
+    """A run of pretrain, hardly trained."""
+    settings = EncoderConfig(dim=16, n_layers=1, max_len=20)
+    train = TrainConfig(epochs=1, device="cpu", precision="fp32")
+    pretrain.run(pretrain.Config(data=log / "data", out=log / "encoder", encoder=settings, train=train))
+    return log / "encoder"
+
+
+@pytest.fixture
+def config(log: Path, tmp_path: Path) -> train_ctr.Config:
+    return train_ctr.Config(
+        out=tmp_path / "run",
+        data=log / "data",
+        impressions=ImpressionsConfig(
+            log=log / "impressions.parquet", user="user_id", item="item_id", time="timestamp"
+        ),
+        features=FeaturesConfig(categorical=("device",), numeric=("position",)),
+        model=ClickModelConfig(head="dcn_v2", head_options={"hidden": [32]}, dim=8, history_len=19),
+        train=TrainConfig(epochs=3, batch_size=256, lr=5e-3, monitor="auc", device="cpu", precision="fp32"),
+    )
+
+
+def _with(config: train_ctr.Config, **model: Any) -> train_ctr.Config:
+    return replace(config, model=replace(config.model, **model))
+
+
+def test_a_model_with_history_learns_what_can_be_known(config: train_ctr.Config, log: Path):
+    results = train_ctr.run(replace(config, train=replace(config.train, epochs=8)))
+    best = best_auc(pl.read_parquet(log / "impressions.parquet")["click_probability"].to_numpy())
+    assert 0.62 < results["test"]["auc"] < best + 0.05
+    assert results == json.loads((config.out / "metrics.json").read_text())
+    assert results["fields"][:5] == ["target item", "history", "match of both", "user_id", "item_id"]
+    assert results["fields"][-2:] == ["item.category", "user.age_group"]
+    lines = [json.loads(line) for line in (config.out / "metrics.jsonl").read_text().splitlines()]
+    assert max(line["auc"] for line in lines if "auc" in line) == results["validation"]["auc"]
+
+
+@pytest.mark.parametrize("mode", ["none", "frozen", "fine_tuned"])
+def test_scoring_gives_what_training_measured(config: train_ctr.Config, encoder: Path, tmp_path: Path, mode: str):
+    config = _with(config, head="din", head_options={"hidden": [16]}, encoder=encoder, encoder_mode=mode)
+    results = train_ctr.run(config)
+    shown = pl.read_parquet(config.impressions.log)
+    borders = json.loads((config.data / "manifest.json").read_text())["split"]
+    test = shown.filter(pl.col("timestamp") >= borders["test_from"])
+    test.drop("label").write_parquet(tmp_path / "new.parquet")
+    predict_ctr.run(
+        predict_ctr.Config(run=config.out, impressions=tmp_path / "new.parquet", out=tmp_path / "scores.parquet")
+    )
+    scores = pl.read_parquet(tmp_path / "scores.parquet")
+    assert scores.columns == ["user_id", "item_id", "device", "position", "probability"]
+    assert scores["item_id"].equals(test["item_id"])
+    labels, p = test["label"].to_numpy(), scores["probability"].to_numpy()
+    log_loss = -np.mean(np.where(labels == 1, np.log(p), np.log(1 - p)))
+    assert results["impressions"]["test"] == len(test)
+    assert results["test"]["log_loss"] == pytest.approx(log_loss, rel=1e-6)
+
+
+def test_impressions_alone_need_no_click_log(config: train_ctr.Config):
+    results = train_ctr.run(_with(replace(config, data=None), head="deepfm"))
+    assert results["fields"] == ["user_id", "item_id", "device", "position"]
+    assert "prepared" not in results
+
+
+def test_without_history_the_click_log_gives_side_features(config: train_ctr.Config):
+    results = train_ctr.run(_with(config, history_len=0, head="lr", head_options={}))
+    assert results["fields"][-2:] == ["item.category", "user.age_group"]
+    assert "target item" not in results["fields"]
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(config: train_ctr.Config, tmp_path: Path):
+    whole = train_ctr.run(replace(config, out=tmp_path / "whole"))
+    part = replace(config, train=replace(config.train, epochs=1))
+    train_ctr.run(part)
+    text = (config.out / "config.toml").read_text()
+    (config.out / "config.toml").write_text(text.replace("epochs = 1", f"epochs = {config.train.epochs}"))
+    again = train_ctr.run(config)
+    for results in (whole, again):
+        del results["seconds"]
+    assert again == whole
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"impressions": ImpressionsConfig()}, "either impressions.log"),
+        ({"data": None, "model": ClickModelConfig(encoder=Path("run"))}, "model.encoder reads histories"),
+        ({"features": FeaturesConfig(categorical=("label",))}, "'label' gives the label"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_at_once(config: train_ctr.Config, change: dict[str, Any], message: str):
+    with pytest.raises(InputError, match=message):
+        replace(config, **change)
+
+
+def test_the_column_of_a_label_rule_cannot_be_a_feature(config: train_ctr.Config):
+    with pytest.raises(InputError, match="'rating' gives the label"):
+        replace(
+            config,
+            impressions=replace(config.impressions, label="rating>=4"),
+            features=FeaturesConfig(numeric=("rating",)),
+        )
+
+
+def test_bad_input_leaves_no_run_folder(config: train_ctr.Config, encoder: Path, tmp_path: Path):
+    cases = {
+        "no column 'mood'": replace(config, features=FeaturesConfig(categorical=("mood",))),
+        "no CTR head is called": _with(config, head="dcnv3", head_options={}),
+        "has no option 'width'": _with(config, head_options={"width": 3}),
+        "reads 19 items at most": _with(config, encoder=encoder, history_len=20),
+        "holds no pretrained encoder": _with(config, encoder=tmp_path),
+        "is not a folder": replace(config, data=tmp_path / "nowhere"),
+        "would know their future": replace(
+            config, impressions=replace(config.impressions, validation_from=0.3)
+        ),
+    }
+    for message, bad in cases.items():
+        with pytest.raises(InputError, match=message):
+            train_ctr.run(bad)
+        assert not bad.out.exists()
+
+
+def test_an_encoder_of_another_vocabulary_is_refused(
+    config: train_ctr.Config, encoder: Path, log: Path, tmp_path: Path
+):
+    prepare.run(
+        prepare.Config(
+            log=LogConfig(path=str(log / "clicks.parquet"), event="event", events={"purchase": 1.0}),
+            out=tmp_path / "other",
+            split=SplitConfig(kind="time"),
+        )
+    )
+    with pytest.raises(InputError, match="trained on the vocabulary"):
+        train_ctr.run(_with(replace(config, data=tmp_path / "other"), encoder=encoder))
+
+
+def test_a_log_that_was_not_cut_by_time_is_told_of(
+    config: train_ctr.Config, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    prepare.run(prepare.Config(log=LogConfig(path=str(log / "clicks.parquet")), out=tmp_path / "loo"))
+    train_ctr.run(replace(config, data=tmp_path / "loo", train=replace(config.train, epochs=1)))
+    assert "was not cut by time" in capsys.readouterr().err
+
+
+def test_scoring_refuses_what_is_no_finished_run(config: train_ctr.Config, tmp_path: Path):
+    with pytest.raises(InputError, match="no finished click model"):
+        predict_ctr.run(predict_ctr.Config(run=tmp_path, impressions=tmp_path / "a", out=tmp_path / "b"))
