@@ -65,10 +65,10 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
 
-    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Project ``[batch, seq, dim]`` to query, key and value, each ``[batch, n_heads, seq, dim / n_heads]``."""
-        batch, seq, dim = x.shape
-        query, key, value = self.qkv(x).view(batch, seq, 3, self.n_heads, dim // self.n_heads).unbind(2)
+    def split(self, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cut what ``qkv`` gives to query, key and value, each ``[batch, n_heads, seq, dim / n_heads]``."""
+        batch, seq, width = projected.shape
+        query, key, value = projected.view(batch, seq, 3, self.n_heads, width // 3 // self.n_heads).unbind(2)
         return query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
 
     def join(self, mixed: Tensor) -> Tensor:
@@ -77,12 +77,20 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, attend: Attend) -> Tensor:
         """Mix positions: ``[batch, seq, dim]`` → the same shape."""
-        query, key, value = self.split(x)
+        projected = self.qkv(x)
+        if projected.device.type != "cpu" or projected.dtype not in (torch.bfloat16, torch.float16):
+            return self.join(self._mix(projected, attend))
+        # PyTorch's CPU kernel needs up to twice as long in 16 bits as in float32, so autocast ends here for a moment.
+        with torch.autocast("cpu", enabled=False):
+            mixed = self._mix(projected.float(), attend)
+        return self.join(mixed.to(projected.dtype))
+
+    def _mix(self, projected: Tensor, attend: Attend) -> Tensor:
+        query, key, value = self.split(projected)
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(
+        return F.scaled_dot_product_attention(
             query, key, value, attn_mask=attend.keys, dropout_p=dropout, is_causal=attend.causal
         )
-        return self.join(mixed)
 
 
 def check_heads(dim: int, n_heads: int) -> None:

@@ -117,9 +117,10 @@ class Encoder(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` into ``folder``."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         save_file({name: value.contiguous() for name, value in self.state_dict().items()}, folder / "model.safetensors")
-        write_json(Path(folder) / "config.json", {"format": FORMAT, **self.config.to_dict()})
+        write_json(folder / "config.json", {"format": FORMAT, **self.config.to_dict()})
 
     @classmethod
     def load(cls, folder: Path) -> "Encoder":

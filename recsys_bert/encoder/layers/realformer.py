@@ -56,7 +56,7 @@ class RealFormerLayer(nn.Module):
         Returns:
             ``[batch, seq, dim]`` and the sum of scores with this layer's.
         """
-        query, key, value = self.attention.split(x)
+        query, key, value = self.attention.split(self.attention.qkv(x))
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
         if carried is not None:
             scores = scores + carried
