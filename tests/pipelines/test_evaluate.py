@@ -1,6 +1,8 @@
 """Evaluate from end to end on a small simulated log, checked against the log itself and the simulator's oracle."""
 
+import itertools
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +175,26 @@ def test_unknown_targets_of_a_time_split_are_misses_and_both_denominators_are_sh
     assert found["skipped"] == {reason: n for reason, n in asked.skipped.items() if n}
     popular = found["models"][0]
     assert popular["warm"]["recall@10"]["value"] > popular["metrics"]["recall@10"]["value"]
+
+
+@pytest.mark.shared_data
+def test_beauty_equals_a_plain_loop_with_both_denominators(shared_data, tmp_path):
+    path = shared_data / "amazon-beauty" / "Beauty.txt"
+    prepare.run(prepare.Config(log=LogConfig(path=str(path)), out=tmp_path / "data"))
+    settings = {"baselines": ("popular", "popular_recent"), "ks": (10,), "samples": 0}
+    found = evaluate.run(evaluate.Config(data=tmp_path / "data", out=tmp_path / "report", **settings))
+    histories = [line.split()[1:] for line in path.read_text().splitlines()]
+    counts = Counter(item for history in histories for item in history[:-2])
+    popular = sorted(counts, key=lambda item: (-counts[item], int(item)))
+    hits = 0
+    for *seen, target in histories:
+        unseen = (item for item in popular if item not in seen)
+        hits += target in itertools.islice(unseen, 10)
+    metrics, warm = found["models"][0]["metrics"]["recall@10"], found["models"][0]["warm"]["recall@10"]
+    assert (metrics["value"], metrics["n"]) == (pytest.approx(hits / 22_363), 22_363)
+    assert (warm["value"], warm["n"]) == (pytest.approx(hits / 22_225), 22_225)
+    assert found["protocol"]["targets_unknown"] == 138
+    assert found["notes"] == ["popular_recent is left out: the log has no times."]
 
 
 def test_drawn_users_are_counted(folder, tmp_path):
