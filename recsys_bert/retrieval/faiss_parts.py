@@ -167,5 +167,5 @@ def serialised_bytes(index: Any) -> int:
         nonlocal total
         total += len(block)
 
-    faiss.write_index(index, faiss.PyCallbackIOWriter(count))
+    faiss.write_index(index, faiss.PyCallbackIOWriter(count))  # type: ignore[attr-defined]  # made at import
     return total

@@ -1,0 +1,20 @@
+"""Recommenders without a neural network, which every trained one has to beat.
+
+Each has ``fit(prepared) -> self``, which looks at training events only, and ``recommend(queries, k, exclude_seen)``.
+They rank all items with training events; others (cold ones) they never return.
+"""
+
+from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
+from recsys_bert.retrieval.baselines.item_knn import ItemKNN
+from recsys_bert.retrieval.baselines.markov import Markov
+from recsys_bert.retrieval.baselines.popular import Popular, PopularRecent
+
+Baseline = Popular | PopularRecent | ItemKNN | Markov | CoOccurrence
+
+BASELINES: dict[str, type[Baseline]] = {
+    "popular": Popular,
+    "popular_recent": PopularRecent,
+    "item_knn": ItemKNN,
+    "markov": Markov,
+    "co_occurrence": CoOccurrence,
+}

@@ -1,0 +1,58 @@
+"""Co-occurrence in order: what came soon after the last few items."""
+
+import numpy as np
+from scipy import sparse
+
+from recsys_bert.clicks.prepared import Prepared
+from recsys_bert.clicks.queries import Queries
+from recsys_bert.errors import InputError
+from recsys_bert.retrieval.baselines.counts import Rows, TrainingEvents, by_popularity, follows
+from recsys_bert.retrieval.baselines.lists import recommend_in_chunks
+
+
+class CoOccurrence:
+    """Items by how often they came within a window after each of the last items of the history, in training.
+
+    A pair ``gap`` events apart counts ``1 / gap``, and an item of the history that is ``age`` events old counts
+    ``decay ** age``. With ``last=1, window=1`` this is the Markov chain.
+
+    Args:
+        last: Newest items of the history that speak.
+        window: Largest gap of a pair, in events.
+        decay: In (0, 1]; 1 lets all of them speak equally.
+    """
+
+    name = "co_occurrence"
+
+    def __init__(self, *, last: int = 5, window: int = 10, decay: float = 0.5) -> None:
+        if last < 1 or window < 1 or not 0 < decay <= 1:
+            raise InputError(
+                f"co_occurrence: last is {last}, window {window}, decay {decay}; needed are at least 1, 1 and (0, 1]."
+            )
+        self.last, self.window, self.decay = last, window, decay
+
+    def fit(self, prepared: Prepared) -> "CoOccurrence":
+        """Count pairs; one weighs what its second event weighs."""
+        size, first_item = prepared.vocabulary.size, prepared.vocabulary.first_item
+        events = TrainingEvents.of(prepared.histories)
+        self._order = by_popularity(events.popularity(size), first_item)
+        self._after = sparse.csr_array((size, size))
+        for gap in range(1, self.window + 1):
+            self._after = self._after + follows(events, size, first_item, gap) / gap
+        return self
+
+    def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> Rows:
+        """Rank the catalogue: rows ``[n, k]``, popular ones after those that co-occurred, -1 where fewer are left.
+
+        Raises:
+            InputError: ``k`` is larger than the catalogue.
+        """
+        return recommend_in_chunks(queries, k, self._order, exclude_seen, self._score, self.name)
+
+    def _score(self, part: Queries) -> sparse.csr_array:
+        items, lengths = part.inputs(self.last)
+        query, position = np.nonzero(np.arange(items.shape[1]) < lengths[:, None])
+        row, age = items[query, position], lengths[query] - 1 - position
+        known = row < self._after.shape[0]  # nothing is known of items without training events
+        weights = (self.decay ** age[known], (query[known], row[known]))
+        return sparse.csr_array(weights, shape=(len(part), self._after.shape[0])) @ self._after

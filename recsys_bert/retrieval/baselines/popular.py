@@ -1,0 +1,93 @@
+"""Popularity: what everybody clicks, ever or lately."""
+
+import numpy as np
+from scipy import sparse
+
+from recsys_bert.clicks.prepared import Prepared
+from recsys_bert.clicks.queries import Queries
+from recsys_bert.errors import InputError
+from recsys_bert.retrieval.baselines.counts import Ints, Rows, TrainingEvents, by_popularity
+from recsys_bert.retrieval.baselines.lists import check_k, fill, recommend_in_chunks
+
+_DAY = 86_400
+
+
+class Popular:
+    """The items with the largest summed event weight in training."""
+
+    name = "popular"
+
+    def fit(self, prepared: Prepared) -> "Popular":
+        """Count training events."""
+        self._size = prepared.vocabulary.size
+        popularity = TrainingEvents.of(prepared.histories).popularity(self._size)
+        self._order = by_popularity(popularity, prepared.vocabulary.first_item)
+        return self
+
+    def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> Rows:
+        """Rank the catalogue: rows ``[n, k]``, -1 where fewer are left.
+
+        Raises:
+            InputError: ``k`` is larger than the catalogue.
+        """
+        nothing = lambda part: sparse.csr_array((len(part), self._size))  # noqa: E731
+        return recommend_in_chunks(queries, k, self._order, exclude_seen, nothing, self.name)
+
+
+class PopularRecent:
+    """The items with the largest summed weight in the last days of training before the moment asked.
+
+    A query is asked at the start of its day (UTC), or at the end of training where that is earlier, and only training
+    events before that moment count, so nothing from its future does. Items without an event in those days follow in
+    the order of their popularity up to the end of training.
+
+    Args:
+        days: Length of the window.
+    """
+
+    name = "popular_recent"
+
+    def __init__(self, *, days: float = 7) -> None:
+        if days <= 0:
+            raise InputError(f"popular_recent: days is {days}; it must be more than 0.")
+        self.days = days
+
+    def fit(self, prepared: Prepared) -> "PopularRecent":
+        """Sort training events by time.
+
+        Raises:
+            InputError: The log has no times.
+        """
+        if not prepared.has_times:
+            raise InputError("popular_recent needs times and this log has none. Leave it out, or use popular.")
+        events = TrainingEvents.of(prepared.histories)
+        order = np.argsort(events.times, kind="stable")
+        self._times, self._items = events.times[order], events.items[order]
+        self._weights, self._size = events.weights[order], prepared.vocabulary.size
+        self._first_item = prepared.vocabulary.first_item
+        self._ever = events.popularity(self._size)
+        return self
+
+    def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> Rows:
+        """Rank the catalogue at the moment of each query: rows ``[n, k]``, -1 where fewer are left.
+
+        Raises:
+            InputError: ``k`` is larger than the catalogue.
+        """
+        check_k(k, self._size - self._first_item)
+        end = int(self._times[-1]) + 1
+        moments = np.where(queries.times >= end, end, queries.times // _DAY * _DAY)
+        ranked = np.full((len(queries), k), -1, np.int32)
+        for moment in np.unique(moments):
+            at = np.flatnonzero(moments == moment)
+            part = queries[at]
+            seen = part.seen() if exclude_seen else (np.empty(0, np.int64), np.empty(0, np.int32))
+            ranked[at] = fill(np.full((len(at), k), -1, np.int32), self._order(int(moment)), seen)
+        return ranked
+
+    def _order(self, moment: int) -> Ints:
+        """Rows in the order of the window that ends before ``moment``."""
+        first, last = np.searchsorted(self._times, [moment - self.days * _DAY, moment])
+        recent = np.bincount(self._items[first:last], self._weights[first:last], minlength=self._size)
+        rows = np.lexsort((np.arange(self._size), -self._ever, -recent))
+        return rows[rows >= self._first_item]
