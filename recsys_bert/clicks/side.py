@@ -56,7 +56,11 @@ def read_side(config: TableConfig, log_name: str, kind: Any, role: str) -> SideT
         raise InputError(
             f"{config.path.name} has no column {missing[0]!r}; it has {there}. See --{role}.id, .categorical, .multi."
         )
-    ids = table[name].cast(kind, strict=False) if table[name].dtype != kind else table[name]
+    if table[name].dtype.is_nested():
+        raise InputError(
+            f"no id in column {name!r} of {config.path.name}: it holds lists. Choose another with --{role}.id."
+        )
+    ids = table[name].cast(kind, strict=False)
     table = table.drop(name, *({"id"} & set(table.columns))).insert_column(0, ids.rename("id"))
     if table.height and ids.null_count() == table.height:
         sort = "text" if kind == pl.String else "integers"
@@ -150,12 +154,12 @@ def _pairs(joined: pl.DataFrame, name: str, separator: str | None) -> pl.DataFra
 
 
 def _feature(pairs: pl.DataFrame, name: str, n_rows: int, most: int, multi: bool) -> Feature:
-    known = pairs.filter("trained").group_by("value").len().sort("len", "value", descending=[True, False])["value"]
+    pairs = pairs.with_columns(place=pl.int_range(pl.len()).over("row"))
+    within = pairs.filter(pl.col("place") < most)
+    known = within.filter("trained").group_by("value").len().sort("len", "value", descending=[True, False])["value"]
     table = pl.DataFrame({"value": known, "code": np.arange(FIRST_VALUE, FIRST_VALUE + len(known), dtype=np.int32)})
-    coded = pairs.join(table, on="value", how="left", maintain_order="left").with_columns(
-        pl.col("code").fill_null(UNKNOWN_VALUE), place=pl.int_range(pl.len()).over("row")
-    )
-    within = coded.filter(pl.col("place") < most)
+    within = within.join(table, on="value", how="left", maintain_order="left")
+    within = within.with_columns(pl.col("code").fill_null(UNKNOWN_VALUE))
     width = max(2, int(within["place"].max() or 0) + 1) if multi else 1  # type: ignore[arg-type]
     codes = np.zeros((n_rows, width), np.int32)
     codes[within["row"].to_numpy(), within["place"].to_numpy()] = within["code"].to_numpy()
@@ -163,9 +167,9 @@ def _feature(pairs: pl.DataFrame, name: str, n_rows: int, most: int, multi: bool
         "size": FIRST_VALUE + len(known),
         "width": width,
         "multi": multi,
-        "rows_with_a_value": coded["row"].n_unique(),
-        "values_unknown_in_training": coded.filter(pl.col("code") == UNKNOWN_VALUE)["value"].n_unique(),
-        "rows_cut_to_max_values": coded.filter(pl.col("place") >= most)["row"].n_unique(),
+        "rows_with_a_value": within["row"].n_unique(),
+        "values_unknown_in_training": within.filter(pl.col("code") == UNKNOWN_VALUE)["value"].n_unique(),
+        "rows_cut_to_max_values": pairs.filter(pl.col("place") >= most)["row"].n_unique(),
     }
     return Feature(name, codes, known, told)
 

@@ -77,7 +77,7 @@ def test_lines_are_users_with_items_in_order(prepare, tmp_path):
 def test_a_user_without_items_on_the_line_is_a_bad_row(prepare, tmp_path):
     path = tmp_path / "log.txt"
     path.write_text("5 30 10 20\n6\n", encoding="utf-8")
-    with pytest.raises(InputError, match="row 4 of log.txt: item_id None"):
+    with pytest.raises(InputError, match=r"row 4 of log\.txt: item_id None"):
         prepare(path)
     prepared = prepare(path, log_options={"bad_rows": "drop"})
     assert prepared.manifest.filters[0]["reasons"] == {"no item": 1}

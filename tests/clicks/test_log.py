@@ -52,7 +52,9 @@ def test_a_weight_column_multiplies_and_its_minimum_drops(prepare, shop):
 
 def test_bad_rows_are_counted_by_reason_and_the_first_is_shown(prepare, tmp_path):
     log = csv(tmp_path, "user_id,item_id,timestamp", "1,5,9", "1,6,yesterday", "1,7,", "2,8,NaN", "2,,5", ",3,6")
-    message = r"row 2 of log\.csv: timestamp 'yesterday' \(unreadable time\); 5 such rows in all \(no user: 1, no item: 1, no time: 1"
+    message = (
+        r"row 2 of log\.csv: timestamp 'yesterday' \(unreadable time\); 5 such rows in all \(no user: 1, no item: 1,"
+    )
     with pytest.raises(InputError, match=message):
         prepare(log)
     prepared = prepare(log, log_options={"bad_rows": "drop"}, split=NO_SPLIT)

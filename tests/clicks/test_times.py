@@ -63,11 +63,11 @@ def test_a_style_that_comes_late_is_read_all_the_same(prepare, tmp_path):
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ([1.0, float("nan"), float("inf")], "row 2 of log.parquet: timestamp nan .unreadable time.; 2 such rows"),
-        ([SECONDS, 2**62], "row 2 of .*unreadable time"),
-        (["2024-02-30", "2024-02-29"], "row 1 of .*'2024-02-30'"),
-        (["2024-02-29", "17"], "row 2 of .*'17'"),
-        ([None, 5], "row 1 of .*no time"),
+        ([1.0, float("nan"), float("inf")], r"row 2 of log\.parquet: timestamp nan \(unreadable time\); 2 such rows"),
+        ([SECONDS, 2**62, SECONDS], r"row 2 of .*unreadable time"),
+        (["2024-02-30", "2024-02-29"], r"row 1 of .*'2024-02-30'"),
+        (["2024-02-29", "17"], r"row 2 of .*'17'"),
+        ([None, 5], r"row 1 of .*no time"),
         ([[1], [2]], r"of type List\(Int64\); it should hold numbers"),
     ],
 )

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from recsys_bert.clicks.config import SplitConfig
+from recsys_bert.clicks.queries import Queries
+
+LOG = [(1, 10, 1), (1, 11, 2), (1, 10, 3), (1, 13, 4), (2, 10, 5), (2, 11, 6), (3, 12, 7), (3, 10, 8), (3, 11, 9)]
+
+
+def ids(prepared, rows):
+    return prepared.ids(rows).to_list()
+
+
+@pytest.fixture
+def prepared(prepare):
+    return prepare(LOG)
+
+
+def test_test_queries_see_training_and_validation(prepared):
+    queries = Queries.of(prepared, "test")
+    assert prepared.user_ids.gather(queries.users).to_list() == [1, 3]
+    rows, lengths = queries.inputs(max_len=10)
+    assert [ids(prepared, row[:n]) for row, n in zip(rows, lengths, strict=True)] == [[10, 11, 10], [12, 10]]
+    assert queries.times.tolist() == [4, 9]
+    index, targets = queries.targets()
+    assert index.tolist() == [0, 1]
+    assert ids(prepared, targets) == [None, 11]  # 13 occurs in no training part
+    assert queries.skipped == {"no test event": 1, "no event before test": 0}
+
+
+def test_validation_queries_see_training_only(prepared):
+    queries = Queries.of(prepared, "validation")
+    rows, lengths = queries.inputs(max_len=1)  # the newest one
+    assert ids(prepared, rows[:, 0]) == [11, 12]
+    assert lengths.tolist() == [1, 1]
+    assert ids(prepared, queries.targets()[1]) == [10, 10]
+
+
+def test_seen_items_are_unique_pairs_over_the_whole_input(prepared):
+    index, rows = Queries.of(prepared, "test").seen()
+    found = {(query, row) for query, row in zip(index.tolist(), rows.tolist(), strict=True)}
+    first, second, third = prepared.rows([10, 11, 12]).tolist()
+    assert found == {(0, first), (0, second), (1, third), (1, first)}
+    assert len(index) == len(found)
+
+
+def test_slices_keep_what_they_slice(prepared):
+    queries = Queries.of(prepared, "test")
+    last = queries[1:]
+    assert len(last) == 1
+    assert last.targets()[0].tolist() == [0]
+    assert last.seen()[1].tolist() == queries.seen()[1][queries.seen()[0] == 1].tolist()
+    both = queries[np.array([1, 0])]
+    assert both.users.tolist() == queries.users[::-1].tolist()
+
+
+def test_time_cut_skips_users_without_history_and_says_so(prepare):
+    log = [(1, 10, 10), (1, 11, 60), (1, 12, 95), (2, 10, 20), (3, 10, 97), (4, 11, 30), (4, 10, 96), (4, 10, 98)]
+    cut = SplitConfig(kind="time", validation_from="1970-01-01T00:00:50", test_from="1970-01-01T00:01:30")
+    prepared = prepare(log, split=cut)
+    queries = Queries.of(prepared, "test")
+    assert prepared.user_ids.gather(queries.users).to_list() == [1, 4]
+    assert queries.skipped == {"no test event": 1, "no event before test": 1}
+    assert (queries.target_stop - queries.stop).tolist() == [1, 2]
+    assert len(queries.targets()[0]) == 2  # the repeated target counts once
+    assert prepared.manifest.cold["test_users_without_history"] == 1
+
+
+def test_histories_given_on_the_fly():
+    queries = Queries.from_lists([[5, 6, 7], [], [9]], times=[100, 200, 300])
+    rows, lengths = queries.inputs(2)
+    assert rows.tolist() == [[6, 7], [0, 0], [9, 0]]
+    assert lengths.tolist() == [2, 0, 1]
+    assert queries.seen()[0].tolist() == [0, 0, 0, 2]
+    assert not len(queries.targets()[0])
+    assert queries.times.tolist() == [100, 200, 300]
+    assert len(Queries.from_lists([])) == 0
