@@ -1,0 +1,272 @@
+"""Counting baselines against plain loops, on a log small enough to read."""
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pipelines.prepare import Config, run
+from recsys_bert.clicks.config import FilterConfig, LogConfig, SplitConfig
+from recsys_bert.clicks.prepared import open_prepared
+from recsys_bert.clicks.queries import Queries
+from recsys_bert.errors import InputError
+from recsys_bert.evaluation.ranking import per_user
+from recsys_bert.retrieval.baselines import BASELINES
+from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
+from recsys_bert.retrieval.baselines.item_knn import ItemKNN
+from recsys_bert.retrieval.baselines.markov import Markov
+from recsys_bert.retrieval.baselines.popular import Popular, PopularRecent
+
+DAY = 86_400
+MONDAY = 19_723 * DAY  # 2024-01-01
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """60 users of 6 to 40 events over 25 items, some of them repeated; leave-one-out."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("baselines")
+    chances = 1 / np.arange(1, 26)
+    users = [
+        (user, int(item), MONDAY + DAY * place)
+        for user in range(60)
+        for place, item in enumerate(rng.choice(25, rng.integers(6, 40), p=chances / chances.sum()))
+    ]
+    pl.DataFrame(users, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(folder / "log.parquet")
+    run(Config(log=LogConfig(path=str(folder / "log.parquet")), out=folder / "out"))
+    return open_prepared(folder / "out")
+
+
+@pytest.fixture(scope="module")
+def histories(prepared):
+    """Training rows of each user, as lists."""
+    data = prepared.histories
+    ends = zip(data.offsets[:-1], data.train_end, strict=True)
+    return [data.items[start:stop].tolist() for start, stop in ends]
+
+
+@pytest.fixture(scope="module")
+def queries(prepared):
+    return Queries.of(prepared, "test")
+
+
+def plain_lists(prepared, queries, k, score):
+    """Rank every item by ``score(history) -> {row: score}``, then popularity, then row; by sorting."""
+    lists = []
+    for start, stop in zip(queries.start, queries.stop, strict=True):
+        history = queries.histories.items[start:stop].tolist()
+        scores = score(history)
+        rows = [row for row in range(prepared.vocabulary.first_item, prepared.vocabulary.size) if row not in history]
+        rows.sort(key=lambda row: (-round(scores.get(row, 0), 9), -prepared.vocabulary.counts[row], row))
+        lists.append([*rows[:k], *[-1] * (k - len(rows))])
+    return np.array(lists)
+
+
+@pytest.mark.parametrize("name", list(BASELINES))
+def test_lists_hold_k_distinct_unseen_items(prepared, queries, name):
+    lists = BASELINES[name]().fit(prepared).recommend(queries, 12)
+    assert lists.shape == (len(queries), 12)
+    assert lists.dtype == np.int32
+    unseen = 25 - np.bincount(queries.seen()[0])
+    assert (unseen < 12).any()  # else the next line checks half of what it says
+    np.testing.assert_array_equal((lists >= 0).sum(1), np.minimum(12, unseen))
+    query, row = queries.seen()
+    for number, found in enumerate(lists):
+        real = found[found >= 0]
+        assert len(set(real)) == len(real)
+        assert real.min() >= prepared.vocabulary.first_item
+        assert not set(real) & set(row[query == number])
+
+
+@pytest.mark.parametrize("name", list(BASELINES))
+def test_seen_items_come_when_allowed(prepared, queries, name):
+    lists = BASELINES[name]().fit(prepared).recommend(queries, 25, exclude_seen=False)
+    everything = np.arange(prepared.vocabulary.first_item, prepared.vocabulary.size)
+    np.testing.assert_array_equal(np.sort(lists, axis=1), np.tile(everything, (len(queries), 1)))
+
+
+@pytest.mark.parametrize("name", list(BASELINES))
+def test_a_list_longer_than_the_catalogue_is_refused(prepared, queries, name):
+    with pytest.raises(InputError, match="k is 26; the catalogue has 25 items"):
+        BASELINES[name]().fit(prepared).recommend(queries, 26)
+
+
+@pytest.mark.parametrize("name", list(BASELINES))
+def test_histories_given_on_the_fly(prepared, name):
+    """Unknown and cold rows are no reason to fail; nobody at all is asked for nothing."""
+    first, size = prepared.vocabulary.first_item, prepared.vocabulary.size
+    given = Queries.from_lists([[first, 2], [2], [size + 5], [first + 1]], times=[MONDAY + 9 * DAY] * 4)
+    fitted = BASELINES[name]().fit(prepared)
+    lists = fitted.recommend(given, 5)
+    assert (lists >= first).all()
+    assert first not in lists[0]
+    assert fitted.recommend(given[slice(0, 0)], 5).shape == (0, 5)
+
+
+def test_popular_is_the_vocabulary_in_order(prepared, queries):
+    found = Popular().fit(prepared).recommend(queries, 10)
+    np.testing.assert_array_equal(found, plain_lists(prepared, queries, 10, lambda history: {}))
+
+
+@pytest.mark.parametrize("dense", [1, 10**9])  # both ways to the same lists
+def test_markov_counts_what_followed(prepared, queries, histories, dense, monkeypatch):
+    monkeypatch.setattr("recsys_bert.retrieval.baselines.lists._DENSE", dense)
+    after = {row: Counter() for row in range(30)}
+    for history in histories:
+        for before, following in itertools.pairwise(history):
+            after[before][following] += 1
+    plain = plain_lists(prepared, queries, 10, lambda history: after[history[-1]])
+    np.testing.assert_array_equal(Markov().fit(prepared).recommend(queries, 10), plain)
+
+
+def test_markov_ties_by_first_met_follow_a_counter(prepared, queries, histories):
+    after = {row: Counter() for row in range(30)}
+    for history in histories:
+        for before, following in itertools.pairwise(history):
+            after[before][following] += 1
+    lists = Markov(ties="first_met").fit(prepared).recommend(queries, 5)
+    differ = 0
+    for found, stop, start in zip(lists, queries.stop, queries.start, strict=True):
+        history = queries.histories.items[start:stop].tolist()
+        met = [row for row, _ in after[history[-1]].most_common() if row not in history][:5]
+        assert found[: len(met)].tolist() == met
+        differ += met != sorted(met, key=lambda row: (-after[history[-1]][row], row))
+    assert differ  # the two tie rules are not the same here
+
+
+@pytest.mark.parametrize("dense", [1, 10**9])
+def test_item_knn_adds_up_cosines_of_the_nearest(prepared, queries, histories, dense, monkeypatch):
+    monkeypatch.setattr("recsys_bert.retrieval.baselines.lists._DENSE", dense)
+    matrix = np.zeros((len(histories), 28))
+    for user, history in enumerate(histories):
+        np.add.at(matrix[user], history, 1)
+    common, norms = matrix.T @ matrix, np.linalg.norm(matrix, axis=0)
+    cosine = common / (np.outer(norms, norms) + 3.0)
+    np.fill_diagonal(cosine, 0)
+    for row in range(28):  # 4 neighbours each
+        cosine[row, np.argsort(-cosine[row], kind="stable")[4:]] = 0
+
+    def score(history):
+        return dict(enumerate(cosine[sorted(set(history))].sum(0)))
+
+    found = ItemKNN(neighbours=4, shrink=3.0).fit(prepared).recommend(queries, 10)
+    np.testing.assert_array_equal(found, plain_lists(prepared, queries, 10, score))
+
+
+def test_co_occurrence_weighs_gap_and_age(prepared, queries, histories):  # in halves, whose sums are exact
+    after = np.zeros((28, 28))
+    for history in histories:
+        for at, before in enumerate(history):
+            for gap, following in enumerate(history[at + 1 : at + 3], start=1):
+                after[before, following] += 1 / gap
+
+    def score(history):
+        newest = history[::-1][:2]
+        return dict(enumerate(sum(0.5**age * after[row] for age, row in enumerate(newest))))
+
+    found = CoOccurrence(last=2, window=2, decay=0.5).fit(prepared).recommend(queries, 10)
+    np.testing.assert_array_equal(found, plain_lists(prepared, queries, 10, score))
+
+
+def test_co_occurrence_of_one_step_is_markov(prepared, queries):
+    one = CoOccurrence(last=1, window=1).fit(prepared).recommend(queries, 10)
+    np.testing.assert_array_equal(one, Markov().fit(prepared).recommend(queries, 10))
+
+
+def test_held_out_events_change_nothing(prepared, queries):
+    """What validation and test hold must not reach the counts."""
+    data = prepared.histories
+    items = data.items.copy()
+    held_out = np.concatenate([np.arange(*ends) for ends in zip(data.train_end, data.offsets[1:], strict=True)])
+    items[held_out] = prepared.vocabulary.first_item + 24
+    spoiled = type(prepared)(prepared.folder, prepared.manifest, prepared.vocabulary, type(data)(
+        items, data.times, data.weights, data.offsets, data.train_end, data.validation_end
+    ))  # fmt: skip
+    for kind in BASELINES.values():
+        before, after = (kind().fit(log).recommend(queries, 10) for log in (prepared, spoiled))
+        np.testing.assert_array_equal(before, after)
+
+
+@pytest.fixture
+def recent(tmp_path):
+    """Item 1 was popular in the old days, 2 lately; a time cut on day 20."""
+    events = [(user, 1, MONDAY + DAY * user) for user in range(8)]
+    events += [(user, 2, MONDAY + DAY * 15 + user) for user in range(3)]
+    events += [(7, 3, MONDAY + DAY * 16)]
+    events += [(user, 4, MONDAY + DAY * 20 + user) for user in range(8)] + [(5, 5, MONDAY + DAY * 2)]
+    pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(
+        tmp_path / "log.parquet"
+    )
+    split = SplitConfig(kind="time", validation=False, test_from="2024-01-21")
+    run(Config(log=LogConfig(path=str(tmp_path / "log.parquet")), out=tmp_path / "out", split=split))
+    return open_prepared(tmp_path / "out")
+
+
+def test_popular_recent_looks_at_the_last_days_only(recent):
+    def ids(days, day, seen=()):
+        given = Queries.from_lists([list(recent.rows(list(seen)))], times=[MONDAY + DAY * day])
+        return recent.ids(PopularRecent(days=days).fit(recent).recommend(given, 3)[0]).to_list()
+
+    assert ids(7, 20) == [2, 3, 1]  # 3 and 1 events in the window; 1 has none and follows by its popularity ever
+    assert ids(30, 20) == [1, 2, 3]
+    assert ids(7, 20, seen=[2]) == [3, 1, 5]
+    assert ids(7, 3.5)[:2] == [1, 5]  # asked on day 3: what came later does not count yet, nor does its own day
+    assert ids(1, 15.9)[:2] == [1, 2]  # day 15 itself does not count, so nothing is in the window
+
+
+def test_popular_recent_needs_times(tmp_path):
+    (tmp_path / "log.tsv").write_text("user_id\titem_id\n" + "".join(f"{u}\t{i}\n" for u in range(3) for i in range(4)))
+    run(Config(log=LogConfig(path=str(tmp_path / "log.tsv"), time=None), out=tmp_path / "out"))
+    with pytest.raises(InputError, match="popular_recent needs times"):
+        PopularRecent().fit(open_prepared(tmp_path / "out"))
+
+
+def test_event_weights_count(tmp_path):
+    events = [(user, item, user * 9 + item, "view") for user in range(5) for item in (1, 2, 3)]
+    events += [(user, 9, 1000, "buy") for user in range(2)] + [
+        (user, 7, 2000 + i, "view") for user in range(5) for i in range(2)
+    ]
+    log = tmp_path / "log.parquet"
+    pl.DataFrame(events, schema=["user_id", "item_id", "timestamp", "event"], orient="row").write_parquet(log)
+    weighted = LogConfig(path=str(log), event="event", events={"view": 1.0, "buy": 10.0})
+    run(Config(log=weighted, out=tmp_path / "out"))
+    fitted = Popular().fit(open_prepared(tmp_path / "out"))
+    best = fitted.recommend(Queries.from_lists([[2]]), 1)
+    assert open_prepared(tmp_path / "out").ids(best[0]).to_list() == [9]  # 2 events of weight 10 beat 5 of weight 1
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: PopularRecent(days=0), "days is 0"),
+        (lambda: ItemKNN(neighbours=0), "neighbours is 0"),
+        (lambda: CoOccurrence(decay=0), "decay 0"),
+        (lambda: Markov(ties="row"), "ties is 'row'"),
+    ],
+)
+def test_bad_options_are_refused(build, message):
+    with pytest.raises(InputError, match=message):
+        build()
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize(
+    ("baseline", "validation", "recall", "ndcg"),
+    [
+        (Markov(ties="first_met"), True, 0.0628, 0.0422),  # the reference figures of the data set's README
+        (Markov(ties="first_met"), False, 0.0709, 0.0482),
+        (Popular(), False, 0.0135, 0.0061),
+    ],
+)
+def test_beauty_gives_the_reference_figures(shared_data, tmp_path, baseline, validation, recall, ndcg):
+    log = LogConfig(path=str(shared_data / "amazon-beauty" / "Beauty.txt"), format="lines")
+    run(Config(log=log, out=tmp_path / "out", split=SplitConfig(validation=validation), filters=FilterConfig()))
+    prepared = open_prepared(tmp_path / "out")
+    queries = Queries.of(prepared, "test")
+    lists = baseline.fit(prepared).recommend(queries, 10)
+    values = per_user(lists, queries.targets(), len(queries), (10,), prepared.vocabulary.first_item)
+    assert len(queries) == 22_363
+    assert np.mean(values["recall@10"]) == pytest.approx(recall, abs=6e-5)
+    assert np.mean(values["ndcg@10"]) == pytest.approx(ndcg, abs=6e-5)
