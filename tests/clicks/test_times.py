@@ -78,5 +78,5 @@ def test_what_is_no_moment_is_refused(prepare, tmp_path, values, told):
 
 def test_parse_moment():
     assert parse_moment("2024-02-29T13:05:07") == SECONDS * 1_000_000
-    with pytest.raises(InputError, match="'29.2.2024' is not a date"):
+    with pytest.raises(InputError, match=r"'29\.2\.2024' is not a date"):
         parse_moment("29.2.2024")
