@@ -129,9 +129,10 @@ def filtered(events: Events, config: FilterConfig, split: SplitConfig) -> Filter
             for name, good in zip(("users", "items"), enough, strict=True)
         }
         told.append(_entry("k_core" if config.k_core else "minimum_counts", events, rest, lost))
-        if not len(rest):
+        counting = int((ends - events.offsets[:-1]).sum())
+        if counting - (len(events) - len(rest)) == 0:  # with a time cut, held-out events always stay
             raise InputError(
-                f"none of {len(events):,} events is left after filters.min_user_events = {config.min_user_events} and"
+                f"none of {counting:,} {'training ' if cut else ''}events is left after filters.min_user_events = {config.min_user_events} and"
                 f" filters.min_item_events = {config.min_item_events}. Lower them, or pass --filters.no-k-core."
             )
         events = rest

@@ -53,6 +53,12 @@ def test_k_core_by_time_counts_and_drops_training_events_only(sort):
     assert rest.told[0]["reasons"] == {"users with too few events": 1, "items with too few events": 1}
 
 
+def test_no_training_event_left_before_the_cut(sort):
+    split = SplitConfig(kind="time", validation_from=0.5, test_from=0.8)
+    with pytest.raises(InputError, match="none of 5 training events is left after"):
+        filtered(sort([(1, item, item) for item in range(10)]), FilterConfig(min_user_events=6), split)
+
+
 @QUICK
 @given(rows=LOGS)
 def test_repeats_are_the_same_item_right_after_itself(sort, monkeypatch, rows):
