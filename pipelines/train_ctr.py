@@ -60,15 +60,16 @@ def run(config: Config) -> dict[str, Any]:
     Returns:
         What ``metrics.json`` says.
     """
+    import tempfile
+
     import torch
 
     from pipelines.runs import begin
-    from recsys_bert.ctr.data import ClickBatches
     from recsys_bert.ctr.features import Features
-    from recsys_bert.ctr.model import ClickLoss, learning_rates, save
+    from recsys_bert.ctr.model import save
+    from recsys_bert.ctr.score import can_remember, remember_histories
     from recsys_bert.files import write_json
     from recsys_bert.progress import step
-    from recsys_bert.training.loop import fit
 
     prepared = _prepared(config)
     with step("reading impressions"):
@@ -80,21 +81,12 @@ def run(config: Config) -> dict[str, Any]:
     begin(config.out, config)  # after everything that bad input can stop
     features.save(config.out / "features")
     _keep_encoder(config, model, prepared)
-    batches = ClickBatches(data["train"], config.train.batch_size, config.model.history_len, config.train.seed)
-    summary = fit(
-        ClickLoss(model, config.model.embedding_l2),
-        batches,
-        config.train,
-        config.out,
-        validate=lambda _: measured(model, data["validation"], config),
-        groups=learning_rates(model, config.model),
-        label=f"training {config.model.head}",
-    )
+    with tempfile.TemporaryDirectory() as cache:
+        if can_remember(model):
+            for name, part in data.items():
+                data[name] = remember_histories(model, part, config.model.history_len, Path(cache) / f"{name}.npy")
+        results = _fit(config, model, data)
     save(config.out, model)
-    results: dict[str, Any] = {
-        name: measured(model, data[name], config) for name in ("validation", "test") if name in data
-    }
-    results |= {"best_epoch": summary.best_epoch, "epochs": summary.epochs, "seconds": round(summary.seconds, 1)}
     results["parameters"] = sum(parameter.numel() for parameter in model.parameters())
     results["impressions"] = {name: len(part) for name, part in data.items()}
     results["counted"] = {name: part.counts for name, part in data.items()}
@@ -103,6 +95,31 @@ def run(config: Config) -> dict[str, Any]:
         results["prepared"] = prepared.fingerprint
     write_json(config.out / "metrics.json", results)
     return results
+
+
+def _fit(config: Config, model: "ClickModel", data: "dict[str, ClickData]") -> dict[str, Any]:
+    """Train on one split, choose the epoch on the second, measure both held-out ones."""
+    from recsys_bert.ctr.data import ClickBatches
+    from recsys_bert.ctr.model import ClickLoss, learning_rates
+    from recsys_bert.training.loop import fit
+
+    summary = fit(
+        ClickLoss(model, config.model.embedding_l2),
+        ClickBatches(data["train"], config.train.batch_size, config.model.history_len, config.train.seed),
+        config.train,
+        config.out,
+        validate=lambda _: measured(model, data["validation"], config),
+        groups=learning_rates(model, config.model),
+        label=f"training {config.model.head}",
+    )
+    results: dict[str, Any] = {
+        name: measured(model, data[name], config) for name in ("validation", "test") if name in data
+    }
+    return results | {
+        "best_epoch": summary.best_epoch,
+        "epochs": summary.epochs,
+        "seconds": round(summary.seconds, 1),
+    }
 
 
 def id_fields(config: Config) -> list[str]:

@@ -32,6 +32,7 @@ class ClickData:
         stop: First event that is not strictly before the impression, ``[n]``.
         histories: Where the events lie.
         counts: What was unseen, missing or without history.
+        whole: What a frozen encoder says of each history, float32 ``[n, width]``, if it was asked beforehand.
     """
 
     ids: NDArray[np.int32]
@@ -43,6 +44,7 @@ class ClickData:
     stop: Ints | None
     histories: Histories | None
     counts: dict[str, int]
+    whole: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -57,11 +59,15 @@ class ClickData:
         Returns:
             ``ids [batch, columns]``, ``numbers [batch, n_numbers]``; where there are histories ``history
             [batch, seq]``, padded with 0 on the right, and ``target [batch]``; with labels ``label [batch]``.
+            Where ``whole`` is known it stands for the history, of which the newest event alone is given.
         """
         batch: dict[str, NDArray[Any]] = {"ids": self.ids[rows], "numbers": self.numbers[rows]}
         if self.histories is not None and self.targets is not None and self.start is not None and self.stop is not None:
-            batch["history"], _ = self.histories.gather(self.start[rows], self.stop[rows], history_len)
+            length = history_len if self.whole is None else 1
+            batch["history"], _ = self.histories.gather(self.start[rows], self.stop[rows], length)
             batch["target"] = self.targets[rows]
+        if self.whole is not None:
+            batch["whole"] = self.whole[rows]
         if self.labels is not None:
             batch["label"] = self.labels[rows]
         return batch

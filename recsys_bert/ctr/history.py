@@ -59,7 +59,8 @@ class EncodedItems(nn.Module):
         # compared by cosine, outputs come divided by the temperature; fields want them as long as items are
         self.scale = prediction.loss.temperature if prediction.loss.similarity == "cosine" else 1.0
         self.narrow = nn.Linear(width, dim)
-        self.nobody = nn.Parameter(torch.randn(width) * 0.02)
+        if not masked:
+            self.nobody = nn.Parameter(torch.randn(width) * 0.02)
         if frozen:
             prediction.requires_grad_(False)
 
@@ -70,19 +71,29 @@ class EncodedItems(nn.Module):
             self.prediction.eval()
         return self
 
-    def forward(self, history: Tensor, target: Tensor) -> Read:
-        """Read rows ``[batch, seq]``, padded with 0 on the right, and target rows ``[batch]``."""
+    def forward(self, history: Tensor, target: Tensor, whole: Tensor | None = None) -> Read:
+        """Read rows ``[batch, seq]``, padded with 0 on the right, and target rows ``[batch]``.
+
+        Args:
+            history: What came before; only whether there is anything matters where ``whole`` is given.
+            target: Items shown.
+            whole: What ``encode`` said of the history before, ``[batch, width]``; then no position has a vector.
+        """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            states, whole, has = self._encode(history)
+            if whole is None:
+                states, whole = self.encode(history)
+            else:
+                states = whole.new_zeros(len(whole), 0, whole.shape[1])
             encoder = self.prediction.encoder
             shown = target.masked_fill(target >= encoder.config.vocab_size, UNKNOWN).long()
             item = self.prediction.vectors(encoder.embeddings.token(shown))
-        whole = torch.where(has[:, None], whole, self.nobody)
+        if not self.masked:  # a causal encoder has nothing to say about nobody
+            whole = torch.where((history != 0).any(1, keepdim=True), whole, self.nobody)
         match = (whole * item).sum(1)
         return self.narrow(states * self.scale), self.narrow(whole * self.scale), self.narrow(item), match
 
-    def _encode(self, history: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Outputs where items are compared: of each position, of the whole, and whether there was anything to read."""
+    def encode(self, history: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs where items are compared: of each position ``[batch, seq, width]`` and of the whole."""
         prediction, rows = self.prediction, history
         lengths = (history != 0).sum(1)
         here = torch.arange(len(rows), device=rows.device)
@@ -90,10 +101,9 @@ class EncodedItems(nn.Module):
             rows = torch.cat([rows, rows.new_zeros(len(rows), 1)], 1)
             rows[here, lengths] = MASK
         newest = lengths if self.masked else (lengths - 1).clamp(min=0)
-        if not rows.shape[1]:  # a causal encoder has nothing to say about nobody
+        if not rows.shape[1]:
             rows = history.new_zeros(len(rows), 1)
         tokens = rows.masked_fill(rows >= prediction.encoder.config.vocab_size, UNKNOWN)
         encoded = prediction.encoder(tokens, features=prediction.features(rows))
         outputs = prediction.queries(encoded.tokens.flatten(0, 1)).unflatten(0, encoded.tokens.shape[:2])
-        has = torch.ones_like(lengths, dtype=torch.bool) if self.masked else lengths > 0
-        return outputs[:, : history.shape[1]], outputs[here, newest], has
+        return outputs[:, : history.shape[1]], outputs[here, newest]

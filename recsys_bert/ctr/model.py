@@ -71,7 +71,8 @@ class ClickModel(nn.Module):
 
         Args:
             batch: ``ids [batch, columns]``, ``numbers [batch, n_numbers]``, and with a history ``history
-                [batch, seq]``, oldest first and padded with 0 on the right, and ``target [batch]``.
+                [batch, seq]``, oldest first and padded with 0 on the right, and ``target [batch]``; ``whole
+                [batch, width]`` where a frozen encoder read the history before.
         """
         fields = self._fields(batch["ids"], batch["numbers"])
         if self.reader is None:
@@ -79,7 +80,9 @@ class ClickModel(nn.Module):
         else:
             rows = batch["history"].long()
             real = rows != 0
-            history, whole, target, match = self.reader(rows, batch["target"].long())
+            kept = {"whole": batch["whole"]} if "whole" in batch else {}
+            history, whole, target, match = self.reader(rows, batch["target"].long(), **kept)
+            real = real[:, : history.shape[1]]
             matched = self.match_norm(match.float()[:, None]) * self.match
             fields = torch.cat([torch.stack([target, whole, matched.to(whole.dtype)], 1), fields], 1)
         logits: Tensor = self.head(fields, history, real)

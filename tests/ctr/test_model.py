@@ -160,6 +160,17 @@ def test_the_match_is_the_pretraining_score(masked, similarity, batch):
         torch.testing.assert_close(match[row], query @ item)
 
 
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_history_that_was_read_before_gives_the_same_logits(masked, batch):
+    model = ClickModel(
+        LAYOUT, ClickModelConfig(head="fm", dim=DIM), _reader(f"frozen {'masked' if masked else 'next'}")
+    )
+    model.eval()
+    whole = model.reader.encode(batch["history"].long())[1]
+    short = batch | {"history": batch["history"][:, :1], "whole": whole}
+    torch.testing.assert_close(model(short), model(batch))
+
+
 def test_the_penalty_covers_the_table(batch):
     model = ClickModel(LAYOUT, ClickModelConfig(head="lr", dim=DIM, init_std=0.5)).eval()
     plain, penalised = ClickLoss(model)(batch), ClickLoss(model, 0.1)(batch)
