@@ -131,8 +131,9 @@ def filtered(events: Events, config: FilterConfig, split: SplitConfig) -> Filter
         told.append(_entry("k_core" if config.k_core else "minimum_counts", events, rest, lost))
         counting = int((ends - events.offsets[:-1]).sum())
         if counting - (len(events) - len(rest)) == 0:  # with a time cut, held-out events always stay
+            kind = "training events" if cut else "events"
             raise InputError(
-                f"none of {counting:,} {'training ' if cut else ''}events is left after filters.min_user_events = {config.min_user_events} and"
+                f"none of {counting:,} {kind} is left after filters.min_user_events = {config.min_user_events} and"
                 f" filters.min_item_events = {config.min_item_events}. Lower them, or pass --filters.no-k-core."
             )
         events = rest
