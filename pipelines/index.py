@@ -1,0 +1,69 @@
+"""Index the item vectors of a run, of any FAISS type."""
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from recsys_bert.retrieval.index_config import IndexConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Build a FAISS index of a run's item vectors, for `recommend` and `similar`."""
+
+    run: Path
+    """Run folder of `pretrain` or `train-retrieval`."""
+
+    data: Path
+    """Folder that `prepare` wrote and the run was trained on."""
+
+    out: Path
+    """Index folder to write; an earlier one there is replaced."""
+
+    index: tyro.conf.OmitArgPrefixes[IndexConfig] = field(default_factory=IndexConfig)
+    """Its type and settings."""
+
+    json: bool = False
+    """Print sizes and time as JSON on stdout."""
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Build and save.
+
+    Returns:
+        Items, width, bytes and seconds.
+
+    Raises:
+        InputError: A factory string or setting that does not fit, too few items to train on, or a run and a log that
+            do not belong together.
+    """
+    import numpy as np
+
+    from pipelines.item_lists import check_replaceable, index_source
+    from recsys_bert.clicks.prepared import open_prepared
+    from recsys_bert.retrieval.index import ItemIndex
+    from recsys_bert.retrieval.vectors import load_ranker
+
+    check_replaceable(config.out)
+    prepared = open_prepared(config.data)
+    ranker = load_ranker(config.run, prepared)
+    vectors = ranker.item_vectors()
+    rows, start = np.arange(ranker.first_row, len(vectors)), time.perf_counter()
+    source = index_source(config.run, prepared)
+    index = ItemIndex.build(vectors[ranker.first_row :], rows, **asdict(config.index), source=source)
+    seconds = time.perf_counter() - start
+    index.save(config.out)
+    told = {"items": len(index), "dim": index.dim, "bytes": index.memory, "build_seconds": seconds}
+    print(
+        f"{config.index.factory} by {config.index.metric} over {len(index):,} items of dim {index.dim}: "
+        f"{index.memory / 2**20:,.1f} MiB, built in {seconds:.1f} s, in {config.out}",
+        file=sys.stderr,
+    )
+    if config.json:
+        print(json.dumps(told))
+    return told

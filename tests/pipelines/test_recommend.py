@@ -1,0 +1,212 @@
+"""recommend, similar and index from the command line, on an encoder with random weights."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from pipelines import prepare, recommend
+from pipelines.cli import main
+from recsys_bert.clicks.config import LogConfig, TableConfig
+from recsys_bert.clicks.prepared import open_prepared
+from recsys_bert.clicks.queries import Queries
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.model import Encoder
+from recsys_bert.errors import InputError
+from recsys_bert.retrieval.vectors import load_ranker, save_encoder
+from recsys_bert.training.config import LossConfig
+from recsys_bert.training.objectives import TokenPrediction
+
+N_ITEMS = 40
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """``data`` prepared from 30 users of 5 to 20 events on items i0 … i39 with titles, and two runs on it."""
+    folder = tmp_path_factory.mktemp("recommend")
+    rng = np.random.default_rng(0)
+    events = [
+        (f"u{user}", f"i{item}", 1_700_000_000 + place)
+        for user in range(30)
+        for place, item in enumerate([user, *rng.choice(N_ITEMS, rng.integers(5, 20), replace=False)])
+    ]
+    events += [("last", f"i{item}", 1_700_000_000) for item in range(N_ITEMS)]  # has seen them all
+    pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(folder / "log.parquet")
+    titles = pl.DataFrame(
+        {"item_id": [f"i{n}" for n in range(N_ITEMS)], "title": [f"Film {n}" for n in range(N_ITEMS)]}
+    )
+    titles.write_csv(folder / "items.csv")
+    log = LogConfig(path=str(folder / "log.parquet"))
+    prepare.run(prepare.Config(log=log, out=folder / "data", items=TableConfig(path=folder / "items.csv")))
+    for seed, name in enumerate(["run", "other"]):
+        write_run(folder / name, open_prepared(folder / "data"), seed)
+    return folder
+
+
+def write_run(run, prepared, seed):
+    torch.manual_seed(seed)
+    config = EncoderConfig(
+        vocab_size=prepared.vocabulary.size, dim=8, n_layers=1, max_len=12, causal=True, init_std=1.0
+    )
+    prediction = TokenPrediction(Encoder(config), LossConfig(), first_row=prepared.vocabulary.first_item)
+    (run / "encoder").mkdir(parents=True)
+    save_encoder(run / "encoder", prediction, "next", prepared)
+
+
+@pytest.fixture
+def call(folder, capsys, monkeypatch):
+    """``call("recommend", flags …)`` → (exit status, stdout, stderr)."""
+    monkeypatch.chdir(folder)
+
+    def command(name, *flags):
+        status = main([name, "--data", "data", "--run", "run", *flags])
+        return status, *capsys.readouterr()
+
+    return command
+
+
+def best(folder, histories, k, seen=False):
+    """Item ids by a plain product of the run's vectors."""
+    prepared = open_prepared(folder / "data")
+    ranker = load_ranker(folder / "run", prepared)
+    rows = [prepared.rows(history) for history in histories]
+    scores = ranker.user_vectors(Queries.from_lists(rows)) @ ranker.item_vectors().T
+    scores[:, : prepared.vocabulary.first_item] = -np.inf
+    for number, history in enumerate(rows):
+        if not seen:
+            scores[number, history] = -np.inf
+    return [prepared.ids(line).to_list() for line in np.argsort(-scores, axis=1)[:, :k]]
+
+
+def lists(output):
+    return [[item["item_id"] for item in one["items"]] for one in json.loads(output)["results"]]
+
+
+def test_histories_on_the_fly(call, folder):
+    status, out, err = call("recommend", "--history", "i3 i7", "i1 i2 i3", "--k", "5", "--json")
+    assert (status, err) == (0, "")
+    assert lists(out) == best(folder, [["i3", "i7"], ["i1", "i2", "i3"]], 5)
+    first = json.loads(out)["results"][0]["items"][0]
+    assert first["title"] == first["item_id"].replace("i", "Film ")
+
+
+def test_histories_from_a_file_and_with_seen_items(call, folder, tmp_path):
+    (tmp_path / "histories.txt").write_text("i3 i7\ni5\n")
+    out = call("recommend", "--histories", str(tmp_path / "histories.txt"), "--k", "40", "--seen", "--json")[1]
+    assert lists(out) == best(folder, [["i3", "i7"], ["i5"]], 40, seen=True)
+
+
+def test_users_of_the_log_with_all_their_events(call, folder):
+    log = pl.read_parquet(folder / "log.parquet")
+    out = call("recommend", "--users", "u4", "u20", "u4", "--k", "3", "--json")[1]
+    histories = [log.filter(user_id=user)["item_id"].to_list() for user in ("u4", "u20")]  # written in order
+    assert [one["user_id"] for one in json.loads(out)["results"]] == ["u4", "u20"]
+    assert lists(out) == best(folder, histories, 3)
+
+
+def test_the_table_shows_titles(call, folder):
+    out = call("recommend", "--history", "i3 i7", "--k", "2")[1]
+    lines = out.splitlines()
+    assert lines[0] == "history 1"
+    for rank, (line, item) in enumerate(zip(lines[1:], best(folder, [["i3", "i7"]], 2)[0], strict=True), start=1):
+        cells = line.split()
+        assert (cells[0], cells[1], " ".join(cells[3:])) == (str(rank), item, item.replace("i", "Film "))
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_files_hold_the_same_as_the_output(call, folder, tmp_path, suffix):
+    target = tmp_path / f"lists.{suffix}"
+    status, out, err = call("recommend", "--all-users", "--k", "4", "--out", str(target), "--json")
+    told = json.loads(out)
+    assert (status, told["asked"], told["short_lists"], "results" in told) == (0, 31, 1, False)
+    assert "1 lists are shorter than 4" in err  # the user who has seen everything
+    read = {"parquet": pl.read_parquet, "csv": pl.read_csv, "jsonl": pl.read_ndjson}[suffix]
+    frame = read(target)
+    assert frame.columns == ["user_id", "rank", "item_id", "score", "title"]
+    assert frame.height == 30 * 4
+    assert frame.filter(user_id="last").is_empty()
+    u4 = pl.read_parquet(folder / "log.parquet").filter(user_id="u4")["item_id"].to_list()
+    assert frame.filter(user_id="u4")["item_id"].to_list() == best(folder, [u4], 4)[0]
+
+
+@pytest.mark.parametrize("factory", ["Flat", "HNSW16", "IVF4,Flat"])
+def test_an_index_gives_the_exact_lists(call, folder, tmp_path, factory):
+    more = ["--nprobe", "4"] if "IVF" in factory else []
+    status, out, err = call("index", "--factory", factory, *more, "--out", str(tmp_path / "index"), "--json")
+    assert (status, json.loads(out)["items"]) == (0, N_ITEMS)
+    assert f"{factory} by ip over 40 items of dim 8" in err
+    flags = ["--users", "u4", "u20", "u9", "--k", "6", "--json"]
+    exact, searched = (call("recommend", *flags, *way)[1] for way in ([], ["--index", str(tmp_path / "index")]))
+    assert lists(exact) == lists(searched)
+
+
+def test_similar_items(call, folder, tmp_path):
+    prepared = open_prepared(folder / "data")
+    vectors = load_ranker(folder / "run", prepared).item_vectors()
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9)  # padding is all zeros
+    asked = prepared.rows(["i5", "i30"])
+    cosine = unit[asked] @ unit.T
+    cosine[:, : prepared.vocabulary.first_item] = -np.inf
+    cosine[[0, 1], asked] = -np.inf
+    expected = [prepared.ids(line).to_list() for line in np.argsort(-cosine, axis=1)[:, :7]]
+    out = call("similar", "--items", "i5", "i30", "--k", "7", "--json")[1]
+    assert lists(out) == expected
+    assert [one["similar_to"] for one in json.loads(out)["results"]] == ["i5", "i30"]
+    call("index", "--metric", "cosine", "--out", str(tmp_path / "index"))
+    out = call("similar", "--items", "i5", "i30", "--k", "7", "--json", "--index", str(tmp_path / "index"))[1]
+    assert lists(out) == expected
+
+
+def test_unknown_items_are_counted(call):
+    status, out, err = call("recommend", "--history", "i3 nope i7", "--json")
+    assert (status, json.loads(out)["unknown_items"]) == (0, 1)
+    assert "1 of 3 items are unknown and read as such: 'nope'" in err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["recommend", "--history", "i3", "nope no"], "1 of 2 histories hold no item of data; the first is number 2"),
+        (["recommend", "--history", " "], "no history holds an item"),
+        (["recommend", "--histories", "missing.txt"], "missing.txt cannot be read"),
+        (["recommend", "--users", "u1", "nobody"], "1 of 2 users are not in data: 'nobody'"),
+        (["recommend", "--history", "i3", "--k", "41"], "k is 41; the catalogue has 40 items"),
+        (["recommend", "--history", "i3", "--index", "data"], "data is not an item index"),
+        (["recommend", "--history", "i3", "--run", "nowhere"], "nowhere holds no pretrained encoder"),
+        (["similar", "--items", "i5", "nope"], "1 of 2 items are not in data: 'nope'"),
+        (["similar", "--items", "i5", "--k", "41"], "k is 41"),
+        (["index", "--factory", "IVF64,Flat", "--out", "index"], "learns 64 centroids but there are only 40 items"),
+        (["index", "--factory", "Flot", "--out", "index"], "FAISS cannot build 'Flot'"),
+        (["index", "--out", "data"], "data is there and is no item index"),
+    ],
+)
+def test_bad_input_ends_with_its_message(call, folder, flags, message):
+    before = sorted(path.name for path in folder.iterdir())
+    status, out, err = call(*flags)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"history": ()}, "0 of users, all_users, history and histories are given"),
+        ({"users": ("u1",)}, "2 of users, all_users, history and histories are given"),
+        ({"k": 0}, "k is 0"),
+        ({"out": Path("lists.xlsx")}, "its ending says what is written: .parquet, .csv, .jsonl"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        recommend.Config(**{"run": Path("run"), "data": Path("data"), "history": ("i3",), **change})
+
+
+def test_an_index_of_another_run_is_refused(call, tmp_path):
+    call("index", "--run", "other", "--out", str(tmp_path / "index"))
+    status, _, err = call("recommend", "--history", "i3", "--index", str(tmp_path / "index"))
+    assert status == 2
+    assert "was made from other weights than those of run and data (run 'other')" in err
