@@ -163,12 +163,13 @@ def _grouped(frame: "pl.DataFrame") -> list[dict[str, Any]]:
 def _table(frame: "pl.DataFrame") -> str:
     """Plain text, one block a question."""
     key, lines = frame.columns[0], []
-    width = frame["item_id"].cast(str).str.len_chars().max() or 1
+    frame = frame.cast({"item_id": str})
+    width = max(map(len, frame["item_id"]), default=1)
     for part in frame.partition_by(key, maintain_order=True):
         lines.append(f"{key.removesuffix('_id')} {part[key][0]}")
         for line in part.iter_rows(named=True):
             title = f"  {line['title'] or ''}" if "title" in line else ""
-            lines.append(f"  {line['rank']:>3}  {line['item_id']!s:<{width}}  {line['score']:>9.4f}{title}".rstrip())
+            lines.append(f"  {line['rank']:>3}  {line['item_id']:<{width}}  {line['score']:>9.4f}{title}".rstrip())
     return "\n".join(lines) + "\n"
 
 
