@@ -1,0 +1,86 @@
+"""What every training pipeline does at its start, and how it validates."""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recsys_bert.errors import InputError
+
+if TYPE_CHECKING:
+    from recsys_bert.clicks.prepared import Prepared
+    from recsys_bert.retrieval.vectors import Ranker
+
+
+def begin(out: Path, config: Any) -> None:
+    """Create the run folder with its ``config.toml``, or check that the run there is this one, to go on with.
+
+    Raises:
+        InputError: Another run lies there, or the folder cannot be written.
+    """
+    from pipelines.settings import read_config, write_config
+
+    path = out / "config.toml"
+    if not path.exists():
+        if out.exists() and any(out.iterdir()):
+            raise InputError(f"{out} is not empty and holds no run (config.toml is missing). Choose another --out.")
+        write_config(config, path)
+        return
+    old = read_config(type(config), path)
+    if differing := _differences(old, config):
+        raise InputError(
+            f"{out} holds a run with other settings ({', '.join(differing)}). Choose another --out, or delete it."
+        )
+    print(f"{out} holds this run already: going on where it stopped.", file=sys.stderr)
+
+
+def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
+    found = []
+    for field in dataclasses.fields(new):
+        before, after = getattr(old, field.name), getattr(new, field.name)
+        if before == after:
+            continue
+        if dataclasses.is_dataclass(after) and dataclasses.is_dataclass(before):
+            found += _differences(before, after, f"{prefix}{field.name}.")
+        else:
+            found.append(f"{prefix}{field.name} was {before}, now {after}")
+    return found
+
+
+def validation(
+    prepared: "Prepared", ranker: Callable[[Any], "Ranker"], *, users: int, seed: int, k: int = 10
+) -> Callable[[Any], dict[str, float]] | None:
+    """Full-ranking recall@k and NDCG@k on the validation events; None where nothing was held out for it.
+
+    Args:
+        prepared: The log.
+        ranker: Makes a ranker of the module in training.
+        users: At most this many, drawn once; 0 takes all.
+        seed: Of that draw.
+        k: Length of the lists.
+    """
+    import numpy as np
+
+    from recsys_bert.clicks.queries import Queries
+    from recsys_bert.evaluation.ranking import per_user
+
+    queries = Queries.of(prepared, "validation")
+    if not len(queries):
+        print("nothing is held out for validation: every epoch is run, the last weights are kept.", file=sys.stderr)
+        return None
+    if 0 < users < len(queries):
+        chosen = np.random.default_rng(seed).choice(len(queries), users, replace=False)
+        queries = queries[np.sort(chosen)]
+    k = min(k, prepared.vocabulary.n_items)
+    targets, first = queries.targets(), prepared.vocabulary.first_item
+
+    def validate(model: Any) -> dict[str, float]:
+        ranked = ranker(model).recommend(queries, k)
+        values = per_user(ranked, targets, len(queries), (k,), first)
+        return {
+            f"recall@{k}": float(np.nanmean(values[f"recall@{k}"])),
+            f"ndcg@{k}": float(np.nanmean(values[f"ndcg@{k}"])),
+        }
+
+    return validate

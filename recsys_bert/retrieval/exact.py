@@ -1,0 +1,89 @@
+"""Exact full ranking by inner product, in chunks of users and of items."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recsys_bert.errors import InputError
+
+Seen = tuple[NDArray[np.int64], NDArray[np.int32]]
+"""(query index, row) pairs, sorted by query index."""
+
+_USERS, _ITEMS = 512, 1 << 17  # scores in memory: 512 × 131,072 floats = 256 MiB at most
+
+
+def exact_top_k(
+    users: Tensor | NDArray[np.float32],
+    items: Tensor | NDArray[np.float32],
+    k: int,
+    *,
+    first_row: int = 0,
+    seen: Seen | None = None,
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Best ``k`` rows of every user; between equal scores the lower row wins.
+
+    Args:
+        users: ``[n, dim]``.
+        items: ``[rows, dim]``.
+        k: Length of the lists.
+        first_row: Rows below it are never returned.
+        seen: Rows that are left out, by query.
+
+    Returns:
+        Rows int32 ``[n, k]``, -1 where a user has fewer left, and scores float32 ``[n, k]``, -inf there.
+
+    Raises:
+        InputError: ``k`` is larger than the catalogue.
+    """
+    users, items = torch.as_tensor(users), torch.as_tensor(items)
+    n_items = len(items) - first_row
+    if not 1 <= k <= n_items:
+        raise InputError(f"k is {k}; the catalogue has {n_items} items. Choose k from 1 to {n_items}.")
+    rows, scores = np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32)
+    for start in range(0, len(users), _USERS):
+        part = slice(start, start + _USERS)
+        near = None
+        if seen is not None:
+            low, high = np.searchsorted(seen[0], [start, start + _USERS])
+            near = (torch.from_numpy(seen[0][low:high] - start), torch.from_numpy(seen[1][low:high].astype(np.int64)))
+        best, found = _best(users[part].to(items.device), items, k, first_row, near)
+        missing = best == -torch.inf
+        rows[part], scores[part] = found.masked_fill(missing, -1).cpu().numpy(), best.cpu().numpy()
+    return rows, scores
+
+
+def _best(
+    users: Tensor, items: Tensor, k: int, first_row: int, seen: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor]:
+    """Best scores and rows of a few users over all chunks of items."""
+    best = users.new_full((len(users), 0), -torch.inf)
+    rows = torch.zeros(len(users), 0, dtype=torch.int64, device=users.device)
+    for start in range(first_row, len(items), _ITEMS):
+        stop = min(start + _ITEMS, len(items))
+        scores = users @ items[start:stop].T
+        if seen is not None:
+            inside = (seen[1] >= start) & (seen[1] < stop)
+            scores[seen[0][inside], seen[1][inside] - start] = -torch.inf
+        top, index = _top(scores, min(k, stop - start))
+        # earlier chunks stand first and the sort is stable, so that the lower row wins here as well
+        best, order = torch.cat([best, top], 1).sort(dim=1, descending=True, stable=True)
+        rows = torch.cat([rows, index + start], 1).gather(1, order)[:, :k]
+        best = best[:, :k]
+    return best, rows
+
+
+def _top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Top k along dim 1 with ties broken towards the lower index, which ``topk`` alone does not promise."""
+    width = scores.shape[1]
+    top, index = scores.topk(min(k + 1, width), dim=1)
+    cut = top[:, k - 1] == top[:, -1] if width > k else torch.zeros(len(scores), dtype=torch.bool)
+    cut &= top[:, k - 1] > -torch.inf  # a tie at the border: which of the equals got in is up to topk
+    if cut.any():
+        full, places = scores[cut].sort(dim=1, descending=True, stable=True)
+        top[cut], index[cut] = full[:, : top.shape[1]], places[:, : top.shape[1]]
+    top, index = top[:, :k], index[:, :k]
+    by_row = index.argsort(dim=1)
+    top, index = top.gather(1, by_row), index.gather(1, by_row)
+    top, order = top.sort(dim=1, descending=True, stable=True)
+    return top, index.gather(1, order)

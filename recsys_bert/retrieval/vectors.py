@@ -1,0 +1,185 @@
+"""Any trained run as two sets of vectors whose inner product is the score."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recsys_bert.clicks.queries import Queries
+from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
+from recsys_bert.encoder.config import FeatureConfig
+from recsys_bert.encoder.model import Encoder
+from recsys_bert.errors import InputError
+from recsys_bert.files import read_json, write_json
+from recsys_bert.progress import Progress
+from recsys_bert.retrieval.exact import exact_top_k
+from recsys_bert.training.config import LossConfig
+from recsys_bert.training.objectives import TokenPrediction
+
+if TYPE_CHECKING:
+    from recsys_bert.clicks.prepared import Prepared
+
+Objective = Literal["masked", "next"]
+
+
+class Ranker(Protocol):
+    """What every trained run can do."""
+
+    name: str
+    first_row: int
+
+    def item_vectors(self) -> NDArray[np.float32]:
+        """``[rows, d]``, by item row; those below ``first_row`` are no items."""
+
+    def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
+        """``[n, d]``, one for each query."""
+
+    def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
+        """Rows ``[n, k]``, best first, -1 where fewer are left."""
+
+
+class EncoderRanker:
+    """A pretrained encoder as it is: the state at the appended mask, or at the newest click, against the item table.
+
+    Args:
+        prediction: The trained module.
+        objective: What it was trained for.
+        name: Shown in tables.
+    """
+
+    def __init__(self, prediction: TokenPrediction, objective: Objective, name: str = "encoder") -> None:
+        self.prediction, self.objective, self.name = prediction, objective, name
+        self.first_row = prediction.first_row
+
+    def item_vectors(self) -> NDArray[np.float32]:
+        """``[vocab_size, d]``; items without training events have no vector here."""
+        with torch.no_grad():
+            return self.prediction.vectors(self.prediction.encoder.embeddings.token.weight).float().cpu().numpy()
+
+    def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
+        """``[n, d]``."""
+        return encode_queries(queries, self._encode, self.prediction.encoder.config.max_len - self._appended)
+
+    def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
+        """Exact full ranking."""
+        return recommend(self, queries, k, exclude_seen)
+
+    @property
+    def _appended(self) -> int:
+        return 1 if self.objective == "masked" else 0
+
+    def _encode(self, rows: Tensor, lengths: Tensor, users: Tensor) -> Tensor:
+        prediction = self.prediction
+        if self.objective == "masked":
+            rows = torch.cat([rows, rows.new_zeros(len(rows), 1)], dim=1)
+            rows[torch.arange(len(rows)), lengths] = MASK
+            lengths = lengths + 1
+        hidden = newest_states(prediction.encoder, rows, lengths, prediction.features(rows))
+        return prediction.queries(hidden)
+
+
+def newest_states(encoder: Encoder, rows: Tensor, lengths: Tensor, features: dict[str, Tensor] | None) -> Tensor:
+    """Output at the newest position of each history, ``[batch, out_dim]``.
+
+    Rows past the encoder's table (items without training events) are read as unknown, with their own features.
+    """
+    tokens = rows.masked_fill(rows >= encoder.config.vocab_size, UNKNOWN)
+    encoded = encoder(tokens, features=features)
+    newest: Tensor = encoded.tokens[torch.arange(len(rows), device=rows.device), lengths - 1]
+    return newest
+
+
+def encode_queries(
+    queries: Queries, encode: Any, max_len: int, *, batch_size: int = 256, device: str | torch.device = "cpu"
+) -> NDArray[np.float32]:
+    """Run ``encode(rows, lengths, users) -> [batch, d]`` over all queries, sorted by length to pad little."""
+    order = np.argsort(np.minimum(queries.stop - queries.start, max_len), kind="stable")
+    vectors: NDArray[np.float32] | None = None
+    with torch.inference_mode(), Progress("encoding", len(queries), "users") as progress:
+        for first in range(0, len(order), batch_size):
+            part = order[first : first + batch_size]
+            rows, lengths = queries[part].inputs(max_len)
+            moved = (torch.from_numpy(a).long().to(device) for a in (rows, lengths, queries.users[part]))
+            found = encode(*moved).float().cpu().numpy()
+            if vectors is None:
+                vectors = np.empty((len(queries), found.shape[1]), np.float32)
+            vectors[part] = found
+            progress.advance(len(part))
+    if vectors is None:
+        raise InputError("there is nobody to encode: no query was given.")
+    return vectors
+
+
+def recommend(ranker: Ranker, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
+    """Exact full ranking of any ranker's vectors."""
+    items = torch.from_numpy(ranker.item_vectors())
+    seen = queries.seen() if exclude_seen else None
+    return exact_top_k(ranker.user_vectors(queries), items, k, first_row=ranker.first_row, seen=seen)[0]
+
+
+def feature_configs(prepared: "Prepared", names: tuple[str, ...]) -> tuple[FeatureConfig, ...]:
+    """Describe the item features that an encoder is to read.
+
+    Raises:
+        InputError: There is no such feature.
+    """
+    known = prepared.item_features
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"the prepared log has no item feature {name!r}; it has {', '.join(sorted(known)) or 'none'}. "
+                "Give `prepare` a side table of items, or leave the feature out."
+            )
+    return tuple(
+        FeatureConfig(name=name, size=max(2, prepared.item_feature_sizes[name]), multi=known[name].shape[1] > 1)
+        for name in names
+    )
+
+
+def save_encoder(folder: Path, prediction: TokenPrediction, objective: Objective, prepared: "Prepared") -> None:
+    """Write a pretrained encoder with what it takes to rank with it: vocabulary, objective and loss."""
+    prediction.encoder.save(folder)
+    prepared.vocabulary.save(folder / "vocabulary.parquet")
+    about = {"objective": objective, "loss": asdict(prediction.loss), "prepared": prepared.fingerprint}
+    write_json(folder / "objective.json", about)
+
+
+def load_encoder(run: Path, prepared: "Prepared") -> tuple[Encoder, Objective, LossConfig]:
+    """Load ``run/encoder`` and check that its rows mean the same items as the prepared log's.
+
+    Raises:
+        InputError: No encoder there, a damaged one, or one of another vocabulary or other features.
+    """
+    folder = run / "encoder"
+    if not (folder / "config.json").exists():
+        raise InputError(
+            f"{run} holds no pretrained encoder ({folder / 'config.json'} is missing). Run pretrain first."
+        )
+    objective = read_json(folder / "objective.json")
+    prepared.check_same(objective["prepared"])
+    encoder = Encoder.load(folder)
+    wanted = encoder.config.features
+    if feature_configs(prepared, tuple(feature.name for feature in wanted)) != wanted:
+        raise InputError(f"the item features of {prepared.folder} are not those that {folder} was trained with.")
+    return encoder, objective["objective"], LossConfig(**objective["loss"])
+
+
+def load_ranker(run: Path, prepared: "Prepared") -> Ranker:
+    """Load a run of ``pretrain`` or ``train-retrieval`` for ranking.
+
+    Raises:
+        InputError: The folder is not such a run, is damaged, or belongs to another vocabulary.
+    """
+    run = Path(run)
+    if (run / "two_tower" / "config.json").exists():
+        from recsys_bert.retrieval.two_tower import load_two_tower
+
+        return load_two_tower(run, prepared)
+    encoder, objective, loss = load_encoder(run, prepared)
+    tables = {feature.name: prepared.item_features[feature.name] for feature in encoder.config.features}
+    prediction = TokenPrediction(encoder, loss, first_row=prepared.vocabulary.first_item, features=tables).eval()
+    return EncoderRanker(prediction, objective, run.name)

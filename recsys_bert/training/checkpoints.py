@@ -1,0 +1,70 @@
+"""What an interrupted run needs to go on to the same numbers."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from recsys_bert.encoder.model import load_weights
+from recsys_bert.errors import InputError
+from recsys_bert.files import replacing
+
+
+def save_weights(target: Path, model: nn.Module) -> None:
+    """Write every parameter and persistent buffer as safetensors, whole or not at all."""
+    with replacing(target) as aside:
+        save_file(
+            {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}, aside
+        )
+
+
+def save_checkpoint(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Write ``checkpoints/step-N`` and then drop the older ones.
+
+    Args:
+        run: The run's folder.
+        model: Its weights are saved.
+        optimiser: Its state is saved.
+        state: Plain numbers; ``state["step"]`` names the folder. Random states are added here.
+    """
+    folder = run / "checkpoints" / f"step-{state['step']}"
+    random: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        random["cuda"] = torch.cuda.get_rng_state_all()
+    with replacing(folder) as aside:
+        aside.mkdir()
+        save_weights(aside / "model.safetensors", model)
+        torch.save({"optimiser": optimiser.state_dict(), "state": state, "random": random}, aside / "training.pt")
+    for old in latest_first(run)[1:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def latest_first(run: Path) -> list[Path]:
+    """Checkpoint folders of a run, newest first."""
+    found = [path for path in (run / "checkpoints").glob("step-*") if path.name[5:].isdigit()]
+    return sorted(found, key=lambda path: -int(path.name[5:]))
+
+
+def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+    """Put weights, optimiser and random states back; return the plain numbers.
+
+    Raises:
+        InputError: The checkpoint is damaged or belongs to another model.
+    """
+    load_weights(model, folder / "model.safetensors")
+    try:
+        saved = torch.load(folder / "training.pt", weights_only=True, map_location="cpu")
+        optimiser.load_state_dict(saved["optimiser"])
+    except Exception as error:  # unpickling a damaged file raises almost anything
+        raise InputError(
+            f"{folder / 'training.pt'} is damaged ({type(error).__name__}: {error}). "
+            f"Delete {folder} to start from the beginning, or restore it."
+        ) from error
+    torch.set_rng_state(saved["random"]["cpu"])
+    if "cuda" in saved["random"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(saved["random"]["cuda"])
+    state: dict[str, Any] = saved["state"]
+    return state

@@ -1,0 +1,345 @@
+"""The one training loop: epochs, validation, early stopping, checkpoints, exact resume, progress."""
+
+import contextlib
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+
+from recsys_bert.encoder.model import load_weights
+from recsys_bert.errors import InputError
+from recsys_bert.files import replacing
+from recsys_bert.progress import Progress
+from recsys_bert.training.checkpoints import latest_first, load_checkpoint, save_checkpoint, save_weights
+from recsys_bert.training.config import TrainConfig
+from recsys_bert.training.schedules import lr_factor
+
+Batch = Mapping[str, "np.ndarray | Tensor | int"]
+
+
+class Batches(Protocol):
+    """What the loop asks of its data; the same (epoch, step) always gives the same batch."""
+
+    @property
+    def steps(self) -> int:
+        """Batches per epoch."""
+
+    def __call__(self, epoch: int, first_step: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """Yield this process's share of the batches ``first_step``, ``first_step + 1`` … of ``epoch``."""
+
+
+@dataclass
+class Summary:
+    """How a training went."""
+
+    steps: int
+    """Optimiser steps in all, resumed ones included."""
+
+    epochs: int
+    """Epochs finished."""
+
+    best: float | None
+    """Best value of the monitored figure; None without validation."""
+
+    best_epoch: int
+    """Epoch whose weights the model has now."""
+
+    seconds: float
+    """Wall time of all parts of the run, validation included."""
+
+
+@dataclass
+class _State:
+    """Everything that a resumed run has to know, as plain numbers."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    best: float | None = None
+    best_epoch: int = 0
+    waited: int = 0
+    loss_sum: float = 0.0
+    loss_count: float = 0.0
+    seconds: float = 0.0
+
+
+def fit(
+    model: nn.Module,
+    batches: Batches,
+    config: TrainConfig,
+    run: Path,
+    *,
+    validate: Callable[[nn.Module], dict[str, float]] | None = None,
+    groups: Sequence[Mapping[str, Any]] | None = None,
+    before_step: Callable[[int], None] | None = None,
+    label: str = "training",
+) -> Summary:
+    """Train ``model``; go on where ``run`` stopped, if it was begun before.
+
+    Args:
+        model: ``forward(batch)`` returns the mean loss over the batch's targets.
+        batches: The data. Its ``n_targets`` entry, where there is one, weighs batches against each other when
+            gradients are accumulated or averaged over processes; else every example counts the same.
+        config: The settings.
+        run: Folder for ``metrics.jsonl`` and ``checkpoints``.
+        validate: Gives figures after an epoch; ``config.monitor`` must be among them.
+        groups: Parameters with learning rates of their own, as ``{"params": […], "lr": 1e-4}``; the rest of the
+            model's parameters take ``config.lr``.
+        before_step: Called with the number of the optimiser step to come.
+        label: Shown before the progress.
+
+    Returns:
+        The summary. ``model`` then has the weights of the best epoch, or of the last one without validation.
+
+    Raises:
+        InputError: The loss is not finite, or a checkpoint is damaged.
+        KeyboardInterrupt: After Ctrl-C, once a checkpoint is written.
+    """
+    AcceleratorState._reset_state()  # an earlier fit in this process may have had another precision
+    accelerator = Accelerator(
+        cpu=config.device == "cpu", mixed_precision="bf16" if _use_bf16(config) else "no", log_with=None
+    )
+    model.to(accelerator.device)
+    optimiser = torch.optim.AdamW(_parameter_groups(model, config, groups or []), lr=config.lr, fused=True)
+    state = _State()
+    run.mkdir(parents=True, exist_ok=True)
+    if found := latest_first(run):
+        state = _State(**load_checkpoint(found[0], model, optimiser))
+    log = _MetricsFile(run / "metrics.jsonl", state.step, accelerator.is_main_process)
+    wrapped, prepared_optimiser = accelerator.prepare(model, optimiser)
+    loop = _Loop(model, wrapped, prepared_optimiser, accelerator, batches, config, run, state, log, before_step)
+    total = config.epochs * batches.steps
+    with (
+        Progress(label, total, "batches", done=state.epoch * batches.steps + state.batch) as progress,
+        _deferred_interrupt() as interrupted,
+    ):
+        while state.epoch < config.epochs and not loop.out_of_patience():
+            loop.epoch(progress, interrupted)
+            loop.finish_epoch(validate)
+    if state.best is not None:
+        load_weights(model, run / "checkpoints" / "best.safetensors")
+    model.eval()
+    return Summary(
+        state.step, state.epoch, state.best, state.best_epoch if state.best is not None else state.epoch, state.seconds
+    )
+
+
+@dataclass
+class _Loop:
+    model: nn.Module
+    wrapped: nn.Module
+    optimiser: Any  # accelerate's wrapper
+    accelerator: Accelerator
+    batches: Batches
+    config: TrainConfig
+    run: Path
+    state: _State
+    log: "_MetricsFile"
+    before_step: Callable[[int], None] | None
+
+    def __post_init__(self) -> None:
+        self.base_lrs = [group["initial_lr"] for group in self.optimiser.param_groups]
+        self.total_steps = self.config.epochs * math.ceil(self.batches.steps / self.config.accumulate)
+        self.loss_sum = torch.tensor(self.state.loss_sum, dtype=torch.float64)
+        self.clock = time.monotonic()
+
+    def out_of_patience(self) -> bool:
+        return 0 < self.config.patience <= self.state.waited
+
+    def epoch(self, progress: Progress, interrupted: threading.Event) -> None:
+        """Run the rest of the current epoch."""
+        state, rank, world = self.state, self.accelerator.process_index, self.accelerator.num_processes
+        self.wrapped.train()
+        window: list[Batch] = []
+        for batch in self.batches(state.epoch, state.batch, rank, world):
+            window.append(batch)
+            if len(window) < self.config.accumulate and state.batch + len(window) < self.batches.steps:
+                continue
+            loss = self._step(window)
+            state.batch += len(window)
+            progress.advance(len(window), epoch=f"{state.epoch + 1}", loss=loss)
+            window = []
+            if interrupted.is_set():
+                self._checkpoint()
+                raise KeyboardInterrupt
+            if state.step % self.config.checkpoint_steps == 0:
+                self._checkpoint()
+
+    def finish_epoch(self, validate: Callable[[nn.Module], dict[str, float]] | None) -> None:
+        """Log, validate where it is time, keep the best weights, write a checkpoint."""
+        state = self.state
+        self._log_loss()
+        state.epoch, state.batch = state.epoch + 1, 0
+        if validate and (state.epoch % self.config.validate_every == 0 or state.epoch == self.config.epochs):
+            self.wrapped.eval()
+            with torch.no_grad():
+                figures = validate(self.model)
+            if self.config.monitor not in figures:
+                raise InputError(
+                    f"train.monitor is {self.config.monitor!r}; this training validates {', '.join(sorted(figures))}."
+                )
+            self.log.write({"step": state.step, "epoch": state.epoch, **figures, "seconds": round(self._seconds(), 2)})
+            value = figures[self.config.monitor]
+            if state.best is None or value > state.best:
+                state.best, state.best_epoch, state.waited = value, state.epoch, 0
+                if self.accelerator.is_main_process:
+                    save_weights(self.run / "checkpoints" / "best.safetensors", self.model)
+            else:
+                state.waited += 1
+        self._checkpoint()
+
+    def _step(self, window: list[Batch]) -> float:
+        """One optimiser step over ``window``: the mean loss over all its targets, on all processes."""
+        state, accelerator = self.state, self.accelerator
+        if self.before_step:
+            self.before_step(state.step)
+        factor = lr_factor(
+            state.step,
+            schedule=self.config.schedule,
+            warmup_steps=self.config.warmup_steps,
+            total_steps=self.total_steps,
+        )
+        for group, lr in zip(self.optimiser.param_groups, self.base_lrs, strict=True):
+            group["lr"] = lr * factor
+        counts = [_count(batch) for batch in window]
+        total = sum(counts)
+        if accelerator.num_processes > 1:
+            total = int(accelerator.reduce(torch.tensor(total, device=accelerator.device)).item())
+        loss = torch.zeros(())
+        for i, (batch, count) in enumerate(zip(window, counts, strict=True)):
+            hold = accelerator.no_sync(self.wrapped) if i + 1 < len(window) else contextlib.nullcontext()
+            with hold:
+                loss = self.wrapped(_to_device(batch, accelerator.device))
+                # DDP averages over processes, so each share is scaled up by their number first
+                accelerator.backward(loss * (count * accelerator.num_processes / total))
+            self.loss_sum += loss.detach().double().cpu() * count
+            state.loss_count += count
+        if self.config.clip_norm:
+            accelerator.clip_grad_norm_(self.wrapped.parameters(), self.config.clip_norm)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        state.step += 1
+        if state.step % self.config.log_steps == 0:
+            self._log_loss()
+        return float(loss.detach())
+
+    def _log_loss(self) -> None:
+        state = self.state
+        if not state.loss_count:
+            return
+        loss = self.loss_sum.item() / state.loss_count
+        if not math.isfinite(loss):
+            raise InputError(
+                f"the loss is {loss} at step {state.step}. Lower train.lr or train with train.precision = 'fp32'; the "
+                f"last sound weights are in {self.run / 'checkpoints'}."
+            )
+        lr = self.optimiser.param_groups[-1]["lr"]
+        self.log.write({"step": state.step, "epoch": state.epoch + 1, "loss": loss, "lr": lr})
+        self.loss_sum.zero_()
+        state.loss_count = 0.0
+
+    def _seconds(self) -> float:
+        now = time.monotonic()
+        self.state.seconds += now - self.clock
+        self.clock = now
+        return self.state.seconds
+
+    def _checkpoint(self) -> None:
+        self._seconds()
+        self.state.loss_sum = self.loss_sum.item()
+        if self.accelerator.is_main_process:
+            save_checkpoint(self.run, self.model, self.optimiser.optimizer, asdict(self.state))
+        self.accelerator.wait_for_everyone()
+
+
+class _MetricsFile:
+    """Appends JSON lines; a resumed run first drops what came after its checkpoint."""
+
+    def __init__(self, path: Path, step: int, is_main: bool) -> None:
+        self.path, self.is_main = path, is_main
+        if not is_main:
+            return
+        kept = []
+        if path.exists() and step:
+            for line in path.read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(ValueError):  # a killed process may leave half a line
+                    if json.loads(line)["step"] <= step:
+                        kept.append(line + "\n")
+        with replacing(path) as aside:
+            aside.write_text("".join(kept), encoding="utf-8")
+
+    def write(self, values: dict[str, float]) -> None:
+        if self.is_main:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(values) + "\n")
+
+
+def _use_bf16(config: TrainConfig) -> bool:
+    if config.precision != "auto":
+        return config.precision == "bf16"
+    if config.device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def _parameter_groups(model: nn.Module, config: TrainConfig, own: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Split by learning rate, and by whether weight decay applies: to matrices, but not to embedding tables."""
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)}
+    taken = {id(parameter) for group in own for parameter in group["params"]}
+    rest = [parameter for parameter in model.parameters() if id(parameter) not in taken]
+    groups = []
+    for parameters, lr in [(list(group["params"]), float(group["lr"])) for group in own] + [(rest, config.lr)]:
+        learned = [parameter for parameter in parameters if parameter.requires_grad]
+        decayed = [parameter for parameter in learned if parameter.ndim >= 2 and id(parameter) not in tables]
+        chosen = {id(parameter) for parameter in decayed}
+        plain = [parameter for parameter in learned if id(parameter) not in chosen]
+        for members, decay in ((decayed, config.weight_decay), (plain, 0.0)):
+            if members:
+                groups.append({"params": members, "lr": lr, "initial_lr": lr, "weight_decay": decay})
+    return groups
+
+
+def _count(batch: Batch) -> int:
+    if "n_targets" in batch:
+        return int(batch["n_targets"])  # type: ignore[arg-type]
+    return len(next(iter(batch.values())))  # type: ignore[arg-type]
+
+
+def _to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
+    moved: dict[str, Any] = {}
+    for name, value in batch.items():
+        if isinstance(value, np.ndarray):
+            value = torch.from_numpy(value)
+        moved[name] = value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+    return moved
+
+
+@contextlib.contextmanager
+def _deferred_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a flag, so that a step is never cut in half; a second one stops at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    old = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: Any) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, old)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, old)

@@ -1,0 +1,54 @@
+"""Losses over a large table of items: pure functions on tensors.
+
+Shapes: ``queries [n, dim]``, ``table [items, dim]``, ``targets [n]`` rows of the table, ``negatives [k]`` rows drawn
+once per batch and shared by all queries. No function builds more than ``[chunk, items]`` or ``[n, k]`` scores.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def full_cross_entropy(queries: Tensor, table: Tensor, targets: Tensor, *, chunk: int) -> Tensor:
+    """Mean cross-entropy over the whole table, ``chunk`` queries at a time; no score outlives its chunk."""
+    options = nn.LinearCrossEntropyOptions(batch_chunk_size=chunk)
+    return F.linear_cross_entropy(queries, table, targets, options=options)
+
+
+def sampled_softmax(
+    positive: Tensor, negative: Tensor, hits: Tensor, positive_log_q: Tensor, negative_log_q: Tensor
+) -> Tensor:
+    """Mean cross-entropy over the target and shared negatives, corrected for how they were drawn (logQ).
+
+    With the log of each item's expected number of draws subtracted, the loss estimates the full softmax (Bengio and
+    Senécal 2008, https://doi.org/10.1109/TNN.2007.912312; Yi et al. 2019, https://doi.org/10.1145/3298689.3346996).
+
+    Args:
+        positive: ``[n]`` scores of the targets.
+        negative: ``[n, k]`` scores of the negatives.
+        hits: bool ``[n, k]``, True where a negative is not one (it is the target itself): left out.
+        positive_log_q: ``[n]`` log of the expected draws of each target.
+        negative_log_q: ``[k]`` the same of each negative.
+    """
+    others = (negative - negative_log_q).masked_fill(hits, -torch.inf)
+    target = positive - positive_log_q
+    return (torch.logaddexp(target, others.logsumexp(dim=1)) - target).mean()
+
+
+def gbce(positive: Tensor, negative: Tensor, hits: Tensor, *, n_items: int, calibration: float) -> Tensor:
+    """Generalised binary cross-entropy of gSASRec (https://arxiv.org/abs/2308.07192).
+
+    The target's probability is raised to β = α (t (1 − 1/α) + 1/α), with the sampling rate α = k / (items − 1), which
+    undoes the overconfidence that few negatives cause. In log space: log σ(s)^β = −β softplus(−s).
+
+    Args:
+        positive: ``[n]`` scores of the targets.
+        negative: ``[n, k]`` scores of the negatives.
+        hits: bool ``[n, k]``, True where a negative is the target itself: left out.
+        n_items: Size of the catalogue.
+        calibration: t; 0 gives plain binary cross-entropy, 1 full calibration.
+    """
+    rate = negative.shape[1] / max(1, n_items - 1)
+    power = rate * (calibration * (1 - 1 / rate) + 1 / rate)
+    against = F.softplus(negative).masked_fill(hits, 0.0).sum(dim=1)
+    return ((power * F.softplus(-positive) + against) / (negative.shape[1] + 1)).mean()
