@@ -97,9 +97,7 @@ class MaskingConfig:
         for first, second in (("last_only_prob", "span_prob"), ("replace_prob", "keep_prob")):
             shares = getattr(self, first), getattr(self, second)
             if min(shares) < 0 or sum(shares) > 1:
-                raise InputError(
-                    f"masking.{first} + masking.{second} is {shares[0]} + {shares[1]}; both ≥ 0, sum ≤ 1."
-                )
+                raise InputError(f"masking.{first} + masking.{second} is {shares[0]} + {shares[1]}; both ≥ 0, sum ≤ 1.")
         if self.span_length < 1:
             raise InputError(f"masking.span_length is {self.span_length}; a run has at least 1 position.")
 

@@ -313,7 +313,7 @@ def _parameter_groups(model: nn.Module, config: TrainConfig, own: Sequence[Mappi
 def _count(batch: Batch) -> int:
     if "n_targets" in batch:
         return int(batch["n_targets"])  # type: ignore[arg-type]
-    return len(next(iter(batch.values())))  # type: ignore[arg-type]
+    return len(next(iter(batch.values())))
 
 
 def _to_device(batch: Batch, device: torch.device) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class TokenPrediction(nn.Module):
         features: Side features by row, ``[rows, width]`` each, looked up for every position.
     """
 
+    log_q: Tensor
+
     def __init__(
         self,
         encoder: Encoder,

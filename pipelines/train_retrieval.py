@@ -1,0 +1,220 @@
+"""Train two towers on click histories, and index the items."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.errors import InputError
+from recsys_bert.retrieval.config import TowersConfig
+from recsys_bert.retrieval.index_config import IndexConfig
+from recsys_bert.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from recsys_bert.clicks.batches import HistoryBatches
+    from recsys_bert.clicks.prepared import Prepared
+    from recsys_bert.encoder.model import Encoder
+    from recsys_bert.retrieval.two_tower import TwoTower
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Train two towers on a prepared click log and index the items."""
+
+    data: Path
+    """Folder that `prepare` wrote."""
+
+    out: Path
+    """Run folder; a run that was stopped there goes on."""
+
+    init: Path | None = None
+    """Run of `pretrain` whose encoder the user tower starts from; its [encoder] settings are taken over."""
+
+    encoder_lr: float | None = None
+    """Learning rate of a pretrained encoder; train.lr when not given."""
+
+    features: tuple[str, ...] = ()
+    """Item features that are added to every position of a history; a pretrained encoder brings its own."""
+
+    window: Literal["newest", "random"] = "newest"
+    """Which events of a history longer than encoder.max_len are shown: the newest, or any run, drawn every epoch."""
+
+    validation_users: int = 10_000
+    """Users ranked at each validation at most, drawn once; 0 takes all."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """The user tower's encoder, where none is pretrained."""
+
+    towers: TowersConfig = field(default_factory=TowersConfig)
+    """The towers, their loss and their negatives."""
+
+    index: IndexConfig = field(default_factory=IndexConfig)
+    """The index over the item vectors."""
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """How it is trained."""
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "features", "causal"):
+            if getattr(self.encoder, name) != getattr(EncoderConfig(), name):
+                raise InputError(f"encoder.{name} follows from the data here; leave it out.")
+        if self.init and (self.encoder != EncoderConfig() or self.features):
+            raise InputError(f"[encoder] and features come from {self.init} here; leave them out, or leave out init.")
+        if self.encoder_lr is not None and not self.init:
+            raise InputError("encoder_lr is for a pretrained encoder; give init as well.")
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Train, keep the best epoch's weights, write ``out/two_tower`` and ``out/index``.
+
+    Returns:
+        Best validation figure, epochs, seconds, parameters, items indexed.
+    """
+    import torch
+
+    from pipelines.runs import begin, validation
+    from recsys_bert.clicks.prepared import open_prepared
+    from recsys_bert.files import replacing
+    from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, save_two_tower
+    from recsys_bert.training.loop import fit
+
+    prepared = open_prepared(config.data)
+    torch.manual_seed(config.train.seed)
+    model = build_two_tower(_encoder(config, prepared), config.towers, prepared)
+    batches = _batches(config, prepared, model.encoder.config.max_len)
+    begin(config.out, config)
+    groups = [{"params": list(model.encoder.parameters()), "lr": config.encoder_lr}] if config.encoder_lr else None
+    summary = fit(
+        model,
+        batches,
+        config.train,
+        config.out,
+        validate=validation(
+            prepared, lambda _: TwoTowerRanker(model), users=config.validation_users, seed=config.train.seed
+        ),
+        groups=groups,
+        before_step=_miner(config, prepared, model),
+        label="training two towers",
+    )
+    with replacing(config.out / "two_tower") as aside:
+        save_two_tower(aside, model, prepared)
+    return {
+        "best": summary.best,
+        "best_epoch": summary.best_epoch,
+        "epochs": summary.epochs,
+        "seconds": round(summary.seconds, 1),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "items_indexed": _index(config, prepared, TwoTowerRanker(model)),
+        "users_too_short": batches.n_skipped,
+    }
+
+
+def _encoder(config: Config, prepared: "Prepared") -> "Encoder":
+    """The user tower's encoder: a pretrained one made causal, or a new one."""
+    from recsys_bert.encoder.model import Encoder
+    from recsys_bert.retrieval.vectors import feature_configs, load_encoder
+
+    if config.init is None:
+        size = prepared.vocabulary.size
+        features = feature_configs(prepared, config.features)
+        return Encoder(replace(config.encoder, vocab_size=size, causal=True, features=features))
+    given, _, _ = load_encoder(config.init, prepared)
+    encoder = Encoder(replace(given.config, causal=True))
+    try:
+        encoder.load_state_dict(given.state_dict())
+    except RuntimeError as error:
+        raise InputError(
+            f"the encoder of {config.init} cannot become causal: its {given.config.neck} neck has other weights then. "
+            "Pretrain with objective 'next', or with another neck."
+        ) from error
+    return encoder
+
+
+def _batches(config: Config, prepared: "Prepared", max_len: int) -> "HistoryBatches":
+    import numpy as np
+
+    from recsys_bert.clicks.batches import HistoryBatches, next_item
+
+    towers, vocabulary = config.towers, prepared.vocabulary
+
+    def make(items: Any, lengths: Any, users: Any, random: Any) -> dict[str, Any]:
+        batch = next_item(items, lengths, vocabulary.first_item) | {"users": users}
+        if towers.loss == "mixed":
+            uniform = random.integers(vocabulary.first_item, vocabulary.size, size=towers.uniform)
+            targets = batch["targets"]
+            own = targets[random.integers(0, len(targets), size=towers.in_batch)] if len(targets) else uniform[:0]
+            batch["negatives"] = np.concatenate([own.astype(np.int64), uniform])
+            if towers.hide_own_items:
+                batch["own"] = _own(items, batch["negatives"])
+        return batch
+
+    return HistoryBatches(
+        prepared.histories,
+        make,
+        batch_size=config.train.batch_size,
+        length=max_len + 1,
+        window=config.window,
+        seed=config.train.seed,
+    )
+
+
+def _own(items: Any, negatives: Any) -> Any:
+    """Which of ``negatives [k]`` each history ``items [batch, seq]`` holds: bool ``[batch, k]``."""
+    import numpy as np
+
+    distinct, place = np.unique(negatives, return_inverse=True)
+    found = np.minimum(np.searchsorted(distinct, items), len(distinct) - 1)
+    held = np.zeros((len(items), len(distinct)), bool)
+    row, column = np.nonzero(distinct[found] == items)
+    held[row, found[row, column]] = True
+    return held[:, place]
+
+
+def _miner(config: Config, prepared: "Prepared", model: "TwoTower") -> Callable[[int], None] | None:
+    """Return what looks up, every ``hard_every`` steps, the nearest items that each user does not have."""
+    if not config.towers.hard:
+        return None
+    import torch
+
+    from recsys_bert.clicks.queries import Queries
+    from recsys_bert.retrieval.two_tower import TwoTowerRanker
+
+    histories, towers = prepared.histories, config.towers
+    users = (histories.train_end > histories.offsets[:-1]).nonzero()[0]
+    stop = histories.train_end[users]
+    queries = Queries(histories, users, histories.offsets[users], stop, stop, stop)
+
+    def mine(step: int) -> None:
+        if step == 0 or step % towers.hard_every:
+            return
+        model.eval()
+        ranker = TwoTowerRanker(model)
+        index = _build_index(config, prepared, ranker)
+        found, _ = index.search(ranker.user_vectors(queries), towers.hard_skip + towers.hard, seen=queries.seen())
+        rows = torch.zeros(histories.n_users, towers.hard, dtype=torch.int64)
+        rows[users] = torch.from_numpy(found[:, towers.hard_skip :]).long().clamp(min=0)
+        model.hard_rows = rows.to(model.log_q.device)
+        model.train()
+
+    return mine
+
+
+def _build_index(config: Config, prepared: "Prepared", ranker: Any) -> Any:
+    import dataclasses
+
+    import numpy as np
+
+    from pipelines.item_lists import index_source
+    from recsys_bert.retrieval.index import ItemIndex
+
+    vectors = ranker.item_vectors()
+    rows = np.arange(ranker.first_row, len(vectors))
+    settings = dataclasses.asdict(config.index)
+    return ItemIndex.build(vectors[ranker.first_row :], rows, **settings, source=index_source(config.out, prepared))
+
+
+def _index(config: Config, prepared: "Prepared", ranker: Any) -> int:
+    index = _build_index(config, prepared, ranker)
+    index.save(config.out / "index")
+    return len(index)

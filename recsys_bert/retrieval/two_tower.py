@@ -1,0 +1,275 @@
+"""Two towers: history and user features on one side, item and its features on the other, meeting in a product.
+
+Every position of a history is a training pair in one causal pass. Negatives are mixed (Yang et al. 2020,
+https://doi.org/10.1145/3366424.3386195): from the batch's own targets and uniform, corrected by logQ.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pydantic
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from recsys_bert.clicks.queries import Queries
+from recsys_bert.clicks.vocabulary import UNKNOWN
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.model import Encoder, load_weights
+from recsys_bert.errors import InputError
+from recsys_bert.files import read_json, write_json
+from recsys_bert.retrieval.config import TowersConfig
+from recsys_bert.retrieval.vectors import encode_queries, newest_states, recommend
+from recsys_bert.training.losses import full_cross_entropy, sampled_softmax
+from recsys_bert.training.objectives import RowFeatures
+
+if TYPE_CHECKING:
+    from recsys_bert.clicks.prepared import Prepared
+
+Tables = dict[str, NDArray[np.int32]]
+
+
+class FeatureMlp(nn.Module):
+    """Embeds side features, joins them, and maps them to one vector.
+
+    Args:
+        sizes: Number of values by feature name.
+        dim: Width of each embedding and of the result.
+        hidden: Width between.
+        dropout: Probability in [0, 1).
+    """
+
+    def __init__(self, sizes: dict[str, int], dim: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.names = list(sizes)
+        self.tables = nn.ModuleList(nn.EmbeddingBag(max(2, n), dim, mode="mean", padding_idx=0) for n in sizes.values())
+        self.mlp = nn.Sequential(
+            nn.Linear(dim * len(sizes), hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim)
+        )
+        for weight in self.tables.parameters():
+            nn.init.normal_(weight, std=0.1)
+            nn.init.zeros_(weight[0])
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """``[n]`` or ``[n, width]`` values by name → ``[n, dim]``."""
+        parts = [
+            table(features[name].view(len(features[name]), -1))
+            for name, table in zip(self.names, self.tables, strict=True)
+        ]
+        mixed: Tensor = self.mlp(torch.cat(parts, dim=1))
+        return mixed
+
+
+class TwoTower(nn.Module):
+    """The towers and their training loss.
+
+    Args:
+        encoder: Causal; its token table is the item tower's own embedding.
+        config: The settings.
+        first_row: First row that is an item.
+        encoder_tables: Values of the encoder's side features by catalogue row.
+        item_tables: Values of the item tower's features by catalogue row, ``[n_rows, width]`` each.
+        item_sizes: Number of values of each.
+        user_tables: Values of the user tower's features by user row.
+        user_sizes: Number of values of each.
+        shares: Training share of each row, ``[vocab_size]``, for logQ.
+        n_users: Users of the log; each has room for its mined negatives.
+    """
+
+    log_q: Tensor
+    hard_rows: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        config: TowersConfig,
+        *,
+        first_row: int,
+        encoder_tables: Tables,
+        item_tables: Tables,
+        item_sizes: dict[str, int],
+        user_tables: Tables,
+        user_sizes: dict[str, int],
+        shares: NDArray[np.float64],
+        n_users: int = 0,
+    ) -> None:
+        super().__init__()
+        if not encoder.config.causal:
+            raise InputError("the user tower learns from every position, so its encoder must be causal.")
+        self.encoder, self.config, self.first_row = encoder, config, first_row
+        self.n_rows = max([encoder.config.vocab_size, *(len(table) for table in item_tables.values())])
+        self.encoder_features, self.item_features = RowFeatures(encoder_tables), RowFeatures(item_tables)
+        self.user_features = RowFeatures(user_tables)
+        width = encoder.embeddings.token.embedding_dim
+        self.item_mlp = FeatureMlp(item_sizes, width, config.hidden, config.dropout) if item_sizes else None
+        self.user_mlp = FeatureMlp(user_sizes, width, config.hidden, config.dropout) if user_sizes else None
+        n_items = encoder.config.vocab_size - first_row
+        expected = config.in_batch * shares + config.uniform / n_items
+        self.register_buffer("log_q", torch.from_numpy(np.log(np.maximum(expected, 1e-12))).float(), persistent=False)
+        if config.hard:  # part of checkpoints, so that a resumed run has the same negatives
+            self.register_buffer("hard_rows", torch.zeros(n_users, config.hard, dtype=torch.int64))
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Mean loss over ``batch["targets"]``.
+
+        Args:
+            batch: ``tokens [batch, seq]``, ``users [batch]``, ``positions [n]`` in the flattened batch, ``targets
+                [n]``; for the mixed loss ``negatives [k]``; ``own`` bool ``[batch, k]`` where own items are hidden.
+        """
+        tokens, targets = batch["tokens"], batch["targets"].long()
+        hidden = self.encoder(tokens, features=self.encoder_features(tokens)).tokens
+        row = batch["positions"] // tokens.shape[1]
+        users = self.user_side(hidden.flatten(0, 1).index_select(0, batch["positions"]), batch["users"], row)
+        if self.config.loss == "full":
+            rows = torch.arange(self.first_row, self.encoder.config.vocab_size, device=tokens.device)
+            return full_cross_entropy(users, self.item_side(rows), targets - self.first_row, chunk=512)
+        negatives = batch["negatives"].long()
+        distinct, place = torch.cat([targets, negatives]).unique(return_inverse=True)
+        items = self.item_side(distinct)
+        positive = (users * items[place[: len(targets)]]).sum(dim=1).float()
+        negative = (users @ items[place[len(targets) :]].T).float()
+        hits = targets[:, None] == negatives
+        if "own" in batch:
+            hits = hits | batch["own"][row]
+        log_q = self.log_q if self.config.log_q else torch.zeros_like(self.log_q)
+        log_q_negative = log_q[negatives]
+        if self.config.hard:
+            negative, hits, log_q_negative = self._with_hard(
+                users, targets, self.hard_rows[batch["users"]][row], negative, hits, log_q_negative
+            )
+        return sampled_softmax(positive, negative, hits, log_q[targets], log_q_negative)
+
+    def _with_hard(
+        self, users: Tensor, targets: Tensor, hard: Tensor, negative: Tensor, hits: Tensor, log_q: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Append each position's own mined negatives ``[n, hard]``; they were not drawn, so they count as they are."""
+        distinct, place = hard.unique(return_inverse=True)
+        scores = torch.einsum("nd,nhd->nh", users, self.item_side(distinct)[place]).float()
+        no_negative = (hard < self.first_row) | (hard == targets[:, None])
+        return (
+            torch.cat([negative, scores], dim=1),
+            torch.cat([hits, no_negative], dim=1),
+            torch.cat([log_q, log_q.new_zeros(hard.shape[1])]),
+        )
+
+    def user_side(self, hidden: Tensor, users: Tensor, row: Tensor | None = None) -> Tensor:
+        """Vectors of users at some moments.
+
+        Args:
+            hidden: ``[n, out_dim]`` encoder outputs.
+            users: ``[batch]`` user rows; -1 for users of no log, who have no features.
+            row: ``[n]`` which of ``users`` each hidden state belongs to; None = one each, in order.
+
+        Returns:
+            ``[n, dim]`` whose inner product with ``item_side`` is the logit.
+        """
+        x = self.encoder.table_space(hidden)
+        if self.user_mlp is not None:
+            known = (users >= 0).long()
+            features = self.user_features(users.clamp(min=0)) or {}
+            hidden_values = {name: value * known.view(-1, *[1] * (value.ndim - 1)) for name, value in features.items()}
+            own = self.user_mlp(hidden_values)
+            x = x + (own if row is None else own[row])
+        return x if self.config.similarity == "dot" else F.normalize(x, dim=-1) / self.config.temperature
+
+    def item_side(self, rows: Tensor) -> Tensor:
+        """Vectors ``[n, dim]`` of catalogue rows ``[n]``; rows without training events have their features alone."""
+        cold = rows >= self.encoder.config.vocab_size
+        if self.training and self.config.id_dropout and self.item_mlp is not None:
+            cold = cold | (torch.rand(rows.shape, device=rows.device) < self.config.id_dropout)
+        x = self.encoder.embeddings.token(rows.masked_fill(cold, UNKNOWN))
+        if self.item_mlp is not None:
+            x = x + self.item_mlp(self.item_features(rows) or {})
+        return x if self.config.similarity == "dot" else F.normalize(x, dim=-1)
+
+
+class TwoTowerRanker:
+    """Two towers for ranking.
+
+    Args:
+        model: The trained module.
+        name: Shown in tables.
+    """
+
+    def __init__(self, model: TwoTower, name: str = "two towers") -> None:
+        self.model, self.name, self.first_row = model, name, model.first_row
+
+    def item_vectors(self) -> NDArray[np.float32]:
+        """``[n_rows, d]``; with item features, items without training events are among them."""
+        device = self.model.log_q.device
+        with torch.inference_mode():
+            parts = torch.arange(self.model.n_rows, device=device).split(1 << 16)
+            return torch.cat([self.model.item_side(part).float() for part in parts]).cpu().numpy()
+
+    def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
+        """``[n, d]``."""
+        model = self.model
+
+        def encode(rows: Tensor, lengths: Tensor, users: Tensor) -> Tensor:
+            hidden = newest_states(model.encoder, rows, lengths, model.encoder_features(rows))
+            return model.user_side(hidden, users)
+
+        return encode_queries(queries, encode, model.encoder.config.max_len, device=model.log_q.device)
+
+    def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
+        """Exact full ranking."""
+        return recommend(self, queries, k, exclude_seen)
+
+
+def build_two_tower(encoder: Encoder, config: TowersConfig, prepared: "Prepared") -> TwoTower:
+    """Put towers on an encoder for a prepared log.
+
+    Raises:
+        InputError: The log has no such feature.
+    """
+    vocabulary = prepared.vocabulary
+    for kind, wanted, known in (
+        ("item", config.item_features, prepared.item_features),
+        ("user", config.user_features, prepared.user_features),
+    ):
+        if missing := sorted(set(wanted) - set(known)):
+            raise InputError(
+                f"the prepared log has no {kind} feature {missing[0]!r}; it has {', '.join(sorted(known)) or 'none'}. "
+                f"Give `prepare` a side table of {kind}s, or leave the feature out of towers.{kind}_features."
+            )
+    return TwoTower(
+        encoder,
+        config,
+        first_row=vocabulary.first_item,
+        encoder_tables={feature.name: prepared.item_features[feature.name] for feature in encoder.config.features},
+        item_tables={name: prepared.item_features[name] for name in config.item_features},
+        item_sizes={name: prepared.item_feature_sizes[name] for name in config.item_features},
+        user_tables={name: prepared.user_features[name] for name in config.user_features},
+        user_sizes={name: prepared.user_feature_sizes[name] for name in config.user_features},
+        shares=vocabulary.counts / vocabulary.counts.sum(),
+        n_users=prepared.histories.n_users,
+    )
+
+
+def save_two_tower(folder: Path, model: TwoTower, prepared: "Prepared") -> None:
+    """Write both towers with their settings and vocabulary."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.contiguous() for name, value in model.state_dict().items() if name != "hard_rows"}
+    save_file(weights, folder / "model.safetensors")
+    prepared.vocabulary.save(folder / "vocabulary.parquet")
+    told: dict[str, Any] = {"encoder": model.encoder.config.to_dict(), "towers": asdict(model.config)}
+    write_json(folder / "config.json", {**told, "prepared": prepared.fingerprint})
+
+
+def load_two_tower(run: Path, prepared: "Prepared") -> TwoTowerRanker:
+    """Load a run of ``train-retrieval`` for ranking.
+
+    Raises:
+        InputError: It is damaged, or was trained on another vocabulary or other features.
+    """
+    folder = run / "two_tower"
+    told = read_json(folder / "config.json")
+    prepared.check_same(told["prepared"])
+    towers = pydantic.TypeAdapter(TowersConfig).validate_python({**told["towers"], "hard": 0})  # only training mines
+    model = build_two_tower(Encoder(EncoderConfig.from_dict(told["encoder"])), towers, prepared)
+    load_weights(model, folder / "model.safetensors")
+    return TwoTowerRanker(model.eval(), run.name)
