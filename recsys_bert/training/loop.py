@@ -311,9 +311,11 @@ def _parameter_groups(model: nn.Module, config: TrainConfig, own: Sequence[Mappi
 
 
 def _count(batch: Batch) -> int:
-    if "n_targets" in batch:
-        return int(batch["n_targets"])  # type: ignore[arg-type]
-    return len(next(iter(batch.values())))
+    given = batch.get("n_targets")
+    if given is not None:
+        return int(given)
+    first = next(iter(batch.values()))
+    return 1 if isinstance(first, int) else len(first)
 
 
 def _to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
