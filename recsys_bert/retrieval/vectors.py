@@ -62,7 +62,9 @@ class EncoderRanker:
 
     def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
         """``[n, d]``."""
-        return encode_queries(queries, self._encode, self.prediction.encoder.config.max_len - self._appended)
+        encoder = self.prediction.encoder
+        device = encoder.embeddings.token.weight.device
+        return encode_queries(queries, self._encode, encoder.config.max_len - self._appended, device=device)
 
     def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
         """Exact full ranking."""
@@ -76,7 +78,7 @@ class EncoderRanker:
         prediction = self.prediction
         if self.objective == "masked":
             rows = torch.cat([rows, rows.new_zeros(len(rows), 1)], dim=1)
-            rows[torch.arange(len(rows)), lengths] = MASK
+            rows[torch.arange(len(rows), device=rows.device), lengths] = MASK
             lengths = lengths + 1
         hidden = newest_states(prediction.encoder, rows, lengths, prediction.features(rows))
         return prediction.queries(hidden)
