@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from recsys_bert.encoder.fusions.last import Last
+from recsys_bert.encoder.fusions.layer_attention import LayerAttention
 from recsys_bert.encoder.fusions.pool import Pool
 from recsys_bert.encoder.fusions.scalar_mix import ScalarMix
 from recsys_bert.encoder.fusions.token_mix import TokenMix
@@ -63,6 +64,17 @@ def test_token_mix_weighs_every_layer_at_every_position(states, normalise: bool)
 
 def test_token_mix_normalises_unless_told_otherwise():
     assert TokenMix(4, 3).normalise
+
+
+def test_layer_attention_starts_as_the_mean_of_the_layers_and_asks_each_of_them(states):
+    fusion = LayerAttention(4, 3)
+    torch.testing.assert_close(fusion(states), fusion.out(sum(states[1:]) / 3))
+    torch.nn.init.normal_(fusion.query)
+    for row in range(2):
+        for place in range(3):
+            shares = [math.exp((fusion.query @ state[row, place]).item()) for state in states[1:]]
+            mixed = sum(share / sum(shares) * s[row, place] for share, s in zip(shares, states[1:], strict=True))
+            torch.testing.assert_close(fusion(states)[row, place], fusion.out.weight @ mixed)
 
 
 def test_pool_takes_the_last_n(states):

@@ -5,6 +5,7 @@
 
 FUSIONS: dict[str, str] = {
     "last": "recsys_bert.encoder.fusions.last:Last",
+    "layer_attention": "recsys_bert.encoder.fusions.layer_attention:LayerAttention",
     "pool": "recsys_bert.encoder.fusions.pool:Pool",
     "scalar_mix": "recsys_bert.encoder.fusions.scalar_mix:ScalarMix",
     "token_mix": "recsys_bert.encoder.fusions.token_mix:TokenMix",

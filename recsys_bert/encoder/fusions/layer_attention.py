@@ -1,0 +1,28 @@
+"""Attention over layers, BERT-Attention of Song et al. (https://arxiv.org/abs/2002.04815)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class LayerAttention(nn.Module):
+    """W · Σ softmax(q · h)_l · h_l over the layers' outputs, at every position; q is learned and starts at 0.
+
+    Differs from ``TokenMix`` in having one query for all layers, and in leaving the embedding output aside.
+
+    Args:
+        dim: Width of one position.
+        n_layers: Number of layers; not needed here.
+    """
+
+    def __init__(self, dim: int, n_layers: int) -> None:
+        super().__init__()
+        self.query = nn.Parameter(torch.zeros(dim))
+        self.out = nn.Linear(dim, dim, bias=False)
+
+    def forward(self, states: Sequence[Tensor]) -> Tensor:
+        """Fuse ``n_layers + 1`` tensors ``[batch, seq, dim]`` into one of the same shape."""
+        layers = torch.stack(tuple(states[1:]), dim=-2)
+        weights = torch.softmax(layers @ self.query, dim=-1).unsqueeze(-2)
+        return self.out((weights @ layers).squeeze(-2))
