@@ -84,6 +84,10 @@ class EncoderConfig:
     With ``newest`` a position knows how many follow it, in causal mode too, though never which.
     """
 
+    position_init: Literal["normal", "sinusoidal"] = "normal"
+    """Where positions start: at random like everything else, or on sinusoids of the same size, by which one step back
+    looks alike from everywhere; learned from there on."""
+
     n_segments: int = 0
     """Rows of the segment table; 0 = no segments."""
 
@@ -138,6 +142,8 @@ class EncoderConfig:
             raise unknown_name("residual form", self.residual, ("add", "concat", "none"))
         if self.position not in ("newest", "start", "none"):
             raise unknown_name("position", self.position, ("newest", "start", "none"))
+        if self.position_init not in ("normal", "sinusoidal"):
+            raise unknown_name("position_init", self.position_init, ("normal", "sinusoidal"))
         names = [feature.name for feature in self.features]
         if len(set(names)) < len(names):
             raise InputError(f"two features share a name: {', '.join(names)}; every feature needs its own.")

@@ -58,6 +58,17 @@ class Embeddings(nn.Module):
             x = x + _embed_feature(table, feature, values)
         return self.widen(self.dropout(self.norm(x)))
 
+    def place_sinusoids(self) -> None:
+        """Start the position table on sinusoids (https://arxiv.org/abs/1706.03762) of the size ``init_std``."""
+        if self.position is None:
+            return
+        rows, width = self.position.weight.shape
+        rates = 10_000 ** (-torch.arange(0, width, 2) / width)
+        angles = torch.arange(rows)[:, None] * rates
+        waves = torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)[:, :width]
+        with torch.no_grad():
+            self.position.weight.copy_(waves * (2**0.5 * self.config.init_std))  # a sinusoid's deviation is 1/√2
+
     def _positions(self, table: Tensor, real: Tensor) -> Tensor:
         seq = real.shape[1]
         if self.config.position == "start":

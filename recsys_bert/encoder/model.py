@@ -72,6 +72,8 @@ class Encoder(nn.Module):
         self.to_table: nn.Module = nn.Identity() if identity else nn.Linear(self.out_dim, table_dim)
         for part in (self.embeddings, self.layers, self.to_table):
             part.apply(self._initialise)
+        if config.position_init == "sinusoidal":
+            self.embeddings.place_sinusoids()
 
     def forward(
         self,

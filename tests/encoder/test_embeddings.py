@@ -99,3 +99,20 @@ def test_segments_that_do_not_fit_are_refused(make):
         make()(TOKENS, segments=TOKENS * 0)
     with pytest.raises(InputError, match="segments holds rows from 0 to 6; the table has rows 0 to 1"):
         make(n_segments=2)(TOKENS, segments=TOKENS)
+
+
+def test_sinusoidal_positions_start_with_the_size_and_the_shift_of_sinusoids(make):
+    table = make(position_init="sinusoidal", max_len=400, dim=16).embeddings.position.weight.detach()
+    assert table.std().item() == pytest.approx(0.5, rel=0.1)
+    # the product of two positions depends on their distance alone, which is what random ones lack
+    products = table @ table.T
+    for distance in (0, 1, 7):
+        along = products.diagonal(distance)
+        torch.testing.assert_close(along, along[0].expand_as(along), rtol=1e-3, atol=1e-3)
+    assert products[5, 5] > products[5, 6] > products[5, 8]
+    assert make(position_init="sinusoidal").embeddings.position.weight.requires_grad
+
+
+def test_an_unknown_way_to_start_positions_is_refused(make):
+    with pytest.raises(InputError, match="position_init"):
+        make(position_init="sinus")
