@@ -1,0 +1,223 @@
+"""The whole path on a small simulated log: prepare, pretrain, two towers, click models, report."""
+
+import contextlib
+import json
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from recsys_bert.errors import InputError
+
+if TYPE_CHECKING:
+    from recsys_bert.training.config import TrainConfig
+
+Split = Literal["leave_one_out", "time"]
+
+SHOWN = {  # name in the report → in the table; the report has more of them
+    "popular": "most popular items",
+    "markov": "first-order Markov chain",
+    "encoder": "our encoder",
+    "two_towers": "our two towers",
+    "best possible": "best possible",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Go the whole way on a small simulated log, whose best possible recommender is known."""
+
+    out: Path = Path("runs/demo")
+    """Folder for the log, the runs and the report; an earlier demo there is replaced."""
+
+    users: int = 3000
+    """Users of the log; time grows with it."""
+
+    epochs: int = 12
+    """Passes over the histories for the encoder, and again for the two towers."""
+
+    seed: int = 0
+    """Of the log and of all training."""
+
+    json: bool = False
+    """Print the figures as one JSON object instead of a table."""
+
+    def __post_init__(self) -> None:
+        if self.users < 100 or self.epochs < 1:
+            raise InputError(f"users is {self.users} (at least 100), epochs {self.epochs} (at least 1).")
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Run every stage, print how good each recommender is and where the report lies.
+
+    Returns:
+        ``recall@10`` by recommender, ``auc`` by click model, ``seconds`` and ``report``.
+    """
+    start = time.monotonic()
+    _clear(config.out)
+    with contextlib.redirect_stdout(sys.stderr):  # of the stages; stdout gets the figures alone
+        truth = _simulate(config)
+        _prepare(config, "leave_one_out")
+        _pretrain(config, "leave_one_out", "encoder", config.epochs)
+        _two_towers(config)
+        recall = _evaluate(config)
+        _prepare(config, "time")  # a click model must know nothing from after the impressions that test it
+        _pretrain(config, "time", "encoder_by_time", max(1, config.epochs // 3))
+        auc = {name: _click_model(config, name) for name in ("plain history", "pretrained encoder")}
+    results = {
+        "recall@10": recall,
+        "auc": {**auc, "best possible": truth["best_auc"]},
+        "seconds": round(time.monotonic() - start, 1),
+        "report": str(config.out / "report" / "report.html"),
+    }
+    print(json.dumps(results) if config.json else _table(results, config))
+    return results
+
+
+def _clear(out: Path) -> None:
+    """Take an earlier demo away, and nothing else."""
+    from recsys_bert.files import write_json
+
+    mark = out / "demo.json"
+    if out.exists() and not mark.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(f"{out} is there and holds no demo. Choose another --out.")
+    shutil.rmtree(out, ignore_errors=True)
+    write_json(mark, {"made_by": "recsys-bert demo"})
+
+
+def _simulate(config: Config) -> dict[str, Any]:
+    from pipelines import simulate
+    from recsys_bert.clicks.simulation.config import SimulateConfig
+
+    _say("simulate a click log")
+    log = SimulateConfig(users=config.users, seed=config.seed)
+    return simulate.run(simulate.Config(out=config.out / "log", log=log))
+
+
+def _prepare(config: Config, split: Split) -> None:
+    from pipelines import prepare
+    from recsys_bert.clicks.config import LogConfig, SplitConfig, TableConfig
+
+    _say(f"prepare it, held out: {'the last clicks of everybody' if split == 'leave_one_out' else 'the last days'}")
+    log = config.out / "log"
+    prepare.run(
+        prepare.Config(
+            out=_data(config, split),
+            log=LogConfig(path=str(log / "clicks.parquet"), event="event"),
+            split=SplitConfig(kind=split),
+            items=TableConfig(path=log / "items.parquet", categorical=("category_path",), multi=("tags",)),
+            users=TableConfig(path=log / "users.parquet", categorical=("age_group", "country")),
+        )
+    )
+
+
+def _pretrain(config: Config, split: Split, name: str, epochs: int) -> None:
+    from pipelines import pretrain
+    from recsys_bert.encoder.config import EncoderConfig
+
+    _say("pretrain an encoder on the histories")
+    pretrain.run(
+        pretrain.Config(
+            data=_data(config, split),
+            out=config.out / name,
+            objective="next",
+            features=("category_path", "tags"),
+            encoder=EncoderConfig(max_len=50, fusion="scalar_mix"),
+            train=_training(config, epochs),
+        )
+    )
+
+
+def _two_towers(config: Config) -> None:
+    from pipelines import train_retrieval
+    from recsys_bert.retrieval.config import TowersConfig
+
+    _say("train two towers on top of it, and index the items")
+    train_retrieval.run(
+        train_retrieval.Config(
+            data=_data(config, "leave_one_out"),
+            out=config.out / "two_towers",
+            init=config.out / "encoder",
+            towers=TowersConfig(
+                item_features=("category_path", "tags"), user_features=("age_group", "country"), dropout=0.2
+            ),
+            train=_training(config, max(1, config.epochs // 2), 1e-3),
+        )
+    )
+
+
+def _training(config: Config, epochs: int, lr: float = 4e-3) -> "TrainConfig":
+    from recsys_bert.training.config import TrainConfig
+
+    return TrainConfig(
+        epochs=epochs,
+        batch_size=64,
+        lr=lr,
+        schedule="cosine",
+        warmup_steps=50,
+        validate_every=max(1, epochs // 3),
+        seed=config.seed,
+    )
+
+
+def _evaluate(config: Config) -> dict[str, float]:
+    from pipelines import evaluate
+
+    _say("rank the full catalogue for everybody")
+    report = evaluate.run(
+        evaluate.Config(
+            data=_data(config, "leave_one_out"),
+            out=config.out / "report",
+            runs=(config.out / "two_towers", config.out / "encoder"),
+            truth=config.out / "log" / "truth.parquet",
+            seed=config.seed,
+        )
+    )
+    found = {model["name"]: model["metrics"]["recall@10"]["value"] for model in report["models"]}
+    return {name: found[name] for name in SHOWN}
+
+
+def _click_model(config: Config, name: str) -> float:
+    from pipelines import train_ctr
+    from recsys_bert.ctr.config import ClickModelConfig, FeaturesConfig, ImpressionsConfig
+    from recsys_bert.training.config import TrainConfig
+
+    _say(f"train a click model on impressions, with {name}")
+    pretrained = name == "pretrained encoder"
+    figures = train_ctr.run(
+        train_ctr.Config(
+            data=_data(config, "time"),
+            out=config.out / ("clicks_" + name.replace(" ", "_")),
+            impressions=ImpressionsConfig(
+                log=config.out / "log" / "impressions.parquet", user="user_id", item="item_id", time="timestamp"
+            ),
+            features=FeaturesConfig(categorical=("device", "position")),
+            model=ClickModelConfig(head="din", encoder=config.out / "encoder_by_time" if pretrained else None),
+            train=TrainConfig(epochs=3, batch_size=256, monitor="auc", seed=config.seed),
+        )
+    )
+    auc: float = figures["test"]["auc"]
+    return auc
+
+
+def _data(config: Config, split: Split) -> Path:
+    return config.out / f"prepared_{split}"
+
+
+def _say(text: str) -> None:
+    print(f"\n── {text}", file=sys.stderr, flush=True)
+
+
+def _table(results: dict[str, Any], config: Config) -> str:
+    lines = [f"\nrecall@10, last click of {config.users:,} users, all items ranked, seen items removed"]
+    lines += [_bar(SHOWN[name], value) for name, value in results["recall@10"].items()]
+    lines += ["\nAUC of click models on the impressions of the last days (best possible: on all impressions)"]
+    lines += [_bar(name, value) for name, value in results["auc"].items()]
+    lines += [f"\n{results['seconds']:.0f} s in all. Report: {results['report']}"]
+    return "\n".join(lines)
+
+
+def _bar(name: str, value: float) -> str:
+    return f"  {name:<26}{value:.3f}  {'█' * round(40 * value)}"
