@@ -1,7 +1,10 @@
 """Settings of the pipelines: defaults < recipe (TOML) < flags, and the resolved ones written beside every result."""
 
+import contextlib
 import dataclasses
 import inspect
+import io
+import sys
 import typing
 from collections.abc import Sequence
 from enum import Enum
@@ -24,7 +27,8 @@ def load_config(kind: type[T], argv: Sequence[str], prog: str = "recsys-bert") -
         prog: How the command is called, for its help.
 
     Raises:
-        InputError: The recipe is missing, is not TOML, or has an unknown key or a value of another type.
+        InputError: The recipe is missing, is not TOML, or has an unknown key or a value of another type; or settings
+            do not fit together.
         SystemExit: Help was asked for, or a flag is wrong (tyro has printed why).
     """
     import tyro
@@ -32,15 +36,26 @@ def load_config(kind: type[T], argv: Sequence[str], prog: str = "recsys-bert") -
     argv = list(argv)
     recipe = _read_recipe(kind, Path(argv.pop(0))) if argv and argv[0].endswith(".toml") else {}
     about = f"{inspect.getdoc(kind)}\n\nSettings can come from a recipe too: {prog} recipe.toml."
-    return tyro.cli(
-        kind,
-        prog=prog,
-        description=about,
-        args=argv,
-        default=_fill(kind, recipe, missing=tyro.MISSING),
-        config=(tyro.conf.AvoidSubcommands,),
-        registry=_json_flags(),
-    )
+    draft, complaints = _fill(kind, recipe, missing=tyro.MISSING), io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaints):
+            return tyro.cli(
+                kind,
+                prog=prog,
+                description=about,
+                args=argv,
+                default=draft,
+                config=(tyro.conf.AvoidSubcommands,),
+                registry=_json_flags(),
+            )
+    except SystemExit as leave:
+        cause = leave.__context__
+        while cause is not None:
+            if isinstance(cause, InputError):  # our own checks: the message alone, not in tyro's box
+                raise cause from None
+            cause = cause.__context__
+        sys.stderr.write(complaints.getvalue())
+        raise
 
 
 def read_config(kind: type[T], path: Path) -> T:
