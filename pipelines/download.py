@@ -12,7 +12,7 @@ from recsys_bert.clicks.config import FilterConfig, SplitConfig, TableConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Settings of ``recsys-bert download``. Without a name it lists what there is."""
+    """Fetch a public data set from its publisher and prepare it. Without a name: list what there is."""
 
     name: Annotated[str, tyro.conf.Positional] = ""
     """ml-100k, ml-1m, ml-20m, ml-32m or amazon-beauty."""

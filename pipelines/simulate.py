@@ -14,7 +14,7 @@ from recsys_bert.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """A simulated log, written as Parquet files."""
+    """Write a simulated click log as Parquet files, with the best that anybody could predict of it."""
 
     out: Path
     """Folder for clicks, items, users, impressions and the oracle's answers; an earlier log there is replaced."""

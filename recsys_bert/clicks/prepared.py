@@ -113,14 +113,14 @@ class Prepared:
         Raises:
             InputError: Some are not in the log.
         """
-        asked = as_ids(ids, self.user_ids.dtype).rename("user_id")
+        asked = as_ids(ids, self.user_ids.dtype, "user").rename("user_id")
         found = asked.to_frame().join(
             self.users.select("user_id", "user_row"), on="user_id", how="left", maintain_order="left"
         )
         missing = found.filter(pl.col("user_row").is_null())["user_id"]
         if len(missing):
-            shown = ", ".join(repr(value) for value in missing.head(5).to_list())
-            raise InputError(f"{len(missing):,} of {len(asked):,} users are not in {self.folder}: {shown} …")
+            shown = ", ".join(map(repr, missing.head(5).to_list())) + (" …" if len(missing) > 5 else "")
+            raise InputError(f"{len(missing):,} of {len(asked):,} users are not in {self.folder}: {shown}")
         return found["user_row"].to_numpy().astype(np.int64)
 
     def check_same(self, fingerprint: str) -> None:

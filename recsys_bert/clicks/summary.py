@@ -61,7 +61,8 @@ def lines(manifest: Manifest) -> list[str]:
     shown = [f"read {log['rows']:,} rows of {_files(log['files'])}"]
     for entry in manifest.filters:
         reasons = ", ".join(f"{name}: {n:,}" for name, n in entry["reasons"].items())
-        shown.append(f"  {entry['filter']}: {entry['events_in']:,} → {entry['events_out']:,} events ({reasons})")
+        reasons = f" ({reasons})" if reasons else ""
+        shown.append(f"  {entry['filter']}: {entry['events_in']:,} → {entry['events_out']:,} events{reasons}")
     for role, told in manifest.features.items():
         for name, one in told.items():
             shown.append(

@@ -106,18 +106,28 @@ class Vocabulary:
         return Vocabulary(ids, counts, weights, ids.null_count() - UNKNOWN)
 
 
-def as_ids(ids: Any, kind: Any) -> pl.Series:
+def as_ids(ids: Any, kind: Any, what: str = "item") -> pl.Series:
     """Bring ids to the log's id type.
+
+    Args:
+        ids: Ids of any type.
+        kind: The log's.
+        what: Whose ids they are, for the message.
 
     Raises:
         InputError: They cannot be.
     """
+    sort = "text" if kind == pl.String else "integers"
     try:
         series = ids if isinstance(ids, pl.Series) else pl.Series(ids)
-        return series if series.dtype == kind else series.cast(kind)
+        cast = series if series.dtype == kind else series.cast(kind, strict=False)
     except (pl.exceptions.PolarsError, TypeError) as error:
-        sort = "text" if kind == pl.String else "integers"
-        raise InputError(f"item ids of this log are {sort}; these are not: {error}") from error
+        raise InputError(f"{what} ids of this log are {sort}; these are not: {error}") from error
+    bad = series.filter(cast.is_null() & series.is_not_null())
+    if len(bad):
+        shown = ", ".join(map(repr, bad.head(5).to_list())) + (" …" if len(bad) > 5 else "")
+        raise InputError(f"{what} ids of this log are {sort}, which {shown} cannot be.")
+    return cast
 
 
 def unknown_rows(ids: pl.Series, n_unknown: int) -> NDArray[np.int32]:
