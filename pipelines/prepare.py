@@ -1,19 +1,22 @@
 """prepare: any click log → a folder of histories, vocabulary, side tables and counts that every later stage opens."""
 
+import contextlib
 import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from recsys_bert.clicks.config import FilterConfig, LogConfig, SplitConfig, TableConfig, VocabularyConfig
+from recsys_bert.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Settings of ``recsys-bert prepare``."""
+    """Turn a click log into a folder of histories and vocabulary that every later stage opens."""
 
     log: LogConfig = field(default_factory=LogConfig)
     """The events."""
@@ -62,12 +65,9 @@ def run(config: Config) -> dict[str, Any]:
 
     started = time.monotonic()
     check_target(config.out)
-    with (
-        replacing(config.out) as aside,
-        tempfile.TemporaryDirectory(dir=config.out.parent, prefix=f".{config.out.name}-") as work,
-    ):
-        log = read_log(config.log, Path(work))
-        events = sorted_events(log, Path(work))
+    with replacing(config.out) as aside, _beside(config.out) as work:
+        log = read_log(config.log, work)
+        events = sorted_events(log, work)
         items = read_side(config.items, config.log.item, events.item_ids.dtype, "items")
         users = read_side(config.users, config.log.user, events.user_ids.dtype, "users")
         rest = filtered(events, config.filters, config.split)
@@ -82,3 +82,14 @@ def run(config: Config) -> dict[str, Any]:
     shown = [*lines(manifest), f"wrote {config.out} in {time.monotonic() - started:.1f} s"]
     print("\n".join(shown), file=sys.stderr)
     return told
+
+
+@contextlib.contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder on the disk of ``out``, which has room for the log where the system's may not."""
+    try:
+        work = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-")
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}. Choose another --out.") from error
+    with work as name:
+        yield Path(name)

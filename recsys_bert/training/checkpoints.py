@@ -54,7 +54,10 @@ def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optim
     Raises:
         InputError: The checkpoint is damaged or belongs to another model.
     """
-    load_weights(model, folder / "model.safetensors")
+    try:
+        load_weights(model, folder / "model.safetensors")
+    except InputError as error:
+        raise InputError(f"{error} To start from the beginning, delete {folder}.") from error
     try:
         saved = torch.load(folder / "training.pt", weights_only=True, map_location="cpu")
         optimiser.load_state_dict(saved["optimiser"])

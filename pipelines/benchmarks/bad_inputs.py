@@ -1,0 +1,216 @@
+"""What a user sees who gives bad input: every kind of it through the real command line, as a Markdown table.
+
+``python -m pipelines.benchmarks.bad_inputs`` works in a temporary folder on a tiny simulated log, prints the table and
+ends with status 1 if a command succeeded, gave no message, or left anything on disk.
+"""
+
+import contextlib
+import io
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.cli import main
+
+HEADER = "user_id,item_id,timestamp\n"
+TIMES = "prepare --log.path log.csv --out out"
+TRAIN = "--encoder.dim 8 --encoder.n-layers 1 --encoder.max-len 20 --train.epochs 1"
+
+Spoil = Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One bad input."""
+
+    what: str
+    """What is wrong, in words."""
+
+    command: str
+    """What the user types after ``recsys-bert``, in the folder that holds ``log``, ``data``, ``other`` and ``run``."""
+
+    says: str
+    """What the message must hold."""
+
+    spoil: Spoil | None = None
+    """Makes the bad input in a copy of that folder."""
+
+
+def _text(name: str, content: str) -> Spoil:
+    def spoil(folder: Path) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+
+    return spoil
+
+
+def _cut(name: str) -> Spoil:
+    """Keep the first half of a file, as a full disk does."""
+
+    def spoil(folder: Path) -> None:
+        found = sorted(folder.glob(name))
+        content = found[0].read_bytes()
+        found[0].write_bytes(content[: len(content) // 2])
+
+    return spoil
+
+
+def _half_a_run(folder: Path) -> None:
+    shutil.rmtree(folder / "run" / "encoder")  # a stopped run has checkpoints and no artefact yet
+    _cut("run/checkpoints/step-*/model.safetensors")(folder)
+
+
+CASES = (
+    Case("missing column", TIMES, "has no column 'timestamp'", _text("log.csv", "user_id,item_id\n1,2\n1,3\n")),
+    Case("misnamed column", TIMES, "--log.item", _text("log.csv", "user_id,movie,timestamp\n1,2,3\n1,3,4\n")),
+    Case("empty file", TIMES, "log.csv", _text("log.csv", "")),
+    Case("a header and no event", TIMES, "log.csv", _text("log.csv", HEADER)),
+    Case(
+        "every event filtered out",
+        "prepare --log.path log/clicks.parquet --filters.min-user-events 1000 --out out",
+        "events is left",
+    ),
+    Case("time is NaN", TIMES, "timestamp", _text("log.csv", HEADER + "1,2,3\n1,3,NaN\n1,4,5\n")),
+    Case("time is no moment", TIMES, "yesterday", _text("log.csv", HEADER + "1,2,3\n1,3,yesterday\n1,4,5\n")),
+    Case("item ids of mixed types", TIMES, "'a'", _text("log.csv", HEADER + "1,2,3\n1,a,4\n1,4,5\n")),
+    Case("not a prepared folder", f"pretrain --data log --out out {TRAIN}", "manifest.json"),
+    Case("not a run", "recommend --run log --data data --users 1", "holds no pretrained encoder"),
+    Case("out holds somebody's files", "prepare --log.path log/clicks.parquet --out log", "was not made by prepare"),
+    Case("out holds another run", f"pretrain --data data --out run {TRAIN} --train.lr 0.5", "other settings"),
+    Case("vocabulary of another run", "recommend --run run --data other --users 1", "other"),
+    Case("the same, as a start", "train-retrieval --data other --init run --out out", "other"),
+    Case("k above the catalogue", "recommend --run run --data data --users 1 --k 5000", "k is 5000"),
+    Case("the same, similar", "similar --run run --data data --items 12 --k 5000", "5000"),
+    Case("the same, evaluate", "evaluate --data data --runs run --ks 10 5000 --out out", "5000"),
+    Case("dim and heads", f"pretrain --data data --out out {TRAIN} --encoder.n-heads 3", "not divisible by n_heads 3"),
+    Case(
+        "damaged encoder", "recommend --run run --data data --users 1", "damaged", _cut("run/encoder/model.safetensors")
+    ),
+    Case("damaged checkpoint", f"pretrain --data data --out run {TRAIN}", "checkpoint", _half_a_run),
+    Case("damaged histories", f"pretrain --data data --out out {TRAIN}", "histories", _cut("data/histories.arrow")),
+    Case("damaged manifest", f"pretrain --data data --out out {TRAIN}", "manifest", _cut("data/manifest.json")),
+    Case("unwritable out, prepare", "prepare --log.path log/clicks.parquet --out /proc/out", "cannot write"),
+    Case("unwritable out, below a file", f"pretrain --data data --out log/clicks.parquet/out {TRAIN}", "cannot"),
+    Case("unwritable out, evaluate", "evaluate --data data --runs run --out /proc/out", "cannot write"),
+    Case("unwritable out, recommend", "recommend --run run --data data --users 1 --out /proc/top.csv", "cannot write"),
+    Case(
+        "misspelt recipe key",
+        "pretrain recipe.toml",
+        "did you mean 'encoder.n_layers'",
+        _text("recipe.toml", 'data = "data"\nout = "out"\n[encoder]\nn_layer = 3\n'),
+    ),
+    Case(
+        "wrong type in a recipe",
+        "pretrain recipe.toml",
+        "encoder.dim = 'wide'",
+        _text("recipe.toml", 'data = "data"\nout = "out"\n[encoder]\ndim = "wide"\n'),
+    ),
+    Case("misspelt flag", f"pretrain --data data --out out {TRAIN} --encoder.n-layer 3", "--encoder.n-layer"),
+    Case("misspelt part", f"pretrain --data data --out out {TRAIN} --encoder.fusion scaler_mix", "did you mean"),
+    Case(
+        "misspelt option of a part",
+        f"pretrain --data data --out out {TRAIN} --encoder.fusion pool --encoder.fusion-options '{{\"last\": 1}}'",
+        "no option 'last'",
+    ),
+    Case("unknown user", "recommend --run run --data data --users 9999", "users are not in data"),
+    Case("user of another type", "recommend --run run --data data --users nobody", "user ids of this log are integers"),
+    Case("unknown items", "recommend --run run --data data --history 'x y z'", "cannot be"),
+    Case("misspelt command", "pretrian --data data --out out", "did you mean 'pretrain'"),
+)
+
+
+def make_good(folder: Path) -> None:
+    """Write a simulated log, two prepared folders of different vocabularies and a trained run."""
+    small = "--items 320 --max-events 60 --mean-events 15 --users"
+    for line in (
+        f"simulate --out log {small} 120",
+        f"simulate --out log2 {small} 60 --seed 1",
+        "prepare --log.path log/clicks.parquet --out data",
+        "prepare --log.path log2/clicks.parquet --out other",
+        f"pretrain --data data --out run {TRAIN}",
+    ):
+        status, said = call(folder, line)
+        if status:
+            raise RuntimeError(f"recsys-bert {line}: {said}")
+
+
+def call(folder: Path, line: str) -> tuple[int, str]:
+    """Run one command line in ``folder``.
+
+    Returns:
+        Exit status and what was printed on stderr.
+    """
+    import shlex
+
+    printed = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stderr(printed), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            status = main(shlex.split(line))
+        except SystemExit as leave:  # of the flag parser
+            status = leave.code if isinstance(leave.code, int) else 1
+    return status, printed.getvalue().strip()
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
+    """Everything below a folder, with size and time of change."""
+    found = {str(path.relative_to(folder)): path.stat() for path in folder.rglob("*") if path.is_file()}
+    empty = {str(path.relative_to(folder)): (0, 0) for path in folder.rglob("*") if path.is_dir()}
+    return empty | {name: (stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
+
+
+def try_case(case: Case, good: Path, folder: Path) -> tuple[int, str, list[str]]:
+    """Run one bad input in a fresh copy of ``good``.
+
+    Returns:
+        Exit status, message, and what is wrong with that: nothing, or words.
+    """
+    shutil.copytree(good, folder)
+    if case.spoil:
+        case.spoil(folder)
+    before = snapshot(folder)
+    status, said = call(folder, case.command)
+    after = snapshot(folder)
+    faults = []
+    if status != 2:
+        faults.append(f"status {status}")
+    if case.says not in " ".join(said.split()):
+        faults.append(f"does not say {case.says!r}")
+    if "Traceback" in said:
+        faults.append("traceback")
+    if changed := sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name)):
+        faults.append(f"left {', '.join(changed)}")
+    return status, said, faults
+
+
+def table(rows: list[tuple[Case, int, str]]) -> str:
+    """Markdown: what was wrong, what was typed, status, message."""
+    lines = ["| bad input | command | exit | message |", "|---|---|---|---|"]
+    for case, status, said in rows:
+        said = said.replace("|", "\\|").replace("\n", "<br>")
+        lines.append(f"| {case.what} | `{case.command}` | {status} | {said} |")
+    return "\n".join(lines)
+
+
+def run() -> int:
+    """Try all, print the table, return the exit status."""
+    rows, wrong = [], 0
+    with tempfile.TemporaryDirectory() as work:
+        good = Path(work) / "good"
+        good.mkdir()
+        make_good(good)
+        for number, case in enumerate(CASES):
+            status, said, faults = try_case(case, good, Path(work) / str(number))
+            rows.append((case, status, said))
+            wrong += bool(faults)
+            if faults:
+                print(f"{case.what}: {'; '.join(faults)}", file=sys.stderr)
+    print(table(rows))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())
