@@ -10,7 +10,12 @@ from torch import Tensor, nn
 
 
 def full_cross_entropy(queries: Tensor, table: Tensor, targets: Tensor, *, chunk: int) -> Tensor:
-    """Mean cross-entropy over the whole table, ``chunk`` queries at a time; no score outlives its chunk."""
+    """Mean cross-entropy over the whole table, ``chunk`` queries at a time; no score outlives its chunk.
+
+    Without any target it is 0, as the other losses are: a batch may hold nothing but unknown items.
+    """
+    if not len(targets):
+        return (queries @ table[:1].T).sum()  # 0, with a gradient of 0
     options = nn.LinearCrossEntropyOptions(batch_chunk_size=chunk)
     return F.linear_cross_entropy(queries, table, targets, options=options)
 
@@ -32,7 +37,7 @@ def sampled_softmax(
     """
     others = (negative - negative_log_q).masked_fill(hits, -torch.inf)
     target = positive - positive_log_q
-    return (torch.logaddexp(target, others.logsumexp(dim=1)) - target).mean()
+    return _mean(torch.logaddexp(target, others.logsumexp(dim=1)) - target)
 
 
 def gbce(positive: Tensor, negative: Tensor, hits: Tensor, *, n_items: int, calibration: float) -> Tensor:
@@ -51,4 +56,8 @@ def gbce(positive: Tensor, negative: Tensor, hits: Tensor, *, n_items: int, cali
     rate = negative.shape[1] / max(1, n_items - 1)
     power = rate * (calibration * (1 - 1 / rate) + 1 / rate)
     against = F.softplus(negative).masked_fill(hits, 0.0).sum(dim=1)
-    return ((power * F.softplus(-positive) + against) / (negative.shape[1] + 1)).mean()
+    return _mean((power * F.softplus(-positive) + against) / (negative.shape[1] + 1))
+
+
+def _mean(losses: Tensor) -> Tensor:
+    return losses.sum() / max(1, len(losses))  # 0 of none, where ``mean`` gives NaN

@@ -80,7 +80,7 @@ class TokenPrediction(nn.Module):
 
 
 class RowFeatures(nn.Module):
-    """Looks up the side features of rows; rows past a table's end have none.
+    """Looks up the side features of rows.
 
     Args:
         tables: ``[rows, width]`` int values by feature name; 0 is none.

@@ -1,0 +1,203 @@
+"""Losses against their formulas, and what each of them learns on a chain whose answer is known."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from recsys_bert.clicks.batches import next_item
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.model import Encoder
+from recsys_bert.errors import InputError
+from recsys_bert.retrieval.negatives import NegativeSampler
+from recsys_bert.training.config import LossConfig
+from recsys_bert.training.losses import full_cross_entropy, gbce, sampled_softmax
+from recsys_bert.training.objectives import TokenPrediction
+
+FIRST = 3
+
+
+@pytest.fixture
+def scores():
+    """Positive scores ``[6]``, negative ``[6, 4]``, hits, and logQ of both."""
+    random = torch.Generator().manual_seed(0)
+    positive, negative = torch.randn(6, generator=random), torch.randn(6, 4, generator=random)
+    hits = torch.zeros(6, 4, dtype=torch.bool)
+    hits[0, 1] = hits[3, 2] = hits[3, 3] = True
+    return positive, negative, hits, torch.randn(6, generator=random), torch.randn(4, generator=random)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 512])
+def test_full_cross_entropy_is_that_of_all_logits(chunk):
+    torch.manual_seed(0)
+    queries, table = torch.randn(20, 8, requires_grad=True), torch.randn(50, 8, requires_grad=True)
+    targets = torch.randint(50, (20,))
+    reference = F.cross_entropy(queries @ table.T, targets)
+    expected = torch.autograd.grad(reference, (queries, table))
+    loss = full_cross_entropy(queries, table, targets, chunk=chunk)
+    torch.testing.assert_close(loss, reference)
+    torch.testing.assert_close(torch.autograd.grad(loss, (queries, table)), expected)
+
+
+def test_sampled_softmax_matches_a_plain_loop(scores):
+    positive, negative, hits, positive_q, negative_q = scores
+    losses = []
+    for i in range(6):
+        target = math.exp(positive[i] - positive_q[i])
+        others = [math.exp(negative[i, j] - negative_q[j]) for j in range(4) if not hits[i, j]]
+        losses.append(-math.log(target / (target + sum(others))))
+    assert sampled_softmax(*scores).item() == pytest.approx(np.mean(losses))
+
+
+def test_sampled_softmax_over_every_item_is_the_full_one():
+    torch.manual_seed(0)
+    logits, targets = torch.randn(9, 30), torch.randint(30, (9,))
+    items = torch.arange(30)
+    hits = targets[:, None] == items  # each item is a negative once, the target itself is not one
+    positive = logits.gather(1, targets[:, None]).squeeze(1)
+    loss = sampled_softmax(positive, logits, hits, torch.zeros(9), torch.zeros(30))
+    torch.testing.assert_close(loss, F.cross_entropy(logits, targets))
+
+
+@pytest.mark.parametrize("calibration", [0.0, 0.4, 1.0])
+def test_gbce_matches_the_formula_in_float64(scores, calibration):
+    positive, negative, hits, _, _ = scores
+    rate = 4 / (25 - 1)
+    power = rate * (calibration * (1 - 1 / rate) + 1 / rate)
+    sigmoid = lambda x: 1 / (1 + math.exp(-float(x)))  # noqa: E731
+    losses = []
+    for i in range(6):
+        loss = -math.log(sigmoid(positive[i]) ** power)
+        loss -= sum(math.log(1 - sigmoid(negative[i, j])) for j in range(4) if not hits[i, j])
+        losses.append(loss / 5)
+    found = gbce(positive, negative, hits, n_items=25, calibration=calibration)
+    assert found.item() == pytest.approx(np.mean(losses), rel=1e-6)
+
+
+def test_gbce_survives_extreme_scores():
+    positive = torch.tensor([-200.0, 200.0], requires_grad=True)
+    loss = gbce(positive, torch.tensor([[200.0], [-200.0]]), torch.zeros(2, 1, dtype=torch.bool), n_items=10,
+                calibration=0.75)  # fmt: skip
+    loss.backward()
+    assert loss.isfinite()
+    assert positive.grad.isfinite().all()
+    assert positive.grad[0] < 0
+
+
+@pytest.mark.parametrize("name", ["full", "sampled", "gbce"])
+def test_a_batch_without_targets_has_no_loss_and_no_gradient(name):
+    prediction = make_prediction(LossConfig(name=name, negatives=8), n_items=10)
+    batch = next_item(np.array([[2, 2, 2], [2, 2, 0]], np.int32), np.array([3, 2]), FIRST)  # nothing but unknown items
+    loss = prediction(tensors(batch) | {"negatives": torch.tensor([4, 5])})
+    loss.backward()
+    assert loss.item() == 0
+    assert all(p.grad is None or (p.grad == 0).all() for p in prediction.parameters())
+    assert prediction.encoder.layers[0].parameters().__next__().grad is not None  # it took part, for DDP's sake
+
+
+def make_prediction(loss, n_items, expected_draws=None):
+    torch.manual_seed(0)
+    size = FIRST + n_items
+    encoder = Encoder(
+        EncoderConfig(vocab_size=size, dim=16, n_layers=1, causal=True, dropout=0.0, init_std=0.3, position="none")
+    )
+    draws = np.ones(size) if expected_draws is None else expected_draws
+    return TokenPrediction(encoder, loss, first_row=FIRST, expected_draws=None if loss.name == "full" else draws)
+
+
+def tensors(batch):
+    return {name: torch.from_numpy(value) for name, value in batch.items() if isinstance(value, np.ndarray)}
+
+
+class Chain:
+    """20 items, popular ones far more often visited; each leads to three others, one of them most of the time."""
+
+    n, chances = 20, np.array([0.6, 0.25, 0.15])
+
+    def __init__(self):
+        random = np.random.default_rng(3)
+        popularity = 1 / np.arange(1, self.n + 1)
+        self.next = np.stack(
+            [random.choice(self.n, 3, replace=False, p=popularity / popularity.sum()) for _ in range(self.n)]
+        )
+
+    def walks(self, n, length, random):
+        walks = np.empty((n, length), np.int32)
+        walks[:, 0] = random.integers(self.n, size=n)
+        for i in range(1, length):
+            walks[:, i] = self.next[walks[:, i - 1], random.choice(3, size=n, p=self.chances)]
+        return walks + FIRST
+
+    def quality(self, prediction):
+        """Log-likelihood of a step by the softmax over all items, and NDCG; both relative to the best possible."""
+        with torch.no_grad():
+            hidden = prediction.encoder(torch.arange(FIRST, FIRST + self.n)[:, None]).tokens[:, 0]
+            logits = prediction.queries(hidden) @ prediction.vectors(prediction.encoder.embeddings.token.weight).T
+        scores = logits[:, FIRST:].double()
+        told = scores.log_softmax(dim=1).gather(1, torch.from_numpy(self.next)).numpy()
+        ranks = (scores.argsort(dim=1, descending=True).argsort(dim=1)).gather(1, torch.from_numpy(self.next)).numpy()
+        visited = np.bincount((self.walks(2000, 12, np.random.default_rng(9)) - FIRST)[:, 4:].ravel(), minlength=self.n)
+        weights = visited / visited.sum()
+        best = (self.chances / np.log2([2, 3, 4])).sum()
+        ndcg = (self.chances / np.log2(ranks + 2)).sum(axis=1) @ weights / best
+        return (self.chances * told).sum(axis=1) @ weights, ndcg
+
+
+@pytest.fixture(scope="module")
+def chain():
+    return Chain()
+
+
+def train(chain, loss, steps=150):
+    random = np.random.default_rng(0)
+    counts = np.concatenate(
+        [np.zeros(FIRST, int), np.bincount(chain.walks(4000, 12, random).ravel() - FIRST, minlength=chain.n)]
+    )
+    sampler = NegativeSampler(counts, first_item=FIRST, n=loss.negatives, power=loss.negative_power)
+    prediction = make_prediction(loss, chain.n, sampler.expected_draws)
+    optimiser = torch.optim.AdamW(prediction.parameters(), lr=0.02, weight_decay=0.0)
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = 0.02 * (1 - step / steps)
+        batch = next_item(chain.walks(32, 8, random), np.full(32, 8), FIRST)
+        value = prediction(tensors(batch) | {"negatives": torch.from_numpy(sampler.draw(random))})
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+    return chain.quality(prediction.eval())
+
+
+@pytest.fixture(scope="module")
+def full(chain):
+    return train(chain, LossConfig(name="full"))
+
+
+def test_the_full_softmax_learns_the_chain(chain, full):
+    likelihood, ndcg = full
+    best = (chain.chances * np.log(chain.chances)).sum()
+    assert best - 0.1 < likelihood < best
+    assert ndcg > 0.98
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0])
+def test_sampled_softmax_reaches_the_full_one(chain, full, power):
+    likelihood, ndcg = train(chain, LossConfig(name="sampled", negatives=16, negative_power=power))
+    assert likelihood > full[0] - 0.15  # logQ makes it an estimate of the same probabilities
+    assert ndcg > full[1] - 0.02
+
+
+@pytest.mark.parametrize("calibration", [0.0, 0.75])
+def test_gbce_ranks_as_well_as_the_full_softmax(chain, full, calibration):
+    assert train(chain, LossConfig(name="gbce", negatives=16, calibration=calibration), 300)[1] > full[1] - 0.03
+
+
+def test_cosine_reaches_the_inner_product(chain, full):
+    assert train(chain, LossConfig(name="full", similarity="cosine", temperature=0.1))[1] > full[1] - 0.03
+
+
+@pytest.mark.parametrize("settings", [{"negatives": 0}, {"temperature": 0.0}, {"calibration": 1.5}])
+def test_settings_that_cannot_be_are_refused(settings):
+    with pytest.raises(InputError, match=f"loss.{next(iter(settings))}"):
+        LossConfig(**settings)
