@@ -72,6 +72,7 @@ class _State:
     loss_sum: float = 0.0
     loss_count: float = 0.0
     seconds: float = 0.0
+    lines: int = 0
 
 
 def fit(
@@ -116,7 +117,7 @@ def fit(
     run.mkdir(parents=True, exist_ok=True)
     if found := latest_first(run):
         state = _State(**load_checkpoint(found[0], model, optimiser))
-    log = _MetricsFile(run / "metrics.jsonl", state.step, accelerator.is_main_process)
+    log = _MetricsFile(run / "metrics.jsonl", state.lines, accelerator.is_main_process)
     wrapped, prepared_optimiser = accelerator.prepare(model, optimiser)
     loop = _Loop(model, wrapped, prepared_optimiser, accelerator, batches, config, run, state, log, before_step)
     total = config.epochs * batches.steps
@@ -127,6 +128,8 @@ def fit(
         while state.epoch < config.epochs and not loop.out_of_patience():
             loop.epoch(progress, interrupted)
             loop.finish_epoch(validate)
+            if loop.told_to_stop(interrupted):
+                raise KeyboardInterrupt
     if state.best is not None:
         load_weights(model, run / "checkpoints" / "best.safetensors")
     model.eval()
@@ -151,11 +154,16 @@ class _Loop:
     def __post_init__(self) -> None:
         self.base_lrs = [group["initial_lr"] for group in self.optimiser.param_groups]
         self.total_steps = self.config.epochs * math.ceil(self.batches.steps / self.config.accumulate)
-        self.loss_sum = torch.tensor(self.state.loss_sum, dtype=torch.float64)
+        if not self.accelerator.is_main_process:  # the main process has the sums of all
+            self.state.loss_sum = self.state.loss_count = 0.0
         self.clock = time.monotonic()
 
     def out_of_patience(self) -> bool:
         return 0 < self.config.patience <= self.state.waited
+
+    def told_to_stop(self, interrupted: threading.Event) -> bool:
+        """Whether any process got Ctrl-C; all of them then stop after the same step."""
+        return self._over_all(interrupted.is_set())[0] > 0
 
     def epoch(self, progress: Progress, interrupted: threading.Event) -> None:
         """Run the rest of the current epoch."""
@@ -170,7 +178,7 @@ class _Loop:
             state.batch += len(window)
             progress.advance(len(window), epoch=f"{state.epoch + 1}", loss=loss)
             window = []
-            if interrupted.is_set():
+            if self.told_to_stop(interrupted):
                 self._checkpoint()
                 raise KeyboardInterrupt
             if state.step % self.config.checkpoint_steps == 0:
@@ -213,17 +221,16 @@ class _Loop:
         for group, lr in zip(self.optimiser.param_groups, self.base_lrs, strict=True):
             group["lr"] = lr * factor
         counts = [_count(batch) for batch in window]
-        total = sum(counts)
-        if accelerator.num_processes > 1:
-            total = int(accelerator.reduce(torch.tensor(total, device=accelerator.device)).item())
-        loss = torch.zeros(())
+        total = max(1.0, self._over_all(sum(counts))[0])
+        shown = 0.0
         for i, (batch, count) in enumerate(zip(window, counts, strict=True)):
             hold = accelerator.no_sync(self.wrapped) if i + 1 < len(window) else contextlib.nullcontext()
             with hold:
                 loss = self.wrapped(_to_device(batch, accelerator.device))
                 # DDP averages over processes, so each share is scaled up by their number first
                 accelerator.backward(loss * (count * accelerator.num_processes / total))
-            self.loss_sum += loss.detach().double().cpu() * count
+            shown = loss.item()
+            state.loss_sum += shown * count
             state.loss_count += count
         if self.config.clip_norm:
             accelerator.clip_grad_norm_(self.wrapped.parameters(), self.config.clip_norm)
@@ -232,22 +239,37 @@ class _Loop:
         state.step += 1
         if state.step % self.config.log_steps == 0:
             self._log_loss()
-        return float(loss.detach())
+        return shown
+
+    def _over_all(self, *values: float) -> list[float]:
+        """Sum each value over all processes."""
+        if self.accelerator.num_processes == 1:
+            return list(values)
+        own = torch.tensor(values, dtype=torch.float64, device=self.accelerator.device)
+        summed: list[float] = self.accelerator.reduce(own).tolist()
+        return summed
+
+    def _collect(self) -> None:
+        """Bring what was summed since the last line to the main process; stop if it is no number any more."""
+        state = self.state
+        loss_sum, loss_count = self._over_all(state.loss_sum, state.loss_count)
+        if not math.isfinite(loss_sum):
+            raise InputError(
+                f"the loss is {loss_sum / loss_count} at step {state.step}. Lower train.lr or train with "
+                f"train.precision = 'fp32'; the last sound weights are in {self.run / 'checkpoints'}."
+            )
+        is_main = self.accelerator.is_main_process
+        state.loss_sum, state.loss_count = (loss_sum, loss_count) if is_main else (0.0, 0.0)
 
     def _log_loss(self) -> None:
+        self._collect()
         state = self.state
         if not state.loss_count:
             return
-        loss = self.loss_sum.item() / state.loss_count
-        if not math.isfinite(loss):
-            raise InputError(
-                f"the loss is {loss} at step {state.step}. Lower train.lr or train with train.precision = 'fp32'; the "
-                f"last sound weights are in {self.run / 'checkpoints'}."
-            )
         lr = self.optimiser.param_groups[-1]["lr"]
+        loss = state.loss_sum / state.loss_count
         self.log.write({"step": state.step, "epoch": state.epoch + 1, "loss": loss, "lr": lr})
-        self.loss_sum.zero_()
-        state.loss_count = 0.0
+        state.loss_sum = state.loss_count = 0.0
 
     def _seconds(self) -> float:
         now = time.monotonic()
@@ -256,33 +278,31 @@ class _Loop:
         return self.state.seconds
 
     def _checkpoint(self) -> None:
+        self._collect()
         self._seconds()
-        self.state.loss_sum = self.loss_sum.item()
+        self.state.lines = self.log.lines
         if self.accelerator.is_main_process:
             save_checkpoint(self.run, self.model, self.optimiser.optimizer, asdict(self.state))
         self.accelerator.wait_for_everyone()
 
 
 class _MetricsFile:
-    """Appends JSON lines; a resumed run first drops what came after its checkpoint."""
+    """Appends JSON lines; a resumed run first drops what came after its checkpoint, half a line included."""
 
-    def __init__(self, path: Path, step: int, is_main: bool) -> None:
-        self.path, self.is_main = path, is_main
+    def __init__(self, path: Path, lines: int, is_main: bool) -> None:
+        self.path, self.is_main, self.lines = path, is_main, lines
         if not is_main:
             return
-        kept = []
-        if path.exists() and step:
-            for line in path.read_text(encoding="utf-8").splitlines():
-                with contextlib.suppress(ValueError):  # a killed process may leave half a line
-                    if json.loads(line)["step"] <= step:
-                        kept.append(line + "\n")
+        kept = path.read_text(encoding="utf-8").splitlines(keepends=True)[:lines] if path.exists() else []
         with replacing(path) as aside:
             aside.write_text("".join(kept), encoding="utf-8")
 
     def write(self, values: dict[str, float]) -> None:
-        if self.is_main:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(values) + "\n")
+        if not self.is_main:
+            return
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+        self.lines += 1
 
 
 def _use_bf16(config: TrainConfig) -> bool:
