@@ -77,7 +77,7 @@ def _top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Top k along dim 1 with ties broken towards the lower index, which ``topk`` alone does not promise."""
     width = scores.shape[1]
     top, index = scores.topk(min(k + 1, width), dim=1)
-    cut = top[:, k - 1] == top[:, -1] if width > k else torch.zeros(len(scores), dtype=torch.bool)
+    cut = top[:, k - 1] == top[:, -1] if width > k else torch.zeros_like(top[:, 0], dtype=torch.bool)
     cut &= top[:, k - 1] > -torch.inf  # a tie at the border: which of the equals got in is up to topk
     if cut.any():
         full, places = scores[cut].sort(dim=1, descending=True, stable=True)
