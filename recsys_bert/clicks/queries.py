@@ -19,7 +19,7 @@ class Queries:
 
     Args:
         histories: Where the items lie.
-        users: User row of each query, ``[n]``.
+        users: User row of each query, ``[n]``; -1 for users of no log.
         start: First event of the input, ``[n]``.
         stop: Its end and the first target, ``[n]``.
         target_stop: End of the targets, ``[n]``.
@@ -67,7 +67,8 @@ class Queries:
         moments = np.zeros(len(lists), np.int64) if times is None else np.asarray(times, np.int64)
         position = np.arange(len(items)) - np.repeat(offsets[:-1], lengths)
         data = Histories(items, position, None, offsets, offsets[1:], offsets[1:])
-        return Queries(data, np.arange(len(lists)), offsets[:-1], offsets[1:], offsets[1:], moments)
+        nobody = np.full(len(lists), -1, np.int64)  # not users of the log, whose side features they do not have
+        return Queries(data, nobody, offsets[:-1], offsets[1:], offsets[1:], moments)
 
     def __len__(self) -> int:
         return len(self.users)
