@@ -81,7 +81,6 @@ def run(config: Config) -> dict[str, Any]:
         causal=config.objective == "next",
         features=feature_configs(prepared, config.features),
     )
-    begin(config.out, config)
     torch.manual_seed(config.train.seed)
     encoder = _encoder(config, encoder_config, prepared)
     sampler = NegativeSampler(
@@ -97,12 +96,20 @@ def run(config: Config) -> dict[str, Any]:
     )
     batches = _batches(config, prepared, sampler if sampled else None)
     ranker = EncoderRanker(prediction, config.objective)
+    validate = validation(
+        prepared,
+        lambda _: ranker,
+        users=config.validation_users,
+        seed=config.train.seed,
+        monitor=config.train.monitor,
+    )
+    begin(config.out, config)
     summary = fit(
         prediction,
         batches,
         config.train,
         config.out,
-        validate=validation(prepared, lambda _: ranker, users=config.validation_users, seed=config.train.seed),
+        validate=validate,
         label=f"pretraining ({config.objective} items)",
     )
     with replacing(config.out / "encoder") as aside:
@@ -118,6 +125,7 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def _encoder(config: Config, encoder_config: EncoderConfig, prepared: "Prepared") -> Any:
+    from pipelines.runs import take_weights
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.retrieval.vectors import load_encoder
 
@@ -129,7 +137,7 @@ def _encoder(config: Config, encoder_config: EncoderConfig, prepared: "Prepared"
                 f"init {config.init} has another encoder than this recipe: {given.config} against {encoder_config}. "
                 "Give both the same [encoder] settings."
             )
-        encoder.load_state_dict(given.state_dict())
+        take_weights(encoder, given, config.init)
     return encoder
 
 

@@ -10,6 +10,7 @@ from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
     from recsys_bert.clicks.prepared import Prepared
+    from recsys_bert.encoder.model import Encoder
     from recsys_bert.retrieval.vectors import Ranker
 
 
@@ -17,11 +18,13 @@ def begin(out: Path, config: Any) -> None:
     """Create the run folder with its ``config.toml``, or check that the run there is this one, to go on with.
 
     Raises:
-        InputError: Another run lies there, or the folder cannot be written.
+        InputError: Another run lies there, or no folder can be written there.
     """
     from pipelines.settings import read_config, write_config
 
     path = out / "config.toml"
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; --out names the folder of the run. Choose another.")
     if not path.exists():
         if out.exists() and any(out.iterdir()):
             raise InputError(f"{out} is not empty and holds no run (config.toml is missing). Choose another --out.")
@@ -49,7 +52,7 @@ def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
 
 
 def validation(
-    prepared: "Prepared", ranker: Callable[[Any], "Ranker"], *, users: int, seed: int, k: int = 10
+    prepared: "Prepared", ranker: Callable[[Any], "Ranker"], *, users: int, seed: int, monitor: str, k: int = 10
 ) -> Callable[[Any], dict[str, float]] | None:
     """Full-ranking recall@k and NDCG@k on the validation events; None where nothing was held out for it.
 
@@ -58,7 +61,11 @@ def validation(
         ranker: Makes a ranker of the module in training.
         users: At most this many, drawn once; 0 takes all.
         seed: Of that draw.
-        k: Length of the lists.
+        monitor: The figure that picks the best epoch.
+        k: Length of the lists; the whole catalogue where that is smaller.
+
+    Raises:
+        InputError: ``monitor`` is none of the figures.
     """
     import numpy as np
 
@@ -72,15 +79,29 @@ def validation(
     if 0 < users < len(queries):
         chosen = np.random.default_rng(seed).choice(len(queries), users, replace=False)
         queries = queries[np.sort(chosen)]
-    k = min(k, prepared.vocabulary.n_items)
+    depth = min(k, prepared.vocabulary.n_items)
+    if monitor not in (known := (f"recall@{k}", f"ndcg@{k}")):
+        raise InputError(f"train.monitor is {monitor!r}; this training validates {' and '.join(known)}.")
     targets, first = queries.targets(), prepared.vocabulary.first_item
 
     def validate(model: Any) -> dict[str, float]:
-        ranked = ranker(model).recommend(queries, k)
-        values = per_user(ranked, targets, len(queries), (k,), first)
-        return {
-            f"recall@{k}": float(np.nanmean(values[f"recall@{k}"])),
-            f"ndcg@{k}": float(np.nanmean(values[f"ndcg@{k}"])),
-        }
+        ranked = ranker(model).recommend(queries, depth)
+        values = per_user(ranked, targets, len(queries), (depth,), first)
+        return {f"{name}@{k}": float(np.nanmean(values[f"{name}@{depth}"])) for name in ("recall", "ndcg")}
 
     return validate
+
+
+def take_weights(encoder: "Encoder", given: "Encoder", source: Path) -> None:
+    """Start ``encoder`` from the weights of ``given``, which differs at most in being causal or not.
+
+    Raises:
+        InputError: Being causal changes what weights it has.
+    """
+    try:
+        encoder.load_state_dict(given.state_dict())
+    except RuntimeError as error:
+        raise InputError(
+            f"the encoder of {source} cannot become {'causal' if encoder.config.causal else 'bidirectional'}: its "
+            f"{given.config.neck} neck has other weights then. Pretrain with the other objective, or with another neck."
+        ) from error

@@ -83,6 +83,15 @@ def run(config: Config) -> dict[str, Any]:
     torch.manual_seed(config.train.seed)
     model = build_two_tower(_encoder(config, prepared), config.towers, prepared)
     batches = _batches(config, prepared, model.encoder.config.max_len)
+    miner = _miner(config, prepared, model)
+    validate = validation(
+        prepared,
+        lambda _: TwoTowerRanker(model),
+        users=config.validation_users,
+        seed=config.train.seed,
+        monitor=config.train.monitor,
+    )
+    _check_index(config, model)
     begin(config.out, config)
     groups = [{"params": list(model.encoder.parameters()), "lr": config.encoder_lr}] if config.encoder_lr else None
     summary = fit(
@@ -90,11 +99,9 @@ def run(config: Config) -> dict[str, Any]:
         batches,
         config.train,
         config.out,
-        validate=validation(
-            prepared, lambda _: TwoTowerRanker(model), users=config.validation_users, seed=config.train.seed
-        ),
+        validate=validate,
         groups=groups,
-        before_step=_miner(config, prepared, model),
+        before_step=miner,
         label="training two towers",
     )
     with replacing(config.out / "two_tower") as aside:
@@ -112,6 +119,7 @@ def run(config: Config) -> dict[str, Any]:
 
 def _encoder(config: Config, prepared: "Prepared") -> "Encoder":
     """The user tower's encoder: a pretrained one made causal, or a new one."""
+    from pipelines.runs import take_weights
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.retrieval.vectors import feature_configs, load_encoder
 
@@ -121,13 +129,7 @@ def _encoder(config: Config, prepared: "Prepared") -> "Encoder":
         return Encoder(replace(config.encoder, vocab_size=size, causal=True, features=features))
     given, _, _ = load_encoder(config.init, prepared)
     encoder = Encoder(replace(given.config, causal=True))
-    try:
-        encoder.load_state_dict(given.state_dict())
-    except RuntimeError as error:
-        raise InputError(
-            f"the encoder of {config.init} cannot become causal: its {given.config.neck} neck has other weights then. "
-            "Pretrain with objective 'next', or with another neck."
-        ) from error
+    take_weights(encoder, given, config.init)
     return encoder
 
 
@@ -181,6 +183,11 @@ def _miner(config: Config, prepared: "Prepared", model: "TwoTower") -> Callable[
     from recsys_bert.retrieval.two_tower import TwoTowerRanker
 
     histories, towers = prepared.histories, config.towers
+    n_items = model.n_rows - model.first_row
+    if towers.hard_skip + towers.hard > n_items:
+        raise InputError(
+            f"towers.hard_skip + towers.hard is {towers.hard_skip} + {towers.hard}, but there are only {n_items} items."
+        )
     users = (histories.train_end > histories.offsets[:-1]).nonzero()[0]
     stop = histories.train_end[users]
     queries = Queries(histories, users, histories.offsets[users], stop, stop, stop)
@@ -198,6 +205,13 @@ def _miner(config: Config, prepared: "Prepared", model: "TwoTower") -> Callable[
         model.train()
 
     return mine
+
+
+def _check_index(config: Config, model: "TwoTower") -> None:
+    """Find out before the training whether the index can be built after it."""
+    from recsys_bert.retrieval import faiss_parts
+
+    faiss_parts.check(config.index, model.encoder.embeddings.token.embedding_dim, model.n_rows - model.first_row)
 
 
 def _build_index(config: Config, prepared: "Prepared", ranker: Any) -> Any:

@@ -99,6 +99,28 @@ def _centroids(index: Any) -> int:
     return most
 
 
+def check(config: IndexConfig, dim: int, n: int) -> None:
+    """Check that an index over ``n`` vectors ``[dim]`` can be made and trained.
+
+    Raises:
+        InputError: It cannot.
+    """
+    index = make(config, dim)
+    if not index.is_trained:
+        _check_enough(index, config, n)
+
+
+def _check_enough(index: Any, config: IndexConfig, n: int) -> int:
+    """Return the centroids to learn from ``n`` vectors, which are no fewer."""
+    need = _centroids(index)
+    if n < need:
+        raise InputError(
+            f"index {config.factory!r} learns {need} centroids but there are only {n} items. Use fewer "
+            "lists (IVF16,…), fewer bits (PQ8x4) or an index without training, as Flat or HNSW32."
+        )
+    return need
+
+
 def train(index: Any, vectors: np.ndarray, config: IndexConfig) -> None:
     """Train on a random sample of ``vectors`` ``[n, dim]``; does nothing where there is nothing to learn.
 
@@ -107,12 +129,7 @@ def train(index: Any, vectors: np.ndarray, config: IndexConfig) -> None:
     """
     if index.is_trained:
         return
-    need = _centroids(index)
-    if len(vectors) < need:
-        raise InputError(
-            f"index {config.factory!r} learns {need} centroids but there are only {len(vectors)} items. Use fewer "
-            "lists (IVF16,…), fewer bits (PQ8x4) or an index without training, as Flat or HNSW32."
-        )
+    need = _check_enough(index, config, len(vectors))
     size = min(len(vectors), max(need * _TRAIN_ROWS_PER_CENTROID, 65_536))
     sample = vectors
     if size < len(vectors):
