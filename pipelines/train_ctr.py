@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recsys_bert.ctr.config import ClickModelConfig, FeaturesConfig, ImpressionsConfig
+from recsys_bert.ctr.config import ClickModelConfig, FeaturesConfig, ImpressionsConfig, rule_parts
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import TrainConfig
 
@@ -43,15 +43,8 @@ class Config:
         if self.model.encoded and (self.data is None or not self.model.history_len):
             raise InputError("model.encoder reads histories: give the prepared click log (--data) and history_len > 0.")
         used = {*self.features.categorical, *self.features.numeric, *self.features.multi}
-        if (rule := label_column(self.impressions.label)) in used:
+        if (rule := rule_parts(self.impressions.label)[0]) in used:
             raise InputError(f"{rule!r} gives the label, so it cannot be a feature. Take it out of --features.")
-
-
-def label_column(label: str) -> str:
-    """Column that a label or a label rule reads."""
-    for sign in (">", "<", "=", "!"):
-        label = label.partition(sign)[0]
-    return label.strip()
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -80,13 +73,13 @@ def run(config: Config) -> dict[str, Any]:
     model = build_model(config, model_layout(config, features.layout, prepared), prepared)
     begin(config.out, config)  # after everything that bad input can stop
     features.save(config.out / "features")
-    _keep_encoder(config, model, prepared)
     with tempfile.TemporaryDirectory() as cache:
         if can_remember(model):
             for name, part in data.items():
                 data[name] = remember_histories(model, part, config.model.history_len, Path(cache) / f"{name}.npy")
         results = _fit(config, model, data)
     save(config.out, model)
+    _keep_encoder(config, model, prepared)
     results["parameters"] = sum(parameter.numel() for parameter in model.parameters())
     results["impressions"] = {name: len(part) for name, part in data.items()}
     results["counted"] = {name: part.counts for name, part in data.items()}
@@ -229,7 +222,7 @@ def _load_prediction(run: Path | None, prepared: "Prepared") -> tuple[Any, str]:
 
 
 def _keep_encoder(config: Config, model: "ClickModel", prepared: "Prepared | None") -> None:
-    """Write the encoder's shape into the run, so that scoring does not depend on the run it came from."""
+    """Write the encoder, fine-tuned or not, so that scoring does not depend on the run that it came from."""
     from recsys_bert.ctr.history import EncodedItems
     from recsys_bert.files import replacing
     from recsys_bert.retrieval.vectors import save_encoder

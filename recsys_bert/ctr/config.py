@@ -1,5 +1,6 @@
 """What a click model is told about impressions, parts and history. Plain values: importing this is instant."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -8,6 +9,14 @@ from recsys_bert.errors import InputError
 
 HeadOptions = dict[str, bool | int | float | str | list[int]]
 """A head's own options as a recipe gives them."""
+
+_RULE = re.compile(r"^(?P<column>.+?)\s*(?P<sign>>=|<=|==|!=|>|<)\s*(?P<value>\S.*)$")
+
+
+def rule_parts(label: str) -> tuple[str, str | None, str]:
+    """Column, sign and value of a rule such as ``rating >= 4``; of a plain column, its name, None and ``""``."""
+    found = _RULE.match(label.strip())
+    return (found["column"], found["sign"], found["value"]) if found else (label, None, "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,6 @@
 """Impressions from files: columns, labels, moments, and the cut into training, validation and test."""
 
 import operator
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,10 @@ from numpy.typing import NDArray
 
 from recsys_bert.clicks.files import find_files, scan, unreadable
 from recsys_bert.clicks.times import PER_SECOND, guess_unit, microseconds, parse_moment, text_dates
-from recsys_bert.ctr.config import ImpressionsConfig
+from recsys_bert.ctr.config import ImpressionsConfig, rule_parts
 from recsys_bert.ctr.libfm import read_libfm
 from recsys_bert.errors import InputError
 
-RULE = re.compile(r"^(?P<column>.+?)\s*(?P<sign>>=|<=|==|!=|>|<)\s*(?P<value>\S.*)$")
 SIGNS = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -92,12 +90,6 @@ def _frame(path: Path, config: ImpressionsConfig, wanted: list[str]) -> pl.DataF
         return table.select(wanted).collect(engine="streaming")
     except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
         raise unreadable([Path(path)], error) from error
-
-
-def rule_parts(label: str) -> tuple[str, str | None, str]:
-    """Column, sign and value of a rule such as ``rating >= 4``; of a plain column, its name, None and ``""``."""
-    found = RULE.match(label.strip())
-    return (found["column"], found["sign"], found["value"]) if found else (label, None, "")
 
 
 def read_labels(frame: pl.DataFrame, label: str) -> NDArray[np.float32]:

@@ -5,8 +5,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys_bert.ctr.config import ImpressionsConfig
-from recsys_bert.ctr.impressions import read_impressions, read_labels, read_splits, read_times, rule_parts
+from recsys_bert.ctr.config import ImpressionsConfig, rule_parts
+from recsys_bert.ctr.impressions import read_impressions, read_labels, read_splits, read_times
 from recsys_bert.errors import InputError
 
 
