@@ -1,0 +1,161 @@
+"""Batches of histories: everyone once an epoch, the same for the same step, never a held-out event."""
+
+import numpy as np
+import pytest
+
+from recsys_bert.clicks.batches import HistoryBatches, next_item, share
+from recsys_bert.clicks.histories import Histories
+from recsys_bert.errors import InputError
+
+FIRST, HELD_OUT = 4, 1_000_000
+
+
+@pytest.fixture(scope="module")
+def histories():
+    """700 users of 0 to 60 training events, numbered on; their three held-out events have rows from HELD_OUT on."""
+    random = np.random.default_rng(0)
+    counts = random.integers(0, 61, 700)
+    offsets = np.concatenate([[0], np.cumsum(counts + 3)])
+    items = (FIRST + np.arange(offsets[-1])).astype(np.int32)
+    train_end = offsets[:-1] + counts
+    for place in range(3):
+        items[train_end + place] += HELD_OUT
+    return Histories(items, np.zeros(len(items), np.int64), None, offsets, train_end, train_end + 1)
+
+
+def plain(items, lengths, users, random):
+    return {"tokens": items, "lengths": lengths, "users": users, "drawn": random.random(3)}
+
+
+def make(histories, **settings):
+    return HistoryBatches(histories, plain, **{"batch_size": 16, "length": 20, **settings})
+
+
+def training(histories, user):
+    return histories.items[histories.offsets[user] : histories.train_end[user]].tolist()
+
+
+def test_every_user_comes_exactly_once_an_epoch(histories):
+    batches = make(histories)
+    shown = list(batches(0))
+    assert len(shown) == batches.steps
+    users = np.concatenate([batch["users"] for batch in shown])
+    counts = histories.train_end - histories.offsets[:-1]
+    assert sorted(users) == np.flatnonzero(counts >= 2).tolist()
+    assert batches.n_skipped == (counts < 2).sum() > 0
+    other = np.concatenate([batch["users"] for batch in batches(1)])
+    assert sorted(other) == sorted(users)
+    assert (other != users).any()
+
+
+def test_a_row_is_the_newest_of_the_users_training_events(histories):
+    for batch in make(histories)(0):
+        for row, length, user in zip(batch["tokens"], batch["lengths"], batch["users"], strict=True):
+            assert row[:length].tolist() == training(histories, user)[-20:]
+            assert not row[length:].any()
+
+
+def test_a_random_window_is_a_run_of_training_events_and_moves(histories):
+    batches, starts = make(histories, window="random"), {}
+    for epoch in range(15):
+        for batch in batches(epoch):
+            for row, length, user in zip(batch["tokens"], batch["lengths"], batch["users"], strict=True):
+                events = training(histories, user)
+                start = events.index(row[0])
+                assert row[:length].tolist() == events[start : start + 20]
+                assert length == min(20, len(events))
+                starts.setdefault(user, set()).add(start)
+    spare = {user: max(0, len(training(histories, user)) - 20) for user in starts}
+    assert all(len(found) == 1 for user, found in starts.items() if spare[user] == 0)
+    assert {max(found) == spare[user] for user, found in starts.items() if spare[user] == 1} == {True}  # both ends
+    assert np.mean([len(found) > 5 for user, found in starts.items() if spare[user] > 20]) > 0.9
+
+
+def test_the_same_seed_epoch_and_step_give_the_same_batch(histories):
+    for window in ("newest", "random"):
+        batches = make(histories, window=window)
+        first, second = list(batches(3)), list(make(histories, window=window)(3))
+        later = list(batches(3, first_step=7))
+        for one, two in zip(first + first[7:], second + later, strict=True):
+            assert all(np.array_equal(one[name], two[name]) for name in one)
+        assert not np.array_equal(first[0]["drawn"], first[1]["drawn"])
+    other = next(iter(make(histories, seed=1)(3)))
+    assert not np.array_equal(first[0]["users"], other["users"])
+
+
+def test_histories_of_like_length_come_together(histories):
+    batches = make(histories, length=60)
+    real = sum(batch["lengths"].sum() for batch in batches(0))
+    cells = sum(batch["tokens"].size for batch in batches(0))
+    assert real / cells > 0.93  # about a half where 16 users are drawn at random
+    widths = [batch["tokens"].shape[1] for batch in batches(0)]
+    assert np.corrcoef(widths, np.arange(len(widths)))[0, 1] < 0.6  # short and long batches take turns
+
+
+def test_nobody_long_enough_is_told():
+    short = Histories(*(np.arange(3, dtype=np.int32), np.zeros(3, np.int64), None), np.arange(4), np.arange(1, 4),
+                      np.arange(1, 4))  # fmt: skip
+    with pytest.raises(InputError, match="no user has 2 training events or more; there are 3 users"):
+        make(short)
+
+
+def test_next_item_matches_a_plain_loop():
+    random = np.random.default_rng(0)
+    lengths = random.integers(2, 9, 30)
+    items = random.integers(2, 12, (30, 8)).astype(np.int32)  # rows 2 and 3 are unknown items
+    items[np.arange(8) >= lengths[:, None]] = 0
+    batch = next_item(items, lengths, FIRST)
+    expected = []
+    for row in range(30):
+        assert batch["tokens"][row, : lengths[row] - 1].tolist() == items[row, : lengths[row] - 1].tolist()
+        assert not batch["tokens"][row, lengths[row] - 1 :].any()
+        for place in range(lengths[row] - 1):
+            if items[row, place + 1] >= FIRST:
+                expected.append((row * 7 + place, items[row, place + 1]))
+    assert list(zip(batch["positions"], batch["targets"], strict=True)) == expected
+    assert batch["n_targets"] == len(expected)
+
+
+@pytest.fixture
+def batch():
+    """Seven histories, some positions of each predicted."""
+    random = np.random.default_rng(1)
+    items = random.integers(FIRST, 90, (7, 6)).astype(np.int32)
+    made = next_item(items, np.full(7, 6), 30)  # rows under 30 are no targets here
+    own = random.random((7, 4)) < 0.5
+    return made | {"users": np.arange(100, 107), "own": own, "negatives": np.arange(7)}  # as many as rows
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_share_a_batch_without_gap_or_overlap(batch, world):
+    asked = []
+    for rank in range(world):
+        part = share(batch, rank, world)
+        np.testing.assert_array_equal(part["users"], batch["users"][rank::world])
+        np.testing.assert_array_equal(part["tokens"], batch["tokens"][rank::world])
+        np.testing.assert_array_equal(part["own"], batch["own"][rank::world])
+        np.testing.assert_array_equal(part["negatives"], batch["negatives"])
+        assert part["n_targets"] == len(part["targets"]) == len(part["positions"])
+        rows, columns = np.divmod(part["positions"], 5)
+        asked += list(zip(part["users"][rows] - 100, columns, part["targets"], strict=True))
+    rows, columns = np.divmod(batch["positions"], 5)
+    assert sorted(asked) == sorted(zip(rows, columns, batch["targets"], strict=True))
+
+
+def test_a_process_without_a_row_takes_part_and_counts_nothing(batch):
+    small = share(batch, 0, 7)  # one row
+    spare = share(small, 1, 2)
+    np.testing.assert_array_equal(spare["tokens"], small["tokens"])
+    np.testing.assert_array_equal(spare["targets"], small["targets"])
+    assert spare["n_targets"] == 0
+
+
+def test_an_epoch_of_two_processes_is_that_of_one(histories):
+    def real(items, lengths, users, random):
+        return next_item(items, lengths, FIRST) | {"users": users}
+
+    batches = HistoryBatches(histories, real, batch_size=16, length=20)
+    parts = [list(batches(2, 5, rank, 2)) for rank in range(2)]
+    for whole, first, second in zip(batches(2, 5), *parts, strict=True):
+        assert sorted([*first["targets"], *second["targets"]]) == sorted(whole["targets"])
+        assert max(whole["targets"]) < HELD_OUT
