@@ -1,0 +1,246 @@
+"""Two towers: their loss against plain loops, and what each side may and may not see."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from recsys_bert.clicks.batches import next_item
+from recsys_bert.clicks.queries import Queries
+from recsys_bert.clicks.vocabulary import UNKNOWN
+from recsys_bert.errors import InputError
+from recsys_bert.retrieval.config import TowersConfig
+from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, load_two_tower, save_two_tower
+from recsys_bert.retrieval.vectors import feature_configs, load_ranker
+
+SIDES = {"item_features": ("kind", "tags"), "user_features": ("age",)}
+
+
+@pytest.fixture
+def towers(side_log, encoder):
+    """``towers(**settings of TowersConfig)`` in evaluation mode."""
+
+    def build(settings=None, **changes):
+        model = build_two_tower(encoder(**(settings or {})), TowersConfig(**{"dropout": 0.0, **changes}), side_log)
+        return model.eval()
+
+    return build
+
+
+@pytest.fixture
+def batch(side_log):
+    """Six users' next-item pairs, and negatives among which targets recur."""
+    users = np.arange(6)
+    data = side_log.histories
+    items, lengths = data.gather(data.offsets[users], data.train_end[users], 8)
+    made = next_item(items, lengths, side_log.vocabulary.first_item) | {"users": users}
+    made["negatives"] = np.concatenate([made["targets"][:5], [5, 9, 9, 20]]).astype(np.int64)
+    del made["n_targets"]
+    return {name: torch.from_numpy(value) for name, value in made.items()}
+
+
+def vectors(model, batch):
+    """User vectors of all pairs and vectors of all catalogue rows, one by one."""
+    items = torch.cat([model.item_side(torch.tensor([row])) for row in range(model.n_rows)])
+    hidden = model.encoder(batch["tokens"], features=model.encoder_features(batch["tokens"])).tokens
+    width = batch["tokens"].shape[1]
+    pairs = [divmod(int(position), width) for position in batch["positions"]]
+    users = torch.cat([model.user_side(hidden[row, column][None], batch["users"][row][None]) for row, column in pairs])
+    return users.detach().double(), items.detach().double(), [row for row, _ in pairs]
+
+
+def plain_loss(model, batch, log_q, hidden=None, hard=None):
+    """Softmax over the target and what is left of the negatives, pair by pair."""
+    users, items, rows = vectors(model, batch)
+    losses = []
+    for i, (target, row) in enumerate(zip(batch["targets"].tolist(), rows, strict=True)):
+        right = math.exp(users[i] @ items[target] - log_q[target])
+        others = 0.0
+        for j, negative in enumerate(batch["negatives"].tolist()):
+            if negative != target and not (hidden is not None and hidden[row, j]):
+                others += math.exp(users[i] @ items[negative] - log_q[negative])
+        for negative in hard[batch["users"][row]] if hard is not None else []:
+            if negative >= model.first_row and negative != target:
+                others += math.exp(users[i] @ items[negative])
+        losses.append(-math.log(right / (right + others)))
+    return np.mean(losses)
+
+
+def expected_log_q(side_log, config):
+    vocabulary = side_log.vocabulary
+    draws = config.in_batch * vocabulary.counts / vocabulary.counts.sum() + config.uniform / vocabulary.n_items
+    return np.log(draws)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+@pytest.mark.parametrize("sides", [{}, SIDES], ids=["ids", "features"])
+def test_mixed_loss_with_log_q_matches_a_plain_loop(side_log, towers, batch, similarity, sides):
+    model = towers(similarity=similarity, temperature=0.5, in_batch=40, uniform=10, **sides)
+    expected = plain_loss(model, batch, expected_log_q(side_log, model.config))
+    assert model(batch).item() == pytest.approx(expected, rel=1e-4)
+    plain = towers(similarity=similarity, temperature=0.5, log_q=False, **sides)
+    expected = plain_loss(plain, batch, np.zeros(side_log.vocabulary.size))
+    assert plain(batch).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_own_items_are_no_negatives_where_hidden(side_log, towers, batch):
+    model = towers(hide_own_items=True)
+    own = torch.rand(6, len(batch["negatives"]), generator=torch.Generator().manual_seed(0)) < 0.4
+    expected = plain_loss(model, batch, expected_log_q(side_log, model.config), hidden=own)
+    assert model(batch | {"own": own}).item() == pytest.approx(expected, rel=1e-4)
+    assert model(batch).item() != pytest.approx(expected, rel=1e-3)
+
+
+def test_mined_negatives_are_scored_for_their_user_alone(side_log, towers, batch):
+    model = towers(hard=3)
+    without = model(batch).item()  # nothing is mined yet: zeros are no items
+    assert without == pytest.approx(plain_loss(model, batch, expected_log_q(side_log, model.config)), rel=1e-4)
+    first, size = model.first_row, side_log.vocabulary.size
+    model.hard_rows = torch.randint(first, size, (40, 3), generator=torch.Generator().manual_seed(1))
+    model.hard_rows[0, 1] = 0  # the user had no more
+    model.hard_rows[1, 0] = batch["targets"][batch["positions"] // batch["tokens"].shape[1] == 1][0]
+    expected = plain_loss(model, batch, expected_log_q(side_log, model.config), hard=model.hard_rows)
+    assert model(batch).item() == pytest.approx(expected, rel=1e-4)
+    assert expected > without
+
+
+@pytest.mark.parametrize("sides", [{}, SIDES], ids=["ids", "features"])
+def test_full_loss_is_cross_entropy_over_the_catalogue(towers, batch, sides):
+    model = towers(loss="full", **sides)
+    users, items, _ = vectors(model, batch)
+    logits = users @ items[model.first_row : model.encoder.config.vocab_size].T
+    expected = F.cross_entropy(logits, batch["targets"].long() - model.first_row)
+    assert model(batch).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_a_cold_item_is_what_its_features_say(side_log, towers):
+    found = TwoTowerRanker(towers(**SIDES)).item_vectors()
+    size = side_log.vocabulary.size
+    assert found.shape == (side_log.n_rows, 16)
+    assert side_log.n_rows == size + 4
+    cold = found[size:]
+    assert np.linalg.matrix_rank(cold) == 4  # four kinds and tags, four vectors
+    known = towers(**SIDES)
+    with torch.no_grad():
+        changed = known.encoder.embeddings.token.weight
+        changed[UNKNOWN + 1 :] += 1.0
+        np.testing.assert_array_equal(TwoTowerRanker(known).item_vectors()[size:], cold)  # no embedding of its own
+    assert len(TwoTowerRanker(towers()).item_vectors()) == size  # without features there is nothing to tell
+
+
+def test_id_dropout_hides_embeddings_in_training_alone(side_log, towers):
+    model = towers(id_dropout=0.5, **SIDES)
+    rows = torch.full((400,), side_log.vocabulary.first_item)
+    assert len(model.item_side(rows).unique(dim=0)) == 1
+    model.train()
+    torch.manual_seed(0)
+    distinct, counts = model.item_side(rows).unique(dim=0, return_counts=True)
+    assert len(distinct) == 2
+    assert counts.min() > 150
+
+
+def test_later_items_change_no_earlier_user_vector(side_log, towers, batch):
+    model = towers(**SIDES)
+    before = vectors(model, batch)[0]
+    tokens = batch["tokens"].clone()
+    tokens[:, 4:][tokens[:, 4:] > 0] = side_log.vocabulary.first_item
+    after = vectors(model, batch | {"tokens": tokens})[0]
+    column = batch["positions"] % tokens.shape[1]
+    torch.testing.assert_close(after[column < 4], before[column < 4])
+    assert not torch.allclose(after[column >= 4], before[column >= 4])
+
+
+def test_user_features_count_for_users_of_the_log_only(side_log, towers):
+    ranker = TwoTowerRanker(towers(**SIDES))
+    data = side_log.histories
+    queries = Queries.of(side_log, "test")
+    own = ranker.user_vectors(queries)
+    lists = [data.items[start:stop] for start, stop in zip(queries.start, queries.stop, strict=True)]
+    typed = ranker.user_vectors(Queries.from_lists(lists))
+    assert np.abs(own - typed).max(axis=1).min() > 1e-3  # nobody's age is known there
+    again = ranker.user_vectors(Queries.from_lists([[5, 6], *lists]))  # another place is no other user
+    np.testing.assert_allclose(again[1:], typed, atol=1e-4)
+    many = ranker.user_vectors(Queries.from_lists([[5, 6]] * 60))  # more than the log has users
+    np.testing.assert_allclose(many, np.tile(again[:1], (60, 1)), atol=1e-4)
+
+
+def test_user_vectors_are_those_of_histories_one_by_one(side_log, towers):
+    model = towers({"features": feature_configs(side_log, ("kind", "tags"))}, **SIDES)
+    queries = Queries.of(side_log, "test")
+    together = TwoTowerRanker(model).user_vectors(queries)
+    for i in range(len(queries)):
+        start, stop = queries.start[i], queries.stop[i]
+        tokens = torch.from_numpy(side_log.histories.items[start:stop][-12:].astype(np.int64))[None]
+        with torch.no_grad():
+            hidden = model.encoder(tokens, features=model.encoder_features(tokens)).tokens[:, -1]
+            alone = model.user_side(hidden, torch.tensor([queries.users[i]]))
+        np.testing.assert_allclose(together[i], alone[0], atol=1e-4)
+
+
+def test_a_cold_item_in_a_history_is_read_as_unknown_with_its_features(side_log, towers):
+    model = towers({"features": feature_configs(side_log, ("kind",))})
+    size = side_log.vocabulary.size
+    found = TwoTowerRanker(model).user_vectors(Queries.from_lists([[5, size], [5, size + 1], [5, UNKNOWN]]))
+    assert np.abs(found[0] - found[1]).max() > 1e-3
+    assert np.abs(found[0] - found[2]).max() > 1e-3
+
+
+def test_every_parameter_learns(towers, batch):
+    model = towers(**SIDES, hard=2).train()
+    model(batch).backward()
+    idle = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert not idle
+
+
+def test_save_and_load_are_exact(side_log, towers, tmp_path):
+    model = towers(**SIDES, hard=2, hard_every=7)
+    save_two_tower(tmp_path / "run" / "two_tower", model, side_log)
+    loaded = load_ranker(tmp_path / "run", side_log)
+    queries = Queries.of(side_log, "test")
+    np.testing.assert_array_equal(loaded.item_vectors(), TwoTowerRanker(model).item_vectors())
+    np.testing.assert_array_equal(loaded.user_vectors(queries), TwoTowerRanker(model).user_vectors(queries))
+    assert loaded.name == "run"
+
+
+def test_towers_of_another_vocabulary_and_damaged_ones_are_refused(side_log, towers, tmp_path):
+    folder = tmp_path / "two_tower"
+    save_two_tower(folder, towers(), side_log)
+    config = folder / "config.json"
+    told = json.loads(config.read_text())
+    config.write_text(json.dumps(told | {"prepared": "another"}))
+    with pytest.raises(InputError, match="trained on the vocabulary another"):
+        load_two_tower(tmp_path, side_log)
+    config.write_text(json.dumps(told))
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-50])
+    with pytest.raises(InputError, match=r"model.safetensors cannot be read"):
+        load_two_tower(tmp_path, side_log)
+
+
+def test_an_encoder_that_sees_the_future_is_refused(towers):
+    with pytest.raises(InputError, match="must be causal"):
+        towers({"causal": False})
+
+
+@pytest.mark.parametrize(("kind", "known"), [("item", "kind, tags"), ("user", "age")])
+def test_features_that_are_not_there_are_refused(towers, kind, known):
+    with pytest.raises(InputError, match=f"no {kind} feature 'mood'; it has {known}"):
+        towers(**{f"{kind}_features": ("mood",)})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"id_dropout": 1.0}, r"towers.id_dropout is 1.0"),
+        ({"uniform": -1}, r"towers.uniform is -1"),
+        ({"temperature": 0.0}, "temperature 0.0"),
+        ({"in_batch": 0, "uniform": 0}, "needs negatives"),
+        ({"loss": "full", "hard": 2}, "are for the mixed loss"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        TowersConfig(**settings)
