@@ -6,7 +6,7 @@ import inspect
 import io
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,14 +35,14 @@ def load_config(kind: type[T], argv: Sequence[str], prog: str = "recsys-bert") -
 
     argv = list(argv)
     recipe = _read_recipe(kind, Path(argv.pop(0))) if argv and argv[0].endswith(".toml") else {}
-    about = f"{inspect.getdoc(kind)}\n\nSettings can come from a recipe too: {prog} recipe.toml."
+    about = [f"{inspect.getdoc(kind)}\n\nSettings can come from a recipe too: {prog} recipe.toml.", *_names(kind)]
     draft, complaints = _fill(kind, recipe, missing=tyro.MISSING), io.StringIO()
     try:
         with contextlib.redirect_stderr(complaints):
             return tyro.cli(
                 kind,
                 prog=prog,
-                description=about,
+                description="\n".join(about),
                 args=argv,
                 default=draft,
                 config=(tyro.conf.AvoidSubcommands,),
@@ -56,6 +56,16 @@ def load_config(kind: type[T], argv: Sequence[str], prog: str = "recsys-bert") -
             cause = cause.__context__
         sys.stderr.write(complaints.getvalue())
         raise
+
+
+def _names(kind: Any, prefix: str = "--") -> Iterator[str]:
+    """List the names that a setting knows beside ``module:Class``: those in the table of its field's metadata."""
+    for field, hint in zip(dataclasses.fields(kind), _hints(kind).values(), strict=True):
+        flag = prefix + field.name.replace("_", "-")
+        if "names" in field.metadata:
+            yield f"{flag}: {', '.join(sorted(field.metadata['names']))}, or module:Class"
+        if dataclasses.is_dataclass(hint):
+            yield from _names(hint, f"{flag}.")
 
 
 def read_config(kind: type[T], path: Path) -> T:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from recsys_bert.ctr.heads import CTR_HEADS
 from recsys_bert.errors import InputError
 
 HeadOptions = dict[str, bool | int | float | str | list[int]]
@@ -140,7 +141,7 @@ class FeaturesConfig:
 class ClickModelConfig:
     """Embeddings, head, and how the history enters."""
 
-    head: str = "dcn_v2"
+    head: str = field(default="dcn_v2", metadata={"names": CTR_HEADS})
     """A name in ``CTR_HEADS``, or ``module:Class``."""
 
     head_options: HeadOptions = field(default_factory=dict)

@@ -54,19 +54,19 @@ class EncoderConfig:
     dropout: float = 0.1
     """Probability in [0, 1) on embeddings and on every branch of a layer."""
 
-    layer: str = "pre_norm"
-    """A name in ``LAYERS``, or ``module:Class``."""
+    layer: str = field(default="pre_norm", metadata={"names": LAYERS})
+    """What a layer is: a name in ``LAYERS``, or ``module:Class``."""
 
     layer_options: Options = field(default_factory=dict)
     """Options of the layer, the same for all layers."""
 
-    fusion: str = "last"
+    fusion: str = field(default="last", metadata={"names": FUSIONS})
     """How the layers' outputs become one: a name in ``FUSIONS``, or ``module:Class``."""
 
     fusion_options: Options = field(default_factory=dict)
     """Options of the fusion."""
 
-    neck: str = "none"
+    neck: str = field(default="none", metadata={"names": {"none": "", **NECKS}})
     """What follows the fusion: ``none``, a name in ``NECKS``, or ``module:Class``."""
 
     neck_options: Options = field(default_factory=dict)
@@ -135,7 +135,7 @@ class EncoderConfig:
     def _check_names(self) -> None:
         check_name("layer", self.layer, LAYERS)
         check_name("fusion", self.fusion, FUSIONS)
-        check_name("neck", self.neck, {**NECKS, "none": ""})
+        check_name("neck", self.neck, {"none": "", **NECKS})
         if self.neck == "none" and self.neck_options:
             raise InputError(f"neck_options {self.neck_options} are given but neck is 'none'; name a neck.")
         if self.residual not in ("add", "concat", "none"):

@@ -32,6 +32,9 @@ class Model:
     dim: int = 64
     """Width, even."""
 
+    neck_kind: str = field(default="none", metadata={"names": {"none": "", "cnn": "m:C"}})
+    """A name in a table."""
+
     dropout: float | None = 0.1
     """Probability in [0, 1)."""
 
@@ -219,6 +222,7 @@ def test_help_shows_docstrings_defaults_and_the_recipe(capsys):
         "--model.dim",
         "default: 32",
         "stage recipe.toml",
+        "--model.neck-kind: cnn, none, or module:Class",
     ):
         assert part in text
 
