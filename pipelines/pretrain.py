@@ -65,7 +65,7 @@ def run(config: Config) -> dict[str, Any]:
     """
     import torch
 
-    from pipelines.runs import begin, validation
+    from pipelines.runs import begin, is_first_process, validation
     from recsys_bert.clicks.prepared import open_prepared
     from recsys_bert.files import replacing
     from recsys_bert.retrieval.negatives import NegativeSampler
@@ -112,8 +112,9 @@ def run(config: Config) -> dict[str, Any]:
         validate=validate,
         label=f"pretraining ({config.objective} items)",
     )
-    with replacing(config.out / "encoder") as aside:
-        save_encoder(aside, prediction, config.objective, prepared)
+    if is_first_process():
+        with replacing(config.out / "encoder") as aside:
+            save_encoder(aside, prediction, config.objective, prepared)
     return {
         "best": summary.best,
         "best_epoch": summary.best_epoch,

@@ -1,6 +1,7 @@
 """What every training pipeline does at its start, and how it validates."""
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from recsys_bert.retrieval.vectors import Ranker
 
 
+def is_first_process() -> bool:
+    """Whether this process is the one that writes; under ``torchrun`` there are several."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def begin(out: Path, config: Any) -> None:
     """Create the run folder with its ``config.toml``, or check that the run there is this one, to go on with.
 
@@ -22,6 +28,8 @@ def begin(out: Path, config: Any) -> None:
     """
     from pipelines.settings import read_config, write_config
 
+    if not is_first_process():
+        return
     path = out / "config.toml"
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; --out names the folder of the run. Choose another.")

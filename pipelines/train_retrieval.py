@@ -73,7 +73,7 @@ def run(config: Config) -> dict[str, Any]:
     """
     import torch
 
-    from pipelines.runs import begin, validation
+    from pipelines.runs import begin, is_first_process, validation
     from recsys_bert.clicks.prepared import open_prepared
     from recsys_bert.files import replacing
     from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, save_two_tower
@@ -104,15 +104,17 @@ def run(config: Config) -> dict[str, Any]:
         before_step=miner,
         label="training two towers",
     )
-    with replacing(config.out / "two_tower") as aside:
-        save_two_tower(aside, model, prepared)
+    if is_first_process():
+        with replacing(config.out / "two_tower") as aside:
+            save_two_tower(aside, model, prepared)
+        _build_index(config, prepared, TwoTowerRanker(model)).save(config.out / "index")
     return {
         "best": summary.best,
         "best_epoch": summary.best_epoch,
         "epochs": summary.epochs,
         "seconds": round(summary.seconds, 1),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "items_indexed": _index(config, prepared, TwoTowerRanker(model)),
+        "items_indexed": model.n_rows - model.first_row,
         "users_too_short": batches.n_skipped,
     }
 
@@ -166,6 +168,8 @@ def _own(items: Any, negatives: Any) -> Any:
     import numpy as np
 
     distinct, place = np.unique(negatives, return_inverse=True)
+    if not len(distinct):
+        return np.zeros((len(items), 0), bool)
     found = np.minimum(np.searchsorted(distinct, items), len(distinct) - 1)
     held = np.zeros((len(items), len(distinct)), bool)
     row, column = np.nonzero(distinct[found] == items)
@@ -226,9 +230,3 @@ def _build_index(config: Config, prepared: "Prepared", ranker: Any) -> Any:
     rows = np.arange(ranker.first_row, len(vectors))
     settings = dataclasses.asdict(config.index)
     return ItemIndex.build(vectors[ranker.first_row :], rows, **settings, source=index_source(config.out, prepared))
-
-
-def _index(config: Config, prepared: "Prepared", ranker: Any) -> int:
-    index = _build_index(config, prepared, ranker)
-    index.save(config.out / "index")
-    return len(index)
