@@ -1,0 +1,232 @@
+"""pretrain end to end: what it writes, that a killed run goes on exactly, what it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pipelines import prepare, pretrain
+from pipelines.pretrain import Config
+from pipelines.settings import write_config
+from recsys_bert.clicks.config import LogConfig, SplitConfig
+from recsys_bert.clicks.queries import Queries
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.model import Encoder
+from recsys_bert.errors import InputError
+from recsys_bert.retrieval.vectors import load_ranker, save_encoder
+from recsys_bert.training.config import LossConfig, MaskingConfig
+from recsys_bert.training.objectives import TokenPrediction
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def config(simulated, quick, tmp_path):
+    small = EncoderConfig(dim=16, n_layers=1, max_len=20)
+    return Config(data=simulated.folder, out=tmp_path / "run", encoder=small, train=quick())
+
+
+def lines(run):
+    found = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in found]
+
+
+def weights(run):
+    return load_file(run / "encoder" / "model.safetensors")
+
+
+def plain_ndcg(simulated, ranker):
+    """NDCG@10 of the validation events, user by user."""
+    queries, found = Queries.of(simulated, "validation"), []
+    scores = ranker.user_vectors(queries) @ ranker.item_vectors().T
+    for i, row in enumerate(scores):
+        row[simulated.histories.items[queries.start[i] : queries.stop[i]]] = -np.inf
+        row[: ranker.first_row] = -np.inf
+        target = simulated.histories.items[queries.stop[i]]
+        known = ranker.first_row <= target < len(row)
+        rank = (row > row[target]).sum() if known else 99
+        found.append(1 / np.log2(rank + 2) if rank < 10 else 0.0)
+    return np.mean(found)
+
+
+@pytest.mark.parametrize(("objective", "fall"), [("masked", 0.02), ("next", 0.2)])  # masks learn popularity first
+def test_a_run_learns_and_keeps_its_best_epoch(simulated, config, quick, objective, fall):
+    results = pretrain.run(replace(config, objective=objective, train=quick(epochs=12, patience=2, lr=0.02)))
+    assert sorted(os.listdir(config.out)) == ["checkpoints", "config.toml", "encoder", "metrics.jsonl"]
+    figures = [line["ndcg@10"] for line in lines(config.out) if "ndcg@10" in line]
+    assert results["best"] == max(figures)
+    assert results["best_epoch"] == figures.index(max(figures)) + 1
+    ranker = load_ranker(config.out, simulated)
+    assert plain_ndcg(simulated, ranker) == pytest.approx(results["best"], abs=1e-6)
+    losses = [line["loss"] for line in lines(config.out) if "loss" in line]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - fall
+
+
+def wait_for_step(run, process, step):
+    """Wait until the run has a checkpoint of ``step`` or later."""
+    while process.poll() is None:
+        found = [int(path.name[5:]) for path in run.glob("checkpoints/step-*") if path.name[5:].isdigit()]
+        if found and max(found) >= step:
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"the process ended before step {step}: {process.stderr.read()}")
+
+
+@pytest.mark.timeout(300)  # two processes that import torch, on a machine that may be busy
+def test_a_process_killed_at_random_goes_on_to_the_same_curve_and_weights(config, quick, tmp_path):
+    """SIGKILL at a random step, then Ctrl-C at a later one, then to the end."""
+    config = replace(
+        config,
+        loss=LossConfig(name="sampled", negatives=20),
+        encoder=replace(config.encoder, dropout=0.2),
+        masking=MaskingConfig(span_prob=0.3),
+        train=quick(epochs=15, accumulate=2, checkpoint_steps=1, log_steps=5),
+    )
+    whole = replace(config, out=tmp_path / "whole")
+    torch.manual_seed(7)  # nothing may hang on the state that a process starts with
+    pretrain.run(whole)
+    write_config(config, tmp_path / "recipe.toml")
+    step = 0
+    for sent, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
+        step += int(np.random.default_rng().integers(2, 12))
+        command = [sys.executable, "-m", "pipelines.cli", "pretrain", str(tmp_path / "recipe.toml")]
+        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+            wait_for_step(config.out, process, step)
+            process.send_signal(sent)
+            said = process.communicate()[1]
+        assert process.returncode == code, said
+        assert not (config.out / "encoder").exists()
+        last = lines_step(config.out)
+        assert last < 60, "the run was over before it was stopped"
+    assert "stopped." in said
+    assert "going on where it stopped" in said
+    pretrain.run(config)
+    assert lines(config.out) == lines(whole.out)
+    assert all(torch.equal(value, weights(whole.out)[name]) for name, value in weights(config.out).items())
+
+
+def lines_step(run):
+    (newest,) = sorted(run.glob("checkpoints/step-*"), key=lambda path: int(path.name[5:]))[-1:]
+    return int(newest.name[5:])
+
+
+def test_a_finished_run_called_again_ends_at_once_with_the_same_files(config, files):
+    pretrain.run(config)
+    before = files(config.out)
+    written = (config.out / "checkpoints" / "best.safetensors").stat().st_mtime_ns
+    pretrain.run(config)
+    assert files(config.out) == before
+    assert (config.out / "checkpoints" / "best.safetensors").stat().st_mtime_ns == written  # nothing was trained
+
+
+def test_other_settings_in_the_same_folder_are_refused_by_name(config, quick, files):
+    pretrain.run(config)
+    before = files(config.out)
+    with pytest.raises(InputError, match=r"train\.lr was 0\.005, now 0\.01, encoder\.dim|encoder\.dim .*train\.lr"):
+        pretrain.run(replace(config, train=quick(lr=0.01), encoder=replace(config.encoder, dim=32)))
+    assert files(config.out) == before
+
+
+def test_next_item_training_starts_from_masked_weights(config, quick, tmp_path):
+    pretrain.run(config)
+    still = replace(config, init=config.out, objective="next", out=tmp_path / "next", train=quick(epochs=1, lr=1e-12))
+    pretrain.run(still)
+    given, taken = weights(config.out), weights(still.out)
+    assert all(torch.allclose(taken[name], value, atol=1e-6) for name, value in given.items())
+    assert Encoder.load(still.out / "encoder").config.causal
+
+
+N, K, CALIBRATION = 80, 30, 0.75
+
+
+@pytest.mark.parametrize(
+    ("loss", "first"),
+    [
+        (LossConfig(name="sampled", negatives=K), np.log(1 + K)),
+        (LossConfig(name="gbce", negatives=K), np.log(2) * (K + 1 + CALIBRATION * (K / (N - 1) - 1)) / (K + 1)),
+        (LossConfig(name="sampled", negatives=K, negative_power=1.0, similarity="cosine", temperature=0.5), None),
+    ],
+    ids=["uniform", "gbce", "popular"],
+)
+def test_sampled_losses_start_where_the_formula_says_and_fall(simulated, config, quick, loss, first):
+    """All scores are about 0 at first; gBCE's power is 1 + t (rate - 1)."""
+    assert abs(simulated.vocabulary.n_items - N) <= 2
+    pretrain.run(replace(config, objective="next", loss=loss, train=quick(epochs=5, lr=0.02, log_steps=1)))
+    losses = [line["loss"] for line in lines(config.out) if "loss" in line]
+    if first is not None:
+        assert losses[0] == pytest.approx(first, rel=0.03)
+    assert np.mean(losses[-5:]) < losses[0] - 0.02
+
+
+def test_item_features_windows_and_spans_reach_the_training(simulated, config):
+    spans = MaskingConfig(last_only_prob=0.2, span_prob=0.5)
+    encoder = replace(config.encoder, max_len=8)
+    results = pretrain.run(replace(config, features=("category",), window="random", masking=spans, encoder=encoder))
+    ranker = load_ranker(config.out, simulated)
+    assert [feature.name for feature in ranker.prediction.encoder.config.features] == ["category"]
+    assert plain_ndcg(simulated, ranker) == pytest.approx(results["best"], abs=1e-6)
+
+
+def test_without_validation_every_epoch_is_run(simulated, config, tmp_path, capsys):
+    log = LogConfig(path=str(simulated.folder.parent / "clicks.parquet"))
+    prepare.run(prepare.Config(log=log, out=tmp_path / "refit", split=SplitConfig(validation=False)))
+    results = pretrain.run(replace(config, data=tmp_path / "refit"))
+    assert (results["best"], results["epochs"]) == (None, 2)
+    assert "every epoch is run, the last weights are kept" in capsys.readouterr().err
+
+
+def untrained(folder, simulated, **settings):
+    """A run with random weights."""
+    encoder = Encoder(EncoderConfig(vocab_size=simulated.vocabulary.size, dim=16, n_layers=1, max_len=20, **settings))
+    prediction = TokenPrediction(encoder, LossConfig(), first_row=simulated.vocabulary.first_item)
+    save_encoder(folder / "encoder", prediction, "masked", simulated)
+    return folder
+
+
+def test_what_cannot_be_trained_is_refused_and_leaves_no_folder(simulated, config, quick, other_vocabulary, tmp_path):
+    given = untrained(tmp_path / "given", simulated)
+    lstm = untrained(tmp_path / "lstm", simulated, neck="bilstm")
+    small = replace(config.encoder, dim=32)
+    cases = {
+        "trained on the vocabulary": replace(config, data=other_vocabulary, init=given),
+        "has another encoder than this recipe": replace(config, init=given, encoder=small),
+        "cannot become causal: its bilstm neck": replace(
+            config, init=lstm, objective="next", encoder=replace(config.encoder, neck="bilstm")
+        ),
+        "holds no pretrained encoder": replace(config, init=tmp_path),
+        "no item feature 'mood'": replace(config, features=("mood",)),
+        r"train\.monitor is 'auc'; this training validates recall@10 and ndcg@10": replace(
+            config, train=quick(monitor="auc")
+        ),
+    }
+    for message, bad in cases.items():
+        with pytest.raises(InputError, match=message):
+            pretrain.run(bad)
+        assert not config.out.exists(), message
+
+
+def test_a_folder_that_cannot_be_written_is_told(config, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="is a file"):
+        pretrain.run(replace(config, out=tmp_path / "file"))
+    with pytest.raises(InputError, match="cannot write"):
+        pretrain.run(replace(config, out=tmp_path / "file" / "run"))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("not a run")
+    with pytest.raises(InputError, match=r"not empty and holds no run"):
+        pretrain.run(replace(config, out=tmp_path / "full"))
+    assert sorted(os.listdir(tmp_path)) == ["file", "full"]
+
+
+def test_settings_that_the_data_decide_are_refused(config):
+    with pytest.raises(InputError, match=r"encoder\.causal follows from the data"):
+        replace(config, encoder=EncoderConfig(causal=True))

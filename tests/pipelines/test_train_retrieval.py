@@ -1,0 +1,174 @@
+"""train-retrieval end to end: towers, index, mined negatives, resume, and what it refuses."""
+
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pipelines import pretrain, train_retrieval
+from pipelines.train_retrieval import Config
+from recsys_bert.clicks.queries import Queries
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.errors import InputError
+from recsys_bert.retrieval.config import TowersConfig
+from recsys_bert.retrieval.index import ItemIndex
+from recsys_bert.retrieval.index_config import IndexConfig
+from recsys_bert.retrieval.vectors import load_ranker
+from recsys_bert.training.checkpoints import latest_first
+
+SMALL = EncoderConfig(dim=16, n_layers=1, max_len=20)
+SIDES = {"item_features": ("category",), "user_features": ("age_group",)}
+
+
+@pytest.fixture
+def config(simulated, quick, tmp_path):
+    towers = TowersConfig(in_batch=40, uniform=20, temperature=0.2)
+    return Config(data=simulated.folder, out=tmp_path / "run", encoder=SMALL, towers=towers, train=quick())
+
+
+@pytest.fixture(scope="module")
+def pretrained(simulated, quick, tmp_path_factory):
+    """A run of pretrain with a masked encoder that reads categories."""
+    out = tmp_path_factory.mktemp("pretrained") / "run"
+    pretrain.run(
+        pretrain.Config(data=simulated.folder, out=out, encoder=SMALL, features=("category",), train=quick(epochs=1))
+    )
+    return out
+
+
+def towers(config, **changes):
+    return replace(config, towers=replace(config.towers, **changes))
+
+
+def weights(run):
+    return load_file(run / "two_tower" / "model.safetensors")
+
+
+def test_towers_on_a_pretrained_encoder_and_their_index(simulated, config, pretrained, quick):
+    config = replace(config, encoder=EncoderConfig(), init=pretrained, train=quick(epochs=6, lr=0.01))
+    results = train_retrieval.run(towers(config, **SIDES, id_dropout=0.1, hide_own_items=True))
+    assert sorted(os.listdir(config.out)) == ["checkpoints", "config.toml", "index", "metrics.jsonl", "two_tower"]
+    ranker, queries = load_ranker(config.out, simulated), Queries.of(simulated, "validation")
+    lists = ranker.recommend(queries, 10)
+    hits = [simulated.histories.items[stop] in row for stop, row in zip(queries.stop, lists, strict=True)]
+    assert results["best"] <= np.mean(hits)  # NDCG@10 of one target is at most its recall
+    assert np.mean(hits) > 0.2  # an eighth by chance
+    index = ItemIndex.load(config.out / "index")
+    assert len(index) == results["items_indexed"] == simulated.n_rows - simulated.vocabulary.first_item
+    found, _ = index.search(ranker.user_vectors(queries), 10, seen=queries.seen())
+    np.testing.assert_array_equal(found, lists)
+
+
+@pytest.mark.parametrize("loss", ["full", "mixed"])
+def test_towers_without_pretraining(config, loss, quick):
+    results = train_retrieval.run(
+        towers(replace(config, features=("category",), window="random", train=quick(epochs=6, lr=0.01)), loss=loss)
+    )
+    assert results["best"] > 0.1
+
+
+def test_a_pretrained_encoder_moves_at_its_own_rate(config, pretrained):
+    config = replace(config, encoder=EncoderConfig(), init=pretrained, encoder_lr=1e-12)
+    train_retrieval.run(towers(config, **SIDES))
+    given = load_file(pretrained / "encoder" / "model.safetensors")
+    after = weights(config.out)
+    for name, value in given.items():
+        torch.testing.assert_close(after[f"encoder.{name}"], value, atol=1e-6, rtol=0)
+    assert after["item_mlp.mlp.0.bias"].abs().max() > 1e-3  # began at no more than 1/√16, and moved
+
+
+def test_mined_negatives_are_near_and_never_the_users_own(simulated, config, monkeypatch):
+    config = towers(config, hard=5, hard_every=4, hard_skip=2)
+    asked = []
+    search = ItemIndex.search
+
+    def noting(self, queries, k, seen=None):
+        found = search(self, queries, k, seen=seen)
+        asked.append(found[0])
+        return found
+
+    monkeypatch.setattr(ItemIndex, "search", noting)
+    train_retrieval.run(config)  # 14 steps
+    assert len(asked) == 3
+    rows = load_file(latest_first(config.out)[0] / "model.safetensors")["hard_rows"].numpy()
+    np.testing.assert_array_equal(rows, asked[-1][:, 2:])  # the nearest two are passed over
+    data, first = simulated.histories, simulated.vocabulary.first_item
+    for user, mined in enumerate(rows):
+        own = data.items[data.offsets[user] : data.train_end[user]]
+        assert not np.isin(mined, own).any()
+        assert len(set(mined)) == 5
+        assert (mined >= first).all()
+
+
+def test_a_run_stopped_between_two_minings_goes_on_to_the_same_numbers(config, quick, tmp_path, monkeypatch):
+    config = replace(config, train=quick(epochs=3))
+    config = towers(config, hard=4, hard_every=5, dropout=0.2, hide_own_items=True, **SIDES)
+    train_retrieval.run(replace(config, out=tmp_path / "whole"))
+    steps, own = iter(range(100)), train_retrieval._own
+
+    def clock(items, negatives):  # called once a batch
+        if next(steps) == 8:
+            os.kill(os.getpid(), signal.SIGINT)
+        return own(items, negatives)
+
+    monkeypatch.setattr(train_retrieval, "_own", clock)
+    with pytest.raises(KeyboardInterrupt):
+        train_retrieval.run(config)
+    assert latest_first(config.out)[0].name == "step-9"
+    assert not (config.out / "two_tower").exists()
+    train_retrieval.run(config)
+    expected = weights(tmp_path / "whole")
+    assert all(torch.equal(value, expected[name]) for name, value in weights(config.out).items())
+
+
+def test_own_items_are_found_as_by_a_plain_loop():
+    random = np.random.default_rng(0)
+    items, negatives = random.integers(0, 30, (7, 9)).astype(np.int32), random.integers(3, 40, 25)
+    expected = [[negative in row for negative in negatives] for row in items]
+    np.testing.assert_array_equal(train_retrieval._own(items, negatives), expected)
+    assert train_retrieval._own(items, negatives[:0]).shape == (7, 0)
+
+
+def test_a_finished_run_called_again_gives_the_same_files(config, files):
+    train_retrieval.run(config)
+    before = files(config.out)
+    train_retrieval.run(config)
+    assert files(config.out) == before
+    with pytest.raises(InputError, match=r"towers\.temperature was 0\.2, now 0\.3"):
+        train_retrieval.run(towers(config, temperature=0.3))
+    assert files(config.out) == before
+
+
+def test_what_cannot_be_trained_is_refused_and_leaves_no_folder(config, pretrained, other_vocabulary, quick, tmp_path):
+    bare = replace(config, encoder=EncoderConfig(), init=pretrained)
+    cases = {
+        "trained on the vocabulary": replace(bare, data=other_vocabulary),
+        "holds no pretrained encoder": replace(bare, init=tmp_path),
+        "no item feature 'mood'": towers(config, item_features=("mood",)),
+        "no user feature 'mood'": towers(config, user_features=("mood",)),
+        "hard is 50 \\+ 60, but there are only": towers(config, hard_skip=50, hard=60),
+        "FAISS cannot build 'Flatt'": replace(config, index=IndexConfig(factory="Flatt")),
+        "learns 256 centroids but there are only": replace(config, index=IndexConfig(factory="IVF256,Flat")),
+        r"train\.monitor is 'auc'": replace(config, train=quick(monitor="auc")),
+    }
+    for message, bad in cases.items():
+        with pytest.raises(InputError, match=message):
+            train_retrieval.run(bad)
+        assert not config.out.exists(), message
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"init": "run"}, r"\[encoder\] and features come from run"),
+        ({"encoder_lr": 0.1}, "encoder_lr is for a pretrained encoder"),
+        ({"encoder": EncoderConfig(causal=True)}, r"encoder\.causal follows from the data"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_at_once(config, change, message):
+    with pytest.raises(InputError, match=message):
+        replace(config, **change)
