@@ -65,7 +65,7 @@ def run(config: Config) -> dict[str, Any]:
     """
     import torch
 
-    from pipelines.runs import begin, is_first_process, validation
+    from pipelines.runs import begin, finish, is_first_process, validation
     from recsys_bert.clicks.prepared import open_prepared
     from recsys_bert.files import replacing
     from recsys_bert.retrieval.negatives import NegativeSampler
@@ -115,14 +115,8 @@ def run(config: Config) -> dict[str, Any]:
     if is_first_process():
         with replacing(config.out / "encoder") as aside:
             save_encoder(aside, prediction, config.objective, prepared)
-    return {
-        "best": summary.best,
-        "best_epoch": summary.best_epoch,
-        "epochs": summary.epochs,
-        "seconds": round(summary.seconds, 1),
-        "parameters": sum(parameter.numel() for parameter in prediction.parameters()),
-        "users_too_short": batches.n_skipped,
-    }
+    parameters = sum(parameter.numel() for parameter in prediction.parameters())
+    return finish(config.out / "encoder", summary, config.train.monitor, parameters, batches.n_skipped)
 
 
 def _encoder(config: Config, encoder_config: EncoderConfig, prepared: "Prepared") -> Any:

@@ -1,4 +1,4 @@
-"""What every training pipeline does at its start, and how it validates."""
+"""What every training pipeline does at its start and at its end, and how it validates."""
 
 import dataclasses
 import os
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from recsys_bert.clicks.prepared import Prepared
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.retrieval.vectors import Ranker
+    from recsys_bert.training.loop import Summary
 
 
 def is_first_process() -> bool:
@@ -44,6 +45,31 @@ def begin(out: Path, config: Any) -> None:
             f"{out} holds a run with other settings ({', '.join(differing)}). Choose another --out, or delete it."
         )
     print(f"{out} holds this run already: going on where it stopped.", file=sys.stderr)
+
+
+def finish(wrote: Path, summary: "Summary", monitor: str, parameters: int, too_short: int) -> dict[str, Any]:
+    """Say how a training went, and return it.
+
+    Args:
+        wrote: The artefact.
+        summary: Of ``fit``.
+        monitor: Name of the figure that picked the epoch.
+        parameters: How many the model has.
+        too_short: Users with too few events to train on.
+    """
+    if is_first_process():
+        best = "not validated" if summary.best is None else f"validation {monitor} {summary.best:.4f}"
+        lines = [f"{best}, epoch {summary.best_epoch} of {summary.epochs} kept, {parameters:,} parameters"]
+        lines += [f"{too_short:,} users have too few events to train on"] if too_short else []
+        print("\n".join([*lines, f"wrote {wrote} in {summary.seconds:.0f} s"]), file=sys.stderr)
+    return {
+        "best": summary.best,
+        "best_epoch": summary.best_epoch,
+        "epochs": summary.epochs,
+        "seconds": round(summary.seconds, 1),
+        "parameters": parameters,
+        "users_too_short": too_short,
+    }
 
 
 def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:

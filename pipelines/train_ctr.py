@@ -1,5 +1,6 @@
 """Train a click model on impressions, measure it, and keep what it takes to score new ones."""
 
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,18 @@ def run(config: Config) -> dict[str, Any]:
     if prepared is not None:
         results["prepared"] = prepared.fingerprint
     write_json(config.out / "metrics.json", results)
+    _tell(results, config.out)
     return results
+
+
+def _tell(results: dict[str, Any], out: Path) -> None:
+    for part in ("validation", "test"):
+        if part in results:
+            shown = {"AUC": "auc", "GAUC": "gauc", "log loss": "log_loss", "calibration error": "calibration_error"}
+            figures = [f"{name} {results[part][key]:.4f}" for name, key in shown.items() if key in results[part]]
+            print(f"{part}, {results['impressions'][part]:,} impressions: {', '.join(figures)}", file=sys.stderr)
+    kept = f"kept epoch {results['best_epoch']} of {results['epochs']}"
+    print(f"{kept}; {out} holds the model, metrics.json says more ({results['seconds']:.0f} s)", file=sys.stderr)
 
 
 def _fit(config: Config, model: "ClickModel", data: "dict[str, ClickData]") -> dict[str, Any]:
@@ -147,8 +159,6 @@ def _splits(config: Config, prepared: "Prepared | None") -> dict[str, "Impressio
 
 def _check_cut(config: Config, first: int, trained_until: int | None) -> None:
     """Refuse, or tell of, a click log whose training part knows what happened after validation begins."""
-    import sys
-
     if trained_until is None:
         print(
             f"{config.data} was not cut by time: its vocabulary, and an encoder trained on it, may know events from "

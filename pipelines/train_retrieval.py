@@ -73,7 +73,7 @@ def run(config: Config) -> dict[str, Any]:
     """
     import torch
 
-    from pipelines.runs import begin, is_first_process, validation
+    from pipelines.runs import begin, finish, is_first_process, validation
     from recsys_bert.clicks.prepared import open_prepared
     from recsys_bert.files import replacing
     from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, save_two_tower
@@ -108,15 +108,9 @@ def run(config: Config) -> dict[str, Any]:
         with replacing(config.out / "two_tower") as aside:
             save_two_tower(aside, model, prepared)
         _build_index(config, prepared, TwoTowerRanker(model)).save(config.out / "index")
-    return {
-        "best": summary.best,
-        "best_epoch": summary.best_epoch,
-        "epochs": summary.epochs,
-        "seconds": round(summary.seconds, 1),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "items_indexed": model.n_rows - model.first_row,
-        "users_too_short": batches.n_skipped,
-    }
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    results = finish(config.out / "two_tower", summary, config.train.monitor, parameters, batches.n_skipped)
+    return results | {"items_indexed": model.n_rows - model.first_row}
 
 
 def _encoder(config: Config, prepared: "Prepared") -> "Encoder":
