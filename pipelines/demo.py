@@ -36,7 +36,7 @@ class Config:
     """Users of the log; time grows with it."""
 
     epochs: int = 12
-    """Passes over the histories for the encoder, and again for the two towers."""
+    """Passes over the histories for the encoder; the two towers, which start from it, get half as many."""
 
     seed: int = 0
     """Of the log and of all training."""
@@ -124,7 +124,7 @@ def _pretrain(config: Config, split: Split, name: str, epochs: int) -> None:
             out=config.out / name,
             objective="next",
             features=("category_path", "tags"),
-            encoder=EncoderConfig(max_len=50, fusion="scalar_mix"),
+            encoder=EncoderConfig(max_len=50, fusion="scalar_mix", dropout=0.3),
             train=_training(config, epochs),
         )
     )
@@ -141,9 +141,12 @@ def _two_towers(config: Config) -> None:
             out=config.out / "two_towers",
             init=config.out / "encoder",
             towers=TowersConfig(
-                item_features=("category_path", "tags"), user_features=("age_group", "country"), dropout=0.2
+                item_features=("category_path", "tags"),
+                user_features=("age_group", "country"),
+                dropout=0.2,
+                temperature=0.1,
             ),
-            train=_training(config, max(1, config.epochs // 2), 1e-3),
+            train=_training(config, max(1, config.epochs // 2), 2e-3),
         )
     )
 
