@@ -1,9 +1,7 @@
 """The one training loop: epochs, validation, early stopping, checkpoints, exact resume, progress."""
 
 import contextlib
-import json
 import math
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,10 +17,12 @@ from torch import Tensor, nn
 
 from recsys_bert.encoder.model import load_weights
 from recsys_bert.errors import InputError
-from recsys_bert.files import replacing
 from recsys_bert.progress import Progress
 from recsys_bert.training.checkpoints import latest_first, load_checkpoint, save_checkpoint, save_weights
 from recsys_bert.training.config import TrainConfig
+from recsys_bert.training.interrupts import deferred_interrupt
+from recsys_bert.training.metrics import MetricsFile
+from recsys_bert.training.parameter_groups import parameter_groups
 from recsys_bert.training.schedules import lr_factor
 
 Batch = Mapping[str, "np.ndarray | Tensor | int"]
@@ -112,18 +112,18 @@ def fit(
         cpu=config.device == "cpu", mixed_precision="bf16" if _use_bf16(config) else "no", log_with=None
     )
     model.to(accelerator.device)
-    optimiser = torch.optim.AdamW(_parameter_groups(model, config, groups or []), lr=config.lr, fused=True)
+    optimiser = torch.optim.AdamW(parameter_groups(model, config, groups or []), lr=config.lr, fused=True)
     state = _State()
     run.mkdir(parents=True, exist_ok=True)
     if found := latest_first(run):
         state = _State(**load_checkpoint(found[0], model, optimiser))
-    log = _MetricsFile(run / "metrics.jsonl", state.lines, accelerator.is_main_process)
+    log = MetricsFile(run / "metrics.jsonl", state.lines, accelerator.is_main_process)
     wrapped, prepared_optimiser = accelerator.prepare(model, optimiser)
     loop = _Loop(model, wrapped, prepared_optimiser, accelerator, batches, config, run, state, log, before_step)
     total = config.epochs * batches.steps
     with (
         Progress(label, total, "batches", done=state.epoch * batches.steps + state.batch) as progress,
-        _deferred_interrupt() as interrupted,
+        deferred_interrupt() as interrupted,
     ):
         while state.epoch < config.epochs and not loop.out_of_patience():
             loop.epoch(progress, interrupted)
@@ -148,7 +148,7 @@ class _Loop:
     config: TrainConfig
     run: Path
     state: _State
-    log: "_MetricsFile"
+    log: MetricsFile
     before_step: Callable[[int], None] | None
 
     def __post_init__(self) -> None:
@@ -286,48 +286,12 @@ class _Loop:
         self.accelerator.wait_for_everyone()
 
 
-class _MetricsFile:
-    """Appends JSON lines; a resumed run first drops what came after its checkpoint, half a line included."""
-
-    def __init__(self, path: Path, lines: int, is_main: bool) -> None:
-        self.path, self.is_main, self.lines = path, is_main, lines
-        if not is_main:
-            return
-        kept = path.read_text(encoding="utf-8").splitlines(keepends=True)[:lines] if path.exists() else []
-        with replacing(path) as aside:
-            aside.write_text("".join(kept), encoding="utf-8")
-
-    def write(self, values: dict[str, float]) -> None:
-        if not self.is_main:
-            return
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
-        self.lines += 1
-
-
 def _use_bf16(config: TrainConfig) -> bool:
     if config.precision != "auto":
         return config.precision == "bf16"
     if config.device != "cpu" and torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-
-
-def _parameter_groups(model: nn.Module, config: TrainConfig, own: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Split by learning rate, and by whether weight decay applies: to matrices, but not to embedding tables."""
-    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)}
-    taken = {id(parameter) for group in own for parameter in group["params"]}
-    rest = [parameter for parameter in model.parameters() if id(parameter) not in taken]
-    groups = []
-    for parameters, lr in [(list(group["params"]), float(group["lr"])) for group in own] + [(rest, config.lr)]:
-        learned = [parameter for parameter in parameters if parameter.requires_grad]
-        decayed = [parameter for parameter in learned if parameter.ndim >= 2 and id(parameter) not in tables]
-        chosen = {id(parameter) for parameter in decayed}
-        plain = [parameter for parameter in learned if id(parameter) not in chosen]
-        for members, decay in ((decayed, config.weight_decay), (plain, 0.0)):
-            if members:
-                groups.append({"params": members, "lr": lr, "initial_lr": lr, "weight_decay": decay})
-    return groups
 
 
 def _count(batch: Batch) -> int:
@@ -345,23 +309,3 @@ def _to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
             value = torch.from_numpy(value)
         moved[name] = value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
     return moved
-
-
-@contextlib.contextmanager
-def _deferred_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag, so that a step is never cut in half; a second one stops at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    old = signal.getsignal(signal.SIGINT)
-
-    def note(number: int, frame: Any) -> None:
-        event.set()
-        signal.signal(signal.SIGINT, old)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, old)
