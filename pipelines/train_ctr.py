@@ -154,7 +154,19 @@ def _splits(config: Config, prepared: "Prepared | None") -> dict[str, "Impressio
     if prepared is not None and splits["validation"].times is not None:
         first = int(splits["validation"].times.min())
         _check_cut(config, first, None if borders is None else borders[0])
+    _check_labels(config, splits)
     return splits
+
+
+def _check_labels(config: Config, splits: dict[str, "Impressions"]) -> None:
+    """Refuse, before any training, a part that nothing can be learned or measured on."""
+    for name, part in splits.items():
+        if part.labels is not None and (part.labels == part.labels[0]).all():
+            kind = "clicks" if part.labels[0] else "non-clicks"
+            raise InputError(
+                f"all {len(part):,} impressions of {name} are {kind} by {config.impressions.label!r}; both kinds are "
+                "needed. Set --impressions.label, or cut elsewhere."
+            )
 
 
 def _check_cut(config: Config, first: int, trained_until: int | None) -> None:

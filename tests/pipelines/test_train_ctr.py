@@ -148,13 +148,14 @@ def test_bad_input_leaves_no_run_folder(config: train_ctr.Config, encoder: Path,
     cases = {
         "no column 'mood'": replace(config, features=FeaturesConfig(categorical=("mood",))),
         "no CTR head is called": _with(config, head="dcnv3", head_options={}),
+        "impressions of train are non-clicks": replace(
+            config, impressions=replace(config.impressions, label="label >= 2")
+        ),
         "has no option 'width'": _with(config, head_options={"width": 3}),
         "reads 19 items at most": _with(config, encoder=encoder, history_len=20),
         "holds no pretrained encoder": _with(config, encoder=tmp_path),
         "is not a folder": replace(config, data=tmp_path / "nowhere"),
-        "would know their future": replace(
-            config, impressions=replace(config.impressions, validation_from=0.3)
-        ),
+        "would know their future": replace(config, impressions=replace(config.impressions, validation_from=0.3)),
     }
     for message, bad in cases.items():
         with pytest.raises(InputError, match=message):
