@@ -162,7 +162,7 @@ def _batches(config: Config, prepared: "Prepared", sampler: "NegativeSampler | N
             batch = {"tokens": masked.tokens, "positions": masked.positions, "targets": masked.targets}
             batch["n_targets"] = len(masked.targets)
         if sampler is not None:
-            batch["negatives"] = sampler.draw(random)
+            batch["negatives"] = sampler.draw(random, len(items))
         return batch
 
     return HistoryBatches(

@@ -14,6 +14,7 @@ from recsys_bert.training.config import TrainConfig
 if TYPE_CHECKING:
     from recsys_bert.clicks.batches import HistoryBatches
     from recsys_bert.clicks.prepared import Prepared
+    from recsys_bert.clicks.vocabulary import Vocabulary
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.retrieval.two_tower import TwoTower
 
@@ -130,7 +131,6 @@ def _encoder(config: Config, prepared: "Prepared") -> "Encoder":
 
 
 def _batches(config: Config, prepared: "Prepared", max_len: int) -> "HistoryBatches":
-    import numpy as np
 
     from recsys_bert.clicks.batches import HistoryBatches, next_item
 
@@ -139,10 +139,7 @@ def _batches(config: Config, prepared: "Prepared", max_len: int) -> "HistoryBatc
     def make(items: Any, lengths: Any, users: Any, random: Any) -> dict[str, Any]:
         batch = next_item(items, lengths, vocabulary.first_item) | {"users": users}
         if towers.loss == "mixed":
-            uniform = random.integers(vocabulary.first_item, vocabulary.size, size=towers.uniform)
-            targets = batch["targets"]
-            own = targets[random.integers(0, len(targets), size=towers.in_batch)] if len(targets) else uniform[:0]
-            batch["negatives"] = np.concatenate([own.astype(np.int64), uniform])
+            batch["negatives"] = _negatives(towers, vocabulary, batch["targets"], len(items), random)
             if towers.hide_own_items:
                 batch["own"] = _own(items, batch["negatives"])
         return batch
@@ -157,18 +154,23 @@ def _batches(config: Config, prepared: "Prepared", max_len: int) -> "HistoryBatc
     )
 
 
-def _own(items: Any, negatives: Any) -> Any:
-    """Which of ``negatives [k]`` each history ``items [batch, seq]`` holds: bool ``[batch, k]``."""
+def _negatives(towers: TowersConfig, vocabulary: "Vocabulary", targets: Any, histories: int, random: Any) -> Any:
+    """Negatives of each history ``[histories, in_batch + uniform]``: from the batch's targets, and from all items."""
     import numpy as np
 
-    distinct, place = np.unique(negatives, return_inverse=True)
-    if not len(distinct):
-        return np.zeros((len(items), 0), bool)
-    found = np.minimum(np.searchsorted(distinct, items), len(distinct) - 1)
-    held = np.zeros((len(items), len(distinct)), bool)
-    row, column = np.nonzero(distinct[found] == items)
-    held[row, found[row, column]] = True
-    return held[:, place]
+    uniform = random.integers(vocabulary.first_item, vocabulary.size, size=(histories, towers.uniform))
+    if not len(targets):
+        return uniform
+    drawn = targets[random.integers(0, len(targets), size=(histories, towers.in_batch))]
+    return np.concatenate([drawn.astype(np.int64), uniform], axis=1)
+
+
+def _own(items: Any, negatives: Any) -> Any:
+    """Which of each history's ``negatives [batch, k]`` are among its ``items [batch, seq]``: bool ``[batch, k]``."""
+    import numpy as np
+
+    row = np.arange(len(items), dtype=np.int64)[:, None] << 32
+    return np.isin(row | negatives, row | items)
 
 
 def _miner(config: Config, prepared: "Prepared", model: "TwoTower") -> Callable[[int], None] | None:

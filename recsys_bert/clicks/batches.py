@@ -108,7 +108,7 @@ def share(batch: dict[str, Any], rank: int, world: int) -> dict[str, Any]:
 
 
 def _per_row(value: Any, rows: int, name: str) -> bool:
-    shared = ("positions", "targets", "negatives", "n_targets")
+    shared = ("positions", "targets", "n_targets")
     return name not in shared and isinstance(value, np.ndarray) and len(value) == rows
 
 

@@ -35,11 +35,11 @@ class TowersConfig:
     loss: Literal["mixed", "full"] = "mixed"
     """Softmax over in-batch and uniform negatives, or over the whole catalogue."""
 
-    in_batch: int = 256
-    """Negatives per batch drawn from its own targets, that is, by popularity; for mixed."""
+    in_batch: int = 64
+    """Negatives per history drawn from the targets of its batch, that is, by popularity; for mixed."""
 
-    uniform: int = 256
-    """Negatives per batch drawn uniformly; for mixed."""
+    uniform: int = 64
+    """Negatives per history drawn uniformly; for mixed."""
 
     log_q: bool = True
     """Correct for how often each item is drawn; for mixed."""

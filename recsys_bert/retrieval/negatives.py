@@ -10,7 +10,7 @@ class NegativeSampler:
     Args:
         counts: Training events by row, ``[vocab_size]``.
         first_item: First row that is an item.
-        n: Draws per batch.
+        n: Draws per history.
         power: 0 is uniform, 1 in proportion to popularity.
     """
 
@@ -20,14 +20,15 @@ class NegativeSampler:
         self.shares = weights / weights.sum()
         self._edges = np.cumsum(self.shares)
 
-    def draw(self, random: np.random.Generator) -> NDArray[np.int64]:
-        """Draw ``[n]`` item rows."""
+    def draw(self, random: np.random.Generator, histories: int) -> NDArray[np.int64]:
+        """Draw item rows ``[histories, n]``."""
+        size = (histories, self.n)
         if self.power == 0:
-            return random.integers(self.first_item, self.first_item + len(self.shares), size=self.n)
-        found = np.searchsorted(self._edges, random.random(self.n), side="right")
+            return random.integers(self.first_item, self.first_item + len(self.shares), size=size)
+        found = np.searchsorted(self._edges, random.random(size), side="right")
         return self.first_item + np.minimum(found, len(self.shares) - 1)
 
     @property
     def expected_draws(self) -> NDArray[np.float64]:
-        """Expected number of draws of each row in one batch, ``[vocab_size]``; 0 for special rows."""
+        """Expected number of draws of each row for one history, ``[vocab_size]``; 0 for special rows."""
         return np.concatenate([np.zeros(self.first_item), self.n * self.shares])

@@ -24,7 +24,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 from recsys_bert.retrieval.config import TowersConfig
 from recsys_bert.retrieval.vectors import encode_queries, newest_states, recommend
-from recsys_bert.training.losses import full_cross_entropy, sampled_softmax
+from recsys_bert.training.losses import full_cross_entropy, own_scores, sampled_softmax
 from recsys_bert.training.objectives import RowFeatures
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ class TwoTower(nn.Module):
 
         Args:
             batch: ``tokens [batch, seq]``, ``users [batch]``, ``positions [n]`` in the flattened batch, ``targets
-                [n]``; for the mixed loss ``negatives [k]``; ``own`` bool ``[batch, k]`` where own items are hidden.
+                [n]``; for the mixed loss ``negatives [batch, k]``, and ``own`` bool ``[batch, k]`` where own
+                items are hidden.
         """
         tokens, targets = batch["tokens"], batch["targets"].long()
         hidden = self.encoder(tokens, features=self.encoder_features(tokens)).tokens
@@ -128,15 +129,16 @@ class TwoTower(nn.Module):
             rows = torch.arange(self.first_row, self.encoder.config.vocab_size, device=tokens.device)
             return full_cross_entropy(users, self.item_side(rows), targets - self.first_row, chunk=512)
         negatives = batch["negatives"].long()
-        distinct, place = torch.cat([targets, negatives]).unique(return_inverse=True)
+        distinct, place = torch.cat([targets, negatives.flatten()]).unique(return_inverse=True)
         items = self.item_side(distinct)
-        positive = (users * items[place[: len(targets)]]).sum(dim=1).float()
-        negative = (users @ items[place[len(targets) :]].T).float()
-        hits = targets[:, None] == negatives
+        positive = (users * items.index_select(0, place[: len(targets)])).sum(dim=1).float()
+        drawn = items.index_select(0, place[len(targets) :]).view(*negatives.shape, -1)
+        negative = own_scores(users, row, drawn).float()
+        hits = targets[:, None] == negatives[row]
         if "own" in batch:
             hits = hits | batch["own"][row]
         log_q = self.log_q if self.config.log_q else torch.zeros_like(self.log_q)
-        log_q_negative = log_q[negatives]
+        log_q_negative = log_q[negatives][row]
         if self.config.hard:
             negative, hits, log_q_negative = self._with_hard(
                 users, targets, self.hard_rows[batch["users"]][row], negative, hits, log_q_negative
@@ -153,7 +155,7 @@ class TwoTower(nn.Module):
         return (
             torch.cat([negative, scores], dim=1),
             torch.cat([hits, no_negative], dim=1),
-            torch.cat([log_q, log_q.new_zeros(hard.shape[1])]),
+            torch.cat([log_q, torch.zeros_like(scores)], dim=1),
         )
 
     def user_side(self, hidden: Tensor, users: Tensor, row: Tensor | None = None) -> Tensor:

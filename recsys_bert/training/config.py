@@ -110,7 +110,7 @@ class LossConfig:
     """Cross-entropy over the whole catalogue, over sampled items with logQ, or generalised binary cross-entropy."""
 
     negatives: int = 256
-    """Items drawn per batch and shared by all its positions, for sampled and gbce."""
+    """Items drawn per history and shared by its positions, for sampled and gbce."""
 
     negative_power: float = 0.0
     """Negatives are drawn in proportion to training count to this power; 0 is uniform."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.training.config import LossConfig
-from recsys_bert.training.losses import full_cross_entropy, gbce, sampled_softmax
+from recsys_bert.training.losses import full_cross_entropy, gbce, own_scores, sampled_softmax
 
 
 class TokenPrediction(nn.Module):
@@ -20,7 +20,7 @@ class TokenPrediction(nn.Module):
         encoder: The encoder.
         loss: How vectors are compared.
         first_row: First row that may be predicted; special rows below it are never scored.
-        expected_draws: ``[vocab_size]`` expected draws of each row among the negatives of one batch, for logQ; None
+        expected_draws: ``[vocab_size]`` expected draws of each row among the negatives of one history, for logQ; None
             where nothing is sampled.
         features: Side features by row, ``[rows, width]`` each, looked up for every position.
     """
@@ -49,7 +49,7 @@ class TokenPrediction(nn.Module):
 
         Args:
             batch: ``tokens [batch, seq]``, ``positions [n]`` in the flattened batch, ``targets [n]``, and
-                ``negatives [k]`` where the loss samples.
+                ``negatives [batch, k]`` where the loss samples.
         """
         encoded = self.encoder(batch["tokens"], features=self.features(batch["tokens"]))
         hidden = encoded.tokens.flatten(0, 1).index_select(0, batch["positions"])
@@ -57,15 +57,15 @@ class TokenPrediction(nn.Module):
         if self.loss.name == "full":
             table = self.vectors(self.encoder.embeddings.token.weight[self.first_row :])
             return full_cross_entropy(queries, table, targets - self.first_row, chunk=self.loss.chunk)
-        negatives = batch["negatives"].long()
-        rows = self.vectors(self.encoder.embeddings.token(torch.cat([targets, negatives])))
-        positive = (queries * rows[: len(targets)]).sum(dim=1).float()
-        negative = (queries @ rows[len(targets) :].T).float()
-        hits = targets[:, None] == negatives
+        negatives, row = batch["negatives"].long(), batch["positions"] // batch["tokens"].shape[1]
+        positive = (queries * self.vectors(self.encoder.embeddings.token(targets))).sum(dim=1).float()
+        negative = own_scores(queries, row, self.vectors(self.encoder.embeddings.token(negatives))).float()
+        own = negatives[row]
+        hits = targets[:, None] == own
         if self.loss.name == "gbce":
             n_items = self.encoder.config.vocab_size - self.first_row
             return gbce(positive, negative, hits, n_items=n_items, calibration=self.loss.calibration)
-        return sampled_softmax(positive, negative, hits, self.log_q[targets], self.log_q[negatives])
+        return sampled_softmax(positive, negative, hits, self.log_q[targets], self.log_q[own])
 
     def queries(self, hidden: Tensor) -> Tensor:
         """Hidden states ``[n, out_dim]`` as vectors whose inner product with ``vectors(table)`` is the logit."""

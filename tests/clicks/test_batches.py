@@ -123,7 +123,7 @@ def batch():
     items = random.integers(FIRST, 90, (7, 6)).astype(np.int32)
     made = next_item(items, np.full(7, 6), 30)  # rows under 30 are no targets here
     own = random.random((7, 4)) < 0.5
-    return made | {"users": np.arange(100, 107), "own": own, "negatives": np.arange(7)}  # as many as rows
+    return made | {"users": np.arange(100, 107), "own": own, "negatives": np.arange(21).reshape(7, 3)}
 
 
 @pytest.mark.parametrize("world", [2, 3])
@@ -134,7 +134,7 @@ def test_processes_share_a_batch_without_gap_or_overlap(batch, world):
         np.testing.assert_array_equal(part["users"], batch["users"][rank::world])
         np.testing.assert_array_equal(part["tokens"], batch["tokens"][rank::world])
         np.testing.assert_array_equal(part["own"], batch["own"][rank::world])
-        np.testing.assert_array_equal(part["negatives"], batch["negatives"])
+        np.testing.assert_array_equal(part["negatives"], batch["negatives"][rank::world])
         assert part["n_targets"] == len(part["targets"]) == len(part["positions"])
         rows, columns = np.divmod(part["positions"], 5)
         asked += list(zip(part["users"][rows] - 100, columns, part["targets"], strict=True))

@@ -127,10 +127,10 @@ def test_a_run_stopped_between_two_minings_goes_on_to_the_same_numbers(config, q
 
 def test_own_items_are_found_as_by_a_plain_loop():
     random = np.random.default_rng(0)
-    items, negatives = random.integers(0, 30, (7, 9)).astype(np.int32), random.integers(3, 40, 25)
-    expected = [[negative in row for negative in negatives] for row in items]
+    items, negatives = random.integers(0, 30, (7, 9)).astype(np.int32), random.integers(3, 40, (7, 25))
+    expected = [[negative in row for negative in drawn] for row, drawn in zip(items, negatives, strict=True)]
     np.testing.assert_array_equal(train_retrieval._own(items, negatives), expected)
-    assert train_retrieval._own(items, negatives[:0]).shape == (7, 0)
+    assert train_retrieval._own(items, negatives[:, :0]).shape == (7, 0)
 
 
 def test_a_finished_run_called_again_gives_the_same_files(config, files):

@@ -37,7 +37,8 @@ def batch(side_log):
     data = side_log.histories
     items, lengths = data.gather(data.offsets[users], data.train_end[users], 8)
     made = next_item(items, lengths, side_log.vocabulary.first_item) | {"users": users}
-    made["negatives"] = np.concatenate([made["targets"][:5], [5, 9, 9, 20]]).astype(np.int64)
+    drawn = np.random.default_rng(3).integers(3, 20, (6, 4))
+    made["negatives"] = np.concatenate([np.tile(made["targets"][:5], (6, 1)), drawn], axis=1).astype(np.int64)
     del made["n_targets"]
     return {name: torch.from_numpy(value) for name, value in made.items()}
 
@@ -59,7 +60,7 @@ def plain_loss(model, batch, log_q, hidden=None, hard=None):
     for i, (target, row) in enumerate(zip(batch["targets"].tolist(), rows, strict=True)):
         right = math.exp(users[i] @ items[target] - log_q[target])
         others = 0.0
-        for j, negative in enumerate(batch["negatives"].tolist()):
+        for j, negative in enumerate(batch["negatives"][row].tolist()):
             if negative != target and not (hidden is not None and hidden[row, j]):
                 others += math.exp(users[i] @ items[negative] - log_q[negative])
         for negative in hard[batch["users"][row]] if hard is not None else []:
@@ -88,7 +89,7 @@ def test_mixed_loss_with_log_q_matches_a_plain_loop(side_log, towers, batch, sim
 
 def test_own_items_are_no_negatives_where_hidden(side_log, towers, batch):
     model = towers(hide_own_items=True)
-    own = torch.rand(6, len(batch["negatives"]), generator=torch.Generator().manual_seed(0)) < 0.4
+    own = torch.rand(*batch["negatives"].shape, generator=torch.Generator().manual_seed(0)) < 0.4
     expected = plain_loss(model, batch, expected_log_q(side_log, model.config), hidden=own)
     assert model(batch | {"own": own}).item() == pytest.approx(expected, rel=1e-4)
     assert model(batch).item() != pytest.approx(expected, rel=1e-3)

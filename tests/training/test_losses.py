@@ -90,7 +90,7 @@ def test_gbce_survives_extreme_scores():
 def test_a_batch_without_targets_has_no_loss_and_no_gradient(name):
     prediction = make_prediction(LossConfig(name=name, negatives=8), n_items=10)
     batch = next_item(np.array([[2, 2, 2], [2, 2, 0]], np.int32), np.array([3, 2]), FIRST)  # nothing but unknown items
-    loss = prediction(tensors(batch) | {"negatives": torch.tensor([4, 5])})
+    loss = prediction(tensors(batch) | {"negatives": torch.tensor([[4, 5], [5, 6]])})
     loss.backward()
     assert loss.item() == 0
     assert all(p.grad is None or (p.grad == 0).all() for p in prediction.parameters())
@@ -162,7 +162,7 @@ def train(chain, loss, steps=150):
         for group in optimiser.param_groups:
             group["lr"] = 0.02 * (1 - step / steps)
         batch = next_item(chain.walks(32, 8, random), np.full(32, 8), FIRST)
-        value = prediction(tensors(batch) | {"negatives": torch.from_numpy(sampler.draw(random))})
+        value = prediction(tensors(batch) | {"negatives": torch.from_numpy(sampler.draw(random, 32))})
         optimiser.zero_grad()
         value.backward()
         optimiser.step()
