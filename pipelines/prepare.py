@@ -71,6 +71,7 @@ def run(config: Config) -> dict[str, Any]:
         items = read_side(config.items, config.log.item, events.item_ids.dtype, "items")
         users = read_side(config.users, config.log.user, events.user_ids.dtype, "users")
         rest = filtered(events, config.filters, config.split)
+        del events  # what was dropped need not stay in memory
         borders = split_events(rest.events, config.split, rest.cut)
         catalogue = build_catalogue(rest.events, borders, config.vocabulary, items.table["id"] if items else None)
         sides = {"items": (items, config.items), "users": (users, config.users)}

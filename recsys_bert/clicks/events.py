@@ -10,11 +10,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys_bert.clicks.log import Log
+from recsys_bert.clicks.numbering import Numbering, batches, number
+from recsys_bert.clicks.sorting import stable_order
 from recsys_bert.progress import Progress, step
 
-CHUNK = 4_000_000  # events handled at a time; bounds the memory of every step below
-BATCH = 1_000_000  # events read at a time
-BUCKET = 8_000_000  # events sorted at a time
+CHUNK = 1_000_000  # events handled at a time; bounds the memory of every step below
+BATCH = 500_000  # events read at a time
+BUCKET = 2_000_000  # events sorted at a time
 
 
 @dataclass(frozen=True)
@@ -86,78 +88,60 @@ def sorted_events(log: Log, work: Path) -> Events:
 
     Memory holds the ids, and one bucket; the rest is on disk in ``work``.
     """
-    table = log.table()
     with step("ids"):
-        users = _counted(table, "user")
-        items = _counted(table, "item")
-    offsets = _offsets(users["len"].to_numpy().astype(np.int64))
+        users, items = (number(log.table(), name, log.rows, BATCH) for name in ("user", "item"))
+    offsets = _offsets(users.counts)
     buckets = [slices[0] for slices in chunks(offsets, BUCKET)]
-    _scatter(log, users["user"], items["item"], buckets, int(offsets[-1]), work)
+    columns = _scatter(log, users, items, buckets, work)
     writer = _Writer(work, "sorted", log.has_time, log.has_weight)
     with Progress("sorting", int(offsets[-1]), "events") as progress:
-        for number in range(len(buckets)):
-            path = work / f"bucket-{number}"
-            events = np.fromfile(path, _record(log))
-            path.unlink()
-            _sort(events)
-            times = events["time"] if log.has_time else None
-            weights = events["weight"] if log.has_weight else None
-            writer.append(events["item"], times, weights)
-            progress.advance(len(events))
-    return replace(writer.events(), offsets=offsets, user_ids=users["user"], item_ids=items["item"])
-
-
-def _counted(table: pl.LazyFrame, name: str) -> pl.DataFrame:
-    return table.group_by(name).len().collect(engine="streaming").sort(name)
+        for place in range(len(buckets)):
+            found = {name: _taken(_bucket(work, place, name), kind) for name, kind in columns.items()}
+            order = stable_order([found[name] for name in ("time", "user") if name in found])
+            item, time, weight = (found[name][order] if name in found else None for name in ("item", "time", "weight"))
+            assert item is not None
+            writer.append(item, time, weight)
+            progress.advance(len(order))
+    return replace(writer.events(), offsets=offsets, user_ids=users.ids, item_ids=items.ids)
 
 
 def _offsets(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
 
 
-def _record(log: Log) -> np.dtype[Any]:
-    fields: list[tuple[str, type]] = [("user", np.int32), ("item", np.int32)]
-    fields += [("time", np.int64)] if log.has_time else []
-    fields += [("weight", np.float32)] if log.has_weight else []
-    return np.dtype(fields)
+def _scatter(
+    log: Log, users: Numbering, items: Numbering, buckets: list[slice], work: Path
+) -> dict[str, np.dtype[Any]]:
+    """Append each event to its user's bucket, in the order of the log; one file per bucket and column.
+
+    Returns:
+        Type of each column.
+    """
+    bucket_of = np.repeat(np.arange(len(buckets), dtype=np.uint16), [part.stop - part.start for part in buckets])
+    columns: dict[str, NDArray[Any]] = {}
+    with Progress("reading", int(users.counts.sum()), "events") as progress:
+        for batch in batches(items.joined(users.joined(log.table())), BATCH):
+            columns = {name: batch[name].to_numpy() for name in batch.columns if name not in ("user", "item")}
+            columns |= {"user": users.of(batch["user"]), "item": items.of(batch["item"])}
+            bucket = bucket_of[columns["user"]]
+            order = np.argsort(bucket, kind="stable")
+            ends = np.cumsum(np.bincount(bucket, minlength=len(buckets)))
+            for name, values in columns.items():
+                for place, part in enumerate(np.split(values[order], ends[:-1])):
+                    with open(_bucket(work, place, name), "ab") as file:
+                        part.tofile(file)
+            progress.advance(len(batch))
+    return {name: values.dtype for name, values in columns.items()}
 
 
-def _scatter(log: Log, users: pl.Series, items: pl.Series, buckets: list[slice], total: int, work: Path) -> None:
-    """Write each event to its user's bucket, in the order of the log."""
-    coded = _coded(log.table(), users, items)
-    starts = np.array([bucket.start for bucket in buckets], np.int32)
-    kind = _record(log)
-    files = [open(work / f"bucket-{number}", "wb") for number in range(len(buckets))]  # noqa: SIM115 - closed below
-    try:
-        with Progress("reading", total, "events") as progress:
-            for batch in coded.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming"):
-                events = np.empty(len(batch), kind)
-                for name in kind.names or ():
-                    events[name] = batch[name].to_numpy()
-                bucket = (np.searchsorted(starts, events["user"], side="right") - 1).astype(np.uint16)
-                events = events[np.argsort(bucket, kind="stable")]
-                ends = np.cumsum(np.bincount(bucket, minlength=len(files)))
-                for file, part in zip(files, np.split(events, ends[:-1]), strict=True):
-                    part.tofile(file)
-                progress.advance(len(batch))
-    finally:
-        for file in files:
-            file.close()
+def _bucket(work: Path, place: int, column: str) -> Path:
+    return work / f"bucket-{place}.{column}"
 
 
-def _coded(table: pl.LazyFrame, users: pl.Series, items: pl.Series) -> pl.LazyFrame:
-    for name, ids in (("user", users), ("item", items)):
-        codes = pl.LazyFrame({name: ids, f"{name}_code": np.arange(len(ids), dtype=np.int32)})
-        table = table.join(codes, on=name, how="left", maintain_order="left").drop(name).rename({f"{name}_code": name})
-    return table
-
-
-def _sort(events: NDArray[Any]) -> None:
-    """Sort in place by (user, time), stably: events of equal time stay in the order of the log."""
-    keys = (events["time"], events["user"]) if "time" in (events.dtype.names or ()) else (events["user"],)
-    order = np.lexsort(keys)
-    if not np.array_equal(order, np.arange(len(order))):
-        events[:] = events[order]
+def _taken(path: Path, kind: Any) -> NDArray[Any]:
+    values = np.fromfile(path, kind)
+    path.unlink()
+    return values
 
 
 class _Writer:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,7 @@ from recsys_bert.errors import InputError
 
 Ints = NDArray[np.int64]
 Rows = NDArray[np.int32]
+Values = TypeVar("Values", Rows, Ints)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class Histories:
             Items ``[n, longest]``, padded with 0 on the right, and lengths ``[n]``.
         """
         return gather(self.items, start, stop, max_len)
+
+    def gather_times(self, start: Ints, stop: Ints, max_len: int) -> Ints:
+        """Copy the times of the events that ``gather`` copies, padded likewise: ``[n, longest]``."""
+        return gather(self.times, start, stop, max_len)[0]
 
     def save(self, path: Path) -> None:
         """Write one record batch with one row per user; nothing but the file's metadata is built in memory."""
@@ -91,15 +96,15 @@ def _array(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
-def gather(items: Rows, start: Ints, stop: Ints, max_len: int) -> tuple[Rows, Ints]:
-    """Copy the newest ``max_len`` of each ``items[start:stop]`` into one padded array; see ``Histories.gather``."""
+def gather(values: Values, start: Ints, stop: Ints, max_len: int) -> tuple[Values, Ints]:
+    """Copy the newest ``max_len`` of each ``values[start:stop]`` into one padded array; see ``Histories.gather``."""
     start = np.maximum(start, stop - max_len)
     lengths = np.maximum(stop - start, 0)
     longest = int(lengths.max(initial=0))
     positions = np.arange(longest)
     inside = positions[None, :] < lengths[:, None]
-    taken = np.zeros(inside.shape, np.int32)
-    taken[inside] = items[ranges(start, lengths)]
+    taken = np.zeros(inside.shape, values.dtype)
+    taken[inside] = values[ranges(start, lengths)]
     return taken, lengths
 
 

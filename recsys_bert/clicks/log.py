@@ -1,4 +1,4 @@
-"""Any click log → one checked Parquet file with the columns user, item, time, weight."""
+"""Any click log → one checked Arrow file with the columns user, item, time, weight."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,8 +32,9 @@ class Log:
     """A checked log on disk.
 
     Args:
-        path: Parquet with the good rows in their first order: ``user``, ``item`` (text or int64), ``time`` (int64
-            microseconds, absent where the log has none), ``weight`` (float32, absent where all are 1).
+        path: Arrow file with all rows in their first order: ``user``, ``item`` (text or int64), ``time`` (int64
+            microseconds, absent where the log has none), ``weight`` (float32, absent where all are 1), ``bad`` (why a
+            row is not taken; 0 where it is).
         files: What was read.
         rows: Rows read.
         left_out: Rows not taken, by reason.
@@ -64,7 +65,7 @@ class Log:
 
     def table(self) -> pl.LazyFrame:
         """Good rows, lazily, ids in their final type."""
-        good = pl.scan_parquet(self.path).filter(pl.col("bad") == 0).drop("bad", "kind", strict=False)
+        good = pl.scan_ipc(self.path).filter(pl.col("bad") == 0).drop("bad", "kind", strict=False)
         return good.with_columns(pl.col(name).cast(pl.Int64) for name, whole in self.integer_ids.items() if whole)
 
 
@@ -82,14 +83,14 @@ def read_log(config: LogConfig, work: Path) -> Log:
     table = scan(files, config.format)
     is_lines = config.format == "lines" or (config.format == "auto" and kind_of(files[0]) == "lines")
     columns = _columns(config, table.collect_schema(), files, timeless=is_lines)
-    path = work / "log.parquet"
+    path = work / "log.arrow"
     for sampled in (True, False):  # styles of dates in the first rows; should others come later, all styles
         try:
             canonical = _judged(table.select(**columns), config, sampled)
-            canonical.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
+            canonical.sink_ipc(path, compression="lz4", engine="streaming")
         except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
             raise unreadable(files, error) from error
-        if not pl.scan_parquet(path).select((pl.col("bad") == BAD_TIME).any()).collect().item():
+        if not pl.scan_ipc(path).select((pl.col("bad") == BAD_TIME).any()).collect().item():
             break
     return _checked(config, path, files)
 
@@ -185,7 +186,7 @@ def _moment(table: pl.LazyFrame, kind: pl.DataType, config: LogConfig, sampled: 
 
 def _checked(config: LogConfig, path: Path, files: list[Path]) -> Log:
     """Count what was read, stop where it cannot be used."""
-    table = pl.scan_parquet(path)
+    table = pl.scan_ipc(path)
     columns = table.collect_schema().names()
     counts = dict(table.group_by("bad").len().collect(engine="streaming").iter_rows())
     rows = sum(counts.values())

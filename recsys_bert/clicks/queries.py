@@ -1,13 +1,14 @@
 """What is asked of a recommender: histories up to a moment, and what came next."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys_bert.clicks.histories import Histories, Ints, Rows, ranges
+from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
     from recsys_bert.clicks.prepared import Prepared
@@ -25,6 +26,7 @@ class Queries:
         target_stop: End of the targets, ``[n]``.
         times: Moment asked: the time of the first target, ``[n]``.
         skipped: Users that are asked nothing, by reason.
+        timed: Whether the events' times are moments; otherwise they are places in the history.
     """
 
     histories: Histories
@@ -34,6 +36,7 @@ class Queries:
     target_stop: Ints
     times: Ints
     skipped: dict[str, int] = field(default_factory=dict)
+    timed: bool = True
 
     @staticmethod
     def of(prepared: "Prepared", split: Literal["validation", "test"] = "test") -> "Queries":
@@ -50,36 +53,62 @@ class Queries:
             f"no event before {split}": int((has_target & ~has_input).sum()),
         }
         stop = stop[users]
-        return Queries(data, users, first[users], stop, target_stop[users], data.times[stop], skipped)
+        start, target_stop, times = first[users], target_stop[users], data.times[stop]
+        return Queries(data, users, start, stop, target_stop, times, skipped, prepared.has_times)
 
     @staticmethod
-    def from_lists(lists: Sequence[Any], times: Any = None) -> "Queries":
+    def from_lists(lists: Sequence[Any], times: Any = None, event_times: Sequence[Any] | None = None) -> "Queries":
         """Ask about histories given on the fly as rows, oldest first; there are no targets.
 
         Args:
             lists: One sequence of item rows per query.
             times: Moment asked of each, unix seconds; 0 by default.
+            event_times: When each item was chosen, unix seconds, one sequence as long as its list for every query;
+                needed by encoders that read times.
+
+        Raises:
+            InputError: ``event_times`` are not as many as the items.
         """
         lengths = np.array([len(rows) for rows in lists], np.int64)
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         parts = [np.asarray(rows, np.int32) for rows in lists]
         items = np.concatenate(parts) if parts else np.zeros(0, np.int32)
         moments = np.zeros(len(lists), np.int64) if times is None else np.asarray(times, np.int64)
-        position = np.arange(len(items)) - np.repeat(offsets[:-1], lengths)
-        data = Histories(items, position, None, offsets, offsets[1:], offsets[1:])
+        if event_times is None:
+            chosen_at = np.arange(len(items)) - np.repeat(offsets[:-1], lengths)
+        elif [len(part) for part in event_times] == lengths.tolist():
+            chosen_at = np.array([moment for part in event_times for moment in part], np.int64)
+        else:
+            given = [len(part) for part in event_times]
+            raise InputError(f"event_times has parts of {given} moments; the lists have {lengths.tolist()} items.")
+        data = Histories(items, chosen_at, None, offsets, offsets[1:], offsets[1:])
         nobody = np.full(len(lists), -1, np.int64)  # not users of the log, whose side features they do not have
-        return Queries(data, nobody, offsets[:-1], offsets[1:], offsets[1:], moments)
+        start, stop = offsets[:-1], offsets[1:]
+        return Queries(data, nobody, start, stop, stop, moments, timed=event_times is not None)
 
     def __len__(self) -> int:
         return len(self.users)
 
     def __getitem__(self, which: slice | NDArray[Any]) -> "Queries":
-        users, start, stop = self.users[which], self.start[which], self.stop[which]
-        return Queries(self.histories, users, start, stop, self.target_stop[which], self.times[which], self.skipped)
+        names = ("users", "start", "stop", "target_stop", "times")
+        return replace(self, **{name: getattr(self, name)[which] for name in names})
 
     def inputs(self, max_len: int) -> tuple[Rows, Ints]:
         """Newest ``max_len`` items of each input, padded on the right: items ``[n, longest]``, lengths ``[n]``."""
         return self.histories.gather(self.start, self.stop, max_len)
+
+    def input_times(self, max_len: int) -> Ints:
+        """Unix seconds of the items that ``inputs`` gives, ``[n, longest]``.
+
+        Raises:
+            InputError: These histories have no times.
+        """
+        if not self.timed:
+            raise InputError(
+                "these histories have no times, and what reads them needs some. Ask about users of a log with "
+                "times, or give from_lists event_times."
+            )
+        return self.histories.gather_times(self.start, self.stop, max_len)
 
     def seen(self) -> tuple[Ints, Rows]:
         """Items of the whole inputs: (query index, row) pairs, each once, sorted."""

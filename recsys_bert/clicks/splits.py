@@ -12,6 +12,7 @@ from recsys_bert.clicks.times import PER_SECOND, parse_moment
 from recsys_bert.errors import InputError
 
 Ints = NDArray[np.int64]
+_BITS = 16  # bins of one look at the times, as a power of two
 
 
 @dataclass(frozen=True)
@@ -120,16 +121,25 @@ def _moment(events: Events, border: str | float) -> int:
 
 
 def quantile(events: Events, share: float) -> int:
-    """Time of the event at position ``floor(share * n)`` when all are in order of time; exact, without sorting them."""
+    """Time of the event at position ``floor(share * n)`` when all are in order of time; exact, without sorting them.
+
+    Each look at the times counts them in equal bins and goes on within the bin that holds the position.
+    """
     assert events.times is not None
-    wanted = int(share * len(events))
+    wanted = int(share * len(events))  # the position among the times from ``low`` on
     low, high = _extremes(events)
-    while low < high:  # smallest moment with more than `wanted` events at or before it
-        middle = (low + high) // 2
-        if sum(int((events.times[part] <= middle).sum()) for _, part in events.chunks()) > wanted:
-            high = middle
-        else:
-            low = middle + 1
+    while low < high:
+        shift = max(0, (high - low).bit_length() - _BITS)
+        counts = np.zeros((high - low >> shift) + 1, np.int64)
+        for _, part in events.chunks():
+            times = events.times[part]
+            inside = times[(times >= low) & (times <= high)]
+            counts += np.bincount(inside - low >> shift, minlength=len(counts))
+        ends = np.cumsum(counts)
+        found = int(np.searchsorted(ends, wanted, side="right"))
+        wanted -= int(ends[found] - counts[found])
+        low += found << shift
+        high = min(high, low + (1 << shift) - 1)
     return low
 
 

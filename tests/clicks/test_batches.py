@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from recsys_bert.clicks.batches import HistoryBatches, next_item, share
+from recsys_bert.clicks.batches import HistoryBatches, known_times, next_item, share
 from recsys_bert.clicks.histories import Histories
 from recsys_bert.errors import InputError
 
-FIRST, HELD_OUT = 4, 1_000_000
+FIRST, HELD_OUT, MONDAY = 4, 1_000_000, 1_700_438_400
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +20,12 @@ def histories():
     train_end = offsets[:-1] + counts
     for place in range(3):
         items[train_end + place] += HELD_OUT
-    return Histories(items, np.zeros(len(items), np.int64), None, offsets, train_end, train_end + 1)
+    return Histories(items, items + np.int64(MONDAY), None, offsets, train_end, train_end + 1)
 
 
-def plain(items, lengths, users, random):
-    return {"tokens": items, "lengths": lengths, "users": users, "drawn": random.random(3)}
+def plain(shown, random):
+    batch = {"tokens": shown.items, "lengths": shown.lengths, "users": shown.users, "drawn": random.random(3)}
+    return batch if shown.times is None else batch | {"times": shown.times}
 
 
 def make(histories, **settings):
@@ -71,8 +72,25 @@ def test_a_random_window_is_a_run_of_training_events_and_moves(histories):
     assert np.mean([len(found) > 5 for user, found in starts.items() if spare[user] > 20]) > 0.9
 
 
+def test_a_prefix_ends_at_any_event(histories):
+    batches, ends = make(histories, window="prefix"), {}
+    for epoch in range(40):
+        for batch in batches(epoch):
+            for row, length, user in zip(batch["tokens"], batch["lengths"], batch["users"], strict=True):
+                events = training(histories, user)
+                end = events.index(row[length - 1]) + 1
+                assert row[:length].tolist() == events[max(0, end - 20) : end]
+                ends.setdefault(user, set()).add(end)
+    counts = {user: len(training(histories, user)) for user in ends}
+    assert all(min(found) >= 2 for found in ends.values())
+    short = [user for user, count in counts.items() if 2 < count <= 5]
+    assert short
+    assert all(ends[user] == set(range(2, counts[user] + 1)) for user in short)  # all of them, in so many epochs
+    assert np.mean([len(found) > 15 for user, found in ends.items() if counts[user] > 40]) > 0.9
+
+
 def test_the_same_seed_epoch_and_step_give_the_same_batch(histories):
-    for window in ("newest", "random"):
+    for window in ("newest", "random", "prefix"):
         batches = make(histories, window=window)
         first, second = list(batches(3)), list(make(histories, window=window)(3))
         later = list(batches(3, first_step=7))
@@ -81,6 +99,15 @@ def test_the_same_seed_epoch_and_step_give_the_same_batch(histories):
         assert not np.array_equal(first[0]["drawn"], first[1]["drawn"])
     other = next(iter(make(histories, seed=1)(3)))
     assert not np.array_equal(first[0]["users"], other["users"])
+
+
+@pytest.mark.parametrize("window", ["newest", "random", "prefix"])
+def test_times_are_those_of_the_events_shown(histories, window):
+    for batch in make(histories, window=window, times=True)(0):
+        expected = np.where(batch["tokens"] != 0, batch["tokens"] + MONDAY, 0)  # here an event's row tells its time
+        np.testing.assert_array_equal(batch["times"], expected)
+        assert batch["times"].dtype == np.int64
+    assert all("times" not in batch for batch in make(histories)(0))
 
 
 def test_histories_of_like_length_come_together(histories):
@@ -114,6 +141,28 @@ def test_next_item_matches_a_plain_loop():
                 expected.append((row * 7 + place, items[row, place + 1]))
     assert list(zip(batch["positions"], batch["targets"], strict=True)) == expected
     assert batch["n_targets"] == len(expected)
+
+
+def test_next_items_are_predicted_at_the_time_of_the_event_before():
+    items = np.array([[5, 6, 7, 8], [9, 5, 0, 0]], np.int32)
+    times = np.array([[10, 20, 30, 40], [15, 25, 0, 0]])
+    batch = next_item(items, np.array([4, 2]), FIRST, times)
+    assert batch["times"].shape == batch["tokens"].shape
+    at = batch["times"].reshape(-1)[batch["positions"]]
+    assert list(zip(at, batch["targets"], strict=True)) == [(10, 6), (20, 7), (30, 8), (15, 5)]
+    assert share(batch, 1, 2)["times"].tolist() == [[15, 25, 0]]
+
+
+def test_what_is_guessed_has_the_time_of_the_last_event_that_is_known():
+    random = np.random.default_rng(0)
+    times, guessed = np.sort(random.integers(0, 1000, (20, 9)), axis=1), random.random((20, 9)) < 0.4
+    found = known_times(times, guessed)
+    for row in range(20):
+        known = None
+        for place in range(9):
+            known = known if guessed[row, place] else times[row, place]
+            assert found[row, place] == (times[row, place] if known is None else known)
+    assert (found != times).any()
 
 
 @pytest.fixture
@@ -151,8 +200,8 @@ def test_a_process_without_a_row_takes_part_and_counts_nothing(batch):
 
 
 def test_an_epoch_of_two_processes_is_that_of_one(histories):
-    def real(items, lengths, users, random):
-        return next_item(items, lengths, FIRST) | {"users": users}
+    def real(shown, random):
+        return next_item(shown.items, shown.lengths, FIRST) | {"users": shown.users}
 
     batches = HistoryBatches(histories, real, batch_size=16, length=20)
     parts = [list(batches(2, 5, rank, 2)) for rank in range(2)]

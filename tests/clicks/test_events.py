@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsys_bert.clicks import events as module
+from recsys_bert.clicks import numbering
 from recsys_bert.clicks.events import chunks
 
 FEW = st.integers(0, 4)
@@ -13,8 +14,9 @@ QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCh
 
 
 @QUICK
-@given(rows=LOGS, size=st.sampled_from([1, 7, 1000]))
-def test_order_is_user_then_time_then_original_row(sort, monkeypatch, rows, size):
+@given(rows=LOGS, size=st.sampled_from([1, 7, 1000]), span=st.sampled_from([0, 1000]))
+def test_order_is_user_then_time_then_original_row(sort, monkeypatch, rows, size, span):
+    monkeypatch.setattr(numbering, "SPAN", span)
     monkeypatch.setattr(module, "BUCKET", size)
     monkeypatch.setattr(module, "BATCH", 2 * size)
     found = sort(rows, time_unit="s")

@@ -3,6 +3,7 @@ import pytest
 
 from recsys_bert.clicks.config import SplitConfig
 from recsys_bert.clicks.queries import Queries
+from recsys_bert.errors import InputError
 
 LOG = [(1, 10, 1), (1, 11, 2), (1, 10, 3), (1, 13, 4), (2, 10, 5), (2, 11, 6), (3, 12, 7), (3, 10, 8), (3, 11, 9)]
 
@@ -75,3 +76,19 @@ def test_histories_given_on_the_fly():
     assert not len(queries.targets()[0])
     assert queries.times.tolist() == [100, 200, 300]
     assert len(Queries.from_lists([])) == 0
+
+
+def test_times_of_the_inputs():
+    queries = Queries.from_lists([[5, 6, 7], [], [9]], event_times=[[10, 20, 30], [], [7]])
+    assert queries.input_times(2).tolist() == [[20, 30], [0, 0], [7, 0]]
+    assert queries[1:].input_times(2).tolist() == [[0], [7]]
+    with pytest.raises(InputError, match="these histories have no times"):
+        Queries.from_lists([[5, 6]])[:1].input_times(2)
+    with pytest.raises(InputError, match=r"event_times has parts of \[1, 1\] moments; the lists have \[2, 1\] items"):
+        Queries.from_lists([[5, 6], [7]], event_times=[[10], [20]])
+
+
+def test_a_log_without_times_has_none_to_give(prepare):
+    queries = Queries.of(prepare([row[:2] for row in LOG], log_options={"time": None}), "test")
+    with pytest.raises(InputError, match="these histories have no times"):
+        queries.input_times(5)
