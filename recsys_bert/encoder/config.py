@@ -43,7 +43,8 @@ class EncoderConfig:
     """Width of one position; divisible by ``n_heads``."""
 
     n_layers: int = 2
-    """Number of layers, at least 1."""
+    """Number of layers. 0 leaves the embeddings to the neck alone: with neck = "bilstm" and residual = "none" that is a
+    plain BiLSTM, a light student for distillation."""
 
     n_heads: int = 2
     """Attention heads per layer."""
@@ -100,6 +101,14 @@ class EncoderConfig:
     features: tuple[FeatureConfig, ...] = ()
     """Side features, each with a table of its own; their embeddings are added. Pipelines take them from the data."""
 
+    times: bool = False
+    """True: layers see how much time lies between two positions, by the moments that are given; for layers that read
+    times (``hstu``). Differences count back from the newest position, so "now" is the moment of the newest event."""
+
+    time_gaps: bool = False
+    """True: the time since the position before is added to every position, as an embedding of its order of magnitude;
+    for any layer."""
+
     layer_drop: float = 0.0
     """Probability in [0, 1) of leaving out a whole layer in training."""
 
@@ -110,14 +119,22 @@ class EncoderConfig:
     """True: one set of weights serves all layers."""
 
     init_std: float = 0.02
-    """Standard deviation of embeddings and of the layers' linear weights at the start."""
+    """Standard deviation of embeddings at the start; linear maps start as Glorot has them."""
+
+    branch_init: float = 0.01
+    """Factor on the starting weights of the map with which attention and feed-forward branches end.
+
+    Near 0 a layer starts as the identity (https://arxiv.org/abs/1901.09321), so that the item's own embedding is not
+    drowned: what next-item training wants. Masked training, where the asked position has nothing of its own to say,
+    starts faster from 1.
+    """
 
     norm_eps: float = 1e-5
     """Added to the variance in the norms after embeddings and fusion; layers have their own option of this name."""
 
     def __post_init__(self) -> None:
         """Check everything that can be checked without building a part."""
-        for name, least in (("vocab_size", 2), ("dim", 1), ("n_layers", 1), ("n_heads", 1), ("max_len", 1)):
+        for name, least in (("vocab_size", 2), ("dim", 1), ("n_layers", 0), ("n_heads", 1), ("max_len", 1)):
             _at_least(name, getattr(self, name), least)
         _at_least("n_segments", self.n_segments, 0)
         if self.embedding_dim is not None:
@@ -127,7 +144,7 @@ class EncoderConfig:
         for name in ("dropout", "layer_drop"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must lie in [0, 1).")
-        for name in ("init_std", "norm_eps"):
+        for name in ("init_std", "branch_init", "norm_eps"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
         self._check_names()
@@ -138,6 +155,9 @@ class EncoderConfig:
         check_name("neck", self.neck, {"none": "", **NECKS})
         if self.neck == "none" and self.neck_options:
             raise InputError(f"neck_options {self.neck_options} are given but neck is 'none'; name a neck.")
+        if not self.n_layers and (self.neck == "none" or self.times):
+            lacking = "nothing would look beyond one position" if self.neck == "none" else "no layer would read times"
+            raise InputError(f"n_layers is 0, so that {lacking}; name a neck and leave out times, or have a layer.")
         if self.residual not in ("add", "concat", "none"):
             raise unknown_name("residual form", self.residual, ("add", "concat", "none"))
         if self.position not in ("newest", "start", "none"):
@@ -147,6 +167,11 @@ class EncoderConfig:
         names = [feature.name for feature in self.features]
         if len(set(names)) < len(names):
             raise InputError(f"two features share a name: {', '.join(names)}; every feature needs its own.")
+
+    @property
+    def needs_times(self) -> bool:
+        """Whether moments have to be given with every batch."""
+        return self.times or self.time_gaps
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain values that JSON can hold."""

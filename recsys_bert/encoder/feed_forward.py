@@ -1,7 +1,9 @@
 """The feed-forward half of a transformer layer."""
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.errors import InputError, unknown_name
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
@@ -20,23 +22,63 @@ def activation_by_name(name: str) -> nn.Module:
 
 
 class FeedForward(nn.Module):
-    """Linear, activation, linear, at every position on its own.
+    """Linear, activation, dropout, linear, at every position on its own.
 
     Args:
         dim: Width of one position.
         ffn_dim: Width between the two linear maps; None = ``4 * dim``.
         activation: ``gelu`` or ``relu``.
+        dropout: Probability in [0, 1) behind the activation.
     """
 
-    def __init__(self, dim: int, ffn_dim: int | None = None, activation: str = "gelu") -> None:
+    def __init__(self, dim: int, ffn_dim: int | None = None, activation: str = "gelu", dropout: float = 0.0) -> None:
         super().__init__()
-        width = 4 * dim if ffn_dim is None else ffn_dim
-        if width < 1:
-            raise InputError(f"ffn_dim is {ffn_dim}; it must be at least 1.")
+        width = _checked_width(dim, ffn_dim)
         self.widen = nn.Linear(dim, width)
         self.activation = activation_by_name(activation)
+        self.dropout = Dropout(dropout)
         self.narrow = nn.Linear(width, dim)
+
+    @property
+    def last_map(self) -> nn.Linear:
+        """What the branch ends with; see ``EncoderConfig.branch_init``."""
+        return self.narrow
 
     def forward(self, x: Tensor) -> Tensor:
         """``[batch, seq, dim]`` → the same shape."""
-        return self.narrow(self.activation(self.widen(x)))
+        return self.narrow(self.dropout(self.activation(self.widen(x))))
+
+
+class SwiGLU(nn.Module):
+    """Feed-forward whose activation is a product of two maps: W₃(silu(W₁x) ⊙ W₂x), https://arxiv.org/abs/2002.05202.
+
+    Three maps, not two: at the same ``ffn_dim`` half as many weights again as ``FeedForward``.
+
+    Args:
+        dim: Width of one position.
+        ffn_dim: Width between the linear maps; None = ``4 * dim``.
+        dropout: Probability in [0, 1) on the product.
+    """
+
+    def __init__(self, dim: int, ffn_dim: int | None = None, dropout: float = 0.0) -> None:
+        super().__init__()
+        width = _checked_width(dim, ffn_dim)
+        self.gate = nn.Linear(dim, width)
+        self.widen = nn.Linear(dim, width)
+        self.dropout = Dropout(dropout)
+        self.narrow = nn.Linear(width, dim)
+
+    @property
+    def last_map(self) -> nn.Linear:
+        """What the branch ends with; see ``EncoderConfig.branch_init``."""
+        return self.narrow
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[batch, seq, dim]`` → the same shape."""
+        return self.narrow(self.dropout(F.silu(self.gate(x)) * self.widen(x)))
+
+
+def _checked_width(dim: int, ffn_dim: int | None) -> int:
+    if ffn_dim is not None and ffn_dim < 1:
+        raise InputError(f"ffn_dim is {ffn_dim}; it must be at least 1.")
+    return 4 * dim if ffn_dim is None else ffn_dim

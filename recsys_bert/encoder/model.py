@@ -1,5 +1,6 @@
 """The encoder: embeddings → layers → fusion → neck, for clicks and for text alike."""
 
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from recsys_bert.encoder.fusions import FUSIONS
 from recsys_bert.encoder.layers import LAYERS
 from recsys_bert.encoder.necks import NECKS
 from recsys_bert.encoder.necks.residual import Residual
-from recsys_bert.encoder.parts import build
+from recsys_bert.encoder.parts import build, find
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 
@@ -53,17 +54,13 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.embeddings = Embeddings(config)
-        self.layers = nn.ModuleList(
-            build(
-                "layer", config.layer, LAYERS, config.dim, config.n_heads, config.dropout, options=config.layer_options
-            )
-            for _ in range(1 if config.share_layers else config.n_layers)
-        )
+        distinct = min(1, config.n_layers) if config.share_layers else config.n_layers
+        self.layers = nn.ModuleList(_build_layer(config) for _ in range(distinct))
         self.fusion: nn.Module = build(
             "fusion", config.fusion, FUSIONS, config.dim, config.n_layers, options=config.fusion_options
         )
         # Layers that end in a norm need none here; those that do not would let their scale grow into the neck.
-        normalised = getattr(self.layers[0], "normalised", False)
+        normalised = len(self.layers) > 0 and getattr(self.layers[0], "normalised", False)
         self.norm = nn.Identity() if normalised else nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.neck = _build_neck(config)
         self.out_dim: int = config.dim if self.neck is None else self.neck.out_dim
@@ -81,6 +78,7 @@ class Encoder(nn.Module):
         *,
         segments: Tensor | None = None,
         features: dict[str, Tensor] | None = None,
+        times: Tensor | None = None,
         real: Tensor | None = None,
     ) -> Encoded:
         """Encode a batch.
@@ -89,14 +87,17 @@ class Encoder(nn.Module):
             tokens: Rows of the token table, int64 or int32 ``[batch, seq]``, ``seq`` at most ``max_len``.
             segments: Rows of the segment table ``[batch, seq]``; None = segment 0 everywhere.
             features: Side features by name, ``[batch, seq]`` or, multi-valued, ``[batch, seq, width]``.
+            times: When each position happened, unix seconds, int64 ``[batch, seq]``, anything on padding; exactly
+                where ``config.needs_times``. Only differences are read.
             real: bool ``[batch, seq]``; None = where ``tokens`` is not 0.
 
         Raises:
-            InputError: Too long, out of range, padding not on the right, or features that do not fit.
+            InputError: Too long, out of range, padding not on the right, or features or times that do not fit.
         """
         real, padded = self._check(tokens, real)
-        attend = Attend.of(real, self.config.causal, padded)
-        x = self.embeddings(tokens, real, segments, features)
+        self._check_times(tokens, times)
+        attend = Attend.of(real, self.config.causal, padded, times if self.config.times else None)
+        x = self.embeddings(tokens, real, segments, features, times)
         states, carried = [x], None
         for layer in self.layers_in_order():
             if not self._dropped():
@@ -115,7 +116,7 @@ class Encoder(nn.Module):
 
     def layers_in_order(self) -> list[nn.Module]:
         """The ``n_layers`` layers as they are run; one layer many times where weights are shared."""
-        return [self.layers[0]] * self.config.n_layers if self.config.share_layers else list(self.layers)
+        return list(self.layers) * (self.config.n_layers if self.config.share_layers else 1)
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` into ``folder``."""
@@ -152,6 +153,14 @@ class Encoder(nn.Module):
             raise InputError("padding (row 0) stands before a real position; put it on the right.")
         return real, not bool(real[:, -1].all())
 
+    def _check_times(self, tokens: Tensor, times: Tensor | None) -> None:
+        if times is None and self.config.needs_times:
+            raise InputError("this encoder reads when events happened (times or time_gaps), but no times came.")
+        if times is not None and not self.config.needs_times:
+            raise InputError("times are given, but this encoder reads none; leave them out or set times or time_gaps.")
+        if times is not None and (times.shape != tokens.shape or times.dtype != torch.int64):
+            raise InputError(f"times are {times.dtype} {list(times.shape)}; they must be int64 {list(tokens.shape)}.")
+
     def _dropped(self) -> bool:
         """LayerDrop (https://arxiv.org/abs/1909.11556): whole layers, in training only, nothing rescaled."""
         return self.training and self.config.layer_drop > 0 and torch.rand(()).item() < self.config.layer_drop
@@ -162,13 +171,34 @@ class Encoder(nn.Module):
         return layer(x, attend, carried)
 
     def _initialise(self, module: nn.Module) -> None:
-        """Start as BERT does: weights N(0, init_std), biases 0, row 0 of a padded table 0."""
-        if isinstance(module, nn.Linear | nn.Embedding):
+        """Embeddings start at N(0, init_std), row 0 of a padded table at 0; maps as Glorot has them, biases at 0.
+
+        The last map of each branch is scaled down by ``branch_init``: see there.
+        """
+        if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=self.config.init_std)
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
+        if isinstance(last := getattr(module, "last_map", None), nn.Linear):
+            with torch.no_grad():
+                last.weight.mul_(self.config.branch_init)
         if isinstance(module, nn.Embedding) and module.padding_idx is not None:
             nn.init.zeros_(module.weight[module.padding_idx])
+
+
+def _build_layer(config: EncoderConfig) -> nn.Module:
+    reads_times = "timed" in inspect.signature(find("layer", config.layer, LAYERS)).parameters
+    if config.times and not reads_times:
+        raise InputError(
+            f"times is set, but layer {config.layer!r} reads no times. Choose one that does, such as 'hstu', or "
+            "time_gaps, which every layer can have."
+        )
+    fixed = {"timed": config.times} if reads_times else {}
+    sizes = (config.dim, config.n_heads, config.dropout)
+    layer: nn.Module = build("layer", config.layer, LAYERS, *sizes, options=config.layer_options, **fixed)
+    return layer
 
 
 def _build_neck(config: EncoderConfig) -> Residual | None:

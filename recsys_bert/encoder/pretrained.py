@@ -211,7 +211,7 @@ def _not_bert(encoder: Encoder) -> list[str]:
     config = encoder.config
     eps = {norm.eps for norm in encoder.modules() if isinstance(norm, torch.nn.LayerNorm)}
     checks = {
-        f"layer is {config.layer!r}, not 'bert'": type(encoder.layers[0]) is not BertLayer,
+        f"layer is {config.layer!r}, not 'bert'": not all(type(layer) is BertLayer for layer in encoder.layers),
         f"fusion is {config.fusion!r}, not 'last'": config.fusion != "last",
         f"neck is {config.neck!r}, not 'none'": config.neck != "none",
         "it is causal": config.causal,
@@ -219,6 +219,7 @@ def _not_bert(encoder: Encoder) -> list[str]:
         "embeddings are not normalised (embedding_norm)": not config.embedding_norm,
         "embeddings are factorised (embedding_dim)": config.embedding_dim is not None,
         "it has side features": bool(config.features),
+        "it reads time gaps (time_gaps)": config.time_gaps,
         f"norms differ in norm_eps: {sorted(eps)}": len(eps) > 1,
     }
     return [reason for reason, holds in checks.items() if holds]

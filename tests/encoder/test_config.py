@@ -12,7 +12,9 @@ from recsys_bert.errors import InputError
     [
         ({"dim": 10, "n_heads": 4}, "dim 10 is not divisible by n_heads 4"),
         ({"vocab_size": 1}, "vocab_size is 1; it must be at least 2"),
-        ({"n_layers": 0}, "n_layers is 0"),
+        ({"n_layers": -1}, "n_layers is -1"),
+        ({"n_layers": 0}, "n_layers is 0, so that nothing would look beyond one position"),
+        ({"n_layers": 0, "neck": "bilstm", "times": True}, "n_layers is 0, so that no layer would read times"),
         ({"max_len": 0}, "max_len is 0"),
         ({"n_segments": -1}, "n_segments is -1"),
         ({"embedding_dim": 0}, "embedding_dim is 0"),

@@ -9,8 +9,11 @@ from torch import Tensor
 
 from recsys_bert.encoder.attention import Attend, SelfAttention
 from recsys_bert.encoder.layers.bert import BertLayer
+from recsys_bert.encoder.layers.gated import GatedLayer
+from recsys_bert.encoder.layers.hstu import HstuLayer
 from recsys_bert.encoder.layers.pre_norm import PreNormLayer
 from recsys_bert.encoder.layers.realformer import RealFormerLayer
+from recsys_bert.errors import InputError
 
 REAL = torch.tensor([[True, True, True, True], [True, True, False, False]])
 
@@ -81,3 +84,99 @@ def test_layers_equal_torchs_own(layer_class: type, norm_first: bool, activation
     torch.testing.assert_close(
         ours(x, Attend.of(REAL, causal=False))[0][REAL], theirs(x, src_key_padding_mask=~REAL)[REAL]
     )
+
+
+def by_hand(x: Tensor, linear: torch.nn.Module) -> Tensor:
+    return x @ linear.weight.T + linear.bias
+
+
+def normed(x: Tensor, eps: float = 1e-5) -> Tensor:
+    return (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + eps).sqrt()
+
+
+@pytest.mark.parametrize("activation", ["swiglu", "gelu", "relu"])
+def test_the_gate_reads_the_stream_and_scales_what_a_branch_adds(activation: str):
+    torch.manual_seed(0)
+    layer = GatedLayer(6, 2, 0.0, ffn_dim=10, activation=activation)
+    for p in (p for name, p in layer.named_parameters() if "norm" not in name):
+        torch.nn.init.normal_(p, std=0.5)
+    x, attend = torch.randn(2, 4, 6), Attend.of(REAL, causal=False)
+    scores, value = slow_scores(layer.attention, normed(x))
+    weights = scores.masked_fill(~attend.full(4, x.device), -1e9).softmax(-1)
+    mixed = by_hand(torch.cat(list((weights @ value).unbind(1)), dim=-1), layer.attention.out)
+    middle = x + mixed / (1 + (-by_hand(x, layer.attention_gate)).exp())
+    wide = by_hand(normed(middle), layer.ffn.widen)
+    if activation == "swiglu":
+        gate = by_hand(normed(middle), layer.ffn.gate)
+        wide = wide * gate / (1 + (-gate).exp())
+    else:
+        wide = {"gelu": F.gelu, "relu": F.relu}[activation](wide)
+    expected = middle + by_hand(wide, layer.ffn.narrow) / (1 + (-by_hand(middle, layer.ffn_gate)).exp())
+    torch.testing.assert_close(layer(x, attend)[0][REAL], expected[REAL])
+
+
+def test_dropout_inside_the_feed_forward_branch_drops_there():
+    torch.manual_seed(0)
+    x, attend = torch.randn(2, 4, 6), Attend.of(REAL, causal=False)
+    for activation in ("swiglu", "relu"):
+        layer = GatedLayer(6, 2, 0.0, activation=activation, ffn_dropout=0.5)
+        assert not torch.equal(layer(x, attend)[0], layer(x, attend)[0])
+        assert torch.equal(layer.eval()(x, attend)[0], layer(x, attend)[0])
+
+
+def test_an_activation_that_is_not_known_is_refused_with_all_that_are():
+    with pytest.raises(InputError, match="'swigul'; did you mean 'swiglu'\\? Known: gelu, relu, swiglu"):
+        GatedLayer(6, 2, 0.0, activation="swigul")
+
+
+def hstu_by_hand(layer: HstuLayer, x: Tensor, attend: Attend, times: Tensor | None) -> Tensor:
+    """The paper's formulas, one pair of positions at a time."""
+    batch, seq, dim = x.shape
+    width = dim // layer.n_heads
+    projected = by_hand(normed(x), layer.uvqk)
+    gate, value, query, key = (projected / (1 + (-projected).exp())).split(dim, dim=-1)
+    allowed = attend.full(seq, x.device).expand(batch, 1, seq, seq)[:, 0]
+    mixed = torch.zeros(batch, seq, dim)
+    for b, i, j in allowed.nonzero().tolist():
+        bias = layer.distance_bias[layer.max_distance + max(-layer.max_distance, min(layer.max_distance, i - j))]
+        if times is not None:
+            seconds = max(1, abs(int(times[b, i] - times[b, j])))
+            octave = seconds.bit_length() - 1
+            bias = bias + layer.time_bias[2 * octave + (seconds >= 1.5 * 2**octave)]
+        for h in (slice(n * width, (n + 1) * width) for n in range(layer.n_heads)):
+            score = query[b, i, h] @ key[b, j, h] + bias
+            mixed[b, i, h] += score / (1 + (-score).exp()) * value[b, j, h] / allowed[b, i].sum()
+    return x + by_hand(normed(mixed) * gate, layer.out)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("timed", [False, True])
+def test_hstu_equals_its_formula(causal: bool, timed: bool):
+    torch.manual_seed(0)
+    layer = HstuLayer(6, 2, 0.0, timed=timed, max_distance=2)  # positions 0 and 3 are farther apart
+    for name, p in layer.named_parameters():
+        if "norm" not in name:
+            torch.nn.init.normal_(p, std=0.5)
+    times = torch.tensor([[1_000_000_000, 1_000_000_002, 1_000_000_005, 1_000_604_805], [5, 5, 0, 0]])
+    x, attend = torch.randn(2, 4, 6), Attend.of(REAL, causal, times=times if timed else None)
+    ours, carried = layer(x, attend)
+    expected = hstu_by_hand(layer, x, attend, times if timed else None)
+    torch.testing.assert_close(ours[REAL], expected[REAL])
+    assert (carried is not None) == timed
+    torch.testing.assert_close(layer(x, attend, carried)[0], ours)  # the next layer need not look at times again
+
+
+def test_hstu_tells_how_much_there_is_and_a_softmax_does_not():
+    torch.manual_seed(0)
+    x = torch.randn(1, 1, 6).repeat(1, 4, 1)  # the same item four times
+    layer = HstuLayer(6, 2, 0.0)
+    torch.nn.init.normal_(layer.distance_bias)
+    seen = layer(x, Attend(causal=True))[0]
+    assert not torch.allclose(seen[:, 1], seen[:, 3])
+    softmax = PreNormLayer(6, 2, 0.0)(x, Attend(causal=True))[0]
+    torch.testing.assert_close(softmax[:, 1], softmax[:, 3])
+
+
+def test_a_distance_of_nothing_is_refused():
+    with pytest.raises(InputError, match="max_distance is 0"):
+        HstuLayer(6, 2, 0.0, max_distance=0)

@@ -85,12 +85,20 @@ def test_layer_drop_leaves_out_whole_layers_in_training_only(make):
     assert 90 < dropped < 150  # of 400, expected 120
 
 
-def test_weights_start_as_berts(make):
+def test_embeddings_start_small_and_maps_keep_the_size_of_what_they_map(make):
     encoder = make(vocab_size=2000, dim=64, init_std=0.02)
-    for weight in (encoder.embeddings.token.weight, encoder.layers[0].ffn.widen.weight):
-        assert abs(weight.std().item() - 0.02) < 0.002
+    assert abs(encoder.embeddings.token.weight.std().item() - 0.02) < 0.002
+    widen = encoder.layers[0].ffn.widen.weight
+    assert widen.std().item() == pytest.approx((2 / sum(widen.shape)) ** 0.5, rel=0.05)
     assert not encoder.embeddings.token.weight[0].any()
     assert not encoder.layers[0].attention.qkv.bias.any()
+
+
+@pytest.mark.parametrize("branch_init", [0.01, 1.0])
+def test_the_last_map_of_a_branch_starts_scaled(make, branch_init):
+    layer = make(vocab_size=50, dim=64, branch_init=branch_init).layers[0]
+    for last in (layer.attention.out.weight, layer.ffn.narrow.weight):
+        assert last.std().item() == pytest.approx(branch_init * (2 / sum(last.shape)) ** 0.5, rel=0.05)
 
 
 def test_a_folder_that_is_not_ours_or_is_damaged_is_refused(make, tmp_path: Path):
@@ -128,3 +136,15 @@ def test_every_setting_is_saved(make, tmp_path: Path):
     )  # fmt: skip
     encoder.save(tmp_path)
     assert Encoder.load(tmp_path).config == encoder.config
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_without_layers_the_neck_reads_the_embeddings(make, shared: bool, tmp_path: Path):
+    encoder = make(n_layers=0, share_layers=shared, neck="bilstm", residual="none")
+    encoded = encoder(TOKENS)
+    assert len(encoded.states) == 1
+    normed = torch.nn.functional.layer_norm(encoded.states[0], (encoder.config.dim,))
+    torch.testing.assert_close(encoded.tokens, encoder.neck(normed, TOKENS != 0))
+    assert not any(name.startswith("layers.") for name in encoder.state_dict())
+    encoder.save(tmp_path)
+    assert torch.equal(Encoder.load(tmp_path)(TOKENS).tokens, encoded.tokens)

@@ -21,8 +21,14 @@ class LayerAttention(nn.Module):
         self.query = nn.Parameter(torch.zeros(dim))
         self.out = nn.Linear(dim, dim, bias=False)
 
+    def weights(self, states: Sequence[Tensor]) -> Tensor:
+        """Share of every layer at every position, ``[batch, seq, n_layers]``."""
+        return self._shares(torch.stack(tuple(states[1:]), dim=-2))
+
     def forward(self, states: Sequence[Tensor]) -> Tensor:
         """Fuse ``n_layers + 1`` tensors ``[batch, seq, dim]`` into one of the same shape."""
         layers = torch.stack(tuple(states[1:]), dim=-2)
-        weights = torch.softmax(layers @ self.query, dim=-1).unsqueeze(-2)
-        return self.out((weights @ layers).squeeze(-2))
+        return self.out((self._shares(layers).unsqueeze(-2) @ layers).squeeze(-2))
+
+    def _shares(self, layers: Tensor) -> Tensor:
+        return torch.softmax(layers @ self.query, dim=-1)

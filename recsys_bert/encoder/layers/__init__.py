@@ -2,10 +2,15 @@
 
 A class attribute ``normalised`` says whether what the layer returns has just been through a layer norm; where it is
 ``False``, the encoder puts one norm behind the fusion.
+
+A layer that can read when events happened takes the keyword-only argument ``timed`` as well. It is the encoder's to
+give, not an option: True where its config has ``times``, and then ``attend.times`` is there in every forward pass.
 """
 
 LAYERS: dict[str, str] = {
     "bert": "recsys_bert.encoder.layers.bert:BertLayer",
+    "gated": "recsys_bert.encoder.layers.gated:GatedLayer",
+    "hstu": "recsys_bert.encoder.layers.hstu:HstuLayer",
     "pre_norm": "recsys_bert.encoder.layers.pre_norm:PreNormLayer",
     "realformer": "recsys_bert.encoder.layers.realformer:RealFormerLayer",
 }

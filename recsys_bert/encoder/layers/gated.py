@@ -1,0 +1,69 @@
+"""Gated pre-norm layer of LiGR (https://arxiv.org/abs/2502.03417), as in eSASRec (https://arxiv.org/abs/2508.06450)."""
+
+import torch
+from torch import Tensor, nn
+
+from recsys_bert.encoder.attention import Attend, SelfAttention
+from recsys_bert.encoder.dropout import Dropout
+from recsys_bert.encoder.feed_forward import ACTIVATIONS, FeedForward, SwiGLU
+from recsys_bert.errors import unknown_name
+
+
+class GatedLayer(nn.Module):
+    """Differs from ``PreNormLayer`` in a learned gate on each branch: ``x + branch(norm(x)) * sigmoid(gate(x))``.
+
+    The gate reads the same ``x`` that the branch is added to, before any norm; it has a bias (at 0, so gates start half
+    open) and a value for each of the ``dim`` numbers. All other maps have a bias too. Dropout falls on what a branch
+    gives, never on its gate. What the layer returns is not normalised, so the encoder puts one norm behind the fusion.
+
+    Args:
+        dim: Width of one position.
+        n_heads: Attention heads; divides ``dim``.
+        dropout: Probability in [0, 1) on what each branch adds.
+        ffn_dim: Width inside the feed-forward branch; None = ``4 * dim``.
+        activation: ``swiglu`` as in eSASRec (three maps in the feed-forward branch), ``gelu`` or ``relu`` (two).
+        ffn_dropout: Probability in [0, 1) inside the feed-forward branch, before its last map.
+        attention_dropout: Probability in [0, 1) on attention weights; above 0 it is slow on CPU.
+        norm_eps: Added to the variance in the norms.
+    """
+
+    normalised = False
+
+    def __init__(
+        self,
+        dim: int,
+        n_heads: int,
+        dropout: float,
+        *,
+        ffn_dim: int | None = None,
+        activation: str = "swiglu",
+        ffn_dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        norm_eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        if activation not in (known := ("swiglu", *ACTIVATIONS)):
+            raise unknown_name("activation", activation, known)
+        self.attention_norm = nn.LayerNorm(dim, eps=norm_eps)
+        self.attention = SelfAttention(dim, n_heads, attention_dropout)
+        self.attention_gate = nn.Linear(dim, dim)
+        self.ffn_norm = nn.LayerNorm(dim, eps=norm_eps)
+        swiglu = activation == "swiglu"
+        self.ffn = SwiGLU(dim, ffn_dim, ffn_dropout) if swiglu else FeedForward(dim, ffn_dim, activation, ffn_dropout)
+        self.ffn_gate = nn.Linear(dim, dim)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor, attend: Attend, carried: None = None) -> tuple[Tensor, None]:
+        """Transform every position.
+
+        Args:
+            x: ``[batch, seq, dim]``.
+            attend: Where a query may look.
+            carried: Not used; handed on.
+
+        Returns:
+            ``[batch, seq, dim]`` and None.
+        """
+        mixed = self.dropout(self.attention(self.attention_norm(x), attend))
+        x = x + mixed * torch.sigmoid(self.attention_gate(x))
+        return x + self.dropout(self.ffn(self.ffn_norm(x))) * torch.sigmoid(self.ffn_gate(x)), carried

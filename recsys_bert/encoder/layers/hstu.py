@@ -1,0 +1,113 @@
+"""HSTU layer (https://arxiv.org/abs/2402.17152): attention without softmax, aware of places and times."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from recsys_bert.encoder.attention import Attend, check_heads
+from recsys_bert.encoder.dropout import Dropout
+from recsys_bert.encoder.times import N_BUCKETS, buckets_between
+from recsys_bert.errors import InputError
+
+
+class HstuLayer(nn.Module):
+    """One branch and no feed-forward: ``x + W₂ dropout(norm(A V) ⊙ U)``, ``U, V, Q, K = silu(W₁ norm(x))``.
+
+    ``A = silu(Q Kᵀ + bias) / n`` looks at every key on its own, so that it can tell how much there is, not only
+    how it is spread. The bias is shared by the heads: one number for each distance in positions, and with times one
+    more for each magnitude of the time between (see ``recsys_bert.encoder.times``).
+
+    It differs from the published code where that looks at more than the past, or at the padding: there the time between
+    i and j runs from j to the event *after* i, here to i itself; there n is the longest length, here it is the
+    number of keys that a query may look at. Maps have a bias and norms are affine, as everywhere here.
+
+    It holds several ``[batch, n_heads, seq, seq]`` in memory. What it returns is not normalised, so the encoder puts
+    one norm behind the fusion.
+
+    Args:
+        dim: Width of one position.
+        n_heads: Attention heads; divides ``dim``.
+        dropout: Probability in [0, 1) on what enters the branch's last map.
+        timed: Time between positions is read; set by the encoder.
+        max_distance: Distances up to it, in positions, have a bias of their own; farther ones share the last.
+        norm_eps: Added to the variance in the norms.
+    """
+
+    normalised = False
+
+    def __init__(
+        self,
+        dim: int,
+        n_heads: int,
+        dropout: float,
+        *,
+        timed: bool = False,
+        max_distance: int = 256,
+        norm_eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        check_heads(dim, n_heads)
+        if max_distance < 1:
+            raise InputError(f"max_distance is {max_distance}; it must be at least 1.")
+        self.n_heads, self.max_distance = n_heads, max_distance
+        self.norm = nn.LayerNorm(dim, eps=norm_eps)
+        self.uvqk = nn.Linear(dim, 4 * dim)
+        self.distance_bias = nn.Parameter(torch.randn(2 * max_distance + 1) * 0.02)
+        self.time_bias = nn.Parameter(torch.randn(N_BUCKETS) * 0.02) if timed else None
+        self.mixed_norm = nn.LayerNorm(dim, eps=norm_eps)
+        self.dropout = Dropout(dropout)
+        self.out = nn.Linear(dim, dim)
+
+    @property
+    def last_map(self) -> nn.Linear:
+        """What the branch ends with; see ``EncoderConfig.branch_init``."""
+        return self.out
+
+    def forward(self, x: Tensor, attend: Attend, carried: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Transform every position.
+
+        Args:
+            x: ``[batch, seq, dim]``.
+            attend: Where a query may look, and when positions happened.
+            carried: What a layer before has found of the times: buckets int32 ``[batch, seq, seq]``.
+
+        Returns:
+            ``[batch, seq, dim]`` and the buckets, or None without times.
+        """
+        if carried is None and self.time_bias is not None and attend.times is not None:
+            carried = buckets_between(attend.times)
+        gate, value, query, key = F.silu(self.uvqk(self.norm(x))).chunk(4, dim=-1)
+        mixed = self._mix(query, key, value, self._bias(query, attend, carried))
+        mixed = self.mixed_norm(mixed / _visible(attend, x.shape[1], x.device))
+        return x + self.out(self.dropout(mixed * gate)), carried
+
+    def _mix(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+        """Σ silu(score) · value, ``[batch, seq, dim]``."""
+        batch, seq, _ = query.shape  # head by head, so that the bias, which they share, is not copied for each
+        bias = bias.expand(batch, seq, seq)
+        heads = zip(*(part.chunk(self.n_heads, dim=-1) for part in (query, key, value)), strict=True)
+        return torch.cat([F.silu(torch.baddbmm(bias, q, k.transpose(1, 2))) @ v for q, k, v in heads], dim=-1)
+
+    def _bias(self, like: Tensor, attend: Attend, buckets: Tensor | None) -> Tensor:
+        """What is added to scores, ``[batch or 1, seq, seq]``; where a query may not look, so little that silu is 0."""
+        seq = like.shape[1]
+        place = torch.arange(seq, device=like.device)
+        distance = (place[:, None] - place).clamp_(-self.max_distance, self.max_distance) + self.max_distance
+        bias = self.distance_bias[distance].to(like.dtype)[None]
+        # Half of the least number there is: a score on top of it overflows neither way.
+        barred = torch.finfo(like.dtype).min / 2
+        if attend.causal:
+            bias = bias.masked_fill(place > place[:, None], barred)
+        if attend.keys is not None:
+            bias = bias.masked_fill(~attend.keys[:, 0], barred)
+        if self.time_bias is None or buckets is None:
+            return bias
+        # Gathered in float32, or the gradients of many thousand pairs would be added up in 16 bits.
+        return bias + self.time_bias.index_select(0, buckets.flatten()).view(buckets.shape).to(like.dtype)
+
+
+def _visible(attend: Attend, seq: int, device: torch.device) -> Tensor:
+    """How many keys each query may look at: int64 ``[batch or 1, seq or 1, 1]``."""
+    if attend.causal:
+        return torch.arange(1, seq + 1, device=device)[None, :, None]
+    return torch.full((1, 1, 1), seq, device=device) if attend.keys is None else attend.keys[:, 0].sum(-1, keepdim=True)
