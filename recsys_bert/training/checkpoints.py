@@ -11,6 +11,7 @@ from torch import nn
 from recsys_bert.encoder.model import load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.files import replacing
+from recsys_bert.training.averaging import WeightAverage
 
 
 def save_weights(target: Path, model: nn.Module) -> None:
@@ -21,7 +22,13 @@ def save_weights(target: Path, model: nn.Module) -> None:
         )
 
 
-def save_checkpoint(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+def save_checkpoint(
+    run: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    state: dict[str, Any],
+    average: WeightAverage | None = None,
+) -> None:
     """Write ``checkpoints/step-N`` and then drop the older ones.
 
     Args:
@@ -29,6 +36,7 @@ def save_checkpoint(run: Path, model: nn.Module, optimiser: torch.optim.Optimize
         model: Its weights are saved.
         optimiser: Its state is saved.
         state: Plain numbers; ``state["step"]`` names the folder. Random states are added here.
+        average: Saved as well, where weights are averaged.
     """
     folder = run / "checkpoints" / f"step-{state['step']}"
     random: dict[str, Any] = {"cpu": torch.get_rng_state()}
@@ -37,7 +45,9 @@ def save_checkpoint(run: Path, model: nn.Module, optimiser: torch.optim.Optimize
     with replacing(folder) as aside:
         aside.mkdir()
         save_weights(aside / "model.safetensors", model)
-        torch.save({"optimiser": optimiser.state_dict(), "state": state, "random": random}, aside / "training.pt")
+        saved = {"optimiser": optimiser.state_dict(), "state": state, "random": random}
+        saved |= {"average": average.state_dict()} if average else {}
+        torch.save(saved, aside / "training.pt")
     for old in latest_first(run)[1:]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -48,8 +58,10 @@ def latest_first(run: Path) -> list[Path]:
     return sorted(found, key=lambda path: -int(path.name[5:]))
 
 
-def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
-    """Put weights, optimiser and random states back; return the plain numbers.
+def load_checkpoint(
+    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, average: WeightAverage | None = None
+) -> dict[str, Any]:
+    """Put weights, their average, optimiser and random states back; return the plain numbers.
 
     Raises:
         InputError: The checkpoint is damaged or belongs to another model.
@@ -61,6 +73,8 @@ def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optim
     try:
         saved = torch.load(folder / "training.pt", weights_only=True, map_location="cpu")
         optimiser.load_state_dict(saved["optimiser"])
+        if average:
+            average.load_state_dict(saved["average"])
     except Exception as error:  # unpickling a damaged file raises almost anything
         raise InputError(
             f"{folder / 'training.pt'} is damaged ({type(error).__name__}: {error}). "

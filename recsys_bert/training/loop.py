@@ -1,6 +1,7 @@
 """The one training loop: epochs, validation, early stopping, checkpoints, exact resume, progress."""
 
 import contextlib
+import itertools
 import math
 import threading
 import time
@@ -9,23 +10,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor, nn
+from torch import nn
 
 from recsys_bert.encoder.model import load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
+from recsys_bert.training.adversarial import Attack
+from recsys_bert.training.averaging import WeightAverage, recompute_batch_norm
 from recsys_bert.training.checkpoints import latest_first, load_checkpoint, save_checkpoint, save_weights
 from recsys_bert.training.config import TrainConfig
 from recsys_bert.training.interrupts import deferred_interrupt
 from recsys_bert.training.metrics import MetricsFile
 from recsys_bert.training.parameter_groups import parameter_groups
-from recsys_bert.training.schedules import lr_factor
-
-Batch = Mapping[str, "np.ndarray | Tensor | int"]
+from recsys_bert.training.step import Batch, OptimiserStep, over_all, to_device
 
 
 class Batches(Protocol):
@@ -101,26 +101,27 @@ def fit(
         label: Shown before the progress.
 
     Returns:
-        The summary. ``model`` then has the weights of the best epoch, or of the last one without validation.
+        The summary. ``model`` then has the weights of the best epoch, or of the last one without validation; averaged
+        where ``config.average`` says so.
 
     Raises:
         InputError: The loss is not finite, or a checkpoint is damaged.
         KeyboardInterrupt: After Ctrl-C, once a checkpoint is written.
     """
-    AcceleratorState._reset_state()  # an earlier fit in this process may have had another precision
-    accelerator = Accelerator(
-        cpu=config.device == "cpu", mixed_precision="bf16" if _use_bf16(config) else "no", log_with=None
-    )
+    accelerator = _accelerator(config)
     model.to(accelerator.device)
     optimiser = torch.optim.AdamW(parameter_groups(model, config, groups or []), lr=config.lr, fused=True)
     state = _State()
+    average = WeightAverage(model, config) if config.average != "none" else None
+    attack = Attack(model, config) if config.adversarial != "none" else None
     run.mkdir(parents=True, exist_ok=True)
     if found := latest_first(run):
-        state = _State(**load_checkpoint(found[0], model, optimiser))
+        state = _State(**load_checkpoint(found[0], model, optimiser, average))
     log = MetricsFile(run / "metrics.jsonl", state.lines, accelerator.is_main_process)
     wrapped, prepared_optimiser = accelerator.prepare(model, optimiser)
-    loop = _Loop(model, wrapped, prepared_optimiser, accelerator, batches, config, run, state, log, before_step)
-    total = config.epochs * batches.steps
+    total, total_steps = config.epochs * batches.steps, config.epochs * math.ceil(batches.steps / config.accumulate)
+    take_step = OptimiserStep(wrapped, prepared_optimiser, accelerator, config, total_steps, attack)
+    loop = _Loop(model, take_step, accelerator, batches, config, run, state, log, before_step, average)
     with (
         Progress(label, total, "batches", done=state.epoch * batches.steps + state.batch) as progress,
         deferred_interrupt() as interrupted,
@@ -132,17 +133,18 @@ def fit(
                 raise KeyboardInterrupt
     if state.best is not None:
         load_weights(model, run / "checkpoints" / "best.safetensors")
+    elif average:
+        average.put()
+        recompute_batch_norm(model, loop.sample())
     model.eval()
-    return Summary(
-        state.step, state.epoch, state.best, state.best_epoch if state.best is not None else state.epoch, state.seconds
-    )
+    best_epoch = state.epoch if state.best is None else state.best_epoch
+    return Summary(state.step, state.epoch, state.best, best_epoch, state.seconds)
 
 
 @dataclass
 class _Loop:
     model: nn.Module
-    wrapped: nn.Module
-    optimiser: Any  # accelerate's wrapper
+    take_step: OptimiserStep
     accelerator: Accelerator
     batches: Batches
     config: TrainConfig
@@ -150,10 +152,9 @@ class _Loop:
     state: _State
     log: MetricsFile
     before_step: Callable[[int], None] | None
+    average: WeightAverage | None
 
     def __post_init__(self) -> None:
-        self.base_lrs = [group["initial_lr"] for group in self.optimiser.param_groups]
-        self.total_steps = self.config.epochs * math.ceil(self.batches.steps / self.config.accumulate)
         if not self.accelerator.is_main_process:  # the main process has the sums of all
             self.state.loss_sum = self.state.loss_count = 0.0
         self.clock = time.monotonic()
@@ -163,12 +164,12 @@ class _Loop:
 
     def told_to_stop(self, interrupted: threading.Event) -> bool:
         """Whether any process got Ctrl-C; all of them then stop after the same step."""
-        return self._over_all(interrupted.is_set())[0] > 0
+        return over_all(self.accelerator, interrupted.is_set())[0] > 0
 
     def epoch(self, progress: Progress, interrupted: threading.Event) -> None:
         """Run the rest of the current epoch."""
         state, rank, world = self.state, self.accelerator.process_index, self.accelerator.num_processes
-        self.wrapped.train()
+        self.take_step.model.train()
         window: list[Batch] = []
         for batch in self.batches(state.epoch, state.batch, rank, world):
             window.append(batch)
@@ -189,70 +190,54 @@ class _Loop:
         state = self.state
         self._log_loss()
         state.epoch, state.batch = state.epoch + 1, 0
+        if self.average:
+            self.average.after_epoch(state.epoch)
         if validate and (state.epoch % self.config.validate_every == 0 or state.epoch == self.config.epochs):
-            self.wrapped.eval()
-            with torch.no_grad():
-                figures = validate(self.model)
-            if self.config.monitor not in figures:
-                raise InputError(
-                    f"train.monitor is {self.config.monitor!r}; this training validates {', '.join(sorted(figures))}."
-                )
-            self.log.write({"step": state.step, "epoch": state.epoch, **figures, "seconds": round(self._seconds(), 2)})
-            value = figures[self.config.monitor]
-            if state.best is None or value > state.best:
-                state.best, state.best_epoch, state.waited = value, state.epoch, 0
-                if self.accelerator.is_main_process:
-                    save_weights(self.run / "checkpoints" / "best.safetensors", self.model)
-            else:
-                state.waited += 1
+            self.take_step.model.eval()
+            with self.average.in_place(self.sample()) if self.average else contextlib.nullcontext(), torch.no_grad():
+                self._validate(validate)
         self._checkpoint()
 
+    def sample(self) -> Iterator[dict[str, Any]]:
+        """Up to 100 training batches on the device, the same on every process: enough for means of them."""
+        return (to_device(batch, self.accelerator.device) for batch in itertools.islice(self.batches(0), 100))
+
+    def _validate(self, validate: Callable[[nn.Module], dict[str, float]]) -> None:
+        """Measure the weights as they are now; keep them if they are the best."""
+        state, figures = self.state, validate(self.model)
+        if self.config.monitor not in figures:
+            raise InputError(
+                f"train.monitor is {self.config.monitor!r}; this training validates {', '.join(sorted(figures))}."
+            )
+        self.log.write({"step": state.step, "epoch": state.epoch, **figures, "seconds": round(self._seconds(), 2)})
+        value = figures[self.config.monitor]
+        if state.best is None or value > state.best:
+            state.best, state.best_epoch, state.waited = value, state.epoch, 0
+            if self.accelerator.is_main_process:
+                save_weights(self.run / "checkpoints" / "best.safetensors", self.model)
+        else:
+            state.waited += 1
+
     def _step(self, window: list[Batch]) -> float:
-        """One optimiser step over ``window``: the mean loss over all its targets, on all processes."""
-        state, accelerator = self.state, self.accelerator
+        """One optimiser step over ``window``; returns the loss of its last batch."""
+        state = self.state
         if self.before_step:
             self.before_step(state.step)
-        factor = lr_factor(
-            state.step,
-            schedule=self.config.schedule,
-            warmup_steps=self.config.warmup_steps,
-            total_steps=self.total_steps,
-        )
-        for group, lr in zip(self.optimiser.param_groups, self.base_lrs, strict=True):
-            group["lr"] = lr * factor
-        counts = [_count(batch) for batch in window]
-        total = max(1.0, self._over_all(sum(counts))[0])
-        shown = 0.0
-        for i, (batch, count) in enumerate(zip(window, counts, strict=True)):
-            hold = accelerator.no_sync(self.wrapped) if i + 1 < len(window) else contextlib.nullcontext()
-            with hold:
-                loss = self.wrapped(_to_device(batch, accelerator.device))
-                # DDP averages over processes, so each share is scaled up by their number first
-                accelerator.backward(loss * (count * accelerator.num_processes / total))
-            shown = loss.item()
-            state.loss_sum += shown * count
+        losses = self.take_step(window, state.step)
+        for loss, count in losses:
+            state.loss_sum += loss * count
             state.loss_count += count
-        if self.config.clip_norm:
-            accelerator.clip_grad_norm_(self.wrapped.parameters(), self.config.clip_norm)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
         state.step += 1
+        if self.average:
+            self.average.after_step(state.epoch + 1, state.step)
         if state.step % self.config.log_steps == 0:
             self._log_loss()
-        return shown
-
-    def _over_all(self, *values: float) -> list[float]:
-        """Sum each value over all processes."""
-        if self.accelerator.num_processes == 1:
-            return list(values)
-        own = torch.tensor(values, dtype=torch.float64, device=self.accelerator.device)
-        summed: list[float] = self.accelerator.reduce(own).tolist()
-        return summed
+        return losses[-1][0]
 
     def _collect(self) -> None:
         """Bring what was summed since the last line to the main process; stop if it is no number any more."""
         state = self.state
-        loss_sum, loss_count = self._over_all(state.loss_sum, state.loss_count)
+        loss_sum, loss_count = over_all(self.accelerator, state.loss_sum, state.loss_count)
         if not math.isfinite(loss_sum):
             raise InputError(
                 f"the loss is {loss_sum / loss_count} at step {state.step}. Lower train.lr or train with "
@@ -266,7 +251,7 @@ class _Loop:
         state = self.state
         if not state.loss_count:
             return
-        lr = self.optimiser.param_groups[-1]["lr"]
+        lr = self.take_step.optimiser.param_groups[-1]["lr"]
         loss = state.loss_sum / state.loss_count
         self.log.write({"step": state.step, "epoch": state.epoch + 1, "loss": loss, "lr": lr})
         state.loss_sum = state.loss_count = 0.0
@@ -282,8 +267,14 @@ class _Loop:
         self._seconds()
         self.state.lines = self.log.lines
         if self.accelerator.is_main_process:
-            save_checkpoint(self.run, self.model, self.optimiser.optimizer, asdict(self.state))
+            save_checkpoint(self.run, self.model, self.take_step.optimiser.optimizer, asdict(self.state), self.average)
         self.accelerator.wait_for_everyone()
+
+
+def _accelerator(config: TrainConfig) -> Accelerator:
+    AcceleratorState._reset_state()  # an earlier fit in this process may have had another precision
+    precision = "bf16" if _use_bf16(config) else "no"
+    return Accelerator(cpu=config.device == "cpu", mixed_precision=precision, log_with=None)
 
 
 def _use_bf16(config: TrainConfig) -> bool:
@@ -292,20 +283,3 @@ def _use_bf16(config: TrainConfig) -> bool:
     if config.device != "cpu" and torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-
-
-def _count(batch: Batch) -> int:
-    given = batch.get("n_targets")
-    if given is not None:
-        return int(given)
-    first = next(iter(batch.values()))
-    return 1 if isinstance(first, int) else len(first)
-
-
-def _to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
-    moved: dict[str, Any] = {}
-    for name, value in batch.items():
-        if isinstance(value, np.ndarray):
-            value = torch.from_numpy(value)
-        moved[name] = value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-    return moved

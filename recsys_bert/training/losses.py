@@ -1,87 +1,269 @@
-"""Losses over a large table of items: pure functions on tensors.
+"""Losses over a large table of items: pure functions on tensors, gradients included.
+
+Both losses compute their gradients on the way forward, chunk by chunk, so that scores live no longer than it takes to
+use them. No tensor of all scores is built, and on CPU a chunk stays in the cache, which halves the time of a step.
 
 Shapes: ``queries [n, dim]``, ``table [items, dim]``, ``targets [n]`` rows of the table, ``negatives [batch, k]`` rows
-drawn for each history and shared by its queries. No function builds more than ``[chunk, items]`` or ``[n, k]`` scores.
+drawn for each history and shared by its queries.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+_SCORES = 1 << 19  # sampled scores at a time
 
 
 def full_cross_entropy(queries: Tensor, table: Tensor, targets: Tensor, *, chunk: int) -> Tensor:
-    """Mean cross-entropy over the whole table, ``chunk`` queries at a time; no score outlives its chunk.
+    """Mean cross-entropy over the whole table, ``chunk`` queries at a time.
+
+    ``F.linear_cross_entropy`` does the same; in bf16 on CPU it needs more than twice as long
+    (``pipelines/benchmarks/loss_speed.py``).
 
     Without any target it is 0, as the other losses are: a batch may hold nothing but unknown items.
     """
-    if not len(targets):
-        return (queries @ table[:1].T).sum()  # 0, with a gradient of 0
-    options = nn.LinearCrossEntropyOptions(batch_chunk_size=chunk)
-    return F.linear_cross_entropy(queries, table, targets, options=options)
+    dtype = _product_type(queries)
+    with torch.autocast(queries.device.type, enabled=False):
+        loss: Tensor = _FullCrossEntropy.apply(queries, table, targets, chunk, dtype)
+    return loss
 
 
-def sampled_softmax(
-    positive: Tensor, negative: Tensor, hits: Tensor, positive_log_q: Tensor, negative_log_q: Tensor
+class _FullCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, table: Tensor, targets: Tensor, chunk: int, dtype: torch.dtype) -> Tensor:
+        queries_, items = queries.to(dtype), table.to(dtype)
+        d_queries, d_table = torch.empty_like(queries_), torch.zeros_like(table)
+        total = torch.zeros((), device=queries.device)
+        for part in _parts(len(queries), chunk):
+            answer = targets[part, None]
+            chances = (queries_[part] @ items.T).softmax(dim=1)
+            picked = chances.gather(1, answer)
+            total -= picked.float().clamp_min(torch.finfo(torch.float32).tiny).log().sum()
+            d_scores = chances.scatter_(1, answer, picked - 1)
+            d_queries[part] = d_scores @ items
+            d_table += d_scores.T @ queries_[part]
+        return _keep(ctx, total, max(1, len(queries)), d_queries.to(queries.dtype), d_table)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return (*_scaled(ctx, gradient), None, None, None)
+
+
+def soft_item_loss(
+    queries: Tensor, table: Tensor, teacher: tuple[Tensor, Tensor], *, temperature: float, chunk: int
 ) -> Tensor:
+    """``soft_target_loss`` between two softmaxes over one table of items, ``chunk`` queries at a time.
+
+    Args:
+        queries: ``[n, dim]`` of the student.
+        table: ``[items, dim]`` of the student.
+        teacher: Its queries ``[n, d]`` and its table ``[items, d]``, which take no gradient.
+        temperature: Divides the logits of both.
+        chunk: Queries scored at a time.
+    """
+    dtype = _product_type(queries)
+    with torch.autocast(queries.device.type, enabled=False):
+        loss: Tensor = _SoftItemLoss.apply(queries, table, *teacher, temperature, chunk, dtype)
+    return loss
+
+
+class _SoftItemLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        queries: Tensor,
+        table: Tensor,
+        teacher_queries: Tensor,
+        teacher_table: Tensor,
+        temperature: float,
+        chunk: int,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        queries_, items = (queries / temperature).to(dtype), table.to(dtype)
+        teacher_queries_, teacher_items = (teacher_queries / temperature).to(dtype), teacher_table.to(dtype)
+        d_queries, d_table = torch.empty_like(queries_), torch.zeros_like(table)
+        total = torch.zeros((), device=queries.device)
+        for part in _parts(len(queries), chunk):
+            wanted = (teacher_queries_[part] @ teacher_items.T).float().log_softmax(dim=1)
+            given = (queries_[part] @ items.T).float().log_softmax(dim=1)
+            chances = wanted.exp()
+            total += (chances * (wanted - given)).sum()
+            d_scores = (given.exp_() - chances).to(dtype)
+            d_queries[part] = d_scores @ items
+            d_table += d_scores.T @ queries_[part]
+        # T² on the loss; each query's 1 / T stands in its gradient once more, in the table's it is in queries_ already
+        gradients = d_queries.to(queries.dtype) * temperature, d_table * temperature**2
+        return _keep(ctx, total * temperature**2, max(1, len(queries)), *gradients)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return (*_scaled(ctx, gradient), None, None, None, None, None)
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What a sampled loss compares: each query's target with the negatives of its history.
+
+    Negatives drawn for each history, and not once for the whole batch, are what makes sampled losses learn: with the
+    same few for thousands of queries their chance does not average out. On the simulated log, 64 per history reach
+    the full softmax's NDCG, 256 per batch half of it.
+    """
+
+    row: Tensor
+    """``[n]`` history of each query, ascending."""
+
+    targets: Tensor
+    """``[n]`` catalogue rows."""
+
+    positives: Tensor
+    """``[n, dim]`` vectors of the targets."""
+
+    negatives: Tensor
+    """``[batch, k]`` catalogue rows; one that is a query's target is no negative for that query."""
+
+    vectors: Tensor
+    """``[batch, k, dim]`` vectors of the negatives."""
+
+
+def sampled_softmax(queries: Tensor, sampled: Sampled, positive_log_q: Tensor, negative_log_q: Tensor) -> Tensor:
     """Mean cross-entropy over the target and its negatives, corrected for how they were drawn (logQ).
 
     With the log of each item's expected number of draws subtracted, the loss estimates the full softmax (Bengio and
     Senécal 2008, https://doi.org/10.1109/TNN.2007.912312; Yi et al. 2019, https://doi.org/10.1145/3298689.3346996).
 
     Args:
-        positive: ``[n]`` scores of the targets.
-        negative: ``[n, k]`` scores of the negatives.
-        hits: bool ``[n, k]``, True where a negative is not one (it is the target itself): left out.
-        positive_log_q: ``[n]`` log of the expected draws of each target.
-        negative_log_q: ``[n, k]`` or ``[k]``, the same of each negative.
-    """
-    others = (negative - negative_log_q).masked_fill(hits, -torch.inf)
-    target = positive - positive_log_q
-    return _mean(torch.logaddexp(target, others.logsumexp(dim=1)) - target)
-
-
-def own_scores(queries: Tensor, row: Tensor, vectors: Tensor) -> Tensor:
-    """Scores of every query against the negatives of its own history, as one batched product.
-
-    Negatives drawn for each history, and not once for the whole batch, are what makes sampled losses learn: with the
-    same few for thousands of queries their chance does not average out. On the simulated log, 64 per history reach
-    the full softmax's NDCG, 256 per batch half of it.
-
-    Args:
         queries: ``[n, dim]``, history by history.
-        row: ``[n]`` history of each query, ascending.
-        vectors: ``[batch, k, dim]`` negatives of each history.
-
-    Returns:
-        ``[n, k]``.
+        sampled: What they are compared with.
+        positive_log_q: ``[n]`` log of the expected draws of each target.
+        negative_log_q: ``[batch, k]``, the same of each negative; ``inf`` leaves it out.
     """
-    batch, k, dim = vectors.shape
-    counts = torch.bincount(row, minlength=batch)
-    width = int(counts.max()) if len(row) else 0
-    place = row * width + torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
-    padded = queries.new_zeros(batch * width, dim).index_copy(0, place, queries)
-    scores = torch.bmm(padded.view(batch, width, dim), vectors.to(padded.dtype).transpose(1, 2))
-    return scores.view(-1, k).index_select(0, place)
+
+    def softmax(positive: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        total = torch.logaddexp(positive, scores.logsumexp(dim=2))
+        scores.sub_(total[:, :, None]).exp_()
+        return total - positive, (positive - total).expm1()
+
+    return _sampled_loss(queries, sampled, positive_log_q, negative_log_q, softmax)
 
 
-def gbce(positive: Tensor, negative: Tensor, hits: Tensor, *, n_items: int, calibration: float) -> Tensor:
+def gbce(queries: Tensor, sampled: Sampled, *, n_items: int, calibration: float) -> Tensor:
     """Generalised binary cross-entropy of gSASRec (https://arxiv.org/abs/2308.07192).
 
     The target's probability is raised to β = α (t (1 − 1/α) + 1/α), with the sampling rate α = k / (items − 1), which
     undoes the overconfidence that few negatives cause. In log space: log σ(s)^β = −β softplus(−s).
 
     Args:
-        positive: ``[n]`` scores of the targets.
-        negative: ``[n, k]`` scores of the negatives.
-        hits: bool ``[n, k]``, True where a negative is the target itself: left out.
+        queries: ``[n, dim]``, history by history.
+        sampled: What they are compared with.
         n_items: Size of the catalogue.
         calibration: t; 0 gives plain binary cross-entropy, 1 full calibration.
     """
-    rate = negative.shape[1] / max(1, n_items - 1)
+    k = sampled.negatives.shape[1]
+    rate = k / max(1, n_items - 1)
     power = rate * (calibration * (1 - 1 / rate) + 1 / rate)
-    against = F.softplus(negative).masked_fill(hits, 0.0).sum(dim=1)
-    return _mean((power * F.softplus(-positive) + against) / (negative.shape[1] + 1))
+
+    def binary(positive: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        losses = power * F.softplus(-positive) + F.softplus(scores).sum(dim=2)
+        scores.sigmoid_().div_(k + 1)
+        return losses / (k + 1), (-positive).sigmoid() * (-power / (k + 1))
+
+    nothing = queries.new_zeros((), dtype=torch.float32)
+    return _sampled_loss(
+        queries, sampled, nothing.expand(len(queries)), nothing.expand(sampled.negatives.shape), binary
+    )
 
 
-def _mean(losses: Tensor) -> Tensor:
-    return losses.sum() / max(1, len(losses))  # 0 of none, where ``mean`` gives NaN
+Compare = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""``(positive [b, t], scores [b, t, k]) -> losses [b, t], their gradients by positive``; turns ``scores`` into the
+losses' gradients by them, in place."""
+
+
+def _sampled_loss(
+    queries: Tensor, sampled: Sampled, positive_log_q: Tensor, negative_log_q: Tensor, compare: Compare
+) -> Tensor:
+    vectors, dtype = (sampled.positives, sampled.vectors), _product_type(queries)
+    with torch.autocast(queries.device.type, enabled=False):
+        loss: Tensor = _SampledLoss.apply(queries, *vectors, sampled, positive_log_q, negative_log_q, compare, dtype)
+    return loss
+
+
+class _SampledLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        queries: Tensor,
+        positives: Tensor,
+        vectors: Tensor,
+        sampled: Sampled,
+        positive_log_q: Tensor,
+        negative_log_q: Tensor,
+        compare: Compare,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        batch, k, _ = vectors.shape
+        place, width = _places(sampled.row, batch)
+
+        def pad(values: Tensor, empty: float) -> Tensor:
+            """``[n, …]`` → ``[batch, width, …]``."""
+            padded = values.new_full((batch * width, *values.shape[1:]), empty)
+            return padded.index_copy_(0, place, values).view(batch, width, *values.shape[1:])
+
+        asked, items = pad(queries.to(dtype), 0.0), vectors.to(dtype)
+        positive = pad((queries * positives).sum(dim=1).float() - positive_log_q, 0.0)
+        targets, negatives = pad(sampled.targets.int(), -1), sampled.negatives.int()
+        real = pad(torch.ones_like(sampled.targets, dtype=torch.bool), False)
+        d_asked, d_items, d_positive = torch.empty_like(asked), torch.empty_like(items), torch.empty_like(positive)
+        total = torch.zeros((), device=queries.device)
+        for part in _parts(batch, max(1, _SCORES // max(1, width * k))):
+            scores = torch.bmm(asked[part], items[part].transpose(1, 2)).float().sub_(negative_log_q[part, None])
+            scores.masked_fill_(targets[part, :, None] == negatives[part, None], -torch.inf)
+            losses, d_positive[part] = compare(positive[part], scores)
+            total += (losses * real[part]).sum()
+            d_scores = scores.mul_(real[part, :, None]).to(dtype)
+            d_asked[part] = torch.bmm(d_scores, items[part])
+            d_items[part] = torch.bmm(d_scores.transpose(1, 2), asked[part])
+        own = d_positive.flatten().index_select(0, place)[:, None]
+        d_queries = d_asked.flatten(0, 1).index_select(0, place).to(queries.dtype) + own * positives
+        d_positives = (own * queries).to(positives.dtype)
+        return _keep(
+            ctx, total, max(1, len(queries)), d_queries.to(queries.dtype), d_positives, d_items.to(vectors.dtype)
+        )
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return (*_scaled(ctx, gradient), None, None, None, None, None)
+
+
+def _places(row: Tensor, batch: int) -> tuple[Tensor, int]:
+    """Where each query goes when histories are padded to the one with most queries, and that one's number."""
+    counts = torch.bincount(row, minlength=batch)
+    width = int(counts.max()) if len(row) else 0
+    return row * width + torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row], width
+
+
+def _parts(n: int, step: int) -> list[slice]:
+    return [slice(first, first + step) for first in range(0, n, step)]
+
+
+def _product_type(like: Tensor) -> torch.dtype:
+    """What autocast multiplies in where it is on."""
+    kind = like.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else like.dtype
+
+
+def _keep(ctx: Any, total: Tensor, n: int, *gradients: Tensor) -> Tensor:
+    ctx.save_for_backward(*gradients)
+    ctx.n = n
+    return total / n
+
+
+def _scaled(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+    return tuple(saved * (gradient / ctx.n) for saved in ctx.saved_tensors)

@@ -1,14 +1,18 @@
 """Predicting tokens from hidden states: one module serves masked and next-item training."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recsys_bert.encoder.model import Encoder
+from recsys_bert.encoder.model import Encoded, Encoder
+from recsys_bert.training.auxiliary import LastLayer, weighed
 from recsys_bert.training.config import LossConfig
-from recsys_bert.training.losses import full_cross_entropy, gbce, own_scores, sampled_softmax
+from recsys_bert.training.losses import Sampled, full_cross_entropy, gbce, sampled_softmax
 
 
 class TokenPrediction(nn.Module):
@@ -23,6 +27,7 @@ class TokenPrediction(nn.Module):
         expected_draws: ``[vocab_size]`` expected draws of each row among the negatives of one history, for logQ; None
             where nothing is sampled.
         features: Side features by row, ``[rows, width]`` each, looked up for every position.
+        auxiliary: Share of a second loss, on the raw last layer, in the whole; None = no such loss.
     """
 
     log_q: Tensor
@@ -35,9 +40,11 @@ class TokenPrediction(nn.Module):
         first_row: int,
         expected_draws: NDArray[np.float64] | None = None,
         features: dict[str, NDArray[np.int32]] | None = None,
+        auxiliary: float | None = None,
     ) -> None:
         super().__init__()
-        self.encoder, self.loss, self.first_row = encoder, loss, first_row
+        self.encoder, self.loss, self.first_row, self.auxiliary = encoder, loss, first_row, auxiliary
+        self.last = None if auxiliary is None else LastLayer(encoder, encoder.embeddings.token.embedding_dim)
         self.features = RowFeatures(features or {})
         log_q = (
             torch.zeros(0) if expected_draws is None else torch.from_numpy(np.log(np.maximum(expected_draws, 1e-12)))
@@ -49,27 +56,53 @@ class TokenPrediction(nn.Module):
 
         Args:
             batch: ``tokens [batch, seq]``, ``positions [n]`` in the flattened batch, ``targets [n]``, and
-                ``negatives [batch, k]`` where the loss samples.
+                ``negatives [batch, k]`` where the loss samples, ``times [batch, seq]`` where the encoder reads them.
         """
-        encoded = self.encoder(batch["tokens"], features=self.features(batch["tokens"]))
-        hidden = encoded.tokens.flatten(0, 1).index_select(0, batch["positions"])
-        queries, targets = self.queries(hidden), batch["targets"].long()
+        return self.loss_of(self.encode(batch), batch)
+
+    def encode(self, batch: dict[str, Tensor]) -> Encoded:
+        """Run the encoder over a batch."""
+        tokens, times = batch["tokens"], batch.get("times") if self.encoder.config.needs_times else None
+        return self.encoder(tokens, features=self.features(tokens), times=times)
+
+    def loss_of(self, encoded: Encoded, batch: dict[str, Tensor]) -> Tensor:
+        """Mean loss of what ``encode`` gave."""
+        loss, main = self._loss(batch), self.queries(at(encoded.tokens, batch["positions"]))
+        if self.last is None or self.auxiliary is None:
+            return loss(main)
+        raw = self._compared(self.last(at(encoded.states[-1], batch["positions"])))
+        return weighed(loss(main), loss(raw), self.auxiliary)
+
+    def _loss(self, batch: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
+        """What compares queries ``[n, d]`` with the targets of a batch."""
+        targets = batch["targets"].long()
         if self.loss.name == "full":
-            table = self.vectors(self.encoder.embeddings.token.weight[self.first_row :])
-            return full_cross_entropy(queries, table, targets - self.first_row, chunk=self.loss.chunk)
-        negatives, row = batch["negatives"].long(), batch["positions"] // batch["tokens"].shape[1]
-        positive = (queries * self.vectors(self.encoder.embeddings.token(targets))).sum(dim=1).float()
-        negative = own_scores(queries, row, self.vectors(self.encoder.embeddings.token(negatives))).float()
-        own = negatives[row]
-        hits = targets[:, None] == own
+            table, answers = self.items(), targets - self.first_row
+            return partial(full_cross_entropy, table=table, targets=answers, chunk=self.loss.chunk)
+        negatives = batch["negatives"].long()
+        sampled = Sampled(
+            row=batch["positions"] // batch["tokens"].shape[1],
+            targets=targets,
+            positives=self.items(targets),
+            negatives=negatives,
+            vectors=self.items(negatives),
+        )
         if self.loss.name == "gbce":
             n_items = self.encoder.config.vocab_size - self.first_row
-            return gbce(positive, negative, hits, n_items=n_items, calibration=self.loss.calibration)
-        return sampled_softmax(positive, negative, hits, self.log_q[targets], self.log_q[own])
+            return partial(gbce, sampled=sampled, n_items=n_items, calibration=self.loss.calibration)
+        log_q = {"positive_log_q": self.log_q[targets], "negative_log_q": self.log_q[negatives]}
+        return partial(sampled_softmax, sampled=sampled, **log_q)
 
     def queries(self, hidden: Tensor) -> Tensor:
         """Hidden states ``[n, out_dim]`` as vectors whose inner product with ``vectors(table)`` is the logit."""
-        projected = self.encoder.table_space(hidden)
+        return self._compared(self.encoder.table_space(hidden))
+
+    def items(self, rows: Tensor | None = None) -> Tensor:
+        """Vectors of ``rows``, or of all rows that may be predicted."""
+        token = self.encoder.embeddings.token
+        return self.vectors(token.weight[self.first_row :] if rows is None else token(rows))
+
+    def _compared(self, projected: Tensor) -> Tensor:
         if self.loss.similarity == "dot":
             return projected
         return F.normalize(projected, dim=-1) / self.loss.temperature
@@ -77,6 +110,11 @@ class TokenPrediction(nn.Module):
     def vectors(self, table: Tensor) -> Tensor:
         """Rows of the token table as they are compared: unit length for cosine."""
         return table if self.loss.similarity == "dot" else F.normalize(table, dim=-1)
+
+
+def at(states: Tensor, positions: Tensor) -> Tensor:
+    """States ``[batch, seq, dim]`` at ``positions [n]`` of the flattened batch: ``[n, dim]``."""
+    return states.flatten(0, 1).index_select(0, positions)
 
 
 class RowFeatures(nn.Module):

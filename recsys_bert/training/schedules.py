@@ -2,19 +2,34 @@
 
 import math
 
+from recsys_bert.training.config import TrainConfig
 
-def lr_factor(step: int, *, schedule: str, warmup_steps: int, total_steps: int) -> float:
+
+def lr_factor(step: int, config: TrainConfig, total_steps: int) -> float:
     """Factor in [0, 1] for optimiser step ``step``, counted from 0.
 
     Args:
         step: Steps taken so far.
-        schedule: ``"constant"``, ``"linear"`` or ``"cosine"``.
-        warmup_steps: Steps of the linear climb; its first step is 1 / warmup_steps, never 0.
-        total_steps: Steps at which ``linear`` and ``cosine`` reach zero.
+        config: ``warmup_steps``, whose first step is 1 / warmup_steps, never 0; ``schedule`` and its settings.
+        total_steps: Steps at which a falling schedule reaches its floor.
     """
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    if schedule == "constant":
+    warmup = config.warmup_steps
+    if step < warmup:
+        return (step + 1) / warmup
+    if config.schedule == "constant":
         return 1.0
-    share = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
-    return 1.0 - share if schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * share))
+    if config.schedule == "inverse_sqrt":  # of Attention Is All You Need (https://arxiv.org/abs/1706.03762)
+        since = max(1, warmup)
+        return math.sqrt(since / (since + step - warmup))
+    done = min(1.0, (step - warmup) / max(1, total_steps - warmup))
+    return config.schedule_floor + (1 - config.schedule_floor) * _falling(done, config)
+
+
+def _falling(done: float, config: TrainConfig) -> float:
+    """From 1 to 0 while ``done`` goes from 0 to 1."""
+    if config.schedule == "cosine_restarts":  # SGDR with equal cycles (https://arxiv.org/abs/1608.03983)
+        done = 1.0 if done >= 1 else (done * config.schedule_cycles) % 1.0
+    if config.schedule in ("cosine", "cosine_restarts"):
+        return 0.5 * (1.0 + math.cos(math.pi * done))
+    power = config.schedule_power if config.schedule == "polynomial" else 1.0
+    return float((1.0 - done) ** power)

@@ -10,12 +10,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from pipelines import prepare, pretrain
 from pipelines.settings import write_config
 from recsys_bert.clicks.config import LogConfig
 from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.model import Encoder
 from recsys_bert.training.config import LossConfig, TrainConfig
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,16 @@ def config(tmp_path):
         objective="next",
         encoder=EncoderConfig(dim=16, n_layers=1, max_len=20, dropout=0.0),
         loss=LossConfig(name="sampled", negatives=12),
-        train=TrainConfig(epochs=3, batch_size=8, accumulate=2, device="cpu", precision="fp32", log_steps=1),
+        train=TrainConfig(
+            epochs=3,
+            batch_size=8,
+            accumulate=2,
+            device="cpu",
+            precision="fp32",
+            log_steps=1,
+            average="ema",
+            adversarial="pgd",
+        ),
     )
 
 
@@ -66,7 +75,8 @@ def test_two_processes_train_as_one_does(config, tmp_path):
         mine, expected = ours[name].drop_nulls(), theirs[name].drop_nulls()
         assert mine.to_list() == pytest.approx(expected.to_list(), abs=1e-5)
     assert len(ours["loss"].drop_nulls()) == 9
-    after, expected = (load_file(run / "encoder" / "model.safetensors") for run in (config.out, one.out))
-    for name, value in after.items():
-        torch.testing.assert_close(value, expected[name], atol=1e-4, rtol=1e-4)
+    # not the weights: a key's bias changes nothing in a softmax, so that Adam blows its rounding errors up to steps
+    tokens = torch.arange(2, 19)[None]
+    after, expected = (Encoder.load(run / "encoder")(tokens).tokens for run in (config.out, one.out))
+    torch.testing.assert_close(after, expected, atol=1e-4, rtol=1e-4)
     assert sorted(os.listdir(config.out)) == sorted(os.listdir(one.out))

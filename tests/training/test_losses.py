@@ -1,6 +1,7 @@
 """Losses against their formulas, and what each of them learns on a chain whose answer is known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,20 +14,55 @@ from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.negatives import NegativeSampler
 from recsys_bert.training.config import LossConfig
-from recsys_bert.training.losses import full_cross_entropy, gbce, sampled_softmax
+from recsys_bert.training.distillation import soft_target_loss
+from recsys_bert.training.losses import Sampled, full_cross_entropy, gbce, sampled_softmax, soft_item_loss
 from recsys_bert.training.objectives import TokenPrediction
 
 FIRST = 3
 
 
 @pytest.fixture
-def scores():
-    """Positive scores ``[6]``, negative ``[6, 4]``, hits, and logQ of both."""
+def compared():
+    """Queries of three histories (one of them without any), what they are compared with, and logQ of both."""
     random = torch.Generator().manual_seed(0)
-    positive, negative = torch.randn(6, generator=random), torch.randn(6, 4, generator=random)
-    hits = torch.zeros(6, 4, dtype=torch.bool)
-    hits[0, 1] = hits[3, 2] = hits[3, 3] = True
-    return positive, negative, hits, torch.randn(6, generator=random), torch.randn(4, generator=random)
+    row, negatives = torch.tensor([0, 0, 0, 2, 2, 2]), torch.randint(FIRST, 9, (3, 4), generator=random)
+    targets = torch.tensor([4, 5, 6, 4, 7, 8])
+    assert (negatives[row] == targets[:, None]).any()
+    queries, positives, vectors = (
+        torch.randn(*shape, 5, generator=random).requires_grad_() for shape in ((6,), (6,), (3, 4))
+    )
+    sampled = Sampled(row=row, targets=targets, positives=positives, negatives=negatives, vectors=vectors)
+    return queries, sampled, torch.randn(6, generator=random), torch.randn(3, 4, generator=random)
+
+
+def scored(queries, sampled):
+    """The scores of each query's target ``[n]`` and negatives ``[n, k]``, and which of these are its target."""
+    positive = (queries * sampled.positives).sum(dim=1)
+    negative = torch.einsum("nd,nkd->nk", queries, sampled.vectors[sampled.row])
+    return positive, negative, sampled.negatives[sampled.row] == sampled.targets[:, None]
+
+
+def check_gradients(loss, reference, queries, sampled):
+    leaves = (queries, sampled.positives, sampled.vectors)
+    torch.testing.assert_close(torch.autograd.grad(loss, leaves), torch.autograd.grad(reference, leaves))
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 512])
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_soft_items_are_soft_targets_over_all_logits(chunk, temperature):
+    torch.manual_seed(0)
+    queries, table = torch.randn(20, 8, requires_grad=True), torch.randn(50, 8, requires_grad=True)
+    teacher = torch.randn(20, 3), torch.randn(50, 3)
+    reference = soft_target_loss(queries @ table.T, teacher[0] @ teacher[1].T, temperature)
+    loss = soft_item_loss(queries, table, teacher, temperature=temperature, chunk=chunk)
+    torch.testing.assert_close(loss, reference)
+    leaves = (queries, table)
+    torch.testing.assert_close(torch.autograd.grad(3 * loss, leaves), torch.autograd.grad(3 * reference, leaves))
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = soft_item_loss(queries, table, teacher, temperature=temperature, chunk=chunk)
+    torch.testing.assert_close(rough, reference, rtol=0.05, atol=0.01)
+    nothing = soft_item_loss(queries[:0], table, (teacher[0][:0], teacher[1]), temperature=temperature, chunk=chunk)
+    assert nothing.item() == 0.0
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 512])
@@ -41,49 +77,90 @@ def test_full_cross_entropy_is_that_of_all_logits(chunk):
     torch.testing.assert_close(torch.autograd.grad(loss, (queries, table)), expected)
 
 
-def test_sampled_softmax_matches_a_plain_loop(scores):
-    positive, negative, hits, positive_q, negative_q = scores
+def test_full_cross_entropy_in_bf16_is_near_that_in_float32():
+    torch.manual_seed(0)
+    queries, table = torch.randn(64, 32, requires_grad=True), torch.randn(300, 32, requires_grad=True)
+    targets = torch.randint(300, (64,))
+    reference = F.cross_entropy(queries @ table.T, targets)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = full_cross_entropy(queries, table, targets, chunk=16)
+    assert loss.item() == pytest.approx(reference.item(), rel=5e-3)
+    expected = torch.autograd.grad(reference, (queries, table))
+    for found, wanted in zip(torch.autograd.grad(loss, (queries, table)), expected, strict=True):
+        assert found.dtype == torch.float32
+        assert (found - wanted).norm() < 0.02 * wanted.norm()
+
+
+def test_sampled_softmax_matches_a_plain_loop(compared):
+    queries, sampled, positive_q, negative_q = compared
+    positive, negative, hits = (value.detach() for value in scored(queries, sampled))
     losses = []
-    for i in range(6):
+    for i, row in enumerate(sampled.row):
         target = math.exp(positive[i] - positive_q[i])
-        others = [math.exp(negative[i, j] - negative_q[j]) for j in range(4) if not hits[i, j]]
+        others = [math.exp(negative[i, j] - negative_q[row, j]) for j in range(4) if not hits[i, j]]
         losses.append(-math.log(target / (target + sum(others))))
-    assert sampled_softmax(*scores).item() == pytest.approx(np.mean(losses))
+    assert sampled_softmax(*compared).item() == pytest.approx(np.mean(losses))
+
+
+def test_sampled_softmax_has_the_gradients_of_its_formula(compared):
+    queries, sampled, positive_q, negative_q = compared
+    positive, negative, hits = scored(queries, sampled)
+    target, others = positive - positive_q, (negative - negative_q[sampled.row]).masked_fill(hits, -torch.inf)
+    reference = (torch.logaddexp(target, others.logsumexp(dim=1)) - target).mean()
+    check_gradients(sampled_softmax(*compared), reference, queries, sampled)
+
+
+def test_chunks_change_nothing(compared, monkeypatch):
+    whole = sampled_softmax(*compared)
+    monkeypatch.setattr("recsys_bert.training.losses._SCORES", 1)
+    check_gradients(sampled_softmax(*compared), whole, compared[0], compared[1])
+
+
+def test_a_negative_with_infinite_log_q_is_left_out(compared):
+    queries, sampled, positive_q, negative_q = compared
+    fewer = replace(sampled, negatives=sampled.negatives[:, :3], vectors=sampled.vectors[:, :3])
+    expected = sampled_softmax(queries, fewer, positive_q, negative_q[:, :3])
+    without = torch.cat([negative_q[:, :3], torch.full((3, 1), torch.inf)], dim=1)
+    torch.testing.assert_close(sampled_softmax(queries, sampled, positive_q, without), expected)
 
 
 def test_sampled_softmax_over_every_item_is_the_full_one():
     torch.manual_seed(0)
-    logits, targets = torch.randn(9, 30), torch.randint(30, (9,))
-    items = torch.arange(30)
-    hits = targets[:, None] == items  # each item is a negative once, the target itself is not one
-    positive = logits.gather(1, targets[:, None]).squeeze(1)
-    loss = sampled_softmax(positive, logits, hits, torch.zeros(9), torch.zeros(30))
-    torch.testing.assert_close(loss, F.cross_entropy(logits, targets))
+    queries, table, targets = torch.randn(9, 8), torch.randn(30, 8), torch.randint(30, (9,))
+    everything = torch.arange(30).expand(1, 30)  # each item is a negative once, the target itself is not one
+    row = torch.zeros(9, dtype=torch.int64)
+    sampled = Sampled(row=row, targets=targets, positives=table[targets], negatives=everything, vectors=table[None])
+    loss = sampled_softmax(queries, sampled, torch.zeros(9), torch.zeros(1, 30))
+    torch.testing.assert_close(loss, F.cross_entropy(queries @ table.T, targets))
 
 
 @pytest.mark.parametrize("calibration", [0.0, 0.4, 1.0])
-def test_gbce_matches_the_formula_in_float64(scores, calibration):
-    positive, negative, hits, _, _ = scores
+def test_gbce_matches_the_formula(compared, calibration):
+    queries, sampled, _, _ = compared
     rate = 4 / (25 - 1)
     power = rate * (calibration * (1 - 1 / rate) + 1 / rate)
-    sigmoid = lambda x: 1 / (1 + math.exp(-float(x)))  # noqa: E731
-    losses = []
-    for i in range(6):
-        loss = -math.log(sigmoid(positive[i]) ** power)
-        loss -= sum(math.log(1 - sigmoid(negative[i, j])) for j in range(4) if not hits[i, j])
-        losses.append(loss / 5)
-    found = gbce(positive, negative, hits, n_items=25, calibration=calibration)
-    assert found.item() == pytest.approx(np.mean(losses), rel=1e-6)
+    positive, negative, hits = scored(queries, sampled)
+    against = (-(1 - negative.sigmoid()).log()).masked_fill(hits, 0.0).sum(dim=1)
+    reference = ((-(positive.sigmoid() ** power).log() + against) / 5).mean()
+    loss = gbce(queries, sampled, n_items=25, calibration=calibration)
+    torch.testing.assert_close(loss, reference)
+    check_gradients(loss, reference, queries, sampled)
 
 
 def test_gbce_survives_extreme_scores():
-    positive = torch.tensor([-200.0, 200.0], requires_grad=True)
-    loss = gbce(positive, torch.tensor([[200.0], [-200.0]]), torch.zeros(2, 1, dtype=torch.bool), n_items=10,
-                calibration=0.75)  # fmt: skip
+    queries = torch.tensor([[200.0], [-200.0]], requires_grad=True)
+    sampled = Sampled(
+        row=torch.tensor([0, 1]),
+        targets=torch.tensor([3, 4]),
+        positives=torch.tensor([[-1.0], [-1.0]]),
+        negatives=torch.tensor([[5], [6]]),
+        vectors=torch.ones(2, 1, 1),
+    )
+    loss = gbce(queries, sampled, n_items=10, calibration=0.75)
     loss.backward()
     assert loss.isfinite()
-    assert positive.grad.isfinite().all()
-    assert positive.grad[0] < 0
+    assert queries.grad.isfinite().all()
+    assert queries.grad[0] > 0  # both the target's score and the negative's want it lower
 
 
 @pytest.mark.parametrize("name", ["full", "sampled", "gbce"])

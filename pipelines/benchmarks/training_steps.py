@@ -1,0 +1,247 @@
+"""Training steps of one recipe under the clock: the process that ``training_speed`` starts for every figure.
+
+    python -m pipelines.benchmarks.training_steps --recipe pipelines/recipes/ml1m_masked.toml --steps 40
+
+Prints one JSON line. Steps run in the real loop, from one optimiser step to the next, so that the making of batches
+counts. Left out are the first steps, while caches fill and kernels are made, and each epoch's last, after which the
+loop writes a checkpoint. Products are measured in the same process right afterwards, for another process may have the
+machine by then.
+"""
+
+import contextlib
+import json
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines import pretrain
+from pipelines.settings import load_config, read_config
+from recsys_bert.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from recsys_bert.training.loop import Batches
+    from recsys_bert.training.step import Batch
+
+START_UP = 10
+"""Steps before the clock starts."""
+
+_SIDE = 2048  # of the square matrices whose product is measured
+_OPERATORS = 15  # lines of a profile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Measure training steps of one recipe."""
+
+    recipe: Path
+    """Recipe of ``pretrain``; its run folder is not written, and it is not validated."""
+
+    steps: int = 40
+    """Steps under the clock."""
+
+    count: bool = False
+    """Count the floating-point operations of the same steps, which takes as long again."""
+
+    profile: bool = False
+    """List the operators that take most of one more step."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise InputError(f"steps is {self.steps}; one is the least.")
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Train, measure and print.
+
+    Returns:
+        ``seq_per_s`` (sequences a second), ``seconds``, ``sequences``, ``precision``, ``device``, ``threads``,
+        ``torch``, ``peak_bytes`` (largest resident set), ``gpu_peak_bytes`` (0 without one), ``product_flops``
+        (operations a second by precision); where asked for, ``flops`` (operations a sequence) and ``operators``.
+
+    Raises:
+        InputError: The data has too few batches.
+    """
+    import torch
+    from accelerate.state import AcceleratorState
+
+    from recsys_bert.clicks.prepared import open_prepared
+    from recsys_bert.training.loop import fit
+
+    recipe = read_config(pretrain.Config, config.recipe)
+    _, model, batches = pretrain.build(recipe, open_prepared(recipe.data))
+    steps = timed_steps(config.steps + 1, batches.steps)
+    clock = _Clock(batches, steps[:-1], steps[-1] if config.profile else None)
+    endless = replace(recipe.train, epochs=steps[-1] // batches.steps + 2, checkpoint_steps=sys.maxsize)
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_EnoughError):
+        fit(model, clock, endless, Path(folder), before_step=clock.tick)
+    bf16 = AcceleratorState().mixed_precision == "bf16"
+    device = next(model.parameters()).device
+    found: dict[str, Any] = {
+        "seq_per_s": clock.sequences / clock.seconds,
+        "seconds": clock.seconds,
+        "sequences": clock.sequences,
+        "precision": "bf16" if bf16 else "fp32",
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "peak_bytes": clock.peak_bytes,
+        "gpu_peak_bytes": torch.cuda.max_memory_allocated() if device.type == "cuda" else 0,
+        "product_flops": {
+            "bf16": product_flops(device, torch.bfloat16),
+            "fp32": product_flops(device, torch.float32),
+        },
+    }
+    if config.count:
+        found["flops"] = count_flops(model, batches, steps[:-1], bf16=bf16) / clock.sequences
+    if config.profile:
+        found["operators"] = clock.operators
+    print(json.dumps(found))
+    return found
+
+
+def timed_steps(n: int, per_epoch: int) -> list[int]:
+    """Numbers of the first ``n`` steps that come after the start and are not the last of their epoch.
+
+    Raises:
+        InputError: Every step is the last of its epoch.
+    """
+    if per_epoch < 2:
+        raise InputError("the data makes one batch an epoch, which leaves nothing to time; lower the batch size.")
+    steps: list[int] = []
+    step = START_UP
+    while len(steps) < n:
+        if (step + 1) % per_epoch:
+            steps.append(step)
+        step += 1
+    return steps
+
+
+class _EnoughError(Exception):
+    """Ends a training all of whose figures are taken."""
+
+
+@dataclass
+class _Clock:
+    """Batches whose steps are timed: the time of a step runs from its start to the start of the next."""
+
+    batches: "Batches"
+    timed: list[int]
+    profiled: int | None
+    sizes: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+    sequences: int = 0
+    peak_bytes: int = 0
+    operators: list[dict[str, Any]] = field(default_factory=list)
+    profiler: Any = None
+
+    def __post_init__(self) -> None:
+        self.before = 0.0
+
+    @property
+    def steps(self) -> int:
+        return self.batches.steps
+
+    def __call__(self, epoch: int, first_step: int = 0, rank: int = 0, world: int = 1) -> "Iterator[Batch]":
+        for batch in self.batches(epoch, first_step, rank, world):
+            tokens: Any = batch["tokens"]
+            self.sizes.append(len(tokens))
+            yield batch
+
+    def tick(self, step: int) -> None:
+        """Account for the step before ``step``; the loop reads every loss, so that no device is still at work on it."""
+        from torch.profiler import profile
+
+        now = time.perf_counter()
+        if step - 1 in self.timed:
+            self.seconds += now - self.before
+            self.sequences += self.sizes[step - 1]
+        if step - 1 == self.timed[-1]:
+            self.peak_bytes = _peak_bytes()
+            if self.profiled is None:
+                raise _EnoughError
+        if step == self.profiled:
+            self.profiler = profile(acc_events=True)
+            self.profiler.start()
+        if self.profiled is not None and step == self.profiled + 1:
+            self.profiler.stop()
+            self.operators = _operators(self.profiler)
+            raise _EnoughError
+        self.before = time.perf_counter()
+
+
+def _peak_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts KiB
+
+
+def _operators(profiler: Any) -> list[dict[str, Any]]:
+    """Operators by the time that they took themselves, on the GPU where there is one."""
+    events = profiler.key_averages()
+    kind = "self_device_time_total" if any(event.self_device_time_total for event in events) else "self_cpu_time_total"
+    total = sum(getattr(event, kind) for event in events)
+    largest = sorted(events, key=lambda event: -getattr(event, kind))[:_OPERATORS]
+    return [
+        {
+            "operator": event.key,
+            "calls": event.count,
+            "ms": getattr(event, kind) / 1000,
+            "share": getattr(event, kind) / total,
+        }
+        for event in largest
+    ]
+
+
+def count_flops(model: "torch.nn.Module", batches: "Batches", steps: list[int], *, bf16: bool) -> int:
+    """Floating-point operations of the products, forward and backward, of all of ``steps``.
+
+    Counted as they are computed: over padding too, and attention over the whole square where it is causal.
+    """
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from recsys_bert.training.step import to_device
+
+    device = next(model.parameters()).device
+    model.train()
+    # the counter knows nothing of the fused attention kernel for CPUs, hence the plain one, which has the same products
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        for step in steps:
+            batch: Mapping[str, Any] = next(batches(*divmod(step, batches.steps)))
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                loss = model(to_device(batch, device))
+            loss.backward()
+            model.zero_grad()
+    return int(counter.get_total_flops())
+
+
+def product_flops(device: "torch.device", dtype: "torch.dtype", seconds: float = 1.0) -> float:
+    """Operations a second of products of two square matrices, by the median over ``seconds`` of them."""
+    import torch
+
+    one, other = (torch.randn(_SIDE, _SIDE, device=device).to(dtype) for _ in range(2))
+
+    def product() -> float:
+        start = time.perf_counter()
+        one @ other
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    product()
+    taken = [product()]
+    while sum(taken) < seconds:
+        taken.append(product())
+    return 2 * _SIDE**3 / statistics.median(taken)
+
+
+if __name__ == "__main__":
+    run(load_config(Config, sys.argv[1:], prog="python -m pipelines.benchmarks.training_steps"))

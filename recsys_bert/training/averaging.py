@@ -1,0 +1,123 @@
+"""Averages of the weights that training passes through, which often generalise better than where it ends.
+
+SWA, the equal average (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407), and EMA, the exponential one (Polyak
+and Juditsky 1992, https://doi.org/10.1137/0330046; with a warm-up as in TensorFlow's ExponentialMovingAverage).
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from recsys_bert.training.config import TrainConfig
+
+
+class WeightAverage:
+    """A running average beside the weights, which train on untouched.
+
+    Args:
+        model: Whose trained parameters are averaged, on the device that they stay on.
+        config: ``average`` and the settings that go with it.
+    """
+
+    def __init__(self, model: nn.Module, config: TrainConfig) -> None:
+        self.model, self.config = model, config
+        self.weights: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.values: list[Tensor] = []  # one for each of the weights, once there is anything to average
+        self.count = 0
+
+    def after_step(self, epoch: int, step: int) -> None:
+        """Take in the weights after optimiser step ``step`` of ``epoch``, both counted from 1, if they belong."""
+        every = 1 if self.config.average == "ema" else self.config.average_steps
+        if epoch >= self.config.average_from and every and step % every == 0:
+            self._add()
+
+    def after_epoch(self, epoch: int) -> None:
+        """Take in the weights at the end of ``epoch``, counted from 1, if they belong."""
+        at_ends = self.config.average == "swa" and not self.config.average_steps
+        if at_ends and epoch >= self.config.average_from:
+            self._add()
+
+    @contextmanager
+    def in_place(self, batches: Iterable[dict[str, Any]]) -> Iterator[None]:
+        """Give the model the average while the block lasts, then its own weights back to the last bit.
+
+        Args:
+            batches: Training batches on the model's device, read only where batch norm needs its statistics anew.
+        """
+        if not self.values:
+            yield
+            return
+        own = [weight.detach().clone() for weight in self.weights]
+        statistics = [buffer for norm in _batch_norms(self.model) for buffer in norm.buffers()]
+        own_statistics = [buffer.clone() for buffer in statistics]
+        try:
+            self.put()
+            recompute_batch_norm(self.model, batches)
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(self.weights, own)
+                for buffer, before in zip(statistics, own_statistics, strict=True):
+                    buffer.copy_(before)
+
+    def put(self) -> None:
+        """Write the average over the model's weights, if there is one yet."""
+        if self.values:
+            with torch.no_grad():
+                torch._foreach_copy_(self.weights, self.values)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"count": self.count, "values": self.values}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state_dict``'s result."""
+        self.count = state["count"]
+        pairs = zip(state["values"], self.weights, strict=bool(state["values"]))
+        self.values = [value.to(weight.device) for value, weight in pairs]
+
+    def _add(self) -> None:
+        n, self.count = self.count, self.count + 1
+        if not n:
+            self.values = [weight.detach().clone() for weight in self.weights]
+        elif self.config.average == "swa":
+            self._move(1 / (n + 1))
+        else:  # the first weights are the worst: forget them sooner while there are few
+            self._move(1 - min(self.config.average_decay, (1 + n) / (10 + n)))
+
+    def _move(self, share: float) -> None:
+        with torch.no_grad():
+            torch._foreach_lerp_(self.values, self.weights, share)
+
+
+def recompute_batch_norm(model: nn.Module, batches: Iterable[dict[str, Any]]) -> None:
+    """Give every batch norm the mean statistics of ``batches`` under the model's present weights.
+
+    The running statistics belong to the weights that were trained, not to their average. Everything but the batch
+    norms is in evaluation mode meanwhile, as it is when the statistics are used. Without batch norms nothing is read.
+    """
+    norms = _batch_norms(model)
+    if not norms:
+        return
+    modes, momenta = {module: module.training for module in model.modules()}, [norm.momentum for norm in norms]
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train().momentum = None  # a plain mean over the batches
+    try:
+        with torch.no_grad():
+            for batch in batches:
+                model(batch)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]

@@ -1,0 +1,106 @@
+"""One optimiser step over a window of batches."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from recsys_bert.training.adversarial import Attack
+from recsys_bert.training.config import TrainConfig
+from recsys_bert.training.schedules import lr_factor
+
+Batch = Mapping[str, "np.ndarray | Tensor | int"]
+
+
+@dataclass
+class OptimiserStep:
+    """Learning rates, forward and backward over every batch, an attack where asked for, clipping, the step itself."""
+
+    model: nn.Module
+    """As accelerate wrapped it."""
+
+    optimiser: Any
+    """As accelerate wrapped it."""
+
+    accelerator: Accelerator
+    """Knows the device, the precision and the other processes."""
+
+    config: TrainConfig
+    """The settings."""
+
+    total_steps: int
+    """Optimiser steps at which the schedule ends."""
+
+    attack: Attack | None
+    """Adversarial training, where asked for."""
+
+    def __post_init__(self) -> None:
+        self.base_lrs = [group["initial_lr"] for group in self.optimiser.param_groups]
+
+    def __call__(self, window: Sequence[Batch], step: int) -> list[tuple[float, int]]:
+        """Take step ``step``, counted from 0, over the targets of all of ``window``, on all processes.
+
+        Returns:
+            Mean loss and number of targets of each batch, on this process.
+        """
+        self._set_rates(step)
+        counts = [count_targets(batch) for batch in window]
+        total = max(1.0, over_all(self.accelerator, sum(counts))[0])
+        # DDP averages over processes, so each share is scaled up by their number first
+        shares = [count * self.accelerator.num_processes / total for count in counts]
+        losses = self._backward(window, shares)
+        if self.attack:
+            self.attack(lambda: self._backward(window, shares))
+        if self.config.clip_norm:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        return [(loss.item(), count) for loss, count in zip(losses, counts, strict=True)]
+
+    def _backward(self, window: Sequence[Batch], shares: Sequence[float]) -> list[Tensor]:
+        losses = []
+        for i, (batch, share) in enumerate(zip(window, shares, strict=True)):
+            hold = self.accelerator.no_sync(self.model) if i + 1 < len(window) else contextlib.nullcontext()
+            with hold:
+                loss = self.model(to_device(batch, self.accelerator.device))
+                self.accelerator.backward(loss * share)
+            losses.append(loss.detach())
+        return losses
+
+    def _set_rates(self, step: int) -> None:
+        factor = lr_factor(step, self.config, self.total_steps)
+        for group, lr in zip(self.optimiser.param_groups, self.base_lrs, strict=True):
+            group["lr"] = lr * factor
+
+
+def over_all(accelerator: Accelerator, *values: float) -> list[float]:
+    """Sum each value over all processes."""
+    if accelerator.num_processes == 1:
+        return list(values)
+    own = torch.tensor(values, dtype=torch.float64, device=accelerator.device)
+    summed: list[float] = accelerator.reduce(own).tolist()
+    return summed
+
+
+def count_targets(batch: Batch) -> int:
+    """How much a batch weighs: its ``n_targets``, or else its examples."""
+    given = batch.get("n_targets")
+    if given is not None:
+        return int(given)
+    first = next(iter(batch.values()))
+    return 1 if isinstance(first, int) else len(first)
+
+
+def to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
+    """Bring a batch's arrays to a device as tensors; plain numbers stay."""
+    moved: dict[str, Any] = {}
+    for name, value in batch.items():
+        if isinstance(value, np.ndarray):
+            value = torch.from_numpy(value)
+        moved[name] = value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+    return moved
