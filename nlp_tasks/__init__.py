@@ -1,1 +1,1 @@
-"""Text tasks on the shared encoder core."""
+"""The text front: tokenizers, pretraining on plain text, classification and matching, on the same encoder as clicks."""

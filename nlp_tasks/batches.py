@@ -1,0 +1,100 @@
+"""Batches of examples, bucketed by length; the same for the same (seed, epoch, step)."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlp_tasks.inputs import Inputs, Ints
+
+_POOL = 32  # batches that are sorted by length together: little padding, and still well mixed
+
+Choose = Callable[[np.random.Generator], NDArray[np.int64]]
+"""Draws the examples of one epoch; always as many."""
+
+
+class TextBatches:
+    """One epoch shows every example once, or those that are chosen for it.
+
+    Args:
+        inputs: Rows of the texts.
+        values: What else is known of each example, ``[examples, …]`` by name.
+        batch_size: Examples per batch.
+        seed: Of order and choice.
+        choose: Draws an epoch's examples anew; None takes all.
+        texts: Texts of an example, each an example of ``inputs``: 2 where the texts of a pair are read by themselves.
+        targets: How much each example counts when batches are put together, ``[examples]``; None: 1 each.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        values: Mapping[str, NDArray[Any]],
+        *,
+        batch_size: int,
+        seed: int,
+        choose: Choose | None = None,
+        texts: int = 1,
+        targets: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.inputs, self.values, self.batch_size, self.seed, self.choose = inputs, values, batch_size, seed, choose
+        self.texts = texts
+        self._first_row = inputs.first_row
+        self._longest = np.maximum.reduceat(inputs.lengths, self._first_row[:-1:texts])
+        self._targets = np.ones(len(self._longest), np.int64) if targets is None else targets
+        self._count = len(self._longest) if choose is None else len(choose(np.random.default_rng(seed)))
+
+    @property
+    def steps(self) -> int:
+        """Batches per epoch."""
+        return -(-self._count // self.batch_size)
+
+    def __call__(self, epoch: int, first_step: int = 0, rank: int = 0, world: int = 1) -> Iterator[dict[str, Any]]:
+        """Yield this process's share of the epoch's batches from ``first_step`` on."""
+        random = np.random.default_rng([self.seed, epoch])
+        order = random.permutation(len(self._longest) if self.choose is None else self.choose(random))
+        pool = np.arange(len(order)) // (self.batch_size * _POOL)
+        order, batch_order = order[np.lexsort((self._longest[order], pool))], random.permutation(self.steps)
+        for step in range(first_step, self.steps):
+            first = batch_order[step] * self.batch_size
+            members = order[first : first + self.batch_size]
+            own = members[rank::world]
+            # a process left over in a small batch takes part in the step, but counts for nothing
+            batch = self.batch(own if len(own) else members[:1])
+            yield batch | {"n_targets": int(self._targets[own].sum())}
+
+    def batch(self, examples: Ints) -> dict[str, Any]:
+        """Rows and values of some examples.
+
+        Returns:
+            What ``Inputs.gather`` gives, ``owner [rows]`` as places among the examples' texts, and the values.
+        """
+        texts = (examples[:, None] * self.texts + np.arange(self.texts)).reshape(-1)
+        values = {name: value[examples] for name, value in self.values.items()}
+        return gather(self.inputs, self._first_row, texts) | values
+
+
+def gather(inputs: Inputs, first_row: Ints, examples: Ints) -> dict[str, Any]:
+    """All rows of some examples, padded, with ``owner [rows]``: the place of each row's example in ``examples``."""
+    counts = first_row[examples + 1] - first_row[examples]
+    owner = np.repeat(np.arange(len(examples)), counts)
+    number = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return inputs.gather(first_row[examples][owner] + number) | {"owner": owner}
+
+
+def reading_order(inputs: Inputs, tokens: int) -> Iterator[NDArray[np.int64]]:
+    """All examples, of like length together, in groups that hold about ``tokens`` tokens with their padding.
+
+    An example with more tokens than that is a group by itself.
+    """
+    first_row = inputs.first_row
+    longest = np.maximum.reduceat(inputs.lengths, first_row[:-1]) if len(inputs) else np.empty(0, np.int64)
+    order = np.argsort(-longest, kind="stable")
+    rows = np.diff(first_row)[order]
+    start = 0
+    while start < len(order):
+        most = max(1, tokens // int(longest[order[start]]))  # rows, all padded to the group's first and longest
+        stop = start + max(1, int(np.searchsorted(np.cumsum(rows[start : start + most]), most, side="right")))
+        yield order[start:stop]
+        start = stop

@@ -1,0 +1,127 @@
+"""A text encoder and its tokenizer in one folder: ours, or a Hugging Face BERT."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig
+from nlp_tasks.tokenization import Tokenizer
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.model import FORMAT, Encoder
+from recsys_bert.encoder.parts import Options
+from recsys_bert.encoder.pretrained import load_bert
+from recsys_bert.errors import InputError
+from recsys_bert.files import read_json
+
+PARTS = (
+    "fusion",
+    "fusion_options",
+    "neck",
+    "neck_options",
+    "residual",
+    "dropout",
+    "layer_drop",
+    "gradient_checkpointing",
+)
+"""Settings that are the recipe's even where the weights come from a checkpoint; all others are the checkpoint's."""
+
+_FOLDERS = ("", "encoder", "classifier", "matcher")  # where a run folder keeps an encoder
+
+
+def make_text_encoder(
+    init: Path | None, settings: EncoderConfig, tokenizer: TokenizerConfig, texts: list[str]
+) -> tuple[Encoder, Tokenizer]:
+    """Load an encoder and its tokenizer, or start afresh: random weights, a tokenizer that is learned or given.
+
+    Args:
+        init: See ``load_text_encoder``; None starts afresh.
+        settings: The encoder.
+        tokenizer: The tokenizer, where it is trained.
+        texts: Training texts.
+    """
+    if init is not None:
+        return load_text_encoder(init, settings)
+    if tokenizer.folder is None:
+        made = Tokenizer.train(texts, tokenizer)
+    else:
+        made = Tokenizer.load(_find(tokenizer.folder, ("tokenizer.json", "vocab.txt"), "tokenizer"))
+    return Encoder(replace(settings, vocab_size=made.size)), made
+
+
+def load_text_encoder(folder: Path, settings: EncoderConfig = TEXT_ENCODER) -> tuple[Encoder, Tokenizer]:
+    """Load an encoder and its tokenizer.
+
+    Fusion, neck and what is done in training (``PARTS``) follow ``settings``; a part that the checkpoint does not have
+    starts afresh. Sizes and layers follow the checkpoint, but for layer options that ``settings`` names, such as
+    ``attention_dropout``.
+
+    Args:
+        folder: Run of ``text pretrain`` or of a text task, its encoder folder, or a Hugging Face BERT folder.
+        settings: The encoder as a recipe has it.
+
+    Raises:
+        InputError: No such folder, damaged files, sizes in ``settings`` that are not the checkpoint's, or a tokenizer
+            that does not fit the encoder.
+    """
+    folder = find_encoder(folder)
+    parts = {name: getattr(settings, name) for name in PARTS}
+    if read_json(folder / "config.json").get("format") == FORMAT:
+        encoder = _with_parts(folder, Encoder.load(folder), parts, settings.layer_options)
+    else:
+        encoder = load_bert(folder, parts | {"layer_options": settings.layer_options})
+    for name in (field.name for field in fields(EncoderConfig) if field.name not in (*PARTS, "layer_options")):
+        asked, is_there = getattr(settings, name), getattr(encoder.config, name)
+        if asked not in (is_there, getattr(TEXT_ENCODER, name)):
+            raise InputError(f"encoder.{name} is {asked}, but {folder} has {is_there}, which cannot be changed.")
+    tokenizer = Tokenizer.load(folder)
+    if tokenizer.size > encoder.config.vocab_size:
+        raise InputError(
+            f"the tokenizer of {folder} has {tokenizer.size:,} tokens, the encoder's table has "
+            f"{encoder.config.vocab_size:,} rows: they do not belong together. Put the encoder's own tokenizer there."
+        )
+    return encoder, tokenizer
+
+
+def save_text_encoder(folder: Path, encoder: Encoder, tokenizer: Tokenizer) -> None:
+    """Write what ``load_text_encoder`` reads."""
+    encoder.save(folder)
+    tokenizer.save(folder)
+
+
+def find_encoder(folder: Path) -> Path:
+    """The folder with ``config.json``, which may lie inside a run folder.
+
+    Raises:
+        InputError: There is none.
+    """
+    return _find(folder, ("config.json",), "encoder")
+
+
+def _find(folder: Path, files: tuple[str, ...], what: str) -> Path:
+    for name in _FOLDERS:
+        if any((Path(folder) / name / file).is_file() for file in files):
+            return Path(folder) / name
+    raise InputError(
+        f"{folder} holds no {what} ({' or '.join(files)}): give a Hugging Face BERT folder, or the run folder of a "
+        "finished text training."
+    )
+
+
+def _with_parts(folder: Path, given: Encoder, parts: dict[str, Any], options: Options) -> Encoder:
+    """The same encoder with other parts; those that stay the same keep their weights."""
+    options = given.config.layer_options | options
+    config = EncoderConfig.from_dict(given.config.to_dict() | parts | {"layer_options": options})
+    encoder = Encoder(config)
+    old, new = given.state_dict(), encoder.state_dict()
+    fresh = tuple(
+        kind
+        for kind, names in {"fusion.": PARTS[:2], "neck.": PARTS[2:5]}.items()
+        if any(getattr(config, name) != getattr(given.config, name) for name in names)
+    )
+    fits = {name for name, value in old.items() if name in new and value.shape == new[name].shape}
+    if wrong := [name for name in new if name.startswith(("embeddings.", "layers.")) and name not in fits]:
+        raise InputError(
+            f"{folder} does not fit the settings: it has no {wrong[0]} of shape {list(new[wrong[0]].shape)}."
+        )
+    encoder.load_state_dict(new | {name: old[name] for name in fits if not name.startswith(fresh)})
+    return encoder

@@ -1,0 +1,14 @@
+"""Heads: what makes one vector of a text's states, one paper a file.
+
+A head is built as ``Head(dim, *, options)`` and called as ``head(tokens, real) -> [batch, out_dim]`` on
+``tokens [batch, seq, dim]`` and ``real`` bool ``[batch, seq]``; it has the attribute ``out_dim``. What a task makes of
+the vector (classes, a similarity) is the task's own.
+"""
+
+TEXT_HEADS = {
+    "first": "nlp_tasks.heads.first:First",
+    "mean": "nlp_tasks.heads.mean:Mean",
+    "max": "nlp_tasks.heads.maximum:Maximum",
+    "attention": "nlp_tasks.heads.attention:Attention",
+    "text_cnn": "nlp_tasks.heads.text_cnn:TextCNN",
+}

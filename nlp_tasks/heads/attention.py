@@ -1,0 +1,25 @@
+"""Attention with a learned question, as hierarchical attention networks read words (https://aclanthology.org/N16-1174)."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Σ softmax(u · tanh(W h + b))_t · h_t over the real positions.
+
+    Args:
+        dim: Width of one position.
+        hidden: Width of W h; None = ``dim``.
+    """
+
+    def __init__(self, dim: int, *, hidden: int | None = None) -> None:
+        super().__init__()
+        self.out_dim = dim
+        self.hidden = nn.Linear(dim, hidden or dim)
+        self.question = nn.Linear(hidden or dim, 1, bias=False)
+
+    def forward(self, tokens: Tensor, real: Tensor) -> Tensor:
+        """Reduce ``[batch, seq, dim]`` to ``[batch, dim]`` where ``real`` (bool ``[batch, seq]``) holds."""
+        scores = self.question(torch.tanh(self.hidden(tokens))).squeeze(-1)
+        weights = torch.softmax(scores.float().masked_fill(~real, -torch.inf), dim=-1).to(tokens.dtype)
+        return (weights[:, None, :] @ tokens).squeeze(1)

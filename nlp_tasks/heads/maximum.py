@@ -1,0 +1,20 @@
+"""Maximum over positions (https://arxiv.org/abs/1705.02364)."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Maximum(nn.Module):
+    """Largest value of each channel among the real positions.
+
+    Args:
+        dim: Width of one position.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.out_dim = dim
+
+    def forward(self, tokens: Tensor, real: Tensor) -> Tensor:
+        """Reduce ``[batch, seq, dim]`` to ``[batch, dim]`` where ``real`` (bool ``[batch, seq]``) holds."""
+        return tokens.masked_fill(~real[:, :, None], -torch.inf).amax(dim=1)

@@ -1,0 +1,200 @@
+"""What an encoder reads of a text or a pair of texts: special tokens put in, long text shortened or cut in windows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlp_tasks.config import LengthConfig
+from nlp_tasks.recall.sentences import sentence_spans
+from nlp_tasks.recall.text_rank import rank
+from nlp_tasks.tokenization import Tokenizer, Tokens
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.errors import InputError
+
+Ints = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Rows for an encoder, ``[CLS] a [SEP]`` or ``[CLS] a [SEP] b [SEP]`` each, and whose they are."""
+
+    ids: NDArray[np.int32]
+    """``[total]`` tokens of all rows, one row after the other."""
+
+    offsets: NDArray[np.int64]
+    """``[rows + 1]``: row i has ``ids[offsets[i] : offsets[i + 1]]``."""
+
+    second: NDArray[np.int64]
+    """``[rows]`` place in the row where the second text begins; the row's length where there is none."""
+
+    owner: NDArray[np.int64]
+    """``[rows]`` example that a row belongs to, ascending; several rows of one example are its windows."""
+
+    counts: dict[str, int]
+    """Texts that were shortened or not read to the end, by what happened."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """``[rows]`` tokens of each row."""
+        return np.diff(self.offsets)
+
+    @property
+    def first_row(self) -> NDArray[np.int64]:
+        """``[examples + 1]`` first row of each example, and the number of rows."""
+        return np.searchsorted(self.owner, np.arange(len(self) + 1))
+
+    def __len__(self) -> int:
+        """Count the examples."""
+        return int(self.owner[-1]) + 1 if len(self.owner) else 0
+
+    def gather(self, rows: Ints) -> dict[str, Any]:
+        """Pad some rows to the longest of them.
+
+        Returns:
+            ``tokens`` and ``segments`` int32 ``[len(rows), seq]``; padding is on the right, row 0 and segment 0.
+        """
+        lengths = self.lengths[rows]
+        place = np.arange(lengths.max())
+        real = place < lengths[:, None]
+        tokens = np.zeros(real.shape, np.int32)
+        tokens[real] = self.ids[_ranges(self.offsets[rows], lengths)]
+        return {"tokens": tokens, "segments": ((place >= self.second[rows][:, None]) & real).astype(np.int32)}
+
+
+def read_texts(
+    tokenizer: Tokenizer, texts: Sequence[str], others: Sequence[str] | None, config: LengthConfig, max_len: int
+) -> Inputs:
+    """Make rows of texts, or of pairs of texts.
+
+    In a pair that is too long, the first text keeps what the second one leaves free, at least half of the room; what
+    it does not need is the second one's. With windows, the second text alone is cut into windows, and each stands
+    behind the whole first text (or behind its two ends).
+
+    Args:
+        tokenizer: Cuts text into tokens.
+        texts: The texts.
+        others: The second texts, as many; None for single texts.
+        config: What happens to long ones.
+        max_len: Longest row, special tokens included.
+    """
+    first = tokenizer(texts)
+    if others is None:
+        return _assembled(tokenizer, *_cut(tokenizer, texts, first, np.full(len(first), max_len - 2), config))
+    second, room = tokenizer(others), max_len - 3
+    first_room = np.minimum(first.lengths, np.maximum(room // 2, room - second.lengths))
+    ends = replace(config, long="head_tail") if config.long == "windows" else config
+    first, _, counts = _cut(tokenizer, texts, first, first_room, ends)
+    second, owner, more = _cut(tokenizer, others, second, room - first.lengths, config)
+    total = {name: counts.get(name, 0) + more.get(name, 0) for name in {**counts, **more}}
+    return _assembled(tokenizer, _taken(first, owner), owner, total, second)
+
+
+def longest(config: LengthConfig, encoder: EncoderConfig) -> int:
+    """Longest row that is read.
+
+    Raises:
+        InputError: More than the encoder can.
+    """
+    if config.max_len is not None and config.max_len > encoder.max_len:
+        raise InputError(f"length.max_len is {config.max_len}; this encoder reads {encoder.max_len} tokens at most.")
+    return config.max_len or encoder.max_len
+
+
+Cut = tuple[Tokens, NDArray[np.int64], dict[str, int]]
+
+
+def _cut(tokenizer: Tokenizer, texts: Sequence[str], tokens: Tokens, room: Ints, config: LengthConfig) -> Cut:
+    """Bring every text into its room: the parts that are read, the text each belongs to, and what was counted."""
+    owner = np.arange(len(tokens))
+    long = np.flatnonzero(tokens.lengths > room)
+    if not len(long):
+        return tokens, owner, {}
+    if config.long == "windows":
+        return _windows(tokens, room, config)
+    if config.long == "key_sentences":
+        tokens = _key_sentences(tokenizer, texts, tokens, room, long)
+    return _ends(tokens, room, config.head_share), owner, {"shortened": len(long)}
+
+
+def _ends(tokens: Tokens, room: Ints, head_share: float) -> Tokens:
+    """Leave out the middle of texts that are longer than their room."""
+    lengths = tokens.lengths
+    head = np.where(lengths > room, np.round(room * head_share).astype(np.int64), lengths)
+    tail = np.where(lengths > room, room - head, 0)
+    place = np.arange(len(tokens.ids)) - np.repeat(tokens.offsets[:-1], lengths)
+    kept = (place < np.repeat(head, lengths)) | (place >= np.repeat(lengths - tail, lengths))
+    return Tokens(tokens.ids[kept], _offsets(np.minimum(lengths, room)))
+
+
+def _windows(tokens: Tokens, room: Ints, config: LengthConfig) -> Cut:
+    """Cut texts into windows as wide as their room; the last one ends where the text does."""
+    lengths = tokens.lengths
+    rest, stride = np.maximum(lengths - room, 0), np.maximum(1, (room * (1 - config.overlap)).astype(np.int64))
+    wanted = 1 + -(-rest // stride)
+    count = np.minimum(wanted, config.max_windows)
+    owner = np.repeat(np.arange(len(tokens)), count)
+    number = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+    # where not all fit, they are spread evenly over the text
+    step = np.where(wanted > count, rest / np.maximum(count - 1, 1), stride)
+    start = np.minimum(np.round(number * step[owner]).astype(np.int64), rest[owner])
+    width = np.minimum(lengths, room)[owner]
+    ids = tokens.ids[_ranges(tokens.offsets[owner] + start, width)]
+    counts = {"read_in_windows": int((wanted > 1).sum()), "windows_left_out": int((wanted > count).sum())}
+    return Tokens(ids, _offsets(width)), owner, {name: n for name, n in counts.items() if n}
+
+
+def _key_sentences(tokenizer: Tokenizer, texts: Sequence[str], tokens: Tokens, room: Ints, long: Ints) -> Tokens:
+    """Replace long texts by their most central sentences, in the order of the text.
+
+    Sentences are taken from the most central one down, each if it still fits; where not even the most central one
+    does, it is taken and left to be shortened.
+    """
+    replaced: dict[int, NDArray[np.int32]] = {}
+    for text in long.tolist():
+        spans = sentence_spans(texts[text])
+        cut = tokenizer([texts[text][start:stop] for start, stop in spans])
+        sentences = [cut.ids[a:b] for a, b in zip(cut.offsets[:-1], cut.offsets[1:], strict=True) if b > a]
+        order, left, kept = np.argsort(-rank(sentences), kind="stable").tolist(), int(room[text]), []
+        for n in order:
+            if len(sentences[n]) <= left:
+                left -= len(sentences[n])
+                kept.append(n)
+        replaced[text] = np.concatenate([sentences[n] for n in sorted(kept or order[:1])])
+    parts = [
+        replaced[text] if text in replaced else tokens.ids[tokens.offsets[text] : tokens.offsets[text + 1]]
+        for text in range(len(tokens))
+    ]
+    return Tokens(np.concatenate(parts), _offsets(np.array([len(part) for part in parts])))
+
+
+def _assembled(
+    tokenizer: Tokenizer, first: Tokens, owner: NDArray[np.int64], counts: dict[str, int], second: Tokens | None = None
+) -> Inputs:
+    """Put special tokens around the parts."""
+    begins, between = first.lengths + 2, 0 if second is None else second.lengths + 1
+    offsets = _offsets(begins + between)
+    ids = np.full(offsets[-1], tokenizer.sep, np.int32)  # what is not filled in below ends a text
+    ids[offsets[:-1]] = tokenizer.cls
+    ids[_ranges(offsets[:-1] + 1, first.lengths)] = first.ids
+    if second is not None:
+        ids[_ranges(offsets[:-1] + begins, second.lengths)] = second.ids
+    return Inputs(ids, offsets, begins, owner, counts)
+
+
+def _taken(tokens: Tokens, texts: Ints) -> Tokens:
+    """Some texts, each as often as it is named."""
+    lengths = tokens.lengths[texts]
+    return Tokens(tokens.ids[_ranges(tokens.offsets[texts], lengths)], _offsets(lengths))
+
+
+def _offsets(lengths: Ints) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _ranges(starts: Ints, lengths: Ints) -> NDArray[np.int64]:
+    """``start, start + 1 … start + length − 1`` of each, one after the other."""
+    shift = np.asarray(starts) - (np.cumsum(lengths) - lengths)
+    return np.arange(int(np.sum(lengths))) + np.repeat(shift, lengths)

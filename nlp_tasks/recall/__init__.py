@@ -1,0 +1,1 @@
+"""What shortens or selects long input before an encoder reads it."""

@@ -1,0 +1,184 @@
+"""What a user of the text commands sees who gives bad input: as ``bad_inputs``, for texts.
+
+``python -m pipelines.benchmarks.bad_texts`` works in a temporary folder on a few made-up sentences.
+"""
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.benchmarks.bad_inputs import Case, call, cut, run, write_text
+
+ENCODER = "--encoder.dim 8 --encoder.n-layers 1 --encoder.n-heads 1 --encoder.max-len 24 --tokenizer.min-count 1"
+QUICK = f"{ENCODER} --train.epochs 1 --train.device cpu"
+CLASSIFY = f"text classify train --out out --data.train train.tsv --data.validation validation.tsv {QUICK}"
+MATCH = f"text match train --out out --data.train pairs.tsv {QUICK}"
+PRETRAIN = f"text pretrain --out out --data.train lines.txt {QUICK}"
+
+Spoil = Callable[[Path], None]
+
+
+def _bytes(name: str, content: bytes) -> Spoil:
+    def spoil(folder: Path) -> None:
+        (folder / name).write_bytes(content)
+
+    return spoil
+
+
+def _add(name: str, line: str) -> Spoil:
+    def spoil(folder: Path) -> None:
+        path = folder / name
+        path.write_text(path.read_text(encoding="utf-8") + line, encoding="utf-8")
+
+    return spoil
+
+
+def _replaced(name: str, old: str, new: str) -> Spoil:
+    def spoil(folder: Path) -> None:
+        path = folder / name
+        path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+
+    return spoil
+
+
+def _other_tokenizer(folder: Path) -> None:
+    """Give the encoder a vocabulary that is longer than its table."""
+    (folder / "classified" / "classifier" / "tokenizer.json").unlink()
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{n}" for n in range(500))]
+    write_text("classified/classifier/vocab.txt", "\n".join(tokens))(folder)
+
+
+def _other_model(folder: Path) -> None:
+    shutil.copytree(folder / "classified" / "classifier", folder / "other")
+    write_text("other/config.json", '{"model_type": "gpt2"}')(folder)
+
+
+def _unfinished(folder: Path) -> None:
+    shutil.rmtree(folder / "classified" / "classifier")
+
+
+CASES = (
+    Case(
+        "broken UTF-8",
+        CLASSIFY,
+        "line 3 of train.tsv is not UTF-8",
+        _bytes("train.tsv", b"text\tlabel\na\t1\n\xc4\xe3\t0\n"),
+    ),
+    Case("UTF-16", CLASSIFY, "looks like UTF-16", _bytes("train.tsv", "text\tlabel\na\t1\n".encode("utf-16"))),
+    Case("empty text", CLASSIFY, "text is empty; 1 such lines in all", _add("train.tsv", "  \tred\n")),
+    Case("no label", CLASSIFY, "label is no label", _add("train.tsv", "some text\t\n")),
+    Case("too many cells", CLASSIFY, "3 cells where there are 2 columns", _add("train.tsv", "a\tb\tred\n")),
+    Case("empty file", CLASSIFY, "holds no example", write_text("train.tsv", "")),
+    Case("missing file", CLASSIFY.replace("train.tsv", "gone.tsv"), "gone.tsv cannot be read"),
+    Case("missing column", f"{CLASSIFY} --text title", "has no column 'title'"),
+    Case("no header line", CLASSIFY, "--data.columns", _replaced("train.tsv", "text\tlabel\n", "")),
+    Case("format that the ending does not tell", CLASSIFY.replace("train.tsv", "lines.txt"), "--data.format"),
+    Case(
+        "row that is not JSON",
+        CLASSIFY.replace("train.tsv", "a.jsonl"),
+        "not JSON",
+        write_text("a.jsonl", "{text: 1}\n"),
+    ),
+    Case(
+        "open quote in a CSV",
+        CLASSIFY.replace("train.tsv", "a.csv"),
+        "Mend its quotes",
+        write_text("a.csv", 'text,label\n"a,1\n'),
+    ),
+    Case("no training file", f"text classify train --out out {QUICK}", "--data.train"),
+    Case(
+        "label that training does not know",
+        CLASSIFY,
+        "label 'blue' does not occur in training",
+        _add("validation.tsv", "a sky\tblue\n"),
+    ),
+    Case("one class only", CLASSIFY, "all are 'red'", _replaced("train.tsv", "\tgreen", "\tred")),
+    Case("label that has no name", f"{CLASSIFY} --class-names lines.txt", "is no number of a line of lines.txt"),
+    Case("figure that is not measured", f"{CLASSIFY} --train.monitor ndcg@10", "this task validates accuracy"),
+    Case("misspelt head", f"{CLASSIFY} --head.name maen", "did you mean 'mean'"),
+    Case("misspelt option of a head", f"{CLASSIFY} --head.options '{{\"pool\": true}}'", "has no options"),
+    Case("rows longer than the encoder reads", f"{CLASSIFY} --length.max-len 64", "reads 24 tokens at most"),
+    Case("not a checkpoint", f"{CLASSIFY} --init other", "other holds no encoder", write_text("other/a.txt", "")),
+    Case(
+        "checkpoint of another kind",
+        f"{CLASSIFY} --init other",
+        "describes a model of type 'gpt2'",
+        _other_model,
+    ),
+    Case(
+        "damaged checkpoint", f"{CLASSIFY} --init classified", "damaged", cut("classified/classifier/model.safetensors")
+    ),
+    Case(
+        "sizes that are not the checkpoint's",
+        f"{CLASSIFY} --init classified --encoder.dim 16",
+        "which cannot be changed",
+    ),
+    Case(
+        "tokenizer that does not fit the encoder",
+        CLASSIFY.replace(ENCODER, "") + " --init classified",
+        "they do not belong together",
+        _other_tokenizer,
+    ),
+    Case(
+        "teacher with another vocabulary",
+        f"{CLASSIFY} --teacher classified --tokenizer.vocab-size 9",
+        "tokenizer.folder",
+    ),
+    Case(
+        "run that is not finished", "text classify predict --run classified --texts a", "holds no encoder", _unfinished
+    ),
+    Case("run of another task", "text match predict --run classified --texts a b", "no matcher"),
+    Case("nothing to classify", "text classify predict --run classified", "give either texts"),
+    Case(
+        "output of an unknown kind", "text classify predict --run classified --texts a --out b.xls", "its ending says"
+    ),
+    Case("label that is neither 0 nor 1", MATCH, "label '2' is neither 0 nor 1", _add("pairs.tsv", "a\tb\t2\n")),
+    Case("matches alone", MATCH, "both kinds are needed", _replaced("pairs.tsv", "\t0\n", "\t1\n")),
+    Case("vectors of a cross-encoder", f"{MATCH} --task.loss in_batch", "take task.form 'bi'"),
+    Case("odd number of texts", "text match predict --run matched --texts a", "they come in pairs"),
+    Case(
+        "index of other vectors",
+        "text match search --run matched --index index --texts a",
+        "or with other weights",
+        _replaced("index/index/index.json", '"weights": "', '"weights": "0'),
+    ),
+    Case("not an index", "text match search --run matched --index other --texts a", "holds no indexed texts"),
+    Case("no text to pretrain on", PRETRAIN, "holds no text", write_text("lines.txt", "\n \n")),
+    Case("pairs of texts of one sentence", f"{PRETRAIN} --task.pair sop", "needs texts of two sentences or more"),
+    Case("reading set of another form", f"{PRETRAIN} --data.format squad", "cannot be read as JSON"),
+    Case(
+        "encoder that cannot tell segments",
+        f"{PRETRAIN} --task.pair nsp --encoder.n-segments 0",
+        "encoder.n_segments 2",
+        write_text("lines.txt", "a. b.\n" * 9),
+    ),
+)
+
+
+def make_good(folder: Path) -> None:
+    """Write texts with labels, pairs and plain lines, a trained classifier, a trained matcher and its index."""
+    random = np.random.default_rng(0)
+    words = {"red": ["rose", "blood", "fire"], "green": ["leaf", "grass", "moss"]}
+    for name, n in (("train", 40), ("validation", 10)):
+        rows = [(" ".join(random.choice(words[label], 3)), label) for label in random.permutation([*words] * (n // 2))]
+        write_text(f"{name}.tsv", "text\tlabel\n" + "".join(f"{a}\t{b}\n" for a, b in rows))(folder)
+    pairs = [
+        (" ".join(random.choice(words["red"], 2)), " ".join(random.choice(words["red"], 2)), n % 2) for n in range(40)
+    ]
+    write_text("pairs.tsv", "first\tsecond\tlabel\n" + "".join(f"{a}\t{b}\t{c}\n" for a, b, c in pairs))(folder)
+    write_text("lines.txt", "".join(f"{a} {b}\n" for a, b, _ in pairs))(folder)
+    for line in (
+        CLASSIFY.replace("--out out", "--out classified"),
+        MATCH.replace("--out out", "--out matched") + " --task.form bi",
+        "text match index --run matched --file pairs.tsv --out index",
+    ):
+        status, said = call(folder, line)
+        if status:
+            raise RuntimeError(f"recsys-bert {line}: {said}")
+
+
+if __name__ == "__main__":
+    sys.exit(run(CASES, make_good))

@@ -1,0 +1,1 @@
+"""The text front: one module a command, grouped by task."""

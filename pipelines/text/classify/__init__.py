@@ -1,0 +1,1 @@
+"""Classification of texts: train, evaluate, predict."""

@@ -1,0 +1,65 @@
+"""Measure a trained classifier on labelled texts."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.text.answers import NewFileConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Measure a classifier on labelled texts: figures in all and by class, and which classes are taken for which."""
+
+    run: Path
+    """Run folder of `text classify train`."""
+
+    file: Path
+    """File with texts and labels."""
+
+    read: NewFileConfig = field(default_factory=NewFileConfig)
+    """How it is read."""
+
+    text: str | None = None
+    """Column with the text; None: as in training."""
+
+    label: str | None = None
+    """Column with the label; None: as in training."""
+
+    out: Path | None = None
+    """Folder for `report.json`, `report.txt` and, with the extra `report` installed, `confusion.svg`."""
+
+    json: bool = False
+    """Print one JSON object on stdout instead of tables."""
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Measure and tell.
+
+    Returns:
+        The figures, and what was left out or shortened.
+    """
+    import json
+    import sys
+
+    from nlp_tasks.classification import Classifier, encode_labels, unseen
+    from nlp_tasks.data import read_table
+    from pipelines.settings import read_config
+    from pipelines.text.classify import train
+    from pipelines.text.classify.report import as_text, write
+
+    classifier = Classifier.load(config.run)
+    trained = read_config(train.Config, config.run / "config.toml")
+    separator = trained.label_separator if classifier.multi_label else None
+    text, label = config.text or trained.text, config.label or trained.label
+    table = read_table(config.file, config.read.like(trained.data), [text], label, separator)
+    table = table.without(unseen(table.labels or [], classifier.labels), config.read.bad_rows)
+    inputs = classifier.inputs(table.texts[text])
+    targets = encode_labels(table.labels or [], classifier.labels, classifier.multi_label)
+    figures = classifier.score(classifier.probabilities(inputs), targets)
+    found = figures | {"left_out": table.left_out, "counted": inputs.counts}
+    if config.out is not None:
+        write(config.out, found)
+        print(f"the report is in {config.out}", file=sys.stderr)
+    print(json.dumps(found, ensure_ascii=False) if config.json else as_text(found))
+    return found

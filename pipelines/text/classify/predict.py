@@ -1,0 +1,80 @@
+"""Classify new texts."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.text.answers import NewFileConfig, check_one_source, check_out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Print or write the labels of new texts."""
+
+    run: Path
+    """Run folder of `text classify train`."""
+
+    texts: tuple[str, ...] = ()
+    """Texts, each in quotes."""
+
+    file: Path | None = None
+    """File with texts, instead."""
+
+    read: NewFileConfig = field(default_factory=NewFileConfig)
+    """How it is read."""
+
+    text: str | None = None
+    """Column with the text; None: as in training."""
+
+    all_labels: bool = False
+    """Give the probability of every label, not only of those that hold."""
+
+    out: Path | None = None
+    """File to write instead of printing; its ending says the format: .parquet, .csv or .jsonl."""
+
+    json: bool = False
+    """Print one JSON object on stdout."""
+
+    def __post_init__(self) -> None:
+        check_one_source(self.file, self.texts)
+        check_out(self.out)
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Classify and show.
+
+    Returns:
+        Counts: texts, those left out, those shortened.
+    """
+    import numpy as np
+
+    from nlp_tasks.classification import Classifier
+    from nlp_tasks.data import read_table
+    from pipelines.settings import read_config
+    from pipelines.text.answers import show, typed_in
+    from pipelines.text.classify import train
+
+    classifier = Classifier.load(config.run)
+    trained = read_config(train.Config, config.run / "config.toml")
+    name = config.text or trained.text
+    if config.file is None:
+        table = typed_in(**{name: config.texts})
+    else:
+        table = read_table(config.file, config.read.like(trained.data), [name])
+    inputs = classifier.inputs(table.texts[name])
+    probabilities = classifier.probabilities(inputs)
+    holds, rows = classifier.holds(probabilities), []
+    for n, text in enumerate(table.texts[name]):
+        chosen = np.flatnonzero(holds[n])
+        chosen = chosen[np.argsort(-probabilities[n, chosen], kind="stable")]
+        labels, shares = [classifier.names[c] for c in chosen], [float(probabilities[n, c]) for c in chosen]
+        row: dict[str, Any] = {"line": table.lines[n]}
+        if classifier.multi_label:
+            row |= {"labels": labels, "probabilities": shares}
+        else:
+            row |= {"label": labels[0], "probability": shares[0]}
+        if config.all_labels:
+            row |= {f"p({label})": float(p) for label, p in zip(classifier.names, probabilities[n], strict=True)}
+        rows.append(row | {"text": text})
+    told = {"run": str(config.run), "texts": len(table), "left_out": table.left_out, "counted": inputs.counts}
+    return show(rows, told, config.out, config.json)

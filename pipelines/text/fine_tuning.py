@@ -1,0 +1,140 @@
+"""What training a text task is, whatever the task: read, fit, tell."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlp_tasks.config import FilesConfig
+from recsys_bert.errors import InputError
+from recsys_bert.training.config import DistillationConfig
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from nlp_tasks.data import Table
+    from recsys_bert.training.config import TrainConfig
+    from recsys_bert.training.loop import Batches
+
+
+def check_files(files: FilesConfig) -> None:
+    """Check that there is something to train on.
+
+    Raises:
+        InputError: No training file.
+    """
+    if files.train is None:
+        raise InputError("no training file is given; name it with --data.train FILE.")
+
+
+def check_distillation(teacher: Path | None, distillation: DistillationConfig) -> None:
+    """Check that there is a teacher where something is to be taken from one.
+
+    Raises:
+        InputError: There is none.
+    """
+    if distillation != DistillationConfig() and teacher is None:
+        raise InputError("distillation says what is taken from a teacher; give teacher as well.")
+
+
+def read_splits(
+    files: FilesConfig, texts: Sequence[str], label: str | None, *, separator: str | None = None, seed: int = 0
+) -> "dict[str, Table]":
+    """Read ``train``, ``validation`` (held out of the training file where it has no own) and, if given, ``test``.
+
+    Raises:
+        InputError: See ``read_table``.
+    """
+    from nlp_tasks.data import hold_out, read_table
+
+    paths = {"train": files.train, "validation": files.validation, "test": files.test}
+    tables = {
+        name: read_table(path, files, texts, label, separator) for name, path in paths.items() if path is not None
+    }
+    if "validation" not in tables:
+        tables["train"], tables["validation"] = hold_out(tables["train"], files.validation_share, seed)
+    return {name: tables[name] for name in paths if name in tables}
+
+
+def check_data(out: Path, tables: "dict[str, Table]") -> None:
+    """Note what a run was trained on, or check that it is the same when it goes on; see ``check_files_unchanged``."""
+    check_files_unchanged(out, {name: table.path for name, table in tables.items()})
+
+
+def check_files_unchanged(out: Path, files: dict[str, Path]) -> None:
+    """Note the contents of the files that a run reads, or check that they are the same when it goes on.
+
+    Raises:
+        InputError: A file was changed since the run began.
+    """
+    from pipelines.runs import is_first_process
+    from recsys_bert.files import fingerprint, read_json, write_json
+
+    now = {name: fingerprint([path]) for name, path in files.items()}
+    path = out / "data.json"
+    if not path.exists():
+        if is_first_process():
+            write_json(path, now)
+        return
+    before = read_json(path)
+    if changed := [name for name in now if before.get(name) != now[name]]:
+        raise InputError(
+            f"{files[changed[0]]} is not what {out} was begun with. Put the old file back, or choose another --out."
+        )
+
+
+def train(
+    loss: "nn.Module",
+    model: "nn.Module",
+    batches: "Batches",
+    config: "TrainConfig",
+    out: Path,
+    validate: Callable[[], dict[str, Any]],
+    label: str,
+) -> dict[str, Any]:
+    """Fit ``loss``, keep the best epoch, and say how it went.
+
+    Args:
+        loss: The module that ``fit`` minimises.
+        model: What is kept of it, whose parameters are counted.
+        batches: The training examples.
+        config: The settings.
+        out: The run folder.
+        validate: Figures of the model as it is; those that are numbers are logged.
+        label: Shown before the progress.
+
+    Returns:
+        ``best``, ``best_epoch``, ``epochs``, ``seconds``, ``parameters``.
+    """
+    from recsys_bert.training.loop import fit
+
+    summary = fit(loss, batches, config, out, validate=lambda _: _numbers(validate()), label=label)
+    return {
+        "best": summary.best,
+        "best_epoch": summary.best_epoch,
+        "epochs": summary.epochs,
+        "seconds": round(summary.seconds, 1),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+
+
+def _numbers(figures: dict[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in figures.items() if isinstance(value, int | float)}
+
+
+def tell(figures: dict[str, Any], title: str) -> None:
+    """Say the figures that are numbers, on stderr."""
+    shown = [f"{name.replace('_', ' ')} {value:.4f}" for name, value in _numbers(figures).items() if name != "examples"]
+    print(f"{title}, {figures['examples']:,} examples: {', '.join(shown)}", file=sys.stderr)
+
+
+def tell_training(results: dict[str, Any], wrote: Path) -> None:
+    """Say which epoch was kept, and where the artefact lies."""
+    kept = f"kept epoch {results['best_epoch']} of {results['epochs']}, {results['parameters']:,} parameters"
+    print(f"{kept}; wrote {wrote} in {results['seconds']:.0f} s", file=sys.stderr)
+
+
+def counted(tables: "dict[str, Table]", inputs: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """What was left out, shortened or read in windows, by split; empty where nothing was."""
+    found = {name: {**table.left_out, **inputs[name].counts} for name, table in tables.items()}
+    return {name: counts for name, counts in found.items() if counts}

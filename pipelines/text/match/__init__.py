@@ -1,0 +1,1 @@
+"""Matching of pairs of texts: train, evaluate, predict, and search among many."""

@@ -1,0 +1,70 @@
+"""Index texts by a bi-encoder's vectors, for `text match search`."""
+
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from pipelines.text.answers import NewFileConfig
+from recsys_bert.retrieval.index_config import IndexConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Index the texts of a file, such as known questions, by a bi-encoder's vectors: equal texts once."""
+
+    run: Path
+    """Run folder of `text match train` with task.form bi."""
+
+    file: Path
+    """File with texts."""
+
+    out: Path
+    """Folder to write; an earlier index there is replaced."""
+
+    read: NewFileConfig = field(default_factory=NewFileConfig)
+    """How the file is read."""
+
+    text: str | None = None
+    """Column with the text; None: the second text's column in training."""
+
+    index: tyro.conf.OmitArgPrefixes[IndexConfig] = field(default_factory=IndexConfig)
+    """Type and settings of the index; vectors have unit length, so its `ip` is the cosine."""
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Build and save.
+
+    Returns:
+        Texts indexed, and lines left out.
+
+    Raises:
+        InputError: A cross-encoder, a factory string or setting that does not fit, or too few texts to train on.
+    """
+    import numpy as np
+
+    from nlp_tasks.data import read_table
+    from nlp_tasks.matching import Matcher
+    from pipelines.settings import read_config
+    from pipelines.text.match import train
+    from pipelines.text.match.questions import Questions, check_replaceable
+
+    check_replaceable(config.out)
+    matcher = Matcher.load(config.run)
+    trained = read_config(train.Config, config.run / "config.toml")
+    name = config.text or trained.second
+    table = read_table(config.file, config.read.like(trained.data), [name])
+    line_of: dict[str, int] = {}
+    for line, text in zip(table.lines, table.texts[name], strict=True):
+        line_of.setdefault(text, line)
+    texts, lines = list(line_of), np.array(list(line_of.values()))
+    questions = Questions.build(matcher, config.run, texts, lines.tolist(), **asdict(config.index))
+    questions.save(config.out)
+    print(
+        f"{len(texts):,} texts of {config.file.name} by {config.index.factory}, "
+        f"{questions.index.memory / 2**20:,.1f} MiB, in {config.out}",
+        file=sys.stderr,
+    )
+    return {"texts": len(texts), "lines": len(table), "left_out": table.left_out}

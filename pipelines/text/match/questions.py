@@ -1,0 +1,129 @@
+"""Texts and the index of their vectors: a question finds its like.
+
+The index is the one that items have (``recsys_bert.retrieval.index``); a folder holds it beside ``texts.jsonl``.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recsys_bert.errors import InputError
+
+if TYPE_CHECKING:
+    from nlp_tasks.matching import Matcher
+    from recsys_bert.retrieval.index import ItemIndex
+
+_TEXTS = "texts.jsonl"
+
+
+@dataclass
+class Questions:
+    """Indexed texts."""
+
+    matcher: "Matcher"
+    """A bi-encoder."""
+
+    index: "ItemIndex"
+    """Row n is text n."""
+
+    texts: list[str]
+    """The texts."""
+
+    lines: list[int]
+    """Where each stood in its file."""
+
+    @classmethod
+    def build(
+        cls, matcher: "Matcher", run: Path, texts: Sequence[str], lines: Sequence[int], **settings: Any
+    ) -> "Questions":
+        """Index texts.
+
+        Args:
+            matcher: A bi-encoder, loaded from ``run``.
+            run: Its run folder, whose weights the index remembers.
+            texts: Distinct texts.
+            lines: Where each stood in its file.
+            settings: See ``IndexConfig``.
+        """
+        import numpy as np
+
+        from recsys_bert.retrieval.index import ItemIndex
+
+        source = {"run": Path(run).name, "weights": _weights(run)}
+        index = ItemIndex.build(matcher.vectors(texts), np.arange(len(texts)), **settings, source=source)
+        return cls(matcher, index, list(texts), list(lines))
+
+    def search(self, queries: Sequence[str], k: int = 5) -> list[list[tuple[int, float]]]:
+        """Find the texts nearest to each query.
+
+        Args:
+            queries: Texts.
+            k: Texts wanted for each; all where there are fewer.
+
+        Returns:
+            For each query, number and cosine of the texts, best first.
+        """
+        rows, scores = self.index.search(self.matcher.vectors(queries), min(k, len(self.texts)))
+        pairs = zip(rows.tolist(), scores.tolist(), strict=True)
+        return [[(row, score) for row, score in zip(*pair, strict=True) if row >= 0] for pair in pairs]
+
+    def save(self, folder: Path) -> None:
+        """Write index and texts, whole or not at all."""
+        from recsys_bert.files import replacing
+
+        with replacing(folder) as aside:
+            aside.mkdir()
+            self.index.save(aside / "index")
+            lines = (
+                json.dumps({"line": line, "text": text}, ensure_ascii=False)
+                for line, text in zip(self.lines, self.texts, strict=True)
+            )
+            (aside / _TEXTS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, run: Path) -> "Questions":
+        """Read what ``save`` wrote.
+
+        Raises:
+            InputError: It is no such folder, is damaged, or holds vectors of another run.
+        """
+        from nlp_tasks.data import read_lines
+        from nlp_tasks.matching import Matcher
+        from recsys_bert.retrieval.index import ItemIndex
+
+        if not (Path(folder) / _TEXTS).is_file():
+            raise InputError(f"{folder} holds no indexed texts ({_TEXTS}). Make them with `text match index`.")
+        index = ItemIndex.load(Path(folder) / "index")
+        if index.source.get("weights") != _weights(run):
+            raise InputError(
+                f"{folder} was made with the run {index.source.get('run')!r}, or with other weights than {run} has "
+                "now. Make it again with `text match index`."
+            )
+        try:
+            rows = [json.loads(line) for _, line in read_lines(Path(folder) / _TEXTS)]
+            texts, lines = [row["text"] for row in rows], [row["line"] for row in rows]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{folder}/{_TEXTS} is damaged: {error}. Make the index again.") from error
+        if len(texts) != len(index):
+            raise InputError(f"{folder} has {len(index)} vectors but {len(texts)} texts. Make the index again.")
+        return cls(Matcher.load(run), index, texts, lines)
+
+
+def check_replaceable(out: Path) -> None:
+    """Refuse to put an index where something else lies.
+
+    Raises:
+        InputError: ``out`` is a file, or a folder that holds other things than indexed texts.
+    """
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / _TEXTS).is_file()):
+        raise InputError(f"{out} is there and holds no indexed texts. Choose another --out, or remove it.")
+
+
+def _weights(run: Path) -> str:
+    from nlp_tasks.encoders import find_encoder
+    from recsys_bert.files import fingerprint
+
+    folder = find_encoder(run)
+    return fingerprint([*sorted(folder.glob("*.safetensors")), folder / "tokenizer.json"])

@@ -1,0 +1,58 @@
+"""Find the indexed texts that are nearest to new ones."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.text.answers import check_out
+from recsys_bert.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Print or write the indexed texts that are nearest to new ones."""
+
+    run: Path
+    """Run folder of `text match train` with task.form bi."""
+
+    index: Path
+    """Folder that `text match index` wrote."""
+
+    texts: tuple[str, ...]
+    """Texts, each in quotes."""
+
+    k: int = 5
+    """Texts for each."""
+
+    out: Path | None = None
+    """File to write instead of printing; its ending says the format: .parquet, .csv or .jsonl."""
+
+    json: bool = False
+    """Print one JSON object on stdout."""
+
+    def __post_init__(self) -> None:
+        check_out(self.out)
+        if self.k < 1:
+            raise InputError(f"k is {self.k}; it must be at least 1.")
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Search and show.
+
+    Returns:
+        Counts: queries, indexed texts.
+    """
+    from pipelines.text.answers import show, typed_in
+    from pipelines.text.match.questions import Questions
+
+    if not config.texts:
+        raise InputError("no text is given; give some, as in --texts 'how do I pay?'.")
+    queries = typed_in(texts=config.texts).texts["texts"]
+    questions = Questions.load(config.index, config.run)
+    rows = []
+    for query, found in zip(queries, questions.search(queries, config.k), strict=True):
+        for rank, (row, score) in enumerate(found, 1):
+            place = {"line": questions.lines[row], "text": questions.texts[row]}
+            rows.append({"query": query, "rank": rank, "score": score} | place)
+    told = {"run": str(config.run), "queries": len(queries), "indexed": len(questions.texts)}
+    return show(rows, told, config.out, config.json)

@@ -1,0 +1,140 @@
+import json
+
+import pytest
+
+from nlp_tasks.config import FilesConfig
+from nlp_tasks.data import hold_out, read_lines, read_table
+from recsys_bert.errors import InputError
+
+
+def read(path, texts=("text",), label="label", separator=None, **settings):
+    return read_table(path, FilesConfig(**settings), texts, label, separator)
+
+
+def test_tsv_has_no_quotes_and_only_line_feeds_end_lines(write):
+    path = write("a.tsv", 'text\tlabel\r\n他说"好\t1\r\nline\u2028separator\x85inside\t0\r\n\r\n')
+    table = read(path)
+    assert table.texts == {"text": ['他说"好', "line\u2028separator\x85inside"]}
+    assert table.labels == [("1",), ("0",)]
+    assert table.lines == [2, 3]
+    assert table.left_out == {}
+
+
+def test_csv_has_quotes_that_may_span_lines(write):
+    table = read(write("a.csv", 'label,other,text\nx,,"one, ""two""\nthree"\ny,,four\n'))
+    assert table.texts["text"] == ['one, "two"\nthree', "four"]
+    assert table.lines == [2, 4]  # where each begins
+
+
+def test_a_document_longer_than_the_csv_module_takes_by_itself(write):
+    assert len(read(write("a.csv", f"text,label\n{'x' * 200_000},1\n")).texts["text"][0]) == 200_000
+
+
+def test_json_lines(write):
+    rows = [{"text": "a", "label": 3}, {"text": "b", "label": "c"}, {"text": "d", "label": True}]
+    table = read(write("a.jsonl", "\n".join(map(json.dumps, rows))))
+    assert table.labels == [("3",), ("c",), ("true",)]
+
+
+def test_files_without_a_header_line(write):
+    table = read(write("a.txt", "好的\t5\n不好\t0\n"), format="tsv", columns=("text", "label"))
+    assert table.texts["text"] == ["好的", "不好"]
+    assert table.lines == [1, 2]
+
+
+def test_a_label_before_the_text(write):
+    table = read(write("stsa", "1 a good , long film\n0 bad\n"), format="label_text")
+    assert list(zip(table.texts["text"], table.labels, strict=True)) == [
+        ("a good , long film", ("1",)),
+        ("bad", ("0",)),
+    ]
+
+
+def test_several_labels(write):
+    rows = [{"text": "a", "label": ["x", "y"]}, {"text": "b", "label": []}, {"text": "c", "label": "y, x,"}]
+    table = read(write("a.jsonl", "\n".join(map(json.dumps, rows))), separator=",")
+    assert table.labels == [("x", "y"), (), ("y", "x")]
+
+
+def test_a_byte_order_mark_is_no_text(write):
+    assert read(write("a.tsv", b"\xef\xbb\xbftext\tlabel\na\t1\n")).texts == {"text": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("text\tlabel\n好\t1\n".encode("gb18030"), r"line 2 of .*a\.tsv is not UTF-8: byte 0xba at place 1.*GB18030"),
+        ("text\tlabel\n".encode("utf-16"), r"line 1 of .*a\.tsv is not UTF-8.*looks like UTF-16"),
+        (b"text\tlabel\nok\t1\nab\xffc\t1\n", r"line 3 of .*byte 0xff at place 3"),
+    ],
+)
+def test_what_is_not_utf8_is_named_with_its_line(write, content, message):
+    with pytest.raises(InputError, match=message):
+        read(write("a.tsv", content))
+
+
+BAD = "text\tlabel\n \t1\nfine\t1\nno label\t\nthree\tcells\there\n\t0\n"
+
+
+def test_bad_lines_are_named_by_default(write):
+    with pytest.raises(InputError, match=r"line 2 of .*: text is empty; 4 such lines in all \(text is empty: 2,"):
+        read(write("a.tsv", BAD))
+
+
+def test_bad_lines_are_counted_when_dropped(write):
+    table = read(write("a.tsv", BAD), bad_rows="drop")
+    assert table.texts["text"] == ["fine"]
+    counts = {"text is empty": 2, "label is no label": 1, "3 cells where there are 2 columns": 1}
+    assert table.left_out == counts
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "settings", "message"),
+    [
+        ("a.tsv", "title\tlabel\nx\t1\n", {}, r"has no column 'text'; it has 'title', 'label'.*--data\.columns"),
+        ("a.tsv", "text\ttext\tlabel\n", {}, "two columns called 'text'"),
+        ("a.txt", "x", {}, r"the ending '\.txt' does not say.*--data\.format"),
+        ("a.tsv", "text\tlabel\n", {}, "holds no example"),
+        ("a.tsv", "", {}, "holds no example"),
+        ("a.csv", 'text,label\n"open,1\nx,2\n', {}, "begins at line 2 is not CSV"),
+        ("a.jsonl", "{bad\n", {}, "line 1 of .*: not JSON"),
+        ("a.jsonl", '{"text": "a"}', {}, "no key 'label'"),
+        ("a.jsonl", '{"text": 5, "label": 1}', {}, "text is no text"),
+        ("a.jsonl", '{"text": "a", "label": [1, 2]}', {}, "label is no label"),
+        ("a.jsonl", '{"text": "a", "label": null}', {}, "label is no label"),
+    ],
+)
+def test_what_cannot_be_read_says_why(write, name, content, settings, message):
+    with pytest.raises(InputError, match=message):
+        read(write(name, content), **settings)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.tsv cannot be read: No such file"):
+        read(tmp_path / "gone.tsv")
+
+
+def test_examples_are_left_out_by_reason(write):
+    table = read(write("a.tsv", "text\tlabel\na\t1\nb\t2\nc\t1\n"))
+    with pytest.raises(InputError, match=r"line 3 of .*: odd; 1 such"):
+        table.without(["", "odd", ""], "raise")
+    kept = table.without(["", "odd", ""], "drop")
+    assert (kept.texts["text"], kept.labels, kept.lines) == (["a", "c"], [("1",), ("1",)], [2, 4])
+    assert kept.left_out == {"odd": 1}
+    with pytest.raises(InputError, match=r"no example that can be used \(odd: 3\)"):
+        table.without(["odd"] * 3, "drop")
+
+
+def test_holding_out_cuts_in_two(write):
+    table = read(write("a.tsv", "text\tlabel\n" + "".join(f"t{n}\t{n % 2}\n" for n in range(50))))
+    train, validation = hold_out(table, 0.2, seed=1)
+    assert (len(train), len(validation)) == (40, 10)
+    assert sorted(train.lines + validation.lines) == table.lines
+    assert hold_out(table, 0.2, seed=1)[1].lines == validation.lines
+    assert hold_out(table, 0.2, seed=2)[1].lines != validation.lines
+    with pytest.raises(InputError, match="holding out"):
+        hold_out(table.take([0, 1]), 0.2, seed=0)
+
+
+def test_lines_of_plain_text(write):
+    assert list(read_lines(write("a.txt", "a\n\n b \r\nc"))) == [(1, "a"), (2, ""), (3, " b "), (4, "c")]

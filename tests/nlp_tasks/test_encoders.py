@@ -1,0 +1,119 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer, BertConfig, BertModel
+
+from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig, check_encoder
+from nlp_tasks.encoders import load_text_encoder, make_text_encoder, save_text_encoder
+from recsys_bert.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path, encoder, tokenizer):
+    save_text_encoder(tmp_path / "encoder", encoder, tokenizer)
+    return tmp_path
+
+
+def states(encoder, tokens):
+    return encoder(tokens).tokens.detach().numpy()
+
+
+TOKENS = torch.tensor([[2, 5, 6, 7, 3]])
+
+
+def test_ours_comes_back_from_a_run_folder(folder, encoder, tokenizer, settings):
+    loaded, its_tokenizer = load_text_encoder(folder, settings)
+    np.testing.assert_array_equal(states(loaded, TOKENS), states(encoder, TOKENS))
+    assert its_tokenizer.tokens(range(its_tokenizer.size)) == tokenizer.tokens(range(tokenizer.size))
+
+
+def test_parts_follow_the_recipe_and_start_afresh(folder, encoder, settings):
+    loaded, _ = load_text_encoder(folder, replace(settings, fusion="scalar_mix", neck="cnn", dropout=0.4))
+    assert (loaded.config.fusion, loaded.config.neck, loaded.config.dropout) == ("scalar_mix", "cnn", 0.4)
+    for name, value in encoder.state_dict().items():
+        if name.startswith(("embeddings.", "layers.", "norm.")):
+            torch.testing.assert_close(loaded.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_a_part_that_stays_keeps_its_weights(tmp_path, settings, tokenizer):
+    given, _ = make_text_encoder(
+        None, replace(settings, fusion="scalar_mix", neck="cnn"), TokenizerConfig(), ["a b"] * 3
+    )
+    with torch.no_grad():
+        for weight in given.parameters():
+            weight.add_(0.25)
+    save_text_encoder(tmp_path, given, tokenizer_of(given, tokenizer))
+    loaded, _ = load_text_encoder(tmp_path, replace(settings, fusion="scalar_mix", neck="none"))
+    torch.testing.assert_close(loaded.fusion.state_dict(), given.fusion.state_dict())
+    again, _ = load_text_encoder(tmp_path, replace(settings, fusion="last", neck="cnn"))
+    torch.testing.assert_close(again.neck.state_dict(), given.neck.state_dict())
+
+
+def tokenizer_of(encoder, tokenizer):
+    """Whatever fits: the table must be as large."""
+    if encoder.config.vocab_size >= tokenizer.size:
+        return tokenizer
+    return type(tokenizer).train(["a b"] * 3, TokenizerConfig())
+
+
+@pytest.fixture
+def hugging_face(tmp_path, tokenizer):
+    torch.manual_seed(2)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+    model = BertModel(
+        BertConfig(vocab_size=tokenizer.size, max_position_embeddings=40, **sizes), add_pooling_layer=False
+    )
+    model.eval().save_pretrained(tmp_path / "bert")
+    tokenizer.save(tmp_path / "bert")
+    return tmp_path / "bert", model
+
+
+def test_a_hugging_face_folder(hugging_face, settings):
+    path, model = hugging_face
+    loaded, tokenizer = load_text_encoder(path)
+    text = "ball and bank"
+    theirs = model(**AutoTokenizer.from_pretrained(path)(text, return_tensors="pt"), output_hidden_states=True)
+    rows = np.concatenate([[tokenizer.cls], tokenizer([text]).ids, [tokenizer.sep]])
+    ours = loaded(torch.from_numpy(rows)[None].long())
+    for one, other in zip(ours.states, theirs.hidden_states, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    mixed, _ = load_text_encoder(
+        path, replace(TEXT_ENCODER, fusion="token_mix", layer_options={"attention_dropout": 0.0})
+    )
+    assert mixed.config.fusion == "token_mix"
+    assert mixed.config.n_layers == 2
+    assert mixed.layers[1].attention.dropout == 0.0
+
+
+def test_sizes_are_the_checkpoints(hugging_face, settings):
+    with pytest.raises(InputError, match=r"encoder\.dim is 32, but .*bert has 16, which cannot be changed"):
+        load_text_encoder(hugging_face[0], replace(settings, dim=32))
+
+
+def test_layer_options_change_what_holds_no_weights(folder, settings):
+    loaded, _ = load_text_encoder(folder, replace(settings, layer_options={"attention_dropout": 0.25}))
+    assert loaded.layers[0].attention.dropout == 0.25
+    with pytest.raises(InputError, match=r"does not fit the settings: it has no layers\.0\.ffn"):
+        load_text_encoder(folder, replace(settings, layer_options={"ffn_dim": 20}))
+
+
+def test_a_tokenizer_of_another_encoder_is_refused(folder, settings):
+    tokens = "".join(f"word{n}\n" for n in range(2000))
+    (folder / "encoder" / "tokenizer.json").unlink()
+    (folder / "encoder" / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n" + tokens)
+    with pytest.raises(InputError, match=r"has 2,005 tokens, the encoder's table has \d+ rows: they do not belong"):
+        load_text_encoder(folder, settings)
+
+
+@pytest.mark.parametrize("change", [{"vocab_size": 9}, {"causal": True}, {"time_gaps": True}])
+def test_what_follows_from_the_data_is_not_set(settings, change):
+    with pytest.raises(InputError, match=f"encoder.{next(iter(change))} follows from the data"):
+        check_encoder(replace(settings, **change))
+
+
+def test_afresh_the_table_is_as_large_as_the_vocabulary(settings, topics):
+    encoder, tokenizer = make_text_encoder(None, settings, TokenizerConfig(), topics(50)[0])
+    assert encoder.config.vocab_size == tokenizer.size
+    assert encoder.config.dim == 16

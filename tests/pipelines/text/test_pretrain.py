@@ -1,0 +1,88 @@
+import json
+
+import numpy as np
+import pytest
+
+from pipelines.cli import main
+from pipelines.settings import load_config
+from pipelines.text import pretrain
+from pipelines.text.classify import train as classify
+from recsys_bert.errors import InputError
+
+WORDS = ["ball", "goal", "team", "match", "bank", "stock", "price", "fund", "soup", "bread", "salt", "oven"]
+
+
+@pytest.fixture
+def flags(tmp_path, tiny):
+    """Documents of three sentences of one word and filler, so that what is masked can be told by the rest."""
+    random, documents = np.random.default_rng(0), []
+    for _ in range(150):
+        word = random.choice(WORDS)
+        documents.append("\n".join(" ".join([word] * random.integers(3, 7)) for _ in range(3)))
+    path = tmp_path / "text.txt"
+    path.write_text("\n\n".join(documents))
+    head = tiny.index("--head.dropout")
+    own = [*tiny[:head], *tiny[head + 2 :], "--train.warmup-steps", "10", "--data.format", "blocks"]
+    return ["--out", str(tmp_path / "run"), "--data.train", str(path), *own, "--train.epochs", "10"]
+
+
+def test_masked_words_are_learned_and_the_encoder_goes_on(flags, tmp_path, topic_files, tiny, capsys):
+    run = tmp_path / "run"
+    assert main(["text", "pretrain", *flags]) == 0
+    found = json.loads((run / "metrics.json").read_text())
+    assert found["validation"]["masked_accuracy"] > 0.5  # chance is 1/12
+    assert found["examples"]["validation"] == 3
+    files = topic_files()
+    given = [flag for name, path in files.items() for flag in (f"--data.{name}", str(path))]
+    recipe = ["--out", str(tmp_path / "second"), *given, *tiny, "--init", str(run), "--train.epochs", "3"]
+    results = classify.run(load_config(classify.Config, recipe))
+    assert results["test"]["accuracy"] > 0.8
+
+
+def curve(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeypatch):
+    way = ["--task.pair", "sop", "--train.checkpoint-steps", "4", "--train.epochs", "2", "--train.auxiliary"]
+    way += ["--masking.span-prob", "0.3", "--masking.ngram-prob", "0.3", "--encoder.fusion", "scalar_mix"]
+    straight = load_config(pretrain.Config, [*flags, *way, "--out", str(tmp_path / "straight")])
+    pretrain.run(straight)
+
+    from nlp_tasks.pretraining import PretrainingBatches
+
+    honest, count = PretrainingBatches.batch, 0
+
+    def fails_at_the_13th(self, examples, random):
+        nonlocal count
+        count += 1
+        if count == 13:
+            raise MemoryError
+        return honest(self, examples, random)
+
+    broken = load_config(pretrain.Config, [*flags, *way, "--out", str(tmp_path / "broken")])
+    with monkeypatch.context() as patch:
+        patch.setattr(PretrainingBatches, "batch", fails_at_the_13th)
+        with pytest.raises(MemoryError):
+            pretrain.run(broken)
+    pretrain.run(broken)
+    assert curve(tmp_path / "broken") == curve(tmp_path / "straight")
+    name = "encoder/model.safetensors"
+    assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--train.monitor", "pair_accuracy"], "this training validates log_likelihood, masked_accuracy"),
+        (["--task.max-len", "99"], r"task\.max_len is 99; this encoder reads 24"),
+        (["--task.pair", "sop", "--encoder.n-segments", "0"], r"needs encoder\.n_segments 2"),
+        (["--data.train"], r"no text is given; name files with --data\.train"),
+        (["--masking.mask-prob", "0"], r"masking\.mask_prob is 0"),
+    ],
+)
+def test_settings_that_do_not_fit_leave_nothing_behind(flags, change, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        pretrain.run(load_config(pretrain.Config, [*flags, *change]))
+    assert not (tmp_path / "run").exists()
