@@ -4,6 +4,7 @@ A pipeline module is imported only when its command is called, and nothing heavy
 """
 
 import importlib
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,15 @@ COMMANDS = {  # in the order in which one uses them
     "train-ctr": ("pipelines.train_ctr", "train a click-through-rate model on impressions"),
     "predict-ctr": ("pipelines.predict_ctr", "score new impressions with a trained click model"),
     "evaluate": ("pipelines.evaluate", "rank the full catalogue, compare with baselines, write a report"),
+    "text pretrain": ("pipelines.text.pretrain", "train a text encoder on plain text: masked words"),
+    "text classify train": ("pipelines.text.classify.train", "train a classifier of texts"),
+    "text classify evaluate": ("pipelines.text.classify.evaluate", "measure it, in all and by class"),
+    "text classify predict": ("pipelines.text.classify.predict", "classify new texts"),
+    "text match train": ("pipelines.text.match.train", "train a matcher of pairs of texts"),
+    "text match evaluate": ("pipelines.text.match.evaluate", "measure it on pairs"),
+    "text match predict": ("pipelines.text.match.predict", "compare new pairs"),
+    "text match index": ("pipelines.text.match.index", "index texts by a matcher's vectors"),
+    "text match search": ("pipelines.text.match.search", "find the indexed texts nearest to new ones"),
 }
 
 
@@ -59,22 +69,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(argv: list[str]) -> None:
-    if not argv or argv[0] in ("-h", "--help", "help"):
-        print(_overview())
-    elif argv[0] == "--version":
+    words = list(itertools.takewhile(lambda word: not word.startswith("-") and not word.endswith(".toml"), argv))
+    words = words[: max(name.count(" ") + 1 for name in COMMANDS)]
+    found = next((n for n in range(len(words), 0, -1) if " ".join(words[:n]) in COMMANDS), 0)
+    if argv[:1] == ["--version"]:
         print(f"recsys-bert {__version__}")
-    elif argv[0] not in COMMANDS:
-        raise unknown_name("command", argv[0], COMMANDS)
+    elif found:
+        module = importlib.import_module(COMMANDS[" ".join(words[:found])][0])
+        module.run(load_config(module.Config, argv[found:], prog=" ".join(["recsys-bert", *words[:found]])))
+    elif words in ([], ["help"]) or _below(words):
+        print(_overview(words if _below(words) else []))
     else:
-        module = importlib.import_module(COMMANDS[argv[0]][0])
-        module.run(load_config(module.Config, argv[1:], prog=f"recsys-bert {argv[0]}"))
+        raise unknown_name("command", " ".join(words), COMMANDS)
 
 
-def _overview() -> str:
-    width = max(map(len, COMMANDS))
-    commands = "\n".join(f"  {name:<{width}}  {line}" for name, (_, line) in COMMANDS.items())
+def _below(words: Sequence[str]) -> list[str]:
+    """Commands of a group: those that begin with the words and go on."""
+    return [name for name in COMMANDS if words and name.startswith(" ".join(words) + " ")]
+
+
+def _overview(group: Sequence[str] = ()) -> str:
+    names = _below(group) or list(COMMANDS)
+    width = max(map(len, names))
+    commands = "\n".join(f"  {name:<{width}}  {COMMANDS[name][1]}" for name in names)
     return (
-        f"usage: recsys-bert <command> [recipe.toml] [--flags]\n\nCommands:\n{commands}\n\n"
+        f"usage: recsys-bert {' '.join([*group, '<command>'])} [recipe.toml] [--flags]\n\nCommands:\n{commands}\n\n"
         "`recsys-bert <command> --help` lists every setting with its default. A recipe is a TOML file of the same\n"
         "settings; flags win over it."
     )

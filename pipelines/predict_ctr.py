@@ -67,7 +67,7 @@ def run(config: Config) -> dict[str, Any]:
     shown = read_impressions(
         config.impressions, trained.impressions, train_ctr.feature_columns(trained), labelled=False
     )
-    data = train_ctr.encoded(trained, shown, features, prepared)
+    data = replace(train_ctr.encoded(trained, shown, features, prepared), timed=model.reads_times)
     scores = probabilities(model, data, trained.model.history_len, config.batch_size)
     with replacing(config.out) as aside:
         shown.frame.with_columns(pl.Series("probability", scores)).write_parquet(aside)

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
-from recsys_bert.training.config import LossConfig, MaskingConfig, TrainConfig
+from recsys_bert.training.config import DistillationConfig, LossConfig, MaskingConfig, TrainConfig
 
 if TYPE_CHECKING:
     from recsys_bert.clicks.batches import HistoryBatches
     from recsys_bert.clicks.prepared import Prepared
     from recsys_bert.retrieval.negatives import NegativeSampler
+    from recsys_bert.training.distilled_prediction import DistilledPrediction
+    from recsys_bert.training.objectives import TokenPrediction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +32,18 @@ class Config:
     features: tuple[str, ...] = ()
     """Item features that are added to every position, by name."""
 
-    window: Literal["newest", "random"] = "newest"
-    """Which events of a history longer than encoder.max_len are shown: the newest, or any run, drawn every epoch."""
+    window: Literal["newest", "random", "prefix"] = "newest"
+    """Which events of a history are shown, encoder.max_len at most: the newest; of a longer one any run; or those up to
+    any event, as if the history had ended there. Drawn anew every epoch."""
 
     validation_users: int = 10_000
     """Users ranked at each validation at most, drawn once; 0 takes all."""
 
     init: Path | None = None
     """Run whose encoder gives the first weights, as for next-item training after masked training."""
+
+    teacher: Path | None = None
+    """Run of `pretrain`, with the same objective and usually a larger encoder, that this one learns from as well."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     """The encoder."""
@@ -48,6 +54,9 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
     """How predictions are scored."""
 
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    """What is taken from the teacher."""
+
     train: TrainConfig = field(default_factory=TrainConfig)
     """How it is trained."""
 
@@ -55,6 +64,10 @@ class Config:
         for name in ("vocab_size", "features", "causal"):
             if getattr(self.encoder, name) != getattr(EncoderConfig(), name):
                 raise InputError(f"encoder.{name} follows from the data and the objective here; leave it out.")
+        if self.distillation != DistillationConfig() and self.teacher is None:
+            raise InputError("distillation says what is taken from a teacher; give teacher as well.")
+        if self.teacher and self.train.auxiliary and self.distillation.soft_weight == 1:
+            raise InputError("train.auxiliary adds to the loss of true targets; distillation.soft_weight 1 drops it.")
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -63,38 +76,15 @@ def run(config: Config) -> dict[str, Any]:
     Returns:
         Best validation figure, epochs, seconds, parameters.
     """
-    import torch
-
     from pipelines.runs import begin, finish, is_first_process, validation
     from recsys_bert.clicks.prepared import open_prepared
     from recsys_bert.files import replacing
-    from recsys_bert.retrieval.negatives import NegativeSampler
-    from recsys_bert.retrieval.vectors import EncoderRanker, feature_configs, save_encoder
+    from recsys_bert.retrieval.vectors import EncoderRanker, save_encoder
+    from recsys_bert.training.adversarial import check_table
     from recsys_bert.training.loop import fit
-    from recsys_bert.training.objectives import TokenPrediction
 
     prepared = open_prepared(config.data)
-    vocabulary = prepared.vocabulary
-    encoder_config = replace(
-        config.encoder,
-        vocab_size=vocabulary.size,
-        causal=config.objective == "next",
-        features=feature_configs(prepared, config.features),
-    )
-    torch.manual_seed(config.train.seed)
-    encoder = _encoder(config, encoder_config, prepared)
-    sampler = NegativeSampler(
-        vocabulary.counts, first_item=vocabulary.first_item, n=config.loss.negatives, power=config.loss.negative_power
-    )
-    sampled = config.loss.name != "full"
-    prediction = TokenPrediction(
-        encoder,
-        config.loss,
-        first_row=vocabulary.first_item,
-        expected_draws=sampler.expected_draws if sampled else None,
-        features={name: prepared.item_features[name] for name in config.features},
-    )
-    batches = _batches(config, prepared, sampler if sampled else None)
+    prediction, model, batches = build(config, prepared)
     ranker = EncoderRanker(prediction, config.objective)
     validate = validation(
         prepared,
@@ -103,9 +93,10 @@ def run(config: Config) -> dict[str, Any]:
         seed=config.train.seed,
         monitor=config.train.monitor,
     )
+    check_table(model, config.train)
     begin(config.out, config)
     summary = fit(
-        prediction,
+        model,
         batches,
         config.train,
         config.out,
@@ -119,6 +110,55 @@ def run(config: Config) -> dict[str, Any]:
     return finish(config.out / "encoder", summary, config.train.monitor, parameters, batches.n_skipped)
 
 
+def build(
+    config: Config, prepared: "Prepared"
+) -> "tuple[TokenPrediction, TokenPrediction | DistilledPrediction, HistoryBatches]":
+    """Make what is trained, from freshly seeded weights, and the batches it is trained on.
+
+    Returns:
+        The prediction; what ``fit`` trains, which is the prediction or wraps it; the batches.
+
+    Raises:
+        InputError: The settings do not suit the data, init or the teacher.
+    """
+    import torch
+
+    from recsys_bert.retrieval.negatives import NegativeSampler
+    from recsys_bert.retrieval.vectors import check_times, feature_configs
+    from recsys_bert.training.distilled_prediction import DistilledPrediction
+    from recsys_bert.training.objectives import TokenPrediction
+
+    vocabulary = prepared.vocabulary
+    encoder_config = replace(
+        config.encoder,
+        vocab_size=vocabulary.size,
+        causal=config.objective == "next",
+        features=feature_configs(prepared, config.features),
+    )
+    check_times(prepared, encoder_config)
+    torch.manual_seed(config.train.seed)
+    encoder = _encoder(config, encoder_config, prepared)
+    sampler = NegativeSampler(
+        vocabulary.counts, first_item=vocabulary.first_item, n=config.loss.negatives, power=config.loss.negative_power
+    )
+    sampled = config.loss.name != "full"
+    prediction = TokenPrediction(
+        encoder,
+        config.loss,
+        first_row=vocabulary.first_item,
+        expected_draws=sampler.expected_draws if sampled else None,
+        features={name: prepared.item_features[name] for name in config.features},
+        auxiliary=config.train.auxiliary_weight if config.train.auxiliary else None,
+    )
+    model: TokenPrediction | DistilledPrediction = prediction
+    times = encoder_config.needs_times
+    if config.teacher:
+        teacher = _teacher(config, config.teacher, prepared)
+        model = DistilledPrediction(prediction, teacher, config.distillation)
+        times = times or teacher.encoder.config.needs_times
+    return prediction, model, _batches(config, prepared, sampler if sampled else None, times)
+
+
 def _encoder(config: Config, encoder_config: EncoderConfig, prepared: "Prepared") -> Any:
     from pipelines.runs import take_weights
     from recsys_bert.encoder.model import Encoder
@@ -127,7 +167,8 @@ def _encoder(config: Config, encoder_config: EncoderConfig, prepared: "Prepared"
     encoder = Encoder(encoder_config)
     if config.init:
         given = load_encoder(config.init, prepared)[0]
-        if replace(given.config, causal=encoder_config.causal, dropout=encoder_config.dropout) != encoder_config:
+        free = ("causal", "dropout", "init_std", "branch_init", "position_init")  # they change no weight that is taken
+        if replace(given.config, **{name: getattr(encoder_config, name) for name in free}) != encoder_config:
             raise InputError(
                 f"init {config.init} has another encoder than this recipe: {given.config} against {encoder_config}. "
                 "Give both the same [encoder] settings."
@@ -136,22 +177,41 @@ def _encoder(config: Config, encoder_config: EncoderConfig, prepared: "Prepared"
     return encoder
 
 
-def _batches(config: Config, prepared: "Prepared", sampler: "NegativeSampler | None") -> "HistoryBatches":
-    from recsys_bert.clicks.batches import HistoryBatches, next_item
+def _teacher(config: Config, run: Path, prepared: "Prepared") -> "TokenPrediction":
+    from recsys_bert.retrieval.vectors import EncoderRanker, load_ranker
+
+    ranker = load_ranker(run, prepared)
+    if not isinstance(ranker, EncoderRanker):
+        raise InputError(f"teacher {run} is a run of train-retrieval; a teacher comes from pretrain.")
+    if ranker.objective != config.objective:
+        raise InputError(
+            f"teacher {run} predicts {ranker.objective} items, this run {config.objective} ones; give both the same "
+            "objective."
+        )
+    if (longest := ranker.prediction.encoder.config.max_len) < config.encoder.max_len:
+        raise InputError(
+            f"teacher {run} reads {longest} events at most, this run {config.encoder.max_len}; set encoder.max_len to "
+            f"{longest} or less."
+        )
+    return ranker.prediction
+
+
+def _batches(config: Config, prepared: "Prepared", sampler: "NegativeSampler | None", times: bool) -> "HistoryBatches":
+    from recsys_bert.clicks.batches import HistoryBatches, known_times, next_item
     from recsys_bert.clicks.vocabulary import MASK
     from recsys_bert.training.masking import choose_positions, corrupt
 
     vocabulary = prepared.vocabulary
 
-    def make(items: Any, lengths: Any, users: Any, random: Any) -> dict[str, Any]:
+    def make(shown: Any, random: Any) -> dict[str, Any]:
         if config.objective == "next":
-            batch = next_item(items, lengths, vocabulary.first_item)
+            batch = next_item(shown.items, shown.lengths, vocabulary.first_item, shown.times)
         else:
-            chosen = choose_positions(lengths, items.shape[1], config.masking, random)
+            chosen = choose_positions(shown.lengths, shown.items.shape[1], config.masking, random)
             # unknown items stand for many: they are context, never an answer
-            chosen &= items >= vocabulary.first_item
+            chosen &= shown.items >= vocabulary.first_item
             masked = corrupt(
-                items,
+                shown.items,
                 chosen,
                 mask_token=MASK,
                 random_from=vocabulary.first_item,
@@ -161,8 +221,10 @@ def _batches(config: Config, prepared: "Prepared", sampler: "NegativeSampler | N
             )
             batch = {"tokens": masked.tokens, "positions": masked.positions, "targets": masked.targets}
             batch["n_targets"] = len(masked.targets)
+            if shown.times is not None:
+                batch["times"] = known_times(shown.times, chosen)
         if sampler is not None:
-            batch["negatives"] = sampler.draw(random, len(items))
+            batch["negatives"] = sampler.draw(random, len(shown.items))
         return batch
 
     return HistoryBatches(
@@ -171,5 +233,6 @@ def _batches(config: Config, prepared: "Prepared", sampler: "NegativeSampler | N
         batch_size=config.train.batch_size,
         length=config.encoder.max_len + (1 if config.objective == "next" else 0),
         window=config.window,
+        times=times,
         seed=config.train.seed,
     )

@@ -48,13 +48,13 @@ def _thinned(points: list[list[float]]) -> list[list[float]]:
 
 
 def layer_weights(ranker: "Ranker", queries: "Queries", name: str) -> dict[str, Any] | None:
-    """How much the encoder's fusion takes of every layer; None where it takes the last one only.
+    """How much the encoder's fusion takes of every layer; None where it does not weigh them.
 
-    The weights of ``token_mix`` depend on the history; their mean over the real positions of at most 256 users'
-    histories is returned.
+    The weights of ``token_mix`` and ``layer_attention`` depend on the history; their mean over the real positions of at
+    most 256 users' histories is returned.
 
     Returns:
-        ``{"run", "labels", "weights", "meaning"}``; label 0 is the embedding.
+        ``{"run", "labels", "weights", "meaning"}``; label 0 is the embedding, which ``layer_attention`` leaves aside.
     """
     encoder = _encoder(ranker)
     if encoder is None:
@@ -63,17 +63,18 @@ def layer_weights(ranker: "Ranker", queries: "Queries", name: str) -> dict[str, 
     found: list[Any] = []
     if kind == "scalar_mix":
         found, meaning = [fusion.weights()], "softmax weight"
-    elif kind == "token_mix":
+    elif kind in ("token_mix", "layer_attention"):
         hook = encoder.register_forward_hook(lambda _, __, out: found.append(fusion.weights(out.states)[out.real]))
         try:
             ranker.user_vectors(queries[:256])
         finally:
             hook.remove()
-        found, meaning = [part.mean(dim=0) for part in found[:1]], "mean α over positions"
+        found, meaning = [part.mean(dim=0) for part in found[:1]], "mean weight over positions"
     if not found:
         return None
     weights = [float(weight) for weight in found[0].detach()]
-    return {"run": name, "labels": [str(n) for n in range(n_layers + 1)], "weights": weights, "meaning": meaning}
+    labels = [str(n) for n in range(n_layers + 1)][-len(weights) :]
+    return {"run": name, "labels": labels, "weights": weights, "meaning": meaning}
 
 
 def _encoder(ranker: "Ranker") -> Any:

@@ -46,6 +46,8 @@ class Config:
         used = {*self.features.categorical, *self.features.numeric, *self.features.multi}
         if (rule := rule_parts(self.impressions.label)[0]) in used:
             raise InputError(f"{rule!r} gives the label, so it cannot be a feature. Take it out of --features.")
+        if self.train.auxiliary:
+            raise InputError("train.auxiliary is for encoders that predict items or labels themselves; leave it out.")
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -64,6 +66,7 @@ def run(config: Config) -> dict[str, Any]:
     from recsys_bert.ctr.score import can_remember, remember_histories
     from recsys_bert.files import write_json
     from recsys_bert.progress import step
+    from recsys_bert.training.adversarial import check_table
 
     prepared = _prepared(config)
     with step("reading impressions"):
@@ -72,6 +75,8 @@ def run(config: Config) -> dict[str, Any]:
         data = {name: encoded(config, shown, features, prepared) for name, shown in splits.items()}
     torch.manual_seed(config.train.seed)
     model = build_model(config, model_layout(config, features.layout, prepared), prepared)
+    data = {name: replace(part, timed=model.reads_times) for name, part in data.items()}
+    check_table(model, config.train)
     begin(config.out, config)  # after everything that bad input can stop
     features.save(config.out / "features")
     with tempfile.TemporaryDirectory() as cache:

@@ -35,11 +35,15 @@ class Config:
     encoder_lr: float | None = None
     """Learning rate of a pretrained encoder; train.lr when not given."""
 
+    encoder_dropout: float | None = None
+    """Dropout of a pretrained encoder from here on; what it was pretrained with when not given."""
+
     features: tuple[str, ...] = ()
     """Item features that are added to every position of a history; a pretrained encoder brings its own."""
 
-    window: Literal["newest", "random"] = "newest"
-    """Which events of a history longer than encoder.max_len are shown: the newest, or any run, drawn every epoch."""
+    window: Literal["newest", "random", "prefix"] = "newest"
+    """Which events of a history are shown, encoder.max_len at most: the newest; of a longer one any run; or those up to
+    any event, as if the history had ended there. Drawn anew every epoch."""
 
     validation_users: int = 10_000
     """Users ranked at each validation at most, drawn once; 0 takes all."""
@@ -62,8 +66,9 @@ class Config:
                 raise InputError(f"encoder.{name} follows from the data here; leave it out.")
         if self.init and (self.encoder != EncoderConfig() or self.features):
             raise InputError(f"[encoder] and features come from {self.init} here; leave them out, or leave out init.")
-        if self.encoder_lr is not None and not self.init:
-            raise InputError("encoder_lr is for a pretrained encoder; give init as well.")
+        for name in ("encoder_lr", "encoder_dropout"):
+            if getattr(self, name) is not None and not self.init:
+                raise InputError(f"{name} is for a pretrained encoder; give init as well.")
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -78,12 +83,14 @@ def run(config: Config) -> dict[str, Any]:
     from recsys_bert.clicks.prepared import open_prepared
     from recsys_bert.files import replacing
     from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, save_two_tower
+    from recsys_bert.training.adversarial import check_table
     from recsys_bert.training.loop import fit
 
     prepared = open_prepared(config.data)
     torch.manual_seed(config.train.seed)
-    model = build_two_tower(_encoder(config, prepared), config.towers, prepared)
-    batches = _batches(config, prepared, model.encoder.config.max_len)
+    auxiliary = config.train.auxiliary_weight if config.train.auxiliary else None
+    model = build_two_tower(_encoder(config, prepared), config.towers, prepared, auxiliary)
+    batches = _batches(config, prepared, model.encoder.config)
     miner = _miner(config, prepared, model)
     validate = validation(
         prepared,
@@ -93,6 +100,7 @@ def run(config: Config) -> dict[str, Any]:
         monitor=config.train.monitor,
     )
     _check_index(config, model)
+    check_table(model, config.train)
     begin(config.out, config)
     groups = [{"params": list(model.encoder.parameters()), "lr": config.encoder_lr}] if config.encoder_lr else None
     summary = fit(
@@ -125,31 +133,33 @@ def _encoder(config: Config, prepared: "Prepared") -> "Encoder":
         features = feature_configs(prepared, config.features)
         return Encoder(replace(config.encoder, vocab_size=size, causal=True, features=features))
     given, _, _ = load_encoder(config.init, prepared)
-    encoder = Encoder(replace(given.config, causal=True))
+    dropout = given.config.dropout if config.encoder_dropout is None else config.encoder_dropout
+    encoder = Encoder(replace(given.config, causal=True, dropout=dropout))
     take_weights(encoder, given, config.init)
     return encoder
 
 
-def _batches(config: Config, prepared: "Prepared", max_len: int) -> "HistoryBatches":
-
+def _batches(config: Config, prepared: "Prepared", encoder: EncoderConfig) -> "HistoryBatches":
     from recsys_bert.clicks.batches import HistoryBatches, next_item
 
     towers, vocabulary = config.towers, prepared.vocabulary
 
-    def make(items: Any, lengths: Any, users: Any, random: Any) -> dict[str, Any]:
-        batch = next_item(items, lengths, vocabulary.first_item) | {"users": users}
+    def make(shown: Any, random: Any) -> dict[str, Any]:
+        batch = next_item(shown.items, shown.lengths, vocabulary.first_item, shown.times)
+        batch["users"] = shown.users
         if towers.loss == "mixed":
-            batch["negatives"] = _negatives(towers, vocabulary, batch["targets"], len(items), random)
+            batch["negatives"] = _negatives(towers, vocabulary, batch["targets"], len(shown.items), random)
             if towers.hide_own_items:
-                batch["own"] = _own(items, batch["negatives"])
+                batch["own"] = _own(shown.items, batch["negatives"])
         return batch
 
     return HistoryBatches(
         prepared.histories,
         make,
         batch_size=config.train.batch_size,
-        length=max_len + 1,
+        length=encoder.max_len + 1,
         window=config.window,
+        times=encoder.needs_times,
         seed=config.train.seed,
     )
 

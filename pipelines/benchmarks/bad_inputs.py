@@ -9,7 +9,7 @@ import io
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,9 @@ class Case:
     """Makes the bad input in a copy of that folder."""
 
 
-def _text(name: str, content: str) -> Spoil:
+def write_text(name: str, content: str) -> Spoil:
+    """Put a file of text there."""
+
     def spoil(folder: Path) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +50,7 @@ def _text(name: str, content: str) -> Spoil:
     return spoil
 
 
-def _cut(name: str) -> Spoil:
+def cut(name: str) -> Spoil:
     """Keep the first half of a file, as a full disk does."""
 
     def spoil(folder: Path) -> None:
@@ -61,22 +63,22 @@ def _cut(name: str) -> Spoil:
 
 def _half_a_run(folder: Path) -> None:
     shutil.rmtree(folder / "run" / "encoder")  # a stopped run has checkpoints and no artefact yet
-    _cut("run/checkpoints/step-*/model.safetensors")(folder)
+    cut("run/checkpoints/step-*/model.safetensors")(folder)
 
 
 CASES = (
-    Case("missing column", TIMES, "has no column 'timestamp'", _text("log.csv", "user_id,item_id\n1,2\n1,3\n")),
-    Case("misnamed column", TIMES, "--log.item", _text("log.csv", "user_id,movie,timestamp\n1,2,3\n1,3,4\n")),
-    Case("empty file", TIMES, "log.csv", _text("log.csv", "")),
-    Case("a header and no event", TIMES, "log.csv", _text("log.csv", HEADER)),
+    Case("missing column", TIMES, "has no column 'timestamp'", write_text("log.csv", "user_id,item_id\n1,2\n1,3\n")),
+    Case("misnamed column", TIMES, "--log.item", write_text("log.csv", "user_id,movie,timestamp\n1,2,3\n1,3,4\n")),
+    Case("empty file", TIMES, "log.csv", write_text("log.csv", "")),
+    Case("a header and no event", TIMES, "log.csv", write_text("log.csv", HEADER)),
     Case(
         "every event filtered out",
         "prepare --log.path log/clicks.parquet --filters.min-user-events 1000 --out out",
         "events is left",
     ),
-    Case("time is NaN", TIMES, "timestamp", _text("log.csv", HEADER + "1,2,3\n1,3,NaN\n1,4,5\n")),
-    Case("time is no moment", TIMES, "yesterday", _text("log.csv", HEADER + "1,2,3\n1,3,yesterday\n1,4,5\n")),
-    Case("item ids of mixed types", TIMES, "'a'", _text("log.csv", HEADER + "1,2,3\n1,a,4\n1,4,5\n")),
+    Case("time is NaN", TIMES, "timestamp", write_text("log.csv", HEADER + "1,2,3\n1,3,NaN\n1,4,5\n")),
+    Case("time is no moment", TIMES, "yesterday", write_text("log.csv", HEADER + "1,2,3\n1,3,yesterday\n1,4,5\n")),
+    Case("item ids of mixed types", TIMES, "'a'", write_text("log.csv", HEADER + "1,2,3\n1,a,4\n1,4,5\n")),
     Case("not a prepared folder", f"pretrain --data log --out out {TRAIN}", "manifest.json"),
     Case("not a run", "recommend --run log --data data --users 1", "holds no pretrained encoder"),
     Case("out holds somebody's files", "prepare --log.path log/clicks.parquet --out log", "was not made by prepare"),
@@ -88,11 +90,11 @@ CASES = (
     Case("the same, evaluate", "evaluate --data data --runs run --ks 10 5000 --out out", "5000"),
     Case("dim and heads", f"pretrain --data data --out out {TRAIN} --encoder.n-heads 3", "not divisible by n_heads 3"),
     Case(
-        "damaged encoder", "recommend --run run --data data --users 1", "damaged", _cut("run/encoder/model.safetensors")
+        "damaged encoder", "recommend --run run --data data --users 1", "damaged", cut("run/encoder/model.safetensors")
     ),
     Case("damaged checkpoint", f"pretrain --data data --out run {TRAIN}", "checkpoint", _half_a_run),
-    Case("damaged histories", f"pretrain --data data --out out {TRAIN}", "histories", _cut("data/histories.arrow")),
-    Case("damaged manifest", f"pretrain --data data --out out {TRAIN}", "manifest", _cut("data/manifest.json")),
+    Case("damaged histories", f"pretrain --data data --out out {TRAIN}", "histories", cut("data/histories.arrow")),
+    Case("damaged manifest", f"pretrain --data data --out out {TRAIN}", "manifest", cut("data/manifest.json")),
     Case("unwritable out, prepare", "prepare --log.path log/clicks.parquet --out /proc/out", "cannot write"),
     Case("unwritable out, below a file", f"pretrain --data data --out log/clicks.parquet/out {TRAIN}", "cannot"),
     Case("unwritable out, evaluate", "evaluate --data data --runs run --out /proc/out", "cannot write"),
@@ -101,13 +103,13 @@ CASES = (
         "misspelt recipe key",
         "pretrain recipe.toml",
         "did you mean 'encoder.n_layers'",
-        _text("recipe.toml", 'data = "data"\nout = "out"\n[encoder]\nn_layer = 3\n'),
+        write_text("recipe.toml", 'data = "data"\nout = "out"\n[encoder]\nn_layer = 3\n'),
     ),
     Case(
         "wrong type in a recipe",
         "pretrain recipe.toml",
         "encoder.dim = 'wide'",
-        _text("recipe.toml", 'data = "data"\nout = "out"\n[encoder]\ndim = "wide"\n'),
+        write_text("recipe.toml", 'data = "data"\nout = "out"\n[encoder]\ndim = "wide"\n'),
     ),
     Case("misspelt flag", f"pretrain --data data --out out {TRAIN} --encoder.n-layer 3", "--encoder.n-layer"),
     Case("misspelt part", f"pretrain --data data --out out {TRAIN} --encoder.fusion scaler_mix", "did you mean"),
@@ -195,14 +197,19 @@ def table(rows: list[tuple[Case, int, str]]) -> str:
     return "\n".join(lines)
 
 
-def run() -> int:
-    """Try all, print the table, return the exit status."""
+def run(cases: Sequence[Case], make_good: Callable[[Path], None]) -> int:
+    """Try all, print the table, return the exit status.
+
+    Args:
+        cases: The bad inputs.
+        make_good: Fills the folder that each of them spoils a copy of.
+    """
     rows, wrong = [], 0
     with tempfile.TemporaryDirectory() as work:
         good = Path(work) / "good"
         good.mkdir()
         make_good(good)
-        for number, case in enumerate(CASES):
+        for number, case in enumerate(cases):
             status, said, faults = try_case(case, good, Path(work) / str(number))
             rows.append((case, status, said))
             wrong += bool(faults)
@@ -213,4 +220,4 @@ def run() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(run(CASES, make_good))

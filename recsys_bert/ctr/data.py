@@ -33,6 +33,7 @@ class ClickData:
         histories: Where the events lie.
         counts: What was unseen, missing or without history.
         whole: What a frozen encoder says of each history, float32 ``[n, width]``, if it was asked beforehand.
+        timed: Whether batches say when the events of a history happened.
     """
 
     ids: NDArray[np.int32]
@@ -45,6 +46,7 @@ class ClickData:
     histories: Histories | None
     counts: dict[str, int]
     whole: NDArray[np.float32] | None = None
+    timed: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -58,13 +60,17 @@ class ClickData:
 
         Returns:
             ``ids [batch, columns]``, ``numbers [batch, n_numbers]``; where there are histories ``history
-            [batch, seq]``, padded with 0 on the right, and ``target [batch]``; with labels ``label [batch]``.
+            [batch, seq]``, padded with 0 on the right, and ``target [batch]``, and if ``timed`` ``times
+            [batch, seq]``; with labels ``label [batch]``.
             Where ``whole`` is known it stands for the history, of which the newest event alone is given.
         """
         batch: dict[str, NDArray[Any]] = {"ids": self.ids[rows], "numbers": self.numbers[rows]}
         if self.histories is not None and self.targets is not None and self.start is not None and self.stop is not None:
             length = history_len if self.whole is None else 1
-            batch["history"], _ = self.histories.gather(self.start[rows], self.stop[rows], length)
+            start, stop = self.start[rows], self.stop[rows]
+            batch["history"], _ = self.histories.gather(start, stop, length)
+            if self.timed and self.whole is None:
+                batch["times"] = self.histories.gather_times(start, stop, length)
             batch["target"] = self.targets[rows]
         if self.whole is not None:
             batch["whole"] = self.whole[rows]

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
+from recsys_bert.encoder.times import repeat_newest
 from recsys_bert.training.objectives import TokenPrediction
 
 Read = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -71,17 +72,20 @@ class EncodedItems(nn.Module):
             self.prediction.eval()
         return self
 
-    def forward(self, history: Tensor, target: Tensor, whole: Tensor | None = None) -> Read:
+    def forward(
+        self, history: Tensor, target: Tensor, whole: Tensor | None = None, times: Tensor | None = None
+    ) -> Read:
         """Read rows ``[batch, seq]``, padded with 0 on the right, and target rows ``[batch]``.
 
         Args:
             history: What came before; only whether there is anything matters where ``whole`` is given.
             target: Items shown.
             whole: What ``encode`` said of the history before, ``[batch, width]``; then no position has a vector.
+            times: When the history happened, unix seconds ``[batch, seq]``, where the encoder reads that.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             if whole is None:
-                states, whole = self.encode(history)
+                states, whole = self.encode(history, times)
             else:
                 states = whole.new_zeros(len(whole), 0, whole.shape[1])
             encoder = self.prediction.encoder
@@ -92,7 +96,12 @@ class EncodedItems(nn.Module):
         match = (whole * item).sum(1)
         return self.narrow(states * self.scale), self.narrow(whole * self.scale), self.narrow(item), match
 
-    def encode(self, history: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def reads_times(self) -> bool:
+        """Whether times are to be given along with histories."""
+        return self.prediction.encoder.config.needs_times
+
+    def encode(self, history: Tensor, times: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Outputs where items are compared: of each position ``[batch, seq, width]`` and of the whole."""
         prediction, rows = self.prediction, history
         lengths = (history != 0).sum(1)
@@ -100,10 +109,12 @@ class EncodedItems(nn.Module):
         if self.masked:
             rows = torch.cat([rows, rows.new_zeros(len(rows), 1)], 1)
             rows[here, lengths] = MASK
+            times = None if times is None else repeat_newest(times, lengths)
         newest = lengths if self.masked else (lengths - 1).clamp(min=0)
         if not rows.shape[1]:
             rows = history.new_zeros(len(rows), 1)
+            times = None if times is None else times.new_zeros(len(rows), 1)
         tokens = rows.masked_fill(rows >= prediction.encoder.config.vocab_size, UNKNOWN)
-        encoded = prediction.encoder(tokens, features=prediction.features(rows))
+        encoded = prediction.encoder(tokens, features=prediction.features(rows), times=times)
         outputs = prediction.queries(encoded.tokens.flatten(0, 1)).unflatten(0, encoded.tokens.shape[:2])
         return outputs[:, : history.shape[1]], outputs[here, newest]

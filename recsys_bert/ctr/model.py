@@ -72,7 +72,8 @@ class ClickModel(nn.Module):
         Args:
             batch: ``ids [batch, columns]``, ``numbers [batch, n_numbers]``, and with a history ``history
                 [batch, seq]``, oldest first and padded with 0 on the right, and ``target [batch]``; ``whole
-                [batch, width]`` where a frozen encoder read the history before.
+                [batch, width]`` where a frozen encoder read the history before, or else, where the encoder reads
+                times, ``times [batch, seq]``.
         """
         fields = self._fields(batch["ids"], batch["numbers"])
         if self.reader is None:
@@ -80,13 +81,18 @@ class ClickModel(nn.Module):
         else:
             rows = batch["history"].long()
             real = rows != 0
-            kept = {"whole": batch["whole"]} if "whole" in batch else {}
+            kept = {name: batch[name] for name in ("whole", "times") if name in batch}
             history, whole, target, match = self.reader(rows, batch["target"].long(), **kept)
             real = real[:, : history.shape[1]]
             matched = self.match_norm(match.float()[:, None]) * self.match
             fields = torch.cat([torch.stack([target, whole, matched.to(whole.dtype)], 1), fields], 1)
         logits: Tensor = self.head(fields, history, real)
         return logits.float()
+
+    @property
+    def reads_times(self) -> bool:
+        """Whether batches must say when the events of a history happened."""
+        return isinstance(self.reader, EncodedItems) and self.reader.reads_times
 
     def _fields(self, ids: Tensor, numbers: Tensor) -> Tensor:
         """Feature vectors ``[batch, n_fields, dim]``."""

@@ -68,7 +68,8 @@ def remember_histories(
     with torch.inference_mode(), Progress("encoding histories", len(data), "impressions") as progress:
         for first in range(0, len(data), batch_size):
             part = slice(first, min(first + batch_size, len(data)))
-            rows = torch.from_numpy(data.batch(part, history_len)["history"]).to(device).long()
-            whole[part] = reader.encode(rows)[1].float().cpu().numpy()
+            batch = data.batch(part, history_len)
+            read = [torch.from_numpy(batch[name]).to(device).long() for name in ("history", "times") if name in batch]
+            whole[part] = reader.encode(*read)[1].float().cpu().numpy()
             progress.advance(part.stop - part.start)
     return replace(data, whole=whole)

@@ -4,7 +4,9 @@ Every position of a history is a training pair in one causal pass. Negatives are
 https://doi.org/10.1145/3366424.3386195): from the batch's own targets and uniform, corrected by logQ.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +25,10 @@ from recsys_bert.encoder.model import Encoder, load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 from recsys_bert.retrieval.config import TowersConfig
-from recsys_bert.retrieval.vectors import encode_queries, newest_states, recommend
-from recsys_bert.training.losses import full_cross_entropy, own_scores, sampled_softmax
-from recsys_bert.training.objectives import RowFeatures
+from recsys_bert.retrieval.vectors import check_times, encode_queries, newest_states, recommend
+from recsys_bert.training.auxiliary import LastLayer, weighed
+from recsys_bert.training.losses import Sampled, full_cross_entropy, sampled_softmax
+from recsys_bert.training.objectives import RowFeatures, at
 
 if TYPE_CHECKING:
     from recsys_bert.clicks.prepared import Prepared
@@ -78,6 +81,7 @@ class TwoTower(nn.Module):
         user_sizes: Number of values of each.
         shares: Training share of each row, ``[vocab_size]``, for logQ.
         n_users: Users of the log; each has room for its mined negatives.
+        auxiliary: Share of a second loss, on the encoder's raw last layer, in the whole; None = no such loss.
     """
 
     log_q: Tensor
@@ -96,6 +100,7 @@ class TwoTower(nn.Module):
         user_sizes: dict[str, int],
         shares: NDArray[np.float64],
         n_users: int = 0,
+        auxiliary: float | None = None,
     ) -> None:
         super().__init__()
         if not encoder.config.causal:
@@ -105,6 +110,7 @@ class TwoTower(nn.Module):
         self.encoder_features, self.item_features = RowFeatures(encoder_tables), RowFeatures(item_tables)
         self.user_features = RowFeatures(user_tables)
         width = encoder.embeddings.token.embedding_dim
+        self.auxiliary, self.last = auxiliary, None if auxiliary is None else LastLayer(encoder, width)
         self.item_mlp = FeatureMlp(item_sizes, width, config.hidden, config.dropout) if item_sizes else None
         self.user_mlp = FeatureMlp(user_sizes, width, config.hidden, config.dropout) if user_sizes else None
         n_items = encoder.config.vocab_size - first_row
@@ -119,44 +125,49 @@ class TwoTower(nn.Module):
         Args:
             batch: ``tokens [batch, seq]``, ``users [batch]``, ``positions [n]`` in the flattened batch, ``targets
                 [n]``; for the mixed loss ``negatives [batch, k]``, and ``own`` bool ``[batch, k]`` where own
-                items are hidden.
+                items are hidden; ``times [batch, seq]`` where the encoder reads them.
         """
-        tokens, targets = batch["tokens"], batch["targets"].long()
-        hidden = self.encoder(tokens, features=self.encoder_features(tokens)).tokens
-        row = batch["positions"] // tokens.shape[1]
-        users = self.user_side(hidden.flatten(0, 1).index_select(0, batch["positions"]), batch["users"], row)
+        tokens, positions = batch["tokens"], batch["positions"]
+        encoded = self.encoder(tokens, features=self.encoder_features(tokens), times=batch.get("times"))
+        row = positions // tokens.shape[1]
+        users = self.user_side(at(encoded.tokens, positions), batch["users"], row)
+        loss = self._loss(row, batch)
+        if self.last is None or self.auxiliary is None:
+            return loss(users)
+        others = self._user_vectors(self.last(at(encoded.states[-1], positions)), batch["users"], row)
+        return weighed(loss(users), loss(others), self.auxiliary)
+
+    def _loss(self, row: Tensor, batch: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
+        """What compares user vectors ``[n, dim]``, of histories ``row [n]``, with the item side of a batch."""
+        targets = batch["targets"].long()
         if self.config.loss == "full":
-            rows = torch.arange(self.first_row, self.encoder.config.vocab_size, device=tokens.device)
-            return full_cross_entropy(users, self.item_side(rows), targets - self.first_row, chunk=512)
-        negatives = batch["negatives"].long()
+            rows = torch.arange(self.first_row, self.encoder.config.vocab_size, device=targets.device)
+            return partial(full_cross_entropy, table=self.item_side(rows), targets=targets - self.first_row, chunk=512)
+        negatives, log_q_negative = self._negatives(batch)
         distinct, place = torch.cat([targets, negatives.flatten()]).unique(return_inverse=True)
         items = self.item_side(distinct)
-        positive = (users * items.index_select(0, place[: len(targets)])).sum(dim=1).float()
-        drawn = items.index_select(0, place[len(targets) :]).view(*negatives.shape, -1)
-        negative = own_scores(users, row, drawn).float()
-        hits = targets[:, None] == negatives[row]
-        if "own" in batch:
-            hits = hits | batch["own"][row]
-        log_q = self.log_q if self.config.log_q else torch.zeros_like(self.log_q)
-        log_q_negative = log_q[negatives][row]
-        if self.config.hard:
-            negative, hits, log_q_negative = self._with_hard(
-                users, targets, self.hard_rows[batch["users"]][row], negative, hits, log_q_negative
-            )
-        return sampled_softmax(positive, negative, hits, log_q[targets], log_q_negative)
-
-    def _with_hard(
-        self, users: Tensor, targets: Tensor, hard: Tensor, negative: Tensor, hits: Tensor, log_q: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Append each position's own mined negatives ``[n, hard]``; they were not drawn, so they count as they are."""
-        distinct, place = hard.unique(return_inverse=True)
-        scores = torch.einsum("nd,nhd->nh", users, self.item_side(distinct)[place]).float()
-        no_negative = (hard < self.first_row) | (hard == targets[:, None])
-        return (
-            torch.cat([negative, scores], dim=1),
-            torch.cat([hits, no_negative], dim=1),
-            torch.cat([log_q, torch.zeros_like(scores)], dim=1),
+        sampled = Sampled(
+            row=row,
+            targets=targets,
+            positives=items.index_select(0, place[: len(targets)]),
+            negatives=negatives,
+            vectors=items.index_select(0, place[len(targets) :]).view(*negatives.shape, -1),
         )
+        log_q = self.log_q[targets] if self.config.log_q else torch.zeros(targets.shape, device=targets.device)
+        return partial(sampled_softmax, sampled=sampled, positive_log_q=log_q, negative_log_q=log_q_negative)
+
+    def _negatives(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Drawn and mined negatives ``[batch, k]`` with their logQ; infinite for those that are left out."""
+        negatives = batch["negatives"].long()
+        log_q = self.log_q[negatives] if self.config.log_q else torch.zeros(negatives.shape, device=negatives.device)
+        if "own" in batch:
+            log_q = log_q.masked_fill(batch["own"], torch.inf)
+        if not self.config.hard:
+            return negatives, log_q
+        hard = self.hard_rows[batch["users"]]
+        # they were not drawn, so they count as they are; row 0 stands where none was mined yet
+        no_correction = torch.zeros(hard.shape, device=hard.device).masked_fill(hard < self.first_row, torch.inf)
+        return torch.cat([negatives, hard], dim=1), torch.cat([log_q, no_correction], dim=1)
 
     def user_side(self, hidden: Tensor, users: Tensor, row: Tensor | None = None) -> Tensor:
         """Vectors of users at some moments.
@@ -169,7 +180,10 @@ class TwoTower(nn.Module):
         Returns:
             ``[n, dim]`` whose inner product with ``item_side`` is the logit.
         """
-        x = self.encoder.table_space(hidden)
+        return self._user_vectors(self.encoder.table_space(hidden), users, row)
+
+    def _user_vectors(self, x: Tensor, users: Tensor, row: Tensor | None) -> Tensor:
+        """As ``user_side``, of what is as wide as the item table."""
         if self.user_mlp is not None:
             known = (users >= 0).long()
             features = self.user_features(users.clamp(min=0)) or {}
@@ -211,23 +225,27 @@ class TwoTowerRanker:
         """``[n, d]``."""
         model = self.model
 
-        def encode(rows: Tensor, lengths: Tensor, users: Tensor) -> Tensor:
-            hidden = newest_states(model.encoder, rows, lengths, model.encoder_features(rows))
+        def encode(rows: Tensor, lengths: Tensor, users: Tensor, times: Tensor | None) -> Tensor:
+            hidden = newest_states(model.encoder, rows, lengths, model.encoder_features(rows), times)
             return model.user_side(hidden, users)
 
-        return encode_queries(queries, encode, model.encoder.config.max_len, device=model.log_q.device)
+        config = model.encoder.config
+        return encode_queries(queries, encode, config.max_len, times=config.needs_times, device=model.log_q.device)
 
     def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
         """Exact full ranking."""
         return recommend(self, queries, k, exclude_seen)
 
 
-def build_two_tower(encoder: Encoder, config: TowersConfig, prepared: "Prepared") -> TwoTower:
-    """Put towers on an encoder for a prepared log.
+def build_two_tower(
+    encoder: Encoder, config: TowersConfig, prepared: "Prepared", auxiliary: float | None = None
+) -> TwoTower:
+    """Put towers on an encoder for a prepared log; ``auxiliary`` is for training, as in ``TwoTower``.
 
     Raises:
-        InputError: The log has no such feature.
+        InputError: The log has no such feature, or no times for an encoder that reads them.
     """
+    check_times(prepared, encoder.config)
     vocabulary = prepared.vocabulary
     for kind, wanted, known in (
         ("item", config.item_features, prepared.item_features),
@@ -249,13 +267,17 @@ def build_two_tower(encoder: Encoder, config: TowersConfig, prepared: "Prepared"
         user_sizes={name: prepared.user_feature_sizes[name] for name in config.user_features},
         shares=vocabulary.counts / vocabulary.counts.sum(),
         n_users=prepared.histories.n_users,
+        auxiliary=auxiliary,
     )
 
 
 def save_two_tower(folder: Path, model: TwoTower, prepared: "Prepared") -> None:
     """Write both towers with their settings and vocabulary."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.contiguous() for name, value in model.state_dict().items() if name != "hard_rows"}
+    only_training = ("hard_rows", "last.")
+    weights = {
+        name: value.contiguous() for name, value in model.state_dict().items() if not name.startswith(only_training)
+    }
     save_file(weights, folder / "model.safetensors")
     prepared.vocabulary.save(folder / "vocabulary.parquet")
     told: dict[str, Any] = {"encoder": model.encoder.config.to_dict(), "towers": asdict(model.config)}

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
-from recsys_bert.encoder.config import FeatureConfig
+from recsys_bert.encoder.config import EncoderConfig, FeatureConfig
 from recsys_bert.encoder.model import Encoder
+from recsys_bert.encoder.times import repeat_newest
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 from recsys_bert.progress import Progress
@@ -63,8 +64,9 @@ class EncoderRanker:
     def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
         """``[n, d]``."""
         encoder = self.prediction.encoder
-        device = encoder.embeddings.token.weight.device
-        return encode_queries(queries, self._encode, encoder.config.max_len - self._appended, device=device)
+        device, config = encoder.embeddings.token.weight.device, encoder.config
+        length = config.max_len - self._appended
+        return encode_queries(queries, self._encode, length, times=config.needs_times, device=device)
 
     def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
         """Exact full ranking."""
@@ -74,38 +76,65 @@ class EncoderRanker:
     def _appended(self) -> int:
         return 1 if self.objective == "masked" else 0
 
-    def _encode(self, rows: Tensor, lengths: Tensor, users: Tensor) -> Tensor:
+    def _encode(self, rows: Tensor, lengths: Tensor, users: Tensor, times: Tensor | None) -> Tensor:
         prediction = self.prediction
         if self.objective == "masked":
             rows = torch.cat([rows, rows.new_zeros(len(rows), 1)], dim=1)
             rows[torch.arange(len(rows), device=rows.device), lengths] = MASK
+            times = None if times is None else repeat_newest(times, lengths)
             lengths = lengths + 1
-        hidden = newest_states(prediction.encoder, rows, lengths, prediction.features(rows))
+        hidden = newest_states(prediction.encoder, rows, lengths, prediction.features(rows), times)
         return prediction.queries(hidden)
 
 
-def newest_states(encoder: Encoder, rows: Tensor, lengths: Tensor, features: dict[str, Tensor] | None) -> Tensor:
+def newest_states(
+    encoder: Encoder,
+    rows: Tensor,
+    lengths: Tensor,
+    features: dict[str, Tensor] | None,
+    times: Tensor | None = None,
+) -> Tensor:
     """Output at the newest position of each history, ``[batch, out_dim]``.
 
     Rows past the encoder's table (items without training events) are read as unknown, with their own features.
     """
     tokens = rows.masked_fill(rows >= encoder.config.vocab_size, UNKNOWN)
-    encoded = encoder(tokens, features=features)
+    encoded = encoder(tokens, features=features, times=times)
     newest: Tensor = encoded.tokens[torch.arange(len(rows), device=rows.device), lengths - 1]
     return newest
 
 
 def encode_queries(
-    queries: Queries, encode: Any, max_len: int, *, batch_size: int = 256, device: str | torch.device = "cpu"
+    queries: Queries,
+    encode: Any,
+    max_len: int,
+    *,
+    times: bool = False,
+    batch_size: int = 256,
+    device: str | torch.device = "cpu",
 ) -> NDArray[np.float32]:
-    """Run ``encode(rows, lengths, users) -> [batch, d]`` over all queries, sorted by length to pad little."""
+    """Run an encoder over all queries, sorted by length to pad little.
+
+    Args:
+        queries: What is asked.
+        encode: ``(rows [batch, seq], lengths [batch], users [batch], times [batch, seq] or None) -> [batch, d]``.
+        max_len: Newest items that are read.
+        times: Whether it reads when they were chosen.
+        batch_size: Queries at a time.
+        device: Where ``encode`` wants its tensors.
+
+    Raises:
+        InputError: Nobody is asked about, or times are read and there are none.
+    """
     order = np.argsort(np.minimum(queries.stop - queries.start, max_len), kind="stable")
     vectors: NDArray[np.float32] | None = None
     with torch.inference_mode(), Progress("encoding", len(queries), "users") as progress:
         for first in range(0, len(order), batch_size):
             part = order[first : first + batch_size]
             rows, lengths = queries[part].inputs(max_len)
-            moved = (torch.from_numpy(a).long().to(device) for a in (rows, lengths, queries.users[part]))
+            moments = queries[part].input_times(max_len) if times else None
+            given = (rows, lengths, queries.users[part], moments)
+            moved = (None if array is None else torch.from_numpy(array).long().to(device) for array in given)
             found = encode(*moved).float().cpu().numpy()
             if vectors is None:
                 vectors = np.empty((len(queries), found.shape[1]), np.float32)
@@ -142,6 +171,19 @@ def feature_configs(prepared: "Prepared", names: tuple[str, ...]) -> tuple[Featu
     )
 
 
+def check_times(prepared: "Prepared", config: EncoderConfig) -> None:
+    """Refuse a log that cannot say when events happened for an encoder that reads it.
+
+    Raises:
+        InputError: The log has no times.
+    """
+    if config.needs_times and not prepared.has_times:
+        raise InputError(
+            f"encoder.times and encoder.time_gaps read when events happened, but {prepared.folder} has no times. "
+            "Leave them out, or prepare a log with a time column."
+        )
+
+
 def save_encoder(folder: Path, prediction: TokenPrediction, objective: Objective, prepared: "Prepared") -> None:
     """Write a pretrained encoder with what it takes to rank with it: vocabulary, objective and loss."""
     prediction.encoder.save(folder)
@@ -164,6 +206,7 @@ def load_encoder(run: Path, prepared: "Prepared") -> tuple[Encoder, Objective, L
     objective = read_json(folder / "objective.json")
     prepared.check_same(objective["prepared"])
     encoder = Encoder.load(folder)
+    check_times(prepared, encoder.config)
     wanted = encoder.config.features
     if feature_configs(prepared, tuple(feature.name for feature in wanted)) != wanted:
         raise InputError(f"the item features of {prepared.folder} are not those that {folder} was trained with.")

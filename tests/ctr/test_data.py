@@ -51,6 +51,17 @@ def test_every_history_is_that_of_the_log_before_the_impression(click_log, prepa
     assert data.counts["users without history before the impression"] == int((batch["history"][:, 0] == 0).sum()) > 0
 
 
+def test_times_are_those_of_the_history(prepared, encoded):
+    data = replace(encoded[3], timed=True)
+    batch = data.batch(slice(None), 5)
+    for row, (start, stop) in enumerate(zip(data.start, data.stop, strict=True)):
+        expected = prepared.histories.times[max(start, stop - 5) : stop]
+        assert batch["times"][row, : len(expected)].tolist() == expected.tolist()
+        assert not batch["times"][row, len(expected) :].any()
+    assert "times" not in encoded[3].batch(slice(None), 5)
+    assert "times" not in replace(data, whole=np.zeros((len(data), 4), np.float32)).batch(slice(None), 5)
+
+
 def test_later_events_change_no_history(prepared, encoded):
     shown, features, layout, data = encoded
     moment = int(np.median(shown.times))

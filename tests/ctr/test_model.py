@@ -171,6 +171,30 @@ def test_a_history_that_was_read_before_gives_the_same_logits(masked, batch):
     torch.testing.assert_close(model(short), model(batch))
 
 
+@pytest.mark.parametrize("masked", [True, False])
+def test_an_encoder_that_reads_times_gets_those_of_the_history(masked, batch):
+    settings = {"layer": "hstu", "times": True, "time_gaps": True, "causal": not masked, "init_std": 0.5}
+    config = EncoderConfig(vocab_size=N_ROWS, dim=8, n_layers=1, n_heads=2, max_len=6, **settings)
+    prediction = TokenPrediction(Encoder(config), LossConfig(), first_row=3)
+    reader = EncodedItems(prediction, masked, DIM, frozen=True).eval()
+    times = torch.tensor([[100, 5_000, 90_000], [70, 0, 0], [0, 0, 0]])
+    states, whole = reader.encode(batch["history"].long(), times)
+    for row, length in enumerate((3, 1)):
+        tokens, moments = batch["history"][row, :length].tolist(), times[row, :length].tolist()
+        if masked:
+            tokens, moments = [*tokens, MASK], [*moments, moments[-1]]
+        alone = prediction.encoder(torch.tensor([tokens]), times=torch.tensor([moments])).tokens[0]
+        torch.testing.assert_close(whole[row], alone[-1])
+        torch.testing.assert_close(states[row, :length], alone[:length])
+    model = ClickModel(LAYOUT, ClickModelConfig(head="din", dim=DIM, init_std=0.5), reader).eval()
+    assert model.reads_times
+    logits, later = model(batch | {"times": times}), model(batch | {"times": times * 2})
+    assert ((logits - later).abs() > 1e-6).tolist() == [True, False, False]  # nothing lies between one event and itself
+    empty = batch | {"history": batch["history"][:, :0], "times": times[:, :0]}
+    nobody = batch | {"history": torch.zeros_like(batch["history"]), "times": torch.zeros_like(times)}
+    torch.testing.assert_close(model(empty), model(nobody))
+
+
 def test_the_penalty_covers_the_table(batch):
     model = ClickModel(LAYOUT, ClickModelConfig(head="lr", dim=DIM, init_std=0.5)).eval()
     plain, penalised = ClickLoss(model)(batch), ClickLoss(model, 0.1)(batch)

@@ -18,9 +18,11 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.simulate import write_simulation
 from recsys_bert.clicks.simulation.config import SimulateConfig
 from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.vectors import load_ranker
-from recsys_bert.training.config import TrainConfig
+from recsys_bert.retrieval.vectors import EncoderRanker, load_ranker
+from recsys_bert.training.config import LossConfig, TrainConfig
+from recsys_bert.training.objectives import TokenPrediction
 
 SIMULATED = {"categories": 2, "leaves": 2, "styles": 3, "items": 60, "mean_events": 12, "max_events": 25}
 
@@ -142,6 +144,24 @@ def test_layer_weights_are_those_of_the_run(folder, results):
         ranker.prediction.encoder.fusion.mix.copy_(torch.tensor([0.0, 0.0, 20.0]))
     found = layer_weights(ranker, Queries.of(prepared), "mix")
     assert found["weights"] == pytest.approx([0, 0, 1], abs=1e-6)
+
+
+@pytest.mark.parametrize(("fusion", "labels"), [("token_mix", ["0", "1", "2"]), ("layer_attention", ["1", "2"])])
+def test_layer_weights_of_histories_are_means_over_real_positions(folder, fusion: str, labels: list[str]):
+    prepared = open_prepared(folder / "loo")
+    torch.manual_seed(0)
+    settings = EncoderConfig(vocab_size=prepared.vocabulary.size, dim=8, n_heads=1, max_len=20, fusion=fusion)
+    prediction = TokenPrediction(Encoder(settings), LossConfig(), first_row=prepared.vocabulary.first_item).eval()
+    for parameter in prediction.encoder.fusion.parameters():
+        torch.nn.init.normal_(parameter)
+    ranker, queries = EncoderRanker(prediction, "next"), Queries.of(prepared)[:5]
+    seen = []
+    for rows in (queries[[n]].inputs(20)[0] for n in range(5)):  # one by one, so that nothing is padding
+        states = prediction.encoder(torch.from_numpy(rows)).states
+        seen.append(prediction.encoder.fusion.weights(states)[0])
+    found = layer_weights(ranker, queries, "drawn")
+    assert found["labels"] == labels
+    assert found["weights"] == pytest.approx(torch.cat(seen).mean(0).tolist(), abs=1e-5)
 
 
 def test_long_curves_are_thinned_and_broken_ones_refused(tmp_path):

@@ -23,7 +23,7 @@ from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.vectors import load_ranker, save_encoder
-from recsys_bert.training.config import LossConfig, MaskingConfig
+from recsys_bert.training.config import DistillationConfig, LossConfig, MaskingConfig
 from recsys_bert.training.objectives import TokenPrediction
 
 ROOT = Path(__file__).parents[2]
@@ -139,6 +139,7 @@ def test_other_settings_in_the_same_folder_are_refused_by_name(config, quick, fi
 def test_next_item_training_starts_from_masked_weights(config, quick, tmp_path):
     pretrain.run(config)
     still = replace(config, init=config.out, objective="next", out=tmp_path / "next", train=quick(epochs=1, lr=1e-12))
+    still = replace(still, encoder=replace(config.encoder, branch_init=1.0))  # of weights that are taken over anyway
     pretrain.run(still)
     given, taken = weights(config.out), weights(still.out)
     assert all(torch.allclose(taken[name], value, atol=1e-6) for name, value in given.items())
@@ -176,6 +177,25 @@ def test_item_features_windows_and_spans_reach_the_training(simulated, config):
     assert plain_ndcg(simulated, ranker) == pytest.approx(results["best"], abs=1e-6)
 
 
+@pytest.mark.parametrize("objective", ["masked", "next"])
+def test_times_reach_the_training_and_every_later_use(simulated, config, objective):
+    timed = replace(config.encoder, layer="hstu", times=True, time_gaps=True)
+    pretrain.run(replace(config, objective=objective, encoder=timed))
+    ranker = load_ranker(config.out, simulated)
+    assert ranker.prediction.encoder.config.needs_times
+    figures = [line["ndcg@10"] for line in lines(config.out) if "ndcg@10" in line]
+    assert plain_ndcg(simulated, ranker) == pytest.approx(max(figures), abs=1e-6)
+
+
+def test_times_of_a_log_without_any_are_refused(simulated, config, tmp_path):
+    log = LogConfig(path=str(simulated.folder.parent / "clicks.parquet"), time=None)
+    prepare.run(prepare.Config(log=log, out=tmp_path / "timeless"))
+    bad = replace(config, data=tmp_path / "timeless", encoder=replace(config.encoder, time_gaps=True))
+    with pytest.raises(InputError, match=r"read when events happened, but .*timeless has no times"):
+        pretrain.run(bad)
+    assert not config.out.exists()
+
+
 def test_without_validation_every_epoch_is_run(simulated, config, tmp_path, capsys):
     log = LogConfig(path=str(simulated.folder.parent / "clicks.parquet"))
     prepare.run(prepare.Config(log=log, out=tmp_path / "refit", split=SplitConfig(validation=False)))
@@ -184,12 +204,69 @@ def test_without_validation_every_epoch_is_run(simulated, config, tmp_path, caps
     assert "every epoch is run, the last weights are kept" in capsys.readouterr().err
 
 
-def untrained(folder, simulated, **settings):
+def untrained(folder, simulated, objective="masked", **settings):
     """A run with random weights."""
-    encoder = Encoder(EncoderConfig(vocab_size=simulated.vocabulary.size, dim=16, n_layers=1, max_len=20, **settings))
+    small = {"vocab_size": simulated.vocabulary.size, "dim": 16, "n_layers": 1, "max_len": 20}
+    encoder = Encoder(EncoderConfig(**{**small, **settings}))
     prediction = TokenPrediction(encoder, LossConfig(), first_row=simulated.vocabulary.first_item)
-    save_encoder(folder / "encoder", prediction, "masked", simulated)
+    save_encoder(folder / "encoder", prediction, objective, simulated)
     return folder
+
+
+TECHNIQUES = {
+    "average": "ema",
+    "average_from": 2,
+    "adversarial": "pgd",
+    "auxiliary": True,
+    "layer_decay": 0.8,
+    "schedule": "cosine_restarts",
+    "accumulate": 2,
+}
+
+
+def test_every_technique_of_training_at_once_goes_on_exactly(simulated, config, quick, tmp_path, monkeypatch):
+    """With a teacher that reads times, which its student does not."""
+    teacher = untrained(tmp_path / "teacher", simulated, dim=32, n_layers=2, layer="hstu", times=True)
+    student = replace(config.encoder, fusion="scalar_mix", neck="bigru", gradient_checkpointing=True)
+    config = replace(config, teacher=teacher, encoder=student, train=quick(epochs=3, checkpoint_steps=2, **TECHNIQUES))
+    whole = replace(config, out=tmp_path / "whole")
+    pretrain.run(whole)
+    taken = torch.optim.AdamW.step
+    steps = []
+
+    def dying(self, *args, **kwargs):
+        steps.append(1)
+        if len(steps) == 8:
+            raise RuntimeError("killed")
+        return taken(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
+        patch.setattr(torch.optim.AdamW, "step", dying)
+        pretrain.run(config)
+    torch.manual_seed(99)
+    pretrain.run(config)
+    assert lines(config.out) == lines(whole.out)
+    assert all(torch.equal(value, weights(whole.out)[name]) for name, value in weights(config.out).items())
+    assert plain_ndcg(simulated, load_ranker(config.out, simulated)) > 0
+
+
+def test_a_student_comes_nearer_to_its_teacher_than_the_same_encoder_alone(simulated, config, quick, tmp_path):
+    teacher = replace(config, out=tmp_path / "teacher", encoder=replace(config.encoder, dim=32, n_layers=2))
+    pretrain.run(replace(teacher, train=quick(epochs=10, lr=0.02)))
+    quickly = quick(epochs=4, lr=0.02)
+    pretrain.run(replace(config, out=tmp_path / "alone", train=quickly))
+    only = DistillationConfig(soft_weight=1.0)
+    pretrain.run(replace(config, teacher=teacher.out, distillation=only, train=quickly))
+    queries = Queries.of(simulated, "validation")
+
+    def said(run):
+        ranker = load_ranker(run, simulated)
+        logits = torch.from_numpy(ranker.user_vectors(queries) @ ranker.item_vectors().T)[:, ranker.first_row :]
+        return logits.log_softmax(dim=1)
+
+    target = said(teacher.out).exp()
+    apart = {run: -(target * said(run)).sum(1).mean().item() for run in (tmp_path / "alone", config.out)}
+    assert apart[config.out] < apart[tmp_path / "alone"]
 
 
 def test_what_cannot_be_trained_is_refused_and_leaves_no_folder(simulated, config, quick, other_vocabulary, tmp_path):
@@ -203,6 +280,16 @@ def test_what_cannot_be_trained_is_refused_and_leaves_no_folder(simulated, confi
             config, init=lstm, objective="next", encoder=replace(config.encoder, neck="bilstm")
         ),
         "holds no pretrained encoder": replace(config, init=tmp_path),
+        "predicts masked items, this run next ones": replace(config, teacher=given, objective="next"),
+        "reads 20 events at most, this run 30": replace(
+            config, teacher=given, encoder=replace(config.encoder, max_len=30)
+        ),
+        r"distillation\.layers is \[0, 5\]": replace(
+            config, teacher=given, distillation=DistillationConfig(layers=(0, 5))
+        ),
+        "adversarial_table 'words' is no embedding table here; this model has encoder.embeddings.token": replace(
+            config, train=quick(adversarial="fgm", adversarial_table="words")
+        ),
         "no item feature 'mood'": replace(config, features=("mood",)),
         r"train\.monitor is 'auc'; this training validates recall@10 and ndcg@10": replace(
             config, train=quick(monitor="auc")
@@ -225,6 +312,17 @@ def test_a_folder_that_cannot_be_written_is_told(config, tmp_path):
     with pytest.raises(InputError, match=r"not empty and holds no run"):
         pretrain.run(replace(config, out=tmp_path / "full"))
     assert sorted(os.listdir(tmp_path)) == ["file", "full"]
+
+
+def test_distillation_without_a_teacher_is_refused(config):
+    with pytest.raises(InputError, match="give teacher as well"):
+        replace(config, distillation=DistillationConfig(temperature=3.0))
+
+
+def test_an_auxiliary_loss_beside_soft_targets_alone_is_refused(config, quick, tmp_path):
+    with pytest.raises(InputError, match=r"distillation\.soft_weight 1 drops"):
+        soft = DistillationConfig(soft_weight=1.0)
+        replace(config, teacher=tmp_path, distillation=soft, train=quick(auxiliary=True))
 
 
 def test_settings_that_the_data_decide_are_refused(config):

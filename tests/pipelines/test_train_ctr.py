@@ -42,8 +42,8 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def encoder(log: Path) -> Path:
-    """A run of pretrain, hardly trained."""
-    settings = EncoderConfig(dim=16, n_layers=1, max_len=20)
+    """A run of pretrain, hardly trained; it reads times, so that every later stage has to feed them."""
+    settings = EncoderConfig(dim=16, n_layers=1, max_len=20, layer="hstu", times=True, time_gaps=True)
     train = TrainConfig(epochs=1, device="cpu", precision="fp32")
     pretrain.run(pretrain.Config(data=log / "data", out=log / "encoder", encoder=settings, train=train))
     return log / "encoder"
@@ -65,6 +65,23 @@ def config(log: Path, tmp_path: Path) -> train_ctr.Config:
 
 def _with(config: train_ctr.Config, **model: Any) -> train_ctr.Config:
     return replace(config, model=replace(config.model, **model))
+
+
+def test_averaged_and_attacked_models_are_as_good(config: train_ctr.Config, log: Path):
+    """With batch norm, whose statistics belong to the average then."""
+    kinds = {"average": "swa", "average_from": 3, "adversarial": "fgm", "adversarial_table": "table"}
+    config = _with(config, head_options={"hidden": [32], "batch_norm": True})
+    results = train_ctr.run(replace(config, train=replace(config.train, epochs=6, adversarial_radius=0.1, **kinds)))
+    assert results["test"]["auc"] > 0.62
+    assert results["test"]["calibration_error"] < 0.1
+
+
+def test_techniques_that_cannot_be_are_refused_and_leave_no_folder(config: train_ctr.Config):
+    with pytest.raises(InputError, match=r"train\.auxiliary is for encoders"):
+        replace(config, train=replace(config.train, auxiliary=True))
+    with pytest.raises(InputError, match=r"'embeddings\.token' is no embedding table here; this model has table"):
+        train_ctr.run(replace(config, train=replace(config.train, adversarial="fgm")))
+    assert not config.out.exists()
 
 
 def test_a_model_with_history_learns_what_can_be_known(config: train_ctr.Config, log: Path):

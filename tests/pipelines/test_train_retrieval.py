@@ -14,6 +14,7 @@ from pipelines.train_retrieval import Config
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
+from recsys_bert.files import read_json
 from recsys_bert.retrieval.config import TowersConfig
 from recsys_bert.retrieval.index import ItemIndex
 from recsys_bert.retrieval.index_config import IndexConfig
@@ -32,10 +33,11 @@ def config(simulated, quick, tmp_path):
 
 @pytest.fixture(scope="module")
 def pretrained(simulated, quick, tmp_path_factory):
-    """A run of pretrain with a masked encoder that reads categories."""
+    """A run of pretrain with a masked encoder that reads categories and times."""
     out = tmp_path_factory.mktemp("pretrained") / "run"
+    timed = replace(SMALL, layer="hstu", times=True)
     pretrain.run(
-        pretrain.Config(data=simulated.folder, out=out, encoder=SMALL, features=("category",), train=quick(epochs=1))
+        pretrain.Config(data=simulated.folder, out=out, encoder=timed, features=("category",), train=quick(epochs=1))
     )
     return out
 
@@ -69,6 +71,21 @@ def test_towers_without_pretraining(config, loss, quick):
         towers(replace(config, features=("category",), window="random", train=quick(epochs=6, lr=0.01)), loss=loss)
     )
     assert results["best"] > 0.1
+
+
+def test_every_technique_of_training_at_once_leaves_towers_like_any_others(simulated, config, quick):
+    settings = {"average": "ema", "adversarial": "fgm", "auxiliary": True, "layer_decay": 0.9, "schedule": "polynomial"}
+    encoder = replace(SMALL, fusion="scalar_mix", neck="bigru")
+    train_retrieval.run(replace(config, encoder=encoder, train=quick(**settings)))
+    found = load_ranker(config.out, simulated)  # refuses any weight too many
+    assert not any(name.startswith("last.") for name in weights(config.out))
+    assert np.isfinite(found.item_vectors()).all()
+
+
+def test_a_pretrained_encoder_takes_another_dropout(config, pretrained):
+    config = replace(config, encoder=EncoderConfig(), init=pretrained, encoder_dropout=0.35)
+    train_retrieval.run(towers(config, **SIDES))
+    assert read_json(config.out / "two_tower" / "config.json")["encoder"]["dropout"] == 0.35
 
 
 def test_a_pretrained_encoder_moves_at_its_own_rate(config, pretrained):

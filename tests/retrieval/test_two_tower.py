@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -115,6 +116,19 @@ def test_full_loss_is_cross_entropy_over_the_catalogue(towers, batch, sides):
     logits = users @ items[model.first_row : model.encoder.config.vocab_size].T
     expected = F.cross_entropy(logits, batch["targets"].long() - model.first_row)
     assert model(batch).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["mixed", "full"])
+def test_the_auxiliary_loss_compares_the_last_layer_as_it_is(side_log, encoder, batch, loss):
+    config = TowersConfig(loss=loss, dropout=0.0, user_features=("age",))
+    torch.manual_seed(0)
+    model = build_two_tower(encoder(neck="bigru", fusion="scalar_mix"), config, side_log, auxiliary=0.8).eval()
+    total, (model.last, last) = model(batch).item(), (None, model.last)
+    main = model(batch).item()
+    raw = model.encoder.forward
+    model.encoder.forward = lambda *args, **named: replace(told := raw(*args, **named), tokens=last(told.states[-1]))
+    assert total == pytest.approx(0.8 * model(batch).item() + 0.2 * main, rel=1e-5)
+    assert model(batch).item() != pytest.approx(main, rel=1e-3)
 
 
 def test_a_cold_item_is_what_its_features_say(side_log, towers):
