@@ -76,7 +76,7 @@ def run(config: Config) -> dict[str, Any]:
     Returns:
         Best validation figure, epochs, seconds, parameters.
     """
-    from pipelines.runs import begin, finish, is_first_process, validation
+    from pipelines.runs import begin, check_log_unchanged, finish, is_first_process, validation
     from recsys_bert.clicks.prepared import open_prepared
     from recsys_bert.files import replacing
     from recsys_bert.retrieval.vectors import EncoderRanker, save_encoder
@@ -95,6 +95,7 @@ def run(config: Config) -> dict[str, Any]:
     )
     check_table(model, config.train)
     begin(config.out, config)
+    check_log_unchanged(config.out, prepared)
     summary = fit(
         model,
         batches,

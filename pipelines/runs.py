@@ -3,7 +3,8 @@
 import dataclasses
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,47 @@ def begin(out: Path, config: Any) -> None:
             f"{out} holds a run with other settings ({', '.join(differing)}). Choose another --out, or delete it."
         )
     print(f"{out} holds this run already: going on where it stopped.", file=sys.stderr)
+
+
+def check_log_unchanged(out: Path, prepared: "Prepared") -> None:
+    """Note which prepared log a run reads, or check that it is the same when it goes on; see ``check_unchanged``."""
+    manifest = prepared.manifest
+    parts = [manifest.fingerprint, manifest.log.get("sha256"), manifest.filters, manifest.split, manifest.counts]
+    check_unchanged(out, {prepared.folder: sha256(repr(parts).encode()).hexdigest()})
+
+
+def check_files_unchanged(out: Path, files: Sequence[Path]) -> None:
+    """Note the contents of the files that a run reads, or check that they are the same when it goes on.
+
+    See ``check_unchanged``.
+    """
+    from recsys_bert.files import fingerprint
+
+    check_unchanged(out, {path: fingerprint([path]) for path in files})
+
+
+def check_unchanged(out: Path, contents: dict[Path, str]) -> None:
+    """Keep ``out/data.json``: what the run was begun with.
+
+    Args:
+        out: The run folder.
+        contents: A digest of the contents, by path.
+
+    Raises:
+        InputError: Something was changed since the run began.
+    """
+    from recsys_bert.files import read_json, write_json
+
+    path, now = out / "data.json", {str(path): digest for path, digest in contents.items()}
+    if not path.exists():
+        if is_first_process():
+            write_json(path, now)
+        return
+    before = read_json(path)
+    if changed := [name for name, digest in now.items() if before.get(name, digest) != digest]:
+        raise InputError(
+            f"{changed[0]} is not what {out} was begun with. Put the old one back, or choose another --out."
+        )
 
 
 def finish(wrote: Path, summary: "Summary", monitor: str, parameters: int, too_short: int) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def run(config: Config) -> dict[str, Any]:
     """
     import torch
 
-    from pipelines.runs import begin, finish, is_first_process, validation
+    from pipelines.runs import begin, check_log_unchanged, finish, is_first_process, validation
     from recsys_bert.clicks.prepared import open_prepared
     from recsys_bert.files import replacing
     from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, save_two_tower
@@ -102,6 +102,7 @@ def run(config: Config) -> dict[str, Any]:
     _check_index(config, model)
     check_table(model, config.train)
     begin(config.out, config)
+    check_log_unchanged(config.out, prepared)
     groups = [{"params": list(model.encoder.parameters()), "lr": config.encoder_lr}] if config.encoder_lr else None
     summary = fit(
         model,

@@ -58,29 +58,9 @@ def read_splits(
 
 def check_data(out: Path, tables: "dict[str, Table]") -> None:
     """Note what a run was trained on, or check that it is the same when it goes on; see ``check_files_unchanged``."""
-    check_files_unchanged(out, {name: table.path for name, table in tables.items()})
+    from pipelines.runs import check_files_unchanged
 
-
-def check_files_unchanged(out: Path, files: dict[str, Path]) -> None:
-    """Note the contents of the files that a run reads, or check that they are the same when it goes on.
-
-    Raises:
-        InputError: A file was changed since the run began.
-    """
-    from pipelines.runs import is_first_process
-    from recsys_bert.files import fingerprint, read_json, write_json
-
-    now = {name: fingerprint([path]) for name, path in files.items()}
-    path = out / "data.json"
-    if not path.exists():
-        if is_first_process():
-            write_json(path, now)
-        return
-    before = read_json(path)
-    if changed := [name for name in now if before.get(name) != now[name]]:
-        raise InputError(
-            f"{files[changed[0]]} is not what {out} was begun with. Put the old file back, or choose another --out."
-        )
+    check_files_unchanged(out, [table.path for table in tables.values()])
 
 
 def train(

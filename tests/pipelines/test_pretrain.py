@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def plain_ndcg(simulated, ranker):
 @pytest.mark.parametrize(("objective", "fall"), [("masked", 0.02), ("next", 0.2)])  # masks learn popularity first
 def test_a_run_learns_and_keeps_its_best_epoch(simulated, config, quick, objective, fall):
     results = pretrain.run(replace(config, objective=objective, train=quick(epochs=12, patience=2, lr=0.02)))
-    assert sorted(os.listdir(config.out)) == ["checkpoints", "config.toml", "encoder", "metrics.jsonl"]
+    assert sorted(os.listdir(config.out)) == ["checkpoints", "config.toml", "data.json", "encoder", "metrics.jsonl"]
     figures = [line["ndcg@10"] for line in lines(config.out) if "ndcg@10" in line]
     assert results["best"] == max(figures)
     assert results["best_epoch"] == figures.index(max(figures)) + 1
@@ -133,6 +134,20 @@ def test_other_settings_in_the_same_folder_are_refused_by_name(config, quick, fi
     before = files(config.out)
     with pytest.raises(InputError, match=r"train\.lr was 0\.005, now 0\.01, encoder\.dim|encoder\.dim .*train\.lr"):
         pretrain.run(replace(config, train=quick(lr=0.01), encoder=replace(config.encoder, dim=32)))
+    assert files(config.out) == before
+
+
+def test_a_log_prepared_anew_stops_a_run_that_goes_on(simulated, config, quick, tmp_path, files):
+    data = tmp_path / "data"
+    shutil.copytree(simulated.folder, data)
+    mine = replace(config, data=data)
+    pretrain.run(mine)
+    before = files(config.out)
+    manifest = json.loads((data / "manifest.json").read_text())
+    manifest["filters"][0]["events_in"] += 1
+    (data / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"data is not what .* was begun with"):
+        pretrain.run(mine)
     assert files(config.out) == before
 
 
