@@ -53,7 +53,8 @@ def weights(run):
 def test_towers_on_a_pretrained_encoder_and_their_index(simulated, config, pretrained, quick):
     config = replace(config, encoder=EncoderConfig(), init=pretrained, train=quick(epochs=6, lr=0.01))
     results = train_retrieval.run(towers(config, **SIDES, id_dropout=0.1, hide_own_items=True))
-    assert sorted(os.listdir(config.out)) == ["checkpoints", "config.toml", "data.json", "index", "metrics.jsonl", "two_tower"]
+    written = ["checkpoints", "config.toml", "data.json", "index", "metrics.jsonl", "two_tower"]
+    assert sorted(os.listdir(config.out)) == written
     ranker, queries = load_ranker(config.out, simulated), Queries.of(simulated, "validation")
     lists = ranker.recommend(queries, 10)
     hits = [simulated.histories.items[stop] in row for stop, row in zip(queries.stop, lists, strict=True)]
