@@ -60,7 +60,7 @@ def run(config: Config) -> dict[str, Any]:
 
     import torch
 
-    from pipelines.runs import begin
+    from pipelines.runs import begin, is_first_process
     from recsys_bert.ctr.features import Features
     from recsys_bert.ctr.model import save
     from recsys_bert.ctr.score import can_remember, remember_histories
@@ -78,22 +78,24 @@ def run(config: Config) -> dict[str, Any]:
     data = {name: replace(part, timed=model.reads_times) for name, part in data.items()}
     check_table(model, config.train)
     begin(config.out, config)  # after everything that bad input can stop
-    features.save(config.out / "features")
+    if is_first_process():
+        features.save(config.out / "features")
     with tempfile.TemporaryDirectory() as cache:
         if can_remember(model):
             for name, part in data.items():
                 data[name] = remember_histories(model, part, config.model.history_len, Path(cache) / f"{name}.npy")
         results = _fit(config, model, data)
-    save(config.out, model)
-    _keep_encoder(config, model, prepared)
     results["parameters"] = sum(parameter.numel() for parameter in model.parameters())
     results["impressions"] = {name: len(part) for name, part in data.items()}
     results["counted"] = {name: part.counts for name, part in data.items()}
     results["fields"] = model.field_names
     if prepared is not None:
         results["prepared"] = prepared.fingerprint
-    write_json(config.out / "metrics.json", results)
-    _tell(results, config.out)
+    if is_first_process():
+        save(config.out, model)
+        _keep_encoder(config, model, prepared)
+        write_json(config.out / "metrics.json", results)
+        _tell(results, config.out)
     return results
 
 
