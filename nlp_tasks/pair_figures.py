@@ -36,20 +36,35 @@ def pair_figures(labels: NDArray[np.int64], scores: NDArray[Any], threshold: flo
 def search_figures(
     questions: NDArray[np.float32], ids: NDArray[np.int64], texts: NDArray[np.float32], text_ids: NDArray[np.int64]
 ) -> dict[str, float]:
-    """How well vectors find the match of a question among all distinct texts, by inner product.
+    """How well vectors find the match of a question among all distinct texts; see ``search_ranks``.
+
+    Returns:
+        ``hit@1``, ``hit@10`` and ``mrr``, the mean of 1 / rank. Empty without questions.
+    """
+    if not len(questions):
+        return {}
+    rank = search_ranks(questions, ids, texts, text_ids)
+    return {
+        "hit@1": float((rank <= 1).mean()),
+        "hit@10": float((rank <= 10).mean()),
+        "mrr": float((1 / rank).mean()),
+    }
+
+
+def search_ranks(
+    questions: NDArray[np.float32], ids: NDArray[np.int64], texts: NDArray[np.float32], text_ids: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Rank of each question's match among all distinct texts, by inner product.
 
     Args:
-        questions: ``[n, dim]``.
+        questions: ``[n, dim]``, at least one.
         ids: ``[n, 2]`` numbers of each question and of its match; a text that is the question itself is no answer.
         texts: ``[m, dim]``.
         text_ids: ``[m]`` their numbers.
 
     Returns:
-        ``hit@1``, ``hit@10`` and ``mrr``, the mean of 1 / rank; of equally near texts, half count as nearer. Empty
-        without questions.
+        ``[n]`` from 1; of equally near texts, half count as nearer.
     """
-    if not len(questions):
-        return {}
     distinct, first = np.unique(text_ids, return_index=True)
     table, ranks = texts[first], []
     for start in range(0, len(questions), _QUESTIONS):
@@ -64,9 +79,4 @@ def search_figures(
         itself[rows, match] = True  # neither the question nor the match itself is before the match
         nearer = ((scores > target) & ~itself).sum(axis=1) + 0.5 * ((scores == target) & ~itself).sum(axis=1)
         ranks.append(1 + nearer)
-    rank = np.concatenate(ranks)
-    return {
-        "hit@1": float((rank <= 1).mean()),
-        "hit@10": float((rank <= 10).mean()),
-        "mrr": float((1 / rank).mean()),
-    }
+    return np.concatenate(ranks)

@@ -28,6 +28,7 @@ COMMANDS = {  # in the order in which one uses them
     "train-ctr": ("pipelines.train_ctr", "train a click-through-rate model on impressions"),
     "predict-ctr": ("pipelines.predict_ctr", "score new impressions with a trained click model"),
     "evaluate": ("pipelines.evaluate", "rank the full catalogue, compare with baselines, write a report"),
+    "compare": ("pipelines.compare", "train every cell of a grid with several seeds, and tell the cells apart"),
     "text pretrain": ("pipelines.text.pretrain", "train a text encoder on plain text: masked words"),
     "text classify train": ("pipelines.text.classify.train", "train a classifier of texts"),
     "text classify evaluate": ("pipelines.text.classify.evaluate", "measure it, in all and by class"),

@@ -23,22 +23,35 @@ def training_curve(run: Path, name: str) -> dict[str, Any] | None:
     Raises:
         InputError: A line is not JSON.
     """
-    path = run / "metrics.jsonl"
-    if not path.is_file():
+    if not (run / "metrics.jsonl").is_file():
         return None
-    lines = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    lines = logged(run)
+    measures = [key for line in lines for key in line if "@" in key]
+    measure = "ndcg@10" if "ndcg@10" in measures else next(iter(measures), None)
+    loss = [[line["step"], line["loss"]] for line in lines if "loss" in line]
+    metric = [[line["step"], line[measure]] for line in lines if measure in line]
+    return {"run": name, "measure": measure, "loss": _thinned(loss), "metric": _thinned(metric)}
+
+
+def logged(run: Path) -> list[dict[str, Any]]:
+    """The lines of ``run/metrics.jsonl``.
+
+    Raises:
+        InputError: There is no such file, or a line is not JSON.
+    """
+    path, lines = run / "metrics.jsonl", []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}. Train the run again.") from error
+    for number, line in enumerate(text.splitlines(), 1):
         try:
             lines.append(json.loads(line))
         except ValueError as error:
             raise InputError(
                 f"line {number} of {path} is not JSON; the file is damaged. Train the run again."
             ) from error
-    measures = [key for line in lines for key in line if "@" in key]
-    measure = "ndcg@10" if "ndcg@10" in measures else next(iter(measures), None)
-    loss = [[line["step"], line["loss"]] for line in lines if "loss" in line]
-    metric = [[line["step"], line[measure]] for line in lines if measure in line]
-    return {"run": name, "measure": measure, "loss": _thinned(loss), "metric": _thinned(metric)}
+    return lines
 
 
 def _thinned(points: list[list[float]]) -> list[list[float]]:

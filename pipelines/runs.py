@@ -1,9 +1,11 @@
 """What every training pipeline does at its start and at its end, and how it validates."""
 
+import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,37 +24,81 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+class Checked(Exception):
+    """Everything that bad input can stop went well; raised by ``begin`` within ``only_checking``."""
+
+
+_only_checking = ContextVar("only_checking", default=False)
+
+
+@contextlib.contextmanager
+def only_checking() -> Iterator[None]:
+    """Let a training pipeline run up to where it would begin to train; there it leaves the block, nothing written.
+
+    Raises:
+        InputError: What the pipeline has to say.
+    """
+    token = _only_checking.set(True)
+    try:
+        with contextlib.suppress(Checked):
+            yield
+    finally:
+        _only_checking.reset(token)
+
+
 def begin(out: Path, config: Any) -> None:
     """Create the run folder with its ``config.toml``, or check that the run there is this one, to go on with.
 
     Raises:
         InputError: Another run lies there, or no folder can be written there.
+        Checked: Within ``only_checking``, after those checks.
     """
-    from pipelines.settings import read_config, write_config
+    from pipelines.settings import write_config
 
+    exists = is_first_process() and check_out(out, config)  # the others might see a folder half made
+    if _only_checking.get():
+        raise Checked
     if not is_first_process():
         return
+    if exists:
+        print(f"{out} holds this run already: going on where it stopped.", file=sys.stderr)
+    else:
+        write_config(config, out / "config.toml")
+
+
+def check_out(out: Path, config: Any) -> bool:
+    """Whether ``out`` holds this run already.
+
+    Raises:
+        InputError: Another run, or something else, lies there.
+    """
+    from pipelines.settings import read_config
+
     path = out / "config.toml"
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; --out names the folder of the run. Choose another.")
     if not path.exists():
         if out.exists() and any(out.iterdir()):
             raise InputError(f"{out} is not empty and holds no run (config.toml is missing). Choose another --out.")
-        write_config(config, path)
-        return
+        return False
     old = read_config(type(config), path)
     if differing := _differences(old, config):
         raise InputError(
             f"{out} holds a run with other settings ({', '.join(differing)}). Choose another --out, or delete it."
         )
-    print(f"{out} holds this run already: going on where it stopped.", file=sys.stderr)
+    return True
 
 
 def check_log_unchanged(out: Path, prepared: "Prepared") -> None:
     """Note which prepared log a run reads, or check that it is the same when it goes on; see ``check_unchanged``."""
+    check_unchanged(out, {prepared.folder: log_digest(prepared)})
+
+
+def log_digest(prepared: "Prepared") -> str:
+    """A digest that is equal where a log was prepared from the same events in the same way."""
     manifest = prepared.manifest
     parts = [manifest.fingerprint, manifest.log.get("sha256"), manifest.filters, manifest.split, manifest.counts]
-    check_unchanged(out, {prepared.folder: sha256(repr(parts).encode()).hexdigest()})
+    return sha256(repr(parts).encode()).hexdigest()
 
 
 def check_files_unchanged(out: Path, files: Sequence[Path]) -> None:

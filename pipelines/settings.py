@@ -6,7 +6,7 @@ import inspect
 import io
 import sys
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -68,13 +68,18 @@ def _names(kind: Any, prefix: str = "--") -> Iterator[str]:
             yield from _names(hint, f"{flag}.")
 
 
-def read_config(kind: type[T], path: Path) -> T:
+def read_config(kind: type[T], path: Path, changes: Mapping[str, Any] | None = None) -> T:
     """Read settings that ``write_config`` wrote, or any recipe that names every required setting.
+
+    Args:
+        kind: The pipeline's ``Config``.
+        path: The recipe.
+        changes: Values as TOML has them, by dotted name (``encoder.neck``), in place of the recipe's.
 
     Raises:
         InputError: As in ``load_config``, or a required setting is missing.
     """
-    return _fill(kind, _read_recipe(kind, path))
+    return _fill(kind, _read_recipe(kind, path, changes))
 
 
 def write_config(config: Any, path: Path) -> None:
@@ -103,8 +108,8 @@ def _plain(value: Any, default: Any) -> Any:
     return [_plain(item, None) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _read_recipe(kind: type, path: Path) -> dict[str, Any]:
-    """Read a TOML file as the settings of ``kind`` that it names, each of the right type."""
+def _read_recipe(kind: type, path: Path, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Read a TOML file, with ``changes``, as the settings of ``kind`` that it names, each of the right type."""
     import json
     import tomllib
 
@@ -116,6 +121,8 @@ def _read_recipe(kind: type, path: Path) -> dict[str, Any]:
         raise InputError(f"the recipe {path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise InputError(f"{path} is not a TOML file: {error}.") from error
+    for name, value in (changes or {}).items():
+        _put(recipe, name, value)
     try:
         adapter = pydantic.TypeAdapter(_partial(kind))
         # strict JSON is what a recipe needs: "3" is no number, but a list may be a tuple and text a path
@@ -124,6 +131,17 @@ def _read_recipe(kind: type, path: Path) -> dict[str, Any]:
         found = {_complaint(kind, recipe, dict(one)) for one in error.errors()}
         raise InputError("\n".join(f"{path}: {line}" for line in sorted(found))) from error
     return settings
+
+
+def _put(recipe: dict[str, Any], name: str, value: Any) -> None:
+    """Set ``name``, as in ``encoder.neck``."""
+    *tables, last = name.split(".")
+    table: Any = recipe
+    for at, key in enumerate(tables, 1):
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise InputError(f"{name} cannot be set: {'.'.join(tables[:at])} is {table!r}, which has no settings.")
+    table[last] = value
 
 
 def _partial(kind: Any) -> Any:

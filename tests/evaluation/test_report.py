@@ -51,7 +51,7 @@ def test_pictures_take_the_pages_colours(results):
     assert set(drawn) == {"recall_curve", "training", "indexes", "fusion"}
     for svg in drawn.values():
         assert "var(--ink)" in svg
-        assert pictures._INK not in svg
+        assert pictures.INK not in svg
         assert "#000000" not in svg
 
 

@@ -1,7 +1,8 @@
 """The report as one HTML file: style and pictures inside, nothing fetched."""
 
-import html
 import json
+from collections.abc import Sequence
+from html import escape
 from importlib import resources
 
 from recsys_bert.evaluation.report import tables
@@ -15,27 +16,54 @@ def page(results: Results) -> str:
     """Lay out everything that the results hold; sections without numbers are left out."""
     drawn = pictures(results) if available() else {}
     sections = [
-        _section("accuracy", _table(tables.accuracy(results), results)),
-        _section("recall over k", _every_k(results, drawn)),
-        _section("significance", _table(tables.significance(results), results)),
-        _section("beyond accuracy", _table(tables.beyond(results), results)),
-        _section("breakdowns", _breakdowns(results)),
-        _section("indexes", _table(tables.indexes(results), results) + _figure(drawn.get("indexes"))),
-        _section("training", _pictured("Training", _TRAINING_SAYS, drawn.get("training"))),
-        _section("layer fusion", _pictured("Layer fusion", _FUSION_SAYS, drawn.get("fusion"))),
-        _section("who was asked", _table(tables.asked(results), results)),
-        _section("settings", _settings(results)),
+        section("accuracy", _table(tables.accuracy(results), results)),
+        section("recall over k", _every_k(results, drawn)),
+        section("significance", _table(tables.significance(results), results)),
+        section("beyond accuracy", _table(tables.beyond(results), results)),
+        section("breakdowns", _breakdowns(results)),
+        section("indexes", _table(tables.indexes(results), results) + figure(drawn.get("indexes"))),
+        section("training", _pictured("Training", _TRAINING_SAYS, drawn.get("training"))),
+        section("layer fusion", _pictured("Layer fusion", _FUSION_SAYS, drawn.get("fusion"))),
+        section("who was asked", _table(tables.asked(results), results)),
+        section("settings", _settings(results)),
     ]
-    notes = [*results["notes"], *([] if drawn or available() else [_NO_PICTURES])]
+    return document(
+        f"Offline report: {results['data']}",
+        results["protocol"]["line"],
+        verdict(results),
+        sections,
+        tiles=_tiles(results),
+        notes=[*results["notes"], *([] if drawn or available() else [_NO_PICTURES])],
+    )
+
+
+def document(
+    title: str,
+    under: str,
+    lead: str,
+    sections: Sequence[tuple[str, str]],
+    *,
+    tiles: str = "",
+    notes: Sequence[str] = (),
+) -> str:
+    """A whole page.
+
+    Args:
+        title: Heading.
+        under: Small line below it.
+        lead: The result in a sentence.
+        sections: As ``section`` makes them; empty ones are left out.
+        tiles: HTML below the links.
+        notes: What the reader has to know first.
+    """
     links = "".join(f'<a href="#{_anchor(name)}">{name}</a>' for name, body in sections if body)
     style = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-    title = _escape(f"Offline report: {results['data']}")
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style></head><body><main>'
-        f'<h1>{title}</h1><p class="protocol">{_escape(results["protocol"]["line"])}</p>'
-        f'<p class="lead">{_escape(verdict(results))}</p><nav>{links}</nav>{_tiles(results)}'
-        + "".join(f'<p class="note">{_escape(note)}</p>' for note in notes)
+        f'<h1>{escape(title)}</h1><p class="protocol">{escape(under)}</p>'
+        f'<p class="lead">{escape(lead)}</p><nav>{links}</nav>{tiles}'
+        + "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
         + "".join(body for _, body in sections)
         + "</main></body></html>\n"
     )
@@ -95,11 +123,11 @@ def _tiles(results: Results) -> str:
 
 def _every_k(results: Results, drawn: dict[str, str]) -> str:
     parts = "".join(
-        f'<div class="scroll"><h3>{table.title}</h3>{_grid(table)}</div>' for table in tables.every_k(results)
+        f'<div class="scroll"><h3>{table.title}</h3>{grid(table)}</div>' for table in tables.every_k(results)
     )
     layout = "grid" if len(results["ks"]) <= 4 else "stack"
     head = "<h2>At every k</h2><p class='says'>Recall as the list grows, then every measure with its interval.</p>"
-    return f'{head}{_figure(drawn.get("recall_curve"))}<div class="{layout}">{parts}</div>{_protocol(results)}'
+    return f'{head}{figure(drawn.get("recall_curve"))}<div class="{layout}">{parts}</div>{_protocol(results)}'
 
 
 def _breakdowns(results: Results) -> str:
@@ -108,38 +136,37 @@ def _breakdowns(results: Results) -> str:
 
 
 def _settings(results: Results) -> str:
-    shown = _escape(json.dumps(results["config"], indent=2, ensure_ascii=False))
+    shown = escape(json.dumps(results["config"], indent=2, ensure_ascii=False))
     return f"<details><summary>Settings of this evaluation</summary><pre>{shown}</pre></details>"
 
 
 def _pictured(title: str, says: str, svg: str | None) -> str:
-    return f'<h2>{title}</h2><p class="says">{says}</p>{_figure(svg)}' if svg else ""
+    return f'<h2>{title}</h2><p class="says">{says}</p>{figure(svg)}' if svg else ""
 
 
 def _table(table: Table | None, results: Results) -> str:
     if table is None or not table.rows:
         return ""
     return (
-        f'<h2>{_escape(table.title)}</h2><p class="says">{_escape(table.says)}</p>'
-        f'<div class="scroll">{_grid(table)}</div>{_protocol(results)}'
+        f'<h2>{escape(table.title)}</h2><p class="says">{escape(table.says)}</p>'
+        f'<div class="scroll">{grid(table)}</div>{_protocol(results)}'
     )
 
 
-def _grid(table: Table) -> str:
+def grid(table: Table) -> str:
+    """One table; the best figure of a column is marked."""
     best = table.best()
-    head = "".join(f"<th{_class(words=c.words)}>{_escape(c.name)}{_small(c.under)}</th>" for c in table.columns)
+    head = "".join(f"<th{_class(words=c.words)}>{escape(c.name)}{_small(c.under)}</th>" for c in table.columns)
     lines = []
     for i, row in enumerate(table.rows):
         kinds = [_class(best=(i, j) in best, words=column.words) for j, column in enumerate(table.columns)]
         cells = "".join(
-            f"<td{kind}>{_escape(cell.text)}{_small(cell.under)}</td>"
+            f"<td{kind}>{escape(cell.text)}{_small(cell.under)}</td>"
             for kind, cell in zip(kinds, row.cells, strict=True)
         )
         under = {"baseline": "baseline", "best_possible": "simulator's oracle"}.get(row.kind, "")
-        lines.append(f'<tr class="{row.kind}"><th>{_escape(row.name)}{_small(under)}</th>{cells}</tr>')
-    return (
-        f"<table><thead><tr><th>{_escape(table.first)}</th>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-    )
+        lines.append(f'<tr class="{row.kind}"><th>{escape(row.name)}{_small(under)}</th>{cells}</tr>')
+    return f"<table><thead><tr><th>{escape(table.first)}</th>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 
 def _class(**names: bool) -> str:
@@ -148,10 +175,11 @@ def _class(**names: bool) -> str:
 
 
 def _protocol(results: Results) -> str:
-    return f'<p class="protocol">{_escape(results["protocol"]["line"])}</p>'
+    return f'<p class="protocol">{escape(results["protocol"]["line"])}</p>'
 
 
-def _section(name: str, body: str) -> tuple[str, str]:
+def section(name: str, body: str) -> tuple[str, str]:
+    """A part of the page with its name among the links; nothing without a body."""
     return name, f'<section id="{_anchor(name)}">{body}</section>' if body else ""
 
 
@@ -159,13 +187,10 @@ def _anchor(name: str) -> str:
     return name.replace(" ", "-")
 
 
-def _figure(svg: str | None) -> str:
+def figure(svg: str | None) -> str:
+    """A picture, where there is one."""
     return f"<figure>{svg}</figure>" if svg else ""
 
 
 def _small(text: str) -> str:
-    return f"<small>{_escape(text)}</small>" if text else ""
-
-
-def _escape(text: str) -> str:
-    return html.escape(text)
+    return f"<small>{escape(text)}</small>" if text else ""

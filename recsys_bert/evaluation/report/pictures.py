@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 COLOURS = ("#3b82c4", "#e0763a", "#3f9e6b", "#b0599b", "#c59b1f", "#d1495b", "#2a9d9d", "#8a6fd1")
 GREY = "#8b939e"
-_INK, _LINE = "#010203", "#040506"  # stand-ins, replaced by the page's colours
+INK, LINE = "#010203", "#040506"  # stand-ins, replaced by the page's colours
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _FIRST_WEIGHTS = 4  # more runs than that make unreadable bars
 
@@ -43,16 +43,22 @@ def pictures(results: Results) -> dict[str, str]:
         "indexes": (bool(results["indexes"]), _indexes),
         "fusion": (bool(results["fusion"]), _fusion),
     }
-    style: dict[Any, Any] = {
+    with matplotlib.rc_context(style()):
+        return {name: to_svg(draw(results), name) for name, (wanted, draw) in draws.items() if wanted}
+
+
+def style(ink: str = INK, line: str = LINE) -> dict[Any, Any]:
+    """How pictures look; the default colours are stand-ins that ``to_svg`` replaces by the page's."""
+    return {
         "svg.fonttype": "none",
         "font.family": "sans-serif",
         "font.size": 10,
-        "text.color": _INK,
-        "axes.labelcolor": _INK,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
-        "axes.edgecolor": _LINE,
-        "grid.color": _LINE,
+        "text.color": ink,
+        "axes.labelcolor": ink,
+        "xtick.color": ink,
+        "ytick.color": ink,
+        "axes.edgecolor": line,
+        "grid.color": line,
         "axes.grid": True,
         "axes.axisbelow": True,
         "axes.spines.top": False,
@@ -60,8 +66,6 @@ def pictures(results: Results) -> dict[str, str]:
         "legend.frameon": False,
         "figure.constrained_layout.use": True,
     }
-    with matplotlib.rc_context(style):
-        return {name: _svg(draw(results), name) for name, (wanted, draw) in draws.items() if wanted}
 
 
 def _figure(columns: int = 1, width: float = 11.5, height: float = 3.8) -> tuple["Figure", list["Axes"]]:
@@ -71,7 +75,7 @@ def _figure(columns: int = 1, width: float = 11.5, height: float = 3.8) -> tuple
     return figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
 
-def _svg(figure: "Figure", name: str) -> str:
+def to_svg(figure: "Figure", name: str) -> str:
     """The figure as an SVG element that fits its column and follows the page's colours."""
     import matplotlib
 
@@ -84,7 +88,7 @@ def _svg(figure: "Figure", name: str) -> str:
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     limit = f"max-width:{96 * figure.get_figwidth():.0f}px"  # a narrow picture must not be blown up to the page's width
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', rf'\1 style="{limit}"', text, count=1)
-    text = text.replace(_INK, "var(--ink)").replace(_LINE, "var(--line)")
+    text = text.replace(INK, "var(--ink)").replace(LINE, "var(--line)")
     used = set(re.findall(r"url\(#([^)]+)\)", text)) | set(re.findall(r'href="#([^"]+)"', text))
     return re.sub(r' id="([^"]+)"', lambda m: m.group(0) if m.group(1) in used else "", text)
 
@@ -98,7 +102,7 @@ def _recall_curve(results: Results) -> "Figure":
             axes.plot(ks, model["curve"], color=COLOURS[runs % len(COLOURS)], linewidth=2.2, label=model["name"])
             runs += 1
         elif model["kind"] == "best_possible":
-            axes.plot(ks, model["curve"], color=_INK, linewidth=1.2, linestyle=":", label=model["name"])
+            axes.plot(ks, model["curve"], color=INK, linewidth=1.2, linestyle=":", label=model["name"])
         else:
             dashes = ((4, 2), (1, 1.5), (6, 2, 1, 2), (8, 3))[number % 4]
             axes.plot(ks, model["curve"], color=GREY, linewidth=1.4, dashes=dashes, label=model["name"])
@@ -122,13 +126,14 @@ def _training(results: Results) -> "Figure":
     metric.set(xlabel="step", ylabel=f"validation {name}")
     for axes in (loss, metric):
         axes.ticklabel_format(axis="x", style="plain")
-        _whole_ticks(axes)
+        whole_ticks(axes)
     handles, labels = loss.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3)
     return figure
 
 
-def _whole_ticks(axes: "Axes") -> None:
+def whole_ticks(axes: "Axes") -> None:
+    """Label whole numbers only: steps, epochs."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -167,7 +172,7 @@ def _indexes(results: Results) -> "Figure":
     key = [Line2D([], [], linestyle="", marker="o", color=colours[name], label=name) for name in factories]
     if len(runs) > 1:
         shapes = zip(runs, _MARKERS * len(runs), strict=False)
-        key += [Line2D([], [], linestyle="", marker=mark, color=_INK, label=name) for name, mark in shapes]
+        key += [Line2D([], [], linestyle="", marker=mark, color=INK, label=name) for name, mark in shapes]
     axes.legend(handles=key, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
@@ -182,7 +187,7 @@ def _fusion(results: Results) -> "Figure":
         one.set_xticks(list(places), run["labels"], rotation=30 if len(run["labels"]) > 4 else 0)
         one.set_title(run["run"], fontsize=10)
         one.set_ylabel(run["meaning"])
-        one.axhline(0.0, color=_INK, linewidth=0.8)
+        one.axhline(0.0, color=INK, linewidth=0.8)
         one.margins(y=0.15)
         one.grid(visible=False, axis="x")
     return figure

@@ -177,8 +177,8 @@ def significance(results: Results) -> Table | None:
         cells = [
             Cell(line["measure"]),
             Cell(f"{line['difference']:+.4f}", f"{line['low']:+.4f} … {line['high']:+.4f}"),
-            Cell(_p(line["p_value"])),
-            Cell(_p(line["p_holm"]), "significant at 5 %" if real else "not significant"),
+            Cell(p_value(line["p_value"])),
+            Cell(p_value(line["p_holm"]), "significant at 5 %" if real else "not significant"),
             Cell(f"{line['better']:,} / {line['worse']:,} / {line['tied']:,}"),
         ]
         table.rows.append(Row(f"{line['model']} − {line['against']}", "comparison", cells))
@@ -255,7 +255,8 @@ def _percent(value: float | None) -> Cell:
     return Cell("–") if value is None else Cell(f"{100 * value:.1f} %", value=value)
 
 
-def _p(value: float) -> str:
+def p_value(value: float) -> str:
+    """A p-value as one writes it."""
     return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 

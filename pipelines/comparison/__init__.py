@@ -1,0 +1,1 @@
+"""What ``recsys-bert compare`` is made of: the grid, the runs of its cells, what measures them."""

@@ -1,0 +1,258 @@
+"""compare on texts: what a grid gives, that it goes on where it stopped, what it refuses before any training."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score
+
+from nlp_tasks.batches import TextBatches
+from nlp_tasks.classification import Classifier
+from pipelines.cli import main
+from recsys_bert.files import read_json
+
+TINY = """
+[data]
+train = "{folder}/train.tsv"
+validation = "{folder}/validation.tsv"
+test = "{folder}/test.tsv"
+
+[encoder]
+dim = 8
+n_layers = 1
+n_heads = 2
+max_len = 16
+dropout = 0.1
+
+[tokenizer]
+min_count = 1
+
+[train]
+epochs = 2
+batch_size = 32
+lr = 1e-2
+device = "cpu"
+precision = "fp32"
+"""
+
+
+@pytest.fixture
+def recipe(topic_files, tmp_path):
+    topic_files((96, 30, 40))
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY.format(folder=tmp_path))
+    return path
+
+
+@pytest.fixture
+def compare(recipe, tmp_path):
+    """Run ``compare text classify train`` with some flags; the exit status."""
+
+    def call(*flags, command="text classify train", out="out"):
+        return main(["compare", *command.split(), str(recipe), "--out", str(tmp_path / out), *flags])
+
+    return call
+
+
+def without_times(results):
+    text = json.dumps(results)
+    timed = {
+        f'"seconds": {json.dumps(found["seconds"])}' for cell in results["cells"] for found in [cell, *cell["runs"]]
+    }
+    for one in timed:
+        text = text.replace(one, '"seconds": 0')
+    return json.loads(text)
+
+
+GRID = ["--grid", "encoder.fusion=last,scalar_mix", "--grid", "encoder.neck=none,bigru", "--seeds", "2"]
+
+
+def test_every_cell_is_trained_as_its_command_trains_it(compare, recipe, tmp_path, capsys):
+    assert compare(*GRID, "--skip", "encoder.neck=bigru encoder.fusion=last", "--json") == 0
+    shown = capsys.readouterr()
+    results = json.loads(shown.out)
+    assert results == read_json(tmp_path / "out" / "compare.json")
+    names = ["fusion=last neck=none", "fusion=scalar_mix neck=none", "fusion=scalar_mix neck=bigru"]
+    assert [cell["name"] for cell in results["cells"]] == names
+    assert [one["cell"] for one in results["comparisons"]] == names[1:]
+    assert (results["measure"], results["examples"], results["failed"]) == ("accuracy", 40, [])
+    assert (tmp_path / "out" / "compare.html").stat().st_size > 10_000
+    assert (tmp_path / "out" / "compare.png").stat().st_size > 10_000
+    assert "Highest mean accuracy" in shown.err
+
+    alone = ["--encoder.fusion", "scalar_mix", "--encoder.neck", "bigru", "--train.seed", "1"]
+    assert main(["text", "classify", "train", str(recipe), "--out", str(tmp_path / "alone"), *alone]) == 0
+    told, cell = read_json(tmp_path / "alone" / "metrics.json"), results["cells"][2]
+    run = cell["runs"][1]
+    assert run["figures"] == {name: told["test"][name] for name in ("accuracy", "macro_f1")}
+    assert {name: run[name] for name in ("parameters", "best_epoch", "epochs")} == {
+        name: told[name] for name in ("parameters", "best_epoch", "epochs")
+    }
+    lines = [json.loads(line) for line in (tmp_path / "alone" / "metrics.jsonl").read_text().splitlines()]
+    assert run["curve"] == [[line["epoch"], line["accuracy"]] for line in lines if "accuracy" in line]
+    assert cell["figures"]["accuracy"]["mean"] == pytest.approx(
+        np.mean([one["figures"]["accuracy"] for one in cell["runs"]])
+    )
+    difference = cell["figures"]["accuracy"]["mean"] - results["cells"][0]["figures"]["accuracy"]["mean"]
+    assert results["comparisons"][1]["difference"] == pytest.approx(difference)
+
+    folder = tmp_path / "out" / "runs" / "fusion=scalar_mix,neck=bigru" / "seed-1"
+    texts, labels = zip(
+        *[line.split("\t") for line in (tmp_path / "test.tsv").read_text().splitlines()[1:]], strict=True
+    )
+    predicted = Classifier.load(folder).predict(list(texts))
+    with np.load(folder / "test.npz") as kept:
+        assert kept["accuracy"].tolist() == [a == b for a, b in zip(predicted, labels, strict=True)]
+        assert kept["accuracy"].mean() == accuracy_score(labels, predicted)
+    assert not (folder / "checkpoints").exists()
+
+
+class Killed(BaseException):
+    """Nothing catches it."""
+
+
+def test_a_killed_comparison_goes_on(compare, tmp_path, monkeypatch, capsys):
+    assert compare(*GRID, out="straight") == 0
+    honest, count = TextBatches.batch, 0
+
+    def dies_at_the_17th(self, examples):
+        nonlocal count
+        count += 1
+        if count == 17:  # 2 epochs of 3 batches a run: in the second epoch of the third one
+            raise Killed
+        return honest(self, examples)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TextBatches, "batch", dies_at_the_17th)
+        with pytest.raises(Killed):
+            compare(*GRID, out="killed")
+    finished = sorted((tmp_path / "killed").rglob("test.json"))
+    assert len(finished) == 2
+    before = {path: path.stat().st_mtime_ns for path in finished}
+    assert len(list((tmp_path / "killed").rglob("step-3"))) == 1
+
+    drawn = 0
+
+    def counted(self, examples):
+        nonlocal drawn
+        drawn += 1
+        return honest(self, examples)
+
+    monkeypatch.setattr(TextBatches, "batch", counted)
+    capsys.readouterr()
+    assert compare(*GRID, out="killed") == 0
+    assert "2 of 8 runs are there already" in capsys.readouterr().err
+    assert drawn == 3 + 5 * 6
+    assert {path: path.stat().st_mtime_ns for path in finished} == before
+    straight, killed = (read_json(tmp_path / name / "compare.json") for name in ("straight", "killed"))
+    for results in (straight, killed):
+        results["config"].pop("out")
+        for cell in results["cells"]:
+            cell.pop("folder")
+    assert without_times(killed) == without_times(straight)
+
+
+def test_a_grid_may_grow_and_what_is_there_is_taken(compare, tmp_path):
+    assert compare("--grid", "encoder.fusion=last,pool", "--seeds", "1") == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "out" / "runs").rglob("*") if path.is_file()}
+    assert compare("--grid", "encoder.fusion=pool,token_mix,last", "--seeds", "2") == 0
+    assert {path: path.read_bytes() for path in before} == before
+    names = [cell["name"] for cell in read_json(tmp_path / "out" / "compare.json")["cells"]]
+    assert names == ["fusion=pool", "fusion=token_mix", "fusion=last"]
+    assert len(list((tmp_path / "out" / "runs").rglob("test.json"))) == 6
+
+
+def test_finished_runs_of_other_settings_or_another_test_are_refused(compare, tmp_path, capsys):
+    flags = ["--grid", "encoder.fusion=last,pool", "--seeds", "1"]
+    assert compare(*flags) == 0
+    assert compare(*flags, "--grid", "train.epochs=3") == 2
+    assert "holds a run with other settings (train.epochs was 2, now 3)" in capsys.readouterr().err
+    test = tmp_path / "test.tsv"
+    test.write_text(test.read_text() + "a ball and a goal\tsport\n")
+    assert compare(*flags) == 2
+    assert "was measured on another test than the one that is there now" in capsys.readouterr().err
+
+
+def test_a_run_that_fails_does_not_stop_the_others(compare, tmp_path, capsys):
+    flags = ["--grid", "train.lr=1e-2,1e38", "--seeds", "2"]
+    assert compare(*flags) == 0
+    shown = capsys.readouterr()
+    results = read_json(tmp_path / "out" / "compare.json")
+    assert [cell["seeds"] for cell in results["cells"]] == [[0, 1], []]
+    assert [one["run"] for one in results["failed"]] == ["lr=1e+38, seed 0", "lr=1e+38, seed 1"]
+    assert "Failed: lr=1e+38, seed 0: the loss is" in shown.out
+    assert results["comparisons"] == []
+    assert compare("--grid", "train.lr=1e38", "--seeds", "1", out="all") == 2
+    assert "every run failed:\nthe recipe, seed 0: the loss is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "messages"),
+    [
+        (["--grid", "encoder.fusoin=last"], ["'encoder.fusoin'; did you mean 'encoder.fusion'?"]),
+        (["--grid", "encoder.fusion=last,first"], ["fusion=first: no fusion is called 'first'", "Known: last,"]),
+        (["--grid", "encoder.dim=8,wide"], ["dim=wide:", "encoder.dim = 'wide': Input should be a valid integer"]),
+        (
+            ["--grid", "encoder.residual=add,sum"],
+            ["encoder.residual = 'sum': Input should be 'add', 'concat' or 'none'"],
+        ),
+        (
+            ["--grid", "encoder.n_layers=0,1", "--grid", "encoder.neck=none,bigru"],
+            ["error: n_layers=0 neck=none: n_layers is 0, so that nothing would look beyond one position"],
+        ),
+        (
+            ["--grid", "encoder.neck=cnn,bigru", "--grid", "encoder.neck_options.channels=4"],
+            ["error: neck=bigru: neck 'bigru' has no option 'channels'; its options: hidden."],
+        ),
+        (["--grid", "encoder.n_heads=2,3"], ["n_heads=3: dim 8 is not divisible by n_heads 3"]),
+        (["--grid", "encoder.fusion"], ["is no setting with values; write it as encoder.fusion=last,scalar_mix"]),
+        (["--grid", "train.seed=0,1"], ["train.seed cannot be in the grid; the comparison sets it for every run."]),
+        (["--grid", "out=a,b"], ["out cannot be in the grid"]),
+        (["--grid", "data.test=None"], ["runs are compared by a test file"]),
+        (["--grid", "data.test=nowhere.tsv"], ["the test file nowhere.tsv does not exist"]),
+        (["--grid", "data.train=nowhere.tsv"], ["nowhere.tsv cannot be read: No such file"]),
+        (["--grid", "train.adversarial_table=head,embeddings.token", "--grid", "train.adversarial=fgm"], ["=head: "]),
+        (["--seeds", "0"], ["seeds is 0; each cell is trained at least once"]),
+        (["--target-share", "1.5"], ["target_share is 1.5; it must lie in (0, 1]"]),
+    ],
+)
+def test_a_grid_that_cannot_be_trained_is_refused_at_once(compare, tmp_path, capsys, flags, messages):
+    assert compare(*flags) == 2
+    told = capsys.readouterr().err
+    for message in messages:
+        assert message in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_cells_with_another_test_cannot_be_compared(compare, tmp_path, capsys):
+    (tmp_path / "other.tsv").write_text("text\tlabel\na ball\tsport\n")
+    assert compare("--grid", f"data.test={tmp_path}/test.tsv,{tmp_path}/other.tsv") == 2
+    assert "cells are compared on the same examples" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["text", "classify", "trian", "r.toml"], "'text classify trian'; did you mean 'text classify train'?"),
+        (["prepare", "r.toml"], "no command that can be compared is called 'prepare'"),
+        (
+            ["pretrain"],
+            "say what is to be trained, command and recipe, as in `compare text classify train recipe.toml`",
+        ),
+        ([], "got 'nothing'"),
+        (["pretrain", "nowhere.toml"], "the recipe nowhere.toml cannot be read"),
+    ],
+)
+def test_what_is_trained_has_to_be_said(tmp_path, capsys, words, message):
+    assert main(["compare", *words, "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_comparison_may_be_a_recipe_itself(recipe, tmp_path):
+    own = tmp_path / "grid.toml"
+    own.write_text(
+        f'command = ["text", "classify", "train", "{recipe}"]\ngrid = ["encoder.neck=none,cnn"]\nseeds = 1\n'
+        f'out = "{tmp_path}/out"\n'
+    )
+    assert main(["compare", str(own), "--grid", "encoder.fusion=last,pool"]) == 0
+    assert len(read_json(tmp_path / "out" / "compare.json")["cells"]) == 4
