@@ -64,6 +64,8 @@ class Config:
         for name in ("vocab_size", "features", "causal"):
             if getattr(self.encoder, name) != getattr(EncoderConfig(), name):
                 raise InputError(f"encoder.{name} follows from the data and the objective here; leave it out.")
+        if self.train.row_updates and self.loss.name == "full":
+            raise InputError("train.row_updates is for sampled losses; loss.name 'full' reads all items.")
         if self.distillation != DistillationConfig() and self.teacher is None:
             raise InputError("distillation says what is taken from a teacher; give teacher as well.")
         if self.teacher and self.train.auxiliary and self.distillation.soft_weight == 1:

@@ -66,6 +66,8 @@ class Config:
                 raise InputError(f"encoder.{name} follows from the data here; leave it out.")
         if self.init and (self.encoder != EncoderConfig() or self.features):
             raise InputError(f"[encoder] and features come from {self.init} here; leave them out, or leave out init.")
+        if self.train.row_updates and self.towers.loss == "full":
+            raise InputError("train.row_updates is for sampled losses; towers.loss 'full' reads all items.")
         for name in ("encoder_lr", "encoder_dropout"):
             if getattr(self, name) is not None and not self.init:
                 raise InputError(f"{name} is for a pretrained encoder; give init as well.")

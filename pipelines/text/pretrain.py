@@ -48,6 +48,8 @@ class Config:
         check_encoder(self.encoder)
         if not self.data.train:
             raise InputError("no text is given; name files with --data.train FILE ….")
+        if self.train.row_updates:
+            raise InputError("train.row_updates is for sampled losses; masked words are scored against all words.")
         known = ("log_likelihood", "masked_accuracy", *(["pair_accuracy"] if self.task.pair != "none" else []))
         if self.train.monitor not in known:
             raise InputError(f"train.monitor is {self.train.monitor!r}; this training validates {', '.join(known)}.")

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from recsys_bert.training.config import TrainConfig
+from recsys_bert.training.row_average import RowAverage
+from recsys_bert.training.row_updates import row_tables
 
 
 class WeightAverage:
@@ -25,9 +27,18 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, config: TrainConfig) -> None:
         self.model, self.config = model, config
-        self.weights: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        lazy = [table.weight for table in row_tables(model)] if config.row_updates and config.average == "ema" else []
+        self.tables = [RowAverage(table) for table in lazy]
+        self.weights: list[Tensor] = [
+            parameter for parameter in model.parameters() if parameter.requires_grad and not _is_in(parameter, lazy)
+        ]
         self.values: list[Tensor] = []  # one for each of the weights, once there is anything to average
         self.count = 0
+
+    def before_step(self) -> None:
+        """Take note of the table rows that the coming update is about to change."""
+        for table in self.tables if self.count else []:
+            table.before_change()
 
     def after_step(self, epoch: int, step: int) -> None:
         """Take in the weights after optimiser step ``step`` of ``epoch``, both counted from 1, if they belong."""
@@ -51,7 +62,7 @@ class WeightAverage:
         if not self.values:
             yield
             return
-        own = [weight.detach().clone() for weight in self.weights]
+        own = [weight.detach().clone() for weight in self._all()]
         statistics = [buffer for norm in _batch_norms(self.model) for buffer in norm.buffers()]
         own_statistics = [buffer.clone() for buffer in statistics]
         try:
@@ -60,7 +71,7 @@ class WeightAverage:
             yield
         finally:
             with torch.no_grad():
-                torch._foreach_copy_(self.weights, own)
+                torch._foreach_copy_(self._all(), own)
                 for buffer, before in zip(statistics, own_statistics, strict=True):
                     buffer.copy_(before)
 
@@ -68,26 +79,37 @@ class WeightAverage:
         """Write the average over the model's weights, if there is one yet."""
         if self.values:
             with torch.no_grad():
-                torch._foreach_copy_(self.weights, self.values)
+                torch._foreach_copy_(self._all(), [*self.values, *(table.value() for table in self.tables)])
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"count": self.count, "values": self.values}
+        tables = {"tables": [table.state_dict() for table in self.tables]} if self.tables and self.count else {}
+        return {"count": self.count, "values": self.values, **tables}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from ``state_dict``'s result."""
         self.count = state["count"]
         pairs = zip(state["values"], self.weights, strict=bool(state["values"]))
         self.values = [value.to(weight.device) for value, weight in pairs]
+        for table, saved in zip(self.tables, state.get("tables", []), strict=bool(self.count)):
+            table.load_state_dict(saved)
+
+    def _all(self) -> list[Tensor]:
+        return [*self.weights, *(table.weight for table in self.tables)]
 
     def _add(self) -> None:
         n, self.count = self.count, self.count + 1
         if not n:
             self.values = [weight.detach().clone() for weight in self.weights]
+            for table in self.tables:
+                table.start()
         elif self.config.average == "swa":
             self._move(1 / (n + 1))
         else:  # the first weights are the worst: forget them sooner while there are few
-            self._move(1 - min(self.config.average_decay, (1 + n) / (10 + n)))
+            kept = min(self.config.average_decay, (1 + n) / (10 + n))
+            self._move(1 - kept)
+            for table in self.tables:
+                table.after_step(kept)
 
     def _move(self, share: float) -> None:
         with torch.no_grad():
@@ -117,6 +139,10 @@ def recompute_batch_norm(model: nn.Module, batches: Iterable[dict[str, Any]]) ->
             norm.momentum = momentum
         for module, mode in modes.items():
             module.training = mode
+
+
+def _is_in(parameter: Tensor, others: list[Tensor]) -> bool:
+    return any(parameter is other for other in others)
 
 
 def _batch_norms(model: nn.Module) -> list[_BatchNorm]:

@@ -51,6 +51,10 @@ class TrainConfig:
     warmup_steps: int = 0
     """Optimiser steps over which the learning rate climbs from zero."""
 
+    row_updates: bool = False
+    """Update only those rows of an encoder's item table that a step has read, by Adam without momentum: a step costs as
+    much however many items there are, and two numbers are kept of a row. For sampled losses."""
+
     average: Literal["none", "ema", "swa"] = "none"
     """Validate and keep an average of the weights that training passes through: an exponential one over all steps, or
     the equal one over epochs' ends."""
@@ -127,6 +131,10 @@ class TrainConfig:
             raise InputError(f"train.auxiliary_weight is {self.auxiliary_weight}; it must lie in (0, 1), as 0.8 does.")
         if self.average != "none" and not 1 <= self.average_from <= self.epochs:
             raise InputError(f"train.average_from is {self.average_from}; it must be one of epochs 1 to {self.epochs}.")
+        if self.row_updates and self.adversarial != "none":
+            raise InputError(
+                "train.adversarial moves a whole table, train.row_updates touches only rows of one; leave one out."
+            )
         if not 0 <= self.average_decay < 1:
             raise InputError(f"train.average_decay is {self.average_decay}; it must lie in [0, 1), as 0.999 does.")
 

@@ -25,6 +25,7 @@ from recsys_bert.training.config import TrainConfig
 from recsys_bert.training.interrupts import deferred_interrupt
 from recsys_bert.training.metrics import MetricsFile
 from recsys_bert.training.parameter_groups import parameter_groups
+from recsys_bert.training.row_updates import RowAdamW, row_tables
 from recsys_bert.training.step import Batch, OptimiserStep, over_all, to_device
 
 
@@ -105,12 +106,12 @@ def fit(
         where ``config.average`` says so.
 
     Raises:
-        InputError: The loss is not finite, or a checkpoint is damaged.
+        InputError: The loss is not finite, a checkpoint is damaged, or ``config.row_updates`` does not suit the model.
         KeyboardInterrupt: After Ctrl-C, once a checkpoint is written.
     """
     accelerator = _accelerator(config)
     model.to(accelerator.device)
-    optimiser = torch.optim.AdamW(parameter_groups(model, config, groups or []), lr=config.lr, fused=True)
+    optimiser = _optimiser(model, config, groups or [])
     state = _State()
     average = WeightAverage(model, config) if config.average != "none" else None
     attack = Attack(model, config) if config.adversarial != "none" else None
@@ -120,7 +121,7 @@ def fit(
     log = MetricsFile(run / "metrics.jsonl", state.lines, accelerator.is_main_process)
     wrapped, prepared_optimiser = accelerator.prepare(model, optimiser)
     total, total_steps = config.epochs * batches.steps, config.epochs * math.ceil(batches.steps / config.accumulate)
-    take_step = OptimiserStep(wrapped, prepared_optimiser, accelerator, config, total_steps, attack)
+    take_step = OptimiserStep(wrapped, prepared_optimiser, accelerator, config, total_steps, attack, average)
     loop = _Loop(model, take_step, accelerator, batches, config, run, state, log, before_step, average)
     with (
         Progress(label, total, "batches", done=state.epoch * batches.steps + state.batch) as progress,
@@ -136,6 +137,8 @@ def fit(
     elif average:
         average.put()
         recompute_batch_norm(model, loop.sample())
+    for table in row_tables(model) if config.row_updates else []:
+        table.sparse = False
     model.eval()
     best_epoch = state.epoch if state.best is None else state.best_epoch
     return Summary(state.step, state.epoch, state.best, best_epoch, state.seconds)
@@ -269,6 +272,16 @@ class _Loop:
         if self.accelerator.is_main_process:
             save_checkpoint(self.run, self.model, self.take_step.optimiser.optimizer, asdict(self.state), self.average)
         self.accelerator.wait_for_everyone()
+
+
+def _optimiser(model: nn.Module, config: TrainConfig, own: Sequence[Mapping[str, Any]]) -> torch.optim.AdamW:
+    """AdamW; where tables are updated by rows, their gradients are made sparse as well."""
+    kind = torch.optim.AdamW
+    if config.row_updates:
+        kind = RowAdamW
+        for table in row_tables(model):
+            table.sparse = True  # until ``fit`` is done
+    return kind(parameter_groups(model, config, own), lr=config.lr, fused=True)
 
 
 def _accelerator(config: TrainConfig) -> Accelerator:

@@ -11,7 +11,9 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from recsys_bert.training.adversarial import Attack
+from recsys_bert.training.averaging import WeightAverage
 from recsys_bert.training.config import TrainConfig
+from recsys_bert.training.row_updates import check_gradients, clip_norm
 from recsys_bert.training.schedules import lr_factor
 
 Batch = Mapping[str, "np.ndarray | Tensor | int"]
@@ -39,6 +41,9 @@ class OptimiserStep:
     attack: Attack | None
     """Adversarial training, where asked for."""
 
+    average: WeightAverage | None
+    """Told before every update, where weights are averaged."""
+
     def __post_init__(self) -> None:
         self.base_lrs = [group["initial_lr"] for group in self.optimiser.param_groups]
 
@@ -56,8 +61,13 @@ class OptimiserStep:
         losses = self._backward(window, shares)
         if self.attack:
             self.attack(lambda: self._backward(window, shares))
+        if self.config.row_updates:
+            check_gradients(self.model)
         if self.config.clip_norm:
-            self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+            clip = clip_norm if self.config.row_updates else self.accelerator.clip_grad_norm_
+            clip(self.model.parameters(), self.config.clip_norm)
+        if self.average:
+            self.average.before_step()
         self.optimiser.step()
         self.optimiser.zero_grad()
         return [(loss.item(), count) for loss, count in zip(losses, counts, strict=True)]

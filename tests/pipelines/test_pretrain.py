@@ -340,6 +340,11 @@ def test_an_auxiliary_loss_beside_soft_targets_alone_is_refused(config, quick, t
         replace(config, teacher=tmp_path, distillation=soft, train=quick(auxiliary=True))
 
 
+def test_row_updates_are_refused_where_a_loss_reads_all_rows(config, quick):
+    with pytest.raises(InputError, match=r"row_updates is for sampled losses; loss\.name 'full' reads all items"):
+        replace(config, train=quick(row_updates=True))
+
+
 def test_settings_that_the_data_decide_are_refused(config):
     with pytest.raises(InputError, match=r"encoder\.causal follows from the data"):
         replace(config, encoder=EncoderConfig(causal=True))

@@ -66,10 +66,11 @@ def test_towers_on_a_pretrained_encoder_and_their_index(simulated, config, pretr
     np.testing.assert_array_equal(found, lists)
 
 
-@pytest.mark.parametrize("loss", ["full", "mixed"])
-def test_towers_without_pretraining(config, loss, quick):
+@pytest.mark.parametrize(("loss", "rows"), [("full", False), ("mixed", False), ("mixed", True)])
+def test_towers_without_pretraining(config, loss, rows, quick):
+    train = quick(epochs=6, lr=0.01, row_updates=rows)
     results = train_retrieval.run(
-        towers(replace(config, features=("category",), window="random", train=quick(epochs=6, lr=0.01)), loss=loss)
+        towers(replace(config, features=("category",), window="random", train=train), loss=loss)
     )
     assert results["best"] > 0.1
 

@@ -11,72 +11,124 @@ import polars as pl
 import pytest
 import torch
 
-from pipelines import prepare, pretrain
+from pipelines import prepare, pretrain, train_ctr
 from pipelines.settings import write_config
 from recsys_bert.clicks.config import LogConfig
+from recsys_bert.ctr.config import ClickModelConfig, FeaturesConfig, ImpressionsConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.training.config import LossConfig, TrainConfig
 
 ROOT = Path(__file__).parents[2]
+ONE_AFTER_ANOTHER = """
+import sys
+from pipelines.cli import main
+for command in sys.argv[1:]:
+    if status := main(command.split("|")):
+        sys.exit(status)
+"""
+TRAIN = {"batch_size": 8, "device": "cpu", "precision": "fp32", "log_steps": 1}
+RUNS = {
+    "pgd": {"average": "ema", "adversarial": "pgd", "accumulate": 2},
+    "rows": {"average": "ema", "row_updates": True, "accumulate": 2},
+}
 
 
-@pytest.fixture
-def config(tmp_path):
+def pretrain_config(folder, name):
     """A run over 33 users in batches of 8, so that the last batch has one row for two processes."""
-    events = [(user, (user * 7 + place * place) % 19, place) for user in range(33) for place in range(5 + user % 9)]
-    pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(tmp_path / "log.pq")
-    log = LogConfig(path=str(tmp_path / "log.pq"), format="parquet")
-    prepare.run(prepare.Config(log=log, out=tmp_path / "data"))
     return pretrain.Config(
-        data=tmp_path / "data",
-        out=tmp_path / "two",
+        data=folder / "data",
+        out=folder / name,
         objective="next",
         encoder=EncoderConfig(dim=16, n_layers=1, max_len=20, dropout=0.0),
         loss=LossConfig(name="sampled", negatives=12),
-        train=TrainConfig(
-            epochs=3,
-            batch_size=8,
-            accumulate=2,
-            device="cpu",
-            precision="fp32",
-            log_steps=1,
-            average="ema",
-            adversarial="pgd",
-        ),
+        train=TrainConfig(epochs=3, **TRAIN, **RUNS[name]),
     )
 
 
-def start(config, recipe, rank, port):
+def ctr_config(folder):
+    splits = {name: folder / f"{name}.pq" for name in ("train", "validation", "test")}
+    return train_ctr.Config(
+        out=folder / "ctr",
+        impressions=ImpressionsConfig(**splits, format="parquet"),
+        features=FeaturesConfig(categorical=("device",)),
+        model=ClickModelConfig(head="fm", dim=4, history_len=0),
+        train=TrainConfig(epochs=2, monitor="auc", **TRAIN),
+    )
+
+
+def write_logs(folder):
+    events = [(user, (user * 7 + place * place) % 19, place) for user in range(33) for place in range(5 + user % 9)]
+    pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(folder / "log.pq")
+    prepare.run(prepare.Config(log=LogConfig(path=str(folder / "log.pq"), format="parquet"), out=folder / "data"))
+    shown = pl.DataFrame({"device": [f"d{n % 5}" for n in range(49)], "label": [int(n % 5 > n % 3) for n in range(49)]})
+    for name in ("train", "validation", "test"):
+        shown.write_parquet(folder / f"{name}.pq")
+
+
+def start(commands, rank, port):
     told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     environment = os.environ | {name: str(value) for name, value in told.items()}
-    command = [sys.executable, "-m", "pipelines.cli", "pretrain", str(recipe)]
+    command = [sys.executable, "-c", ONE_AFTER_ANOTHER, *commands]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.timeout(300)  # two processes that import torch, on a machine that may be busy
-def test_two_processes_train_as_one_does(config, tmp_path):
-    write_config(config, tmp_path / "recipe.toml")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Every run, trained by two processes."""
+    folder = tmp_path_factory.mktemp("runs")
+    write_logs(folder)
+    commands = []
+    for name in RUNS:
+        write_config(pretrain_config(folder, name), folder / f"{name}.toml")
+        commands.append(f"pretrain|{folder / name}.toml")
+    write_config(ctr_config(folder), folder / "ctr.toml")
+    commands.append(f"train-ctr|{folder / 'ctr.toml'}")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    processes = [start(config, tmp_path / "recipe.toml", rank, port) for rank in range(2)]
+    processes = [start(commands, rank, port) for rank in range(2)]
     try:
         said = [process.communicate(timeout=280)[1] for process in processes]
     finally:
         for process in processes:
             process.kill()
     assert [process.returncode for process in processes] == [0, 0], said
-    one = replace(config, out=tmp_path / "one")
-    pretrain.run(one)
-    ours, theirs = pl.read_ndjson(config.out / "metrics.jsonl"), pl.read_ndjson(one.out / "metrics.jsonl")
-    assert ours["step"].to_list() == theirs["step"].to_list()  # one writer
-    for name in ("loss", "ndcg@10", "recall@10"):
+    (folder / "said").mkdir()
+    for rank, text in enumerate(said):
+        (folder / "said" / str(rank)).write_text(text)
+    return folder
+
+
+def same_curves(run, other, names):
+    """Whether both have the same lines in ``metrics.jsonl``, hence one writer each; returns the number of losses."""
+    ours, theirs = pl.read_ndjson(run / "metrics.jsonl"), pl.read_ndjson(other / "metrics.jsonl")
+    assert ours["step"].to_list() == theirs["step"].to_list()
+    for name in names:
         mine, expected = ours[name].drop_nulls(), theirs[name].drop_nulls()
         assert mine.to_list() == pytest.approx(expected.to_list(), abs=1e-5)
-    assert len(ours["loss"].drop_nulls()) == 9
+    assert sorted(os.listdir(run)) == sorted(os.listdir(other))
+    return len(ours["loss"].drop_nulls())
+
+
+@pytest.mark.timeout(300)  # two processes that import torch, on a machine that may be busy
+@pytest.mark.parametrize("name", RUNS)
+def test_two_processes_train_as_one_does(folder, tmp_path, name):
+    config = pretrain_config(folder, name)
+    one = replace(config, out=tmp_path / "one")
+    pretrain.run(one)
+    assert same_curves(config.out, one.out, ("loss", "ndcg@10", "recall@10")) == 9
     # not the weights: a key's bias changes nothing in a softmax, so that Adam blows its rounding errors up to steps
     tokens = torch.arange(2, 19)[None]
     after, expected = (Encoder.load(run / "encoder")(tokens).tokens for run in (config.out, one.out))
     torch.testing.assert_close(after, expected, atol=1e-4, rtol=1e-4)
-    assert sorted(os.listdir(config.out)) == sorted(os.listdir(one.out))
+
+
+@pytest.mark.timeout(300)
+def test_one_of_two_processes_writes_a_click_model(folder, tmp_path):
+    config = ctr_config(folder)
+    one = replace(config, out=tmp_path / "one")
+    train_ctr.run(one)
+    assert same_curves(config.out, one.out, ("loss", "auc")) == 14
+    said = [(folder / "said" / rank).read_text() for rank in "01"]
+    assert [text.count("holds the model") for text in said] == [1, 0]

@@ -1,0 +1,96 @@
+"""Adam that touches only the rows of an item table which a step has read.
+
+A sampled loss reads a few rows of a large table. Autograd then gives a sparse gradient, and here the step, its
+clipping and Adam's state keep to those rows, so that a step costs the same whatever the size of the catalogue.
+
+It is Adam without a first moment. A row without a gradient then stands still, and its second moment loses nothing that
+a power of β₂ does not make up for later, so rows that are passed over miss nothing: the result is that of updating all
+of them at every step. (In ``torch.optim.SparseAdam`` moments decay only at a row's own steps, and rare rows learn more
+slowly than under Adam.) The second moment is one number a row, the mean over its width, as in Adam-mini
+(https://arxiv.org/abs/2406.16793): two numbers are kept of a row, where Adam keeps twice the row.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recsys_bert.encoder.model import Encoder
+from recsys_bert.errors import InputError
+
+
+def row_tables(model: nn.Module) -> list[nn.Embedding]:
+    """Token tables of the encoders in ``model``, if they are trained.
+
+    Raises:
+        InputError: There is none.
+    """
+    tables = dict.fromkeys(module.embeddings.token for module in model.modules() if isinstance(module, Encoder))
+    if found := [table for table in tables if table.weight.requires_grad]:
+        return found
+    raise InputError("train.row_updates is for the item table of an encoder that is trained; there is none here.")
+
+
+class RowAdamW(torch.optim.AdamW):
+    """AdamW, but for parameters with a sparse gradient, of which it updates the rows that the gradient has.
+
+    For a row with gradient g at step t, last touched at step s, ``v ← β₂^(t − s) v + (1 − β₂) mean(g²)`` and
+    ``w ← w − lr g / (√(v / (1 − β₂ᵗ)) + ε)``; β₁ counts as 0, and there is no weight decay. State: ``exp_avg_sq`` (v)
+    and ``last_step`` (s), each ``[rows, 1]``, and ``step`` (t).
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update everything that has a gradient."""
+        for group in self.param_groups:
+            for table in group["params"]:
+                if table.grad is not None and table.grad.is_sparse:
+                    self._update_rows(table, group)
+                    table.grad = None  # AdamW passes over it
+        return super().step(closure)
+
+    def _update_rows(self, table: Tensor, group: dict[str, Any]) -> None:
+        rows, gradient = touched(table)
+        state, keep = self.state[table], group["betas"][1]
+        if not state:
+            state["step"] = torch.zeros(())
+            state["exp_avg_sq"], state["last_step"] = table.new_zeros(len(table), 1), table.new_zeros(len(table), 1)
+        state["step"] += 1
+        now = state["step"].item()
+        squares = state["exp_avg_sq"][rows] * keep ** (now - state["last_step"][rows])
+        squares += (1 - keep) * gradient.square().mean(dim=1, keepdim=True)
+        state["exp_avg_sq"][rows], state["last_step"][rows] = squares, now
+        size = (squares / (1 - keep**now)).sqrt_().add_(group["eps"])
+        table.index_add_(0, rows, gradient / size, alpha=-group["lr"])
+
+
+def touched(table: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows ``[n]`` that a table's sparse gradient has, each once, and the gradient at them ``[n, dim]``."""
+    assert table.grad is not None
+    table.grad = table.grad.coalesce()  # itself, where it is so already
+    return table.grad.indices()[0], table.grad.values()
+
+
+def check_gradients(model: nn.Module) -> None:
+    """Check that the loss has read the token tables row by row.
+
+    Raises:
+        InputError: A gradient is dense.
+    """
+    for table in row_tables(model):
+        if table.weight.grad is not None and not table.weight.grad.is_sparse:
+            raise InputError(
+                "train.row_updates needs a loss that reads single rows of the item table; this one reads all of it. "
+                "Take a sampled loss, or leave row_updates out."
+            )
+
+
+def clip_norm(parameters: Iterable[nn.Parameter], largest: float) -> None:
+    """As ``torch.nn.utils.clip_grad_norm_``, which takes no sparse gradients."""
+    gradients = []
+    for parameter in parameters:
+        if parameter.grad is not None:
+            gradients.append(touched(parameter)[1] if parameter.grad.is_sparse else parameter.grad)
+    norm = torch.nn.utils.get_total_norm(gradients)
+    torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp_(max=1.0))
