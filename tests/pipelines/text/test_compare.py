@@ -256,3 +256,53 @@ def test_a_comparison_may_be_a_recipe_itself(recipe, tmp_path):
     )
     assert main(["compare", str(own), "--grid", "encoder.fusion=last,pool"]) == 0
     assert len(read_json(tmp_path / "out" / "compare.json")["cells"]) == 4
+
+
+PAIRS = """
+[data]
+train = "{folder}/pairs.tsv"
+test = "{folder}/asked.tsv"
+
+[encoder]
+dim = 8
+n_layers = 1
+n_heads = 2
+max_len = 32
+
+[tokenizer]
+min_count = 1
+
+[train]
+epochs = 2
+lr = 1e-2
+device = "cpu"
+precision = "fp32"
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "measure", "figures"),
+    [
+        ("", "accuracy", {"accuracy", "f1", "auc"}),
+        ("label=None task.form=bi task.loss=in_batch train.monitor=mrr", "mrr", {"mrr", "hit@1", "hit@10"}),
+    ],
+)
+def test_matchers_are_measured_pair_by_pair(tmp_path, settings, measure, figures):
+    random, words = np.random.default_rng(0), [f"w{n}" for n in range(30)]
+    for name, n in (("pairs", 80), ("asked", 30)):
+        rows = [(random.choice(words, 3).tolist(), random.choice(words, 3).tolist(), at % 2) for at in range(n)]
+        lines = [f"{' '.join(a)}\t{' '.join(a[::-1] if label else b)}\t{label}\n" for a, b, label in rows]
+        (tmp_path / f"{name}.tsv").write_text("first\tsecond\tlabel\n" + "".join(lines))
+    (tmp_path / "tiny.toml").write_text(PAIRS.format(folder=tmp_path))
+    grid = [part for one in ["encoder.fusion=last,pool", *settings.split()] for part in ("--grid", one)]
+    flags = [*grid, "--seeds", "1", "--out", str(tmp_path / "out")]
+    assert main(["compare", "text", "match", "train", str(tmp_path / "tiny.toml"), *flags]) == 0
+    results = read_json(tmp_path / "out" / "compare.json")
+    assert results["measure"] == measure
+    for cell in results["cells"]:
+        folder = tmp_path / "out" / "runs" / cell["name"] / "seed-0"
+        told = read_json(folder / "metrics.json")["test"]
+        assert set(cell["runs"][0]["figures"]) == figures
+        assert cell["runs"][0]["figures"] == {name: pytest.approx(told[name]) for name in figures}
+        with np.load(folder / "test.npz") as kept:
+            assert kept[measure].shape == (30,)
