@@ -38,6 +38,11 @@ class Config:
     encoder_dropout: float | None = None
     """Dropout of a pretrained encoder from here on; what it was pretrained with when not given."""
 
+    encoder_branch_scale: float | None = None
+    """Factor on the maps with which a pretrained encoder's branches end. Below 1 its layers start nearer to the
+    identity, as those of a new encoder do, and keep what they attend to; causal training after masked training is
+    better for it. 1 when not given."""
+
     features: tuple[str, ...] = ()
     """Item features that are added to every position of a history; a pretrained encoder brings its own."""
 
@@ -68,9 +73,11 @@ class Config:
             raise InputError(f"[encoder] and features come from {self.init} here; leave them out, or leave out init.")
         if self.train.row_updates and self.towers.loss == "full":
             raise InputError("train.row_updates is for sampled losses; towers.loss 'full' reads all items.")
-        for name in ("encoder_lr", "encoder_dropout"):
+        for name in ("encoder_lr", "encoder_dropout", "encoder_branch_scale"):
             if getattr(self, name) is not None and not self.init:
                 raise InputError(f"{name} is for a pretrained encoder; give init as well.")
+        if self.encoder_branch_scale is not None and not self.encoder_branch_scale >= 0:
+            raise InputError(f"encoder_branch_scale is {self.encoder_branch_scale}; it must be 0 or more.")
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -139,6 +146,8 @@ def _encoder(config: Config, prepared: "Prepared") -> "Encoder":
     dropout = given.config.dropout if config.encoder_dropout is None else config.encoder_dropout
     encoder = Encoder(replace(given.config, causal=True, dropout=dropout))
     take_weights(encoder, given, config.init)
+    if config.encoder_branch_scale is not None:
+        encoder.scale_branches(config.encoder_branch_scale)
     return encoder
 
 

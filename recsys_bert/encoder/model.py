@@ -170,6 +170,14 @@ class Encoder(nn.Module):
             return checkpoint(layer, x, attend, carried, use_reentrant=False)
         return layer(x, attend, carried)
 
+    @torch.no_grad()
+    def scale_branches(self, factor: float) -> None:
+        """Multiply the last map of every attention and feed-forward branch; near 0, layers are near the identity."""
+        for module in self.modules():
+            if isinstance(last := getattr(module, "last_map", None), nn.Linear):
+                for parameter in last.parameters():
+                    parameter.mul_(factor)
+
     def _initialise(self, module: nn.Module) -> None:
         """Embeddings start at N(0, init_std), row 0 of a padded table at 0; maps as Glorot has them, biases at 0.
 

@@ -90,6 +90,20 @@ def test_a_pretrained_encoder_takes_another_dropout(config, pretrained):
     assert read_json(config.out / "two_tower" / "config.json")["encoder"]["dropout"] == 0.35
 
 
+def test_branches_of_a_pretrained_encoder_start_as_small_as_told(config, pretrained):
+    still = replace(config, encoder=EncoderConfig(), init=pretrained, encoder_lr=1e-12, encoder_branch_scale=0.1)
+    train_retrieval.run(towers(still, **SIDES))
+    given = load_file(pretrained / "encoder" / "model.safetensors")
+    after = weights(config.out)
+    last = {"layers.0.out.weight", "layers.0.out.bias"}
+    assert last < given.keys()
+    for name, value in given.items():
+        expected = 0.1 * value if name in last else value
+        torch.testing.assert_close(after[f"encoder.{name}"], expected, atol=1e-6, rtol=0)
+    with pytest.raises(InputError, match=r"encoder_branch_scale is -1; it must be 0 or more"):
+        replace(still, encoder_branch_scale=-1)
+
+
 def test_a_pretrained_encoder_moves_at_its_own_rate(config, pretrained):
     config = replace(config, encoder=EncoderConfig(), init=pretrained, encoder_lr=1e-12)
     train_retrieval.run(towers(config, **SIDES))
