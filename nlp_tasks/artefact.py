@@ -40,18 +40,28 @@ def save_task(
         length: What happens to long texts.
         own: What else the task has to know, as plain values.
     """
-    about = {
-        "format": _FORMAT,
-        "task": task,
-        "n_outputs": model.n_outputs,
-        "head": asdict(head),
-        "length": asdict(length),
-    }
+    about = {"n_outputs": model.n_outputs, "head": asdict(head), "length": asdict(length)}
+    save_parts(folder, task, model, model.encoder, tokenizer, about | own)
+
+
+def save_parts(
+    folder: Path, task: str, model: nn.Module, encoder: Encoder, tokenizer: Tokenizer, about: dict[str, Any]
+) -> None:
+    """Write what ``open_task`` and ``load_parts`` read, whole or not at all.
+
+    Args:
+        folder: Folder to write; an earlier one is replaced.
+        task: Name of the task.
+        model: Holds the encoder as ``encoder``; its other weights go into a file of their own.
+        encoder: The encoder.
+        tokenizer: The encoder's.
+        about: What it takes to build the model again and what else the task has to know, as plain values.
+    """
     with replacing(folder) as aside:
-        save_text_encoder(aside, model.encoder, tokenizer)
+        save_text_encoder(aside, encoder, tokenizer)
         state = {name: value for name, value in model.state_dict().items() if not name.startswith(_NOT_HERE)}
         save_file({name: value.cpu().contiguous().clone() for name, value in state.items()}, aside / "head.safetensors")
-        write_json(aside / "task.json", about | own)
+        write_json(aside / "task.json", {"format": _FORMAT, "task": task} | about)
 
 
 def load_task(folder: Path, task: str) -> tuple[TextModel, Tokenizer, LengthConfig, dict[str, Any]]:
@@ -64,17 +74,36 @@ def load_task(folder: Path, task: str) -> tuple[TextModel, Tokenizer, LengthConf
     Raises:
         InputError: No such folder, another task's, or damaged.
     """
+    folder, about = open_task(folder, task)
+    try:
+        head, length = HeadConfig(**about["head"]), LengthConfig(**about["length"])
+        model = TextModel(Encoder.load(folder), head, about["n_outputs"], length.pool)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder}/task.json is damaged: {error}. Train the run again.") from error
+    load_parts(model, folder)
+    return model.eval(), Tokenizer.load(folder), length, about
+
+
+def open_task(folder: Path, task: str) -> tuple[Path, dict[str, Any]]:
+    """Find a task's folder, and read what ``save_parts`` was told about it.
+
+    Args:
+        folder: Run folder, or the folder itself.
+        task: Name that it must have been saved under.
+
+    Raises:
+        InputError: No such folder, or another task's.
+    """
     folder = find_encoder(folder)
     if not (folder / "task.json").is_file():
         raise InputError(f"{folder} holds an encoder but no trained {task} (task.json is missing).")
     about = read_json(folder / "task.json")
     if about.get("format") != _FORMAT or about.get("task") != task:
         raise InputError(f"{folder} holds a {about.get('task')!r} model of format {about.get('format')!r}, no {task}.")
-    try:
-        head, length = HeadConfig(**about["head"]), LengthConfig(**about["length"])
-        model = TextModel(Encoder.load(folder), head, about["n_outputs"], length.pool)
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{folder}/task.json is damaged: {error}. Train the run again.") from error
+    return folder, about
+
+
+def load_parts(model: nn.Module, folder: Path) -> None:
+    """Read the weights of everything but the encoder, which ``Encoder.load`` reads."""
     rest = nn.ModuleDict({name: part for name, part in model.named_children() if name != "encoder"})
     load_weights(rest, folder / "head.safetensors")
-    return model.eval(), Tokenizer.load(folder), length, about

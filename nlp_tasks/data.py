@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -18,7 +18,22 @@ from recsys_bert.progress import Progress
 Row = tuple[int, "dict[str, Any] | None", str]
 """Line number, its cells by column, and what is wrong with the line ("" where nothing is; cells are then None)."""
 
+Rows = TypeVar("Rows", bound="Examples")
+
 _FORMATS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+
+
+class Examples(Protocol):
+    """Examples of one file, as far as cutting them in two goes."""
+
+    @property
+    def path(self) -> Path:
+        """Where they come from."""
+
+    def __len__(self) -> int: ...
+
+    def take(self: Rows, rows: Sequence[int]) -> Rows:
+        """Some of the examples."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +75,7 @@ class Table:
             InputError: There is one, and the policy is ``raise``; or nothing stays.
         """
         bad = [(line, reason) for line, reason in zip(self.lines, reasons, strict=True) if reason]
-        left_out = Counter(self.left_out) + _counted(self.path, bad, policy)
+        left_out = Counter(self.left_out) + count_or_refuse(self.path, bad, policy)
         kept = self.take([row for row, reason in enumerate(reasons) if not reason])
         return _not_empty(replace(kept, left_out=dict(left_out)))
 
@@ -90,7 +105,7 @@ def read_table(
                 problem = _take(found, line, cells, label, separator)
             if problem:
                 bad.append((line, problem))
-    left_out = _counted(path, bad, config.bad_rows)
+    left_out = count_or_refuse(path, bad, config.bad_rows)
     return _not_empty(replace(found, left_out=dict(left_out)))
 
 
@@ -237,8 +252,17 @@ def _label_text_rows(path: Path, wanted: Sequence[str]) -> Iterator[Row]:
             yield number, {"label": label, "text": text}, ""
 
 
-def _counted(path: Path, bad: Sequence[tuple[int, str]], policy: str) -> Counter[str]:
-    """Count lines by reason, or refuse them."""
+def count_or_refuse(path: Path, bad: Sequence[tuple[int, str]], policy: str) -> Counter[str]:
+    """Count lines by reason, or refuse them.
+
+    Args:
+        path: Their file.
+        bad: Line and reason of each.
+        policy: ``raise`` or ``drop``.
+
+    Raises:
+        InputError: There is one, and the policy is ``raise``.
+    """
     reasons = Counter(reason for _, reason in bad)
     if bad and policy == "raise":
         told = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
@@ -256,7 +280,7 @@ def _not_empty(table: Table) -> Table:
     return table
 
 
-def hold_out(table: Table, share: float, seed: int) -> tuple[Table, Table]:
+def hold_out(table: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
     """Cut examples into training and validation at random.
 
     Raises:

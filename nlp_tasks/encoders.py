@@ -25,7 +25,7 @@ PARTS = (
 )
 """Settings that are the recipe's even where the weights come from a checkpoint; all others are the checkpoint's."""
 
-_FOLDERS = ("", "encoder", "classifier", "matcher")  # where a run folder keeps an encoder
+_FOLDERS = ("", "encoder", "classifier", "matcher", "recogniser", "reader")  # where a run folder keeps an encoder
 
 
 def make_text_encoder(

@@ -60,7 +60,7 @@ class Inputs:
         place = np.arange(lengths.max())
         real = place < lengths[:, None]
         tokens = np.zeros(real.shape, np.int32)
-        tokens[real] = self.ids[_ranges(self.offsets[rows], lengths)]
+        tokens[real] = self.ids[ranges(self.offsets[rows], lengths)]
         return {"tokens": tokens, "segments": ((place >= self.second[rows][:, None]) & real).astype(np.int32)}
 
 
@@ -82,14 +82,14 @@ def read_texts(
     """
     first = tokenizer(texts)
     if others is None:
-        return _assembled(tokenizer, *_cut(tokenizer, texts, first, np.full(len(first), max_len - 2), config))
+        return assembled(tokenizer, *_cut(tokenizer, texts, first, np.full(len(first), max_len - 2), config))
     second, room = tokenizer(others), max_len - 3
     first_room = np.minimum(first.lengths, np.maximum(room // 2, room - second.lengths))
     ends = replace(config, long="head_tail") if config.long == "windows" else config
     first, _, counts = _cut(tokenizer, texts, first, first_room, ends)
     second, owner, more = _cut(tokenizer, others, second, room - first.lengths, config)
     total = {name: counts.get(name, 0) + more.get(name, 0) for name in {**counts, **more}}
-    return _assembled(tokenizer, _taken(first, owner), owner, total, second)
+    return assembled(tokenizer, taken(first, owner), owner, total, second)
 
 
 def longest(config: LengthConfig, encoder: EncoderConfig) -> int:
@@ -126,7 +126,7 @@ def _ends(tokens: Tokens, room: Ints, head_share: float) -> Tokens:
     tail = np.where(lengths > room, room - head, 0)
     place = np.arange(len(tokens.ids)) - np.repeat(tokens.offsets[:-1], lengths)
     kept = (place < np.repeat(head, lengths)) | (place >= np.repeat(lengths - tail, lengths))
-    return Tokens(tokens.ids[kept], _offsets(np.minimum(lengths, room)))
+    return Tokens(tokens.ids[kept], offsets_of(np.minimum(lengths, room)))
 
 
 def _windows(tokens: Tokens, room: Ints, config: LengthConfig) -> Cut:
@@ -141,9 +141,9 @@ def _windows(tokens: Tokens, room: Ints, config: LengthConfig) -> Cut:
     step = np.where(wanted > count, rest / np.maximum(count - 1, 1), stride)
     start = np.minimum(np.round(number * step[owner]).astype(np.int64), rest[owner])
     width = np.minimum(lengths, room)[owner]
-    ids = tokens.ids[_ranges(tokens.offsets[owner] + start, width)]
+    ids = tokens.ids[ranges(tokens.offsets[owner] + start, width)]
     counts = {"read_in_windows": int((wanted > 1).sum()), "windows_left_out": int((wanted > count).sum())}
-    return Tokens(ids, _offsets(width)), owner, {name: n for name, n in counts.items() if n}
+    return Tokens(ids, offsets_of(width)), owner, {name: n for name, n in counts.items() if n}
 
 
 def _key_sentences(tokenizer: Tokenizer, texts: Sequence[str], tokens: Tokens, room: Ints, long: Ints) -> Tokens:
@@ -167,34 +167,43 @@ def _key_sentences(tokenizer: Tokenizer, texts: Sequence[str], tokens: Tokens, r
         replaced[text] if text in replaced else tokens.ids[tokens.offsets[text] : tokens.offsets[text + 1]]
         for text in range(len(tokens))
     ]
-    return Tokens(np.concatenate(parts), _offsets(np.array([len(part) for part in parts])))
+    return Tokens(np.concatenate(parts), offsets_of(np.array([len(part) for part in parts])))
 
 
-def _assembled(
+def assembled(
     tokenizer: Tokenizer, first: Tokens, owner: NDArray[np.int64], counts: dict[str, int], second: Tokens | None = None
 ) -> Inputs:
-    """Put special tokens around the parts."""
+    """Put special tokens around the parts.
+
+    Args:
+        tokenizer: Knows the special tokens.
+        first: Tokens of each row, or of its first text.
+        owner: ``[rows]`` example of each row, ascending.
+        counts: What was shortened.
+        second: Tokens of each row's second text.
+    """
     begins, between = first.lengths + 2, 0 if second is None else second.lengths + 1
-    offsets = _offsets(begins + between)
+    offsets = offsets_of(begins + between)
     ids = np.full(offsets[-1], tokenizer.sep, np.int32)  # what is not filled in below ends a text
     ids[offsets[:-1]] = tokenizer.cls
-    ids[_ranges(offsets[:-1] + 1, first.lengths)] = first.ids
+    ids[ranges(offsets[:-1] + 1, first.lengths)] = first.ids
     if second is not None:
-        ids[_ranges(offsets[:-1] + begins, second.lengths)] = second.ids
+        ids[ranges(offsets[:-1] + begins, second.lengths)] = second.ids
     return Inputs(ids, offsets, begins, owner, counts)
 
 
-def _taken(tokens: Tokens, texts: Ints) -> Tokens:
+def taken(tokens: Tokens, texts: Ints) -> Tokens:
     """Some texts, each as often as it is named."""
     lengths = tokens.lengths[texts]
-    return Tokens(tokens.ids[_ranges(tokens.offsets[texts], lengths)], _offsets(lengths))
+    return Tokens(tokens.ids[ranges(tokens.offsets[texts], lengths)], offsets_of(lengths))
 
 
-def _offsets(lengths: Ints) -> NDArray[np.int64]:
+def offsets_of(lengths: Ints) -> NDArray[np.int64]:
+    """``[n + 1]`` where parts of these lengths begin, one after the other, and where the last one ends."""
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-def _ranges(starts: Ints, lengths: Ints) -> NDArray[np.int64]:
+def ranges(starts: Ints, lengths: Ints) -> NDArray[np.int64]:
     """``start, start + 1 … start + length − 1`` of each, one after the other."""
     shift = np.asarray(starts) - (np.cumsum(lengths) - lengths)
     return np.arange(int(np.sum(lengths))) + np.repeat(shift, lengths)

@@ -114,6 +114,11 @@ def task_loss(
     return loss(main) if raw is None else weighed(loss(main), loss(raw), auxiliary_weight)
 
 
+def tokens_at_once(device: torch.device) -> int:
+    """Tokens to read at a time without gradients."""
+    return _TOKENS.get(device.type, _TOKENS_ELSEWHERE)
+
+
 def outputs(model: nn.Module, inputs: Inputs, label: str = "reading texts") -> NDArray[np.float32]:
     """Outputs of every example, in float32 and without gradients; nothing is computed for padding that need not be.
 
@@ -130,7 +135,7 @@ def outputs(model: nn.Module, inputs: Inputs, label: str = "reading texts") -> N
     model.eval()
     try:
         with torch.inference_mode(), Progress(label, len(inputs), "texts") as progress:
-            for examples in reading_order(inputs, _TOKENS.get(device.type, _TOKENS_ELSEWHERE)):
+            for examples in reading_order(inputs, tokens_at_once(device)):
                 values = gather(inputs, first_row, examples)
                 batch = {name: torch.from_numpy(value).to(device) for name, value in values.items()}
                 got = model(batch).float().cpu().numpy()

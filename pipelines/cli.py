@@ -38,6 +38,9 @@ COMMANDS = {  # in the order in which one uses them
     "text match predict": ("pipelines.text.match.predict", "compare new pairs"),
     "text match index": ("pipelines.text.match.index", "index texts by a matcher's vectors"),
     "text match search": ("pipelines.text.match.search", "find the indexed texts nearest to new ones"),
+    "text ner train": ("pipelines.text.ner.train", "train a recogniser of named entities"),
+    "text ner evaluate": ("pipelines.text.ner.evaluate", "measure it on annotated sentences, strictly"),
+    "text ner predict": ("pipelines.text.ner.predict", "find entities in new texts, shown in colour"),
 }
 
 

@@ -1,0 +1,55 @@
+"""Strict measures of found entities: right only where first unit, last unit and type all are."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlp_tasks.label_figures import by_class
+
+
+def span_figures(
+    true: NDArray[np.int64], found: NDArray[np.int64], types: Sequence[str], sentences: int
+) -> dict[str, Any]:
+    """Count entities as sets: each counts once, and order does not matter.
+
+    Args:
+        true: ``[k, 4]``: sentence, first unit, one past the last, type.
+        found: The same, as a model found them.
+        types: Their names.
+        sentences: How many there are.
+
+    Returns:
+        ``f1``, ``precision`` and ``recall`` over all entities, ``macro_f1`` (the mean over types that occur or are
+        found), ``exact`` (share of sentences with nothing missing and nothing too much), ``examples`` (sentences),
+        ``classes`` (by type, where ``examples`` counts true entities; see ``by_class``).
+    """
+    true, found = np.unique(true, axis=0), np.unique(found, axis=0)
+    both = _both(true, found)
+    of_true, of_found, of_both = (np.bincount(part[:, 3], minlength=len(types)) for part in (true, found, both))
+    n_true, n_found, n_both = len(true), len(found), len(both)
+    classes = by_class(of_true, of_found, of_both, types)
+    there = [one["f1"] for one, a, b in zip(classes, of_true, of_found, strict=True) if a or b]
+    wrong = len(np.unique(np.concatenate([_rest(true, both), _rest(found, both)])[:, 0]))
+    return {
+        "f1": 2 * n_both / max(1, n_true + n_found),
+        "precision": n_both / max(1, n_found),
+        "recall": n_both / max(1, n_true),
+        "macro_f1": float(np.mean(there)) if there else 0.0,
+        "exact": 1 - wrong / max(1, sentences),
+        "examples": sentences,
+        "classes": classes,
+    }
+
+
+def _both(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows that both have; in each of them every row is there once."""
+    rows, counts = np.unique(np.concatenate([one, other]), axis=0, return_counts=True)
+    return rows[counts == 2]
+
+
+def _rest(rows: NDArray[np.int64], without: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows of the first that are not in the second, which is a part of it."""
+    found, counts = np.unique(np.concatenate([rows, without]), axis=0, return_counts=True)
+    return found[counts == 1]

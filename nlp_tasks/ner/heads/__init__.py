@@ -1,0 +1,12 @@
+"""NER heads: what finds entities in the vectors of a sentence's units, one paper a file.
+
+A head is built as ``Head(dim, n_types, *, options)``; ``head(units) -> outputs`` on ``units [batch, seq, dim]``,
+``head.loss(outputs, real, entities) -> mean over units`` and ``head.find(outputs, real) -> entities, scores``, where
+``real`` is bool ``[batch, seq]``. Entities are ``[k, 4]``: sentence, first unit, one past the last, type; scores are
+probabilities ``[k]``.
+"""
+
+NER_HEADS = {
+    "softmax": "nlp_tasks.ner.heads.softmax:Softmax",
+    "crf": "nlp_tasks.ner.heads.crf:CRFHead",
+}

@@ -1,0 +1,139 @@
+"""A trained recogniser of named entities: text in, entities with type, place and score out."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlp_tasks.artefact import load_parts, open_task, save_parts
+from nlp_tasks.ner.config import NerHeadConfig, SentenceLengthConfig, Units
+from nlp_tasks.ner.figures import span_figures
+from nlp_tasks.ner.inputs import UnitInputs, read_sentences
+from nlp_tasks.ner.model import NerModel, find
+from nlp_tasks.ner.sentences import Sentence, cut
+from nlp_tasks.tokenization import Tokenizer
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.model import Encoder
+from recsys_bert.errors import InputError
+
+TASK = "recogniser"
+
+
+class Found(NamedTuple):
+    """An entity in a text."""
+
+    text: str
+    """``whole_text[start:stop]``."""
+
+    type: str
+    """Its type."""
+
+    start: int
+    """First character."""
+
+    stop: int
+    """One past the last character."""
+
+    score: float
+    """Probability that exactly this entity is there, in [0, 1]."""
+
+
+@dataclass
+class Recogniser:
+    """Finds named entities.
+
+    Make one with ``load``, or train it with ``pipelines.text.ner.train``.
+    """
+
+    model: NerModel
+    tokenizer: Tokenizer
+    types: list[str]
+    length: SentenceLengthConfig
+    units: Units
+    """What plain text is cut into, ``words`` or ``characters``."""
+
+    @property
+    def max_len(self) -> int:
+        """Longest row in tokens."""
+        return longest(self.length, self.model.encoder.config)
+
+    def inputs(self, sentences: Sequence[Sentence]) -> UnitInputs:
+        """Rows that the encoder reads of sentences."""
+        return read_sentences(self.tokenizer, sentences, self.length, self.max_len)
+
+    def find(self, texts: Sequence[str]) -> list[list[Found]]:
+        """Entities of each text, by place."""
+        return self.find_in([cut(text, self.units) for text in texts])
+
+    def find_in(self, sentences: Sequence[Sentence]) -> list[list[Found]]:
+        """The same, for sentences that are cut already; one without a unit has none."""
+        rows = [row for row, sentence in enumerate(sentences) if len(sentence)]
+        answers: list[list[Found]] = [[] for _ in sentences]
+        if not rows:
+            return answers
+        entities, scores = self.entities(self.inputs([sentences[row] for row in rows]))
+        for (number, start, stop, kind), score in zip(entities.tolist(), scores.tolist(), strict=True):
+            sentence = sentences[rows[number]]
+            first, last = sentence.characters(start, stop)
+            answers[rows[number]].append(Found(sentence.text[first:last], self.types[kind], first, last, score))
+        return answers
+
+    def entities(self, inputs: UnitInputs) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Entities ``[k, 4]`` (sentence, first unit, one past the last, type) and their scores ``[k]``."""
+        return find(self.model, inputs)
+
+    def score(self, found: NDArray[np.int64], true: NDArray[np.int64], sentences: int) -> dict[str, Any]:
+        """Strict measures of what was found; see ``span_figures``."""
+        return span_figures(true, found, self.types, sentences)
+
+    def save(self, folder: Path, head: NerHeadConfig) -> None:
+        """Write the recogniser to ``folder``, whole or not at all."""
+        about = {"head": asdict(head), "length": asdict(self.length), "types": self.types, "units": self.units}
+        save_parts(folder, TASK, self.model, self.model.encoder, self.tokenizer, about)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Recogniser":
+        """Open a run folder of ``text ner train``.
+
+        Raises:
+            InputError: It holds no recogniser, or a damaged one.
+        """
+        folder, about = open_task(folder, TASK)
+        try:
+            head, length = NerHeadConfig(**about["head"]), SentenceLengthConfig(**about["length"])
+            types, units = list(about["types"]), about["units"]
+            model = NerModel(Encoder.load(folder), head, len(types))
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{folder}/task.json is damaged: {error}. Train the run again.") from error
+        load_parts(model, folder)
+        return cls(model.eval(), Tokenizer.load(folder), types, length, units)
+
+
+def longest(config: SentenceLengthConfig, encoder: EncoderConfig) -> int:
+    """Longest row that is read.
+
+    Raises:
+        InputError: More than the encoder can.
+    """
+    if config.max_len is not None and config.max_len > encoder.max_len:
+        raise InputError(f"length.max_len is {config.max_len}; this encoder reads {encoder.max_len} tokens at most.")
+    return config.max_len or encoder.max_len
+
+
+def rows_of(sentences: Sequence[Sentence], types: Sequence[str]) -> NDArray[np.int64]:
+    """Outermost entities of sentences as ``[k, 4]``: sentence, first unit, one past the last, type."""
+    number = {kind: n for n, kind in enumerate(types)}
+    rows = [
+        (row, start, stop, number[kind])
+        for row, sentence in enumerate(sentences)
+        for start, stop, kind in sentence.levels[0]
+    ]
+    return np.array(rows, np.int64).reshape(-1, 4)
+
+
+def inner_entities(sentences: Sequence[Sentence]) -> int:
+    """Entities below the outermost level, which a flat model neither learns nor finds."""
+    return sum(len(level) for sentence in sentences for level in sentence.levels[1:])

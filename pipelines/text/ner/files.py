@@ -1,0 +1,41 @@
+"""How a file of sentences is read that a recogniser was not trained on."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from nlp_tasks.ner.config import FORMATS, AnnotatedFilesConfig, Format, Units
+from nlp_tasks.ner.schemes import SCHEMES
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewSentencesConfig:
+    """How a file is read; what is None is as in training."""
+
+    format: Format | None = None
+    """As in `train`; None: by the file's ending, or, where that says nothing, as in training."""
+
+    scheme: str | None = field(default=None, metadata={"names": SCHEMES})
+    """How the tags of a conll file are meant."""
+
+    word_column: int | None = None
+    """Column of a conll file with the word, from 0."""
+
+    tag_columns: tuple[int, ...] | None = None
+    """Columns of a conll file with tags, the outermost entities first."""
+
+    text_key: str | None = None
+    """jsonl: key of the text."""
+
+    entities_key: str | None = None
+    """jsonl: key of the entities."""
+
+    bad_rows: Literal["raise", "drop"] = "raise"
+    """What a sentence that cannot be used does: stop with its line, or drop out and be counted."""
+
+    def like(self, trained: AnnotatedFilesConfig, units: Units, file: Path) -> AnnotatedFilesConfig:
+        """Settings for reading ``file``, where those of the training files and their units are known."""
+        names = ("scheme", "word_column", "tag_columns", "text_key", "entities_key")
+        given: dict[str, Any] = {name: value for name in names if (value := getattr(self, name)) is not None}
+        kind = self.format or FORMATS.get(file.suffix.lower(), trained.format)
+        return replace(trained, **given, format=kind, units=units, bad_rows=self.bad_rows)

@@ -1,0 +1,245 @@
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pipelines.cli import main
+from pipelines.settings import load_config
+from pipelines.text.ner import train
+from pipelines.text.ner.shown import print_answers, write_page
+from recsys_bert.errors import InputError
+
+NAMES = {  # every word has one tag, so that a model of a few weights learns them in a second or two
+    "LOC": ["bonn", "oslo", "san remo"],
+    "PER": ["ada", "bob", "carl sagan"],
+    "ORG": ["bank", "club", "red cross"],
+}
+QUICK = ["--encoder.init-std", "0.3", "--train.lr", "2e-2", "--train.epochs", "4", "--train.patience", "0"]
+FILLER = ["the", "a", "of", "and", "to", "in", "on", "with", "for", "by"]
+
+
+def marked_lines(n, seed):
+    """Sentences of filler with two entities of one or two words, one word and its IOB2 tag a line."""
+    random, lines = np.random.default_rng(seed), []
+    for _ in range(n):
+        for _ in range(2):
+            lines += [f"{word} O" for word in random.choice(FILLER, int(random.integers(1, 4)))]
+            kind = str(random.choice(sorted(NAMES)))
+            words = str(random.choice(NAMES[kind])).split()
+            lines += [f"{word} {'I' if at else 'B'}-{kind}" for at, word in enumerate(words)]
+            lines.append("and O")
+        lines.append("")
+    return "\n".join(lines)
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = {name: tmp_path / f"{name}.iob2" for name in ("train", "validation", "test")}
+    for seed, (path, n) in enumerate(zip(paths.values(), (120, 30, 30), strict=True)):
+        path.write_text(marked_lines(n, seed))
+    return paths
+
+
+@pytest.fixture
+def flags(files, tiny, tmp_path):
+    """Flags of ``text ner train``."""
+    given = [flag for name, path in files.items() for flag in (f"--data.{name}", str(path))]
+    return ["--out", str(tmp_path / "run"), *given, "--data.scheme", "iob2", *tiny, *QUICK]
+
+
+def metrics(run):
+    return json.loads((run / "metrics.json").read_text())
+
+
+def curve(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def test_train_evaluate_predict(flags, files, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(["text", "ner", "train", *flags]) == 0
+    found = metrics(run)
+    assert found["test"]["f1"] > 0.9
+    assert found["examples"] == {"train": 120, "validation": 30, "test": 30}
+    assert [one["label"] for one in found["test"]["classes"]] == ["LOC", "ORG", "PER"]
+
+    capsys.readouterr()
+    report, test = tmp_path / "report", str(files["test"])
+    assert main(["text", "ner", "evaluate", "--run", str(run), "--file", test, "--out", str(report)]) == 0
+    printed = capsys.readouterr().out
+    assert f"f1 {found['test']['f1']:.4f}" in printed
+    assert "60 entities in 30 sentences" in printed
+    assert json.loads((report / "report.json").read_text())["classes"] == found["test"]["classes"]
+    assert main(["text", "ner", "evaluate", "--run", str(run), "--file", test, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["f1"] == found["test"]["f1"]
+
+    text = "Ada and bob in  Oslo."
+    page = tmp_path / "page.html"
+    assert main(["text", "ner", "predict", "--run", str(run), "--texts", text, "--html", str(page), "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)["answers"]
+    assert [(one["text"], one["type"]) for one in answer["entities"]] == [
+        ("Ada", "PER"),
+        ("bob", "PER"),
+        ("Oslo", "LOC"),
+    ]
+    assert all(text[one["start"] : one["end"]] == one["text"] and one["score"] > 0.3 for one in answer["entities"])
+    assert page.read_text().count("</mark>") == 3 + 3  # the key has one for every type
+    assert main(["text", "ner", "predict", "--run", str(run), "--texts", text]) == 0
+    assert capsys.readouterr().out == "1  [Ada PER] and [bob PER] in  [Oslo LOC].\n"
+
+
+def test_what_predict_writes_is_what_evaluate_reads(flags, files, tmp_path, capsys):
+    run, test = tmp_path / "run", str(files["test"])
+    train.run(load_config(train.Config, [*flags, "--train.epochs", "2"]))
+    answers = tmp_path / "answers.jsonl"
+    predict = ["text", "ner", "predict", "--run", str(run), "--file", test, "--min-score", "0.2"]
+    assert main([*predict, "--out", str(answers)]) == 0
+    assert len(pl.read_ndjson(answers)) == 30
+    for suffix in ("csv", "parquet"):
+        assert main([*predict, "--out", str(tmp_path / f"answers.{suffix}")]) == 0
+    assert len(pl.read_parquet(tmp_path / "answers.parquet")) == 30
+    capsys.readouterr()
+    assert main(["text", "ner", "evaluate", "--run", str(run), "--file", str(answers), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["recall"] == 1
+
+
+def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeypatch):
+    recipe = [*flags, "--train.checkpoint-steps", "3", "--encoder.dropout", "0.2", "--head.dropout", "0.2"]
+    recipe += ["--train.epochs", "3"]
+    train.run(load_config(train.Config, [*recipe, "--out", str(tmp_path / "straight")]))
+
+    from nlp_tasks.batches import TextBatches
+
+    honest, count = TextBatches.batch, 0
+
+    def fails_at_the_13th(self, examples):
+        nonlocal count
+        count += 1
+        if count == 13:
+            raise MemoryError
+        return honest(self, examples)
+
+    broken = load_config(train.Config, [*recipe, "--out", str(tmp_path / "broken")])
+    with monkeypatch.context() as patch:
+        patch.setattr(TextBatches, "batch", fails_at_the_13th)
+        with pytest.raises(MemoryError):
+            train.run(broken)
+    train.run(broken)
+    assert curve(tmp_path / "broken") == curve(tmp_path / "straight")
+    name = "recogniser/head.safetensors"
+    assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
+
+
+LONGER = ["--train.epochs", "8"]
+WAYS = {
+    "softmax": ["--head.name", "softmax", "--head.options", '{"label_smoothing": 0.05, "focal_gamma": 1.0}', *LONGER],
+    "iob2": ["--head.options", '{"scheme": "iob2"}', *LONGER],
+    "windows": ["--length.max-len", "8"],
+    "parts": ["--encoder.fusion", "scalar_mix", "--encoder.neck", "bilstm"],
+    "techniques": [
+        *("--train.auxiliary", "--train.adversarial", "fgm", "--train.adversarial-radius", "0.1"),
+        *("--train.average", "ema", "--train.average-decay", "0.9"),
+        *LONGER,
+    ],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_setting_of_the_task_learns(flags, tmp_path, way):
+    results = train.run(load_config(train.Config, [*flags, *WAYS[way]]))
+    assert results["test"]["f1"] > 0.8
+    if way == "windows":
+        assert results["counted"]["test"]["read_in_windows"] > 10
+
+
+def test_another_runs_encoder_is_taken_over(flags, tmp_path):
+    train.run(load_config(train.Config, flags))
+    second = [*flags, "--out", str(tmp_path / "second"), "--init", str(tmp_path / "run"), "--train.epochs", "1"]
+    assert train.run(load_config(train.Config, second))["test"]["f1"] > 0.9
+
+
+def test_json_lines_and_held_out_sentences(tmp_path, tiny):
+    random, rows = np.random.default_rng(0), []
+    for _ in range(60):
+        kind = str(random.choice(sorted(NAMES)))
+        name, before = str(random.choice(NAMES[kind])), " ".join(random.choice(FILLER, 4))
+        span = {"start": len(before) + 1, "end": len(before) + 1 + len(name), "type": kind}
+        rows.append({"text": f"{before} {name}.", "entities": [span]})
+    path = tmp_path / "all.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    flags = ["--out", str(tmp_path / "run"), "--data.train", str(path), *tiny, *QUICK, "--train.epochs", "8"]
+    found = train.run(load_config(train.Config, flags))
+    assert found["examples"] == {"train": 54, "validation": 6}
+    assert found["validation"]["f1"] > 0.6
+
+
+def test_inner_entities_are_counted(flags, files):
+    for path in files.values():
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join(f"{line} {'B-LOC' if 'bank' in line else 'O'}" if line else "" for line in lines))
+    flags = [*flags, "--data.tag-columns", "1", "2", "--train.epochs", "1"]
+    found = train.run(load_config(train.Config, flags))
+    assert found["counted"]["test"]["inner_entities_not_learned"] > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--train.monitor", "accuracy"], r"train\.monitor is 'accuracy'; this task validates f1"),
+        (["--encoder.causal"], r"encoder\.causal follows from the data"),
+        (["--length.max-len", "64"], r"this encoder reads 24 tokens at most"),
+        (["--length.max-len", "8", "--length.long", "refuse"], r"where 6 are read at once"),
+        (["--data.scheme", "bmes"], r"line \d+ of .*train\.iob2: .* in bmes"),
+        (["--data.scheme", "None"], r"Name the scheme with --data\.scheme"),
+        (["--head.options", '{"scheme": "bilou"}'], r"it must be iobes or iob2"),
+        (["--train.adversarial", "fgm", "--train.adversarial-table", "nothing"], r"adversarial_table 'nothing' is no"),
+    ],
+)
+def test_settings_that_do_not_fit_leave_nothing_behind(flags, change, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        train.run(load_config(train.Config, [*flags, *change]))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_type_that_training_does_not_know(flags, files):
+    files["test"].write_text(files["test"].read_text() + "\n\nx B-NEW\n")
+    with pytest.raises(InputError, match=r"test\.iob2: entity type 'NEW' does not occur in training"):
+        train.run(load_config(train.Config, flags))
+    results = train.run(load_config(train.Config, [*flags, "--data.bad-rows", "drop", "--train.epochs", "1"]))
+    assert results["counted"]["test"] == {"entity type 'NEW' does not occur in training": 1}
+
+
+def test_training_sentences_without_entities(flags, files):
+    files["train"].write_text("a O\n\nb O\n")
+    with pytest.raises(InputError, match=r"none of the 2 training sentences of .*train\.iob2 has an entity"):
+        train.run(load_config(train.Config, flags))
+
+
+def test_what_is_answered_for_is_given_once(tmp_path, capsys):
+    run = ["text", "ner", "predict", "--run", str(tmp_path)]
+    assert main(run) == 2
+    assert main([*run, "--texts", "a", "--file", "b.txt"]) == 2
+    assert main([*run, "--texts", " "]) == 2
+    assert main([*run, "--texts", "a", "--min-score", "2"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("give either texts on the command line or a file") == 2
+    assert "a text is empty" in told
+    assert "scores lie in [0, 1]" in told
+
+
+def test_entities_within_and_across_one_another_are_all_shown(tmp_path, capsys):
+    from nlp_tasks.ner.recogniser import Found
+
+    text = "Bank of <Bonn> & Co"
+    spans = [("ORG", 0, 14), ("LOC", 9, 13), ("ORG", 8, 19)]
+    found = [Found(text[start:stop], kind, start, stop, 0.5) for kind, start, stop in spans]
+    print_answers([(3, text, found)], ["LOC", "ORG"])
+    assert capsys.readouterr().out == ("3  [Bank of <[Bonn LOC]> ORG] & Co\n   also [<Bonn> & Co ORG]\n")
+    write_page(tmp_path / "page.html", [(3, text, found)], ["LOC", "ORG"], "A & B")
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<mark") == page.count("</mark>") == 5
+    assert "&lt;<mark" in page
+    assert "&amp; Co<b>ORG</b>" in page
+    assert "<title>A &amp; B</title>" in page
