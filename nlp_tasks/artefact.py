@@ -1,5 +1,6 @@
 """A trained text model in a folder: encoder, tokenizer, head, and what the task has to know."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,13 @@ def save_task(
 
 
 def save_parts(
-    folder: Path, task: str, model: nn.Module, encoder: Encoder, tokenizer: Tokenizer, about: dict[str, Any]
+    folder: Path,
+    task: str,
+    model: nn.Module,
+    encoder: Encoder,
+    tokenizer: Tokenizer,
+    about: dict[str, Any],
+    also: Callable[[Path], None] | None = None,
 ) -> None:
     """Write what ``open_task`` and ``load_parts`` read, whole or not at all.
 
@@ -56,12 +63,15 @@ def save_parts(
         encoder: The encoder.
         tokenizer: The encoder's.
         about: What it takes to build the model again and what else the task has to know, as plain values.
+        also: Writes more files into the folder that it is given.
     """
     with replacing(folder) as aside:
         save_text_encoder(aside, encoder, tokenizer)
         state = {name: value for name, value in model.state_dict().items() if not name.startswith(_NOT_HERE)}
         save_file({name: value.cpu().contiguous().clone() for name, value in state.items()}, aside / "head.safetensors")
         write_json(aside / "task.json", {"format": _FORMAT, "task": task} | about)
+        if also is not None:
+            also(aside)
 
 
 def load_task(folder: Path, task: str) -> tuple[TextModel, Tokenizer, LengthConfig, dict[str, Any]]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nlp_tasks.config import CorpusConfig, FilesConfig
 from nlp_tasks.data import read_lines, read_table
 from nlp_tasks.recall.sentences import sentence_spans
+from nlp_tasks.recall.words import jieba_tokenizer
 from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json
@@ -148,19 +149,14 @@ def _tokens(documents: Sequence[str], number: int, tokenizer: Tokenizer, unit: s
 
 
 class _Jieba:
-    """Words of Chinese text by jieba (https://github.com/fxsjy/jieba, extra ``text``).
+    """Words of Chinese text by jieba.
 
     Raises:
         InputError: jieba is not installed.
     """
 
     def __init__(self) -> None:
-        try:
-            import jieba
-        except ImportError as error:
-            raise InputError("task.unit 'jieba' needs jieba: pip install 'recsys-bert[text]'.") from error
-        jieba.setLogLevel("ERROR")
-        self._cut: Any = jieba.Tokenizer().lcut
+        self._cut: Any = jieba_tokenizer("task.unit 'jieba' needs").lcut
 
     def starts(self, sentences: Sequence[str], spans: Any, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each token begins a word: it covers a character of another word than the token before it."""

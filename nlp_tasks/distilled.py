@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nlp_tasks.model import TextModel
+from nlp_tasks.spans import SpanModel
 from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.encoder.model import Encoded
 from recsys_bert.errors import InputError
@@ -17,7 +18,9 @@ from recsys_bert.training.distillation import HiddenStateLoss, Teacher, layer_pa
 class TaskLoss(Protocol):
     """A task's loss, as far as a student's teacher has to know it."""
 
-    model: TextModel
+    @property
+    def model(self) -> TextModel | SpanModel:
+        """What is trained."""
 
     def loss_of(self, encoded: Encoded, batch: Mapping[str, Tensor]) -> Tensor:
         """Mean loss of a batch that the encoder has been over."""
@@ -29,8 +32,8 @@ class TaskLoss(Protocol):
 class DistilledTask(nn.Module):
     """``(1 − soft_weight) · targets + soft_weight · predictions + hidden_weight · states``.
 
-    Predictions are compared on what the task chooses among: classes, yes and no, or the texts of the batch. Both models
-    read the same rows, so they share a tokenizer.
+    Predictions are compared on what the task chooses among: classes, yes and no, the texts of the batch, or positions.
+    Both models read the same rows, so they share a tokenizer.
 
     Args:
         student: The task's loss, a module; its model is trained.
@@ -41,7 +44,7 @@ class DistilledTask(nn.Module):
         InputError: ``config.layers`` does not fit.
     """
 
-    def __init__(self, student: TaskLoss, teacher: TextModel, config: DistillationConfig) -> None:
+    def __init__(self, student: TaskLoss, teacher: TextModel | SpanModel, config: DistillationConfig) -> None:
         super().__init__()
         assert isinstance(student, nn.Module)
         self.student, self.teacher, self.config = student, Teacher(teacher), config
@@ -70,7 +73,11 @@ class DistilledTask(nn.Module):
 
 
 def check_teacher(
-    student: TextModel, tokenizer: Tokenizer, teacher: TextModel, its_tokenizer: Tokenizer, longest: int
+    student: TextModel | SpanModel,
+    tokenizer: Tokenizer,
+    teacher: TextModel | SpanModel,
+    its_tokenizer: Tokenizer,
+    longest: int,
 ) -> None:
     """Check that a teacher can read what its student reads.
 

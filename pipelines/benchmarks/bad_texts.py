@@ -3,6 +3,7 @@
 ``python -m pipelines.benchmarks.bad_texts`` works in a temporary folder on a few made-up sentences.
 """
 
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ ENCODER = "--encoder.dim 8 --encoder.n-layers 1 --encoder.n-heads 1 --encoder.ma
 QUICK = f"{ENCODER} --train.epochs 1 --train.device cpu"
 CLASSIFY = f"text classify train --out out --data.train train.tsv --data.validation validation.tsv {QUICK}"
 MATCH = f"text match train --out out --data.train pairs.tsv {QUICK}"
+READ = f"text read train --out out --data.train questions.jsonl --data.validation-share 0.3 {QUICK}"
 PRETRAIN = f"text pretrain --out out --data.train lines.txt {QUICK}"
 
 Spoil = Callable[[Path], None]
@@ -28,10 +30,16 @@ def _bytes(name: str, content: bytes) -> Spoil:
     return spoil
 
 
+def _question(**cells: object) -> Spoil:
+    """Add a question, good but for the cells given."""
+    good = {"question": "what burns?", "context": "a fire and a rose", "answers": ["fire"]}
+    return _add("questions.jsonl", json.dumps(good | cells) + "\n")
+
+
 def _add(name: str, line: str) -> Spoil:
     def spoil(folder: Path) -> None:
-        path = folder / name
-        path.write_text(path.read_text(encoding="utf-8") + line, encoding="utf-8")
+        with (folder / name).open("a", encoding="utf-8") as file:
+            file.write(line)
 
     return spoil
 
@@ -146,6 +154,60 @@ CASES = (
         _replaced("index/index/index.json", '"weights": "', '"weights": "0'),
     ),
     Case("not an index", "text match search --run matched --index other --texts a", "holds no indexed texts"),
+    Case("answer that is not in its passage", READ, "the answer is not in its passage", _question(answers=["moss"])),
+    Case("answer without a character", READ, "an answer is empty", _question(answers=[" "])),
+    Case("question without an answer", READ, "task.no_answer is not set", _question(answers=[])),
+    Case("empty passage", READ, "line 21 of questions.jsonl: context is empty; 1 such", _question(context=" ")),
+    Case("empty question", READ, "question is empty", _question(question="")),
+    Case(
+        "answer of no characters that a tokenizer reads",
+        READ,
+        "no token of its own",
+        _question(answers=["\u200b"], context="a \u200b b"),
+    ),
+    Case(
+        "answer longer than a window",
+        READ,
+        "longer than a window",
+        _question(answers=["fire " * 30], context="fire " * 30),
+    ),
+    Case(
+        "questions that are not UTF-8",
+        READ,
+        "line 1 of questions.jsonl is not UTF-8",
+        _bytes("questions.jsonl", b'{"question": "\xc4\xe3"}\n'),
+    ),
+    Case("lines read as SQuAD", f"{READ} --data.format squad", "cannot be read as JSON"),
+    Case("no answer at all, where there may be none", f"{READ} --task.no-answer", "no threshold can be chosen"),
+    Case("windows longer than the encoder reads", f"{READ} --task.max-len 64", "reads 24 tokens at most"),
+    Case(
+        "tokenizer that does not fit the encoder, reading",
+        READ.replace(ENCODER, "") + " --init classified",
+        "they do not belong together",
+        _other_tokenizer,
+    ),
+    Case(
+        "reading with another task's run", "text read predict --run classified --questions a --passage b", "no reader"
+    ),
+    Case("question without a passage", "text read predict --run read --questions a", "--passage"),
+    Case("empty question typed in", "text read predict --run read --questions ' ' --passage b", "a question is empty"),
+    Case(
+        "search without a word",
+        "text read search --run read --files marks.txt --questions a",
+        "has a word to search by",
+        write_text("marks.txt", "。。\n!\n"),
+    ),
+    Case(
+        "search in a file without text",
+        "text read search --run read --files lines.txt --questions a",
+        "holds no text",
+        write_text("lines.txt", " \n"),
+    ),
+    Case(
+        "more answers than paragraphs read",
+        "text read search --run read --files lines.txt --questions a --k 9",
+        "k is 9",
+    ),
     Case("no text to pretrain on", PRETRAIN, "holds no text", write_text("lines.txt", "\n \n")),
     Case("pairs of texts of one sentence", f"{PRETRAIN} --task.pair sop", "needs texts of two sentences or more"),
     Case("reading set of another form", f"{PRETRAIN} --data.format squad", "cannot be read as JSON"),
@@ -159,7 +221,7 @@ CASES = (
 
 
 def make_good(folder: Path) -> None:
-    """Write texts with labels, pairs and plain lines, a trained classifier, a trained matcher and its index."""
+    """Write texts with labels, pairs, questions and plain lines; train a classifier, a reader, a matcher; index it."""
     random = np.random.default_rng(0)
     words = {"red": ["rose", "blood", "fire"], "green": ["leaf", "grass", "moss"]}
     for name, n in (("train", 40), ("validation", 10)):
@@ -170,8 +232,13 @@ def make_good(folder: Path) -> None:
     ]
     write_text("pairs.tsv", "first\tsecond\tlabel\n" + "".join(f"{a}\t{b}\t{c}\n" for a, b, c in pairs))(folder)
     write_text("lines.txt", "".join(f"{a} {b}\n" for a, b, _ in pairs))(folder)
+    for n in range(20):
+        context = f"a {words['red'][n % 3]} in the {words['green'][n // 3 % 3]} {n}"
+        asked = {"question": "what is red?", "context": context, "answers": [words["red"][n % 3]]}
+        _add("questions.jsonl", json.dumps(asked) + "\n")(folder)
     for line in (
         CLASSIFY.replace("--out out", "--out classified"),
+        READ.replace("--out out", "--out read"),
         MATCH.replace("--out out", "--out matched") + " --task.form bi",
         "text match index --run matched --file pairs.tsv --out index",
     ):

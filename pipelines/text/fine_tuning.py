@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_tasks.config import FilesConfig
+from nlp_tasks.reading_config import ReadingFilesConfig
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import DistillationConfig
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from recsys_bert.training.loop import Batches
 
 
-def check_files(files: FilesConfig) -> None:
+def check_files(files: FilesConfig | ReadingFilesConfig) -> None:
     """Check that there is something to train on.
 
     Raises:

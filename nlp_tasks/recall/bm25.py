@@ -1,0 +1,72 @@
+"""BM25 (https://doi.org/10.1561/1500000019) by bm25s (https://arxiv.org/abs/2407.03618): the paragraphs to read.
+
+The variant is Lucene's, ``idf · tf / (tf + k1 · (1 − b + b · length / mean length))`` with
+``idf = ln(1 + (n − df + 0.5) / (df + 0.5))``, which is never negative.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlp_tasks.recall.words import Cut
+from recsys_bert.errors import InputError
+from recsys_bert.progress import Progress
+
+
+class BM25:
+    """Paragraphs, found by the words that they share with a question.
+
+    Args:
+        paragraphs: Their texts.
+        cut: Cuts a text into words.
+        k1: How slowly more occurrences of a word stop counting.
+        b: How much a paragraph's length counts against it, in [0, 1].
+
+    Raises:
+        InputError: bm25s is not installed, or no paragraph has a word.
+    """
+
+    def __init__(self, paragraphs: Sequence[str], cut: Cut, *, k1: float = 1.5, b: float = 0.75) -> None:
+        try:
+            import bm25s
+        except ImportError as error:
+            raise InputError("BM25 needs bm25s: pip install 'recsys-bert[text]'.") from error
+        self._cut, self._number, self._count = cut, dict[str, int](), len(paragraphs)
+        rows = []
+        with Progress("cutting paragraphs into words", len(paragraphs), "paragraphs") as progress:
+            for text in paragraphs:
+                rows.append([self._number.setdefault(word, len(self._number)) for word in cut(text)])
+                progress.advance()
+        if not self._number:
+            raise InputError(f"none of the {len(paragraphs):,} paragraphs has a word to search by.")
+        self._index: Any = bm25s.BM25(method="lucene", k1=k1, b=b)
+        self._index.index((rows, self._number), show_progress=False)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def scores(self, question: str) -> NDArray[np.float32]:
+        """Score of every paragraph, ``[paragraphs]``; 0 for one that shares no word with the question.
+
+        A word counts as often as the question has it.
+        """
+        known = [self._number[word] for word in self._cut(question) if word in self._number]
+        found: NDArray[np.float32] = self._index.get_scores_from_ids(known)
+        return found
+
+    def search(self, question: str, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Find the best paragraphs.
+
+        Args:
+            question: The question.
+            k: How many at most.
+
+        Returns:
+            Their numbers and scores, best first, of equally good ones the first; none that shares no word.
+        """
+        scores = self.scores(question)
+        order = np.argsort(-scores, kind="stable")[:k]
+        order = order[scores[order] > 0]
+        return order, scores[order]

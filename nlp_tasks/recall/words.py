@@ -1,0 +1,58 @@
+"""Text cut into words: of Chinese by jieba, of anything else at what is no letter or digit."""
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+from recsys_bert.errors import InputError
+
+Cut = Callable[[str], list[str]]
+
+_WORD = re.compile(r"\w+")
+
+
+def plain_words(text: str) -> list[str]:
+    """Runs of letters and digits, in small letters."""
+    return _WORD.findall(text.lower())
+
+
+def chinese_words() -> Cut:
+    """What cuts text as jieba does for search engines: long words also into the words within them.
+
+    Marks and blanks are left out.
+
+    Raises:
+        InputError: jieba is not installed.
+    """
+    cut = jieba_tokenizer("Chinese words need").lcut_for_search
+
+    def words(text: str) -> list[str]:
+        return [word for word in cut(text.lower()) if _WORD.search(word)]
+
+    return words
+
+
+def jieba_tokenizer(what: str) -> Any:
+    """A tokenizer of jieba (https://github.com/fxsjy/jieba, extra ``text``), ready and quiet.
+
+    Args:
+        what: Goes before "jieba" in the error, as in ``"task.unit 'jieba' needs"``.
+
+    Raises:
+        InputError: jieba is not installed.
+    """
+    try:
+        return _jieba()
+    except ImportError as error:
+        raise InputError(f"{what} jieba: pip install 'recsys-bert[text]'.") from error
+
+
+@functools.cache
+def _jieba() -> Any:
+    import jieba
+
+    jieba.setLogLevel("ERROR")
+    made = jieba.Tokenizer()
+    made.initialize()  # reads its dictionary, which takes a second
+    return made

@@ -1,0 +1,1 @@
+"""Reading: train, evaluate, predict, and search many paragraphs for an answer."""
