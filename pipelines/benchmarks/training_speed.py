@@ -15,7 +15,6 @@ import json
 import os
 import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pipelines import pretrain
+from pipelines.benchmarks.processes import run_alone
 from pipelines.settings import load_config, write_config
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
@@ -190,25 +190,11 @@ def _printed(command: list[str]) -> tuple[dict[str, Any], int]:
 
     This process imports no torch, for its memory would count in the other's.
     """
-    with tempfile.TemporaryFile("w+") as complaints:
-        try:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True)
-        except OSError as error:
-            raise InputError(f"cannot start {shlex.join(command)}: {error.strerror}.") from error
-        with process:
-            assert process.stdout is not None
-            printed = process.stdout.read()
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        complaints.seek(0)
-        said = complaints.read()[-2000:].strip()
-    if process.returncode:
-        raise InputError(f"{shlex.join(command)} ended with status {process.returncode}:\n{said}")
-    for line in reversed(printed.splitlines()):
+    ended = run_alone(command)
+    for line in reversed(ended.printed.splitlines()):
         if '"seq_per_s"' in line:
-            told = json.loads(line)
-            return told, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)  # Linux counts KiB
-    raise InputError(f'{shlex.join(command)} printed no JSON line with "seq_per_s".\n{said}')
+            return json.loads(line), ended.peak_bytes
+    raise InputError(f'{shlex.join(command)} printed no JSON line with "seq_per_s".\n{ended.said}')
 
 
 def _machine(turns: dict[_Row, list[dict[str, Any]]]) -> dict[str, Any]:
