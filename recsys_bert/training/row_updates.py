@@ -24,8 +24,12 @@ def row_tables(model: nn.Module) -> list[nn.Embedding]:
     """Token tables of the encoders in ``model``, if they are trained.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or several GPUs train together.
     """
+    if torch.distributed.is_initialized() and "nccl" in torch.distributed.get_backend():
+        raise InputError(
+            "train.row_updates makes sparse gradients, which NCCL cannot sum over GPUs. Train on one, or leave it out."
+        )
     tables = dict.fromkeys(module.embeddings.token for module in model.modules() if isinstance(module, Encoder))
     if found := [table for table in tables if table.weight.requires_grad]:
         return found
