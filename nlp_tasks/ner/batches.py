@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_tasks.batches import TextBatches, gather
-from nlp_tasks.inputs import Ints, offsets_of, ranges
-from nlp_tasks.ner.inputs import UnitInputs
+from nlp_tasks.inputs import Ints
+from nlp_tasks.ner.inputs import Listed, UnitInputs
 
 
 class UnitBatches:
@@ -43,29 +43,15 @@ class UnitBatches:
             yield laid_out(batch, self.units, examples) | {"entities": self.entities.of(examples)}
 
 
-class Listed:
-    """Rows of several numbers that belong to examples, the first number naming the example.
-
-    Args:
-        rows: ``[k, width]``, sorted by example.
-        n: Examples.
-    """
-
-    def __init__(self, rows: NDArray[np.int64], n: int) -> None:
-        self.rows, self._offsets = rows, offsets_of(np.bincount(rows[:, 0], minlength=n))
-
-    def of(self, examples: Ints) -> NDArray[np.int64]:
-        """Rows of some examples, ``[k, width]``, each example now named by its place among them."""
-        counts = np.diff(self._offsets)[examples]
-        found = self.rows[ranges(self._offsets[examples], counts)]
-        return np.concatenate([np.repeat(np.arange(len(examples)), counts)[:, None], found[:, 1:]], axis=1)
-
-
 def laid_out(batch: dict[str, Any], units: UnitInputs, examples: Ints) -> dict[str, Any]:
-    """Add to a batch of rows where units are heard: ``places [examples, units]`` and bool ``real_units``."""
+    """Add to a batch of rows where units are heard: ``places [examples, units]`` and bool ``real_units``.
+
+    With a lexicon, also ``words [k, 4]``: example, first unit, one past the last, row of the word table.
+    """
     first_row = np.searchsorted(batch["owner"], np.arange(len(examples)))
     places, real = units.heard(examples, first_row, batch["tokens"].shape[1])
-    return batch | {"places": places, "real_units": real}
+    words = {} if units.words is None else {"words": units.words.of(examples)}
+    return batch | {"places": places, "real_units": real} | words
 
 
 def unit_batch(units: UnitInputs, first_row: Ints, examples: Ints) -> dict[str, Any]:

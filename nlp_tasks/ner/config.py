@@ -6,6 +6,7 @@ from typing import Literal
 
 from nlp_tasks.ner.heads import NER_HEADS
 from nlp_tasks.ner.schemes import SCHEMES, find_scheme
+from nlp_tasks.ner.words import WORD_PARTS
 from recsys_bert.encoder.parts import Options, check_name
 from recsys_bert.errors import InputError
 
@@ -113,3 +114,37 @@ class NerHeadConfig:
         check_name("NER head", self.name, NER_HEADS)
         if not 0 <= self.dropout < 1:
             raise InputError(f"head.dropout is {self.dropout}; it must lie in [0, 1).")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LexiconConfig:
+    """What the words of a lexicon add to units; made for text whose units are characters."""
+
+    name: str = field(default="none", metadata={"names": {"none": "", **WORD_PARTS}})
+    """A name in ``WORD_PARTS``, ``none``, or ``module:Class``."""
+
+    options: Options = field(default_factory=dict)
+    """Options of the part."""
+
+    file: Path | None = None
+    """The lexicon, one word a line before the first blank; None takes jieba's dictionary (extra `text`)."""
+
+    text: tuple[Path, ...] = ()
+    """Files of plain text, one a line, whose words are counted beside those of the training sentences."""
+
+    min_count: int = 2
+    """Words that occur less often there share one vector."""
+
+    max_length: int = 10
+    """Longest word of the lexicon in characters."""
+
+    def __post_init__(self) -> None:
+        if self.name == "none":
+            if (self.options, self.file, self.text, self.min_count, self.max_length) != ({}, None, (), 2, 10):
+                raise InputError("words says what is taken from a lexicon; name the part as well with words.name.")
+            return
+        check_name("word part", self.name, WORD_PARTS)
+        if self.min_count < 1 or self.max_length < 1:
+            raise InputError(
+                f"words.min_count is {self.min_count}, words.max_length {self.max_length}; both must be at least 1."
+            )

@@ -13,6 +13,24 @@ from nlp_tasks.tokenization import Tokenizer, Tokens
 from recsys_bert.errors import InputError
 
 
+class Listed:
+    """Rows of several numbers that belong to examples, the first number naming the example.
+
+    Args:
+        rows: ``[k, width]``, sorted by example.
+        n: Examples.
+    """
+
+    def __init__(self, rows: NDArray[np.int64], n: int) -> None:
+        self.rows, self._offsets = rows, offsets_of(np.bincount(rows[:, 0], minlength=n))
+
+    def of(self, examples: Ints) -> NDArray[np.int64]:
+        """Rows of some examples, ``[k, width]``, each example now named by its place among them."""
+        counts = np.diff(self._offsets)[examples]
+        found = self.rows[ranges(self._offsets[examples], counts)]
+        return np.concatenate([np.repeat(np.arange(len(examples)), counts)[:, None], found[:, 1:]], axis=1)
+
+
 @dataclass(frozen=True)
 class UnitInputs:
     """Rows for an encoder, and the position in them that speaks for each unit: its first sub-token's."""
@@ -28,6 +46,9 @@ class UnitInputs:
 
     place: NDArray[np.int64]
     """``[units]`` position in that row."""
+
+    words: Listed | None = None
+    """Words of a lexicon by example: first unit, one past the last, row of the word table."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:

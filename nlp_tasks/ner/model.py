@@ -28,14 +28,24 @@ class NerModel(nn.Module):
         encoder: The encoder.
         head: What finds entities.
         n_types: Types of entities.
-        auxiliary: Also learn from the last layer as it is, through a head of its own.
+        words: What the words of a lexicon add to units; None: there is no lexicon.
+        auxiliary: Also learn from the last layer as it is, without words, through a head of its own.
     """
 
-    def __init__(self, encoder: Encoder, head: NerHeadConfig, n_types: int, *, auxiliary: bool = False) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: NerHeadConfig,
+        n_types: int,
+        *,
+        words: nn.Module | None = None,
+        auxiliary: bool = False,
+    ) -> None:
         super().__init__()
-        self.encoder, self.n_types = encoder, n_types
+        self.encoder, self.n_types, self.words = encoder, n_types, words
         self.dropout = Dropout(head.dropout)
-        self.head: nn.Module = build("NER head", head.name, NER_HEADS, encoder.out_dim, n_types, options=head.options)
+        dim: Any = encoder.out_dim if words is None else words.out_dim
+        self.head: nn.Module = build("NER head", head.name, NER_HEADS, dim, n_types, options=head.options)
         self.auxiliary = _Auxiliary(encoder, head, n_types) if auxiliary else None
 
     def forward(self, batch: Mapping[str, Tensor]) -> Any:
@@ -43,7 +53,7 @@ class NerModel(nn.Module):
 
         Args:
             batch: ``tokens`` and ``segments`` ``[rows, seq]``, ``places [examples, units]`` in the flattened rows, and
-                bool ``real_units [examples, units]``.
+                bool ``real_units [examples, units]``; with a lexicon also ``words [k, 4]``.
         """
         return self.head(self._units(self.encode(batch).tokens, batch))
 
@@ -61,12 +71,19 @@ class NerModel(nn.Module):
         if self.auxiliary is None:
             return main
         own: Any = self.auxiliary.head
-        raw = own.loss(own(self._units(self.auxiliary.last(encoded.states[-1]), batch)), real, entities)
+        last = self.dropout(_heard(self.auxiliary.last(encoded.states[-1]), batch))
+        raw = own.loss(own(last), real, entities)
         return weighed(main, raw, auxiliary_weight)
 
     def _units(self, states: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        """``[rows, seq, dim] -> [examples, units, dim]``."""
-        return self.dropout(states.flatten(0, 1)[batch["places"]])
+        """``[rows, seq, dim] -> [examples, units, dim]``, words read along with them."""
+        units = self.dropout(_heard(states, batch))
+        return units if self.words is None else self.dropout(self.words(units, batch["real_units"], batch["words"]))
+
+
+def _heard(states: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+    """``[rows, seq, dim] -> [examples, units, dim]``: that of each unit's first sub-token."""
+    return states.flatten(0, 1)[batch["places"]]
 
 
 class _Auxiliary(nn.Module):

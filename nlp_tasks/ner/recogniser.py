@@ -1,22 +1,26 @@
 """A trained recogniser of named entities: text in, entities with type, place and score out."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from nlp_tasks.artefact import load_parts, open_task, save_parts
-from nlp_tasks.ner.config import NerHeadConfig, SentenceLengthConfig, Units
+from nlp_tasks.ner.config import LexiconConfig, NerHeadConfig, SentenceLengthConfig, Units
 from nlp_tasks.ner.figures import span_figures
-from nlp_tasks.ner.inputs import UnitInputs, read_sentences
+from nlp_tasks.ner.inputs import Listed, UnitInputs, read_sentences
+from nlp_tasks.ner.lexicon import Lexicon
 from nlp_tasks.ner.model import NerModel, find
 from nlp_tasks.ner.sentences import Sentence, cut
+from nlp_tasks.ner.words import WORD_PARTS
 from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
+from recsys_bert.encoder.parts import build
 from recsys_bert.errors import InputError
 
 TASK = "recogniser"
@@ -55,6 +59,9 @@ class Recogniser:
     units: Units
     """What plain text is cut into, ``words`` or ``characters``."""
 
+    lexicon: Lexicon | None = None
+    """Words that the model reads beside units; None: it reads none."""
+
     @property
     def max_len(self) -> int:
         """Longest row in tokens."""
@@ -62,7 +69,10 @@ class Recogniser:
 
     def inputs(self, sentences: Sequence[Sentence]) -> UnitInputs:
         """Rows that the encoder reads of sentences."""
-        return read_sentences(self.tokenizer, sentences, self.length, self.max_len)
+        units = read_sentences(self.tokenizer, sentences, self.length, self.max_len)
+        if self.lexicon is None:
+            return units
+        return replace(units, words=Listed(self.lexicon.matches(sentences), len(sentences)))
 
     def find(self, texts: Sequence[str]) -> list[list[Found]]:
         """Entities of each text, by place."""
@@ -89,10 +99,14 @@ class Recogniser:
         """Strict measures of what was found; see ``span_figures``."""
         return span_figures(true, found, self.types, sentences)
 
-    def save(self, folder: Path, head: NerHeadConfig) -> None:
-        """Write the recogniser to ``folder``, whole or not at all."""
+    def save(self, folder: Path, head: NerHeadConfig, words: LexiconConfig | None = None) -> None:
+        """Write the recogniser to ``folder``, whole or not at all; ``head`` and ``words`` as the model was built."""
         about = {"head": asdict(head), "length": asdict(self.length), "types": self.types, "units": self.units}
-        save_parts(folder, TASK, self.model, self.model.encoder, self.tokenizer, about)
+        lexicon, also = self.lexicon, None
+        if lexicon is not None and words is not None:
+            about["words"] = {"name": words.name, "options": words.options, "min_count": words.min_count}
+            also = lexicon.save
+        save_parts(folder, TASK, self.model, self.model.encoder, self.tokenizer, about, also)
 
     @classmethod
     def load(cls, folder: Path) -> "Recogniser":
@@ -105,11 +119,21 @@ class Recogniser:
         try:
             head, length = NerHeadConfig(**about["head"]), SentenceLengthConfig(**about["length"])
             types, units = list(about["types"]), about["units"]
-            model = NerModel(Encoder.load(folder), head, len(types))
+            encoder, lexicon, part = Encoder.load(folder), None, None
+            if words := about.get("words"):
+                lexicon = Lexicon.load(folder, words["min_count"])
+                part = word_part(LexiconConfig(**words), encoder.out_dim, lexicon)
+            model = NerModel(encoder, head, len(types), words=part)
         except (KeyError, TypeError) as error:
             raise InputError(f"{folder}/task.json is damaged: {error}. Train the run again.") from error
         load_parts(model, folder)
-        return cls(model.eval(), Tokenizer.load(folder), types, length, units)
+        return cls(model.eval(), Tokenizer.load(folder), types, length, units, lexicon)
+
+
+def word_part(config: LexiconConfig, dim: int, lexicon: Lexicon) -> nn.Module:
+    """What the words of a lexicon add to units that are ``dim`` wide."""
+    part: nn.Module = build("word part", config.name, WORD_PARTS, dim, lexicon.counts, options=config.options)
+    return part
 
 
 def longest(config: SentenceLengthConfig, encoder: EncoderConfig) -> int:

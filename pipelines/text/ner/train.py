@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig, check_encoder
-from nlp_tasks.ner.config import AnnotatedFilesConfig, NerHeadConfig, SentenceLengthConfig
+from nlp_tasks.ner.config import AnnotatedFilesConfig, LexiconConfig, NerHeadConfig, SentenceLengthConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from nlp_tasks.ner.data import Annotated
+    from nlp_tasks.ner.lexicon import Lexicon
 
 _TRAIN = TrainConfig(epochs=20, batch_size=32, schedule="linear", patience=5, monitor="f1")
 _MONITORS = ("f1", "macro_f1", "precision", "recall", "exact")
@@ -40,6 +41,9 @@ class Config:
     length: SentenceLengthConfig = field(default_factory=SentenceLengthConfig)
     """What happens to long sentences."""
 
+    words: LexiconConfig = field(default_factory=LexiconConfig)
+    """What the words of a lexicon add."""
+
     head: NerHeadConfig = field(default_factory=NerHeadConfig)
     """What finds entities."""
 
@@ -65,7 +69,7 @@ def run(config: Config) -> dict[str, Any]:
     from nlp_tasks.encoders import make_text_encoder
     from nlp_tasks.ner.batches import UnitBatches
     from nlp_tasks.ner.model import NerLoss, NerModel
-    from nlp_tasks.ner.recogniser import Recogniser, rows_of
+    from nlp_tasks.ner.recogniser import Recogniser, rows_of, word_part
     from pipelines.runs import begin, check_files_unchanged, is_first_process
     from pipelines.text.fine_tuning import tell, tell_training, train
     from recsys_bert.files import write_json
@@ -78,15 +82,18 @@ def run(config: Config) -> dict[str, Any]:
     # units are tokenized one by one, so the tokenizer learns from text with blanks between them
     texts = [" ".join(sentence.words()) for sentence in found["train"].sentences]
     encoder, tokenizer = make_text_encoder(config.init, config.encoder, config.tokenizer, texts)
-    model = NerModel(encoder, config.head, len(types), auxiliary=config.train.auxiliary)
-    recogniser = Recogniser(model, tokenizer, types, config.length, found["train"].units)
+    lexicon = _lexicon(config, found["train"])
+    words = None if lexicon is None else word_part(config.words, encoder.out_dim, lexicon)
+    model = NerModel(encoder, config.head, len(types), words=words, auxiliary=config.train.auxiliary)
+    recogniser = Recogniser(model, tokenizer, types, config.length, found["train"].units, lexicon)
     inputs = {name: recogniser.inputs(one.sentences) for name, one in found.items()}
     true = {name: rows_of(one.sentences, types) for name, one in found.items()}
     loss = NerLoss(model, config.train.auxiliary_weight)
     batches = UnitBatches(inputs["train"], true["train"], batch_size=config.train.batch_size, seed=config.train.seed)
     check_table(loss, config.train)
     begin(config.out, config)  # after everything that bad input can stop
-    check_files_unchanged(config.out, [one.path for one in found.values()])
+    lexicons = [path for path in (config.words.file, *config.words.text) if path is not None]
+    check_files_unchanged(config.out, [*(one.path for one in found.values()), *lexicons])
 
     def figures(split: str) -> dict[str, Any]:
         return recogniser.score(recogniser.entities(inputs[split])[0], true[split], len(found[split]))
@@ -102,7 +109,7 @@ def run(config: Config) -> dict[str, Any]:
     counts = {name: {**one.left_out, **inputs[name].inputs.counts, **_inner(one)} for name, one in found.items()}
     results["counted"] = {name: some for name, some in counts.items() if some}
     if is_first_process():
-        recogniser.save(config.out / "recogniser", config.head)
+        recogniser.save(config.out / "recogniser", config.head, config.words)
         write_json(config.out / "metrics.json", results)
         tell_training(results, config.out / "recogniser")
     return results
@@ -119,6 +126,20 @@ def _read(config: Config) -> "dict[str, Annotated]":
     if "validation" not in found:
         found["train"], found["validation"] = hold_out(found["train"], files.validation_share, config.train.seed)
     return {name: found[name] for name in paths if name in found}
+
+
+def _lexicon(config: Config, train: "Annotated") -> "Lexicon | None":
+    """The lexicon, its words counted in training sentences and plain text."""
+    from nlp_tasks.ner.data import read_annotated
+    from nlp_tasks.ner.lexicon import Lexicon, read_words
+
+    if config.words.name == "none":
+        return None
+    words, sentences = read_words(config.words), list(train.sentences)
+    lines = AnnotatedFilesConfig(format="lines", units=train.units)
+    for path in config.words.text:
+        sentences += read_annotated(path, lines, entities=False).sentences
+    return Lexicon.count(words, sentences, config.words.min_count)
 
 
 def _types(train: "Annotated") -> list[str]:

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from nlp_tasks.ner.batches import Listed, UnitBatches, unit_batch
+from nlp_tasks.ner.batches import UnitBatches, unit_batch
 from nlp_tasks.ner.config import SentenceLengthConfig
-from nlp_tasks.ner.inputs import read_sentences
+from nlp_tasks.ner.inputs import Listed, read_sentences
 from nlp_tasks.ner.sentences import cut, join
 from recsys_bert.errors import InputError
 

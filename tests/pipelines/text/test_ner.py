@@ -154,6 +154,27 @@ def test_every_setting_of_the_task_learns(flags, tmp_path, way):
         assert results["counted"]["test"]["read_in_windows"] > 10
 
 
+def test_words_of_a_lexicon_are_read_along(flags, files, tmp_path, capsys):
+    lexicon, text = tmp_path / "words.txt", tmp_path / "text.txt"
+    lexicon.write_text(
+        "".join(f"{word.replace(' ', '_')} 3 n\n" for words in NAMES.values() for word in words) + "cross\n"
+    )
+    text.write_text("ada and the club\nbonn\n")
+    way = ["--words.name", "soft_lexicon", "--words.options", '{"width": 8}', "--words.file", str(lexicon)]
+    way += ["--words.text", str(text), "--train.epochs", "6"]
+    assert main(["text", "ner", "train", *flags, *way]) == 0
+    run = tmp_path / "run"
+    assert metrics(run)["test"]["f1"] > 0.8
+    capsys.readouterr()
+    assert main(["text", "ner", "evaluate", "--run", str(run), "--file", str(files["test"]), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["f1"] == metrics(run)["test"]["f1"]
+    words = dict(line.split("\t") for line in (run / "recogniser" / "lexicon.tsv").read_text().splitlines())
+    assert (len(words), words["red_cross"]) == (10, "0")
+    assert int(words["bonn"]) == files["train"].read_text().count("bonn") + 1
+    with pytest.raises(InputError, match=r"name the part as well with words\.name"):
+        load_config(train.Config, [*flags, "--words.file", str(lexicon)])
+
+
 def test_another_runs_encoder_is_taken_over(flags, tmp_path):
     train.run(load_config(train.Config, flags))
     second = [*flags, "--out", str(tmp_path / "second"), "--init", str(tmp_path / "run"), "--train.epochs", "1"]

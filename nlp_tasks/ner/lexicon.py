@@ -1,0 +1,123 @@
+"""A lexicon: which of its words occur in a sentence, and how often each occurs in text."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlp_tasks.data import read_lines
+from nlp_tasks.ner.config import LexiconConfig
+from nlp_tasks.ner.sentences import Sentence
+from recsys_bert.errors import InputError
+from recsys_bert.files import replacing
+from recsys_bert.progress import Progress, step
+
+NONE, RARE = 0, 1
+"""Rows of the word table: no word at all; all words that occur too seldom for a row of their own."""
+
+_FILE = "lexicon.tsv"
+
+
+class Lexicon:
+    """Words, and the row of the word table that each has.
+
+    Args:
+        counts: How often every word of the lexicon occurs, by word; 0 for one that was never seen.
+        min_count: Words that occur less often share the row ``RARE``, which counts 1.
+    """
+
+    def __init__(self, counts: dict[str, int], min_count: int) -> None:
+        self.words, self.min_count = counts, min_count
+        seen = sorted((-n, word) for word, n in counts.items() if n >= max(1, min_count))
+        self.counts = [1, 1, *(-n for n, _ in seen)]
+        own = {word: row for row, (_, word) in enumerate(seen, RARE + 1)}
+        self._rows = {word: own.get(word, RARE) for word in counts}
+        self._begins = _beginnings(counts)
+
+    def matches(self, sentences: Sequence[Sentence]) -> NDArray[np.int64]:
+        """Words in sentences, from unit to unit: ``[k, 4]``: sentence, first unit, one past the last, row."""
+        found = [
+            (number, start, stop, self._rows[word])
+            for number, sentence in enumerate(sentences)
+            for start, stop, word in _occurrences(sentence, self._rows, self._begins)
+        ]
+        return np.array(found, np.int64).reshape(-1, 4)
+
+    def save(self, folder: Path) -> None:
+        """Write ``lexicon.tsv`` into ``folder``."""
+        with replacing(folder / _FILE) as aside:
+            aside.write_text("".join(f"{word}\t{n}\n" for word, n in self.words.items()), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, min_count: int) -> "Lexicon":
+        """Read what ``save`` wrote.
+
+        Raises:
+            InputError: It is missing or damaged.
+        """
+        counts = {}
+        for line, text in read_lines(folder / _FILE):
+            word, _, n = text.partition("\t")
+            if not n.isdecimal():
+                raise InputError(f"line {line} of {folder / _FILE} is damaged. Train the run again.")
+            counts[word] = int(n)
+        return cls(counts, min_count)
+
+    @classmethod
+    def count(cls, words: Iterable[str], sentences: Sequence[Sentence], min_count: int) -> "Lexicon":
+        """Count how often words occur in sentences, inside longer words as well.
+
+        Args:
+            words: The lexicon.
+            sentences: Training sentences, and others without labels; never those that are tested on.
+            min_count: Words that occur less often share a row.
+        """
+        known = dict.fromkeys(words, 0)
+        begins, counts = _beginnings(known), Counter[str]()
+        with Progress("counting words", len(sentences), "sentences") as progress:
+            for sentence in sentences:
+                counts.update(word for _, _, word in _occurrences(sentence, known, begins))
+                progress.advance()
+        return cls(known | dict(counts), min_count)
+
+
+def read_words(config: LexiconConfig) -> list[str]:
+    """Words of a file, one a line before the first blank, or of jieba's dictionary; those of ``max_length`` at most.
+
+    Raises:
+        InputError: The file cannot be read or holds no word, or jieba is not installed.
+    """
+    if config.file is not None:
+        path = config.file
+    else:
+        try:
+            import jieba
+        except ImportError as error:
+            raise InputError(
+                "the default lexicon is jieba's: pip install 'recsys-bert[text]', or name a file with --words.file."
+            ) from error
+        path = Path(jieba.__file__).with_name("dict.txt")
+    with step("reading the lexicon"):
+        words = (line.split(maxsplit=1)[0] for _, line in read_lines(path) if line.strip())
+        found = list(dict.fromkeys(word for word in words if len(word) <= config.max_length))
+    if not found:
+        raise InputError(f"{path} holds no word of at most {config.max_length} characters.")
+    return found
+
+
+def _beginnings(words: Iterable[str]) -> frozenset[str]:
+    return frozenset(word[:n] for word in words for n in range(1, len(word) + 1))
+
+
+def _occurrences(sentence: Sentence, words: dict[str, int], begins: frozenset[str]) -> Iterable[tuple[int, int, str]]:
+    """First unit, one past the last and text of every word that begins and ends with units."""
+    text, units = sentence.text, sentence.units.tolist()
+    for start, (first, _) in enumerate(units):
+        for stop in range(start + 1, len(units) + 1):
+            piece = text[first : units[stop - 1][1]]
+            if piece not in begins:
+                break
+            if piece in words:
+                yield start, stop, piece

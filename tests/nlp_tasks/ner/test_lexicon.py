@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from nlp_tasks.ner.config import LexiconConfig
+from nlp_tasks.ner.lexicon import NONE, RARE, Lexicon, read_words
+from nlp_tasks.ner.sentences import cut
+from recsys_bert.errors import InputError
+
+WORDS = ["中国", "中国人", "国人", "人", "银行", "中国人民银行"]
+
+
+def found(lexicon, text, units="characters"):
+    return lexicon.matches([cut(text, units)])[:, 1:].tolist()
+
+
+def test_every_word_that_occurs_is_found_from_unit_to_unit():
+    lexicon = Lexicon.count(WORDS, [cut("中国人人", "characters"), cut("在中国", "characters")], 1)
+    row = {"中国": 2, "人": 3, "中国人": 4, "国人": 5}  # the most frequent first
+    assert lexicon.counts == [1, 1, 2, 2, 1, 1]
+    assert found(lexicon, "中国人") == [
+        [0, 2, row["中国"]],
+        [0, 3, row["中国人"]],
+        [1, 3, row["国人"]],
+        [2, 3, row["人"]],
+    ]
+    assert found(lexicon, "银行") == [[0, 2, RARE]]  # in the lexicon, but never seen
+    assert found(lexicon, "无") == []
+    assert found(lexicon, "中 国") == []
+    assert lexicon.matches([]).shape == (0, 4)
+
+
+def test_sentences_are_numbered():
+    lexicon = Lexicon({"a": 3, "b c": 5}, 1)
+    sentences = [cut(text, "words") for text in ("x a", "", "b c a")]
+    np.testing.assert_array_equal(lexicon.matches(sentences), [[0, 1, 2, 3], [2, 0, 2, 2], [2, 2, 3, 3]])
+
+
+def test_rare_words_share_a_row():
+    lexicon = Lexicon({"a": 1, "b": 2, "c": 0}, 2)
+    assert lexicon.counts == [1, 1, 2]
+    assert found(lexicon, "abc") == [[0, 1, RARE], [1, 2, 2], [2, 3, RARE]]
+    assert NONE == 0
+
+
+def test_saved_and_loaded_it_finds_the_same(tmp_path):
+    before = Lexicon.count(WORDS, [cut("中国人在中国", "characters")], 2)
+    before.save(tmp_path)
+    after = Lexicon.load(tmp_path, 2)
+    assert after.counts == before.counts
+    assert found(after, "中国人民银行的人") == found(before, "中国人民银行的人")
+    (tmp_path / "lexicon.tsv").write_text("a\tb\n")
+    with pytest.raises(InputError, match=r"line 1 of .* is damaged"):
+        Lexicon.load(tmp_path, 2)
+
+
+def test_words_of_a_file_and_of_jieba(write):
+    file = write("words.txt", "中国 12 ns\n\n中国\n中国人民银行 3\n人\n")
+    config = LexiconConfig(name="soft_lexicon", file=file, max_length=4)
+    assert read_words(config) == ["中国", "人"]
+    with pytest.raises(InputError, match="holds no word of at most 4 characters"):
+        read_words(LexiconConfig(name="soft_lexicon", file=write("none.txt", "\n"), max_length=4))
+    with pytest.raises(InputError, match="cannot be read"):
+        read_words(LexiconConfig(name="soft_lexicon", file=file.with_name("missing.txt")))
+    words = read_words(LexiconConfig(name="soft_lexicon"))
+    assert len(words) > 300_000
+    assert "中国人民银行" in words
