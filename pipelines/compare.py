@@ -36,7 +36,8 @@ class Config:
 
     grid: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """A setting and its values, as in encoder.fusion=last,scalar_mix; give one --grid a setting. All combinations are
-    trained. With one value it holds in all cells, in place of the recipe's."""
+    trained. With one value it holds in all cells, in place of the recipe's. A later one of the same setting replaces an
+    earlier one."""
 
     skip: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Combinations to leave out, as in 'encoder.neck=none encoder.residual=concat,none': those that have one of the
@@ -67,7 +68,7 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         InputError: A grid, a recipe or a cell that cannot be trained, all before any training; or every run failed.
     """
-    from pipelines.comparison.grid import cells, parse_axis
+    from pipelines.comparison.grid import cells, parse_grid
     from pipelines.comparison.trials import check, make_trials
     from pipelines.runs import only_checking
     from recsys_bert.evaluation.report.comparison import page, text
@@ -76,7 +77,7 @@ def run(config: Config) -> dict[str, Any]:
 
     name, recipe = _command(config.command)
     pipeline, measures = _pipeline(name)
-    axes = [parse_axis(text) for text in config.grid]
+    axes = parse_grid(config.grid)
     trials = make_trials(pipeline.Config, recipe, cells(axes, config.skip), config.seeds, config.out)
 
     def rehearse(settings: Any) -> None:

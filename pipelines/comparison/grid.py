@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,6 +66,18 @@ def parse_axis(text: str) -> Axis:
     return Axis(name, values)
 
 
+def parse_grid(texts: Sequence[str]) -> list[Axis]:
+    """Read all axes; one of the same setting as an earlier one replaces it, as flags win over a recipe, and says so."""
+    axes: dict[str, Axis] = {}
+    for text in texts:
+        axis = parse_axis(text)
+        if axis.name in axes:
+            old, new = (",".join(map(said, one.values)) for one in (axes[axis.name], axis))
+            print(f"grid: {axis.name}={new} replaces {old}", file=sys.stderr)
+        axes[axis.name] = axis
+    return list(axes.values())
+
+
 def cells(axes: Sequence[Axis], skip: Sequence[str] = ()) -> list[Cell]:
     """Combine the axes, the last one changing fastest.
 
@@ -74,11 +87,9 @@ def cells(axes: Sequence[Axis], skip: Sequence[str] = ()) -> list[Cell]:
             with either of these forms.
 
     Raises:
-        InputError: A setting comes twice, or ``skip`` names what is not in the grid, or leaves nothing.
+        InputError: ``skip`` names what is not in the grid, or leaves nothing.
     """
     names = [axis.name for axis in axes]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise InputError(f"the grid has {min(twice)} twice; give it once, with all its values.")
     rules = [_rule(text, axes) for text in skip]
     last = [name.rpartition(".")[2] for name in names]
     short = {name: end if last.count(end) == 1 else name for name, end in zip(names, last, strict=True)}

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines import compare
 from pipelines.cli import COMMANDS, load_config
+from pipelines.comparison.grid import cells, parse_grid
+from pipelines.comparison.trials import make_trials
 from recsys_bert.errors import InputError
 
 RECIPES = sorted((Path(__file__).parents[2] / "pipelines" / "recipes").glob("*.toml"))
@@ -28,3 +31,13 @@ def test_every_recipe_is_one_that_a_command_takes(recipe, capsys):
 def test_a_stale_recipe_is_found(tmp_path, capsys):
     (tmp_path / "stale.toml").write_text("[model]\nheda = 'din'\n")
     assert all(complaint(command, tmp_path / "stale.toml") for command in COMMANDS)
+
+
+@pytest.mark.parametrize("recipe", [path for path in RECIPES if path.stem.startswith("compare_")], ids=lambda p: p.stem)
+def test_every_cell_of_a_grid_fits_the_recipe_that_it_varies(recipe, monkeypatch):
+    monkeypatch.chdir(RECIPES[0].parents[2])
+    config = load_config(compare.Config, [str(recipe)])
+    pipeline, _ = compare._pipeline(" ".join(config.command[:-1]))
+    found = cells(parse_grid(config.grid), config.skip)
+    trials = make_trials(pipeline.Config, Path(config.command[-1]), found, config.seeds, config.out)
+    assert len(trials) == len(found) * config.seeds > 3

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.comparison.grid import Axis, cells, parse_axis
+from pipelines.comparison.grid import Axis, cells, parse_axis, parse_grid
 from recsys_bert.errors import InputError
 
 
@@ -103,6 +103,7 @@ def test_a_skip_that_means_nothing_is_refused(skip, message):
         cells(AXES, [skip])
 
 
-def test_a_setting_comes_once():
-    with pytest.raises(InputError, match="the grid has a twice"):
-        cells([Axis("a", (1,)), Axis("a", (2,))])
+def test_a_later_axis_replaces_one_of_the_same_setting_and_says_so(capsys):
+    found = parse_grid(["train.epochs=8", "e.neck=none,cnn", "train.epochs=1,2"])
+    assert found == [Axis("train.epochs", (1, 2)), Axis("e.neck", ("none", "cnn"))]
+    assert capsys.readouterr().err == "grid: train.epochs=1,2 replaces 8\n"
