@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 import time
 import traceback
@@ -25,7 +26,9 @@ _LEVEL = 0.95  # coverage of the intervals
 class Config:
     """Compare settings: train every cell of a grid with several seeds, and test the cells against the first one.
 
-    Called again with the same folder it goes on where it stopped, and a grid that has grown takes what is there.
+    It goes before the command that trains and its recipe: compare text classify train recipe.toml --grid … --out ….
+    Called again with the same folder it goes on where it stopped, tries what failed again, and a grid that has grown
+    takes what is there.
     """
 
     command: tyro.conf.Positional[tuple[str, ...]]
@@ -55,6 +58,8 @@ class Config:
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise InputError(f"seeds is {self.seeds}; each cell is trained at least once.")
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            raise InputError("compare trains one run after the other in one process; start it without torchrun.")
         if not 0 < self.target_share <= 1:
             raise InputError(f"target_share is {self.target_share}; it must lie in (0, 1], as 0.99 does.")
 
@@ -70,7 +75,7 @@ def run(config: Config) -> dict[str, Any]:
     """
     from pipelines.comparison.grid import cells, parse_grid
     from pipelines.comparison.trials import check, make_trials
-    from pipelines.runs import only_checking
+    from pipelines.runs import check_writable, only_checking
     from recsys_bert.evaluation.report.comparison import page, text
     from recsys_bert.evaluation.report.pictures import available
     from recsys_bert.files import replacing, write_json
@@ -86,6 +91,7 @@ def run(config: Config) -> dict[str, Any]:
 
     with contextlib.redirect_stdout(sys.stderr):  # stdout gets the figures alone
         check(trials, measures, rehearse)
+        check_writable(config.out)
         failed = _train(trials, pipeline.run, measures)
     results = _results(config, f"{name} {recipe.name}", trials, failed)
     write_json(config.out / "compare.json", results)

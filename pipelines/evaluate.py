@@ -2,7 +2,6 @@
 
 import json
 import sys
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -83,6 +82,7 @@ def run(config: Config) -> dict[str, Any]:
     from pipelines.best_possible import best_possible
     from pipelines.candidates import Asked, baselines, runs
     from pipelines.index_comparison import machine
+    from pipelines.runs import check_writable
     from recsys_bert.clicks.prepared import open_prepared
     from recsys_bert.evaluation.report.page import page
     from recsys_bert.evaluation.report.text import text
@@ -113,7 +113,7 @@ def run(config: Config) -> dict[str, Any]:
     candidates = [*runs(config.runs, config.indexes, asked), *baselines(config.baselines, asked, results["notes"])]
     if config.truth is not None:
         candidates.append(best_possible(config.truth, config.split, asked))
-    _check_writable(config.out)
+    check_writable(config.out)
     values: dict[str, Any] = {}
     for candidate in candidates:
         ranked, speed = candidate.rank(results)
@@ -223,12 +223,3 @@ def _pairs(models: list[dict[str, Any]], k: int) -> list[tuple[str, str]]:
         best = max(baselines, key=lambda model: model["metrics"][f"ndcg@{k}"]["value"])["name"]
         pairs += [(name, best) for name in runs]
     return pairs
-
-
-def _check_writable(folder: Path) -> None:
-    """Find out now, not after an hour of work."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}. Choose another --out.") from error

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from hashlib import sha256
@@ -87,6 +88,19 @@ def check_out(out: Path, config: Any) -> bool:
             f"{out} holds a run with other settings ({', '.join(differing)}). Choose another --out, or delete it."
         )
     return True
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder for results, or find out now, not after hours of work, that nothing can be written there.
+
+    Raises:
+        InputError: Nothing can.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}. Choose another --out.") from error
 
 
 def check_log_unchanged(out: Path, prepared: "Prepared") -> None:

@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score
 from nlp_tasks.batches import TextBatches
 from nlp_tasks.classification import Classifier
 from pipelines.cli import main
+from pipelines.text.classify import train
 from recsys_bert.files import read_json
 
 TINY = """
@@ -184,6 +185,34 @@ def test_a_run_that_fails_does_not_stop_the_others(compare, tmp_path, capsys):
     assert results["comparisons"] == []
     assert compare("--grid", "train.lr=1e38", "--seeds", "1", out="all") == 2
     assert "every run failed:\nthe recipe, seed 0: the loss is" in capsys.readouterr().err
+
+
+def test_a_run_that_breaks_does_not_stop_the_others(compare, tmp_path, monkeypatch, capsys):
+    honest = train.run
+
+    def breaks(config):
+        if config.train.seed == 1:
+            raise MemoryError("no room")
+        return honest(config)
+
+    monkeypatch.setattr(train, "run", breaks)
+    assert compare("--grid", "train.epochs=1", "--seeds", "2") == 0
+    assert "Traceback" in capsys.readouterr().err
+    results = read_json(tmp_path / "out" / "compare.json")
+    assert results["failed"] == [{"run": "the recipe, seed 1", "why": "MemoryError: no room"}]
+    assert results["cells"][0]["seeds"] == [0]
+    monkeypatch.setattr(train, "run", honest)
+    assert compare("--grid", "train.epochs=1", "--seeds", "2") == 0
+    assert read_json(tmp_path / "out" / "compare.json")["cells"][0]["seeds"] == [0, 1]
+
+
+def test_places_that_cannot_be_written_and_torchrun_are_refused(compare, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    assert compare("--seeds", "1", out="file/out") == 2
+    assert "cannot write to" in capsys.readouterr().err
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert compare("--seeds", "1") == 2
+    assert "start it without torchrun" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
