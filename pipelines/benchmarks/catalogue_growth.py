@@ -234,6 +234,7 @@ def _plot(config: Config, lines: list[dict[str, Any]]) -> None:
 
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure, (time_axes, memory_axes) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     for kind, colour in _COLOURS.items():
@@ -243,13 +244,17 @@ def _plot(config: Config, lines: list[dict[str, Any]]) -> None:
         time_axes.plot(sizes, [line["ms"] for line in mine], **style)
         memory_axes.plot(sizes, [line["peak_bytes"] / 2**30 for line in mine], **style)
     time_axes.set(yscale="log", ylabel="ms a step")
+    time_axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    time_axes.yaxis.set_major_formatter("{x:,.0f}")
+    time_axes.yaxis.set_minor_formatter(NullFormatter())
     memory_axes.set(ylabel="peak memory, GiB")
     memory_axes.set_ylim(bottom=0)
     for axes in (time_axes, memory_axes):
         axes.set(xscale="log", xlabel="items in the catalogue")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    time_axes.legend(frameon=False)
+    figure.legend(*time_axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     with replacing(config.out / "growth.svg") as aside:
         figure.savefig(aside, format="svg")
     plt.close(figure)

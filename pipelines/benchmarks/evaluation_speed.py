@@ -68,12 +68,13 @@ def run(config: Config) -> dict[str, Any]:
     names = ["ours", "RecTools SASRec"] if config.peer else ["ours"]
     turns: dict[tuple[str, int], list[dict[str, Any]]] = {(name, dim): [] for dim in config.dims for name in names}
     exported = config.out.with_suffix(".npz")
+    exported.unlink(missing_ok=True)  # one that was left behind may be of another log
     with Progress("evaluation speed", config.rounds * len(turns), "turns") as progress:
         for _ in range(config.rounds):
             for (name, dim), mine in turns.items():
                 mine.append(_ours(config, dim, exported) if name == "ours" else _peer(config, dim, exported))
                 progress.advance(turn=f"{name} {dim}", users_per_s=mine[-1]["users_per_s"])
-    exported.unlink()
+    exported.unlink(missing_ok=True)
     settings = {name: value for name, value in asdict(config).items() if name not in ("data", "out", "peer")}
     rows = [_row(name, dim, turns) for name, dim in turns]
     result = {"config": settings, "machine": {"cores": os.cpu_count()}, "rows": rows}

@@ -103,7 +103,6 @@ def test_ranking_takes_turns_with_a_peer(tmp_path, monkeypatch):
         return {"users_per_s": 50.0 if command[0] == "peer" else 200.0, "users": 9, "items": 8, "threads": 1}
 
     asked = fake_programs(monkeypatch, evaluation_speed, told)
-    (tmp_path / "speed.npz").touch()
     config = evaluation_speed.Config(data=tmp_path, out=tmp_path / "speed", dims=(8,), rounds=2, peer="peer")
     ours, peer = evaluation_speed.run(config)["rows"]
     assert [command[0] == "peer" for command in asked] == [False, True, False, True]
