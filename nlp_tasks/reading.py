@@ -73,7 +73,12 @@ class ReadingLoss(nn.Module):
 class Reader:
     """A trained reader.
 
-    Make one with ``load``, or train it with ``pipelines.text.read.train``.
+    Make one with ``load``, or train it with ``pipelines.text.read.train``::
+
+        reader = Reader.load(Path("runs/text-cmrc2018-read"))
+        (found,) = reader.answer(["when?"], [passage])
+        if found is not None:
+            print(found.text, found.start, found.stop, found.score)
     """
 
     model: SpanModel

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nlp_tasks.reading import Found, Reader
 from nlp_tasks.reading_config import ChainConfig
@@ -38,7 +37,7 @@ class FoundAmong:
 
 
 class Chain:
-    """BM25, TextRank and a reader over paragraphs.
+    """BM25, TextRank and a reader over paragraphs: ``Chain(reader, paragraphs).answer(["who?"])``.
 
     Args:
         reader: Reads the paragraphs that are picked.
@@ -56,10 +55,6 @@ class Chain:
         cut = words_of(self.paragraphs, self.config.words)
         self.bm25 = BM25(self.paragraphs, cut, k1=self.config.k1, b=self.config.b)
 
-    def pick(self, questions: Sequence[str]) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Number and BM25 score of the paragraphs to be read for each question, best first."""
-        return [self.bm25.search(question, self.config.paragraphs) for question in questions]
-
     def answer(self, questions: Sequence[str], k: int = 1) -> tuple[list[list[FoundAmong]], dict[str, int]]:
         """Answer questions.
 
@@ -71,7 +66,7 @@ class Chain:
             Answers to each question, best first, none where no paragraph shares a word with it or the reader finds no
             answer; and what was counted on the way.
         """
-        picked = self.pick(questions)
+        picked = self.bm25.search(questions, self.config.paragraphs)
         asked = np.repeat(np.arange(len(questions)), [len(rows) for rows, _ in picked])
         found: list[list[FoundAmong]] = [[] for _ in questions]
         counts = {"questions_that_share_no_word": sum(not len(rows) for rows, _ in picked)}
@@ -111,7 +106,7 @@ def recall_at(bm25: BM25, questions: Sequence[str], right: Sequence[int], ks: Se
         ``recall@k`` for each k.
     """
     ranks = []
-    for question, own in zip(questions, right, strict=True):
-        place = np.flatnonzero(bm25.search(question, max(ks))[0] == own)
+    for (rows, _), own in zip(bm25.search(questions, max(ks)), right, strict=True):
+        place = np.flatnonzero(rows == own)
         ranks.append(int(place[0]) if len(place) else max(ks))
     return {f"recall@{k}": float((np.array(ranks) < k).mean()) for k in ks}

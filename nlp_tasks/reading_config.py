@@ -37,6 +37,17 @@ class ReadingFilesConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NewSetConfig:
+    """How a reading set is read that the model was not trained on."""
+
+    format: Literal["auto", "squad", "jsonl"] = "auto"
+    """As in `train`."""
+
+    bad_rows: Literal["raise", "drop"] = "raise"
+    """What a question that cannot be used does: stop with its place, or drop out and be counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReadingConfig:
     """How passages are read, and what counts as a right answer."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nlp_tasks.data import read_lines
-from nlp_tasks.reading_config import ReadingFilesConfig
+from nlp_tasks.reading_config import NewSetConfig, ReadingFilesConfig
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json
 from recsys_bert.progress import Progress
@@ -92,7 +92,7 @@ class ReadingSet:
         return _not_empty(replace(_about(self, kept), left_out=dict(left_out)))
 
 
-def read_set(path: Path, config: ReadingFilesConfig, *, answers: bool = True) -> ReadingSet:
+def read_set(path: Path, config: ReadingFilesConfig | NewSetConfig, *, answers: bool = True) -> ReadingSet:
     """Read one file.
 
     An answer is looked for where the file says that it begins, and else at the nearest place in the passage that holds
@@ -110,8 +110,8 @@ def read_set(path: Path, config: ReadingFilesConfig, *, answers: bool = True) ->
     kind = config.format if config.format != "auto" else _FORMATS.get(path.suffix.lower())
     if kind is None:
         raise InputError(
-            f"{path}: the ending {path.suffix!r} does not say how to read it (known: {', '.join(_FORMATS)}). Name it "
-            "with --data.format squad or jsonl."
+            f"{path}: the ending {path.suffix!r} does not say how to read it (known: {', '.join(_FORMATS)}). Set "
+            "format to squad or jsonl."
         )
     number: dict[str, int] = {}
     found = ReadingSet(path, [], [])
@@ -146,8 +146,8 @@ def squad_paragraphs(path: Path) -> Iterator[tuple[str, str, list[dict[str, Any]
                 yield f"paragraph {p} of article {a}", paragraph["context"], list(map(dict, paragraph["qas"]))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path} is not in SQuAD's form: data, paragraphs, context, qas ({error!r}). For one question a line, say "
-            "--data.format jsonl."
+            f"{path} is not in SQuAD's form: data, paragraphs, context, qas ({error!r}). For one question a line, set "
+            "format to jsonl."
         ) from error
 
 
@@ -241,8 +241,8 @@ def _counted(path: Path, bad: Sequence[tuple[str, str]], policy: str) -> Counter
     if bad and policy == "raise":
         told = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
         raise InputError(
-            f"{bad[0][0]} of {path}: {bad[0][1]}; {len(bad):,} such questions in all ({told}). Mend them or pass "
-            "--data.bad-rows drop."
+            f"{bad[0][0]} of {path}: {bad[0][1]}; {len(bad):,} such questions in all ({told}). Mend them or set "
+            "bad_rows to drop."
         )
     return reasons
 

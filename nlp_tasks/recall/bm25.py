@@ -56,17 +56,22 @@ class BM25:
         found: NDArray[np.float32] = self._index.get_scores_from_ids(known)
         return found
 
-    def search(self, question: str, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Find the best paragraphs.
+    def search(self, questions: Sequence[str], k: int) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Find the best paragraphs for each question.
 
         Args:
-            question: The question.
-            k: How many at most.
+            questions: The questions.
+            k: Paragraphs for each at most.
 
         Returns:
             Their numbers and scores, best first, of equally good ones the first; none that shares no word.
         """
-        scores = self.scores(question)
-        order = np.argsort(-scores, kind="stable")[:k]
-        order = order[scores[order] > 0]
-        return order, scores[order]
+        found = []
+        with Progress("searching paragraphs", len(questions), "questions") as progress:
+            for question in questions:
+                scores = self.scores(question)
+                order = np.argsort(-scores, kind="stable")[:k]
+                order = order[scores[order] > 0]
+                found.append((order, scores[order]))
+                progress.advance()
+        return found

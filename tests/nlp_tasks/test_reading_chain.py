@@ -31,7 +31,7 @@ def test_answers_come_with_paragraph_characters_and_scores(reader):
     assert counts["questions_that_share_no_word"] == 1
     assert found[1] == []
     for question, some in zip(questions, found, strict=True):
-        rows, scores = chain.bm25.search(question, 3)
+        rows, scores = chain.bm25.search([question], 3)[0]
         assert {one.paragraph for one in some} == set(rows.tolist())
         best = dict(zip(rows.tolist(), scores.tolist(), strict=True))
         for one in some:
@@ -73,7 +73,8 @@ def test_recall_counts_the_right_paragraph_among_the_first():
     index = BM25(PARAGRAPHS, plain_words)
     questions, right = ["stock", "goal", "ball", "zebra"], [1, 2, 0, 3]
     ranks = [
-        index.search(q, 9)[0].tolist().index(r) if q != "zebra" else 9 for q, r in zip(questions, right, strict=True)
+        index.search([q], 9)[0][0].tolist().index(r) if q != "zebra" else 9
+        for q, r in zip(questions, right, strict=True)
     ]
     assert recall_at(index, questions, right, (1, 2, 5)) == {
         f"recall@{k}": float(np.mean(np.array(ranks) < k)) for k in (1, 2, 5)

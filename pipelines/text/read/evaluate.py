@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from nlp_tasks.reading_config import ChainConfig, ReadingFilesConfig
+from nlp_tasks.reading_config import ChainConfig, NewSetConfig
 
 if TYPE_CHECKING:
     from nlp_tasks.reading import Reader
@@ -23,11 +23,8 @@ class Config:
     file: Path
     """File with questions, passages and answers."""
 
-    format: Literal["auto", "squad", "jsonl"] = "auto"
-    """As in `train`."""
-
-    bad_rows: Literal["raise", "drop"] = "raise"
-    """What a question that cannot be used does: stop with its place, or drop out and be counted."""
+    read: NewSetConfig = field(default_factory=NewSetConfig)
+    """How it is read."""
 
     search: bool = False
     """Also look for each question's answer among all passages of the file, as `text read search` does."""
@@ -57,8 +54,8 @@ def run(config: Config) -> dict[str, Any]:
     from recsys_bert.files import write_json
 
     reader = Reader.load(config.run)
-    made = read_set(config.file, ReadingFilesConfig(format=config.format, bad_rows=config.bad_rows))
-    made = made.without(unusable(made, train=False, no_answer=reader.config.no_answer), config.bad_rows)
+    made = read_set(config.file, config.read)
+    made = made.without(unusable(made, train=False, no_answer=reader.config.no_answer), config.read.bad_rows)
     windows = reader.windows(made)
     found = reader.figures(windows, made.questions)
     sentences = [nearest_sentence(q.text, made.passages[q.passage], reader.language) for q in made.questions]

@@ -1,10 +1,10 @@
 """Answer new questions about given passages."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from nlp_tasks.reading_config import ReadingFilesConfig
+from nlp_tasks.reading_config import NewSetConfig
 from pipelines.text.answers import check_one_source, check_out
 from recsys_bert.errors import InputError
 
@@ -29,11 +29,8 @@ class Config:
     file: Path | None = None
     """File with questions and passages, instead; answers in it are not read."""
 
-    format: Literal["auto", "squad", "jsonl"] = "auto"
-    """As in `train`."""
-
-    bad_rows: Literal["raise", "drop"] = "raise"
-    """What a question that cannot be used does: stop with its place, or drop out and be counted."""
+    read: NewSetConfig = field(default_factory=NewSetConfig)
+    """How it is read."""
 
     out: Path | None = None
     """File to write instead of printing; its ending says the format: .parquet, .csv or .jsonl."""
@@ -81,7 +78,7 @@ def _asked(config: Config) -> "ReadingSet":
     from nlp_tasks.reading_data import Question, ReadingSet, read_set
 
     if config.file is not None:
-        return read_set(config.file, ReadingFilesConfig(format=config.format, bad_rows=config.bad_rows), answers=False)
+        return read_set(config.file, config.read, answers=False)
     if any(not text.strip() for text in config.questions):
         raise InputError("a question is empty; write something between the quotes.")
     questions = [Question(str(n), text.strip(), 0, (), f"question {n}") for n, text in enumerate(config.questions, 1)]

@@ -34,11 +34,14 @@ def test_scores_are_those_of_the_formula(k1, b):
 
 def test_the_best_come_first_and_equal_ones_in_order():
     index = BM25([*TEXTS, "a dog sat"], plain_words)
-    rows, scores = index.search("dog", 10)
+    ((rows, scores), (cats, _), (none, _)) = index.search(["dog", "cat sat", "zebra"], 10)
     assert rows.tolist() == [1, 4]  # none that shares no word
     assert scores[0] == scores[1] > 0
-    assert index.search("cat sat", 2)[0].tolist() == np.argsort(-index.scores("cat sat"), kind="stable")[:2].tolist()
-    assert len(index.search("zebra", 3)[0]) == 0
+    both = index.scores("cat sat")
+    assert cats.tolist() == [row for row in np.argsort(-both, kind="stable") if both[row] > 0]
+    assert index.search(["cat sat"], 2)[0][0].tolist() == cats[:2].tolist()
+    assert len(none) == 0
+    assert index.search([], 3) == []
     assert len(index) == 5
 
 
@@ -51,6 +54,6 @@ def test_words():
 
 
 def test_paragraphs_without_a_word():
-    assert BM25(["。。", "a b"], plain_words).search("a", 5)[0].tolist() == [1]
+    assert BM25(["。。", "a b"], plain_words).search(["a"], 5)[0][0].tolist() == [1]
     with pytest.raises(InputError, match="none of the 2 paragraphs has a word"):
         BM25(["。。", "!"], plain_words)
