@@ -147,7 +147,7 @@ def _train(trials: "Sequence[Trial]", run: Any, measures: "Measures") -> dict[st
         told = f"run {done + 1} of {len(missing)}: {trial}" + (f" (about {left / 60:.0f} min left)" if left else "")
         print(told, file=sys.stderr, flush=True)
         try:
-            train(trial, run, measures)
+            train(trial, trials, run, measures)
         except KeyboardInterrupt:
             print("what is finished stays; the same command goes on from here.", file=sys.stderr)
             raise

@@ -130,17 +130,24 @@ def _check_data(folders: Sequence[Path]) -> None:
                 raise InputError(f"{path} was changed between {earlier} and {folder}. Delete the one that is outdated.")
 
 
-def train(trial: Trial, run: Callable[[Any], dict[str, Any]], measures: Measures) -> None:
+def train(trial: Trial, beside: Sequence[Trial], run: Callable[[Any], dict[str, Any]], measures: Measures) -> None:
     """Train one run, or go on with it, and measure it; its checkpoints are removed then, its model stays.
 
+    Args:
+        trial: Which.
+        beside: All runs of the comparison.
+        run: The pipeline.
+        measures: Of the command.
+
     Raises:
-        InputError: See the pipeline; its loss may have diverged.
+        InputError: See the pipeline; its loss may have diverged. Or its data are not those of the other runs.
     """
     import numpy as np
 
     from recsys_bert.files import replacing, write_json
 
     told = run(trial.config)
+    _check_data([one.out for one in (*beside, trial)])
     measured = measures.measure(trial.config)
     with replacing(trial.out / "test.npz") as aside, open(aside, "wb") as file:
         np.savez_compressed(file, **measured.examples)  # type: ignore[arg-type]
