@@ -222,7 +222,11 @@ def label(windows: Windows, questions: Sequence[Question], config: ReadingConfig
     found = np.zeros(len(questions), bool)
     found[q[whole]] = True
     reasons = [
-        "" if not h or f else "the answer has no token of its own" if not s else "the answer is longer than a window"
+        ""
+        if not h or f
+        else "the answer has no token of its own"
+        if not s
+        else "no window holds the whole answer (task.overlap, task.max_len)"
         for h, s, f in zip(has, seen, found, strict=True)
     ]
     place = windows.inputs.second - windows.first

@@ -168,7 +168,7 @@ CASES = (
     Case(
         "answer longer than a window",
         READ,
-        "longer than a window",
+        "no window holds the whole answer",
         _question(answers=["fire " * 30], context="fire " * 30),
     ),
     Case(
