@@ -1,12 +1,12 @@
 """What an encoder reads of questions and passages: windows over long passages, and where each token stands in them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nlp_tasks.batches import Choose
 from nlp_tasks.inputs import Inputs, Ints, assembled, ranges, taken
 from nlp_tasks.reading_config import ReadingConfig
 from nlp_tasks.reading_data import Question
@@ -245,7 +245,7 @@ def label(windows: Windows, questions: Sequence[Question], config: ReadingConfig
     )
 
 
-def some_empty(windows: Windows, labels: Labels, answered: NDArray[np.bool_], share: float) -> Any:
+def some_empty(windows: Windows, labels: Labels, answered: NDArray[np.bool_], share: float) -> Choose:
     """Draw a share of the windows without the answer anew for every epoch; all other rows are always shown.
 
     Args:
@@ -253,9 +253,6 @@ def some_empty(windows: Windows, labels: Labels, answered: NDArray[np.bool_], sh
         labels: Their labels.
         answered: ``[questions]`` whether a question has an answer.
         share: In [0, 1].
-
-    Returns:
-        A ``Choose`` of ``nlp_tasks.batches``.
     """
     empty = (labels.ends == 0) & answered[windows.question]
     always, sometimes = np.flatnonzero(~empty), np.flatnonzero(empty)
@@ -265,23 +262,3 @@ def some_empty(windows: Windows, labels: Labels, answered: NDArray[np.bool_], sh
         return np.sort(np.concatenate([always, random.choice(sometimes, wanted, replace=False)]))
 
     return choose
-
-
-def only(windows: Windows, rows: Ints) -> Windows:
-    """Some of the rows, with their questions as they were numbered."""
-    inputs = windows.inputs
-    lengths = inputs.lengths[rows]
-    chosen = Inputs(
-        inputs.ids[ranges(inputs.offsets[rows], lengths)],
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        inputs.second[rows],
-        np.arange(len(rows)),
-        {},
-    )
-    return replace(
-        windows,
-        inputs=chosen,
-        question=windows.question[rows],
-        passage=windows.passage[rows],
-        first=windows.first[rows],
-    )
