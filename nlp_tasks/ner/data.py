@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -171,17 +172,24 @@ def _scheme(path: Path, config: AnnotatedFilesConfig) -> Scheme:
 
 def _shape(block: Block, width: int, config: AnnotatedFilesConfig, entities: bool) -> tuple[int, str] | None:
     """What is wrong with the columns of a sentence, and in which line."""
-    wanted = [config.word_column, *(config.tag_columns if entities else ())]
+    wanted = (config.word_column, *(config.tag_columns if entities else ()))
     for line, cells in block:
         if entities and len(cells) != width:
             return line, f"{len(cells)} columns where the file begins with {width}"
-        if lacking := [column for column in wanted if not -len(cells) <= column < len(cells)]:
-            return line, f"there is no column {lacking[0]} among {len(cells)}"
-        if len({column % len(cells) for column in wanted}) < len(wanted):
-            return line, f"columns {', '.join(map(str, wanted))} of {len(cells)} are not all different"
+        if problem := _columns_problem(wanted, len(cells)):
+            return line, problem
         if not cells[config.word_column]:
             return line, "the word is empty"
     return None
+
+
+@lru_cache(maxsize=64)  # asked for every line
+def _columns_problem(wanted: tuple[int, ...], width: int) -> str:
+    if lacking := [column for column in wanted if not -width <= column < width]:
+        return f"there is no column {lacking[0]} among {width}"
+    if len({column % width for column in wanted}) < len(wanted):
+        return f"columns {', '.join(map(str, wanted))} of {width} are not all different"
+    return ""
 
 
 def _levels(
@@ -264,8 +272,19 @@ def _from_texts(path: Path, texts: Sequence[tuple[int, str]], config: AnnotatedF
     return Annotated(path, [line for line, _ in texts], [cut(text, units) for _, text in texts], units)
 
 
-def unseen_types(sentences: Sequence[Sentence], known: Sequence[str]) -> list[str]:
-    """Why a sentence cannot be scored, "" where it can: an outermost entity has a type that training does not know."""
+def types_of(sentences: Sequence[Sentence], *, nested: bool = False) -> list[str]:
+    """Types of the outermost entities, or of all of them, by the alphabet."""
+    return sorted({entity.type for one in sentences for entity in (one.entities if nested else one.levels[0])})
+
+
+def unseen_types(sentences: Sequence[Sentence], known: Sequence[str], *, nested: bool = False) -> list[str]:
+    """Why a sentence cannot be scored, "" where it can: an entity has a type that training does not know.
+
+    Args:
+        sentences: The sentences.
+        known: Types that training knows.
+        nested: Look at the entities within others as well.
+    """
     there = set(known)
-    wrong = [next((entity.type for entity in one.levels[0] if entity.type not in there), None) for one in sentences]
+    wrong = [next((kind for kind in types_of([one], nested=nested) if kind not in there), None) for one in sentences]
     return ["" if kind is None else f"entity type {kind!r} does not occur in training" for kind in wrong]

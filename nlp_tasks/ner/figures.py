@@ -43,6 +43,32 @@ def span_figures(
     }
 
 
+def level_figures(
+    true: NDArray[np.int64], found: NDArray[np.int64], types: Sequence[str], sentences: int
+) -> dict[str, float]:
+    """``outer_f1`` and ``inner_f1``: of entities that lie within no longer one of their own side, and of the others."""
+    split = [(rows, _inner(rows)) for rows in (np.unique(true, axis=0), np.unique(found, axis=0))]
+    outer, inner = ([rows[level == is_inner] for rows, level in split] for is_inner in (False, True))
+    return {
+        "outer_f1": span_figures(outer[0], outer[1], types, sentences)["f1"],
+        "inner_f1": span_figures(inner[0], inner[1], types, sentences)["f1"],
+    }
+
+
+def _inner(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each entity lies within a longer one of its sentence."""
+    order = np.lexsort((-rows[:, 2], rows[:, 1], rows[:, 0]))  # one that holds another comes before it
+    found = np.zeros(len(rows), bool)
+    sentence, furthest, begins = -1, 0, 0
+    for row in order.tolist():
+        own, start, stop, _ = rows[row].tolist()
+        if own != sentence or stop > furthest:
+            sentence, furthest, begins = own, stop, start
+        else:
+            found[row] = (start, stop) != (begins, furthest)
+    return found
+
+
 def _both(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
     """Rows that both have; in each of them every row is there once."""
     rows, counts = np.unique(np.concatenate([one, other]), axis=0, return_counts=True)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nlp_tasks.batches import reading_order
 from nlp_tasks.model import tokens_at_once
+from nlp_tasks.ner.asking import as_sentences, asks, flat, nested
 from nlp_tasks.ner.batches import unit_batch
 from nlp_tasks.ner.config import NerHeadConfig
 from nlp_tasks.ner.heads import NER_HEADS
@@ -121,7 +122,7 @@ def find(model: NerModel, units: UnitInputs) -> tuple[NDArray[np.int64], NDArray
         units: The examples.
 
     Returns:
-        Entities ``[k, 4]`` (example, first unit, one past the last, type) by example and place, and scores ``[k]``.
+        Entities ``[k, 4]`` (sentence, first unit, one past the last, type) by sentence and place, and scores ``[k]``.
     """
     device, first_row, was_training = next(model.parameters()).device, units.inputs.first_row, model.training
     head: Any = model.head
@@ -139,5 +140,10 @@ def find(model: NerModel, units: UnitInputs) -> tuple[NDArray[np.int64], NDArray
     finally:
         model.train(was_training)
     every, probability = np.concatenate(entities), np.concatenate(scores)
-    order = np.lexsort((-every[:, 2], every[:, 1], every[:, 0]))
+    if asks(head):
+        every = as_sentences(every, model.n_types)
+        if not nested(head):
+            kept = flat(every, probability)
+            every, probability = every[kept], probability[kept]
+    order = np.lexsort((every[:, 3], -every[:, 2], every[:, 1], every[:, 0]))
     return every[order], probability[order]

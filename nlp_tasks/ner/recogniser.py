@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nlp_tasks.artefact import load_parts, open_task, save_parts
+from nlp_tasks.ner.asking import as_examples, asks, nested
 from nlp_tasks.ner.config import LexiconConfig, NerHeadConfig, SentenceLengthConfig, Units
-from nlp_tasks.ner.figures import span_figures
+from nlp_tasks.ner.figures import level_figures, span_figures
 from nlp_tasks.ner.inputs import Listed, UnitInputs, read_sentences
 from nlp_tasks.ner.lexicon import Lexicon
 from nlp_tasks.ner.model import NerModel, find
@@ -62,6 +63,9 @@ class Recogniser:
     lexicon: Lexicon | None = None
     """Words that the model reads beside units; None: it reads none."""
 
+    questions: Sequence[str] = ()
+    """One for every type, where the head asks."""
+
     @property
     def max_len(self) -> int:
         """Longest row in tokens."""
@@ -69,7 +73,12 @@ class Recogniser:
 
     def inputs(self, sentences: Sequence[Sentence]) -> UnitInputs:
         """Rows that the encoder reads of sentences."""
-        units = read_sentences(self.tokenizer, sentences, self.length, self.max_len)
+        questions = self.questions if asks(self.model.head) else ()
+        if questions and self.lexicon is not None:
+            raise InputError(
+                "a head that asks questions reads no words of a lexicon; leave out words, or take another."
+            )
+        units = read_sentences(self.tokenizer, sentences, self.length, self.max_len, questions)
         if self.lexicon is None:
             return units
         return replace(units, words=Listed(self.lexicon.matches(sentences), len(sentences)))
@@ -96,12 +105,26 @@ class Recogniser:
         return find(self.model, inputs)
 
     def score(self, found: NDArray[np.int64], true: NDArray[np.int64], sentences: int) -> dict[str, Any]:
-        """Strict measures of what was found; see ``span_figures``."""
-        return span_figures(true, found, self.types, sentences)
+        """Strict measures of what was found; see ``span_figures`` and, for nested entities, ``level_figures``."""
+        levels = level_figures(true, found, self.types, sentences) if nested(self.model.head) else {}
+        return span_figures(true, found, self.types, sentences) | levels
+
+    def true(self, sentences: Sequence[Sentence]) -> NDArray[np.int64]:
+        """Entities that this model should find, ``[k, 4]``: the outermost, or those of all levels."""
+        return rows_of(sentences, self.types, nested=nested(self.model.head))
+
+    def targets(self, true: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Entities of sentences as those of the model's examples."""
+        return as_examples(true, len(self.types)) if asks(self.model.head) else true
+
+    def beyond(self, sentences: Sequence[Sentence]) -> int:
+        """Entities within others, where this model neither learns nor finds them."""
+        return 0 if nested(self.model.head) else sum(len(level) for one in sentences for level in one.levels[1:])
 
     def save(self, folder: Path, head: NerHeadConfig, words: LexiconConfig | None = None) -> None:
         """Write the recogniser to ``folder``, whole or not at all; ``head`` and ``words`` as the model was built."""
         about = {"head": asdict(head), "length": asdict(self.length), "types": self.types, "units": self.units}
+        about["questions"] = list(self.questions)
         lexicon, also = self.lexicon, None
         if lexicon is not None and words is not None:
             about["words"] = {"name": words.name, "options": words.options, "min_count": words.min_count}
@@ -118,7 +141,7 @@ class Recogniser:
         folder, about = open_task(folder, TASK)
         try:
             head, length = NerHeadConfig(**about["head"]), SentenceLengthConfig(**about["length"])
-            types, units = list(about["types"]), about["units"]
+            types, units, questions = list(about["types"]), about["units"], list(about["questions"])
             encoder, lexicon, part = Encoder.load(folder), None, None
             if words := about.get("words"):
                 lexicon = Lexicon.load(folder, words["min_count"])
@@ -127,7 +150,7 @@ class Recogniser:
         except (KeyError, TypeError) as error:
             raise InputError(f"{folder}/task.json is damaged: {error}. Train the run again.") from error
         load_parts(model, folder)
-        return cls(model.eval(), Tokenizer.load(folder), types, length, units, lexicon)
+        return cls(model.eval(), Tokenizer.load(folder), types, length, units, lexicon, questions)
 
 
 def word_part(config: LexiconConfig, dim: int, lexicon: Lexicon) -> nn.Module:
@@ -147,17 +170,12 @@ def longest(config: SentenceLengthConfig, encoder: EncoderConfig) -> int:
     return config.max_len or encoder.max_len
 
 
-def rows_of(sentences: Sequence[Sentence], types: Sequence[str]) -> NDArray[np.int64]:
-    """Outermost entities of sentences as ``[k, 4]``: sentence, first unit, one past the last, type."""
+def rows_of(sentences: Sequence[Sentence], types: Sequence[str], *, nested: bool = False) -> NDArray[np.int64]:
+    """Outermost entities of sentences, or all of them, as ``[k, 4]``: sentence, first unit, one past the last, type."""
     number = {kind: n for n, kind in enumerate(types)}
     rows = [
         (row, start, stop, number[kind])
         for row, sentence in enumerate(sentences)
-        for start, stop, kind in sentence.levels[0]
+        for start, stop, kind in (sentence.entities if nested else sentence.levels[0])
     ]
     return np.array(rows, np.int64).reshape(-1, 4)
-
-
-def inner_entities(sentences: Sequence[Sentence]) -> int:
-    """Entities below the outermost level, which a flat model neither learns nor finds."""
-    return sum(len(level) for sentence in sentences for level in sentence.levels[1:])

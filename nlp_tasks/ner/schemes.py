@@ -24,7 +24,7 @@ class Entity(NamedTuple):
     type: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # told apart by identity, which is what the caches below look up most quickly
 class Scheme:
     """Letters of a scheme; where two roles share a letter, neighbouring tags tell them apart."""
 

@@ -3,10 +3,12 @@
 A head is built as ``Head(dim, n_types, *, options)``; ``head(units) -> outputs`` on ``units [batch, seq, dim]``,
 ``head.loss(outputs, real, entities) -> mean over units`` and ``head.find(outputs, real) -> entities, scores``, where
 ``real`` is bool ``[batch, seq]``. Entities are ``[k, 4]``: sentence, first unit, one past the last, type; scores are
-probabilities ``[k]``.
+probabilities ``[k]``. A head with ``asks = True`` reads every sentence once a type, behind that type's question; one
+with ``nested = True`` learns and finds entities within others too.
 """
 
 NER_HEADS = {
     "softmax": "nlp_tasks.ner.heads.softmax:Softmax",
     "crf": "nlp_tasks.ner.heads.crf:CRFHead",
+    "reading": "nlp_tasks.ner.heads.reading:Reading",
 }

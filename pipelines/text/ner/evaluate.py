@@ -36,8 +36,9 @@ def run(config: Config) -> dict[str, Any]:
     import json
     import sys
 
+    from nlp_tasks.ner.asking import nested
     from nlp_tasks.ner.data import read_annotated, unseen_types
-    from nlp_tasks.ner.recogniser import Recogniser, inner_entities, rows_of
+    from nlp_tasks.ner.recogniser import Recogniser
     from pipelines.settings import read_config
     from pipelines.text.ner import train
     from pipelines.text.ner.report import as_text, write
@@ -45,13 +46,14 @@ def run(config: Config) -> dict[str, Any]:
     recogniser = Recogniser.load(config.run)
     trained = read_config(train.Config, config.run / "config.toml")
     found = read_annotated(config.file, config.read.like(trained.data, recogniser.units, config.file))
-    found = found.without(unseen_types(found.sentences, recogniser.types), config.read.bad_rows)
+    reasons = unseen_types(found.sentences, recogniser.types, nested=nested(recogniser.model.head))
+    found = found.without(reasons, config.read.bad_rows)
     inputs = recogniser.inputs(found.sentences)
-    true = rows_of(found.sentences, recogniser.types)
+    true = recogniser.true(found.sentences)
     figures = recogniser.score(recogniser.entities(inputs)[0], true, len(found))
     counts = dict(inputs.inputs.counts)
-    if inner := inner_entities(found.sentences):
-        counts["inner_entities_not_counted"] = inner
+    if beyond := recogniser.beyond(found.sentences):
+        counts["inner_entities_not_counted"] = beyond
     told = figures | {"left_out": found.left_out, "counted": counts}
     if config.out is not None:
         write(config.out, told)

@@ -44,6 +44,9 @@ class Config:
     words: LexiconConfig = field(default_factory=LexiconConfig)
     """What the words of a lexicon add."""
 
+    questions: Path | None = None
+    """File of ``TYPE<tab>question`` lines, for heads that ask one a type; None asks by the types' names."""
+
     head: NerHeadConfig = field(default_factory=NerHeadConfig)
     """What finds entities."""
 
@@ -67,33 +70,37 @@ def run(config: Config) -> dict[str, Any]:
     import torch
 
     from nlp_tasks.encoders import make_text_encoder
+    from nlp_tasks.ner.asking import read_questions
     from nlp_tasks.ner.batches import UnitBatches
     from nlp_tasks.ner.model import NerLoss, NerModel
-    from nlp_tasks.ner.recogniser import Recogniser, rows_of, word_part
+    from nlp_tasks.ner.recogniser import Recogniser, word_part
     from pipelines.runs import begin, check_files_unchanged, is_first_process
     from pipelines.text.fine_tuning import tell, tell_training, train
     from recsys_bert.files import write_json
     from recsys_bert.training.adversarial import check_table
 
     found = _read(config)
-    types = _types(found["train"])
-    found = _known(found, types, config.data.bad_rows)
+    nested = config.head.options.get("nested") is True
+    types = _types(found["train"], nested)
+    questions = read_questions(config.questions, types)
+    found = _known(found, types, nested, config.data.bad_rows)
     torch.manual_seed(config.train.seed)
     # units are tokenized one by one, so the tokenizer learns from text with blanks between them
-    texts = [" ".join(sentence.words()) for sentence in found["train"].sentences]
+    texts = [*(" ".join(sentence.words()) for sentence in found["train"].sentences), *questions]
     encoder, tokenizer = make_text_encoder(config.init, config.encoder, config.tokenizer, texts)
     lexicon = _lexicon(config, found["train"])
     words = None if lexicon is None else word_part(config.words, encoder.out_dim, lexicon)
     model = NerModel(encoder, config.head, len(types), words=words, auxiliary=config.train.auxiliary)
-    recogniser = Recogniser(model, tokenizer, types, config.length, found["train"].units, lexicon)
+    recogniser = Recogniser(model, tokenizer, types, config.length, found["train"].units, lexicon, questions)
     inputs = {name: recogniser.inputs(one.sentences) for name, one in found.items()}
-    true = {name: rows_of(one.sentences, types) for name, one in found.items()}
+    true = {name: recogniser.true(one.sentences) for name, one in found.items()}
     loss = NerLoss(model, config.train.auxiliary_weight)
-    batches = UnitBatches(inputs["train"], true["train"], batch_size=config.train.batch_size, seed=config.train.seed)
+    targets = recogniser.targets(true["train"])
+    batches = UnitBatches(inputs["train"], targets, batch_size=config.train.batch_size, seed=config.train.seed)
     check_table(loss, config.train)
     begin(config.out, config)  # after everything that bad input can stop
-    lexicons = [path for path in (config.words.file, *config.words.text) if path is not None]
-    check_files_unchanged(config.out, [*(one.path for one in found.values()), *lexicons])
+    more = [path for path in (config.questions, config.words.file, *config.words.text) if path is not None]
+    check_files_unchanged(config.out, [*(one.path for one in found.values()), *more])
 
     def figures(split: str) -> dict[str, Any]:
         return recogniser.score(recogniser.entities(inputs[split])[0], true[split], len(found[split]))
@@ -106,7 +113,10 @@ def run(config: Config) -> dict[str, Any]:
             results[split] = figures(split)
             tell(results[split], split)
     results["examples"] = {name: len(one) for name, one in found.items()}
-    counts = {name: {**one.left_out, **inputs[name].inputs.counts, **_inner(one)} for name, one in found.items()}
+    counts = {name: {**one.left_out, **inputs[name].inputs.counts} for name, one in found.items()}
+    for name, one in found.items():
+        if beyond := recogniser.beyond(one.sentences):
+            counts[name]["inner_entities_not_learned"] = beyond
     results["counted"] = {name: some for name, some in counts.items() if some}
     if is_first_process():
         recogniser.save(config.out / "recogniser", config.head, config.words)
@@ -142,27 +152,22 @@ def _lexicon(config: Config, train: "Annotated") -> "Lexicon | None":
     return Lexicon.count(words, sentences, config.words.min_count)
 
 
-def _types(train: "Annotated") -> list[str]:
-    """Types of the training sentences' outermost entities.
+def _types(train: "Annotated", nested: bool) -> list[str]:
+    """Types of the training sentences' outermost entities, or of all of them.
 
     Raises:
         InputError: There are none.
     """
-    types = sorted({entity.type for one in train.sentences for entity in one.levels[0]})
+    from nlp_tasks.ner.data import types_of
+
+    types = types_of(train.sentences, nested=nested)
     if not types:
         raise InputError(f"none of the {len(train):,} training sentences of {train.path} has an entity.")
     return types
 
 
-def _known(found: "dict[str, Annotated]", types: list[str], policy: str) -> "dict[str, Annotated]":
+def _known(found: "dict[str, Annotated]", types: list[str], nested: bool, policy: str) -> "dict[str, Annotated]":
     """Refuse, or leave out and count, held-out sentences with a type that training does not know."""
     from nlp_tasks.ner.data import unseen_types
 
-    return {name: one.without(unseen_types(one.sentences, types), policy) for name, one in found.items()}
-
-
-def _inner(found: "Annotated") -> dict[str, int]:
-    from nlp_tasks.ner.recogniser import inner_entities
-
-    inner = inner_entities(found.sentences)
-    return {"inner_entities_not_learned": inner} if inner else {}
+    return {name: one.without(unseen_types(one.sentences, types, nested=nested), policy) for name, one in found.items()}

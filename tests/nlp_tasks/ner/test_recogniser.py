@@ -9,7 +9,7 @@ from nlp_tasks.ner.batches import UnitBatches, unit_batch
 from nlp_tasks.ner.config import NerHeadConfig, SentenceLengthConfig
 from nlp_tasks.ner.heads import NER_HEADS
 from nlp_tasks.ner.model import NerLoss, NerModel
-from nlp_tasks.ner.recogniser import Recogniser, inner_entities, rows_of
+from nlp_tasks.ner.recogniser import Recogniser, rows_of
 from nlp_tasks.ner.schemes import Entity
 from nlp_tasks.ner.sentences import Sentence, join
 from recsys_bert.encoder.model import Encoder
@@ -23,7 +23,7 @@ def recogniser(encoder, tokenizer, types):
         torch.manual_seed(1)
         config = NerHeadConfig(name=head)
         model = NerModel(encoder, config, len(types), **settings).eval()
-        return Recogniser(model, tokenizer, types, SentenceLengthConfig(), "words"), config
+        return Recogniser(model, tokenizer, types, SentenceLengthConfig(), "words", questions=types), config
 
     return build
 
@@ -130,9 +130,12 @@ def test_a_row_longer_than_the_encoder_reads(recogniser):
         made.inputs([join(["a"], " ")])
 
 
-def test_flat_models_take_the_outermost_entities():
+def test_flat_models_take_the_outermost_entities(recogniser):
     outer, inner = Entity(0, 3, "ORG"), Entity(1, 2, "LOC")
     sentence = join(["a", "b", "c"], " ")
     nested = Sentence(sentence.text, sentence.units, ((outer,), (inner,)))
     np.testing.assert_array_equal(rows_of([sentence, nested], ["LOC", "ORG"]), [[1, 0, 3, 1]])
-    assert inner_entities([sentence, nested]) == 1
+    np.testing.assert_array_equal(
+        rows_of([sentence, nested], ["LOC", "ORG"], nested=True), [[1, 0, 3, 1], [1, 1, 2, 0]]
+    )
+    assert recogniser()[0].beyond([sentence, nested]) == 1

@@ -196,6 +196,27 @@ def test_json_lines_and_held_out_sentences(tmp_path, tiny):
     assert found["validation"]["f1"] > 0.6
 
 
+def test_reading_finds_entities_within_others(flags, files, tmp_path, capsys):
+    inner = {"cross": "B-LOC", "bank": "B-PER"}  # within "red cross", and of the same place as "bank"
+    for path in files.values():
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join(f"{line} {inner.get(line.split()[0], 'O')}" if line else "" for line in lines))
+    questions = tmp_path / "questions.tsv"
+    questions.write_text("LOC\twhich of the places\nORG\twhich club\nPER\twho\n")
+    way = ["--head.name", "reading", "--head.options", '{"nested": true}', "--data.tag-columns", "1", "2"]
+    way += ["--questions", str(questions), "--train.epochs", "10", "--train.batch-size", "32"]
+    found = train.run(load_config(train.Config, [*flags, *way]))
+    assert found["counted"] == {}
+    assert found["test"]["f1"] > 0.4
+    run = ["--run", str(tmp_path / "run")]
+    assert main(["text", "ner", "evaluate", *run, "--file", str(files["test"]), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["inner_f1"] == found["test"]["inner_f1"]
+    with pytest.raises(InputError, match="a head that asks questions reads no words"):
+        train.run(
+            load_config(train.Config, [*flags, *way, "--words.name", "soft_lexicon", "--out", str(tmp_path / "x")])
+        )
+
+
 def test_inner_entities_are_counted(flags, files):
     for path in files.values():
         lines = path.read_text().splitlines()
