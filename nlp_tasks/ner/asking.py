@@ -11,8 +11,8 @@ from nlp_tasks.data import read_lines
 from recsys_bert.errors import InputError
 
 
-def asks(head: nn.Module) -> bool:
-    """Whether an example of this head is a sentence with a question."""
+def asks(head: nn.Module | type) -> bool:
+    """Whether an example of this head, or of heads of this class, is a sentence with a question."""
     return bool(getattr(head, "asks", False))
 
 

@@ -70,12 +70,14 @@ def run(config: Config) -> dict[str, Any]:
     import torch
 
     from nlp_tasks.encoders import make_text_encoder
-    from nlp_tasks.ner.asking import read_questions
+    from nlp_tasks.ner.asking import asks, read_questions
     from nlp_tasks.ner.batches import UnitBatches
+    from nlp_tasks.ner.heads import NER_HEADS
     from nlp_tasks.ner.model import NerLoss, NerModel
     from nlp_tasks.ner.recogniser import Recogniser, word_part
     from pipelines.runs import begin, check_files_unchanged, is_first_process
     from pipelines.text.fine_tuning import tell, tell_training, train
+    from recsys_bert.encoder.parts import find
     from recsys_bert.files import write_json
     from recsys_bert.training.adversarial import check_table
 
@@ -86,7 +88,9 @@ def run(config: Config) -> dict[str, Any]:
     found = _known(found, types, nested, config.data.bad_rows)
     torch.manual_seed(config.train.seed)
     # units are tokenized one by one, so the tokenizer learns from text with blanks between them
-    texts = [*(" ".join(sentence.words()) for sentence in found["train"].sentences), *questions]
+    texts = [" ".join(sentence.words()) for sentence in found["train"].sentences]
+    if asks(find("NER head", config.head.name, NER_HEADS)):  # or all questions might be of unknown tokens alone
+        texts += questions * config.tokenizer.min_count
     encoder, tokenizer = make_text_encoder(config.init, config.encoder, config.tokenizer, texts)
     lexicon = _lexicon(config, found["train"])
     words = None if lexicon is None else word_part(config.words, encoder.out_dim, lexicon)
