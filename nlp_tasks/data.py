@@ -19,18 +19,27 @@ Row = tuple[int, "dict[str, Any] | None", str]
 """Line number, its cells by column, and what is wrong with the line ("" where nothing is; cells are then None)."""
 
 Rows = TypeVar("Rows", bound="Examples")
+Read = TypeVar("Read", bound="Counted")
 
 _FORMATS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
-class Examples(Protocol):
-    """Examples of one file, as far as cutting them in two goes."""
+class Counted(Protocol):
+    """What was read of one file."""
 
     @property
     def path(self) -> Path:
-        """Where they come from."""
+        """Where it comes from."""
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """What could not be used, by reason."""
 
     def __len__(self) -> int: ...
+
+
+class Examples(Counted, Protocol):
+    """Examples of one file, as far as cutting them in two goes."""
 
     def take(self: Rows, rows: Sequence[int]) -> Rows:
         """Some of the examples."""
@@ -77,7 +86,7 @@ class Table:
         bad = [(line, reason) for line, reason in zip(self.lines, reasons, strict=True) if reason]
         left_out = Counter(self.left_out) + count_or_refuse(self.path, bad, policy)
         kept = self.take([row for row, reason in enumerate(reasons) if not reason])
-        return _not_empty(replace(kept, left_out=dict(left_out)))
+        return not_empty(replace(kept, left_out=dict(left_out)))
 
 
 def read_table(
@@ -106,7 +115,7 @@ def read_table(
             if problem:
                 bad.append((line, problem))
     left_out = count_or_refuse(path, bad, config.bad_rows)
-    return _not_empty(replace(found, left_out=dict(left_out)))
+    return not_empty(replace(found, left_out=dict(left_out)))
 
 
 def _take(found: Table, line: int, cells: dict[str, Any], label: str | None, separator: str | None) -> str:
@@ -273,10 +282,19 @@ def count_or_refuse(path: Path, bad: Sequence[tuple[int, str]], policy: str) -> 
     return reasons
 
 
-def _not_empty(table: Table) -> Table:
+def not_empty(table: Read, what: str = "example") -> Read:
+    """The same examples, of which there must be one.
+
+    Args:
+        table: The examples of a file.
+        what: One of them, for the message.
+
+    Raises:
+        InputError: There is none.
+    """
     if not len(table):
         left = ", ".join(f"{reason}: {count:,}" for reason, count in table.left_out.items())
-        raise InputError(f"{table.path} holds no example that can be used{f' ({left})' if left else ''}.")
+        raise InputError(f"{table.path} holds no {what} that can be used{f' ({left})' if left else ''}.")
     return table
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nlp_tasks.data import read_lines
+from nlp_tasks.data import not_empty, read_lines
 from nlp_tasks.reading_config import NewSetConfig, ReadingFilesConfig
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json
@@ -89,7 +89,7 @@ class ReadingSet:
         bad = [(q.place, reason) for q, reason in zip(self.questions, reasons, strict=True) if reason]
         left_out = Counter(self.left_out) + _counted(self.path, bad, policy)
         kept = [q for q, reason in zip(self.questions, reasons, strict=True) if not reason]
-        return _not_empty(replace(_about(self, kept), left_out=dict(left_out)))
+        return not_empty(replace(_about(self, kept), left_out=dict(left_out)), "question")
 
 
 def read_set(path: Path, config: ReadingFilesConfig | NewSetConfig, *, answers: bool = True) -> ReadingSet:
@@ -125,7 +125,8 @@ def read_set(path: Path, config: ReadingFilesConfig | NewSetConfig, *, answers: 
                 bad.append((place, problem))
     found.passages.extend(number)
     left_out = _counted(path, bad, config.bad_rows)
-    return _not_empty(replace(found, left_out=dict(left_out), counts={name: n for name, n in counts.items() if n}))
+    found = replace(found, left_out=dict(left_out), counts={name: n for name, n in counts.items() if n})
+    return not_empty(found, "question")
 
 
 Row = tuple[str, dict[str, Any], str]
@@ -245,13 +246,6 @@ def _counted(path: Path, bad: Sequence[tuple[str, str]], policy: str) -> Counter
             "bad_rows to drop."
         )
     return reasons
-
-
-def _not_empty(made: ReadingSet) -> ReadingSet:
-    if not len(made):
-        left = ", ".join(f"{reason}: {count:,}" for reason, count in made.left_out.items())
-        raise InputError(f"{made.path} holds no question that can be used{f' ({left})' if left else ''}.")
-    return made
 
 
 def unusable(made: ReadingSet, *, train: bool, no_answer: bool) -> list[str]:

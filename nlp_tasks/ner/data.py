@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from nlp_tasks.data import count_or_refuse, read_lines
+from nlp_tasks.data import count_or_refuse, not_empty, read_lines
 from nlp_tasks.ner.config import FORMATS, AnnotatedFilesConfig, Units
 from nlp_tasks.ner.schemes import SCHEMES, Entity, Scheme, find_scheme, read_tags
 from nlp_tasks.ner.sentences import Sentence, cut, join, levels_of, within
@@ -60,7 +60,7 @@ class Annotated:
         bad = [(line, reason) for line, reason in zip(self.lines, reasons, strict=True) if reason]
         left_out = Counter(self.left_out) + count_or_refuse(self.path, bad, policy)
         kept = self.take([row for row, reason in enumerate(reasons) if not reason])
-        return _not_empty(replace(kept, left_out=dict(left_out)))
+        return not_empty(replace(kept, left_out=dict(left_out)), "sentence")
 
 
 def read_annotated(path: Path, config: AnnotatedFilesConfig, *, entities: bool = True) -> Annotated:
@@ -87,7 +87,7 @@ def read_annotated(path: Path, config: AnnotatedFilesConfig, *, entities: bool =
         texts = [(line, text) for line, text in read_lines(path) if text.strip()]
         found = _from_texts(path, texts, config)
     left_out = Counter(found.left_out) + count_or_refuse(path, sorted(bad), config.bad_rows)
-    return _not_empty(replace(found, left_out=dict(left_out)))
+    return not_empty(replace(found, left_out=dict(left_out)), "sentence")
 
 
 def _format(path: Path, config: AnnotatedFilesConfig) -> str:
@@ -98,13 +98,6 @@ def _format(path: Path, config: AnnotatedFilesConfig) -> str:
             "jsonl or lines."
         )
     return kind
-
-
-def _not_empty(found: Annotated) -> Annotated:
-    if not len(found):
-        left = ", ".join(f"{reason}: {count:,}" for reason, count in found.left_out.items())
-        raise InputError(f"{found.path} holds no sentence that can be used{f' ({left})' if left else ''}.")
-    return found
 
 
 Block = list[tuple[int, list[str]]]
