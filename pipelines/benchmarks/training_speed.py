@@ -6,9 +6,10 @@ Every figure comes from a process of its own (``training_steps``: the real loop,
 checkpoints), and the trainings take turns, round after round, so that whatever else the machine does meets all of
 them. Another program can take turns with them, for a ratio within each round:
 
-    … --peer "VENV/bin/python train_sasrec.py --dim {dim}" --peer-masked "VENV/bin/python train_bert4rec.py --dim {dim}"
+    P="VENV/bin/python pipelines/benchmarks/rectools_train.py --log runs/data/ml-1m-known-source/log.txt --dim {dim}"
+    … --peer "$P --model sasrec" --peer-masked "$P --model bert4rec"
 
-It prints JSON lines with ``seq_per_s``, of which the last one counts.
+A peer prints JSON lines with ``seq_per_s``, of which the last one counts.
 """
 
 import json
