@@ -7,4 +7,5 @@ A part is built as ``Part(dim, counts, *, options)``, where ``counts`` says how 
 
 WORD_PARTS = {
     "soft_lexicon": "nlp_tasks.ner.words.soft_lexicon:SoftLexicon",
+    "flat": "nlp_tasks.ner.words.flat:Flat",
 }
