@@ -1,0 +1,86 @@
+"""Settings of vectors. Plain values: importing this is instant."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from recsys_bert.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word2VecConfig:
+    """Skip-gram or CBOW with negative sampling."""
+
+    model: Literal["skip_gram", "cbow"] = "skip_gram"
+    """skip_gram: a word predicts each of its neighbours; cbow: the mean of its neighbours predicts the word."""
+
+    dim: int = 100
+    """Width of a vector."""
+
+    window: int = 5
+    """Neighbours on either side at most; for every word it is drawn from 1 to this, so that near ones count more."""
+
+    negatives: int = 5
+    """Words drawn against every true one."""
+
+    noise_power: float = 0.75
+    """Words are drawn in proportion to their count to this power; 1 draws by popularity, 0 all alike."""
+
+    sample: float = 1e-3
+    """Share of all words above which a word is passed over more often the more frequent it is; 0 takes all."""
+
+    epochs: int = 5
+    """Passes over the text."""
+
+    lr: float = 0.025
+    """Learning rate at the beginning; it falls to nothing in a straight line. For cbow 0.05 is usual."""
+
+    batch_size: int = 1024
+    """Pairs of a step; for cbow, words."""
+
+    seed: int = 1
+    """Of everything that is drawn."""
+
+    def __post_init__(self) -> None:
+        for name in ("dim", "window", "negatives", "epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"word2vec.{name} is {getattr(self, name)}; it must be at least 1.")
+        if not self.lr > 0 or self.sample < 0:
+            raise InputError(f"word2vec.lr is {self.lr} (above 0), sample {self.sample} (not negative).")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GloveConfig:
+    """GloVe: vectors whose inner products are the logarithms of how often words stand near each other."""
+
+    dim: int = 100
+    """Width of a vector."""
+
+    window: int = 10
+    """Neighbours on either side; one at distance d counts 1 / d."""
+
+    x_max: float = 100.0
+    """Count from which on a pair of words has the full weight."""
+
+    alpha: float = 0.75
+    """A pair that occurs x < ``x_max`` times has the weight ``(x / x_max) ** alpha``."""
+
+    epochs: int = 15
+    """Passes over the pairs."""
+
+    lr: float = 0.05
+    """AdaGrad's learning rate."""
+
+    batch_size: int = 4096
+    """Pairs of a step."""
+
+    seed: int = 1
+    """Of everything that is drawn."""
+
+    def __post_init__(self) -> None:
+        for name in ("dim", "window", "epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"glove.{name} is {getattr(self, name)}; it must be at least 1.")
+        if not (self.lr > 0 and self.x_max > 0 and self.alpha >= 0):
+            raise InputError(
+                f"glove.lr is {self.lr}, x_max {self.x_max} (above 0 both), alpha {self.alpha} (not negative)."
+            )
