@@ -154,13 +154,16 @@ def test_every_setting_of_the_task_learns(flags, tmp_path, way):
         assert results["counted"]["test"]["read_in_windows"] > 10
 
 
-def test_words_of_a_lexicon_are_read_along(flags, files, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("part", "options"), [("soft_lexicon", '{"width": 8}'), ("flat", '{"width": 8, "n_heads": 2, "shortest": 1}')]
+)
+def test_words_of_a_lexicon_are_read_along(flags, files, tmp_path, capsys, part, options):
     lexicon, text = tmp_path / "words.txt", tmp_path / "text.txt"
     lexicon.write_text(
         "".join(f"{word.replace(' ', '_')} 3 n\n" for words in NAMES.values() for word in words) + "cross\n"
     )
     text.write_text("ada and the club\nbonn\n")
-    way = ["--words.name", "soft_lexicon", "--words.options", '{"width": 8}', "--words.file", str(lexicon)]
+    way = ["--words.name", part, "--words.options", options, "--words.file", str(lexicon)]
     way += ["--words.text", str(text), "--train.epochs", "6"]
     assert main(["text", "ner", "train", *flags, *way]) == 0
     run = tmp_path / "run"
