@@ -27,6 +27,7 @@ from recsys_bert.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from recsys_bert.training.config import TrainConfig
     from recsys_bert.training.loop import Batches
     from recsys_bert.training.step import Batch
 
@@ -62,9 +63,51 @@ def run(config: Config) -> dict[str, Any]:
     """Train, measure and print.
 
     Returns:
-        ``seq_per_s`` (sequences a second), ``seconds``, ``sequences``, ``precision``, ``device``, ``threads``,
-        ``torch``, ``peak_bytes`` (largest resident set), ``gpu_peak_bytes`` (0 without one), ``product_flops``
-        (operations a second by precision); where asked for, ``flops`` (operations a sequence) and ``operators``.
+        ``seq_per_s`` (sequences a second), ``seconds``, ``sequences``, ``tokens_per_sequence``, ``padding`` (share of
+        positions), ``precision``, ``device``, ``threads``, ``torch``, ``peak_bytes`` (largest resident set),
+        ``gpu_peak_bytes`` (0 without one), ``product_flops`` (operations a second by precision); where asked for,
+        ``flops`` (operations a sequence) and ``operators``.
+
+    Raises:
+        InputError: The data has too few batches.
+    """
+    import torch
+
+    from recsys_bert.clicks.prepared import open_prepared
+
+    recipe = read_config(pretrain.Config, config.recipe)
+    _, model, batches = pretrain.build(recipe, open_prepared(recipe.data))
+    found = measure(model, batches, recipe.train, config.steps, count=config.count, profile=config.profile)
+    device = next(model.parameters()).device
+    found["product_flops"] = {
+        "bf16": product_flops(device, torch.bfloat16),
+        "fp32": product_flops(device, torch.float32),
+    }
+    print(json.dumps(found))
+    return found
+
+
+def measure(
+    model: "torch.nn.Module",
+    batches: "Batches",
+    settings: "TrainConfig",
+    n_steps: int,
+    *,
+    count: bool = False,
+    profile: bool = False,
+) -> dict[str, Any]:
+    """Train for some steps under the clock.
+
+    Args:
+        model: What ``fit`` takes.
+        batches: What ``fit`` takes; their ``tokens`` are ``[sequences, seq]``, and 0 where there is padding.
+        settings: Its settings.
+        n_steps: Steps under the clock.
+        count: Count floating-point operations as well.
+        profile: List the operators of one more step as well.
+
+    Returns:
+        As ``run``, but for ``product_flops``.
 
     Raises:
         InputError: The data has too few batches.
@@ -72,14 +115,11 @@ def run(config: Config) -> dict[str, Any]:
     import torch
     from accelerate.state import AcceleratorState
 
-    from recsys_bert.clicks.prepared import open_prepared
     from recsys_bert.training.loop import fit
 
-    recipe = read_config(pretrain.Config, config.recipe)
-    _, model, batches = pretrain.build(recipe, open_prepared(recipe.data))
-    steps = timed_steps(config.steps + 1, batches.steps)
-    clock = _Clock(batches, steps[:-1], steps[-1] if config.profile else None)
-    endless = replace(recipe.train, epochs=steps[-1] // batches.steps + 2, checkpoint_steps=sys.maxsize)
+    steps = timed_steps(n_steps + 1, batches.steps)
+    clock = _Clock(batches, steps[:-1], steps[-1] if profile else None)
+    endless = replace(settings, epochs=steps[-1] // batches.steps + 2, checkpoint_steps=sys.maxsize)
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_EnoughError):
         fit(model, clock, endless, Path(folder), before_step=clock.tick)
     bf16 = AcceleratorState().mixed_precision == "bf16"
@@ -88,22 +128,19 @@ def run(config: Config) -> dict[str, Any]:
         "seq_per_s": clock.sequences / clock.seconds,
         "seconds": clock.seconds,
         "sequences": clock.sequences,
+        "tokens_per_sequence": clock.tokens / clock.sequences,
+        "padding": 1 - clock.tokens / clock.positions,
         "precision": "bf16" if bf16 else "fp32",
         "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "peak_bytes": clock.peak_bytes,
         "gpu_peak_bytes": torch.cuda.max_memory_allocated() if device.type == "cuda" else 0,
-        "product_flops": {
-            "bf16": product_flops(device, torch.bfloat16),
-            "fp32": product_flops(device, torch.float32),
-        },
     }
-    if config.count:
+    if count:
         found["flops"] = count_flops(model, batches, steps[:-1], bf16=bf16) / clock.sequences
-    if config.profile:
+    if profile:
         found["operators"] = clock.operators
-    print(json.dumps(found))
     return found
 
 
@@ -135,9 +172,11 @@ class _Clock:
     batches: "Batches"
     timed: list[int]
     profiled: int | None
-    sizes: list[int] = field(default_factory=list)
+    sizes: list[tuple[int, int, int]] = field(default_factory=list)
     seconds: float = 0.0
     sequences: int = 0
+    tokens: int = 0
+    positions: int = 0
     peak_bytes: int = 0
     operators: list[dict[str, Any]] = field(default_factory=list)
     profiler: Any = None
@@ -152,7 +191,7 @@ class _Clock:
     def __call__(self, epoch: int, first_step: int = 0, rank: int = 0, world: int = 1) -> "Iterator[Batch]":
         for batch in self.batches(epoch, first_step, rank, world):
             tokens: Any = batch["tokens"]
-            self.sizes.append(len(tokens))
+            self.sizes.append((len(tokens), int((tokens != 0).sum()), tokens.size))
             yield batch
 
     def tick(self, step: int) -> None:
@@ -162,7 +201,10 @@ class _Clock:
         now = time.perf_counter()
         if step - 1 in self.timed:
             self.seconds += now - self.before
-            self.sequences += self.sizes[step - 1]
+            sequences, real, positions = self.sizes[step - 1]
+            self.sequences += sequences
+            self.tokens += real
+            self.positions += positions
         if step - 1 == self.timed[-1]:
             self.peak_bytes = _peak_bytes()
             if self.profiled is None:

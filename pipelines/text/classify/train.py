@@ -19,10 +19,14 @@ from recsys_bert.errors import InputError
 from recsys_bert.training.config import DistillationConfig, TrainConfig
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import nn
 
+    from nlp_tasks.batches import TextBatches
     from nlp_tasks.classification import ClassificationLoss, Classifier
     from nlp_tasks.data import Table
+    from nlp_tasks.inputs import Inputs
 
 _TRAIN = TrainConfig(epochs=10, batch_size=64, schedule="linear", patience=3, monitor="accuracy")
 _MONITORS = {False: ("accuracy", "macro_f1", "f1", "auc"), True: ("micro_f1", "macro_f1", "exact", "average_precision")}
@@ -86,11 +90,34 @@ class Config:
             raise InputError(f"train.monitor is {self.train.monitor!r}; this task validates {', '.join(known)}.")
 
 
-def run(config: Config) -> dict[str, Any]:
-    """Train, choose thresholds on validation, look at the test once, and write ``classifier`` and ``metrics.json``.
+@dataclass(frozen=True)
+class Training:
+    """What is trained, on what; nothing is written yet."""
 
-    Returns:
-        What ``metrics.json`` says.
+    tables: "dict[str, Table]"
+    """Examples of every split."""
+
+    inputs: "dict[str, Inputs]"
+    """What the encoder reads of them."""
+
+    targets: "dict[str, NDArray[np.int64]]"
+    """Numbers of their labels."""
+
+    classifier: "Classifier"
+    """Its model is trained."""
+
+    loss: "nn.Module"
+    """What ``fit`` minimises."""
+
+    batches: "TextBatches"
+    """The training examples."""
+
+
+def build(config: Config) -> Training:
+    """Read the files and make everything that a training takes.
+
+    Raises:
+        InputError: Something in the files, in the settings, or between the two does not fit.
     """
     import torch
 
@@ -106,9 +133,6 @@ def run(config: Config) -> dict[str, Any]:
     )
     from nlp_tasks.encoders import make_text_encoder
     from nlp_tasks.model import TextModel
-    from pipelines.runs import begin, is_first_process
-    from pipelines.text.fine_tuning import check_data, counted, tell, tell_training, train
-    from recsys_bert.files import write_json
     from recsys_bert.training.adversarial import check_table
 
     task, tables = config.task, _read(config)
@@ -135,24 +159,45 @@ def run(config: Config) -> dict[str, Any]:
     )
     trained = _with_teacher(config, loss, classifier)
     check_table(trained, config.train)
+    return Training(tables, inputs, targets, classifier, trained, batches)
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Train, choose thresholds on validation, look at the test once, and write ``classifier`` and ``metrics.json``.
+
+    Returns:
+        What ``metrics.json`` says.
+    """
+    from pipelines.runs import begin, is_first_process
+    from pipelines.text.fine_tuning import check_data, counted, tell, tell_training, train
+    from recsys_bert.files import write_json
+
+    made = build(config)
+    classifier, tables = made.classifier, made.tables
     begin(config.out, config)  # after everything that bad input can stop
     check_data(config.out, tables)
 
     def figures(split: str) -> dict[str, Any]:
-        probabilities = classifier.probabilities(inputs[split])
-        if task.multi_label and split == "validation":
-            classifier.tune(probabilities, targets[split], task.thresholds)
-        return classifier.score(probabilities, targets[split])
+        probabilities = classifier.probabilities(made.inputs[split])
+        if classifier.multi_label and split == "validation":
+            classifier.tune(probabilities, made.targets[split], config.task.thresholds)
+        return classifier.score(probabilities, made.targets[split])
 
     results = train(
-        trained, model, batches, config.train, config.out, lambda: figures("validation"), "training the classifier"
+        made.loss,
+        classifier.model,
+        made.batches,
+        config.train,
+        config.out,
+        lambda: figures("validation"),
+        "training the classifier",
     )
     for split in ("validation", "test"):
         if split in tables:
             results[split] = figures(split)
             tell(results[split], split)
     results["examples"] = {name: len(table) for name, table in tables.items()}
-    results["counted"] = counted(tables, inputs)
+    results["counted"] = counted(tables, made.inputs)
     if is_first_process():
         classifier.save(config.out / "classifier", config.head)
         write_json(config.out / "metrics.json", results)
