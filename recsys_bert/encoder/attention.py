@@ -27,6 +27,10 @@ class Attend:
     times: Tensor | None = None
     """When each position happened: unix seconds, int64 ``[batch, seq]``; None where the encoder reads no times."""
 
+    asked: Tensor | None = None
+    """int64 ``[batch]``: the one position of each row that a layer's output is read at; None = all. Only layers with
+    ``narrows`` are given it."""
+
     @classmethod
     def of(cls, real: Tensor, causal: bool, padded: bool = True, times: Tensor | None = None) -> "Attend":
         """Describe attention over right-padded rows.
@@ -43,6 +47,10 @@ class Attend:
         # a softmax over nothing, which is NaN, from ever being taken.
         first = torch.arange(real.shape[1], device=real.device) == 0
         return cls(causal, (real | first)[:, None, None, :], times)
+
+    def narrow(self, x: Tensor) -> Tensor:
+        """What is asked for of ``[batch, seq, dim]``: all of it, or ``[batch, 1, dim]``."""
+        return x if self.asked is None else x[torch.arange(len(x), device=x.device), self.asked][:, None]
 
     def full(self, seq: int, device: torch.device) -> Tensor:
         """The same as one mask: bool ``[batch or 1, 1, seq, seq]``, True where a query may look at a key."""
@@ -86,18 +94,20 @@ class SelfAttention(nn.Module):
         """What the branch ends with; see ``EncoderConfig.branch_init``."""
         return self.out
 
-    def split(self, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def split(self, projected: Tensor, parts: int = 3) -> tuple[Tensor, ...]:
         """Cut what ``qkv`` gives to query, key and value, each ``[batch, n_heads, seq, dim / n_heads]``."""
         batch, seq, width = projected.shape
-        query, key, value = projected.view(batch, seq, 3, self.n_heads, width // 3 // self.n_heads).unbind(2)
-        return query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+        cut = projected.view(batch, seq, parts, self.n_heads, width // parts // self.n_heads).unbind(2)
+        return tuple(part.transpose(1, 2) for part in cut)
 
     def join(self, mixed: Tensor) -> Tensor:
         """Bring ``[batch, n_heads, seq, dim / n_heads]`` back to ``[batch, seq, dim]``."""
         return self.out(mixed.transpose(1, 2).flatten(2))
 
     def forward(self, x: Tensor, attend: Attend) -> Tensor:
-        """Mix positions: ``[batch, seq, dim]`` → the same shape."""
+        """Mix positions: ``[batch, seq, dim]`` → the same shape, or ``[batch, 1, dim]`` where one is asked for."""
+        if attend.asked is not None:
+            return self.join(self._mix_at(x, attend, attend.asked))
         projected = self.qkv(x)
         if projected.device.type != "cpu" or projected.dtype not in (torch.bfloat16, torch.float16):
             return self.join(self._mix(projected, attend))
@@ -116,6 +126,16 @@ class SelfAttention(nn.Module):
         keys = key.flatten(0, 1).transpose(1, 2)
         scores = torch.baddbmm(bias.flatten(0, 1), query.flatten(0, 1), keys, alpha=width**-0.5)
         return torch.bmm(scores.softmax(dim=2), value.flatten(0, 1)).view(batch, heads, seq, width)
+
+    def _mix_at(self, x: Tensor, attend: Attend, asked: Tensor) -> Tensor:
+        """One query a row: keys and values everywhere, the rest where it is asked for."""
+        (weight, rest), (bias, others) = (w.tensor_split([x.shape[2]]) for w in (self.qkv.weight, self.qkv.bias))
+        (query,) = self.split(F.linear(attend.narrow(x), weight, bias), 1)
+        key, value = self.split(F.linear(x, rest, others), 2)
+        keys = attend.keys
+        if attend.causal:
+            keys = (torch.arange(x.shape[1], device=x.device) <= asked[:, None])[:, None, None]
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=keys)
 
     def _mix(self, projected: Tensor, attend: Attend) -> Tensor:
         query, key, value = self.split(projected)

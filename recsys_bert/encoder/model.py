@@ -1,7 +1,7 @@
 """The encoder: embeddings → layers → fusion → neck, for clicks and for text alike."""
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +94,7 @@ class Encoder(nn.Module):
         Raises:
             InputError: Too long, out of range, padding not on the right, or features or times that do not fit.
         """
-        real, padded = self._check(tokens, real)
-        self._check_times(tokens, times)
-        attend = Attend.of(real, self.config.causal, padded, times if self.config.times else None)
-        x = self.embeddings(tokens, real, segments, features, times)
+        x, attend, real = self._begin(tokens, segments, features, times, real)
         states, carried = [x], None
         for layer in self.layers_in_order():
             if not self._dropped():
@@ -105,6 +102,36 @@ class Encoder(nn.Module):
             states.append(x)
         fused = self.norm(self.fusion(states))
         return Encoded(tuple(states), fused if self.neck is None else self.neck(fused, real), real)
+
+    def newest(
+        self, tokens: Tensor, lengths: Tensor, *, features: dict[str, Tensor] | None = None, times: Tensor | None = None
+    ) -> Tensor:
+        """Output at the newest position of each row, ``[batch, out_dim]``; for ranking, not for training.
+
+        It is that of ``forward``; where nothing but the output reads the last layer, that layer is
+        computed there alone.
+
+        Args:
+            tokens: As ``forward`` has them.
+            lengths: Real positions of each row, int64 ``[batch]``, at least 1.
+            features: As ``forward`` has them.
+            times: As ``forward`` has them.
+
+        Raises:
+            InputError: As ``forward`` raises it.
+        """
+        layers = self.layers_in_order()
+        alone = self.config.fusion == "last" and self.neck is None and layers and getattr(layers[-1], "narrows", False)
+        if self.training or not alone:
+            encoded = self(tokens, features=features, times=times).tokens
+            newest: Tensor = encoded[torch.arange(len(tokens), device=tokens.device), lengths - 1]
+            return newest
+        x, attend, _ = self._begin(tokens, None, features, times, None)
+        carried = None
+        for layer in layers[:-1]:
+            x, carried = layer(x, attend, carried)
+        last: Tensor = self.norm(layers[-1](x, replace(attend, asked=lengths - 1), carried)[0])
+        return last[:, 0]
 
     def table_space(self, x: Tensor) -> Tensor:
         """Bring ``[n, out_dim]`` to where ``embeddings.token.weight`` lives, for an output tied to that table.
@@ -139,6 +166,20 @@ class Encoder(nn.Module):
         encoder = cls(EncoderConfig.from_dict(values))
         load_weights(encoder, folder / "model.safetensors")
         return encoder.eval()
+
+    def _begin(
+        self,
+        tokens: Tensor,
+        segments: Tensor | None,
+        features: dict[str, Tensor] | None,
+        times: Tensor | None,
+        real: Tensor | None,
+    ) -> tuple[Tensor, Attend, Tensor]:
+        """What the first layer gets, where it may look, and which positions are real; checked."""
+        real, padded = self._check(tokens, real)
+        self._check_times(tokens, times)
+        attend = Attend.of(real, self.config.causal, padded, times if self.config.times else None)
+        return self.embeddings(tokens, real, segments, features, times), attend, real
 
     def _check(self, tokens: Tensor, real: Tensor | None) -> tuple[Tensor, bool]:
         """Check shape and padding; return ``real`` and whether anything is padded."""

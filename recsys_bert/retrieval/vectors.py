@@ -99,9 +99,7 @@ def newest_states(
     Rows past the encoder's table (items without training events) are read as unknown, with their own features.
     """
     tokens = rows.masked_fill(rows >= encoder.config.vocab_size, UNKNOWN)
-    encoded = encoder(tokens, features=features, times=times)
-    newest: Tensor = encoded.tokens[torch.arange(len(rows), device=rows.device), lengths - 1]
-    return newest
+    return encoder.newest(tokens, lengths, features=features, times=times)
 
 
 def encode_queries(

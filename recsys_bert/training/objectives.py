@@ -80,12 +80,13 @@ class TokenPrediction(nn.Module):
             table, answers = self.items(), targets - self.first_row
             return partial(full_cross_entropy, table=table, targets=answers, chunk=self.loss.chunk)
         negatives = batch["negatives"].long()
+        positives, vectors = self._drawn(targets, negatives)
         sampled = Sampled(
             row=batch["positions"] // batch["tokens"].shape[1],
             targets=targets,
-            positives=self.items(targets),
+            positives=positives,
             negatives=negatives,
-            vectors=self.items(negatives),
+            vectors=vectors,
         )
         if self.loss.name == "gbce":
             n_items = self.encoder.config.vocab_size - self.first_row
@@ -101,6 +102,15 @@ class TokenPrediction(nn.Module):
         """Vectors of ``rows``, or of all rows that may be predicted."""
         token = self.encoder.embeddings.token
         return self.vectors(token.weight[self.first_row :] if rows is None else token(rows))
+
+    def _drawn(self, targets: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors of targets ``[n, d]`` and of negatives ``[batch, k, d]``."""
+        if self.loss.similarity == "dot":
+            return self.items(targets), self.items(negatives)
+        # each row is brought to unit length once, however often it was drawn
+        rows, place = torch.cat([targets, negatives.flatten()]).unique(return_inverse=True)
+        own, drawn = self.items(rows).index_select(0, place).split([len(targets), negatives.numel()])
+        return own, drawn.view(*negatives.shape, -1)
 
     def _compared(self, projected: Tensor) -> Tensor:
         if self.loss.similarity == "dot":

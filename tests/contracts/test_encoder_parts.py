@@ -24,6 +24,14 @@ def test_output_has_the_width_that_is_announced(encoder):
     assert encoder.table_space(encoded.tokens).shape[-1] == encoder.embeddings.token.embedding_dim
 
 
+def test_the_newest_position_alone_is_what_it_is_among_all(encoder):
+    lengths = (TOKENS != 0).sum(1)
+    with torch.no_grad():
+        expected = encoder(TOKENS).tokens[torch.arange(3), lengths - 1]
+        torch.testing.assert_close(encoder.newest(TOKENS, lengths), expected)
+        torch.testing.assert_close(encoder.newest(TOKENS[:1], lengths[:1]), expected[:1])  # nothing padded
+
+
 def test_padding_does_not_change_real_positions(encoder):
     together = encoder(TOKENS)
     for row, length in enumerate([6, 3, 1]):

@@ -21,6 +21,7 @@ class BertLayer(nn.Module):
     """
 
     normalised = True
+    narrows = True
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class BertLayer(nn.Module):
             carried: Not used; handed on.
 
         Returns:
-            ``[batch, seq, dim]`` and None.
+            ``[batch, seq, dim]``, or ``[batch, 1, dim]`` where one position is asked for, and None.
         """
-        x = self.attention_norm(x + self.dropout(self.attention(x, attend)))
+        x = self.attention_norm(attend.narrow(x) + self.dropout(self.attention(x, attend)))
         return self.ffn_norm(x + self.dropout(self.ffn(x))), carried

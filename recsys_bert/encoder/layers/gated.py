@@ -28,6 +28,7 @@ class GatedLayer(nn.Module):
     """
 
     normalised = False
+    narrows = True
 
     def __init__(
         self,
@@ -62,8 +63,9 @@ class GatedLayer(nn.Module):
             carried: Not used; handed on.
 
         Returns:
-            ``[batch, seq, dim]`` and None.
+            ``[batch, seq, dim]``, or ``[batch, 1, dim]`` where one position is asked for, and None.
         """
         mixed = self.dropout(self.attention(self.attention_norm(x), attend))
+        x = attend.narrow(x)
         x = x + mixed * torch.sigmoid(self.attention_gate(x))
         return x + self.dropout(self.ffn(self.ffn_norm(x))) * torch.sigmoid(self.ffn_gate(x)), carried

@@ -23,6 +23,7 @@ class PreNormLayer(nn.Module):
     """
 
     normalised = False
+    narrows = True
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class PreNormLayer(nn.Module):
             carried: Not used; handed on.
 
         Returns:
-            ``[batch, seq, dim]`` and None.
+            ``[batch, seq, dim]``, or ``[batch, 1, dim]`` where one position is asked for, and None.
         """
-        x = x + self.dropout(self.attention(self.attention_norm(x), attend))
+        x = attend.narrow(x) + self.dropout(self.attention(self.attention_norm(x), attend))
         return x + self.dropout(self.ffn(self.ffn_norm(x))), carried
