@@ -30,6 +30,7 @@ COMMANDS = {  # in the order in which one uses them
     "evaluate": ("pipelines.evaluate", "rank the full catalogue, compare with baselines, write a report"),
     "compare": ("pipelines.compare", "train every cell of a grid with several seeds, and tell the cells apart"),
     "text pretrain": ("pipelines.text.pretrain", "train a text encoder on plain text: masked words"),
+    "text vectors train": ("pipelines.text.vectors.train", "train word vectors on plain text"),
     "text classify train": ("pipelines.text.classify.train", "train a classifier of texts"),
     "text classify evaluate": ("pipelines.text.classify.evaluate", "measure it, in all and by class"),
     "text classify predict": ("pipelines.text.classify.predict", "classify new texts"),

@@ -32,8 +32,7 @@ def fit_vectors(
         loss = model.epoch(epoch)
         if checkpoint is not None:
             with replacing(checkpoint) as aside:
-                state = {name: tensor.cpu().contiguous() for name, tensor in model.state().items()}
-                save_file(state, aside, metadata={"epochs": str(epoch + 1)})
+                save_file(model.state(), aside, metadata={"epochs": str(epoch + 1)})
         if after_epoch is not None:
             after_epoch(epoch + 1, loss)
 

@@ -17,9 +17,9 @@ _ROWS = 1 << 18  # rows of the sequences that are counted at a time
 def co_occurrences(sequences: Sequences, window: int) -> sparse.coo_array:
     """How often rows stand near each other, a pair at distance d counting 1 / d, on both sides: ``[size, size]``."""
     shape = (sequences.size, sequences.size)
-    counts, order = sparse.csr_array(shape), np.arange(len(sequences))
+    counts, sequences = sparse.csr_array(shape), sequences.cut(_ROWS)
     with Progress("counting neighbours", len(sequences.rows), "words") as progress:
-        for rows, owner in sequences.cut(_ROWS).parts(order, _ROWS):
+        for rows, owner in sequences.parts(np.arange(len(sequences)), _ROWS):
             gaps = np.arange(1, window + 1)
             apart = [owner[gap:] == owner[:-gap] for gap in gaps]
             before = np.concatenate([rows[:-gap][same] for gap, same in zip(gaps, apart, strict=True)])
@@ -36,14 +36,13 @@ class Glove:
     Args:
         sequences: Rows beside each other.
         config: The settings.
-        device: Where the tables lie.
 
     Raises:
         InputError: No sequence has two rows.
     """
 
-    def __init__(self, sequences: Sequences, config: GloveConfig, device: str | torch.device = "cpu") -> None:
-        self.config, self.device = config, torch.device(device)
+    def __init__(self, sequences: Sequences, config: GloveConfig) -> None:
+        self.config = config
         self.counts = co_occurrences(sequences, config.window)
         if not self.counts.nnz:
             raise InputError(
@@ -51,14 +50,14 @@ class Glove:
             )
         # the last column of a table is the bias
         drawn = np.random.default_rng(config.seed).random((2, sequences.size, config.dim + 1), np.float32)
-        self.words, self.contexts = torch.from_numpy((drawn - 0.5) / config.dim).to(self.device)
+        self.words, self.contexts = torch.from_numpy((drawn - 0.5) / config.dim)
         # sums of squared gradients begin at 1, as in the authors' program
         self._word_squares, self._context_squares = torch.ones_like(self.words), torch.ones_like(self.contexts)
 
     @property
     def vectors(self) -> NDArray[np.float32]:
         """The vectors, ``[size, dim]``: sums of both tables, as in the paper."""
-        summed: NDArray[np.float32] = (self.words + self.contexts)[:, :-1].cpu().numpy()
+        summed: NDArray[np.float32] = (self.words + self.contexts)[:, :-1].numpy()
         return summed
 
     def state(self) -> dict[str, Tensor]:
@@ -74,11 +73,11 @@ class Glove:
         """
         order = np.random.default_rng([self.config.seed, 1 + number]).permutation(self.counts.nnz)
         (rows, columns), values = self.counts.coords, self.counts.data.astype(np.float32)
-        loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        loss = torch.zeros((), dtype=torch.float64)
         with Progress(f"epoch {number + 1} of {self.config.epochs}", len(order), "pairs") as progress:
             for first in range(0, len(order), self.config.batch_size):
                 batch = order[first : first + self.config.batch_size]
-                row, column, count = (torch.from_numpy(part[batch]).to(self.device) for part in (rows, columns, values))
+                row, column, count = (torch.from_numpy(part[batch]) for part in (rows, columns, values))
                 loss += self.step(row, column, count)
                 progress.advance(len(batch), loss=float(loss) / (first + len(batch)))
         return float(loss) / len(order)
@@ -109,7 +108,7 @@ class Glove:
     def _move(self, table: Tensor, squares: Tensor, rows: Tensor, gradient: Tensor) -> None:
         """One step of AdaGrad (https://jmlr.org/papers/v12/duchi11a.html) for the rows that have a gradient."""
         rows, place = rows.unique(return_inverse=True)
-        summed = torch.zeros(len(rows), gradient.shape[1], device=gradient.device)
+        summed = torch.zeros(len(rows), gradient.shape[1])
         summed.scatter_add_(0, place[:, None].expand_as(gradient), gradient)
         squares.index_add_(0, rows, summed.square())
         table.index_add_(0, rows, summed / squares.index_select(0, rows).sqrt(), alpha=-self.config.lr)

@@ -29,30 +29,29 @@ class Word2Vec:
     Args:
         sequences: Rows beside each other.
         config: The settings.
-        device: Where the tables lie.
 
     Raises:
         InputError: No sequence has two rows.
     """
 
-    def __init__(self, sequences: Sequences, config: Word2VecConfig, device: str | torch.device = "cpu") -> None:
+    def __init__(self, sequences: Sequences, config: Word2VecConfig) -> None:
         if len(sequences) == 0 or np.diff(sequences.offsets).max() < 2:
             raise InputError(
                 f"none of {len(sequences):,} sequences has two known words: nothing stands beside anything."
             )
-        self.sequences, self.config, self.device = sequences.cut(_ROWS), config, torch.device(device)
+        self.sequences, self.config = sequences.cut(_ROWS), config
         counts = sequences.counts
         self.keep = keep_chances(counts, config.sample)
         self.noise = noise_chances(counts, config.noise_power)
         drawn = np.random.default_rng(config.seed).random((sequences.size, config.dim), np.float32)
-        self.inputs = torch.from_numpy((drawn - 0.5) / config.dim).to(self.device)
+        self.inputs = torch.from_numpy((drawn - 0.5) / config.dim)
         self.outputs = torch.zeros_like(self.inputs)
-        self._times = torch.zeros(sequences.size, device=self.device)
+        self._times = torch.zeros(sequences.size)
 
     @property
     def vectors(self) -> NDArray[np.float32]:
         """The vectors, ``[size, dim]``."""
-        return self.inputs.cpu().numpy()
+        return self.inputs.numpy()
 
     def state(self) -> dict[str, Tensor]:
         """What it takes to go on after an epoch."""
@@ -66,7 +65,7 @@ class Word2Vec:
         """
         random = np.random.default_rng([self.config.seed, 1 + number])
         order, total = random.permutation(len(self.sequences)), len(self.sequences.rows)
-        loss, pairs, done = torch.zeros((), dtype=torch.float64, device=self.device), 0, 0
+        loss, pairs, done = torch.zeros((), dtype=torch.float64), 0, 0
         with Progress(f"epoch {number + 1} of {self.config.epochs}", total, "words") as progress:
             for rows, owner in self.sequences.parts(order, _ROWS):
                 given, targets = self._examples(rows, owner, random)
@@ -95,17 +94,15 @@ class Word2Vec:
             given, true = np.where(there, rows[places], -1)[some], rows[some]
         order = random.permutation(len(true))
         targets = np.concatenate([true[:, None], self._noise_against(true, random)], axis=1)
-        return self._tensor(given[order]), self._tensor(targets[order])
-
-    def _tensor(self, array: NDArray[np.integer]) -> Tensor:
-        return torch.from_numpy(array.astype(np.int64)).to(self.device)
+        given, targets = given[order].astype(np.int64), targets[order]
+        return torch.from_numpy(given), torch.from_numpy(targets)
 
     def _noise_against(self, true: NDArray[np.int32], random: np.random.Generator) -> NDArray[np.int64]:
         """Rows drawn against each true one, -1 where that is drawn itself, ``[n, negatives]``."""
         counts = random.multinomial(len(true) * self.config.negatives, self.noise)
         drawn = np.repeat(np.arange(len(counts)), counts)
         random.shuffle(drawn)  # as if drawn one by one, and faster
-        against = drawn.reshape(len(true), -1)
+        against = drawn.reshape(len(true), self.config.negatives)
         return np.where(against == true[:, None], -1, against)
 
     def step(self, given: Tensor, targets: Tensor, lr: float) -> Tensor:

@@ -12,7 +12,7 @@ from recsys_bert.training.vectors.glove import Glove, co_occurrences
 from recsys_bert.training.vectors.sequences import Sequences
 
 ROWS = np.random.default_rng(0).integers(7, size=40).astype(np.int32)
-OFFSETS = np.array([0, 1, 12, 30, 40])
+OFFSETS = np.array([0, 1, 12, 12, 30, 40])
 
 
 @pytest.mark.parametrize("at_once", [18, 1 << 18])  # the result does not depend on how much is counted at a time
