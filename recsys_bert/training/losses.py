@@ -44,7 +44,8 @@ class _FullCrossEntropy(torch.autograd.Function):
             chances = (queries_[part] @ items.T).softmax(dim=1)
             picked = chances.gather(1, answer)
             total -= picked.float().clamp_min(torch.finfo(torch.float32).tiny).log().sum()
-            d_scores = chances.scatter_(1, answer, picked - 1)
+            chances[torch.arange(len(answer), device=answer.device), answer[:, 0]] = picked[:, 0] - 1
+            d_scores = chances  # not by scatter_, which on CPU copies all of a 16-bit tensor, twice
             d_queries[part] = d_scores @ items
             d_table += d_scores.T @ queries_[part]
         return _keep(ctx, total, max(1, len(queries)), d_queries.to(queries.dtype), d_table)
