@@ -28,7 +28,7 @@ class Config:
     """Run folders; the first is what the others are compared with."""
 
     baselines: tuple[str, ...] = ("popular", "popular_recent", "item_knn", "markov")
-    """Baselines in the same table: popular, popular_recent, item_knn, markov, co_occurrence."""
+    """Baselines in the same table: popular, popular_recent, item_knn, markov, co_occurrence, item2vec."""
 
     split: Literal["validation", "test"] = "test"
     """Which held-out events are to be found."""

@@ -15,9 +15,11 @@ from recsys_bert.errors import InputError
 from recsys_bert.evaluation.ranking import per_user
 from recsys_bert.retrieval.baselines import BASELINES
 from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
+from recsys_bert.retrieval.baselines.item2vec import Item2Vec
 from recsys_bert.retrieval.baselines.item_knn import ItemKNN
 from recsys_bert.retrieval.baselines.markov import Markov
 from recsys_bert.retrieval.baselines.popular import Popular, PopularRecent
+from recsys_bert.training.vectors.config import Word2VecConfig
 
 DAY = 86_400
 MONDAY = 19_723 * DAY  # 2024-01-01
@@ -175,6 +177,29 @@ def test_co_occurrence_of_one_step_is_markov(prepared, queries):
     np.testing.assert_array_equal(one, Markov().fit(prepared).recommend(queries, 10))
 
 
+def test_item2vec_finds_what_stands_beside(tmp_path):
+    """Everybody goes round one of five rings of six items: the two beside the last item come first."""
+    random = np.random.default_rng(0)
+    events = [
+        (user, 6 * (user % 5) + (start + step) % 6, step)
+        for user, start in enumerate(random.integers(6, size=200).tolist())
+        for step in range(12)
+    ]
+    log = tmp_path / "log.parquet"
+    pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(log)
+    run(Config(log=LogConfig(path=str(log)), out=tmp_path / "out"))
+    prepared = open_prepared(tmp_path / "out")
+    settings = Word2VecConfig(dim=16, window=1, sample=0, lr=0.1, epochs=5, batch_size=64)
+    fitted = Item2Vec(vectors=settings, last=1).fit(prepared)
+    asked = np.arange(30)
+    given = Queries.from_lists([[row] for row in prepared.rows(asked.tolist())])
+    found = np.array([prepared.ids(rows).to_list() for rows in fitted.recommend(given, 2)])
+    beside = asked[:, None] // 6 * 6 + (asked[:, None] + [1, 5]) % 6
+    assert np.mean(np.sort(found) == np.sort(beside)) > 0.9
+    nobody = Queries.from_lists([[2], []])
+    np.testing.assert_array_equal(fitted.recommend(nobody, 5), Popular().fit(prepared).recommend(nobody, 5))
+
+
 def test_held_out_events_change_nothing(prepared, queries):
     """What validation and test hold must not reach the counts."""
     data = prepared.histories
@@ -244,6 +269,7 @@ def test_event_weights_count(tmp_path):
         (lambda: ItemKNN(neighbours=0), "neighbours is 0"),
         (lambda: CoOccurrence(decay=0), "decay 0"),
         (lambda: Markov(ties="row"), "ties is 'row'"),
+        (lambda: Item2Vec(decay=2), "decay 2"),
     ],
 )
 def test_bad_options_are_refused(build, message):

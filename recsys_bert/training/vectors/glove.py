@@ -18,7 +18,7 @@ def co_occurrences(sequences: Sequences, window: int) -> sparse.coo_array:
     """How often rows stand near each other, a pair at distance d counting 1 / d, on both sides: ``[size, size]``."""
     shape = (sequences.size, sequences.size)
     counts, sequences = sparse.csr_array(shape), sequences.cut(_ROWS)
-    with Progress("counting neighbours", len(sequences.rows), "words") as progress:
+    with Progress("counting neighbours", len(sequences.rows), "rows") as progress:
         for rows, owner in sequences.parts(np.arange(len(sequences)), _ROWS):
             gaps = np.arange(1, window + 1)
             apart = [owner[gap:] == owner[:-gap] for gap in gaps]
@@ -46,7 +46,7 @@ class Glove:
         self.counts = co_occurrences(sequences, config.window)
         if not self.counts.nnz:
             raise InputError(
-                f"none of {len(sequences):,} sequences has two known words: nothing stands beside anything."
+                f"none of {len(sequences):,} sequences has two known words or items: nothing stands beside anything."
             )
         # the last column of a table is the bias
         drawn = np.random.default_rng(config.seed).random((2, sequences.size, config.dim + 1), np.float32)

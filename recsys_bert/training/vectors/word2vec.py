@@ -37,7 +37,7 @@ class Word2Vec:
     def __init__(self, sequences: Sequences, config: Word2VecConfig) -> None:
         if len(sequences) == 0 or np.diff(sequences.offsets).max() < 2:
             raise InputError(
-                f"none of {len(sequences):,} sequences has two known words: nothing stands beside anything."
+                f"none of {len(sequences):,} sequences has two known words or items: nothing stands beside anything."
             )
         self.sequences, self.config = sequences.cut(_ROWS), config
         counts = sequences.counts
@@ -66,7 +66,7 @@ class Word2Vec:
         random = np.random.default_rng([self.config.seed, 1 + number])
         order, total = random.permutation(len(self.sequences)), len(self.sequences.rows)
         loss, pairs, done = torch.zeros((), dtype=torch.float64), 0, 0
-        with Progress(f"epoch {number + 1} of {self.config.epochs}", total, "words") as progress:
+        with Progress(f"epoch {number + 1} of {self.config.epochs}", total, "rows") as progress:
             for rows, owner in self.sequences.parts(order, _ROWS):
                 given, targets = self._examples(rows, owner, random)
                 for first in range(0, len(given), self.config.batch_size):
