@@ -22,7 +22,8 @@ class Item2Vec:
 
     A candidate's score is the inner product of its vector as a neighbour with the sum of the last items' vectors, all
     of length 1; one that is ``age`` events old counts ``decay ** age``. The paper compares vectors of one kind, which
-    finds items that are alike; what comes next is rather what stands beside, and on ml-1m found nearly half as often again.
+    finds items that are alike; what comes next is rather what stands beside, and that found nearly half as many items
+    again on ml-1m.
 
     Args:
         vectors: How they are trained. Event weights do not count.
