@@ -132,15 +132,20 @@ class LexiconConfig:
     text: tuple[Path, ...] = ()
     """Files of plain text, one a line, whose words are counted beside those of the training sentences."""
 
+    vectors: Path | None = None
+    """Word vectors as text, such as `text vectors train` writes, on which the table of words starts; None starts it at
+    random. They must be as wide as the part's option ``width``."""
+
     min_count: int = 2
-    """Words that occur less often there share one vector."""
+    """Words that occur less often there, and start on no vector, share one."""
 
     max_length: int = 10
     """Longest word of the lexicon in characters."""
 
     def __post_init__(self) -> None:
         if self.name == "none":
-            if (self.options, self.file, self.text, self.min_count, self.max_length) != ({}, None, (), 2, 10):
+            set_ones = (self.options, self.file, self.text, self.vectors, self.min_count, self.max_length)
+            if set_ones != ({}, None, (), None, 2, 10):
                 raise InputError("words says what is taken from a lexicon; name the part as well with words.name.")
             return
         check_name("word part", self.name, WORD_PARTS)

@@ -1,7 +1,7 @@
 """A lexicon: which of its words occur in a sentence, and how often each occurs in text."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nlp_tasks.data import read_lines
 from nlp_tasks.ner.config import LexiconConfig
 from nlp_tasks.ner.sentences import Sentence
+from nlp_tasks.vectors.files import WordVectors, read_vectors
 from recsys_bert.errors import InputError
 from recsys_bert.files import replacing
 from recsys_bert.progress import Progress, step
@@ -18,6 +19,7 @@ NONE, RARE = 0, 1
 """Rows of the word table: no word at all; all words that occur too seldom for a row of their own."""
 
 _FILE = "lexicon.tsv"
+_MARK = "\tvector"
 
 
 class Lexicon:
@@ -26,14 +28,17 @@ class Lexicon:
     Args:
         counts: How often every word of the lexicon occurs, by word; 0 for one that was never seen.
         min_count: Words that occur less often share the row ``RARE``, which counts 1.
+        own: Words that have a row of their own all the same; it counts 1 where they were never seen.
     """
 
-    def __init__(self, counts: dict[str, int], min_count: int) -> None:
-        self.words, self.min_count = counts, min_count
-        seen = sorted((-n, word) for word, n in counts.items() if n >= max(1, min_count))
-        self.counts = [1, 1, *(-n for n, _ in seen)]
-        own = {word: row for row, (_, word) in enumerate(seen, RARE + 1)}
-        self._rows = {word: own.get(word, RARE) for word in counts}
+    def __init__(self, counts: dict[str, int], min_count: int, own: Container[str] = ()) -> None:
+        self.words, self.min_count, self._own = counts, min_count, own
+        self.vectors: WordVectors | None = None
+        seen = sorted((-n, word) for word, n in counts.items() if n >= max(1, min_count) or word in own)
+        self.counts = [1, 1, *(max(1, -n) for n, _ in seen)]
+        self.names = ["", "", *(word for _, word in seen)]
+        row = {word: row for row, (_, word) in enumerate(seen, RARE + 1)}
+        self._rows = {word: row.get(word, RARE) for word in counts}
         self._begins = _beginnings(counts)
 
     def matches(self, sentences: Sequence[Sentence]) -> NDArray[np.int64]:
@@ -48,7 +53,8 @@ class Lexicon:
     def save(self, folder: Path) -> None:
         """Write ``lexicon.tsv`` into ``folder``."""
         with replacing(folder / _FILE) as aside:
-            aside.write_text("".join(f"{word}\t{n}\n" for word, n in self.words.items()), encoding="utf-8")
+            lines = (f"{word}\t{n}{_MARK if word in self._own else ''}\n" for word, n in self.words.items())
+            aside.write_text("".join(lines), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, min_count: int) -> "Lexicon":
@@ -57,22 +63,27 @@ class Lexicon:
         Raises:
             InputError: It is missing or damaged.
         """
-        counts = {}
+        counts, own = {}, set()
         for line, text in read_lines(folder / _FILE):
-            word, _, n = text.partition("\t")
+            word, _, n = text.removesuffix(_MARK).partition("\t")
             if not n.isdecimal():
                 raise InputError(f"line {line} of {folder / _FILE} is damaged. Train the run again.")
             counts[word] = int(n)
-        return cls(counts, min_count)
+            if text.endswith(_MARK):
+                own.add(word)
+        return cls(counts, min_count, own)
 
     @classmethod
-    def count(cls, words: Iterable[str], sentences: Sequence[Sentence], min_count: int) -> "Lexicon":
+    def count(
+        cls, words: Iterable[str], sentences: Sequence[Sentence], min_count: int, vectors: WordVectors | None = None
+    ) -> "Lexicon":
         """Count how often words occur in sentences, inside longer words as well.
 
         Args:
             words: The lexicon.
             sentences: Training sentences, and others without labels; never those that are tested on.
             min_count: Words that occur less often share a row.
+            vectors: Word vectors, on which a table of words starts; words that have one have a row of their own.
         """
         known = dict.fromkeys(words, 0)
         begins, counts = _beginnings(known), Counter[str]()
@@ -80,7 +91,28 @@ class Lexicon:
             for sentence in sentences:
                 counts.update(word for _, _, word in _occurrences(sentence, known, begins))
                 progress.advance()
-        return cls(known | dict(counts), min_count)
+        own = set[str]()
+        if vectors is not None:
+            own = {word for word, row in zip(known, vectors.rows(list(known)).tolist(), strict=True) if row >= 0}
+        made = cls(known | dict(counts), min_count, own)
+        made.vectors = vectors
+        return made
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """Words, rows of their table, those of them that start on vectors, and vectors of a word that had one."""
+        counted = {"words": len(self.words), "rows": len(self.counts)}
+        if self.vectors is not None:
+            counted["rows_with_vectors"] = sum(word in self._own for word in self.names)
+            counted["repeated_vectors"] = self.vectors.repeated
+        return counted
+
+
+def read_word_vectors(config: LexiconConfig, words: Sequence[str]) -> WordVectors | None:
+    """Vectors of the lexicon's words, or of these in small letters, where a file of them is named."""
+    if config.vectors is None:
+        return None
+    return read_vectors(config.vectors, {*words, *(word.lower() for word in words)})
 
 
 def read_words(config: LexiconConfig) -> list[str]:

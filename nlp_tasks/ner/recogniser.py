@@ -19,6 +19,7 @@ from nlp_tasks.ner.model import NerModel, find
 from nlp_tasks.ner.sentences import Sentence, cut
 from nlp_tasks.ner.words import WORD_PARTS
 from nlp_tasks.tokenization import Tokenizer
+from nlp_tasks.vectors.start import start_rows
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.encoder.parts import build
@@ -154,8 +155,13 @@ class Recogniser:
 
 
 def word_part(config: LexiconConfig, dim: int, lexicon: Lexicon) -> nn.Module:
-    """What the words of a lexicon add to units that are ``dim`` wide."""
+    """What the words of a lexicon add to units that are ``dim`` wide; its table starts on the lexicon's vectors."""
     part: nn.Module = build("word part", config.name, WORD_PARTS, dim, lexicon.counts, options=config.options)
+    if lexicon.vectors is not None:
+        table = getattr(part, "words", None)
+        if not isinstance(table, nn.Embedding):
+            raise InputError(f"word part {config.name!r} has no nn.Embedding 'words'; leave words.vectors out.")
+        start_rows(table, lexicon.names, lexicon.vectors, "words.options width")
     return part
 
 

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from nlp_tasks.ner.config import LexiconConfig
 from nlp_tasks.ner.words import WORD_PARTS
+from nlp_tasks.vectors.files import WordVectors
+from nlp_tasks.vectors.start import start_rows
 from recsys_bert.encoder.parts import build
 from recsys_bert.errors import InputError
 
@@ -59,6 +62,16 @@ def test_every_weight_learns(part, units):
 def test_order_of_the_words_does_not_matter(part, units):
     turned = WORDS[torch.tensor([2, 1, 0, 4, 3])]
     torch.testing.assert_close(part(units, REAL, turned)[REAL], part(units, REAL, WORDS)[REAL])
+
+
+def test_its_table_starts_on_word_vectors(part):
+    table = part.words
+    assert isinstance(table, nn.Embedding)
+    vectors = WordVectors(["a"], np.ones((1, table.embedding_dim), np.float32))
+    before = table.weight.detach().clone()
+    assert start_rows(table, ["", "", "b", "a", "c"], vectors, "width") == 1
+    assert table.weight[3].std() == 0
+    torch.testing.assert_close(table.weight[[0, 1, 2, 4]], before[[0, 1, 2, 4]])
 
 
 def test_soft_lexicon_is_the_papers_formula():

@@ -103,8 +103,8 @@ def run(config: Config) -> dict[str, Any]:
     batches = UnitBatches(inputs["train"], targets, batch_size=config.train.batch_size, seed=config.train.seed)
     check_table(loss, config.train)
     begin(config.out, config)  # after everything that bad input can stop
-    more = [path for path in (config.questions, config.words.file, *config.words.text) if path is not None]
-    check_files_unchanged(config.out, [*(one.path for one in found.values()), *more])
+    more = (config.questions, config.words.file, config.words.vectors, *config.words.text)
+    check_files_unchanged(config.out, [*(one.path for one in found.values()), *filter(None, more)])
 
     def figures(split: str) -> dict[str, Any]:
         return recogniser.score(recogniser.entities(inputs[split])[0], true[split], len(found[split]))
@@ -122,6 +122,8 @@ def run(config: Config) -> dict[str, Any]:
         if beyond := recogniser.beyond(one.sentences):
             counts[name]["inner_entities_not_learned"] = beyond
     results["counted"] = {name: some for name, some in counts.items() if some}
+    if lexicon is not None:
+        results["lexicon"] = lexicon.counted
     if is_first_process():
         recogniser.save(config.out / "recogniser", config.head, config.words)
         write_json(config.out / "metrics.json", results)
@@ -143,17 +145,23 @@ def _read(config: Config) -> "dict[str, Annotated]":
 
 
 def _lexicon(config: Config, train: "Annotated") -> "Lexicon | None":
-    """The lexicon, its words counted in training sentences and plain text."""
+    """The lexicon, its words counted in training sentences and plain text, and their vectors."""
+    import sys
+
     from nlp_tasks.ner.data import read_annotated
-    from nlp_tasks.ner.lexicon import Lexicon, read_words
+    from nlp_tasks.ner.lexicon import Lexicon, read_word_vectors, read_words
 
     if config.words.name == "none":
         return None
     words, sentences = read_words(config.words), list(train.sentences)
+    vectors = read_word_vectors(config.words, words)
     lines = AnnotatedFilesConfig(format="lines", units=train.units)
     for path in config.words.text:
         sentences += read_annotated(path, lines, entities=False).sentences
-    return Lexicon.count(words, sentences, config.words.min_count)
+    lexicon = Lexicon.count(words, sentences, config.words.min_count, vectors)
+    told = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in lexicon.counted.items())
+    print(f"lexicon: {told}", file=sys.stderr)
+    return lexicon
 
 
 def _types(train: "Annotated", nested: bool) -> list[str]:

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from nlp_tasks.ner.config import LexiconConfig
-from nlp_tasks.ner.lexicon import NONE, RARE, Lexicon, read_words
+from nlp_tasks.ner.lexicon import NONE, RARE, Lexicon, read_word_vectors, read_words
 from nlp_tasks.ner.sentences import cut
+from nlp_tasks.vectors.files import WordVectors
 from recsys_bert.errors import InputError
 
 WORDS = ["中国", "中国人", "国人", "人", "银行", "中国人民银行"]
@@ -51,6 +52,34 @@ def test_saved_and_loaded_it_finds_the_same(tmp_path):
     (tmp_path / "lexicon.tsv").write_text("a\tb\n")
     with pytest.raises(InputError, match=r"line 1 of .* is damaged"):
         Lexicon.load(tmp_path, 2)
+
+
+def test_words_with_a_vector_have_a_row_of_their_own(tmp_path):
+    vectors = WordVectors(["国人", "a"], np.array([[1, 2], [3, 4]], np.float32), repeated=1)
+    lexicon = Lexicon.count([*WORDS, "A"], [cut("中国人在中国", "characters")], 2, vectors)
+    assert lexicon.names == [
+        "",
+        "",
+        "中国",
+        "国人",
+        "A",
+    ]  # two words for which min_count is too high, and one for which
+    assert lexicon.counts == [1, 1, 2, 1, 1]  # it is not; A was never seen
+    assert found(lexicon, "A国人") == [[0, 1, 4], [1, 3, 3], [2, 3, RARE]]
+    assert lexicon.counted == {"words": 7, "rows": 5, "rows_with_vectors": 2, "repeated_vectors": 1}
+    lexicon.save(tmp_path)
+    after = Lexicon.load(tmp_path, 2)
+    assert (after.names, after.counts, after.vectors) == (lexicon.names, lexicon.counts, None)
+    assert found(after, "A国人") == found(lexicon, "A国人")
+
+
+def test_vectors_of_the_lexicons_words_are_read(write):
+    file = write("vectors.txt", "2 2\na 1 2\nb 3 4\n")
+    config = LexiconConfig(name="soft_lexicon", vectors=file)
+    assert read_word_vectors(config, ["A", "c"]).words == ["a"]
+    assert read_word_vectors(LexiconConfig(name="soft_lexicon"), ["a"]) is None
+    with pytest.raises(InputError, match=r"name the part as well with words\.name"):
+        LexiconConfig(vectors=file)
 
 
 def test_words_of_a_file_and_of_jieba(write):

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from nlp_tasks.vectors.files import write_vectors
 from pipelines.cli import main
 from pipelines.settings import load_config
 from pipelines.text.ner import train
@@ -155,9 +156,14 @@ def test_every_setting_of_the_task_learns(flags, tmp_path, way):
 
 
 @pytest.mark.parametrize(
-    ("part", "options"), [("soft_lexicon", '{"width": 8}'), ("flat", '{"width": 8, "n_heads": 2, "shortest": 1}')]
+    ("part", "options", "started"),
+    [
+        ("soft_lexicon", '{"width": 8}', ()),
+        ("soft_lexicon", '{"width": 8}', ("bonn", "cross", "unheard_of")),
+        ("flat", '{"width": 8, "n_heads": 2, "shortest": 1}', ("bonn", "cross")),
+    ],
 )
-def test_words_of_a_lexicon_are_read_along(flags, files, tmp_path, capsys, part, options):
+def test_words_of_a_lexicon_are_read_along(flags, files, tmp_path, capsys, part, options, started):
     lexicon, text = tmp_path / "words.txt", tmp_path / "text.txt"
     lexicon.write_text(
         "".join(f"{word.replace(' ', '_')} 3 n\n" for words in NAMES.values() for word in words) + "cross\n"
@@ -165,13 +171,18 @@ def test_words_of_a_lexicon_are_read_along(flags, files, tmp_path, capsys, part,
     text.write_text("ada and the club\nbonn\n")
     way = ["--words.name", part, "--words.options", options, "--words.file", str(lexicon)]
     way += ["--words.text", str(text), "--train.epochs", "6"]
+    if started:
+        vectors = tmp_path / "vectors.txt"
+        write_vectors(vectors, started, np.random.default_rng(0).normal(size=(len(started), 8)))
+        way += ["--words.vectors", str(vectors)]
     assert main(["text", "ner", "train", *flags, *way]) == 0
     run = tmp_path / "run"
     assert metrics(run)["test"]["f1"] > 0.8
     capsys.readouterr()
     assert main(["text", "ner", "evaluate", "--run", str(run), "--file", str(files["test"]), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["f1"] == metrics(run)["test"]["f1"]
-    words = dict(line.split("\t") for line in (run / "recogniser" / "lexicon.tsv").read_text().splitlines())
+    words = dict(line.split("\t")[:2] for line in (run / "recogniser" / "lexicon.tsv").read_text().splitlines())
+    assert metrics(run)["lexicon"].get("rows_with_vectors", 0) == min(2, len(started))
     assert (len(words), words["red_cross"]) == (10, "0")
     assert int(words["bonn"]) == files["train"].read_text().count("bonn") + 1
     with pytest.raises(InputError, match=r"name the part as well with words\.name"):
@@ -245,6 +256,14 @@ def test_inner_entities_are_counted(flags, files):
 def test_settings_that_do_not_fit_leave_nothing_behind(flags, change, message, tmp_path):
     with pytest.raises(InputError, match=message):
         train.run(load_config(train.Config, [*flags, *change]))
+    assert not (tmp_path / "run").exists()
+
+
+def test_word_vectors_of_another_width_leave_nothing_behind(flags, tmp_path):
+    write_vectors(tmp_path / "bonn", ["bonn"], np.ones((1, 3)))
+    way = ["--words.name", "flat", "--words.file", str(tmp_path / "bonn"), "--words.vectors", str(tmp_path / "bonn")]
+    with pytest.raises(InputError, match=r"vectors are 3 wide, the table 50\. Set words\.options width to 3"):
+        train.run(load_config(train.Config, [*flags, *way]))
     assert not (tmp_path / "run").exists()
 
 
