@@ -77,8 +77,12 @@ class TokenizerConfig:
     lowercase: bool = True
     """Read A as a, and é as e."""
 
+    vectors: Path | None = None
+    """Vectors of words or characters as text, as wide as the encoder, on which its token table starts; None starts it
+    at random."""
+
     def __post_init__(self) -> None:
-        if self.folder is not None and replace(self, folder=None) != TokenizerConfig():
+        if self.folder is not None and replace(self, folder=None, vectors=None) != TokenizerConfig():
             raise InputError("tokenizer.folder brings a trained tokenizer; leave out how one is trained.")
         if self.vocab_size < 6 or self.min_count < 1:
             raise InputError(

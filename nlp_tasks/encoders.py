@@ -1,11 +1,14 @@
 """A text encoder and its tokenizer in one folder: ours, or a Hugging Face BERT."""
 
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig
-from nlp_tasks.tokenization import Tokenizer
+from nlp_tasks.tokenization import SPECIAL, Tokenizer
+from nlp_tasks.vectors.files import read_vectors
+from nlp_tasks.vectors.start import start_rows
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import FORMAT, Encoder
 from recsys_bert.encoder.parts import Options
@@ -39,13 +42,30 @@ def make_text_encoder(
         tokenizer: The tokenizer, where it is trained.
         texts: Training texts.
     """
+    if init is not None and tokenizer.vectors is not None:
+        raise InputError("tokenizer.vectors starts a new encoder; init brings a trained one. Leave one of them out.")
     if init is not None:
         return load_text_encoder(init, settings)
     if tokenizer.folder is None:
         made = Tokenizer.train(texts, tokenizer)
     else:
         made = Tokenizer.load(_find(tokenizer.folder, ("tokenizer.json", "vocab.txt"), "tokenizer"))
-    return Encoder(replace(settings, vocab_size=made.size)), made
+    encoder = Encoder(replace(settings, vocab_size=made.size))
+    if tokenizer.vectors is not None:
+        _start_tokens(encoder, made, tokenizer.vectors)
+    return encoder, made
+
+
+def _start_tokens(encoder: Encoder, tokenizer: Tokenizer, path: Path) -> None:
+    """Start the token table on word vectors; ``##x`` is the character x, a longer piece is no word."""
+    tokens = [
+        "" if token in SPECIAL or (token.startswith("##") and len(token) != 3) else token.removeprefix("##")
+        for token in tokenizer.tokens(range(tokenizer.size))
+    ]
+    table = encoder.embeddings.token
+    setting = "encoder.dim" if encoder.config.embedding_dim is None else "encoder.embedding_dim"
+    started = start_rows(table, tokens, read_vectors(path, set(tokens)), setting)
+    print(f"{started:,} of {len(tokens):,} tokens start on vectors of {path}", file=sys.stderr)
 
 
 def load_text_encoder(folder: Path, settings: EncoderConfig = TEXT_ENCODER) -> tuple[Encoder, Tokenizer]:
