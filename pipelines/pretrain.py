@@ -42,6 +42,11 @@ class Config:
     init: Path | None = None
     """Run whose encoder gives the first weights, as for next-item training after masked training."""
 
+    item_start: Literal["random", "ppmi"] = "random"
+    """Where item embeddings start: at random, or so that items which stand near each other in training histories are
+    near (positive mutual information, factorised; a matter of seconds). With few events an item it learns sooner and
+    better; then fewer epochs do."""
+
     teacher: Path | None = None
     """Run of `pretrain`, with the same objective and usually a larger encoder, that this one learns from as well."""
 
@@ -66,6 +71,8 @@ class Config:
                 raise InputError(f"encoder.{name} follows from the data and the objective here; leave it out.")
         if self.train.row_updates and self.loss.name == "full":
             raise InputError("train.row_updates is for sampled losses; loss.name 'full' reads all items.")
+        if self.init and self.item_start != "random":
+            raise InputError(f"item embeddings come from {self.init} here; leave out item_start, or leave out init.")
         if self.distillation != DistillationConfig() and self.teacher is None:
             raise InputError("distillation says what is taken from a teacher; give teacher as well.")
         if self.teacher and self.train.auxiliary and self.distillation.soft_weight == 1:
@@ -165,9 +172,11 @@ def build(
 def _encoder(config: Config, encoder_config: EncoderConfig, prepared: "Prepared") -> Any:
     from pipelines.runs import take_weights
     from recsys_bert.encoder.model import Encoder
+    from recsys_bert.retrieval.item_start import start_items
     from recsys_bert.retrieval.vectors import load_encoder
 
     encoder = Encoder(encoder_config)
+    start_items(encoder, prepared, config.item_start)
     if config.init:
         given = load_encoder(config.init, prepared)[0]
         free = ("causal", "dropout", "init_std", "branch_init", "position_init")  # they change no weight that is taken

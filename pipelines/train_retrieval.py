@@ -43,6 +43,11 @@ class Config:
     identity, as those of a new encoder do, and keep what they attend to; causal training after masked training is
     better for it. 1 when not given."""
 
+    item_start: Literal["random", "ppmi"] = "random"
+    """Where item embeddings start: at random, or so that items which stand near each other in training histories are
+    near (positive mutual information, factorised; a matter of seconds). With few events an item it learns sooner and
+    better; then fewer epochs do."""
+
     features: tuple[str, ...] = ()
     """Item features that are added to every position of a history; a pretrained encoder brings its own."""
 
@@ -69,8 +74,11 @@ class Config:
         for name in ("vocab_size", "features", "causal"):
             if getattr(self.encoder, name) != getattr(EncoderConfig(), name):
                 raise InputError(f"encoder.{name} follows from the data here; leave it out.")
-        if self.init and (self.encoder != EncoderConfig() or self.features):
-            raise InputError(f"[encoder] and features come from {self.init} here; leave them out, or leave out init.")
+        if self.init and (self.encoder != EncoderConfig() or self.features or self.item_start != "random"):
+            raise InputError(
+                f"[encoder], features and item embeddings come from {self.init} here; leave out [encoder], features "
+                "and item_start, or leave out init."
+            )
         if self.train.row_updates and self.towers.loss == "full":
             raise InputError("train.row_updates is for sampled losses; towers.loss 'full' reads all items.")
         for name in ("encoder_lr", "encoder_dropout", "encoder_branch_scale"):
@@ -136,12 +144,15 @@ def _encoder(config: Config, prepared: "Prepared") -> "Encoder":
     """The user tower's encoder: a pretrained one made causal, or a new one."""
     from pipelines.runs import take_weights
     from recsys_bert.encoder.model import Encoder
+    from recsys_bert.retrieval.item_start import start_items
     from recsys_bert.retrieval.vectors import feature_configs, load_encoder
 
     if config.init is None:
         size = prepared.vocabulary.size
         features = feature_configs(prepared, config.features)
-        return Encoder(replace(config.encoder, vocab_size=size, causal=True, features=features))
+        encoder = Encoder(replace(config.encoder, vocab_size=size, causal=True, features=features))
+        start_items(encoder, prepared, config.item_start)
+        return encoder
     given, _, _ = load_encoder(config.init, prepared)
     dropout = given.config.dropout if config.encoder_dropout is None else config.encoder_dropout
     encoder = Encoder(replace(given.config, causal=True, dropout=dropout))

@@ -197,7 +197,7 @@ def test_what_cannot_be_trained_is_refused_and_leaves_no_folder(config, pretrain
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"init": "run"}, r"\[encoder\] and features come from run"),
+        ({"init": "run"}, r"\[encoder\], features and item embeddings come from run"),
         ({"encoder_lr": 0.1}, "encoder_lr is for a pretrained encoder"),
         ({"encoder": EncoderConfig(causal=True)}, r"encoder\.causal follows from the data"),
     ],

@@ -47,9 +47,7 @@ class Item2Vec:
         self._first_item, size = prepared.vocabulary.first_item, prepared.vocabulary.size
         events = TrainingEvents.of(prepared.histories)
         self._order = by_popularity(events.popularity(size), self._first_item)
-        known = (events.items >= self._first_item) & (events.items < size)
-        offsets = np.searchsorted(events.users[known], np.arange(prepared.histories.n_users + 1))
-        model = Word2Vec(Sequences(events.items[known], offsets, size), self.vectors)
+        model = Word2Vec(item_sequences(prepared, events), self.vectors)
         fit_vectors(model)
         self._given, self._beside = (_of_length_one(table.numpy()) for table in (model.inputs, model.outputs))
         return self
@@ -74,6 +72,14 @@ class Item2Vec:
         weights = np.where(known, self.decay ** np.maximum(age, 0), 0).astype(np.float32)
         summed: NDArray[np.float32] = np.einsum("ni,nid->nd", weights, self._given[np.where(known, items, 0)])
         return summed
+
+
+def item_sequences(prepared: Prepared, events: TrainingEvents) -> Sequences:
+    """Every user's training events in order, without the rows that stand for many items."""
+    first_item, size = prepared.vocabulary.first_item, prepared.vocabulary.size
+    known = (events.items >= first_item) & (events.items < size)
+    offsets = np.searchsorted(events.users[known], np.arange(prepared.histories.n_users + 1))
+    return Sequences(events.items[known], offsets, size)
 
 
 def _of_length_one(table: NDArray[np.float32]) -> NDArray[np.float32]:
