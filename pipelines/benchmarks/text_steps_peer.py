@@ -62,7 +62,7 @@ def run(config: Config) -> dict[str, Any]:
     texts, labels = table.texts[recipe.text], [some[0] for some in table.labels or []]
     known = sorted(set(labels))
     torch.manual_seed(recipe.train.seed)
-    tokenizer = BertTokenizer.from_pretrained(recipe.tokenizer.folder)
+    tokenizer = BertTokenizer.from_pretrained(str(recipe.tokenizer.folder))
     model = _model(recipe, len(tokenizer), len(known))
     loader = _loader(recipe, tokenizer, texts, [known.index(label) for label in labels])
     autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=config.precision == "bf16")

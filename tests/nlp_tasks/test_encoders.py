@@ -6,7 +6,7 @@ import torch
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig, check_encoder
-from nlp_tasks.encoders import load_text_encoder, make_text_encoder, save_text_encoder
+from nlp_tasks.encoders import load_text_encoder, make_text_encoder, save_text_encoder, some_layers
 from recsys_bert.errors import InputError
 
 
@@ -117,3 +117,26 @@ def test_afresh_the_table_is_as_large_as_the_vocabulary(settings, topics):
     encoder, tokenizer = make_text_encoder(None, settings, TokenizerConfig(), topics(50)[0])
     assert encoder.config.vocab_size == tokenizer.size
     assert encoder.config.dim == 16
+
+
+def test_some_layers_are_those_of_the_other_encoder(settings):
+    deep, _ = make_text_encoder(
+        None, replace(settings, n_layers=4, fusion="scalar_mix", neck="cnn"), TokenizerConfig(), ["a b"] * 3
+    )
+    deep.eval()
+    kept = some_layers(deep, [0, 1, 3]).eval()
+    assert kept.config == replace(deep.config, n_layers=3)
+    tokens = torch.tensor([[2, 5, 6, 3]])
+    for ours, theirs in zip(kept(tokens).states[:3], deep(tokens).states, strict=False):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    torch.testing.assert_close(kept.layers[2].state_dict(), deep.layers[3].state_dict())
+    torch.testing.assert_close(kept.neck.state_dict(), deep.neck.state_dict())
+
+
+@pytest.mark.parametrize(("kept", "sharing"), [((0, 4), False), ((-1,), False), ((0, 1), True)])
+def test_layers_that_are_not_there_are_refused(settings, kept, sharing):
+    deep, _ = make_text_encoder(
+        None, replace(settings, n_layers=4, share_layers=sharing), TokenizerConfig(), ["a b"] * 3
+    )
+    with pytest.raises(InputError, match=r"init_layers is .* the encoder has layers"):
+        some_layers(deep, kept)

@@ -41,3 +41,13 @@ def test_every_cell_of_a_grid_fits_the_recipe_that_it_varies(recipe, monkeypatch
     found = cells(parse_grid(config.grid), config.skip)
     trials = make_trials(pipeline.Config, Path(config.command[-1]), found, config.seeds, config.out)
     assert len(trials) == len(found) * config.seeds > 3
+
+
+@pytest.mark.parametrize("recipe", [path for path in RECIPES if "techniques" in path.stem], ids=lambda p: p.stem)
+def test_techniques_are_compared_one_at_a_time(recipe):
+    config = load_config(compare.Config, [str(recipe)])
+    plain, *others = [cell.values for cell in cells(parse_grid(config.grid), config.skip)]
+    changes = [[value for name, value in other.items() if value != plain[name]] for other in others]
+    assert [plain[name] for name in ("teacher", "train.adversarial", "train.average")] == ["None", "none", "none"]
+    assert sorted(map(len, changes)) == [1] * 5
+    assert {"fgm", "pgd", "swa", "ema"} < {change[0] for change in changes}

@@ -58,6 +58,9 @@ class Config:
     """Hugging Face BERT folder, or run of `text pretrain` or of another text task, whose encoder and tokenizer are
     taken; None starts from random weights and trains a tokenizer."""
 
+    init_layers: tuple[int, ...] = ()
+    """Layers of ``init`` that are taken, from 0; empty takes all. A student may begin with some of its teacher's."""
+
     teacher: Path | None = None
     """Run of the same task and vocabulary, usually with a larger encoder, that this one learns from as well."""
 
@@ -86,6 +89,8 @@ class Config:
         check_files(self.data)
         check_encoder(self.encoder)
         check_distillation(self.teacher, self.distillation)
+        if self.init_layers and self.init is None:
+            raise InputError("init_layers says which layers of a checkpoint are taken; give init as well.")
         if self.train.monitor not in (known := _MONITORS[self.task.multi_label]):
             raise InputError(f"train.monitor is {self.train.monitor!r}; this task validates {', '.join(known)}.")
 
@@ -143,7 +148,7 @@ def build(config: Config) -> Training:
     targets = {name: encode_labels(table.labels or [], labels, task.multi_label) for name, table in tables.items()}
     torch.manual_seed(config.train.seed)
     encoder, tokenizer = make_text_encoder(
-        config.init, config.encoder, config.tokenizer, tables["train"].texts[config.text]
+        config.init, config.encoder, config.tokenizer, tables["train"].texts[config.text], config.init_layers
     )
     model = TextModel(encoder, config.head, len(labels), config.length.pool, auxiliary=config.train.auxiliary)
     names = class_names(labels, config.class_names)
