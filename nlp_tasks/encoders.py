@@ -1,6 +1,7 @@
 """A text encoder and its tokenizer in one folder: ours, or a Hugging Face BERT."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,11 @@ _FOLDERS = ("", "encoder", "classifier", "matcher", "recogniser", "reader")  # w
 
 
 def make_text_encoder(
-    init: Path | None, settings: EncoderConfig, tokenizer: TokenizerConfig, texts: list[str]
+    init: Path | None,
+    settings: EncoderConfig,
+    tokenizer: TokenizerConfig,
+    texts: list[str],
+    layers: Sequence[int] = (),
 ) -> tuple[Encoder, Tokenizer]:
     """Load an encoder and its tokenizer, or start afresh: random weights, a tokenizer that is learned or given.
 
@@ -41,11 +46,13 @@ def make_text_encoder(
         settings: The encoder.
         tokenizer: The tokenizer, where it is trained.
         texts: Training texts.
+        layers: Layers of ``init`` that are taken, from 0; empty takes all.
     """
     if init is not None and tokenizer.vectors is not None:
         raise InputError("tokenizer.vectors starts a new encoder; init brings a trained one. Leave one of them out.")
     if init is not None:
-        return load_text_encoder(init, settings)
+        encoder, made = load_text_encoder(init, settings)
+        return some_layers(encoder, layers) if layers else encoder, made
     if tokenizer.folder is None:
         made = Tokenizer.train(texts, tokenizer)
     else:
@@ -100,6 +107,39 @@ def load_text_encoder(folder: Path, settings: EncoderConfig = TEXT_ENCODER) -> t
             f"{encoder.config.vocab_size:,} rows: they do not belong together. Put the encoder's own tokenizer there."
         )
     return encoder, tokenizer
+
+
+def some_layers(given: Encoder, kept: Sequence[int]) -> Encoder:
+    """An encoder with some layers of another one, as a student begins with its teacher's in DistilBERT.
+
+    Embeddings and neck come along; a fusion whose weights are counted by layers starts afresh. See
+    https://arxiv.org/abs/1910.01108.
+
+    Args:
+        given: The other encoder.
+        kept: Its layers, from 0, in the order in which they are to stand.
+
+    Raises:
+        InputError: There is no such layer, or all layers are one.
+    """
+    n_layers = given.config.n_layers
+    if given.config.share_layers or not all(0 <= layer < n_layers for layer in kept):
+        told = "that share their weights" if given.config.share_layers else f"0 to {n_layers - 1}"
+        raise InputError(f"init_layers is {list(kept)}; the encoder has layers {told}.")
+    encoder = Encoder(replace(given.config, n_layers=len(kept)))
+    old, new = given.state_dict(), encoder.state_dict()
+    taken = {name: old.get(_layer_name(name, kept)) for name in new}
+    fits = {name: value for name, value in taken.items() if value is not None and value.shape == new[name].shape}
+    encoder.load_state_dict(new | fits)
+    return encoder
+
+
+def _layer_name(name: str, kept: Sequence[int]) -> str:
+    """What a weight is called in the encoder that it comes from."""
+    if not name.startswith("layers."):
+        return name
+    _, number, rest = name.split(".", 2)
+    return f"layers.{kept[int(number)]}.{rest}"
 
 
 def save_text_encoder(folder: Path, encoder: Encoder, tokenizer: Tokenizer) -> None:
