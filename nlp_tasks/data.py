@@ -277,7 +277,7 @@ def count_or_refuse(path: Path, bad: Sequence[tuple[int, str]], policy: str) -> 
         told = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
         raise InputError(
             f"line {bad[0][0]} of {path}: {bad[0][1]}; {len(bad):,} such lines in all ({told}). Mend them or pass "
-            "--data.bad-rows drop."
+            "--data.bad-rows drop (--read.bad-rows drop for new files)."
         )
     return reasons
 

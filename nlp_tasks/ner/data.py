@@ -94,8 +94,8 @@ def _format(path: Path, config: AnnotatedFilesConfig) -> str:
     kind = config.format if config.format != "auto" else FORMATS.get(path.suffix.lower())
     if kind is None:
         raise InputError(
-            f"{path}: the ending {path.suffix!r} does not say how to read it. Name it with --data.format: conll, "
-            "jsonl or lines."
+            f"{path}: the ending {path.suffix!r} does not say how to read it. Name it with --data.format "
+            "(--read.format for new files): conll, jsonl or lines."
         )
     return kind
 

@@ -50,6 +50,35 @@ def write_text(name: str, content: str) -> Spoil:
     return spoil
 
 
+def write_bytes(name: str, content: bytes) -> Spoil:
+    """Put a file of bytes there."""
+
+    def spoil(folder: Path) -> None:
+        (folder / name).write_bytes(content)
+
+    return spoil
+
+
+def append(name: str, text: str) -> Spoil:
+    """Add text at the end of a file."""
+
+    def spoil(folder: Path) -> None:
+        with (folder / name).open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    return spoil
+
+
+def replaced(name: str, old: str, new: str) -> Spoil:
+    """Replace text in a file wherever it occurs."""
+
+    def spoil(folder: Path) -> None:
+        path = folder / name
+        path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+
+    return spoil
+
+
 def cut(name: str) -> Spoil:
     """Keep the first half of a file, as a full disk does."""
 

@@ -6,50 +6,24 @@
 import json
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from pipelines.benchmarks.bad_inputs import Case, call, cut, run, write_text
+from pipelines.benchmarks import bad_entities
+from pipelines.benchmarks.bad_inputs import Case, Spoil, append, call, cut, replaced, run, write_bytes, write_text
 
-ENCODER = "--encoder.dim 8 --encoder.n-layers 1 --encoder.n-heads 1 --encoder.max-len 24 --tokenizer.min-count 1"
-QUICK = f"{ENCODER} --train.epochs 1 --train.device cpu"
+ENCODER, QUICK = bad_entities.ENCODER, bad_entities.QUICK
 CLASSIFY = f"text classify train --out out --data.train train.tsv --data.validation validation.tsv {QUICK}"
 MATCH = f"text match train --out out --data.train pairs.tsv {QUICK}"
 READ = f"text read train --out out --data.train questions.jsonl --data.validation-share 0.3 {QUICK}"
 PRETRAIN = f"text pretrain --out out --data.train lines.txt {QUICK}"
 
-Spoil = Callable[[Path], None]
-
-
-def _bytes(name: str, content: bytes) -> Spoil:
-    def spoil(folder: Path) -> None:
-        (folder / name).write_bytes(content)
-
-    return spoil
-
 
 def _question(**cells: object) -> Spoil:
     """Add a question, good but for the cells given."""
     good = {"question": "what burns?", "context": "a fire and a rose", "answers": ["fire"]}
-    return _add("questions.jsonl", json.dumps(good | cells) + "\n")
-
-
-def _add(name: str, line: str) -> Spoil:
-    def spoil(folder: Path) -> None:
-        with (folder / name).open("a", encoding="utf-8") as file:
-            file.write(line)
-
-    return spoil
-
-
-def _replaced(name: str, old: str, new: str) -> Spoil:
-    def spoil(folder: Path) -> None:
-        path = folder / name
-        path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
-
-    return spoil
+    return append("questions.jsonl", json.dumps(good | cells) + "\n")
 
 
 def _other_tokenizer(folder: Path) -> None:
@@ -73,16 +47,16 @@ CASES = (
         "broken UTF-8",
         CLASSIFY,
         "line 3 of train.tsv is not UTF-8",
-        _bytes("train.tsv", b"text\tlabel\na\t1\n\xc4\xe3\t0\n"),
+        write_bytes("train.tsv", b"text\tlabel\na\t1\n\xc4\xe3\t0\n"),
     ),
-    Case("UTF-16", CLASSIFY, "looks like UTF-16", _bytes("train.tsv", "text\tlabel\na\t1\n".encode("utf-16"))),
-    Case("empty text", CLASSIFY, "text is empty; 1 such lines in all", _add("train.tsv", "  \tred\n")),
-    Case("no label", CLASSIFY, "label is no label", _add("train.tsv", "some text\t\n")),
-    Case("too many cells", CLASSIFY, "3 cells where there are 2 columns", _add("train.tsv", "a\tb\tred\n")),
+    Case("UTF-16", CLASSIFY, "looks like UTF-16", write_bytes("train.tsv", "text\tlabel\na\t1\n".encode("utf-16"))),
+    Case("empty text", CLASSIFY, "text is empty; 1 such lines in all", append("train.tsv", "  \tred\n")),
+    Case("no label", CLASSIFY, "label is no label", append("train.tsv", "some text\t\n")),
+    Case("too many cells", CLASSIFY, "3 cells where there are 2 columns", append("train.tsv", "a\tb\tred\n")),
     Case("empty file", CLASSIFY, "holds no example", write_text("train.tsv", "")),
     Case("missing file", CLASSIFY.replace("train.tsv", "gone.tsv"), "gone.tsv cannot be read"),
     Case("missing column", f"{CLASSIFY} --text title", "has no column 'title'"),
-    Case("no header line", CLASSIFY, "--data.columns", _replaced("train.tsv", "text\tlabel\n", "")),
+    Case("no header line", CLASSIFY, "--data.columns", replaced("train.tsv", "text\tlabel\n", "")),
     Case("format that the ending does not tell", CLASSIFY.replace("train.tsv", "lines.txt"), "--data.format"),
     Case(
         "row that is not JSON",
@@ -101,9 +75,9 @@ CASES = (
         "label that training does not know",
         CLASSIFY,
         "label 'blue' does not occur in training",
-        _add("validation.tsv", "a sky\tblue\n"),
+        append("validation.tsv", "a sky\tblue\n"),
     ),
-    Case("one class only", CLASSIFY, "all are 'red'", _replaced("train.tsv", "\tgreen", "\tred")),
+    Case("one class only", CLASSIFY, "all are 'red'", replaced("train.tsv", "\tgreen", "\tred")),
     Case("label that has no name", f"{CLASSIFY} --class-names lines.txt", "is no number of a line of lines.txt"),
     Case("figure that is not measured", f"{CLASSIFY} --train.monitor ndcg@10", "this task validates accuracy"),
     Case("misspelt head", f"{CLASSIFY} --head.name maen", "did you mean 'mean'"),
@@ -143,15 +117,15 @@ CASES = (
     Case(
         "output of an unknown kind", "text classify predict --run classified --texts a --out b.xls", "its ending says"
     ),
-    Case("label that is neither 0 nor 1", MATCH, "label '2' is neither 0 nor 1", _add("pairs.tsv", "a\tb\t2\n")),
-    Case("matches alone", MATCH, "both kinds are needed", _replaced("pairs.tsv", "\t0\n", "\t1\n")),
+    Case("label that is neither 0 nor 1", MATCH, "label '2' is neither 0 nor 1", append("pairs.tsv", "a\tb\t2\n")),
+    Case("matches alone", MATCH, "both kinds are needed", replaced("pairs.tsv", "\t0\n", "\t1\n")),
     Case("vectors of a cross-encoder", f"{MATCH} --task.loss in_batch", "take task.form 'bi'"),
     Case("odd number of texts", "text match predict --run matched --texts a", "they come in pairs"),
     Case(
         "index of other vectors",
         "text match search --run matched --index index --texts a",
         "or with other weights",
-        _replaced("index/index/index.json", '"weights": "', '"weights": "0'),
+        replaced("index/index/index.json", '"weights": "', '"weights": "0'),
     ),
     Case("not an index", "text match search --run matched --index other --texts a", "holds no indexed texts"),
     Case("answer that is not in its passage", READ, "the answer is not in its passage", _question(answers=["moss"])),
@@ -175,7 +149,7 @@ CASES = (
         "questions that are not UTF-8",
         READ,
         "line 1 of questions.jsonl is not UTF-8",
-        _bytes("questions.jsonl", b'{"question": "\xc4\xe3"}\n'),
+        write_bytes("questions.jsonl", b'{"question": "\xc4\xe3"}\n'),
     ),
     Case("lines read as SQuAD", f"{READ} --data.format squad", "cannot be read as JSON"),
     Case("no answer at all, where there may be none", f"{READ} --task.no-answer", "no threshold can be chosen"),
@@ -217,11 +191,12 @@ CASES = (
         "encoder.n_segments 2",
         write_text("lines.txt", "a. b.\n" * 9),
     ),
+    *bad_entities.CASES,
 )
 
 
 def make_good(folder: Path) -> None:
-    """Write texts with labels, pairs, questions and plain lines; train a classifier, a reader, a matcher; index it."""
+    """Write texts with labels, pairs, questions, entities and plain lines; train a model of each; index the matcher."""
     random = np.random.default_rng(0)
     words = {"red": ["rose", "blood", "fire"], "green": ["leaf", "grass", "moss"]}
     for name, n in (("train", 40), ("validation", 10)):
@@ -235,9 +210,11 @@ def make_good(folder: Path) -> None:
     for n in range(20):
         context = f"a {words['red'][n % 3]} in the {words['green'][n // 3 % 3]} {n}"
         asked = {"question": "what is red?", "context": context, "answers": [words["red"][n % 3]]}
-        _add("questions.jsonl", json.dumps(asked) + "\n")(folder)
+        append("questions.jsonl", json.dumps(asked) + "\n")(folder)
+    bad_entities.write_good(folder)
     for line in (
         CLASSIFY.replace("--out out", "--out classified"),
+        bad_entities.TRAIN.replace("--out out", "--out named"),
         READ.replace("--out out", "--out read"),
         MATCH.replace("--out out", "--out matched") + " --task.form bi",
         "text match index --run matched --file pairs.tsv --out index",

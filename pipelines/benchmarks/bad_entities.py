@@ -1,0 +1,115 @@
+"""Bad input to ``text ner``: the part of ``bad_texts`` that is about named entities."""
+
+import json
+from pathlib import Path
+
+from pipelines.benchmarks.bad_inputs import Case, Spoil, append, cut, replaced, write_bytes, write_text
+
+ENCODER = "--encoder.dim 8 --encoder.n-layers 1 --encoder.n-heads 1 --encoder.max-len 24 --tokenizer.min-count 1"
+QUICK = f"{ENCODER} --train.epochs 1 --train.device cpu"
+"""Flags of a tiny training, for all text commands."""
+
+_LIKE = "--data.validation-share 0.3"
+TRAIN = f"text ner train --out out --data.train named.conll --data.scheme bio {_LIKE} {QUICK}"
+_JSON = f"text ner train --out out --data.train named.jsonl {_LIKE} {QUICK}"
+_ASKING = "--head.name reading"
+_WORDS = "--words.name soft_lexicon --words.file words.txt"
+_PREDICT = "text ner predict --run named"
+_EVALUATE = "text ner evaluate --run named --file new.conll"
+
+
+def _sentence(**cells: object) -> Spoil:
+    """Add a JSON line, good but for the cells given."""
+    good = {"text": "Ada saw Rome", "entities": [{"start": 8, "end": 12, "type": "LOC"}]}
+    return append("named.jsonl", json.dumps(good | cells) + "\n")
+
+
+CASES = (
+    Case("no scheme of tags", TRAIN.replace("--data.scheme bio", ""), "Name the scheme with --data.scheme"),
+    Case("unknown scheme of tags", TRAIN.replace("bio", "bmse"), "no tag scheme is called 'bmse'; did you mean 'bmes'"),
+    Case("tags of another scheme", TRAIN.replace("bio", "bmes"), "cannot follow"),
+    Case(
+        "tag that cannot follow the one before it",
+        TRAIN,
+        "line 72 of named.conll: I-LOC cannot follow B-PER in bio; 1 such lines",
+        append("named.conll", "Ada\tB-PER\nRome\tI-LOC\n"),
+    ),
+    Case("tag of no scheme", TRAIN, "'LOC' is no tag of bio", append("named.conll", "Rome\tLOC\n")),
+    Case("missing column of tags", f"{TRAIN} --data.tag-columns 2", "there is no column 2 among 2"),
+    Case("word without a tag", TRAIN, "1 columns where the file begins with 2", append("named.conll", "Rome\n")),
+    Case("words that are tags", f"{TRAIN} --data.word-column -1", "other than that of the words"),
+    Case(
+        "entities in no UTF-8",
+        TRAIN,
+        "line 2 of named.conll is not UTF-8",
+        write_bytes("named.conll", b"Ada\tB-PER\nR\xf6me\tB-LOC\n"),
+    ),
+    Case("empty file, entities", TRAIN, "named.conll holds no sentence", write_text("named.conll", "")),
+    Case("sentences without an entity", TRAIN, "has an entity", write_text("named.conll", "a\tO\nb\tO\n\n" * 9)),
+    Case("plain lines, entities", TRAIN.replace("named.conll", "lines.txt"), "lines of text, which have no entities"),
+    Case("file of entities that is not there", TRAIN.replace("named.conll", "gone.conll"), "gone.conll cannot be read"),
+    Case("entity outside its text", _JSON, "outside its text", _sentence(entities=[[8, 13, "LOC"]])),
+    Case("entity that ends before it begins", _JSON, "outside its text", _sentence(entities=[[8, 8, "LOC"]])),
+    Case("half a word", _JSON, "does not begin and end with words", _sentence(entities=[[8, 11, "LOC"]])),
+    Case("entity of another form", _JSON, "neither {start, end, type}", _sentence(entities=[{"start": 8}])),
+    Case("no list of entities", _JSON, "no list under 'entities'", _sentence(entities=None)),
+    Case("entities without a text", _JSON, "no text under 'text'", _sentence(text=" ")),
+    Case("entities in no JSON", _JSON, "line 21 of named.jsonl: not JSON", append("named.jsonl", "{text: 1}\n")),
+    Case(
+        "type that training does not know",
+        f"{TRAIN} --data.validation new.conll",
+        "entity type 'TIME' does not occur in training",
+    ),
+    Case("the same, when it is measured", _EVALUATE, "entity type 'TIME' does not occur in training"),
+    Case("illegal tags, when it is measured", _EVALUATE, "--read.bad-rows", replaced("new.conll", "\tB-", "\tI-")),
+    Case("misspelt head, entities", f"{TRAIN} --head.name crff", "did you mean 'crf'"),
+    Case("figure that is not measured, entities", f"{TRAIN} --train.monitor accuracy", "this task validates f1"),
+    Case("sentences longer than the encoder reads", f"{TRAIN} --length.max-len 64", "reads 24 tokens at most"),
+    Case(
+        "long sentence where none is wanted",
+        f"{TRAIN} --length.long refuse",
+        "sentence 1 takes",
+        write_text("named.conll", ("Ada\tB-PER\n" + "saw\tO\n" * 30 + "\n") * 9),
+    ),
+    Case("empty lexicon", f"{TRAIN} {_WORDS}", "words.txt holds no word", write_text("words.txt", " \n")),
+    Case("lexicon that is not there", f"{TRAIN} {_WORDS}", "words.txt cannot be read"),
+    Case("lexicon without a part that reads it", f"{TRAIN} --words.file lines.txt", "words.name"),
+    Case(
+        "lexicon beside a head that asks",
+        f"{TRAIN} {_ASKING} {_WORDS}",
+        "reads no words of a lexicon",
+        write_text("words.txt", "Rome\nAda\n"),
+    ),
+    Case(
+        "type without a question",
+        f"{TRAIN} {_ASKING} --questions asked.txt",
+        "has no question for PER",
+        write_text("asked.txt", "LOC\twhich place?\n"),
+    ),
+    Case(
+        "question of another form",
+        f"{TRAIN} {_ASKING} --questions asked.txt",
+        "line 1 of asked.txt is not TYPE<tab>question",
+        write_text("asked.txt", "LOC which place?\n"),
+    ),
+    Case("run of another task, entities", "text ner predict --run classified --texts a", "no recogniser"),
+    Case("recogniser of another task's command", "text classify predict --run named --texts a", "no classifier"),
+    Case("damaged recogniser", f"{_PREDICT} --texts a", "cannot be read", cut("named/recogniser/head.safetensors")),
+    Case("nothing to look through", _PREDICT, "give either texts"),
+    Case("empty text to look through", f"{_PREDICT} --texts ' '", "a text is empty"),
+    Case("score that is no probability", f"{_PREDICT} --texts a --min-score 2", "scores lie in [0, 1]"),
+)
+
+
+def write_good(folder: Path) -> None:
+    """Write 20 sentences with entities, as columns and as JSON, and one with a type that they do not have."""
+    names, places = ["Ada", "Eve", "Ben"], ["Rome", "Bonn", "Oslo"]
+    columns, rows = [], []
+    for n in range(20):
+        name, place = names[n % 3], places[n // 3 % 3]
+        text, start = f"{name} saw {place}", len(name) + 5
+        columns.append(f"{name}\tB-PER\nsaw\tO\n{place}\tB-LOC\n" if n % 2 else f"{name}\tB-PER\n{place}\tB-LOC\n")
+        rows.append(json.dumps({"text": text, "entities": [[0, len(name), "PER"], [start, start + 4, "LOC"]]}))
+    write_text("named.conll", "\n".join(columns) + "\n")(folder)
+    write_text("named.jsonl", "\n".join(rows) + "\n")(folder)
+    write_text("new.conll", "Ada\tB-PER\nyesterday\tB-TIME\n")(folder)
