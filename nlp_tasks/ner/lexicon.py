@@ -27,33 +27,48 @@ class Lexicon:
 
     Args:
         counts: How often every word of the lexicon occurs, by word; 0 for one that was never seen.
-        min_count: Words that occur less often share the row ``RARE``, which counts 1.
-        own: Words that have a row of their own all the same; it counts 1 where they were never seen.
+        min_count: Words that occur less often share the row ``RARE``.
+        own: Words that have a row of their own all the same.
+        alone: How often words occur outside of longer ones; None: always.
     """
 
-    def __init__(self, counts: dict[str, int], min_count: int, own: Container[str] = ()) -> None:
+    counts: list[int]
+    """What each row counts: how often its word occurs outside of longer ones, and at least 1 (SoftLexicon's paper). A
+    short word would otherwise outweigh every longer one that it is a part of."""
+
+    def __init__(
+        self,
+        counts: dict[str, int],
+        min_count: int,
+        own: Container[str] = (),
+        alone: dict[str, int] | None = None,
+    ) -> None:
         self.words, self.min_count, self._own = counts, min_count, own
+        self.alone = counts if alone is None else alone
         self.vectors: WordVectors | None = None
         seen = sorted((-n, word) for word, n in counts.items() if n >= max(1, min_count) or word in own)
-        self.counts = [1, 1, *(max(1, -n) for n, _ in seen)]
+        self.counts = [1, 1, *(max(1, self.alone[word]) for _, word in seen)]
         self.names = ["", "", *(word for _, word in seen)]
         row = {word: row for row, (_, word) in enumerate(seen, RARE + 1)}
         self._rows = {word: row.get(word, RARE) for word in counts}
-        self._begins = _beginnings(counts)
+        self._begins = beginnings(counts)
 
     def matches(self, sentences: Sequence[Sentence]) -> NDArray[np.int64]:
         """Words in sentences, from unit to unit: ``[k, 4]``: sentence, first unit, one past the last, row."""
         found = [
             (number, start, stop, self._rows[word])
             for number, sentence in enumerate(sentences)
-            for start, stop, word in _occurrences(sentence, self._rows, self._begins)
+            for start, stop, word in occurrences(sentence, self._rows, self._begins)
         ]
         return np.array(found, np.int64).reshape(-1, 4)
 
     def save(self, folder: Path) -> None:
         """Write ``lexicon.tsv`` into ``folder``."""
         with replacing(folder / _FILE) as aside:
-            lines = (f"{word}\t{n}{_MARK if word in self._own else ''}\n" for word, n in self.words.items())
+            lines = (
+                f"{word}\t{n}\t{self.alone[word]}{_MARK if word in self._own else ''}\n"
+                for word, n in self.words.items()
+            )
             aside.write_text("".join(lines), encoding="utf-8")
 
     @classmethod
@@ -63,21 +78,21 @@ class Lexicon:
         Raises:
             InputError: It is missing or damaged.
         """
-        counts, own = {}, set()
+        counts, alone, own = {}, {}, set()
         for line, text in read_lines(folder / _FILE):
-            word, _, n = text.removesuffix(_MARK).partition("\t")
-            if not n.isdecimal():
+            word, *numbers = text.removesuffix(_MARK).split("\t")
+            if len(numbers) != 2 or not all(map(str.isdecimal, numbers)):
                 raise InputError(f"line {line} of {folder / _FILE} is damaged. Train the run again.")
-            counts[word] = int(n)
+            counts[word], alone[word] = map(int, numbers)
             if text.endswith(_MARK):
                 own.add(word)
-        return cls(counts, min_count, own)
+        return cls(counts, min_count, own, alone)
 
     @classmethod
     def count(
         cls, words: Iterable[str], sentences: Sequence[Sentence], min_count: int, vectors: WordVectors | None = None
     ) -> "Lexicon":
-        """Count how often words occur in sentences, inside longer words as well.
+        """Count how often words occur in sentences, and how often of that outside of longer words.
 
         Args:
             words: The lexicon.
@@ -86,15 +101,17 @@ class Lexicon:
             vectors: Word vectors, on which a table of words starts; words that have one have a row of their own.
         """
         known = dict.fromkeys(words, 0)
-        begins, counts = _beginnings(known), Counter[str]()
+        begins, counts, alone = beginnings(known), Counter[str](), Counter[str]()
         with Progress("counting words", len(sentences), "sentences") as progress:
             for sentence in sentences:
-                counts.update(word for _, _, word in _occurrences(sentence, known, begins))
+                found = list(occurrences(sentence, known, begins))
+                counts.update(word for _, _, word in found)
+                alone.update(_outermost(found))
                 progress.advance()
         own = set[str]()
         if vectors is not None:
             own = {word for word, row in zip(known, vectors.rows(list(known)).tolist(), strict=True) if row >= 0}
-        made = cls(known | dict(counts), min_count, own)
+        made = cls(known | dict(counts), min_count, own, known | dict(alone))
         made.vectors = vectors
         return made
 
@@ -139,11 +156,12 @@ def read_words(config: LexiconConfig) -> list[str]:
     return found
 
 
-def _beginnings(words: Iterable[str]) -> frozenset[str]:
+def beginnings(words: Iterable[str]) -> frozenset[str]:
+    """Every beginning of a word, the whole word as well; what ``occurrences`` needs to stop early."""
     return frozenset(word[:n] for word in words for n in range(1, len(word) + 1))
 
 
-def _occurrences(sentence: Sentence, words: dict[str, int], begins: frozenset[str]) -> Iterable[tuple[int, int, str]]:
+def occurrences(sentence: Sentence, words: Container[str], begins: frozenset[str]) -> Iterable[tuple[int, int, str]]:
     """First unit, one past the last and text of every word that begins and ends with units."""
     text, units = sentence.text, sentence.units.tolist()
     for start, (first, _) in enumerate(units):
@@ -153,3 +171,12 @@ def _occurrences(sentence: Sentence, words: dict[str, int], begins: frozenset[st
                 break
             if piece in words:
                 yield start, stop, piece
+
+
+def _outermost(found: list[tuple[int, int, str]]) -> Iterable[str]:
+    """Words that lie within no other one, of those of one sentence."""
+    reached = 0
+    for _, stop, word in sorted(found, key=lambda one: (one[0], -one[1])):
+        if stop > reached:
+            reached = stop
+            yield word

@@ -10,5 +10,6 @@ with ``nested = True`` learns and finds entities within others too.
 NER_HEADS = {
     "softmax": "nlp_tasks.ner.heads.softmax:Softmax",
     "crf": "nlp_tasks.ner.heads.crf:CRFHead",
+    "binary": "nlp_tasks.ner.heads.binary:Binary",
     "reading": "nlp_tasks.ner.heads.reading:Reading",
 }
