@@ -70,8 +70,10 @@ def train(
     batches: "Batches",
     config: "TrainConfig",
     out: Path,
-    validate: Callable[[], dict[str, Any]],
+    validate: Callable[[], dict[str, Any]] | None,
     label: str,
+    *,
+    before_step: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Fit ``loss``, keep the best epoch, and say how it went.
 
@@ -81,15 +83,18 @@ def train(
         batches: The training examples.
         config: The settings.
         out: The run folder.
-        validate: Figures of the model as it is; those that are numbers are logged.
+        validate: Figures of the model as it is; those that are numbers are logged. None: nothing is held out for it,
+            and the last epoch is kept.
         label: Shown before the progress.
+        before_step: Called with the number of the optimiser step to come.
 
     Returns:
         ``best``, ``best_epoch``, ``epochs``, ``seconds``, ``parameters``.
     """
     from recsys_bert.training.loop import fit
 
-    summary = fit(loss, batches, config, out, validate=lambda _: _numbers(validate()), label=label)
+    measure = None if validate is None else lambda _: _numbers(validate())
+    summary = fit(loss, batches, config, out, validate=measure, before_step=before_step, label=label)
     return {
         "best": summary.best,
         "best_epoch": summary.best_epoch,

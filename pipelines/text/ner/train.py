@@ -1,18 +1,27 @@
 """Train a recogniser of named entities, measure it, and keep what it takes to find entities in new texts."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig, check_encoder
 from nlp_tasks.ner.config import AnnotatedFilesConfig, LexiconConfig, NerHeadConfig, SentenceLengthConfig
+from nlp_tasks.ner.pu_config import PUConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nlp_tasks.ner.batches import UnitBatches
     from nlp_tasks.ner.data import Annotated
+    from nlp_tasks.ner.inputs import UnitInputs
     from nlp_tasks.ner.lexicon import Lexicon
+    from nlp_tasks.ner.model import NerLoss
+    from nlp_tasks.ner.recogniser import Recogniser
 
 _TRAIN = TrainConfig(epochs=20, batch_size=32, schedule="linear", patience=5, monitor="f1")
 _MONITORS = ("f1", "macro_f1", "precision", "recall", "exact")
@@ -50,6 +59,9 @@ class Config:
     head: NerHeadConfig = field(default_factory=NerHeadConfig)
     """What finds entities."""
 
+    pu: PUConfig = field(default_factory=PUConfig)
+    """How a dictionary is learned from, in place of marked entities; needs the head ``binary``."""
+
     train: TrainConfig = _TRAIN
     """How it is trained; the epoch with the best ``monitor`` on validation is kept."""
 
@@ -57,6 +69,12 @@ class Config:
         if self.data.train is None:
             raise InputError("no training file is given; name it with --data.train FILE.")
         check_encoder(self.encoder)
+        if self.pu.dictionary is not None and self.head.name != "binary":
+            raise InputError(
+                f"a dictionary is learned by the head 'binary', not by {self.head.name!r}; set head.name = 'binary'."
+            )
+        if self.pu.dictionary is not None and self.questions is not None:
+            raise InputError("questions are for heads that ask; leave them out where a dictionary is learned.")
         if self.train.monitor not in _MONITORS:
             raise InputError(f"train.monitor is {self.train.monitor!r}; this task validates {', '.join(_MONITORS)}.")
 
@@ -67,30 +85,109 @@ def run(config: Config) -> dict[str, Any]:
     Returns:
         What ``metrics.json`` says.
     """
-    import torch
+    from nlp_tasks.ner.asking import read_questions
+    from pipelines.text.ner import unlabelled
 
-    from nlp_tasks.encoders import make_text_encoder
-    from nlp_tasks.ner.asking import asks, read_questions
-    from nlp_tasks.ner.batches import UnitBatches
-    from nlp_tasks.ner.heads import NER_HEADS
-    from nlp_tasks.ner.model import NerLoss, NerModel
-    from nlp_tasks.ner.recogniser import Recogniser, word_part
-    from pipelines.runs import begin, check_files_unchanged, is_first_process
-    from pipelines.text.fine_tuning import tell, tell_training, train
-    from recsys_bert.encoder.parts import find
-    from recsys_bert.files import write_json
-    from recsys_bert.training.adversarial import check_table
-
+    if config.pu.dictionary is not None:
+        return unlabelled.run(config)
     found = _read(config)
     nested = config.head.options.get("nested") is True
     types = _types(found["train"], nested)
     questions = read_questions(config.questions, types)
-    found = _known(found, types, nested, config.data.bad_rows)
+    found = known(found, types, nested, config.data.bad_rows)
+    training = prepare(config, found, types, questions)
+    begin_run(config, found)
+    results = training.learn(config.out)
+    training.write(results)
+    return results
+
+
+@dataclass
+class Training:
+    """Everything that a training needs, checked."""
+
+    config: Config
+    found: "dict[str, Annotated]"
+    recogniser: "Recogniser"
+    inputs: "dict[str, UnitInputs]"
+    true: "dict[str, NDArray[np.int64]]"
+    loss: "NerLoss"
+    batches: "UnitBatches"
+
+    def learn(self, folder: Path, before_step: Callable[[int], None] | None = None) -> dict[str, Any]:
+        """Train in a run folder, and measure what is to be measured.
+
+        Args:
+            folder: For checkpoints and curves; a training that was stopped there goes on.
+            before_step: Called with the number of the optimiser step to come.
+        """
+        from pipelines.text.fine_tuning import tell, train
+
+        validate = (lambda: self.figures("validation")) if "validation" in self.found else None
+        results = train(
+            self.loss,
+            self.loss.model,
+            self.batches,
+            self.config.train,
+            folder,
+            validate,
+            "training the recogniser",
+            before_step=before_step,
+        )
+        for split in ("validation", "test"):
+            if split in self.found:
+                results[split] = self.figures(split)
+                tell(results[split], split)
+        results["examples"] = {name: len(one) for name, one in self.found.items()}
+        counts = {name: {**one.left_out, **self.inputs[name].inputs.counts} for name, one in self.found.items()}
+        for name, one in self.found.items():
+            if beyond := self.recogniser.beyond(one.sentences):
+                counts[name]["inner_entities_not_learned"] = beyond
+        results["counted"] = {name: some for name, some in counts.items() if some}
+        if self.recogniser.lexicon is not None:
+            results["lexicon"] = self.recogniser.lexicon.counted
+        return results
+
+    def figures(self, split: str) -> dict[str, Any]:
+        """How well the entities of a split are found."""
+        found = self.recogniser.entities(self.inputs[split])[0]
+        return self.recogniser.score(found, self.true[split], len(self.found[split]))
+
+    def write(self, results: dict[str, Any]) -> None:
+        """Keep the recogniser and ``metrics.json``."""
+        from pipelines.runs import is_first_process
+        from pipelines.text.fine_tuning import tell_training
+        from recsys_bert.files import write_json
+
+        if is_first_process():
+            out = self.config.out
+            self.recogniser.save(out / "recogniser", self.config.head, self.config.words)
+            write_json(out / "metrics.json", results)
+            tell_training(results, out / "recogniser")
+
+
+def prepare(config: Config, found: "dict[str, Annotated]", types: list[str], questions: Sequence[str] = ()) -> Training:
+    """Make the model and its data.
+
+    Raises:
+        InputError: Whatever is wrong with settings or data; nothing is written yet.
+    """
+    import torch
+
+    from nlp_tasks.encoders import make_text_encoder
+    from nlp_tasks.ner.asking import asks
+    from nlp_tasks.ner.batches import UnitBatches
+    from nlp_tasks.ner.heads import NER_HEADS
+    from nlp_tasks.ner.model import NerLoss, NerModel
+    from nlp_tasks.ner.recogniser import Recogniser, word_part
+    from recsys_bert.encoder.parts import find
+    from recsys_bert.training.adversarial import check_table
+
     torch.manual_seed(config.train.seed)
     # units are tokenized one by one, so the tokenizer learns from text with blanks between them
     texts = [" ".join(sentence.words()) for sentence in found["train"].sentences]
     if asks(find("NER head", config.head.name, NER_HEADS)):  # or all questions might be of unknown tokens alone
-        texts += questions * config.tokenizer.min_count
+        texts += list(questions) * config.tokenizer.min_count
     encoder, tokenizer = make_text_encoder(config.init, config.encoder, config.tokenizer, texts)
     lexicon = _lexicon(config, found["train"])
     words = None if lexicon is None else word_part(config.words, encoder.out_dim, lexicon)
@@ -102,33 +199,16 @@ def run(config: Config) -> dict[str, Any]:
     targets = recogniser.targets(true["train"])
     batches = UnitBatches(inputs["train"], targets, batch_size=config.train.batch_size, seed=config.train.seed)
     check_table(loss, config.train)
-    begin(config.out, config)  # after everything that bad input can stop
-    more = (config.questions, config.words.file, config.words.vectors, *config.words.text)
-    check_files_unchanged(config.out, [*(one.path for one in found.values()), *filter(None, more)])
+    return Training(config, found, recogniser, inputs, true, loss, batches)
 
-    def figures(split: str) -> dict[str, Any]:
-        return recogniser.score(recogniser.entities(inputs[split])[0], true[split], len(found[split]))
 
-    results = train(
-        loss, model, batches, config.train, config.out, lambda: figures("validation"), "training the recogniser"
-    )
-    for split in ("validation", "test"):
-        if split in found:
-            results[split] = figures(split)
-            tell(results[split], split)
-    results["examples"] = {name: len(one) for name, one in found.items()}
-    counts = {name: {**one.left_out, **inputs[name].inputs.counts} for name, one in found.items()}
-    for name, one in found.items():
-        if beyond := recogniser.beyond(one.sentences):
-            counts[name]["inner_entities_not_learned"] = beyond
-    results["counted"] = {name: some for name, some in counts.items() if some}
-    if lexicon is not None:
-        results["lexicon"] = lexicon.counted
-    if is_first_process():
-        recogniser.save(config.out / "recogniser", config.head, config.words)
-        write_json(config.out / "metrics.json", results)
-        tell_training(results, config.out / "recogniser")
-    return results
+def begin_run(config: Config, found: "dict[str, Annotated]") -> None:
+    """Make the run folder, or check that the run there is this one; after everything that bad input can stop."""
+    from pipelines.runs import begin, check_files_unchanged
+
+    begin(config.out, config)
+    more = (config.questions, config.pu.dictionary, config.words.file, config.words.vectors, *config.words.text)
+    check_files_unchanged(config.out, [*(one.path for one in found.values()), *(path for path in more if path)])
 
 
 def _read(config: Config) -> "dict[str, Annotated]":
@@ -178,7 +258,7 @@ def _types(train: "Annotated", nested: bool) -> list[str]:
     return types
 
 
-def _known(found: "dict[str, Annotated]", types: list[str], nested: bool, policy: str) -> "dict[str, Annotated]":
+def known(found: "dict[str, Annotated]", types: list[str], nested: bool, policy: str) -> "dict[str, Annotated]":
     """Refuse, or leave out and count, held-out sentences with a type that training does not know."""
     from nlp_tasks.ner.data import unseen_types
 

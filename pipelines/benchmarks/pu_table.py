@@ -1,0 +1,214 @@
+"""What a dictionary teaches by each risk, between matching it alone and labels for everything, in one table.
+
+    python -m pipelines.benchmarks.pu_table --out runs/pu-resume
+
+Every seed draws its own dictionary from the entities of the training file and trains every row; nothing else is read of
+the labels but by the row ``supervised``. Figures are of the test file, strict F1 on exact spans. The same command goes
+on where it was stopped: every run has a folder below ``out``. The table is written to ``out`` with the ending .md, the
+same numbers to .json.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from pipelines.benchmarks.sample_dictionary import Of, check_share, sample, write
+from pipelines.text.ner import train
+from recsys_bert.errors import InputError, unknown_name
+
+ROWS = {
+    "matching": "the longest entries of the dictionary, nothing learned",
+    "biased": "what is not matched is no entity",
+    "unbiased": "unbiased PU risk",
+    "non_negative": "non-negative PU risk",
+    "grown": "non-negative, then once more with the dictionary grown by confident repeats",
+    "supervised": "every label of the training file, cross-entropy",
+}
+"""Rows in the order that is expected of them."""
+
+_FIGURES = ("f1", "precision", "recall")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Compare what a dictionary teaches."""
+
+    out: Path
+    """Folder of the runs; the table is written beside it, with the endings .md and .json."""
+
+    recipe: Path = Path("pipelines/recipes/text_resume_ner_pu.toml")
+    """Recipe of ``text ner train`` with a dictionary; its training file must be marked, and a test file be named."""
+
+    rows: tuple[str, ...] = ("matching", "biased", "unbiased", "non_negative", "supervised")
+    """Which rows, of: matching, biased, unbiased, non_negative, grown, supervised."""
+
+    seeds: int = 5
+    """Dictionaries and trainings of every row; seeds count from 0."""
+
+    share: float = 0.1
+    """Share of the training entities that the dictionary is drawn from, in (0, 1]."""
+
+    of: Of = "mentions"
+    """See ``sample_dictionary``."""
+
+    epochs: int = 0
+    """Epochs of every row; 0 takes those of the recipe."""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if row not in ROWS:
+                raise unknown_name("row", row, ROWS)
+        if self.seeds < 1 or not self.rows:
+            raise InputError(f"seeds is {self.seeds}, and there are {len(self.rows)} rows; both must be at least 1.")
+        if self.epochs < 0:
+            raise InputError(f"epochs is {self.epochs}; it cannot be negative.")
+        check_share(self.share)
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Train what is missing, print and write the table.
+
+    Returns:
+        What the JSON file holds.
+
+    Raises:
+        InputError: The recipe does not suit, or a run folder holds another run.
+    """
+    from pipelines.runs import check_writable
+    from pipelines.settings import read_config
+    from recsys_bert.files import replacing, write_json
+
+    recipe = read_config(train.Config, config.recipe)
+    if recipe.pu.dictionary is None or recipe.data.test is None:
+        raise InputError(f"{config.recipe} must name pu.dictionary and data.test.")
+    check_writable(config.out)
+    if config.epochs:
+        recipe = replace(recipe, train=replace(recipe.train, epochs=config.epochs))
+    figures: dict[str, list[dict[str, Any]]] = {row: [] for row in config.rows}
+    for seed in range(config.seeds):
+        dictionary = _dictionary(config, recipe, seed)
+        for row in config.rows:
+            print(f"seed {seed}, {row}", file=sys.stderr, flush=True)
+            figures[row].append(_measured(row, _settings(row, recipe, dictionary, config.out, seed)))
+            table = _table(config, recipe, figures)
+            result = {"config": _plain(config), "rows": figures, "order": _order(figures)}
+            with replacing(config.out.with_suffix(".md")) as aside:
+                aside.write_text(table, encoding="utf-8")
+            write_json(config.out.with_suffix(".json"), result)
+    print(table, end="")
+    return result
+
+
+def _dictionary(config: Config, recipe: train.Config, seed: int) -> Path:
+    """The dictionary of a seed."""
+    from nlp_tasks.ner.data import read_annotated
+
+    path = config.out / f"dictionary-{seed}.tsv"
+    if not path.exists():
+        found = read_annotated(recipe.data.train or Path(), recipe.data)
+        write(path, sample(found.sentences, config.share, config.of, seed))
+    return path
+
+
+def _settings(row: str, recipe: train.Config, dictionary: Path, out: Path, seed: int) -> train.Config:
+    """What a row trains; of ``matching`` the dictionary alone is looked at."""
+    settings = replace(recipe, out=out / row / f"seed-{seed}", train=replace(recipe.train, seed=seed))
+    if row == "supervised":
+        head = replace(recipe.head, options={**recipe.head.options, "loss": "logistic"})
+        return replace(settings, head=head, pu=type(recipe.pu)())
+    risk: Any = row if row in ("biased", "unbiased") else "non_negative"
+    rounds = max(2, recipe.pu.rounds) if row == "grown" else 1
+    return replace(settings, pu=replace(recipe.pu, dictionary=dictionary, risk=risk, rounds=rounds))
+
+
+def _measured(row: str, settings: train.Config) -> dict[str, Any]:
+    """Figures of one run on the test file, trained if that was not done yet."""
+    from pipelines.runs import check_out
+    from recsys_bert.files import read_json
+
+    if row == "matching":
+        return _matching(settings)
+    path = settings.out / "metrics.json"
+    found = read_json(path) if check_out(settings.out, settings) and path.exists() else train.run(settings)
+    told = {name: found["test"][name] for name in _FIGURES} | {"seconds": found["seconds"]}
+    if "pu" in found:
+        told |= {"priors": found["pu"]["priors"], "rounds": found["pu"]["rounds"]}
+    return told
+
+
+def _matching(settings: train.Config) -> dict[str, Any]:
+    """Figures of the dictionary alone."""
+    from nlp_tasks.ner.data import read_annotated
+    from nlp_tasks.ner.dictionary import match, read_dictionary
+    from nlp_tasks.ner.figures import span_figures
+    from nlp_tasks.ner.recogniser import rows_of
+
+    dictionary = read_dictionary(settings.pu.dictionary or Path(), settings.data.bad_rows)
+    test = read_annotated(settings.data.test or Path(), settings.data).sentences
+    types = sorted({*dictionary.types.values(), *(one.type for sentence in test for one in sentence.levels[0])})
+    found = rows_of(match(dictionary, test).sentences, types)
+    figures = span_figures(rows_of(test, types), found, types, len(test))
+    return {name: figures[name] for name in _FIGURES} | {"entries": len(dictionary), "left_out": dictionary.left_out}
+
+
+def _order(figures: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Each row against the one before it, seed by seed."""
+    import numpy as np
+
+    found = []
+    names = [row for row in figures if figures[row]]
+    for before, after in pairwise(names):
+        pairs = zip(figures[before], figures[after], strict=False)
+        more = np.array([two["f1"] - one["f1"] for one, two in pairs])
+        found.append({
+            "rows": [before, after],
+            "f1_more": float(more.mean()),
+            "seeds_in_order": int((more > 0).sum()),
+            "seeds": len(more),
+        })  # fmt: skip
+    return found
+
+
+def _plain(config: Config) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    given = {name: value for name, value in asdict(config).items() if name != "out"}
+    return {**given, "recipe": str(config.recipe), "rows": list(config.rows)}
+
+
+def _table(config: Config, recipe: train.Config, figures: dict[str, list[dict[str, Any]]]) -> str:
+    drawn = "places" if config.of == "mentions" else "different entities"
+    lines = [
+        f"{recipe.data.test}, strict F1 on exact spans, mean ± deviation over seeds. A dictionary of "
+        f"{100 * config.share:.0f} % of the {drawn} marked in the training file, drawn anew for each seed; "
+        f"{recipe.train.epochs} epochs, the last one kept, no labelled sentence chooses anything.",
+        "",
+        "| row | what it learns | seeds | F1 | precision | recall |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row, found in figures.items():
+        if found:
+            cells = " | ".join(_cell([one[name] for one in found]) for name in _FIGURES)
+            lines.append(f"| {row} | {ROWS[row]} | {len(found)} | {cells} |")
+    lines += ["", "| step | F1 more | seeds in this order |", "|---|---|---|"]
+    for one in _order(figures):
+        lines.append(
+            f"| {' → '.join(one['rows'])} | {one['f1_more']:+.4f} | {one['seeds_in_order']} of {one['seeds']} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _cell(values: Sequence[float]) -> str:
+    import numpy as np
+
+    spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.4f}{spread}"
+
+
+if __name__ == "__main__":
+    from pipelines.settings import load_config
+
+    run(load_config(Config, sys.argv[1:], prog="python -m pipelines.benchmarks.pu_table"))
