@@ -21,7 +21,7 @@ class SoftLexicon(nn.Module):
 
     Args:
         dim: Width of a unit.
-        counts: Of the rows of the word table.
+        counts: Of the rows of the word table; see ``Lexicon``.
         width: Of a word vector.
         hidden: Of each direction of the BiLSTM; None = half of ``dim``.
     """

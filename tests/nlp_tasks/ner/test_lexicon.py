@@ -17,7 +17,10 @@ def found(lexicon, text, units="characters"):
 def test_every_word_that_occurs_is_found_from_unit_to_unit():
     lexicon = Lexicon.count(WORDS, [cut("中国人人", "characters"), cut("在中国", "characters")], 1)
     row = {"中国": 2, "人": 3, "中国人": 4, "国人": 5}  # the most frequent first
-    assert lexicon.counts == [1, 1, 2, 2, 1, 1]
+    assert [lexicon.words[word] for word in row] == [2, 2, 1, 1]
+    # outside of longer words: 中国 in the second sentence, 人 at the end of the first, 国人 never
+    assert [lexicon.alone[word] for word in row] == [1, 1, 1, 0]
+    assert lexicon.counts == [1, 1, 1, 1, 1, 1]
     assert found(lexicon, "中国人") == [
         [0, 2, row["中国"]],
         [0, 3, row["中国人"]],
@@ -43,8 +46,23 @@ def test_rare_words_share_a_row():
     assert NONE == 0
 
 
+def test_a_row_counts_as_often_as_its_word_stands_outside_of_longer_ones():
+    random = np.random.default_rng(0)
+    texts = ["".join(random.choice(list("abc"), 12)) for _ in range(30)]
+    words = ["a", "ab", "bc", "abc", "bca", "cab", "cc", "bb"]
+    lexicon = Lexicon.count(words, [cut(text, "characters") for text in texts], 1)
+    expected = dict.fromkeys(words, 0)
+    for text in texts:
+        spans = [(at, at + len(word), word) for word in words for at in range(12) if text.startswith(word, at)]
+        for start, stop, word in spans:
+            expected[word] += not any(a <= start and stop <= b and (a, b) != (start, stop) for a, b, _ in spans)
+    assert lexicon.alone == expected
+    assert lexicon.counts[2:] == [max(1, expected[word]) for word in lexicon.names[2:]]
+
+
 def test_saved_and_loaded_it_finds_the_same(tmp_path):
-    before = Lexicon.count(WORDS, [cut("中国人在中国", "characters")], 2)
+    before = Lexicon.count(WORDS, [cut("中国人在中国的中国", "characters")], 2)
+    assert (before.words["中国"], before.counts) == (3, [1, 1, 2])
     before.save(tmp_path)
     after = Lexicon.load(tmp_path, 2)
     assert after.counts == before.counts
@@ -57,14 +75,8 @@ def test_saved_and_loaded_it_finds_the_same(tmp_path):
 def test_words_with_a_vector_have_a_row_of_their_own(tmp_path):
     vectors = WordVectors(["国人", "a"], np.array([[1, 2], [3, 4]], np.float32), repeated=1)
     lexicon = Lexicon.count([*WORDS, "A"], [cut("中国人在中国", "characters")], 2, vectors)
-    assert lexicon.names == [
-        "",
-        "",
-        "中国",
-        "国人",
-        "A",
-    ]  # two words for which min_count is too high, and one for which
-    assert lexicon.counts == [1, 1, 2, 1, 1]  # it is not; A was never seen
+    assert lexicon.names == ["", "", "中国", "国人", "A"]  # 国人 is too rare without its vector, A was never seen
+    assert lexicon.counts == [1, 1, 1, 1, 1]
     assert found(lexicon, "A国人") == [[0, 1, 4], [1, 3, 3], [2, 3, RARE]]
     assert lexicon.counted == {"words": 7, "rows": 5, "rows_with_vectors": 2, "repeated_vectors": 1}
     lexicon.save(tmp_path)
