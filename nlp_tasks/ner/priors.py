@@ -16,6 +16,7 @@ _WINDOW = 2  # units to either side that tell what a unit is
 _FEATURES = 1 << 18
 _CUTS = 3
 _FEWEST = 20  # entries of a type; with fewer, the estimate is mostly chance
+_MOST = 0.5  # no text consists of one type; what is larger shows a classifier that knows nothing
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Prior:
     """Share of all units that lie within matches."""
 
     how: str
-    """``given``, ``estimated``, or why neither: ``no match``, ``few entries``; it is ``labelled`` then."""
+    """``given``, ``estimated``, or why neither: ``no match``, ``few entries``, ``not told apart`` (no classifier sets
+    its entities apart from other text); it is ``labelled`` then."""
 
 
 def estimate_priors(
@@ -70,8 +72,11 @@ def estimate_priors(
                 found.append(Prior(share, share, "few entries"))
             else:
                 features = _around(sentences) if features is None else features
-                cuts = [_one_cut(features, entry, entries, random) for _ in range(_CUTS)]
-                found.append(Prior(max(share, min(cuts)), share, "estimated"))
+                prior = min(_one_cut(features, entry, entries, random) for _ in range(_CUTS))
+                if prior > _MOST:
+                    found.append(Prior(share, share, "not told apart"))
+                else:
+                    found.append(Prior(max(share, prior), share, "estimated"))
             progress.advance()
     return found
 

@@ -50,6 +50,16 @@ def test_what_cannot_be_estimated_says_so():
     ]
 
 
+def test_entities_that_nothing_sets_apart():
+    random = np.random.default_rng(0)
+    found = []
+    for _ in range(400):
+        sentence = cut("".join(random.choice(LETTERS["A"], 12)), "characters")
+        found.append(replace(sentence, levels=((Entity(3, 5, "A"),) if random.random() < 0.1 else (),)))
+    (one,) = estimate_priors(found, ["A"], {})
+    assert (one.prior, one.how) == (one.labelled, "not told apart")
+
+
 def test_units_know_their_entry():
     first = replace(cut("甲乙 甲", "characters"), levels=((Entity(0, 2, "A"), Entity(2, 3, "B")),))
     second = replace(cut("丙甲乙", "characters"), levels=((Entity(0, 1, "A"), Entity(1, 3, "A")),))
