@@ -103,13 +103,22 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def _dictionary(config: Config, recipe: train.Config, seed: int) -> Path:
-    """The dictionary of a seed."""
-    from nlp_tasks.ner.data import read_annotated
+    """The dictionary of a seed.
+
+    Raises:
+        InputError: The training file lacks a type of the test file, which rows would leave out each in its own way.
+    """
+    from nlp_tasks.ner.data import read_annotated, types_of
 
     path = config.out / f"dictionary-{seed}.tsv"
-    if not path.exists():
-        found = read_annotated(recipe.data.train or Path(), recipe.data)
-        write(path, sample(found.sentences, config.share, config.of, seed))
+    if path.exists():
+        return path
+    found, test = (read_annotated(one or Path(), recipe.data) for one in (recipe.data.train, recipe.data.test))
+    if lacking := sorted(set(types_of(test.sentences)) - set(types_of(found.sentences))):
+        raise InputError(
+            f"{found.path} has no entity of type {lacking[0]!r}, but {test.path} has; give more sentences."
+        )
+    write(path, sample(found.sentences, config.share, config.of, seed))
     return path
 
 

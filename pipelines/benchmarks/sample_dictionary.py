@@ -72,7 +72,7 @@ def run(config: Config) -> list[tuple[str, str]]:
 
 
 def sample(sentences: "Sequence[Sentence]", share: float, of: Of, seed: int) -> list[tuple[str, str]]:
-    """Draw entities with their types; sorted, each pair once.
+    """Draw entities with their types; sorted, each pair once, and one at least of every type.
 
     Raises:
         InputError: There are none.
@@ -88,8 +88,13 @@ def sample(sentences: "Sequence[Sentence]", share: float, of: Of, seed: int) -> 
         everything = sorted(set(everything))
     if not everything:
         raise InputError(f"none of the {len(sentences):,} sentences has an entity to draw.")
-    drawn = np.random.default_rng(seed).choice(len(everything), max(1, round(share * len(everything))), replace=False)
-    return sorted({everything[row] for row in drawn.tolist()})
+    random = np.random.default_rng(seed)
+    drawn = random.choice(len(everything), max(1, round(share * len(everything))), replace=False)
+    found = {everything[row] for row in drawn.tolist()}
+    for kind in sorted({kind for _, kind in everything} - {kind for _, kind in found}):
+        own = sorted({pair for pair in everything if pair[1] == kind})
+        found.add(own[int(random.integers(len(own)))])
+    return sorted(found)
 
 
 def write(path: Path, entries: Sequence[tuple[str, str]]) -> None:

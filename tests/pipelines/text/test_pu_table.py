@@ -1,0 +1,99 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from nlp_tasks.ner.schemes import Entity
+from nlp_tasks.ner.sentences import cut
+from pipelines.benchmarks import pu_table, sample_dictionary
+from pipelines.settings import load_config
+from pipelines.text.ner import train
+from recsys_bert.errors import InputError
+
+LINES = "ada B-PER\nand O\nbob B-PER\nin O\nbonn B-LOC\n\nin O\noslo B-LOC\nby O\ncarl B-PER\n\n"
+RECIPE = """
+out = "unused"
+[data]
+train = "{folder}/train.bio"
+test = "{folder}/test.bio"
+scheme = "bio"
+bad_rows = "drop"
+[pu]
+dictionary = "unused.tsv"
+[tokenizer]
+min_count = 1
+vocab_size = 60
+[encoder]
+dim = 8
+n_layers = 1
+n_heads = 2
+max_len = 24
+[head]
+name = "binary"
+[train]
+epochs = 1
+batch_size = 4
+device = "cpu"
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    for name, n in (("train", 8), ("test", 2)):
+        (tmp_path / f"{name}.bio").write_text(LINES * n)
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE.format(folder=tmp_path))
+    return path
+
+
+def table(recipe, tmp_path, *more):
+    flags = ["--out", str(tmp_path / "pu"), "--recipe", str(recipe), "--seeds", "2", "--share", "0.2"]
+    return pu_table.run(load_config(pu_table.Config, [*flags, *more]))
+
+
+def test_every_row_is_measured_once(recipe, tmp_path, monkeypatch):
+    rows = ["--rows", "matching", "non_negative", "supervised"]
+    found = table(recipe, tmp_path, *rows)
+    assert [len(found["rows"][row]) for row in rows[1:]] == [2, 2, 2]
+    assert all(0 <= one["f1"] <= 1 for row in found["rows"].values() for one in row)
+    assert found["rows"]["matching"][0]["f1"] > 0
+    assert [one["rows"] for one in found["order"]] == [["matching", "non_negative"], ["non_negative", "supervised"]]
+    assert json.loads((tmp_path / "pu.json").read_text()) == found
+    written = (tmp_path / "pu.md").read_text()
+    assert written.count("\n| non_negative |") == 1
+    assert "| matching → non_negative |" in written
+
+    monkeypatch.setattr(train, "run", None)  # nothing is trained again
+    assert table(recipe, tmp_path, *rows)["rows"] == found["rows"]
+
+
+def test_what_cannot_be_compared(recipe, tmp_path):
+    with pytest.raises(InputError, match="no row is called 'nnpu'"):
+        table(recipe, tmp_path, "--rows", "nnpu")
+    with pytest.raises(InputError, match=r"share is 0\.0"):
+        table(recipe, tmp_path, "--share", "0")
+    (tmp_path / "test.bio").write_text(LINES + "club B-ORG\n\n")
+    with pytest.raises(InputError, match=r"has no entity of type 'ORG', but .*test\.bio has"):
+        table(recipe, tmp_path)
+    recipe.write_text(recipe.read_text().replace('dictionary = "unused.tsv"', ""))
+    with pytest.raises(InputError, match=r"must name pu\.dictionary and data\.test"):
+        table(recipe, tmp_path)
+
+
+def test_a_sample_has_the_share_and_every_type():
+    entity = {"A": Entity(0, 1, "A"), "B": Entity(0, 1, "B"), "C": Entity(0, 1, "C")}
+    texts = (
+        [("甲乙丙丁戊己庚辛"[n % 8], "A") for n in range(80)]
+        + [("子丑"[n % 2], "B") for n in range(18)]
+        + [("寅", "C")]
+    )
+    sentences = [replace(cut(text, "characters"), levels=((entity[kind],),)) for text, kind in texts]
+    for seed in range(3):
+        drawn = sample_dictionary.sample(sentences, 0.05, "mentions", seed)
+        assert {kind for _, kind in drawn} == {"A", "B", "C"}
+        assert 3 <= len(drawn) <= 5 + 2
+        assert set(drawn) <= set(texts)
+        assert drawn == sample_dictionary.sample(sentences, 0.05, "mentions", seed)
+    assert len(sample_dictionary.sample(sentences, 1.0, "entities", 0)) == 11
+    with pytest.raises(InputError, match="none of the 1 sentences has an entity"):
+        sample_dictionary.sample([cut("甲", "characters")], 0.1, "mentions", 0)
