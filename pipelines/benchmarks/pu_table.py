@@ -193,7 +193,8 @@ def _table(config: Config, recipe: train.Config, figures: dict[str, list[dict[st
     lines = [
         f"{recipe.data.test}, strict F1 on exact spans, mean ± deviation over seeds. A dictionary of "
         f"{100 * config.share:.0f} % of the {drawn} marked in the training file, drawn anew for each seed; "
-        f"{recipe.train.epochs} epochs, the last one kept, no labelled sentence chooses anything.",
+        f"{recipe.train.epochs} epochs. Rows without labels keep the last one, for no labelled sentence chooses "
+        "anything there; the supervised row holds out a part of its training text and keeps the best epoch on it.",
         "",
         "| row | what it learns | seeds | F1 | precision | recall |",
         "|---|---|---|---|---|---|",
