@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.benchmarks.processes import run_alone
+from pipelines.benchmarks.tables import write_tables
 from pipelines.settings import load_config
 from recsys_bert.errors import InputError
-from recsys_bert.files import replacing, write_json
 from recsys_bert.progress import Progress
 
 
@@ -79,10 +79,7 @@ def run(config: Config) -> dict[str, Any]:
     rows = [_row(name, dim, turns) for name, dim in turns]
     result = {"config": settings, "machine": {"cores": os.cpu_count()}, "rows": rows}
     table = _table(config, rows)
-    with replacing(config.out.with_suffix(".md")) as aside:
-        aside.write_text(table, encoding="utf-8")
-    write_json(config.out.with_suffix(".json"), result)
-    print(table, end="")
+    write_tables(config.out, table, result)
     return result
 
 

@@ -77,8 +77,8 @@ def run(config: Config) -> dict[str, Any]:
     """
     import numpy as np
 
+    from pipelines.benchmarks.tables import write_tables
     from recsys_bert.clicks.simulate import simulated_vectors
-    from recsys_bert.files import replacing, write_json
     from recsys_bert.retrieval.faiss_parts import make
     from recsys_bert.retrieval.index import ItemIndex
     from recsys_bert.retrieval.index_config import IndexConfig
@@ -101,10 +101,7 @@ def run(config: Config) -> dict[str, Any]:
         lines.append(line)
     result = {"config": _plain(config), "machine": {"cores": os.cpu_count()}, "indexes": lines}
     table = _table(config, lines)
-    with replacing(config.out.with_suffix(".md")) as aside:
-        aside.write_text(table, encoding="utf-8")
-    write_json(config.out.with_suffix(".json"), result)
-    print(table, end="")
+    write_tables(config.out, table, result)
     return result
 
 

@@ -22,10 +22,10 @@ from typing import Any
 from nlp_tasks.ner.data import read_annotated
 from nlp_tasks.ner.sentences import Sentence
 from pipelines.benchmarks.processes import run_alone
+from pipelines.benchmarks.tables import write_tables
 from pipelines.settings import load_config, read_config
 from pipelines.text.ner import train
 from recsys_bert.errors import InputError
-from recsys_bert.files import replacing, write_json
 from recsys_bert.progress import Progress
 
 _RECIPES = Path(__file__).parents[1] / "recipes"
@@ -96,10 +96,7 @@ def run(config: Config) -> dict[str, Any]:
         "prediction": [_median(folder.name, mine) for folder, mine in turns.items()],
     }
     table = _tables(config, result)
-    with replacing(config.out.with_suffix(".md")) as aside:
-        aside.write_text(table, encoding="utf-8")
-    write_json(config.out.with_suffix(".json"), result)
-    print(table, end="")
+    write_tables(config.out, table, result)
     return result
 
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.benchmarks.tables import write_tables
 from recsys_bert.errors import InputError
-from recsys_bert.files import replacing, write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +75,7 @@ def run(config: Config) -> dict[str, Any]:
                 print(json.dumps(theirs), file=sys.stderr, flush=True)
     result = {"log": str(config.log), "cores": os.cpu_count(), "runs": runs}
     table = _table(runs)
-    with replacing(config.out.with_suffix(".md")) as aside:
-        aside.write_text(table, encoding="utf-8")
-    write_json(config.out.with_suffix(".json"), result)
-    print(table, end="")
+    write_tables(config.out, table, result)
     return result
 
 

@@ -21,11 +21,11 @@ from typing import Any, Literal, NamedTuple
 
 from nlp_tasks.config import TEXT_ENCODER, FilesConfig, HeadConfig, TokenizerConfig
 from pipelines.benchmarks.processes import run_alone
+from pipelines.benchmarks.tables import write_tables
 from pipelines.settings import load_config, write_config
 from pipelines.text.classify import train
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
-from recsys_bert.files import replacing, write_json
 from recsys_bert.progress import Progress
 from recsys_bert.training.config import TrainConfig
 
@@ -122,10 +122,7 @@ def run(config: Config) -> dict[str, Any]:
         "rows": [_line(row, turns) for row in rows],
     }
     table = _table(config, result)
-    with replacing(config.out.with_suffix(".md")) as aside:
-        aside.write_text(table, encoding="utf-8")
-    write_json(config.out.with_suffix(".json"), result)
-    print(table, end="")
+    write_tables(config.out, table, result)
     return result
 
 
