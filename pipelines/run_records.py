@@ -69,6 +69,8 @@ def layer_weights(ranker: "Ranker", queries: "Queries", name: str) -> dict[str, 
     Returns:
         ``{"run", "labels", "weights", "meaning"}``; label 0 is the embedding, which ``layer_attention`` leaves aside.
     """
+    import torch
+
     encoder = _encoder(ranker)
     if encoder is None:
         return None
@@ -82,7 +84,7 @@ def layer_weights(ranker: "Ranker", queries: "Queries", name: str) -> dict[str, 
             ranker.user_vectors(queries[:256])
         finally:
             hook.remove()
-        found, meaning = [part.mean(dim=0) for part in found[:1]], "mean weight over positions"
+        found, meaning = [torch.cat(found).float().mean(dim=0)], "mean weight over positions"
     if not found:
         return None
     weights = [float(weight) for weight in found[0].detach()]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_bert.clicks.histories import Histories, Ints, Rows, ranges
+from recsys_bert.clicks.histories import Histories, Ints, Rows, distinct, ranges
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
@@ -121,5 +121,5 @@ class Queries:
     def _pairs(self, start: Ints, stop: Ints) -> tuple[Ints, Rows]:
         lengths = stop - start
         index = np.repeat(np.arange(len(self)), lengths)
-        pairs = np.unique(index << 32 | self.histories.items[ranges(start, lengths)].astype(np.int64))
+        pairs = distinct(index << 32 | self.histories.items[ranges(start, lengths)].astype(np.int64))
         return pairs >> 32, (pairs & 0xFFFFFFFF).astype(np.int32)

@@ -12,6 +12,7 @@ from typing import Any
 import faiss
 import numpy as np
 
+from recsys_bert.clicks.histories import distinct
 from recsys_bert.errors import InputError
 from recsys_bert.files import fingerprint, read_json, replacing, write_json
 from recsys_bert.retrieval import faiss_parts
@@ -189,7 +190,7 @@ class ItemIndex:
             raise InputError(f"seen pairs name query {query_index.max()}; there are {n_queries} queries.")
         positions = self._positions(rows)
         known = positions >= 0
-        return np.unique(query_index[known] * len(self) + positions[known])
+        return distinct(query_index[known] * len(self) + positions[known])
 
     def _positions(self, rows: np.ndarray) -> np.ndarray:
         """Position in the index of each item row, -1 where it is not there."""

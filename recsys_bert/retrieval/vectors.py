@@ -11,6 +11,7 @@ from torch import Tensor
 
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
+from recsys_bert.devices import computes_bf16, one_core_each
 from recsys_bert.encoder.config import EncoderConfig, FeatureConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.encoder.times import repeat_newest
@@ -108,10 +109,10 @@ def encode_queries(
     max_len: int,
     *,
     times: bool = False,
-    batch_size: int = 256,
+    batch_size: int = 128,
     device: str | torch.device = "cpu",
 ) -> NDArray[np.float32]:
-    """Run an encoder over all queries, sorted by length to pad little.
+    """Run an encoder over all queries, sorted by length to pad little; in bf16 where the device computes that natively.
 
     Args:
         queries: What is asked.
@@ -124,16 +125,23 @@ def encode_queries(
     Raises:
         InputError: Nobody is asked about, or times are read and there are none.
     """
+    device = torch.device(device)
     order = np.argsort(np.minimum(queries.stop - queries.start, max_len), kind="stable")
+    parts = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+    bf16 = computes_bf16(device)
+
+    def encode_part(part: NDArray[np.int64]) -> NDArray[np.float32]:
+        rows, lengths = queries[part].inputs(max_len)
+        moments = queries[part].input_times(max_len) if times else None
+        given = (rows, lengths, queries.users[part], moments)
+        moved = (None if array is None else torch.from_numpy(array).long().to(device) for array in given)
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            found: NDArray[np.float32] = encode(*moved).float().cpu().numpy()
+        return found
+
     vectors: NDArray[np.float32] | None = None
-    with torch.inference_mode(), Progress("encoding", len(queries), "users") as progress:
-        for first in range(0, len(order), batch_size):
-            part = order[first : first + batch_size]
-            rows, lengths = queries[part].inputs(max_len)
-            moments = queries[part].input_times(max_len) if times else None
-            given = (rows, lengths, queries.users[part], moments)
-            moved = (None if array is None else torch.from_numpy(array).long().to(device) for array in given)
-            found = encode(*moved).float().cpu().numpy()
+    with one_core_each(device, len(parts)) as each, Progress("encoding", len(queries), "users") as progress:
+        for part, found in zip(parts, each(encode_part, parts), strict=True):
             if vectors is None:
                 vectors = np.empty((len(queries), found.shape[1]), np.float32)
             vectors[part] = found

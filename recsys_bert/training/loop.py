@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
+from recsys_bert.devices import computes_bf16
 from recsys_bert.encoder.model import load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
@@ -293,6 +294,5 @@ def _accelerator(config: TrainConfig) -> Accelerator:
 def _use_bf16(config: TrainConfig) -> bool:
     if config.precision != "auto":
         return config.precision == "bf16"
-    if config.device != "cpu" and torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    on_gpu = config.device != "cpu" and torch.cuda.is_available()
+    return computes_bf16(torch.device("cuda" if on_gpu else "cpu"))

@@ -17,6 +17,12 @@ from recsys_bert.encoder.model import Encoder
 N_ITEMS, N_COLD = 30, 4
 
 
+@pytest.fixture
+def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Histories are encoded in float32 on machines that have bf16, too, and can be compared closely."""
+    monkeypatch.setattr("recsys_bert.retrieval.vectors.computes_bf16", lambda _: False)
+
+
 @pytest.fixture(scope="session")
 def side_log(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """40 users of 4 to 25 events over 30 items; kinds and tags of 34 items, ages of users."""

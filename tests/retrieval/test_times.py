@@ -49,6 +49,7 @@ def one_by_one(encoder, queries, appended=False):
 
 @pytest.mark.parametrize("settings", TIMED, ids=["times", "gaps", "both"])
 @pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.usefixtures("in_float32")
 def test_a_saved_encoder_ranks_by_the_times_of_the_log(side_log, encoder, tmp_path, objective, settings):
     made = encoder(causal=objective == "next", **settings).eval()
     prediction = TokenPrediction(made, LossConfig(), first_row=side_log.vocabulary.first_item)
@@ -65,6 +66,7 @@ def test_a_saved_encoder_ranks_by_the_times_of_the_log(side_log, encoder, tmp_pa
     np.testing.assert_allclose(EncoderRanker(prediction, objective).user_vectors(given), expected, atol=1e-4)
 
 
+@pytest.mark.usefixtures("in_float32")
 def test_saved_towers_rank_by_the_times_of_the_log(side_log, encoder, tmp_path):
     model = build_two_tower(encoder(**TIMED[2]), TowersConfig(), side_log).eval()
     save_two_tower(tmp_path / "two_tower", model, side_log)

@@ -182,6 +182,7 @@ def test_user_features_count_for_users_of_the_log_only(side_log, towers):
     np.testing.assert_allclose(many, np.tile(again[:1], (60, 1)), atol=1e-4)
 
 
+@pytest.mark.usefixtures("in_float32")
 def test_user_vectors_are_those_of_histories_one_by_one(side_log, towers):
     model = towers({"features": feature_configs(side_log, ("kind", "tags"))}, **SIDES)
     queries = Queries.of(side_log, "test")

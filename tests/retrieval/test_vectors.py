@@ -33,6 +33,7 @@ def ranker(side_log, encoder):
 @pytest.mark.parametrize("loss", [{}, {"similarity": "cosine"}], ids=["dot", "cosine"])
 @pytest.mark.parametrize("features", [(), ("kind", "tags")], ids=["plain", "features"])
 @pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.usefixtures("in_float32")
 def test_scores_are_those_of_histories_one_by_one(side_log, ranker, objective, features, loss):
     made = ranker(objective, features, **loss)
     queries = Queries.of(side_log, "test")
@@ -65,10 +66,41 @@ def test_lists_hold_no_seen_and_no_special_rows(side_log, ranker, objective):
     assert (np.sort(everything, axis=1) == np.arange(first, first + n_items)).all()
 
 
-def test_batches_do_not_matter(side_log, ranker):
+@pytest.fixture(params=[1, 2, 5])
+def cores(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("in_float32")
+def test_batches_and_cores_do_not_matter(side_log, ranker, cores):
     made, queries = ranker("masked"), Queries.of(side_log, "test")
-    one = encode_queries(queries, made._encode, 11, batch_size=1)
-    np.testing.assert_allclose(encode_queries(queries, made._encode, 11, batch_size=7), one, atol=1e-5)
+    one = made.user_vectors(queries)
+    for size in (1, 7, 16):
+        np.testing.assert_allclose(encode_queries(queries, made._encode, 11, batch_size=size), one, atol=1e-5)
+    assert torch.get_num_threads() == cores
+
+
+def test_an_error_in_one_batch_ends_encoding_and_frees_the_cores(side_log, cores):
+    def encode(rows, lengths, users, times):
+        raise InputError("broken")
+
+    with pytest.raises(InputError, match="broken"):
+        encode_queries(Queries.of(side_log, "test"), encode, 11, batch_size=7)
+    assert torch.get_num_threads() == cores
+
+
+def test_bf16_is_near_float32(side_log, ranker, monkeypatch):
+    made, queries = ranker("next"), Queries.of(side_log, "test")
+    found = []
+    for native in (True, False):
+        monkeypatch.setattr("recsys_bert.retrieval.vectors.computes_bf16", lambda _, native=native: native)
+        found.append(made.user_vectors(queries))
+    np.testing.assert_allclose(*found, atol=0.05)
+    assert found[0].dtype == np.float32
+    assert (found[0] != found[1]).any()
 
 
 def test_nobody_to_encode_is_told(ranker):

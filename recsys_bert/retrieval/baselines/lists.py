@@ -133,7 +133,7 @@ def fill(ranked: Rows, order: Ints, seen: tuple[Ints, Rows]) -> Rows:
     filled = ranked.copy()
     listed = np.nonzero(ranked >= 0)
     query = np.concatenate([seen[0], listed[0]])
-    taken = np.unique(_keys(query, np.concatenate([seen[1], ranked[listed]])))
+    taken = np.sort(_keys(query, np.concatenate([seen[1], ranked[listed]])), kind="stable")
     short, width = np.flatnonzero((ranked < 0).any(1)), 2 * ranked.shape[1]
     while len(short):
         rest = []

@@ -1,0 +1,34 @@
+"""What the device computes natively, and its cores side by side."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether products of bf16 matrices are quicker than those of float32 there."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+@contextmanager
+def one_core_each(device: torch.device, tasks: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """A ``map`` whose tasks run side by side, on one core each; on a GPU, or with one task, one after the other.
+
+    Batches side by side keep cores busier than each batch's small products spread over all cores. Inference mode and
+    autocast are a thread's own: a task has to enter them itself.
+    """
+    cores = torch.get_num_threads()
+    if device.type != "cpu" or min(tasks, cores) < 2:
+        yield map
+        return
+    pool = ThreadPoolExecutor(min(tasks, cores), initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield pool.map
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(cores)  # the last call anywhere says with how many cores new threads start
