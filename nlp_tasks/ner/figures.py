@@ -31,16 +31,24 @@ def span_figures(
     n_true, n_found, n_both = len(true), len(found), len(both)
     classes = by_class(of_true, of_found, of_both, types)
     there = [one["f1"] for one, a, b in zip(classes, of_true, of_found, strict=True) if a or b]
-    wrong = len(np.unique(np.concatenate([_rest(true, both), _rest(found, both)])[:, 0]))
     return {
         "f1": 2 * n_both / max(1, n_true + n_found),
         "precision": n_both / max(1, n_found),
         "recall": n_both / max(1, n_true),
         "macro_f1": float(np.mean(there)) if there else 0.0,
-        "exact": 1 - wrong / max(1, sentences),
+        "exact": float(exact(true, found, sentences).mean()) if sentences else 0.0,
         "examples": sentences,
         "classes": classes,
     }
+
+
+def exact(true: NDArray[np.int64], found: NDArray[np.int64], sentences: int) -> NDArray[np.bool_]:
+    """``[sentences]``: whether nothing is missing and nothing too much; see ``span_figures``."""
+    true, found = np.unique(true, axis=0), np.unique(found, axis=0)
+    both, right = _both(true, found), np.ones(sentences, np.bool_)
+    for rows in (true, found):
+        right[_rest(rows, both)[:, 0]] = False
+    return right
 
 
 def level_figures(

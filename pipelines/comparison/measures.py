@@ -6,7 +6,7 @@ and ``train``, calls ``runs.begin`` once everything that bad input can stop is d
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from recsys_bert.errors import InputError
@@ -119,6 +119,40 @@ def _matching(config: Any) -> Measured:
     return Measured({"accuracy": _placed(right, reasons)}, figures)
 
 
+def _reading(config: Any) -> Measured:
+    """F1 and exact match of every question's answer."""
+    from nlp_tasks.answer_figures import em_and_f1
+    from nlp_tasks.reading import Reader
+    from nlp_tasks.reading_data import read_set, unusable
+
+    reader = Reader.load(config.out)
+    made = read_set(config.data.test, config.data)
+    reasons = unusable(made, train=False, no_answer=reader.config.no_answer)
+    known = made.without(reasons, config.data.bad_rows)
+    answers = [None if one is None else one.text for one in reader.given(reader.best(reader.windows(known)))]
+    references = [[answer.text for answer in question.answers] for question in known.questions]
+    em, f1 = em_and_f1(answers, references, reader.language)
+    return Measured({"f1": _placed(f1, reasons), "em": _placed(em, reasons)}, {})
+
+
+def _recognition(config: Any) -> Measured:
+    """Whether all entities of a sentence are found and no others; beside it F1, which sentences do not have."""
+    from nlp_tasks.ner.asking import nested
+    from nlp_tasks.ner.data import read_annotated, unseen_types
+    from nlp_tasks.ner.figures import exact
+    from nlp_tasks.ner.recogniser import Recogniser
+
+    recogniser = Recogniser.load(config.out)
+    made = read_annotated(config.data.test, replace(config.data, units=recogniser.units))
+    reasons = unseen_types(made.sentences, recogniser.types, nested=nested(recogniser.model.head))
+    known = made.without(reasons, config.data.bad_rows)
+    true = recogniser.true(known.sentences)
+    entities = recogniser.entities(recogniser.inputs(known.sentences))[0]
+    figures = recogniser.score(entities, true, len(known))
+    told = {name: figures[name] for name in ("f1", "precision", "recall", "outer_f1", "inner_f1") if name in figures}
+    return Measured({"exact": _placed(exact(true, entities, len(known)), reasons)}, told)
+
+
 def _placed(values: Any, reasons: list[str]) -> "NDArray[np.float64]":
     """Values of the examples without a reason to be left out, among all of them."""
     import numpy as np
@@ -133,4 +167,6 @@ MEASURES = {
     "train-retrieval": Measures(_clicks_asked, _ranking),
     "text classify train": Measures(_text_asked, _classification),
     "text match train": Measures(_text_asked, _matching),
+    "text read train": Measures(_text_asked, _reading),
+    "text ner train": Measures(_text_asked, _recognition),
 }

@@ -347,3 +347,64 @@ def test_matchers_are_measured_pair_by_pair(tmp_path, settings, measure, figures
         assert cell["runs"][0]["figures"] == {name: pytest.approx(told[name]) for name in figures}
         with np.load(folder / "test.npz") as kept:
             assert kept[measure].shape == (30,)
+
+
+SPANS = """
+[data]
+train = "{folder}/train.{ending}"
+validation = "{folder}/validation.{ending}"
+test = "{folder}/test.{ending}"
+
+[encoder]
+dim = 8
+n_layers = 1
+n_heads = 2
+max_len = 24
+
+[tokenizer]
+min_count = 1
+
+[train]
+epochs = 2
+batch_size = 16
+lr = 1e-2
+device = "cpu"
+precision = "fp32"
+"""
+
+
+def write_questions(folder):
+    for name, n in (("train", 40), ("validation", 12), ("test", 15)):
+        rows = [{"id": f"{at}", "question": "which ?", "context": f"see the w{at % 7} there"} for at in range(n)]
+        answers = [[{"text": f"w{at % 7}", "start": 8}] for at in range(n)]
+        lines = [json.dumps(row | {"answers": found}) for row, found in zip(rows, answers, strict=True)]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def write_sentences(folder):
+    for name, n in (("train", 40), ("validation", 12), ("test", 15)):
+        sentences = [f"see O\nn{at % 5} B-NAME\nx{at % 3} {'I-NAME' if at % 2 else 'O'}\n" for at in range(n)]
+        (folder / f"{name}.bio").write_text("\n".join(sentences))
+
+
+@pytest.mark.parametrize(
+    ("task", "write", "ending", "measure", "figures"),
+    [
+        ("read", write_questions, "jsonl", "f1", {"f1", "em"}),
+        ("ner", write_sentences, "bio", "exact", {"exact", "f1", "precision", "recall"}),
+    ],
+)
+def test_spans_are_measured_example_by_example(tmp_path, task, write, ending, measure, figures):
+    write(tmp_path)
+    (tmp_path / "tiny.toml").write_text(SPANS.format(folder=tmp_path, ending=ending))
+    scheme = ["--grid", "data.scheme=bio"] if task == "ner" else []
+    flags = ["--grid", "encoder.neck=none,cnn", *scheme, "--seeds", "1", "--out", str(tmp_path / "out")]
+    assert main(["compare", "text", task, "train", str(tmp_path / "tiny.toml"), *flags]) == 0
+    results = read_json(tmp_path / "out" / "compare.json")
+    assert results["measure"] == measure
+    for cell in results["cells"]:
+        folder = tmp_path / "out" / "runs" / cell["name"] / "seed-0"
+        told = read_json(folder / "metrics.json")["test"]
+        assert cell["runs"][0]["figures"] == {name: pytest.approx(told[name]) for name in figures}
+        with np.load(folder / "test.npz") as kept:
+            assert kept[measure].shape == (15,)
