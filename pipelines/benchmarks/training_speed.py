@@ -74,6 +74,9 @@ class Config:
     rounds: int = 3
     """Turns of every training; the table has medians over them."""
 
+    processes: int = 1
+    """Processes of each of our trainings, which share a batch and the machine's cores."""
+
     peer: str = ""
     """Command of another program's next-item training; {dim} stands for the width."""
 
@@ -84,8 +87,10 @@ class Config:
     """Add the operators that take most of a step."""
 
     def __post_init__(self) -> None:
-        if min(self.rounds, self.steps) < 1:
-            raise InputError(f"rounds is {self.rounds} and steps {self.steps}; one is the least of both.")
+        if min(self.rounds, self.steps, self.processes) < 1:
+            raise InputError(
+                f"rounds is {self.rounds}, steps {self.steps} and processes {self.processes}; one is the least of all."
+            )
         for name in ("objectives", "dims", "precisions"):
             if not getattr(self, name):
                 raise InputError(f"{name} is empty; name at least one.")
@@ -170,10 +175,13 @@ def _ours(config: Config, row: _Row, *, first: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         recipe = Path(folder) / "recipe.toml"
         write_config(_recipe(config, row, Path(folder) / "run"), recipe)
-        command = [sys.executable, "-m", "pipelines.benchmarks.training_steps"]
-        command += ["--recipe", str(recipe), "--steps", str(config.steps)]
+        command, environment = [sys.executable, "-m"], {}
+        if config.processes > 1:
+            command += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(config.processes), "-m"]
+            environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // config.processes))
+        command += ["pipelines.benchmarks.training_steps", "--recipe", str(recipe), "--steps", str(config.steps)]
         extras = [name for name, wanted in (("--count", True), ("--profile", config.profile)) if wanted and first]
-        return _printed(command + extras)[0]
+        return _printed(command + extras, environment)[0]
 
 
 def _peer(config: Config, row: _Row) -> dict[str, Any]:
@@ -183,12 +191,12 @@ def _peer(config: Config, row: _Row) -> dict[str, Any]:
     return {"seq_per_s": told["seq_per_s"], "peak_bytes": peak}
 
 
-def _printed(command: list[str]) -> tuple[dict[str, Any], int]:
+def _printed(command: list[str], environment: dict[str, str] | None = None) -> tuple[dict[str, Any], int]:
     """Run a program; return its last JSON line with a speed, and the largest resident set of its processes, in bytes.
 
     This process imports no torch, for its memory would count in the other's.
     """
-    ended = run_alone(command)
+    ended = run_alone(command, environment)
     for line in reversed(ended.printed.splitlines()):
         if '"seq_per_s"' in line:
             return json.loads(line), ended.peak_bytes
@@ -199,7 +207,7 @@ def _machine(turns: dict[_Row, list[dict[str, Any]]]) -> dict[str, Any]:
     ours = [turn for row, of_row in turns.items() if not row.is_peer for turn in of_row]
     rates = {name: statistics.median(turn["product_flops"][name] for turn in ours) for name in ("bf16", "fp32")}
     return {"cores": os.cpu_count(), "product_flops": rates} | {
-        name: ours[0][name] for name in ("device", "threads", "torch")
+        name: ours[0][name] for name in ("device", "processes", "threads", "torch")
     }
 
 
@@ -250,8 +258,8 @@ def _tables(config: Config, result: dict[str, Any]) -> str:
     about = (
         f"{config.n_layers} pre_norm layers, 1 head, length {config.max_len}, batch {config.batch_size}, dropout "
         f"{config.dropout:g}, {config.steps} steps, {config.rounds} alternating rounds. torch {machine['torch']} on "
-        f"{machine['device']}, {machine['cores']} CPU cores, {machine['threads']} threads; products of two "
-        f"2048 x 2048 matrices: {rates}.\n\n"
+        f"{machine['device']}, {machine['cores']} CPU cores, {machine['processes']} x {machine['threads']} threads; "
+        f"products of two 2048 x 2048 matrices: {rates}.\n\n"
     )
     head = f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}\n"
     body = "".join(f"| {' | '.join(_cells(line, config.batch_size))} |\n" for line in result["rows"])

@@ -2,10 +2,10 @@
 
     python -m pipelines.benchmarks.training_steps --recipe pipelines/recipes/ml1m_masked.toml --steps 40
 
-Prints one JSON line. Steps run in the real loop, from one optimiser step to the next, so that the making of batches
-counts. Left out are the first steps, while caches fill and kernels are made, and each epoch's last, after which the
-loop writes a checkpoint. Products are measured in the same process right afterwards, for another process may have the
-machine by then.
+Prints one JSON line; under torchrun, the first process prints one for all. Steps run in the real loop, from one
+optimiser step to the next, so that the making of batches counts. Left out are the first steps, while caches fill and
+kernels are made, and each epoch's last, after which the loop writes a checkpoint. Products are measured in the same
+process right afterwards, for another process may have the machine by then.
 """
 
 import contextlib
@@ -64,15 +64,16 @@ def run(config: Config) -> dict[str, Any]:
 
     Returns:
         ``seq_per_s`` (sequences a second), ``seconds``, ``sequences``, ``tokens_per_sequence``, ``padding`` (share of
-        positions), ``precision``, ``device``, ``threads``, ``torch``, ``peak_bytes`` (largest resident set),
-        ``gpu_peak_bytes`` (0 without one), ``product_flops`` (operations a second by precision); where asked for,
-        ``flops`` (operations a sequence) and ``operators``.
+        positions), ``precision``, ``device``, ``processes``, ``threads`` (of each), ``torch``, ``peak_bytes`` (largest
+        resident set, of all processes together), ``gpu_peak_bytes`` (0 without one), ``product_flops`` (operations a
+        second by precision); where asked for, ``flops`` (operations a sequence) and ``operators``.
 
     Raises:
         InputError: The data has too few batches.
     """
     import torch
 
+    from pipelines.runs import is_first_process
     from recsys_bert.clicks.prepared import open_prepared
 
     recipe = read_config(pretrain.Config, config.recipe)
@@ -80,10 +81,13 @@ def run(config: Config) -> dict[str, Any]:
     found = measure(model, batches, recipe.train, config.steps, count=config.count, profile=config.profile)
     device = next(model.parameters()).device
     found["product_flops"] = {
-        "bf16": product_flops(device, torch.bfloat16),
-        "fp32": product_flops(device, torch.float32),
+        "bf16": found["processes"] * product_flops(device, torch.bfloat16),
+        "fp32": found["processes"] * product_flops(device, torch.float32),
     }
-    print(json.dumps(found))
+    if is_first_process():
+        print(json.dumps(found))
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
     return found
 
 
@@ -122,23 +126,24 @@ def measure(
     endless = replace(settings, epochs=steps[-1] // batches.steps + 2, checkpoint_steps=sys.maxsize)
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_EnoughError):
         fit(model, clock, endless, Path(folder), before_step=clock.tick)
-    bf16 = AcceleratorState().mixed_precision == "bf16"
+    bf16, world = AcceleratorState().mixed_precision == "bf16", AcceleratorState().num_processes
     device = next(model.parameters()).device
     found: dict[str, Any] = {
-        "seq_per_s": clock.sequences / clock.seconds,
+        "seq_per_s": world * clock.sequences / clock.seconds,  # every process has as many of a batch
         "seconds": clock.seconds,
-        "sequences": clock.sequences,
+        "sequences": world * clock.sequences,
         "tokens_per_sequence": clock.tokens / clock.sequences,
         "padding": 1 - clock.tokens / clock.positions,
         "precision": "bf16" if bf16 else "fp32",
         "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
+        "processes": world,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "peak_bytes": clock.peak_bytes,
+        "peak_bytes": world * clock.peak_bytes,
         "gpu_peak_bytes": torch.cuda.max_memory_allocated() if device.type == "cuda" else 0,
     }
     if count:
-        found["flops"] = count_flops(model, batches, steps[:-1], bf16=bf16) / clock.sequences
+        found["flops"] = count_flops(model, batches, steps[:-1], bf16=bf16) / found["sequences"]
     if profile:
         found["operators"] = clock.operators
     return found

@@ -149,7 +149,9 @@ def _recognition(config: Any) -> Measured:
     true = recogniser.true(known.sentences)
     entities = recogniser.entities(recogniser.inputs(known.sentences))[0]
     figures = recogniser.score(entities, true, len(known))
-    told: dict[str, float] = {name: figures[name] for name in ("f1", "precision", "recall", "outer_f1", "inner_f1") if name in figures}
+    told: dict[str, float] = {
+        name: figures[name] for name in ("f1", "precision", "recall", "outer_f1", "inner_f1") if name in figures
+    }
     return Measured({"exact": _placed(exact(true, entities, len(known)), reasons)}, told)
 
 

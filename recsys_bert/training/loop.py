@@ -288,7 +288,9 @@ def _optimiser(model: nn.Module, config: TrainConfig, own: Sequence[Mapping[str,
 def _accelerator(config: TrainConfig) -> Accelerator:
     AcceleratorState._reset_state()  # an earlier fit in this process may have had another precision
     precision = "bf16" if _use_bf16(config) else "no"
-    return Accelerator(cpu=config.device == "cpu", mixed_precision=precision, log_with=None)
+    # unless told that there is the CPU alone, accelerate takes each process under torchrun for the only one
+    on_cpu = config.device == "cpu" or not torch.accelerator.is_available()
+    return Accelerator(cpu=on_cpu, mixed_precision=precision, log_with=None)
 
 
 def _use_bf16(config: TrainConfig) -> bool:

@@ -27,7 +27,8 @@ for command in sys.argv[1:]:
     if status := main(command.split("|")):
         sys.exit(status)
 """
-TRAIN = {"batch_size": 8, "device": "cpu", "precision": "fp32", "log_steps": 1}
+CPU = "cpu" if torch.accelerator.is_available() else "auto"  # which has to find all processes, too
+TRAIN = {"batch_size": 8, "device": CPU, "precision": "fp32", "log_steps": 1}
 RUNS = {
     "pgd": {"average": "ema", "adversarial": "pgd", "accumulate": 2},
     "rows": {"average": "ema", "row_updates": True, "accumulate": 2},
