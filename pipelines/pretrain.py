@@ -94,7 +94,7 @@ def run(config: Config) -> dict[str, Any]:
 
     prepared = open_prepared(config.data)
     prediction, model, batches = build(config, prepared)
-    ranker = EncoderRanker(prediction, config.objective)
+    ranker = EncoderRanker(prediction, config.objective, precision=config.train.precision)
     validate = validation(
         prepared,
         lambda _: ranker,

@@ -111,7 +111,7 @@ def run(config: Config) -> dict[str, Any]:
     miner = _miner(config, prepared, model)
     validate = validation(
         prepared,
-        lambda _: TwoTowerRanker(model),
+        lambda _: TwoTowerRanker(model, precision=config.train.precision),
         users=config.validation_users,
         seed=config.train.seed,
         monitor=config.train.monitor,

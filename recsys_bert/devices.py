@@ -8,8 +8,10 @@ from typing import Any
 import torch
 
 
-def computes_bf16(device: torch.device) -> bool:
-    """Whether products of bf16 matrices are quicker than those of float32 there."""
+def uses_bf16(precision: str, device: torch.device) -> bool:
+    """Whether products are to be computed in bf16; ``auto`` takes it where it is native."""
+    if precision != "auto":
+        return precision == "bf16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -27,6 +27,7 @@ from recsys_bert.files import read_json, write_json
 from recsys_bert.retrieval.config import TowersConfig
 from recsys_bert.retrieval.vectors import check_times, encode_queries, newest_states, recommend
 from recsys_bert.training.auxiliary import LastLayer, weighed
+from recsys_bert.training.config import Precision
 from recsys_bert.training.losses import Sampled, full_cross_entropy, sampled_softmax
 from recsys_bert.training.objectives import RowFeatures, at
 
@@ -209,10 +210,11 @@ class TwoTowerRanker:
     Args:
         model: The trained module.
         name: Shown in tables.
+        precision: See ``encode_queries``.
     """
 
-    def __init__(self, model: TwoTower, name: str = "two towers") -> None:
-        self.model, self.name, self.first_row = model, name, model.first_row
+    def __init__(self, model: TwoTower, name: str = "two towers", precision: Precision = "auto") -> None:
+        self.model, self.name, self.precision, self.first_row = model, name, precision, model.first_row
 
     def item_vectors(self) -> NDArray[np.float32]:
         """``[n_rows, d]``; with item features, items without training events are among them."""
@@ -230,7 +232,8 @@ class TwoTowerRanker:
             return model.user_side(hidden, users)
 
         config = model.encoder.config
-        return encode_queries(queries, encode, config.max_len, times=config.needs_times, device=model.log_q.device)
+        device, times = model.log_q.device, config.needs_times
+        return encode_queries(queries, encode, config.max_len, times=times, device=device, precision=self.precision)
 
     def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
         """Exact full ranking."""

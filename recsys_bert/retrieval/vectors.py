@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
-from recsys_bert.devices import computes_bf16, one_core_each
+from recsys_bert.devices import one_core_each, uses_bf16
 from recsys_bert.encoder.config import EncoderConfig, FeatureConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.encoder.times import repeat_newest
@@ -19,7 +19,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 from recsys_bert.progress import Progress
 from recsys_bert.retrieval.exact import exact_top_k
-from recsys_bert.training.config import LossConfig
+from recsys_bert.training.config import LossConfig, Precision
 from recsys_bert.training.objectives import TokenPrediction
 
 if TYPE_CHECKING:
@@ -51,10 +51,17 @@ class EncoderRanker:
         prediction: The trained module.
         objective: What it was trained for.
         name: Shown in tables.
+        precision: See ``encode_queries``.
     """
 
-    def __init__(self, prediction: TokenPrediction, objective: Objective, name: str = "encoder") -> None:
-        self.prediction, self.objective, self.name = prediction, objective, name
+    def __init__(
+        self,
+        prediction: TokenPrediction,
+        objective: Objective,
+        name: str = "encoder",
+        precision: Precision = "auto",
+    ) -> None:
+        self.prediction, self.objective, self.name, self.precision = prediction, objective, name, precision
         self.first_row = prediction.first_row
 
     def item_vectors(self) -> NDArray[np.float32]:
@@ -67,7 +74,9 @@ class EncoderRanker:
         encoder = self.prediction.encoder
         device, config = encoder.embeddings.token.weight.device, encoder.config
         length = config.max_len - self._appended
-        return encode_queries(queries, self._encode, length, times=config.needs_times, device=device)
+        return encode_queries(
+            queries, self._encode, length, times=config.needs_times, device=device, precision=self.precision
+        )
 
     def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
         """Exact full ranking."""
@@ -111,8 +120,9 @@ def encode_queries(
     times: bool = False,
     batch_size: int = 128,
     device: str | torch.device = "cpu",
+    precision: Precision = "auto",
 ) -> NDArray[np.float32]:
-    """Run an encoder over all queries, sorted by length to pad little; in bf16 where the device computes that natively.
+    """Run an encoder over all queries, sorted by length to pad little.
 
     Args:
         queries: What is asked.
@@ -121,6 +131,7 @@ def encode_queries(
         times: Whether it reads when they were chosen.
         batch_size: Queries at a time.
         device: Where ``encode`` wants its tensors.
+        precision: Number format of products, as in ``TrainConfig``.
 
     Raises:
         InputError: Nobody is asked about, or times are read and there are none.
@@ -128,7 +139,7 @@ def encode_queries(
     device = torch.device(device)
     order = np.argsort(np.minimum(queries.stop - queries.start, max_len), kind="stable")
     parts = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
-    bf16 = computes_bf16(device)
+    bf16 = uses_bf16(precision, device)
 
     def encode_part(part: NDArray[np.int64]) -> NDArray[np.float32]:
         rows, lengths = queries[part].inputs(max_len)

@@ -5,6 +5,9 @@ from typing import Literal
 
 from recsys_bert.errors import InputError
 
+Precision = Literal["auto", "fp32", "bf16"]
+"""Number format of matrix products; auto takes bf16 where the device computes it natively."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -88,7 +91,7 @@ class TrainConfig:
     clip_norm: float = 5.0
     """Largest norm of the whole gradient; 0 leaves it unclipped."""
 
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Precision = "auto"
     """Number format of matrix products; auto takes bf16 where the device computes it natively."""
 
     device: Literal["auto", "cpu"] = "auto"

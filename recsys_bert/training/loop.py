@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from recsys_bert.devices import computes_bf16
+from recsys_bert.devices import uses_bf16
 from recsys_bert.encoder.model import load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
@@ -287,14 +287,8 @@ def _optimiser(model: nn.Module, config: TrainConfig, own: Sequence[Mapping[str,
 
 def _accelerator(config: TrainConfig) -> Accelerator:
     AcceleratorState._reset_state()  # an earlier fit in this process may have had another precision
-    precision = "bf16" if _use_bf16(config) else "no"
+    on_gpu = config.device != "cpu" and torch.cuda.is_available()
+    precision = "bf16" if uses_bf16(config.precision, torch.device("cuda" if on_gpu else "cpu")) else "no"
     # unless told that there is the CPU alone, accelerate takes each process under torchrun for the only one
     on_cpu = config.device == "cpu" or not torch.accelerator.is_available()
     return Accelerator(cpu=on_cpu, mixed_precision=precision, log_with=None)
-
-
-def _use_bf16(config: TrainConfig) -> bool:
-    if config.precision != "auto":
-        return config.precision == "bf16"
-    on_gpu = config.device != "cpu" and torch.cuda.is_available()
-    return computes_bf16(torch.device("cuda" if on_gpu else "cpu"))

@@ -20,7 +20,7 @@ N_ITEMS, N_COLD = 30, 4
 @pytest.fixture
 def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Histories are encoded in float32 on machines that have bf16, too, and can be compared closely."""
-    monkeypatch.setattr("recsys_bert.retrieval.vectors.computes_bf16", lambda _: False)
+    monkeypatch.setattr("recsys_bert.retrieval.vectors.uses_bf16", lambda *_: False)
 
 
 @pytest.fixture(scope="session")

@@ -92,12 +92,9 @@ def test_an_error_in_one_batch_ends_encoding_and_frees_the_cores(side_log, cores
     assert torch.get_num_threads() == cores
 
 
-def test_bf16_is_near_float32(side_log, ranker, monkeypatch):
+def test_bf16_is_near_float32(side_log, ranker):
     made, queries = ranker("next"), Queries.of(side_log, "test")
-    found = []
-    for native in (True, False):
-        monkeypatch.setattr("recsys_bert.retrieval.vectors.computes_bf16", lambda _, native=native: native)
-        found.append(made.user_vectors(queries))
+    found = [EncoderRanker(made.prediction, "next", precision=name).user_vectors(queries) for name in ("bf16", "fp32")]
     np.testing.assert_allclose(*found, atol=0.05)
     assert found[0].dtype == np.float32
     assert (found[0] != found[1]).any()
