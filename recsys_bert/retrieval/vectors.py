@@ -11,8 +11,8 @@ from torch import Tensor
 
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
-from recsys_bert.devices import one_core_each, uses_bf16
 from recsys_bert.encoder.config import EncoderConfig, FeatureConfig
+from recsys_bert.encoder.devices import one_core_each, uses_bf16
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.encoder.times import repeat_newest
 from recsys_bert.errors import InputError

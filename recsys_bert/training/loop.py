@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from recsys_bert.devices import uses_bf16
+from recsys_bert.encoder.devices import uses_bf16
 from recsys_bert.encoder.model import load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress

@@ -67,6 +67,7 @@ def test_a_run_learns_and_keeps_its_best_epoch(simulated, config, quick, objecti
     assert results["best"] == max(figures)
     assert results["best_epoch"] == figures.index(max(figures)) + 1
     ranker = load_ranker(config.out, simulated)
+    ranker.precision = config.train.precision
     assert plain_ndcg(simulated, ranker) == pytest.approx(results["best"], abs=1e-6)
     losses = [line["loss"] for line in lines(config.out) if "loss" in line]
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) - fall
@@ -197,6 +198,7 @@ def test_times_reach_the_training_and_every_later_use(simulated, config, objecti
     timed = replace(config.encoder, layer="hstu", times=True, time_gaps=True)
     pretrain.run(replace(config, objective=objective, encoder=timed))
     ranker = load_ranker(config.out, simulated)
+    ranker.precision = config.train.precision
     assert ranker.prediction.encoder.config.needs_times
     figures = [line["ndcg@10"] for line in lines(config.out) if "ndcg@10" in line]
     assert plain_ndcg(simulated, ranker) == pytest.approx(max(figures), abs=1e-6)
