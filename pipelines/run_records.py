@@ -80,11 +80,13 @@ def layer_weights(ranker: "Ranker", queries: "Queries", name: str) -> dict[str, 
         found, meaning = [fusion.weights()], "softmax weight"
     elif kind in ("token_mix", "layer_attention"):
         hook = encoder.register_forward_hook(lambda _, __, out: found.append(fusion.weights(out.states)[out.real]))
+        precision, ranker.precision = ranker.precision, "fp32"  # weights of a softmax are to add up to 1
         try:
             ranker.user_vectors(queries[:256])
         finally:
             hook.remove()
-        found, meaning = [torch.cat(found).float().mean(dim=0)], "mean weight over positions"
+            ranker.precision = precision
+        found, meaning = [torch.cat(found).mean(dim=0)], "mean weight over positions"
     if not found:
         return None
     weights = [float(weight) for weight in found[0].detach()]

@@ -33,6 +33,7 @@ class Ranker(Protocol):
 
     name: str
     first_row: int
+    precision: Precision
 
     def item_vectors(self) -> NDArray[np.float32]:
         """``[rows, d]``, by item row; those below ``first_row`` are no items."""
