@@ -75,6 +75,22 @@ class TextBatches:
         return gather(self.inputs, self._first_row, texts) | values
 
 
+def some_of(sometimes: NDArray[np.bool_], share: float) -> Choose:
+    """Draw a share of some examples anew for every epoch; all others are always shown.
+
+    Args:
+        sometimes: ``[examples]`` which ones are drawn.
+        share: Of these, in [0, 1].
+    """
+    always, drawn = np.flatnonzero(~sometimes), np.flatnonzero(sometimes)
+    wanted = round(share * len(drawn))
+
+    def choose(random: np.random.Generator) -> NDArray[np.int64]:
+        return np.sort(np.concatenate([always, random.choice(drawn, wanted, replace=False)]))
+
+    return choose
+
+
 def gather(inputs: Inputs, first_row: Ints, examples: Ints) -> dict[str, Any]:
     """All rows of some examples, padded, with ``owner [rows]``: the place of each row's example in ``examples``."""
     counts = first_row[examples + 1] - first_row[examples]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nlp_tasks.batches import Choose
+from nlp_tasks.batches import Choose, some_of
 from nlp_tasks.inputs import Inputs, Ints, assembled, ranges, taken
 from nlp_tasks.reading_config import ReadingConfig
 from nlp_tasks.reading_data import Question
@@ -254,11 +254,4 @@ def some_empty(windows: Windows, labels: Labels, answered: NDArray[np.bool_], sh
         answered: ``[questions]`` whether a question has an answer.
         share: In [0, 1].
     """
-    empty = (labels.ends == 0) & answered[windows.question]
-    always, sometimes = np.flatnonzero(~empty), np.flatnonzero(empty)
-    wanted = round(share * len(sometimes))
-
-    def choose(random: np.random.Generator) -> NDArray[np.int64]:
-        return np.sort(np.concatenate([always, random.choice(sometimes, wanted, replace=False)]))
-
-    return choose
+    return some_of((labels.ends == 0) & answered[windows.question], share)

@@ -1,6 +1,7 @@
 """Start and end of an answer scored at every position, and the best span that they allow."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,12 +9,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nlp_tasks.batches import reading_order
-from nlp_tasks.model import tokens_at_once
+from nlp_tasks.inputs import Ints
+from nlp_tasks.model import on_device, without_gradients
 from nlp_tasks.reading_inputs import Windows
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.model import Encoded, Encoder
-from recsys_bert.progress import Progress
 from recsys_bert.training.auxiliary import LastLayer
 
 NOT_THERE = -1e4  # the logit of padding: no probability is left of it, and none of two of them differs by inf - inf
@@ -128,19 +128,15 @@ def read(
         windows: The rows.
         max_answer: Most tokens of an answer.
     """
-    device, was_training = next(model.parameters()).device, model.training
     n = len(windows.question)
     scores, starts, ends = np.full(n, -np.inf), np.zeros(n, np.int64), np.zeros(n, np.int64)
-    model.eval()
-    try:
-        with torch.inference_mode(), Progress("reading passages", n, "windows") as progress:
-            for rows in reading_order(windows.inputs, tokens_at_once(device)):
-                values = windows.inputs.gather(rows)
-                values["pieces"] = windows.pieces(rows, values["tokens"].shape[1])
-                batch = {name: torch.from_numpy(value).to(device) for name, value in values.items()}
-                found = best_spans(model(batch), batch["pieces"], max_answer)
-                scores[rows], starts[rows], ends[rows] = (one.cpu().numpy() for one in found)
-                progress.advance(len(rows))
-    finally:
-        model.train(was_training)
+
+    def spans(rows: Ints) -> tuple[NDArray[Any], ...]:
+        values = windows.inputs.gather(rows)
+        values["pieces"] = windows.pieces(rows, values["tokens"].shape[1])
+        batch = on_device(model, values)
+        return tuple(one.cpu().numpy() for one in best_spans(model(batch), batch["pieces"], max_answer))
+
+    for rows, found in without_gradients(model, windows.inputs, spans, "reading passages", "windows"):
+        scores[rows], starts[rows], ends[rows] = found
     return scores, starts, ends

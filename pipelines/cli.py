@@ -59,7 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 2 for bad input, 130 after Ctrl-C, 141 where the reader of the output went away.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's and faiss' idle threads must not fight for a core
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # so that a part "mymodule:MyNeck" is found beside the recipe that names it
     try:

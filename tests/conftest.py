@@ -7,7 +7,6 @@ import pytest
 
 # before any test module imports torch, faiss or polars: their thread pools read these once
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's and faiss' idle threads must not fight for a core
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 

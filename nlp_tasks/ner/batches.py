@@ -6,28 +6,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlp_tasks.batches import TextBatches, gather
+from nlp_tasks.batches import TextBatches, gather, some_of
 from nlp_tasks.inputs import Ints
 from nlp_tasks.ner.inputs import Listed, UnitInputs
 
 
 class UnitBatches:
-    """One epoch shows every example once.
+    """One epoch shows every example once, or of those without entities a share that is drawn for it.
 
     Args:
         units: Rows of the sentences.
         entities: ``[k, 4]``: example, first unit, one past the last, type; by example.
         batch_size: Examples per batch.
-        seed: Of the order.
+        seed: Of order and choice.
+        empty_share: Of the examples without entities that an epoch shows.
     """
 
-    def __init__(self, units: UnitInputs, entities: NDArray[np.int64], *, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        units: UnitInputs,
+        entities: NDArray[np.int64],
+        *,
+        batch_size: int,
+        seed: int,
+        empty_share: float = 1.0,
+    ) -> None:
         self.units, self.entities = units, Listed(entities, len(units))
+        empty = np.bincount(entities[:, 0], minlength=len(units)) == 0
         self._order = TextBatches(
             units.inputs,
             {"example": np.arange(len(units))},
             batch_size=batch_size,
             seed=seed,
+            choose=None if empty_share == 1 else some_of(empty, empty_share),
             targets=units.lengths,
         )
 

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nlp_tasks.batches import reading_order
-from nlp_tasks.model import tokens_at_once
+from nlp_tasks.inputs import Ints
+from nlp_tasks.model import on_device, without_gradients
 from nlp_tasks.ner.asking import as_sentences, asks, flat, nested
 from nlp_tasks.ner.batches import unit_batch
 from nlp_tasks.ner.config import NerHeadConfig
@@ -18,7 +17,6 @@ from nlp_tasks.ner.inputs import UnitInputs
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.model import Encoded, Encoder
 from recsys_bert.encoder.parts import build
-from recsys_bert.progress import Progress
 from recsys_bert.training.auxiliary import LastLayer, weighed
 
 
@@ -124,21 +122,19 @@ def find(model: NerModel, units: UnitInputs) -> tuple[NDArray[np.int64], NDArray
     Returns:
         Entities ``[k, 4]`` (sentence, first unit, one past the last, type) by sentence and place, and scores ``[k]``.
     """
-    device, first_row, was_training = next(model.parameters()).device, units.inputs.first_row, model.training
+    first_row = units.inputs.first_row
     head: Any = model.head
     entities, scores = [np.empty((0, 4), np.int64)], [np.empty(0)]
-    model.eval()
-    try:
-        with torch.inference_mode(), Progress("finding entities", len(units), "sentences") as progress:
-            for examples in reading_order(units.inputs, tokens_at_once(device)):
-                values = unit_batch(units, first_row, examples)
-                batch = {name: torch.from_numpy(value).to(device) for name, value in values.items()}
-                found, score = head.find(model(batch), batch["real_units"])
-                entities.append(np.concatenate([examples[found[:, 0], None], found[:, 1:]], axis=1))
-                scores.append(score)
-                progress.advance(len(examples))
-    finally:
-        model.train(was_training)
+
+    def heard(examples: Ints) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        batch = on_device(model, unit_batch(units, first_row, examples))
+        found: tuple[NDArray[np.int64], NDArray[np.float64]] = head.find(model(batch), batch["real_units"])
+        return found
+
+    unit = "questions" if asks(head) else "sentences"
+    for examples, (found, score) in without_gradients(model, units.inputs, heard, "finding entities", unit):
+        entities.append(np.concatenate([examples[found[:, 0], None], found[:, 1:]], axis=1))
+        scores.append(score)
     every, probability = np.concatenate(entities), np.concatenate(scores)
     if asks(head):
         every = as_sentences(every, model.n_types)

@@ -56,6 +56,10 @@ class Config:
     questions: Path | None = None
     """File of ``TYPE<tab>question`` lines, for heads that ask one a type; None asks by the types' names."""
 
+    empty_questions: float = 1.0
+    """Share of the questions without an answer that an epoch shows, for heads that ask. Most questions have none: fewer
+    make epochs shorter, and answers likelier while they are still being learned."""
+
     head: NerHeadConfig = field(default_factory=NerHeadConfig)
     """What finds entities."""
 
@@ -75,6 +79,8 @@ class Config:
             )
         if self.pu.dictionary is not None and self.questions is not None:
             raise InputError("questions are for heads that ask; leave them out where a dictionary is learned.")
+        if not 0 < self.empty_questions <= 1:
+            raise InputError(f"empty_questions is {self.empty_questions}; it must lie in (0, 1].")
         if self.train.monitor not in _MONITORS:
             raise InputError(f"train.monitor is {self.train.monitor!r}; this task validates {', '.join(_MONITORS)}.")
 
@@ -188,6 +194,11 @@ def prepare(config: Config, found: "dict[str, Annotated]", types: list[str], que
     texts = [" ".join(sentence.words()) for sentence in found["train"].sentences]
     if asks(find("NER head", config.head.name, NER_HEADS)):  # or all questions might be of unknown tokens alone
         texts += list(questions) * config.tokenizer.min_count
+    elif config.questions is not None or config.empty_questions != 1:
+        raise InputError(
+            f"the head {config.head.name!r} asks no questions; leave out questions and empty_questions, or set "
+            "head.name = 'reading'."
+        )
     encoder, tokenizer = make_text_encoder(config.init, config.encoder, config.tokenizer, texts)
     lexicon = _lexicon(config, found["train"])
     words = None if lexicon is None else word_part(config.words, encoder.out_dim, lexicon)
@@ -196,8 +207,13 @@ def prepare(config: Config, found: "dict[str, Annotated]", types: list[str], que
     inputs = {name: recogniser.inputs(one.sentences) for name, one in found.items()}
     true = {name: recogniser.true(one.sentences) for name, one in found.items()}
     loss = NerLoss(model, config.train.auxiliary_weight)
-    targets = recogniser.targets(true["train"])
-    batches = UnitBatches(inputs["train"], targets, batch_size=config.train.batch_size, seed=config.train.seed)
+    batches = UnitBatches(
+        inputs["train"],
+        recogniser.targets(true["train"]),
+        batch_size=config.train.batch_size,
+        seed=config.train.seed,
+        empty_share=config.empty_questions,
+    )
     check_table(loss, config.train)
     return Training(config, found, recogniser, inputs, true, loss, batches)
 

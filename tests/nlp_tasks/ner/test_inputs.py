@@ -100,6 +100,20 @@ def test_batches_show_everything_once_and_the_same_again(tokenizer):
         np.testing.assert_array_equal(one["entities"], other["entities"])
 
 
+def test_examples_without_entities_are_drawn_anew_for_every_epoch(tokenizer):
+    sentences = [join(["the"] * n, " ") for n in range(1, 25)]  # each of another length, by which it is known
+    entities = np.array([(i, 0, 1, 0) for i in range(0, 24, 4)])
+    units = read_sentences(tokenizer, sentences, SentenceLengthConfig(), 64)
+    batches = UnitBatches(units, entities, batch_size=5, seed=3, empty_share=0.5)
+    assert batches.steps == 3  # 6 with an entity and 9 of 18 without
+    epochs = [{int(n) for batch in batches(epoch) for n in batch["real_units"].sum(axis=1)} for epoch in range(4)]
+    for seen in epochs:
+        assert len(seen) == 15
+        assert set(range(1, 25, 4)) <= seen
+    assert len({tuple(sorted(seen)) for seen in epochs}) > 1
+    assert sum(len(batch["entities"]) for batch in batches(0)) == 6
+
+
 def test_listed_rows_follow_their_examples():
     listed = Listed(np.array([[0, 7], [0, 8], [2, 9]]), 4)
     np.testing.assert_array_equal(listed.of(np.array([2, 1, 0, 2])), [[0, 9], [2, 7], [2, 8], [3, 9]])

@@ -218,7 +218,16 @@ def test_reading_finds_entities_within_others(flags, files, tmp_path, capsys):
     questions = tmp_path / "questions.tsv"
     questions.write_text("LOC\twhich of the places\nORG\twhich club\nPER\twho\n")
     way = ["--head.name", "reading", "--head.options", '{"nested": true}', "--data.tag-columns", "1", "2"]
-    way += ["--questions", str(questions), "--train.epochs", "10", "--train.batch-size", "32"]
+    way += [
+        "--questions",
+        str(questions),
+        "--train.epochs",
+        "10",
+        "--train.batch-size",
+        "32",
+        "--empty-questions",
+        "0.5",
+    ]
     found = train.run(load_config(train.Config, [*flags, *way]))
     assert found["counted"] == {}
     assert found["test"]["f1"] > 0.4
@@ -244,6 +253,8 @@ def test_inner_entities_are_counted(flags, files):
     ("change", "message"),
     [
         (["--train.monitor", "accuracy"], r"train\.monitor is 'accuracy'; this task validates f1"),
+        (["--empty-questions", "0.5"], r"the head 'crf' asks no questions; leave out questions and empty_questions"),
+        (["--empty-questions", "0"], r"empty_questions is 0\.0; it must lie in \(0, 1\]"),
         (["--encoder.causal"], r"encoder\.causal follows from the data"),
         (["--length.max-len", "64"], r"this encoder reads 24 tokens at most"),
         (["--length.max-len", "8", "--length.long", "refuse"], r"where 6 are read at once"),
