@@ -44,7 +44,7 @@ class EncoderConfig:
 
     n_layers: int = 2
     """Number of layers. 0 leaves the embeddings to the neck alone: with neck = "bilstm" and residual = "none" that is a
-    plain BiLSTM, a light student for distillation."""
+    plain BiLSTM, a light student for distillation; without a neck, but with ngrams, it is fastText."""
 
     n_heads: int = 2
     """Attention heads per layer."""
@@ -92,6 +92,13 @@ class EncoderConfig:
     n_segments: int = 0
     """Rows of the segment table; 0 = no segments."""
 
+    ngrams: int = 1
+    """Positions of the longest run that has a vector of its own, added where the run ends: 2 has pairs of neighbours, 3
+    pairs and triples; 1 has none."""
+
+    ngram_rows: int = 100_000
+    """Rows of the table of runs, with ``ngrams`` from 2 on; runs are hashed into them."""
+
     embedding_dim: int | None = None
     """Width of the embedding tables when factorised (they are then mapped to ``dim``); None = ``dim``, no map."""
 
@@ -137,6 +144,8 @@ class EncoderConfig:
         for name, least in (("vocab_size", 2), ("dim", 1), ("n_layers", 0), ("n_heads", 1), ("max_len", 1)):
             _at_least(name, getattr(self, name), least)
         _at_least("n_segments", self.n_segments, 0)
+        _at_least("ngrams", self.ngrams, 1)
+        _at_least("ngram_rows", self.ngram_rows, 2)
         if self.embedding_dim is not None:
             _at_least("embedding_dim", self.embedding_dim, 1)
         if self.dim % self.n_heads:
@@ -155,9 +164,12 @@ class EncoderConfig:
         check_name("neck", self.neck, {"none": "", **NECKS})
         if self.neck == "none" and self.neck_options:
             raise InputError(f"neck_options {self.neck_options} are given but neck is 'none'; name a neck.")
-        if not self.n_layers and (self.neck == "none" or self.times):
-            lacking = "nothing would look beyond one position" if self.neck == "none" else "no layer would read times"
-            raise InputError(f"n_layers is 0, so that {lacking}; name a neck and leave out times, or have a layer.")
+        alone = self.neck == "none" and self.ngrams == 1
+        if not self.n_layers and (alone or self.times):
+            lacking = "nothing would look beyond one position" if alone else "no layer would read times"
+            raise InputError(
+                f"n_layers is 0, so that {lacking}; name a neck or set ngrams, and leave out times, or have a layer."
+            )
         if self.residual not in ("add", "concat", "none"):
             raise unknown_name("residual form", self.residual, ("add", "concat", "none"))
         if self.position not in ("newest", "start", "none"):

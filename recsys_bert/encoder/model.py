@@ -18,6 +18,7 @@ from recsys_bert.encoder.fusions import FUSIONS
 from recsys_bert.encoder.layers import LAYERS
 from recsys_bert.encoder.necks import NECKS
 from recsys_bert.encoder.necks.residual import Residual
+from recsys_bert.encoder.ngrams import NGrams
 from recsys_bert.encoder.parts import build, find
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
@@ -222,7 +223,7 @@ class Encoder(nn.Module):
     def _initialise(self, module: nn.Module) -> None:
         """Embeddings start at N(0, init_std), row 0 of a padded table at 0; maps as Glorot has them, biases at 0.
 
-        The last map of each branch is scaled down by ``branch_init``: see there.
+        Vectors of runs of tokens start at 0: what is unseen in training stays there. The last map of each branch is scaled down by ``branch_init``: see there.
         """
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=self.config.init_std)
@@ -235,6 +236,8 @@ class Encoder(nn.Module):
                 last.weight.mul_(self.config.branch_init)
         if isinstance(module, nn.Embedding) and module.padding_idx is not None:
             nn.init.zeros_(module.weight[module.padding_idx])
+        if isinstance(module, NGrams):
+            nn.init.zeros_(module.table.weight)
 
 
 def _build_layer(config: EncoderConfig) -> nn.Module:

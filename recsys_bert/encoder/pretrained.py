@@ -218,6 +218,7 @@ def _not_bert(encoder: Encoder) -> list[str]:
         f"position is {config.position!r}, not 'start'": config.position != "start",
         "embeddings are not normalised (embedding_norm)": not config.embedding_norm,
         "embeddings are factorised (embedding_dim)": config.embedding_dim is not None,
+        "it has vectors of runs of tokens (ngrams)": config.ngrams > 1,
         "it has side features": bool(config.features),
         "it reads time gaps (time_gaps)": config.time_gaps,
         f"norms differ in norm_eps: {sorted(eps)}": len(eps) > 1,
