@@ -223,7 +223,8 @@ class Encoder(nn.Module):
     def _initialise(self, module: nn.Module) -> None:
         """Embeddings start at N(0, init_std), row 0 of a padded table at 0; maps as Glorot has them, biases at 0.
 
-        Vectors of runs of tokens start at 0: what is unseen in training stays there. The last map of each branch is scaled down by ``branch_init``: see there.
+        Vectors of runs of tokens start at 0, where those that training never shows stay. The last map of each branch is
+        scaled down by ``branch_init``: see there.
         """
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=self.config.init_std)
