@@ -56,13 +56,13 @@ def runs(folders: Sequence[Path], factories: Sequence[str], asked: Asked) -> lis
         InputError: No such run, another vocabulary, or an index type that FAISS does not know.
     """
     from pipelines.index_comparison import check_factories
-    from recsys_bert.retrieval.vectors import load_ranker
+    from pipelines.runs import open_run
 
     names = [folder.name for folder in folders]
     found = []
     for folder in folders:
         name = folder.name if names.count(folder.name) == 1 else str(folder)
-        ranker = load_ranker(folder, asked.prepared)
+        ranker = open_run(folder, asked.prepared)
         check_factories(factories, ranker.item_vectors().shape[1])
         found.append(Candidate(name=name, kind="run", rank=_run_lists(name, folder, ranker, factories, asked)))
     return found

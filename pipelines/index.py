@@ -45,13 +45,13 @@ def run(config: Config) -> dict[str, Any]:
     import numpy as np
 
     from pipelines.item_lists import check_replaceable, index_source
+    from pipelines.runs import open_run
     from recsys_bert.clicks.prepared import open_prepared
     from recsys_bert.retrieval.index import ItemIndex
-    from recsys_bert.retrieval.vectors import load_ranker
 
     check_replaceable(config.out)
     prepared = open_prepared(config.data)
-    ranker = load_ranker(config.run, prepared)
+    ranker = open_run(config.run, prepared)
     vectors = ranker.item_vectors()
     rows, start = np.arange(ranker.first_row, len(vectors)), time.perf_counter()
     source = index_source(config.run, prepared)

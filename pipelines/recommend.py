@@ -141,10 +141,10 @@ def _of_histories(config: Config, prepared: "Prepared") -> tuple["Queries", "pl.
 
 
 def _search(config: Config, prepared: "Prepared", queries: "Queries") -> Found:
+    from pipelines.runs import open_run
     from recsys_bert.retrieval.exact import exact_top_k
-    from recsys_bert.retrieval.vectors import load_ranker
 
-    ranker = load_ranker(config.run, prepared)
+    ranker = open_run(config.run, prepared)
     seen = None if config.seen else queries.seen()
     if config.index is not None:
         index = open_index(config.index, config.run, prepared)

@@ -149,6 +149,27 @@ def check_unchanged(out: Path, contents: dict[Path, str]) -> None:
         )
 
 
+def open_run(run: Path, prepared: "Prepared") -> "Ranker":
+    """Load a run of ``pretrain`` or ``train-retrieval``, to encode in the precision that it was trained in.
+
+    Raises:
+        InputError: See ``load_ranker``; or its ``config.toml`` is damaged.
+    """
+    import tomllib
+
+    from recsys_bert.retrieval.vectors import load_ranker
+
+    ranker = load_ranker(run, prepared)
+    try:
+        trained = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
+    except FileNotFoundError:  # a folder that was not written by a command
+        return ranker
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{run}/config.toml is damaged: {error}. Train the run again.") from error
+    ranker.precision = trained.get("train", {}).get("precision", ranker.precision)
+    return ranker
+
+
 def finish(wrote: Path, summary: "Summary", monitor: str, parameters: int, too_short: int) -> dict[str, Any]:
     """Say how a training went, and return it.
 

@@ -76,10 +76,10 @@ def run(config: Config) -> dict[str, Any]:
 def _search(config: Config, prepared: "Prepared", rows: "NDArray[np.int32]") -> Found:
     import numpy as np
 
+    from pipelines.runs import open_run
     from recsys_bert.retrieval.exact import exact_top_k
-    from recsys_bert.retrieval.vectors import load_ranker
 
-    ranker = load_ranker(config.run, prepared)
+    ranker = open_run(config.run, prepared)
     items = ranker.item_vectors()
     if (rows >= len(items)).any():
         names = prepared.ids(rows[rows >= len(items)]).to_list()

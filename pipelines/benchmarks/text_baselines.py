@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from nlp_tasks.data import Table
 
-_SVM_C = (0.1, 0.3, 1.0, 3.0)
+_SVM_C = (0.1, 0.3, 1.0, 3.0, 10.0)
 _BAYES_ALPHA = (0.03, 0.1, 0.3, 1.0)
 _SHOWN = {"classify": ("accuracy", "macro_f1"), "match": ("accuracy", "f1", "auc")}
 

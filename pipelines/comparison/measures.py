@@ -53,14 +53,14 @@ def _clicks_asked(config: Any) -> str:
 
 def _ranking(config: Any) -> Measured:
     """The full catalogue ranked for every user with a test event, seen items removed."""
+    from pipelines.runs import open_run
     from recsys_bert.clicks.prepared import open_prepared
     from recsys_bert.clicks.queries import Queries
     from recsys_bert.evaluation.ranking import per_user
-    from recsys_bert.retrieval.vectors import load_ranker
 
     prepared = open_prepared(config.data)
     queries, depth = Queries.of(prepared, "test"), min(_K, prepared.vocabulary.n_items)
-    ranked = load_ranker(config.out, prepared).recommend(queries, depth)
+    ranked = open_run(config.out, prepared).recommend(queries, depth)
     values = per_user(ranked, queries.targets(), len(queries), (depth,), prepared.vocabulary.first_item)
     return Measured({f"{name}@{_K}": values[f"{name}@{depth}"] for name in ("ndcg", "recall")}, {})
 

@@ -12,6 +12,7 @@ import torch
 
 from pipelines import cli, evaluate, prepare, pretrain
 from pipelines.run_records import layer_weights, training_curve
+from pipelines.runs import open_run
 from recsys_bert.clicks.config import LogConfig, SplitConfig, VocabularyConfig
 from recsys_bert.clicks.prepared import open_prepared
 from recsys_bert.clicks.queries import Queries
@@ -20,7 +21,7 @@ from recsys_bert.clicks.simulation.config import SimulateConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.vectors import EncoderRanker, load_ranker
+from recsys_bert.retrieval.vectors import EncoderRanker
 from recsys_bert.training.config import LossConfig, TrainConfig
 from recsys_bert.training.objectives import TokenPrediction
 
@@ -101,7 +102,7 @@ def test_the_best_possible_is_what_the_simulator_says(folder, results):
 def test_a_runs_figures_equal_its_own_recommendations(folder, results):
     prepared = open_prepared(folder / "loo")
     queries = Queries.of(prepared, "test")
-    lists = load_ranker(folder / "mix", prepared).recommend(queries, 10)
+    lists = open_run(folder / "mix", prepared).recommend(queries, 10)
     targets = dict(zip(*queries.targets(), strict=True))
     found = [targets[query] in row for query, row in enumerate(lists)]
     assert model(results, "mix")["metrics"]["hit@10"]["value"] == pytest.approx(np.mean(found))
@@ -139,7 +140,7 @@ def test_layer_weights_are_those_of_the_run(folder, results):
         assert line["labels"] == ["0", "1", "2"]
         assert sum(line["weights"]) == pytest.approx(1.0, abs=1e-5)
     prepared = open_prepared(folder / "loo")
-    ranker = load_ranker(folder / "mix", prepared)
+    ranker = open_run(folder / "mix", prepared)
     with torch.no_grad():
         ranker.prediction.encoder.fusion.mix.copy_(torch.tensor([0.0, 0.0, 20.0]))
     found = layer_weights(ranker, Queries.of(prepared), "mix")

@@ -17,13 +17,14 @@ from safetensors.torch import load_file
 
 from pipelines import prepare, pretrain
 from pipelines.pretrain import Config
+from pipelines.runs import open_run
 from pipelines.settings import write_config
 from recsys_bert.clicks.config import LogConfig, SplitConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.vectors import load_ranker, save_encoder
+from recsys_bert.retrieval.vectors import save_encoder
 from recsys_bert.training.config import DistillationConfig, LossConfig, MaskingConfig
 from recsys_bert.training.objectives import TokenPrediction
 
@@ -66,8 +67,8 @@ def test_a_run_learns_and_keeps_its_best_epoch(simulated, config, quick, objecti
     figures = [line["ndcg@10"] for line in lines(config.out) if "ndcg@10" in line]
     assert results["best"] == max(figures)
     assert results["best_epoch"] == figures.index(max(figures)) + 1
-    ranker = load_ranker(config.out, simulated)
-    ranker.precision = config.train.precision
+    ranker = open_run(config.out, simulated)
+    assert ranker.precision == config.train.precision == "fp32"
     assert plain_ndcg(simulated, ranker) == pytest.approx(results["best"], abs=1e-6)
     losses = [line["loss"] for line in lines(config.out) if "loss" in line]
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) - fall
@@ -188,17 +189,26 @@ def test_item_features_windows_and_spans_reach_the_training(simulated, config):
     spans = MaskingConfig(last_only_prob=0.2, span_prob=0.5)
     encoder = replace(config.encoder, max_len=8)
     results = pretrain.run(replace(config, features=("category",), window="random", masking=spans, encoder=encoder))
-    ranker = load_ranker(config.out, simulated)
+    ranker = open_run(config.out, simulated)
     assert [feature.name for feature in ranker.prediction.encoder.config.features] == ["category"]
     assert plain_ndcg(simulated, ranker) == pytest.approx(results["best"], abs=1e-6)
+
+
+def test_a_run_with_damaged_settings_is_refused(simulated, config, quick):
+    pretrain.run(replace(config, train=quick(epochs=1)))
+    (config.out / "config.toml").write_text("train = [")
+    with pytest.raises(InputError, match=r"config\.toml is damaged: .*Train the run again"):
+        open_run(config.out, simulated)
+    (config.out / "config.toml").unlink()
+    assert open_run(config.out, simulated).precision == "auto"
 
 
 @pytest.mark.parametrize("objective", ["masked", "next"])
 def test_times_reach_the_training_and_every_later_use(simulated, config, objective):
     timed = replace(config.encoder, layer="hstu", times=True, time_gaps=True)
     pretrain.run(replace(config, objective=objective, encoder=timed))
-    ranker = load_ranker(config.out, simulated)
-    ranker.precision = config.train.precision
+    ranker = open_run(config.out, simulated)
+    assert ranker.precision == config.train.precision == "fp32"
     assert ranker.prediction.encoder.config.needs_times
     figures = [line["ndcg@10"] for line in lines(config.out) if "ndcg@10" in line]
     assert plain_ndcg(simulated, ranker) == pytest.approx(max(figures), abs=1e-6)
@@ -264,7 +274,7 @@ def test_every_technique_of_training_at_once_goes_on_exactly(simulated, config, 
     pretrain.run(config)
     assert lines(config.out) == lines(whole.out)
     assert all(torch.equal(value, weights(whole.out)[name]) for name, value in weights(config.out).items())
-    assert plain_ndcg(simulated, load_ranker(config.out, simulated)) > 0
+    assert plain_ndcg(simulated, open_run(config.out, simulated)) > 0
 
 
 def test_a_student_comes_nearer_to_its_teacher_than_the_same_encoder_alone(simulated, config, quick, tmp_path):
@@ -277,7 +287,7 @@ def test_a_student_comes_nearer_to_its_teacher_than_the_same_encoder_alone(simul
     queries = Queries.of(simulated, "validation")
 
     def said(run):
-        ranker = load_ranker(run, simulated)
+        ranker = open_run(run, simulated)
         logits = torch.from_numpy(ranker.user_vectors(queries) @ ranker.item_vectors().T)[:, ranker.first_row :]
         return logits.log_softmax(dim=1)
 

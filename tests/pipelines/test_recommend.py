@@ -10,13 +10,14 @@ import torch
 
 from pipelines import prepare, recommend
 from pipelines.cli import main
+from pipelines.runs import open_run
 from recsys_bert.clicks.config import LogConfig, TableConfig
 from recsys_bert.clicks.prepared import open_prepared
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.vectors import load_ranker, save_encoder
+from recsys_bert.retrieval.vectors import save_encoder
 from recsys_bert.training.config import LossConfig
 from recsys_bert.training.objectives import TokenPrediction
 
@@ -71,7 +72,7 @@ def call(folder, capsys, monkeypatch):
 def best(folder, histories, k, seen=False):
     """Item ids by a plain product of the run's vectors."""
     prepared = open_prepared(folder / "data")
-    ranker = load_ranker(folder / "run", prepared)
+    ranker = open_run(folder / "run", prepared)
     rows = [prepared.rows(history) for history in histories]
     scores = ranker.user_vectors(Queries.from_lists(rows)) @ ranker.item_vectors().T
     scores[:, : prepared.vocabulary.first_item] = -np.inf
@@ -145,7 +146,7 @@ def test_an_index_gives_the_exact_lists(call, folder, tmp_path, factory):
 
 def test_similar_items(call, folder, tmp_path):
     prepared = open_prepared(folder / "data")
-    vectors = load_ranker(folder / "run", prepared).item_vectors()
+    vectors = open_run(folder / "run", prepared).item_vectors()
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9)  # padding is all zeros
     asked = prepared.rows(["i5", "i30"])
     cosine = unit[asked] @ unit.T
