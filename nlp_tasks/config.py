@@ -15,8 +15,12 @@ TEXT_ENCODER = EncoderConfig(
 """A small encoder for text from random weights; two segments, so that one pretrained on text serves pairs as well."""
 
 
-def check_encoder(settings: EncoderConfig) -> None:
-    """Refuse settings that the text front takes from the data.
+def check_encoder(settings: EncoderConfig, *, pairs: bool) -> None:
+    """Refuse settings that the text front takes from the data, or that would mean nothing.
+
+    Args:
+        settings: The encoder.
+        pairs: Whether the task reads two texts at once.
 
     Raises:
         InputError: One is set.
@@ -24,6 +28,10 @@ def check_encoder(settings: EncoderConfig) -> None:
     for name in ("vocab_size", "features", "causal", "times", "time_gaps"):
         if getattr(settings, name) != getattr(TEXT_ENCODER, name):
             raise InputError(f"encoder.{name} follows from the data, or means nothing for texts; leave it out.")
+    if settings.shared_runs and not pairs:
+        raise InputError(
+            "encoder.shared_runs is about two texts that are read together, but this reads one; leave it out."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ PARTS = (
     "neck",
     "neck_options",
     "residual",
+    "shared_runs",
     "dropout",
     "layer_drop",
     "gradient_checkpointing",
@@ -179,7 +180,8 @@ def _with_parts(folder: Path, given: Encoder, parts: dict[str, Any], options: Op
         if any(getattr(config, name) != getattr(given.config, name) for name in names)
     )
     fits = {name for name, value in old.items() if name in new and value.shape == new[name].shape}
-    if wrong := [name for name in new if name.startswith(("embeddings.", "layers.")) and name not in fits]:
+    needed = [name for name in new if name.startswith(("embeddings.", "layers.")) and "shared_runs" not in name]
+    if wrong := [name for name in needed if name not in fits]:
         raise InputError(
             f"{folder} does not fit the settings: it has no {wrong[0]} of shape {list(new[wrong[0]].shape)}."
         )

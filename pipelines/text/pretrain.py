@@ -33,7 +33,8 @@ class Config:
     """The tokenizer, where ``init`` brings none."""
 
     encoder: EncoderConfig = TEXT_ENCODER
-    """The encoder; with ``init``, its fusion, neck, residual form, dropout, layer_drop and gradient_checkpointing."""
+    """The encoder; with ``init``, its fusion, neck, residual form, shared_runs, dropout, layer_drop
+    and gradient_checkpointing."""
 
     task: PretrainingConfig = field(default_factory=PretrainingConfig)
     """Units that are masked as a whole, and pairs."""
@@ -45,7 +46,7 @@ class Config:
     """How it is trained; the epoch with the best ``monitor`` on validation is kept."""
 
     def __post_init__(self) -> None:
-        check_encoder(self.encoder)
+        check_encoder(self.encoder, pairs=self.task.pair != "none")
         if not self.data.train:
             raise InputError("no text is given; name files with --data.train FILE ….")
         if self.train.row_updates:

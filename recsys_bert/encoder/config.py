@@ -99,6 +99,10 @@ class EncoderConfig:
     ngram_rows: int = 100_000
     """Rows of the table of runs, with ``ngrams`` from 2 on; runs are hashed into them."""
 
+    shared_runs: int = 0
+    """With two segments, a question and a passage, say: every position has a vector for the length of the run around it
+    that stands in the other segment too, up to this length; 0 has none, 4 is enough for most."""
+
     embedding_dim: int | None = None
     """Width of the embedding tables when factorised (they are then mapped to ``dim``); None = ``dim``, no map."""
 
@@ -146,6 +150,12 @@ class EncoderConfig:
         _at_least("n_segments", self.n_segments, 0)
         _at_least("ngrams", self.ngrams, 1)
         _at_least("ngram_rows", self.ngram_rows, 2)
+        _at_least("shared_runs", self.shared_runs, 0)
+        if self.shared_runs and self.n_segments < 2:
+            raise InputError(
+                f"shared_runs is {self.shared_runs}, but n_segments {self.n_segments}: there are no two segments that "
+                "could share anything. Set n_segments to 2, or leave shared_runs out."
+            )
         if self.embedding_dim is not None:
             _at_least("embedding_dim", self.embedding_dim, 1)
         if self.dim % self.n_heads:

@@ -1,4 +1,4 @@
-"""What a position is before the first layer: token + position + segment + runs of tokens + time gap + side features."""
+"""What a position is before the first layer: token + position + segment + runs + time gap + side features."""
 
 import torch
 import torch.nn.functional as F
@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from recsys_bert.encoder.config import EncoderConfig, FeatureConfig
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.ngrams import NGrams
+from recsys_bert.encoder.shared_runs import SharedRuns
 from recsys_bert.encoder.times import N_BUCKETS, span_buckets
 from recsys_bert.errors import InputError
 
@@ -29,6 +30,7 @@ class Embeddings(nn.Module):
         self.position = nn.Embedding(config.max_len, width) if config.position != "none" else None
         self.segment = nn.Embedding(config.n_segments, width) if config.n_segments else None
         self.ngrams = NGrams(config.ngrams, config.ngram_rows, width) if config.ngrams > 1 else None
+        self.shared_runs = SharedRuns(config.shared_runs, width) if config.shared_runs else None
         self.gap = nn.Embedding(1 + N_BUCKETS, width) if config.time_gaps else None  # row 0: nothing came before
         # A ModuleDict's keys may hold no dot, which a feature's name may; so the tables are kept in order instead.
         self.features = nn.ModuleList(nn.Embedding(feature.size, width, padding_idx=0) for feature in config.features)
@@ -66,6 +68,10 @@ class Embeddings(nn.Module):
             x = x + self._segments(tokens, segments)
         if self.ngrams is not None:
             x = x + self.ngrams(tokens, real)
+        if self.shared_runs is not None:
+            if segments is None:
+                raise InputError("the encoder reads what two segments share (shared_runs), but no segments came.")
+            x = x + self.shared_runs(tokens, real, segments)
         if self.gap is not None and times is not None:
             x = x + self.gap(F.pad(1 + span_buckets(times.diff()), (1, 0)))
         for table, feature, values in self._features(tokens, features or {}):

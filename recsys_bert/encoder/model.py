@@ -20,6 +20,7 @@ from recsys_bert.encoder.necks import NECKS
 from recsys_bert.encoder.necks.residual import Residual
 from recsys_bert.encoder.ngrams import NGrams
 from recsys_bert.encoder.parts import build, find
+from recsys_bert.encoder.shared_runs import SharedRuns
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 
@@ -223,8 +224,8 @@ class Encoder(nn.Module):
     def _initialise(self, module: nn.Module) -> None:
         """Embeddings start at N(0, init_std), row 0 of a padded table at 0; maps as Glorot has them, biases at 0.
 
-        Vectors of runs of tokens start at 0, where those that training never shows stay. The last map of each branch is
-        scaled down by ``branch_init``: see there.
+        Vectors of runs of tokens, and of shared ones, start at 0, where those that training never shows stay. The last
+        map of each branch is scaled down by ``branch_init``: see there.
         """
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=self.config.init_std)
@@ -237,7 +238,7 @@ class Encoder(nn.Module):
                 last.weight.mul_(self.config.branch_init)
         if isinstance(module, nn.Embedding) and module.padding_idx is not None:
             nn.init.zeros_(module.weight[module.padding_idx])
-        if isinstance(module, NGrams):
+        if isinstance(module, NGrams | SharedRuns):
             nn.init.zeros_(module.table.weight)
 
 

@@ -63,7 +63,7 @@ def load_bert(folder: Path, settings: Mapping[str, Any] | None = None) -> Encode
     encoder = Encoder(_read_config(folder, settings or {}))
     ours = encoder.state_dict()
     loaded = _to_ours(theirs, encoder.config.n_layers, folder)
-    needed = {name for name in ours if name.startswith(("embeddings.", "layers."))}
+    needed = {name for name in ours if name.startswith(("embeddings.", "layers.")) and "shared_runs" not in name}
     if wrong := sorted(needed ^ set(loaded)):
         raise InputError(f"{folder} does not fit the settings: {', '.join(wrong)} is on one side only.")
     for name, value in loaded.items():
@@ -219,6 +219,7 @@ def _not_bert(encoder: Encoder) -> list[str]:
         "embeddings are not normalised (embedding_norm)": not config.embedding_norm,
         "embeddings are factorised (embedding_dim)": config.embedding_dim is not None,
         "it has vectors of runs of tokens (ngrams)": config.ngrams > 1,
+        "it has vectors of what segments share (shared_runs)": config.shared_runs > 0,
         "it has side features": bool(config.features),
         "it reads time gaps (time_gaps)": config.time_gaps,
         f"norms differ in norm_eps: {sorted(eps)}": len(eps) > 1,

@@ -110,7 +110,22 @@ def test_a_tokenizer_of_another_encoder_is_refused(folder, settings):
 @pytest.mark.parametrize("change", [{"vocab_size": 9}, {"causal": True}, {"time_gaps": True}])
 def test_what_follows_from_the_data_is_not_set(settings, change):
     with pytest.raises(InputError, match=f"encoder.{next(iter(change))} follows from the data"):
-        check_encoder(replace(settings, **change))
+        check_encoder(replace(settings, **change), pairs=True)
+
+
+def test_shared_runs_need_two_texts(settings):
+    shared = replace(settings, shared_runs=2)
+    check_encoder(shared, pairs=True)
+    with pytest.raises(InputError, match="this reads one"):
+        check_encoder(shared, pairs=False)
+
+
+def test_shared_runs_can_be_added_to_a_trained_encoder(folder, settings):
+    plain, _ = load_text_encoder(folder, settings)
+    shared, _ = load_text_encoder(folder, replace(settings, shared_runs=2))
+    tokens, segments = torch.tensor([[2, 5, 3, 5, 3]]), torch.tensor([[0, 0, 0, 1, 1]])
+    assert shared.config.shared_runs == 2
+    assert torch.equal(shared(tokens, segments=segments).tokens, plain(tokens, segments=segments).tokens)
 
 
 def test_afresh_the_table_is_as_large_as_the_vocabulary(settings, topics):

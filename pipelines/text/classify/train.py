@@ -87,7 +87,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_files(self.data)
-        check_encoder(self.encoder)
+        check_encoder(self.encoder, pairs=False)
         check_distillation(self.teacher, self.distillation)
         if self.init_layers and self.init is None:
             raise InputError("init_layers says which layers of a checkpoint are taken; give init as well.")

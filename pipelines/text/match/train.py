@@ -58,7 +58,8 @@ class Config:
     """The tokenizer, where ``init`` brings none."""
 
     encoder: EncoderConfig = TEXT_ENCODER
-    """The encoder; with ``init``, its fusion, neck, residual form, dropout, layer_drop and gradient_checkpointing."""
+    """The encoder; with ``init``, its fusion, neck, residual form, shared_runs, dropout, layer_drop
+    and gradient_checkpointing."""
 
     length: LengthConfig = field(default_factory=LengthConfig)
     """What happens to long texts."""
@@ -77,7 +78,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_files(self.data)
-        check_encoder(self.encoder)
+        check_encoder(self.encoder, pairs=self.task.form == "cross")
         check_distillation(self.teacher, self.distillation)
         if self.label is None and self.task.loss != "in_batch":
             raise InputError(f"task.loss {self.task.loss!r} needs labels; give label, or take in_batch with form bi.")

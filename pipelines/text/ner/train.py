@@ -45,7 +45,8 @@ class Config:
     """The tokenizer, where ``init`` brings none."""
 
     encoder: EncoderConfig = TEXT_ENCODER
-    """The encoder; with ``init``, its fusion, neck, residual form, dropout, layer_drop and gradient_checkpointing."""
+    """The encoder; with ``init``, its fusion, neck, residual form, shared_runs, dropout, layer_drop
+    and gradient_checkpointing."""
 
     length: SentenceLengthConfig = field(default_factory=SentenceLengthConfig)
     """What happens to long sentences."""
@@ -72,7 +73,7 @@ class Config:
     def __post_init__(self) -> None:
         if self.data.train is None:
             raise InputError("no training file is given; name it with --data.train FILE.")
-        check_encoder(self.encoder)
+        check_encoder(self.encoder, pairs=self.head.name not in ("softmax", "crf", "binary"))
         if self.pu.dictionary is not None and self.head.name != "binary":
             raise InputError(
                 f"a dictionary is learned by the head 'binary', not by {self.head.name!r}; set head.name = 'binary'."

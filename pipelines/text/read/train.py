@@ -43,7 +43,8 @@ class Config:
     """The tokenizer, where ``init`` brings none."""
 
     encoder: EncoderConfig = TEXT_ENCODER
-    """The encoder; with ``init``, its fusion, neck, residual form, dropout, layer_drop and gradient_checkpointing."""
+    """The encoder; with ``init``, its fusion, neck, residual form, shared_runs, dropout, layer_drop
+    and gradient_checkpointing."""
 
     task: ReadingConfig = field(default_factory=ReadingConfig)
     """Windows, length of answers, questions without an answer."""
@@ -56,7 +57,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_files(self.data)
-        check_encoder(self.encoder)
+        check_encoder(self.encoder, pairs=True)
         check_distillation(self.teacher, self.distillation)
         if self.train.monitor not in _MONITORS:
             raise InputError(f"train.monitor is {self.train.monitor!r}; this task validates {', '.join(_MONITORS)}.")
