@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import TrainConfig
-from recsys_bert.training.row_updates import row_tables
+from recsys_bert.training.row_updates import token_tables
 
 
 class Attack:
@@ -73,12 +73,12 @@ def check_table(model: nn.Module, config: TrainConfig) -> None:
     """Refuse, before anything is trained or written, settings that name no table of ``model``.
 
     Raises:
-        InputError: As ``find_table`` and ``row_tables``.
+        InputError: As ``find_table`` and ``token_tables``.
     """
     if config.adversarial != "none":
         find_table(model, config.adversarial_table)
     if config.row_updates:
-        row_tables(model)
+        token_tables(model)
 
 
 def find_table(model: nn.Module, name: str) -> Tensor:

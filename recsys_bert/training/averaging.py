@@ -27,7 +27,7 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, config: TrainConfig) -> None:
         self.model, self.config = model, config
-        lazy = [table.weight for table in row_tables(model)] if config.row_updates and config.average == "ema" else []
+        lazy = [table.weight for table in row_tables(model, config)] if config.average == "ema" else []
         self.tables = [RowAverage(table) for table in lazy]
         self.weights: list[Tensor] = [
             parameter for parameter in model.parameters() if parameter.requires_grad and not _is_in(parameter, lazy)

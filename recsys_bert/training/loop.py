@@ -138,7 +138,7 @@ def fit(
     elif average:
         average.put()
         recompute_batch_norm(model, loop.sample())
-    for table in row_tables(model) if config.row_updates else []:
+    for table in row_tables(model, config):
         table.sparse = False
     model.eval()
     best_epoch = state.epoch if state.best is None else state.best_epoch
@@ -277,11 +277,10 @@ class _Loop:
 
 def _optimiser(model: nn.Module, config: TrainConfig, own: Sequence[Mapping[str, Any]]) -> torch.optim.AdamW:
     """AdamW; where tables are updated by rows, their gradients are made sparse as well."""
-    kind = torch.optim.AdamW
-    if config.row_updates:
-        kind = RowAdamW
-        for table in row_tables(model):
-            table.sparse = True  # until ``fit`` is done
+    tables = row_tables(model, config)
+    for table in tables:
+        table.sparse = True  # until ``fit`` is done
+    kind = RowAdamW if tables else torch.optim.AdamW
     return kind(parameter_groups(model, config, own), lr=config.lr, fused=True)
 
 

@@ -1,7 +1,8 @@
-"""Adam that touches only the rows of an item table which a step has read.
+"""Adam that touches only the rows of a large table which a step has read.
 
-A sampled loss reads a few rows of a large table. Autograd then gives a sparse gradient, and here the step, its
-clipping and Adam's state keep to those rows, so that a step costs the same whatever the size of the catalogue.
+A sampled loss reads a few rows of the item table, and a batch of text a few of the table of runs (``encoder.ngrams``).
+Autograd then gives a sparse gradient, and here the step, its clipping and Adam's state keep to those rows, so that a
+step costs the same whatever the size of the table.
 
 It is Adam without a first moment. A row without a gradient then stands still, and its second moment loses nothing that
 a power of β₂ does not make up for later, so rows that are passed over miss nothing: the result is that of updating all
@@ -17,16 +18,38 @@ import torch
 from torch import Tensor, nn
 
 from recsys_bert.encoder.model import Encoder
+from recsys_bert.encoder.ngrams import NGrams
 from recsys_bert.errors import InputError
+from recsys_bert.training.config import TrainConfig
 
 
-def row_tables(model: nn.Module) -> list[nn.Embedding]:
+def row_tables(model: nn.Module, config: TrainConfig) -> list[nn.Embedding]:
+    """Tables in ``model`` that are updated row by row.
+
+    Those of runs, which nothing reads whole, always: but not under an adversarial attack, which moves a whole table,
+    and not where several GPUs train together. With ``config.row_updates`` token tables too.
+
+    Raises:
+        InputError: See ``token_tables``.
+    """
+    attacked = f".{config.adversarial_table}" if config.adversarial != "none" else None
+    runs = [
+        module.table
+        for name, module in model.named_modules()
+        if isinstance(module, NGrams) and module.table.weight.requires_grad
+        if attacked is None or not f".{name}.table".endswith(attacked)
+    ]
+    tables = token_tables(model) if config.row_updates else []
+    return [*tables, *([] if _sums_on_gpus() else runs)]
+
+
+def token_tables(model: nn.Module) -> list[nn.Embedding]:
     """Token tables of the encoders in ``model``, if they are trained.
 
     Raises:
         InputError: There is none, or several GPUs train together.
     """
-    if torch.distributed.is_initialized() and "nccl" in torch.distributed.get_backend():
+    if _sums_on_gpus():
         raise InputError(
             "train.row_updates makes sparse gradients, which NCCL cannot sum over GPUs. Train on one, or leave it out."
         )
@@ -34,6 +57,10 @@ def row_tables(model: nn.Module) -> list[nn.Embedding]:
     if found := [table for table in tables if table.weight.requires_grad]:
         return found
     raise InputError("train.row_updates is for the item table of an encoder that is trained; there is none here.")
+
+
+def _sums_on_gpus() -> bool:
+    return torch.distributed.is_initialized() and "nccl" in torch.distributed.get_backend()
 
 
 class RowAdamW(torch.optim.AdamW):
@@ -82,7 +109,7 @@ def check_gradients(model: nn.Module) -> None:
     Raises:
         InputError: A gradient is dense.
     """
-    for table in row_tables(model):
+    for table in token_tables(model):
         if table.weight.grad is not None and not table.weight.grad.is_sparse:
             raise InputError(
                 "train.row_updates needs a loss that reads single rows of the item table; this one reads all of it. "

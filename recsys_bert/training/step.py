@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from recsys_bert.training.adversarial import Attack
 from recsys_bert.training.averaging import WeightAverage
 from recsys_bert.training.config import TrainConfig
-from recsys_bert.training.row_updates import check_gradients, clip_norm
+from recsys_bert.training.row_updates import check_gradients, clip_norm, row_tables
 from recsys_bert.training.schedules import lr_factor
 
 Batch = Mapping[str, "np.ndarray | Tensor | int"]
@@ -45,6 +45,7 @@ class OptimiserStep:
     """Told before every update, where weights are averaged."""
 
     def __post_init__(self) -> None:
+        self.by_rows = bool(row_tables(self.model, self.config))
         self.base_lrs = [group["initial_lr"] for group in self.optimiser.param_groups]
 
     def __call__(self, window: Sequence[Batch], step: int) -> list[tuple[float, int]]:
@@ -64,7 +65,7 @@ class OptimiserStep:
         if self.config.row_updates:
             check_gradients(self.model)
         if self.config.clip_norm:
-            clip = clip_norm if self.config.row_updates else self.accelerator.clip_grad_norm_
+            clip = clip_norm if self.by_rows else self.accelerator.clip_grad_norm_
             clip(self.model.parameters(), self.config.clip_norm)
         if self.average:
             self.average.before_step()

@@ -15,7 +15,7 @@ from recsys_bert.training.config import LossConfig
 from recsys_bert.training.loop import fit
 from recsys_bert.training.objectives import TokenPrediction
 from recsys_bert.training.row_average import RowAverage
-from recsys_bert.training.row_updates import RowAdamW, clip_norm, row_tables
+from recsys_bert.training.row_updates import RowAdamW, clip_norm, row_tables, token_tables
 
 ROWS, FIRST = 200, 3
 
@@ -24,9 +24,9 @@ class Killed(Exception):
     """Stands for a process that ends in the middle."""
 
 
-def prediction(loss="sampled", dropout=0.1):
+def prediction(loss="sampled", dropout=0.1, **sizes):
     torch.manual_seed(0)
-    sizes = {"vocab_size": ROWS, "dim": 8, "n_layers": 1, "n_heads": 1, "max_len": 5}
+    sizes = {"vocab_size": ROWS, "dim": 8, "n_layers": 1, "n_heads": 1, "max_len": 5, **sizes}
     encoder = Encoder(EncoderConfig(**sizes, causal=True, dropout=dropout))
     return TokenPrediction(
         encoder, LossConfig(name=loss, negatives=2), first_row=FIRST, expected_draws=np.full(ROWS, 2 / (ROWS - FIRST))
@@ -145,14 +145,28 @@ def test_a_step_leaves_unread_rows_alone(settings, tmp_path):
     assert all(np.isfinite(losses))
 
 
-@pytest.mark.parametrize("changes", [{}, {"average": "ema"}, {"average": "swa"}, {"accumulate": 2}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"average": "ema"},
+        {"average": "swa"},
+        {"accumulate": 2},
+        {"row_updates": False, "adversarial": "fgm", "average": "ema"},
+        {"row_updates": False, "adversarial": "pgd", "clip_norm": 0.1},
+    ],
+)
 def test_a_killed_run_goes_on_to_the_same_numbers(settings, curve, tmp_path, changes):
-    config = settings(row_updates=True, checkpoint_steps=2, **changes)
+    config = settings(**{"row_updates": True, "checkpoint_steps": 2, **changes})
+    runs = 1 if config.row_updates else 2
+
+    def made():
+        return prediction(ngrams=runs, ngram_rows=500)
 
     def validate(model):
         return {"figure": float(model.encoder.embeddings.token.weight.sum())}
 
-    whole = prediction()
+    whole = made()
     fit(whole, Histories(), config, tmp_path / "whole", validate=validate)
     for step in (1, 4, 7):
 
@@ -162,9 +176,9 @@ def test_a_killed_run_goes_on_to_the_same_numbers(settings, curve, tmp_path, cha
 
         run = tmp_path / f"killed-{step}"
         with pytest.raises(Killed):
-            fit(prediction(), Histories(), config, run, validate=validate, before_step=stop)
+            fit(made(), Histories(), config, run, validate=validate, before_step=stop)
         assert latest_first(run) or step == 1
-        resumed = prediction()
+        resumed = made()
         fit(resumed, Histories(), config, run, validate=validate)
         assert curve(run) == curve(tmp_path / "whole")
         assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(resumed).items())
@@ -209,4 +223,34 @@ def test_what_it_does_not_suit_is_refused(toy, batches, settings, tmp_path, monk
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_backend", lambda: "cpu:gloo,cuda:nccl")
     with pytest.raises(InputError, match="NCCL cannot sum over GPUs"):
-        row_tables(prediction())
+        token_tables(prediction())
+
+
+def test_vectors_of_runs_are_updated_row_by_row_whatever_the_loss_reads(settings, tmp_path):
+    model, config = prediction("full", ngrams=2, ngram_rows=5000), settings(epochs=1)
+    table = model.encoder.embeddings.ngrams.table
+    assert row_tables(model, config) == [table]
+    fit(model, Histories(), config, tmp_path)
+    pairs = {
+        int(row)
+        for batch in Histories()(0)
+        for rows in model.encoder.embeddings.ngrams.rows(torch.from_numpy(batch["tokens"]), torch.ones(6, 4) > 0)
+        for row in rows.flatten()
+    }
+    moved = table.weight.detach().any(dim=1).nonzero().flatten().tolist()
+    assert set(moved) == pairs - {0}
+    assert not table.sparse
+
+
+def test_an_attacked_table_of_runs_is_updated_whole(settings, tmp_path):
+    model = prediction("full", ngrams=2, ngram_rows=50)
+    config = settings(epochs=1, adversarial="fgm", adversarial_table="ngrams.table")
+    assert row_tables(model, config) == []
+    fit(model, Histories(), config, tmp_path)
+    assert row_tables(model, settings(adversarial="fgm"))
+
+
+def test_several_gpus_update_the_table_of_runs_whole(settings, monkeypatch):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_backend", lambda: "cpu:gloo,cuda:nccl")
+    assert row_tables(prediction("full", ngrams=2), settings()) == []
