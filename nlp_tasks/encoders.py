@@ -11,6 +11,7 @@ from nlp_tasks.tokenization import SPECIAL, Tokenizer
 from nlp_tasks.vectors.files import read_vectors
 from nlp_tasks.vectors.start import start_rows
 from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.embeddings import starts_at_zero
 from recsys_bert.encoder.model import FORMAT, Encoder
 from recsys_bert.encoder.parts import Options
 from recsys_bert.encoder.pretrained import load_bert
@@ -23,12 +24,14 @@ PARTS = (
     "neck",
     "neck_options",
     "residual",
-    "shared_runs",
     "dropout",
     "layer_drop",
     "gradient_checkpointing",
 )
 """Settings that are the recipe's even where the weights come from a checkpoint; all others are the checkpoint's."""
+
+ADDITIONS = ("shared_runs", "ngrams", "ngram_rows")
+"""Settings of embeddings that start at 0: a recipe may add them to a checkpoint that has none of the kind."""
 
 _FOLDERS = ("", "encoder", "classifier", "matcher", "recogniser", "reader")  # where a run folder keeps an encoder
 
@@ -80,8 +83,8 @@ def load_text_encoder(folder: Path, settings: EncoderConfig = TEXT_ENCODER) -> t
     """Load an encoder and its tokenizer.
 
     Fusion, neck and what is done in training (``PARTS``) follow ``settings``; a part that the checkpoint does not have
-    starts afresh. Sizes and layers follow the checkpoint, but for layer options that ``settings`` names, such as
-    ``attention_dropout``.
+    starts afresh, and ``ADDITIONS`` that it does not have start at 0. Sizes and layers follow the checkpoint, but for
+    layer options that ``settings`` names, such as ``attention_dropout``.
 
     Args:
         folder: Run of ``text pretrain`` or of a text task, its encoder folder, or a Hugging Face BERT folder.
@@ -94,8 +97,11 @@ def load_text_encoder(folder: Path, settings: EncoderConfig = TEXT_ENCODER) -> t
     folder = find_encoder(folder)
     parts = {name: getattr(settings, name) for name in PARTS}
     if read_json(folder / "config.json").get("format") == FORMAT:
-        encoder = _with_parts(folder, Encoder.load(folder), parts, settings.layer_options)
+        given = Encoder.load(folder)
+        parts |= _additions(settings, given.config)
+        encoder = _with_parts(folder, given, parts, settings.layer_options)
     else:
+        parts |= _additions(settings, TEXT_ENCODER)
         encoder = load_bert(folder, parts | {"layer_options": settings.layer_options})
     for name in (field.name for field in fields(EncoderConfig) if field.name not in (*PARTS, "layer_options")):
         asked, is_there = getattr(settings, name), getattr(encoder.config, name)
@@ -108,6 +114,16 @@ def load_text_encoder(folder: Path, settings: EncoderConfig = TEXT_ENCODER) -> t
             f"{encoder.config.vocab_size:,} rows: they do not belong together. Put the encoder's own tokenizer there."
         )
     return encoder, tokenizer
+
+
+def _additions(settings: EncoderConfig, given: EncoderConfig) -> dict[str, Any]:
+    """What ``settings`` adds to a checkpoint with the settings ``given``."""
+    added: dict[str, Any] = {}
+    if settings.shared_runs and not given.shared_runs:
+        added["shared_runs"] = settings.shared_runs
+    if settings.ngrams > 1 and given.ngrams == 1:
+        added |= {"ngrams": settings.ngrams, "ngram_rows": settings.ngram_rows}
+    return added
 
 
 def some_layers(given: Encoder, kept: Sequence[int]) -> Encoder:
@@ -180,8 +196,8 @@ def _with_parts(folder: Path, given: Encoder, parts: dict[str, Any], options: Op
         if any(getattr(config, name) != getattr(given.config, name) for name in names)
     )
     fits = {name for name, value in old.items() if name in new and value.shape == new[name].shape}
-    needed = [name for name in new if name.startswith(("embeddings.", "layers.")) and "shared_runs" not in name]
-    if wrong := [name for name in needed if name not in fits]:
+    needed = [name for name in new if name.startswith(("embeddings.", "layers."))]
+    if wrong := [name for name in needed if name not in fits and not starts_at_zero(name)]:
         raise InputError(
             f"{folder} does not fit the settings: it has no {wrong[0]} of shape {list(new[wrong[0]].shape)}."
         )

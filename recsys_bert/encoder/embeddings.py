@@ -124,6 +124,11 @@ class Embeddings(nn.Module):
         ]
 
 
+def starts_at_zero(weight: str) -> bool:
+    """Whether a weight of an encoder, by its dotted name, starts at 0, so that it can be added to a trained encoder."""
+    return weight.startswith(("embeddings.ngrams.", "embeddings.shared_runs."))
+
+
 def _embed_feature(table: nn.Module, feature: FeatureConfig, values: Tensor) -> Tensor:
     if not feature.multi:
         return table(values)

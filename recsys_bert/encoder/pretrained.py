@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.embeddings import starts_at_zero
 from recsys_bert.encoder.feed_forward import ACTIVATIONS
 from recsys_bert.encoder.layers.bert import BertLayer
 from recsys_bert.encoder.model import Encoder
@@ -63,7 +64,7 @@ def load_bert(folder: Path, settings: Mapping[str, Any] | None = None) -> Encode
     encoder = Encoder(_read_config(folder, settings or {}))
     ours = encoder.state_dict()
     loaded = _to_ours(theirs, encoder.config.n_layers, folder)
-    needed = {name for name in ours if name.startswith(("embeddings.", "layers.")) and "shared_runs" not in name}
+    needed = {name for name in ours if name.startswith(("embeddings.", "layers.")) and not starts_at_zero(name)}
     if wrong := sorted(needed ^ set(loaded)):
         raise InputError(f"{folder} does not fit the settings: {', '.join(wrong)} is on one side only.")
     for name, value in loaded.items():

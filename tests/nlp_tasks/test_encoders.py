@@ -7,6 +7,7 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 
 from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig, check_encoder
 from nlp_tasks.encoders import load_text_encoder, make_text_encoder, save_text_encoder, some_layers
+from recsys_bert.encoder.embeddings import starts_at_zero
 from recsys_bert.errors import InputError
 
 
@@ -120,12 +121,20 @@ def test_shared_runs_need_two_texts(settings):
         check_encoder(shared, pairs=False)
 
 
-def test_shared_runs_can_be_added_to_a_trained_encoder(folder, settings):
-    plain, _ = load_text_encoder(folder, settings)
-    shared, _ = load_text_encoder(folder, replace(settings, shared_runs=2))
+@pytest.mark.parametrize("addition", [{"shared_runs": 2}, {"ngrams": 3, "ngram_rows": 50}])
+def test_what_starts_at_zero_can_be_added_to_a_trained_encoder(folder, settings, tmp_path, addition):
+    plain, tokenizer = load_text_encoder(folder, settings)
+    richer, _ = load_text_encoder(folder, replace(settings, **addition))
     tokens, segments = torch.tensor([[2, 5, 3, 5, 3]]), torch.tensor([[0, 0, 0, 1, 1]])
-    assert shared.config.shared_runs == 2
-    assert torch.equal(shared(tokens, segments=segments).tokens, plain(tokens, segments=segments).tokens)
+    assert richer.config == replace(plain.config, **addition)
+    assert torch.equal(richer(tokens, segments=segments).tokens, plain(tokens, segments=segments).tokens)
+    table = next(value for name, value in richer.named_parameters() if starts_at_zero(name))
+    torch.nn.init.ones_(table)
+    save_text_encoder(tmp_path / "richer", richer, tokenizer)
+    kept, _ = load_text_encoder(tmp_path / "richer", settings)  # which do not ask for it
+    assert kept.config == richer.config
+    with pytest.raises(InputError, match="cannot be changed"):
+        load_text_encoder(tmp_path / "richer", replace(settings, **{next(iter(addition)): 4}))
 
 
 def test_afresh_the_table_is_as_large_as_the_vocabulary(settings, topics):

@@ -68,7 +68,8 @@ class Config:
     """The tokenizer, where ``init`` brings none."""
 
     encoder: EncoderConfig = TEXT_ENCODER
-    """The encoder; with ``init``, its fusion, neck, residual form, dropout, layer_drop and gradient_checkpointing."""
+    """The encoder; with ``init``, its fusion, neck, residual form, dropout, layer_drop and gradient_checkpointing, and
+    what it adds: ngrams."""
 
     length: LengthConfig = field(default_factory=LengthConfig)
     """What happens to long texts."""

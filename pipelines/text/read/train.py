@@ -43,8 +43,8 @@ class Config:
     """The tokenizer, where ``init`` brings none."""
 
     encoder: EncoderConfig = TEXT_ENCODER
-    """The encoder; with ``init``, its fusion, neck, residual form, shared_runs, dropout, layer_drop
-    and gradient_checkpointing."""
+    """The encoder; with ``init``, its fusion, neck, residual form, dropout, layer_drop and gradient_checkpointing, and
+    what it adds: shared_runs, ngrams."""
 
     task: ReadingConfig = field(default_factory=ReadingConfig)
     """Windows, length of answers, questions without an answer."""
