@@ -182,6 +182,8 @@ CASES = (
         "text read search --run read --files lines.txt --questions a --k 9",
         "k is 9",
     ),
+    Case("what two texts share, of one text", f"{CLASSIFY} --encoder.shared-runs 2", "this reads one"),
+    Case("what texts share, read one by one", f"{MATCH} --task.form bi --encoder.shared-runs 2", "this reads one"),
     Case("no text to pretrain on", PRETRAIN, "holds no text", write_text("lines.txt", "\n \n")),
     Case("pairs of texts of one sentence", f"{PRETRAIN} --task.pair sop", "needs texts of two sentences or more"),
     Case("reading set of another form", f"{PRETRAIN} --data.format squad", "cannot be read as JSON"),
