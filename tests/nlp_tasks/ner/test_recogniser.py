@@ -59,6 +59,7 @@ def test_answers_stand_in_the_text(recogniser, head):
 @pytest.mark.parametrize("head", NER_HEADS)
 def test_sentences_do_not_depend_on_their_company(recogniser, marked, head):
     made, _ = recogniser(head)
+    made = replace(made, questions=["bonn", "bank", "ada"])  # of known words, so that no two types score alike
     sentences = marked(12)
     together, scores = made.entities(made.inputs(sentences))
     alone = [made.entities(made.inputs([one])) for one in sentences]
