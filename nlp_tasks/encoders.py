@@ -30,9 +30,6 @@ PARTS = (
 )
 """Settings that are the recipe's even where the weights come from a checkpoint; all others are the checkpoint's."""
 
-ADDITIONS = ("shared_runs", "ngrams", "ngram_rows")
-"""Settings of embeddings that start at 0: a recipe may add them to a checkpoint that has none of the kind."""
-
 _FOLDERS = ("", "encoder", "classifier", "matcher", "recogniser", "reader")  # where a run folder keeps an encoder
 
 
@@ -83,8 +80,9 @@ def load_text_encoder(folder: Path, settings: EncoderConfig = TEXT_ENCODER) -> t
     """Load an encoder and its tokenizer.
 
     Fusion, neck and what is done in training (``PARTS``) follow ``settings``; a part that the checkpoint does not have
-    starts afresh, and ``ADDITIONS`` that it does not have start at 0. Sizes and layers follow the checkpoint, but for
-    layer options that ``settings`` names, such as ``attention_dropout``.
+    starts afresh. Vectors of runs and of shared runs start at 0, so that ``settings`` can add them to a checkpoint that
+    has none. Sizes and layers follow the checkpoint, but for layer options that ``settings`` names, such as
+    ``attention_dropout``.
 
     Args:
         folder: Run of ``text pretrain`` or of a text task, its encoder folder, or a Hugging Face BERT folder.
