@@ -17,6 +17,8 @@ from pipelines.cli import main
 
 HEADER = "user_id,item_id,timestamp\n"
 TIMES = "prepare --log.path log.csv --out out"
+CLICKS = "train-ctr --impressions.log log/impressions.parquet --impressions.time timestamp --train.epochs 1"
+SCORE = "predict-ctr --run ctr --impressions log/impressions.parquet"
 TRAIN = "--encoder.dim 8 --encoder.n-layers 1 --encoder.max-len 20 --train.epochs 1"
 
 Spoil = Callable[[Path], None]
@@ -30,7 +32,8 @@ class Case:
     """What is wrong, in words."""
 
     command: str
-    """What the user types after ``recsys-bert``, in the folder that holds ``log``, ``data``, ``other`` and ``run``."""
+    """What the user types after ``recsys-bert``, in the folder that holds ``log``, ``data``, ``other``, ``run`` and
+    ``ctr``."""
 
     says: str
     """What the message must hold."""
@@ -128,6 +131,10 @@ CASES = (
     Case("unwritable out, below a file", f"pretrain --data data --out log/clicks.parquet/out {TRAIN}", "cannot"),
     Case("unwritable out, evaluate", "evaluate --data data --runs run --out /proc/out", "cannot write"),
     Case("unwritable out, recommend", "recommend --run run --data data --users 1 --out /proc/top.csv", "cannot write"),
+    Case("unwritable out, predict-ctr", f"{SCORE} --out /proc/scores.parquet", "cannot write"),
+    Case("a folder where a file is to go", f"{SCORE} --out a.parquet", "is a folder", write_text("a.parquet/b", "c")),
+    Case("scores in another format", f"{SCORE} --out scores.csv", "must end in .parquet"),
+    Case("out is the current folder", "simulate --out .", "Choose a name below it", write_text("truth.json", "{}")),
     Case(
         "misspelt recipe key",
         "pretrain recipe.toml",
@@ -155,7 +162,7 @@ CASES = (
 
 
 def make_good(folder: Path) -> None:
-    """Write a simulated log, two prepared folders of different vocabularies and a trained run."""
+    """Write a simulated log, two prepared folders of different vocabularies, a trained run and a click model."""
     small = "--items 320 --max-events 60 --mean-events 15 --users"
     for line in (
         f"simulate --out log {small} 120",
@@ -163,6 +170,7 @@ def make_good(folder: Path) -> None:
         "prepare --log.path log/clicks.parquet --out data",
         "prepare --log.path log2/clicks.parquet --out other",
         f"pretrain --data data --out run {TRAIN}",
+        f"{CLICKS} --features.categorical device --out ctr",
     ):
         status, said = call(folder, line)
         if status:

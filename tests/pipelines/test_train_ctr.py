@@ -204,4 +204,4 @@ def test_a_log_that_was_not_cut_by_time_is_told_of(
 
 def test_scoring_refuses_what_is_no_finished_run(config: train_ctr.Config, tmp_path: Path):
     with pytest.raises(InputError, match="no finished click model"):
-        predict_ctr.run(predict_ctr.Config(run=tmp_path, impressions=tmp_path / "a", out=tmp_path / "b"))
+        predict_ctr.run(predict_ctr.Config(run=tmp_path, impressions=tmp_path / "a", out=tmp_path / "b.parquet"))
