@@ -186,12 +186,12 @@ class Features:
 
 
 def as_text(column: pl.Series) -> pl.Series:
-    """Values as text, the same whether a file gave 3, 3.0 (beside missing ones) or "3"; empty text is missing."""
-    if column.dtype.is_float():
-        column = column.fill_nan(None)
-        if bool((column.drop_nulls() == column.drop_nulls().round()).all()):
-            column = column.cast(pl.Int64)
-    text = column.cast(pl.String)
+    """Values as text, the same whether a file gave 3, 3.0 or "3", and whatever stands beside it; empty is missing."""
+    is_float = column.dtype.is_float()
+    text = (column.fill_nan(None) if is_float else column).cast(pl.String)
+    if is_float:
+        whole = column.cast(pl.Int64, strict=False)  # null for what int64 cannot hold
+        text = whole.cast(pl.String).zip_with((whole == column).fill_null(False), text)
     return text.set((text == "").fill_null(False), None)
 
 

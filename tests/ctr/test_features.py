@@ -30,7 +30,14 @@ def test_ids_mean_the_same_whatever_a_file_makes_of_them():
     expected = [[1 + FIRST], [2 + FIRST], [1 + MISSING]]
     for column in ([3, 10, None], [3.0, 10.0, None], ["3", "10", ""], [3.0, 10.0, float("nan")]):
         assert features.encode(pl.DataFrame({"c": column})).ids.tolist() == expected
-    assert as_text(pl.Series([0.5, None])).to_list() == ["0.5", None]
+    column = pl.Series([0.5, 3.0, -0.0, 1e300, float("inf"), float("nan"), None])
+    assert as_text(column).to_list() == ["0.5", "3", "0", "1e+300", "inf", None, None]
+
+
+def test_a_value_means_the_same_whatever_stands_beside_it():
+    features = _fit({"c": [3.0, 3.0, 0.5]}, categorical=("c",))
+    assert features.encode(pl.DataFrame({"c": [3.0, None]})).ids.tolist() == [[1 + FIRST], [1 + MISSING]]
+    assert features.encode(pl.DataFrame({"c": ["3", "0.5"]})).ids.tolist() == [[1 + FIRST], [2 + FIRST]]
 
 
 def test_standardised_numbers_use_the_training_mean_and_deviation():
