@@ -117,6 +117,7 @@ CASES = (
     Case("out holds another run", f"pretrain --data data --out run {TRAIN} --train.lr 0.5", "other settings"),
     Case("vocabulary of another run", "recommend --run run --data other --users 1", "other"),
     Case("the same, as a start", "train-retrieval --data other --init run --out out", "other"),
+    Case("a learning rate below 0", "train-retrieval --data data --init run --out out --encoder-lr -1", "0 or more"),
     Case("k above the catalogue", "recommend --run run --data data --users 1 --k 5000", "k is 5000"),
     Case("the same, similar", "similar --run run --data data --items 12 --k 5000", "5000"),
     Case("the same, evaluate", "evaluate --data data --runs run --ks 10 5000 --out out", "5000"),
