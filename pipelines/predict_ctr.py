@@ -61,6 +61,8 @@ def run(config: Config) -> dict[str, Any]:
     if not (config.run / "metrics.json").exists():
         raise InputError(f"{config.run} holds no finished click model (metrics.json is missing). Run train-ctr first.")
     trained = read_config(train_ctr.Config, config.run / "config.toml")
+    if config.data is not None and trained.data is None:
+        raise InputError(f"{config.run} was trained on impressions alone and reads no click log; leave out --data.")
     if config.data is not None:
         trained = replace(trained, data=config.data)
     prepared = None if trained.data is None else open_prepared(trained.data)

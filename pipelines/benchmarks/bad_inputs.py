@@ -18,6 +18,7 @@ from pipelines.cli import main
 HEADER = "user_id,item_id,timestamp\n"
 TIMES = "prepare --log.path log.csv --out out"
 CLICKS = "train-ctr --impressions.log log/impressions.parquet --impressions.time timestamp --train.epochs 1"
+LISTS = "train-ctr --impressions.train shown.jsonl --impressions.validation shown.jsonl --out out"
 SCORE = "predict-ctr --run ctr --impressions log/impressions.parquet"
 TRAIN = "--encoder.dim 8 --encoder.n-layers 1 --encoder.max-len 20 --train.epochs 1"
 
@@ -98,6 +99,8 @@ def _half_a_run(folder: Path) -> None:
     cut("run/checkpoints/step-*/model.safetensors")(folder)
 
 
+_lists = write_text("shown.jsonl", '{"tags": ["a", "b"], "label": 0}\n{"tags": ["b"], "label": 1}\n')
+
 CASES = (
     Case("missing column", TIMES, "has no column 'timestamp'", write_text("log.csv", "user_id,item_id\n1,2\n1,3\n")),
     Case("misnamed column", TIMES, "--log.item", write_text("log.csv", "user_id,movie,timestamp\n1,2,3\n1,3,4\n")),
@@ -155,6 +158,10 @@ CASES = (
         f"pretrain --data data --out out {TRAIN} --encoder.fusion pool --encoder.fusion-options '{{\"last\": 1}}'",
         "no option 'last'",
     ),
+    Case("lists as categories", f"{LISTS} --features.categorical tags", "name lists under features.multi", _lists),
+    Case("lists as numbers", f"{LISTS} --features.numeric tags", "name lists under features.multi", _lists),
+    Case("lists as users", f"{LISTS} --impressions.user tags", "are single values", _lists),
+    Case("a click log for a click model without one", f"{SCORE} --data data --out a.parquet", "leave out --data"),
     Case("unknown user", "recommend --run run --data data --users 9999", "users are not in data"),
     Case("user of another type", "recommend --run run --data data --users nobody", "user ids of this log are integers"),
     Case("unknown items", "recommend --run run --data data --history 'x y z'", "cannot be"),
