@@ -17,6 +17,7 @@ from pipelines.cli import main
 
 HEADER = "user_id,item_id,timestamp\n"
 TIMES = "prepare --log.path log.csv --out out"
+EVALUATE = "evaluate --data data --runs run"
 CLICKS = "train-ctr --impressions.log log/impressions.parquet --impressions.time timestamp --train.epochs 1"
 LISTS = "train-ctr --impressions.train shown.jsonl --impressions.validation shown.jsonl --out out"
 SCORE = "predict-ctr --run ctr --impressions log/impressions.parquet"
@@ -123,7 +124,8 @@ CASES = (
     Case("a learning rate below 0", "train-retrieval --data data --init run --out out --encoder-lr -1", "0 or more"),
     Case("k above the catalogue", "recommend --run run --data data --users 1 --k 5000", "k is 5000"),
     Case("the same, similar", "similar --run run --data data --items 12 --k 5000", "5000"),
-    Case("the same, evaluate", "evaluate --data data --runs run --ks 10 5000 --out out", "5000"),
+    Case("the same, evaluate", f"{EVALUATE} --ks 10 5000 --out out", "5000"),
+    Case("an index above the catalogue", f"{EVALUATE} --indexes IVF512,Flat --out out", "learns 512 centroids"),
     Case("dim and heads", f"pretrain --data data --out out {TRAIN} --encoder.n-heads 3", "not divisible by n_heads 3"),
     Case(
         "damaged encoder", "recommend --run run --data data --users 1", "damaged", cut("run/encoder/model.safetensors")
@@ -133,7 +135,7 @@ CASES = (
     Case("damaged manifest", f"pretrain --data data --out out {TRAIN}", "manifest", cut("data/manifest.json")),
     Case("unwritable out, prepare", "prepare --log.path log/clicks.parquet --out /proc/out", "cannot write"),
     Case("unwritable out, below a file", f"pretrain --data data --out log/clicks.parquet/out {TRAIN}", "cannot"),
-    Case("unwritable out, evaluate", "evaluate --data data --runs run --out /proc/out", "cannot write"),
+    Case("unwritable out, evaluate", f"{EVALUATE} --out /proc/out", "cannot write"),
     Case("unwritable out, recommend", "recommend --run run --data data --users 1 --out /proc/top.csv", "cannot write"),
     Case("unwritable out, predict-ctr", f"{SCORE} --out /proc/scores.parquet", "cannot write"),
     Case("a folder where a file is to go", f"{SCORE} --out a.parquet", "is a folder", write_text("a.parquet/b", "c")),
