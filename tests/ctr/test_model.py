@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,8 +142,22 @@ def test_a_frozen_encoder_does_not_move_and_a_tuned_one_does(model, kind, batch)
     gradients = [value.grad for value in model.reader.prediction.encoder.layers.parameters()]
     assert all(gradient is None for gradient in gradients) if frozen else all(g is not None for g in gradients)
     assert model.reader.narrow.weight.grad.abs().sum() > 0
-    groups = learning_rates(model, ClickModelConfig(encoder_lr=0.5))
+    config = ClickModelConfig(encoder=Path("run"), encoder_mode="fine_tuned", encoder_lr=0.5)
+    groups = learning_rates(model, config)
     assert groups == [] if frozen else groups[0]["lr"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"encoder_mode": "fine_tuned"}, r"there is no model\.encoder"),
+        ({"encoder": Path("run"), "encoder_lr": 0.5}, "encoder_mode 'frozen' trains no encoder"),
+        ({"encoder_lr": 0.0}, "must be above 0"),
+    ],
+)
+def test_settings_of_an_encoder_that_would_mean_nothing_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        ClickModelConfig(**settings)
 
 
 @pytest.mark.parametrize("similarity", ["dot", "cosine"])
