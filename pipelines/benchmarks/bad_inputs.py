@@ -154,6 +154,11 @@ CASES = (
         write_text("recipe.toml", 'data = "data"\nout = "out"\n[encoder]\ndim = "wide"\n'),
     ),
     Case("misspelt flag", f"pretrain --data data --out out {TRAIN} --encoder.n-layer 3", "--encoder.n-layer"),
+    Case(
+        "no layer to attend to",
+        "pretrain --data data --out out --encoder.fusion layer_attention --encoder.n-layers 0 --encoder.neck bilstm",
+        "layer_attention needs at least 1",
+    ),
     Case("misspelt part", f"pretrain --data data --out out {TRAIN} --encoder.fusion scaler_mix", "did you mean"),
     Case(
         "misspelt option of a part",
