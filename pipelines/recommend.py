@@ -32,7 +32,8 @@ class Config:
     """Every user of the log."""
 
     history: tuple[str, ...] = ()
-    """Histories given on the fly, each one argument: item ids, oldest first, separated by spaces."""
+    """Histories given on the fly, each one argument: item ids, oldest first, separated by spaces. They have no times,
+    so runs whose encoder reads some (encoder.times, encoder.time_gaps) answer for users of the log only."""
 
     histories: Path | None = None
     """Text file with one such history a line."""
@@ -145,6 +146,11 @@ def _search(config: Config, prepared: "Prepared", queries: "Queries") -> Found:
     from recsys_bert.retrieval.exact import exact_top_k
 
     ranker = open_run(config.run, prepared)
+    if ranker.reads_times and not queries.timed:
+        raise InputError(
+            f"the encoder of {config.run} reads when events happened, and a history given on the fly does not say. Ask "
+            "about users of the log, with --users or --all-users."
+        )
     seen = None if config.seen else queries.seen()
     if config.index is not None:
         index = open_index(config.index, config.run, prepared)

@@ -47,11 +47,10 @@ def folder(tmp_path_factory):
     return folder
 
 
-def write_run(run, prepared, seed):
+def write_run(run, prepared, seed, **settings):
     torch.manual_seed(seed)
-    config = EncoderConfig(
-        vocab_size=prepared.vocabulary.size, dim=8, n_layers=1, max_len=12, causal=True, init_std=1.0
-    )
+    size = prepared.vocabulary.size
+    config = EncoderConfig(vocab_size=size, dim=8, n_layers=1, max_len=12, causal=True, init_std=1.0, **settings)
     prediction = TokenPrediction(Encoder(config), LossConfig(), first_row=prepared.vocabulary.first_item)
     (run / "encoder").mkdir(parents=True)
     save_encoder(run / "encoder", prediction, "next", prepared)
@@ -159,6 +158,15 @@ def test_similar_items(call, folder, tmp_path):
     call("index", "--metric", "cosine", "--out", str(tmp_path / "index"))
     out = call("similar", "--items", "i5", "i30", "--k", "7", "--json", "--index", str(tmp_path / "index"))[1]
     assert lists(out) == expected
+
+
+def test_a_run_that_reads_times_answers_for_users_of_the_log_only(call, folder, tmp_path):
+    write_run(tmp_path / "timed", open_prepared(folder / "data"), 0, time_gaps=True)
+    run = ["--run", str(tmp_path / "timed")]
+    status, _, err = call("recommend", "--history", "i3 i7", *run)
+    assert status == 2
+    assert "reads when events happened, and a history given on the fly does not say. Ask about users of the log" in err
+    assert call("recommend", "--users", "u4", *run)[0] == 0
 
 
 def test_unknown_items_are_counted(call):
