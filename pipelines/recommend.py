@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.item_lists import Found, as_frame, check_out, open_index, show
+from pipelines.item_lists import Found, as_frame, check_out, check_search, open_index, show
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
@@ -154,10 +154,8 @@ def _search(config: Config, prepared: "Prepared", queries: "Queries") -> Found:
     seen = None if config.seen else queries.seen()
     if config.index is not None:
         index = open_index(config.index, config.run, prepared)
+        check_search(config.k, len(index), config.out)
         return Found(*index.search(ranker.user_vectors(queries), config.k, seen))
     items = ranker.item_vectors()
-    if config.k > len(items) - ranker.first_row:  # before everybody is encoded
-        raise InputError(
-            f"k is {config.k}; the catalogue has {len(items) - ranker.first_row} items. Choose a smaller k."
-        )
+    check_search(config.k, len(items) - ranker.first_row, config.out)
     return Found(*exact_top_k(ranker.user_vectors(queries), items, config.k, first_row=ranker.first_row, seen=seen))

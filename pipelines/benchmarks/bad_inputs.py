@@ -137,6 +137,7 @@ CASES = (
     Case("unwritable out, below a file", f"pretrain --data data --out log/clicks.parquet/out {TRAIN}", "cannot"),
     Case("unwritable out, evaluate", f"{EVALUATE} --out /proc/out", "cannot write"),
     Case("unwritable out, recommend", "recommend --run run --data data --users 1 --out /proc/top.csv", "cannot write"),
+    Case("unwritable out, similar", "similar --run run --data data --items 12 --out /proc/top.csv", "cannot write"),
     Case("unwritable out, predict-ctr", f"{SCORE} --out /proc/scores.parquet", "cannot write"),
     Case("a folder where a file is to go", f"{SCORE} --out a.parquet", "is a folder", write_text("a.parquet/b", "c")),
     Case("scores in another format", f"{SCORE} --out scores.csv", "must end in .parquet"),

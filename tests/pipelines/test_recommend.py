@@ -17,7 +17,9 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.vectors import save_encoder
+from recsys_bert.retrieval import exact
+from recsys_bert.retrieval.index import ItemIndex
+from recsys_bert.retrieval.vectors import EncoderRanker, save_encoder
 from recsys_bert.training.config import LossConfig
 from recsys_bert.training.objectives import TokenPrediction
 
@@ -198,6 +200,31 @@ def test_bad_input_ends_with_its_message(call, folder, flags, message):
     assert (status, out) == (2, "")
     assert message in err
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("asked", [["recommend", "--history", "i3"], ["similar", "--items", "i3"]])
+@pytest.mark.parametrize("indexed", [False, True])
+def test_what_cannot_be_found_or_written_is_refused_before_the_search(call, tmp_path, monkeypatch, asked, indexed):
+    if indexed:
+        call("index", "--out", str(tmp_path / "index"))
+        asked = [*asked, "--index", str(tmp_path / "index")]
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file").write_text("")
+
+    def never(*_, **__):
+        raise AssertionError("something was searched")
+
+    monkeypatch.setattr(EncoderRanker, "user_vectors", never)
+    monkeypatch.setattr(exact, "exact_top_k", never)
+    monkeypatch.setattr(ItemIndex, "search", never)
+    for flags, message in (
+        (["--k", "41"], "k is 41; the catalogue has 40 items"),
+        (["--out", str(tmp_path / "folder.csv")], "folder.csv is a folder"),
+        (["--out", str(tmp_path / "file" / "lists.csv")], "cannot write to"),
+    ):
+        status, _, err = call(*asked, *flags)
+        assert status == 2
+        assert message in err
 
 
 @pytest.mark.parametrize(
