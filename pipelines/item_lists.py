@@ -58,17 +58,10 @@ def check_search(k: int, n_items: int, out: Path | None) -> None:
         check_file(out)
 
 
-def weights_fingerprint(run: Path) -> str:
-    """Hash of a run's trained weights, by which an index knows whose vectors it holds."""
-    from recsys_bert.files import fingerprint
-
-    return fingerprint(
-        [path for name in ("encoder", "two_tower") for path in sorted((run / name).glob("*.safetensors"))]
-    )
-
-
 def index_source(run: Path, prepared: "Prepared") -> dict[str, str]:
     """What an index of this run's item vectors is made from."""
+    from pipelines.runs import weights_fingerprint
+
     return {"run": run.name, "data": prepared.fingerprint, "weights": weights_fingerprint(run)}
 
 

@@ -104,7 +104,7 @@ def run(config: Config) -> dict[str, Any]:
     )
     check_table(model, config.train)
     begin(config.out, config)
-    check_log_unchanged(config.out, prepared)
+    check_log_unchanged(config.out, prepared, config.init, config.teacher)
     summary = fit(
         model,
         batches,

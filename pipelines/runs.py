@@ -114,9 +114,13 @@ def check_file(out: Path) -> None:
     check_writable(out.parent)
 
 
-def check_log_unchanged(out: Path, prepared: "Prepared") -> None:
-    """Note which prepared log a run reads, or check that it is the same when it goes on; see ``check_unchanged``."""
-    check_unchanged(out, {prepared.folder: log_digest(prepared)})
+def check_log_unchanged(out: Path, prepared: "Prepared", *runs: Path | None) -> None:
+    """Note which prepared log and other runs a run reads, or check that they are the same when it goes on.
+
+    See ``check_unchanged``.
+    """
+    weights = {run: weights_fingerprint(run) for run in runs if run is not None}
+    check_unchanged(out, {prepared.folder: log_digest(prepared), **weights})
 
 
 def log_digest(prepared: "Prepared") -> str:
@@ -124,6 +128,15 @@ def log_digest(prepared: "Prepared") -> str:
     manifest = prepared.manifest
     parts = [manifest.fingerprint, manifest.log.get("sha256"), manifest.filters, manifest.split, manifest.counts]
     return sha256(repr(parts).encode()).hexdigest()
+
+
+def weights_fingerprint(run: Path) -> str:
+    """Hash of the trained weights of a run of ``pretrain`` or ``train-retrieval``."""
+    from recsys_bert.files import fingerprint
+
+    return fingerprint(
+        [path for name in ("encoder", "two_tower") for path in sorted((run / name).glob("*.safetensors"))]
+    )
 
 
 def check_files_unchanged(out: Path, files: Sequence[Path]) -> None:

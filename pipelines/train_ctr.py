@@ -155,8 +155,7 @@ def _prepared(config: Config) -> "Prepared | None":
 
 def _read(config: Config, prepared: "Prepared | None") -> dict[Path, str]:
     """A digest of everything that the run reads, by path."""
-    from pipelines.item_lists import weights_fingerprint
-    from pipelines.runs import log_digest
+    from pipelines.runs import log_digest, weights_fingerprint
     from recsys_bert.clicks.files import find_files
     from recsys_bert.files import fingerprint
 

@@ -125,7 +125,7 @@ def run(config: Config) -> dict[str, Any]:
     _check_index(config, model)
     check_table(model, config.train)
     begin(config.out, config)
-    check_log_unchanged(config.out, prepared)
+    check_log_unchanged(config.out, prepared, config.init)
     own_lr = config.encoder_lr is not None
     groups = [{"params": list(model.encoder.parameters()), "lr": config.encoder_lr}] if own_lr else None
     summary = fit(

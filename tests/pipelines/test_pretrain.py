@@ -153,6 +153,20 @@ def test_a_log_prepared_anew_stops_a_run_that_goes_on(simulated, config, quick, 
     assert files(config.out) == before
 
 
+@pytest.mark.parametrize("role", ["init", "teacher"])
+def test_a_run_that_was_begun_with_another_stops_when_that_is_made_anew(config, quick, tmp_path, files, role):
+    other = tmp_path / "other"
+    pretrain.run(replace(config, out=other))
+    mine = replace(config, **{role: other})
+    pretrain.run(mine)
+    before = files(config.out)
+    shutil.rmtree(other)
+    pretrain.run(replace(config, out=other, train=replace(config.train, seed=5)))
+    with pytest.raises(InputError, match=r"other is not what .* was begun with"):
+        pretrain.run(mine)
+    assert files(config.out) == before
+
+
 def test_next_item_training_starts_from_masked_weights(config, quick, tmp_path):
     pretrain.run(config)
     still = replace(config, init=config.out, objective="next", out=tmp_path / "next", train=quick(epochs=1, lr=1e-12))
