@@ -117,6 +117,16 @@ CASES = (
     Case(
         "output of an unknown kind", "text classify predict --run classified --texts a --out b.xls", "its ending says"
     ),
+    Case(
+        "unwritable out, before all work",
+        "text classify predict --run gone --texts a --out /proc/a.csv",
+        "cannot write /proc/a.csv",
+    ),
+    Case(
+        "report where a file lies",
+        "text classify evaluate --run classified --file train.tsv --out lines.txt",
+        "lines.txt is a file; a folder is to be written there",
+    ),
     Case("label that is neither 0 nor 1", MATCH, "label '2' is neither 0 nor 1", append("pairs.tsv", "a\tb\t2\n")),
     Case("matches alone", MATCH, "both kinds are needed", replaced("pairs.tsv", "\t0\n", "\t1\n")),
     Case("vectors of a cross-encoder", f"{MATCH} --task.loss in_batch", "take task.form 'bi'"),
@@ -126,6 +136,11 @@ CASES = (
         "text match search --run matched --index index --texts a",
         "or with other weights",
         replaced("index/index/index.json", '"weights": "', '"weights": "0'),
+    ),
+    Case(
+        "figures where a folder lies",
+        "text match evaluate --run matched --file pairs.tsv --out index",
+        "index is a folder; a file is to be written there",
     ),
     Case("not an index", "text match search --run matched --index other --texts a", "holds no indexed texts"),
     Case("answer that is not in its passage", READ, "the answer is not in its passage", _question(answers=["moss"])),
@@ -162,6 +177,11 @@ CASES = (
     ),
     Case(
         "reading with another task's run", "text read predict --run classified --questions a --passage b", "no reader"
+    ),
+    Case(
+        "unwritable out, before all work, reading",
+        "text read evaluate --run gone --file gone.jsonl --out lines.txt/found.json",
+        "cannot write lines.txt/found.json",
     ),
     Case("question without a passage", "text read predict --run read --questions a", "--passage"),
     Case("empty question typed in", "text read predict --run read --questions ' ' --passage b", "a question is empty"),
