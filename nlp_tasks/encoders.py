@@ -30,6 +30,8 @@ PARTS = (
 )
 """Settings that are the recipe's even where the weights come from a checkpoint; all others are the checkpoint's."""
 
+_WEIGHTS = ("*.safetensors", "pytorch_model.bin")
+_TOKENIZER = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
 _FOLDERS = ("", "encoder", "classifier", "matcher", "recogniser", "reader")  # where a run folder keeps an encoder
 
 
@@ -57,7 +59,7 @@ def make_text_encoder(
     if tokenizer.folder is None:
         made = Tokenizer.train(texts, tokenizer)
     else:
-        made = Tokenizer.load(_find(tokenizer.folder, ("tokenizer.json", "vocab.txt"), "tokenizer"))
+        made = Tokenizer.load(_find_tokenizer(tokenizer.folder))
     encoder = Encoder(replace(settings, vocab_size=made.size))
     if tokenizer.vectors is not None:
         _start_tokens(encoder, made, tokenizer.vectors)
@@ -170,6 +172,34 @@ def find_encoder(folder: Path) -> Path:
         InputError: There is none.
     """
     return _find(folder, ("config.json",), "encoder")
+
+
+def start_files(init: Path | None, tokenizer: TokenizerConfig, teacher: Path | None = None) -> list[Path]:
+    """Files from which a training takes weights, tokenizer and word vectors, as far as they are given.
+
+    Args:
+        init: See ``load_text_encoder``.
+        tokenizer: Its folder and vectors.
+        teacher: A run that is learned from.
+
+    Raises:
+        InputError: There is no such folder.
+    """
+    found = [] if tokenizer.vectors is None else [tokenizer.vectors]
+    for run in (init, teacher):
+        if run is not None:
+            found += _files(find_encoder(run), (*_WEIGHTS, *_TOKENIZER))
+    if tokenizer.folder is not None:
+        found += _files(_find_tokenizer(tokenizer.folder), _TOKENIZER)
+    return found
+
+
+def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    return [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+
+
+def _find_tokenizer(folder: Path) -> Path:
+    return _find(folder, _TOKENIZER[:2], "tokenizer")
 
 
 def _find(folder: Path, files: tuple[str, ...], what: str) -> Path:

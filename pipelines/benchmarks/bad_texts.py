@@ -18,6 +18,8 @@ CLASSIFY = f"text classify train --out out --data.train train.tsv --data.validat
 MATCH = f"text match train --out out --data.train pairs.tsv {QUICK}"
 READ = f"text read train --out out --data.train questions.jsonl --data.validation-share 0.3 {QUICK}"
 PRETRAIN = f"text pretrain --out out --data.train lines.txt {QUICK}"
+TRAININGS = (CLASSIFY, MATCH, READ, PRETRAIN, bad_entities.TRAIN)
+"""One of each kind, into ``out``."""
 
 
 def _question(**cells: object) -> Spoil:
@@ -36,6 +38,11 @@ def _other_tokenizer(folder: Path) -> None:
 def _other_model(folder: Path) -> None:
     shutil.copytree(folder / "classified" / "classifier", folder / "other")
     write_text("other/config.json", '{"model_type": "gpt2"}')(folder)
+
+
+def begun(training: str) -> str:
+    """The same training, begun with the encoder of ``classified``."""
+    return training.replace("--tokenizer.min-count 1", "--init classified").replace("--out out", "--out begun")
 
 
 def _unfinished(folder: Path) -> None:
@@ -108,6 +115,12 @@ CASES = (
         "teacher with another vocabulary",
         f"{CLASSIFY} --teacher classified --tokenizer.vocab-size 9",
         "tokenizer.folder",
+    ),
+    Case(
+        "run whose start was made anew",
+        begun(CLASSIFY),
+        "vocab.txt is not what begun was begun with",
+        append("classified/classifier/vocab.txt", "word\n"),
     ),
     Case(
         "run that is not finished", "text classify predict --run classified --texts a", "holds no encoder", _unfinished
@@ -239,6 +252,7 @@ def make_good(folder: Path) -> None:
         bad_entities.TRAIN.replace("--out out", "--out named"),
         READ.replace("--out out", "--out read"),
         MATCH.replace("--out out", "--out matched") + " --task.form bi",
+        begun(CLASSIFY),
         "text match index --run matched --file pairs.tsv --out index",
     ):
         status, said = call(folder, line)

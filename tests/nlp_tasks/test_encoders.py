@@ -6,7 +6,7 @@ import torch
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig, check_encoder
-from nlp_tasks.encoders import load_text_encoder, make_text_encoder, save_text_encoder, some_layers
+from nlp_tasks.encoders import load_text_encoder, make_text_encoder, save_text_encoder, some_layers, start_files
 from recsys_bert.encoder.embeddings import starts_at_zero
 from recsys_bert.errors import InputError
 
@@ -106,6 +106,15 @@ def test_a_tokenizer_of_another_encoder_is_refused(folder, settings):
     (folder / "encoder" / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n" + tokens)
     with pytest.raises(InputError, match=r"has 2,005 tokens, the encoder's table has \d+ rows: they do not belong"):
         load_text_encoder(folder, settings)
+
+
+def test_a_training_starts_from_these_files(folder, hugging_face, tmp_path):
+    names = ["model.safetensors", "tokenizer.json", "vocab.txt", "tokenizer_config.json"]
+    ours, theirs = ([path / name for name in names] for path in (folder / "encoder", hugging_face[0]))
+    given = TokenizerConfig(folder=folder, vectors=tmp_path / "vectors.txt")
+    assert start_files(None, TokenizerConfig()) == []
+    assert start_files(None, given) == [tmp_path / "vectors.txt", *ours[1:]]
+    assert start_files(folder, TokenizerConfig(), teacher=hugging_face[0]) == [*ours, *theirs]
 
 
 @pytest.mark.parametrize("change", [{"vocab_size": 9}, {"causal": True}, {"time_gaps": True}])
