@@ -128,6 +128,12 @@ CASES = (
     Case("run of another task", "text match predict --run classified --texts a b", "no matcher"),
     Case("nothing to classify", "text classify predict --run classified", "give either texts"),
     Case(
+        "texts alone, or behind a label as in training",
+        "text classify predict --run classified --file lines.txt",
+        "--read.format label_text if they do",
+        replaced("classified/config.toml", 'format = "auto"', 'format = "label_text"'),
+    ),
+    Case(
         "output of an unknown kind", "text classify predict --run classified --texts a --out b.xls", "its ending says"
     ),
     Case(
@@ -209,6 +215,12 @@ CASES = (
         "text read search --run read --files lines.txt --questions a",
         "holds no text",
         write_text("lines.txt", " \n"),
+    ),
+    Case(
+        "search in a passage that is no text",
+        "text read search --run read --files a.json --questions a",
+        "paragraph 1 of article 1 of a.json: context is no text",
+        write_text("a.json", '{"data": [{"paragraphs": [{"context": null, "qas": []}]}]}'),
     ),
     Case(
         "more answers than paragraphs read",

@@ -8,6 +8,7 @@ from nlp_tasks.batches import TextBatches
 from pipelines.cli import main
 from pipelines.settings import load_config
 from pipelines.text.read import train
+from pipelines.text.read.paragraphs import ParagraphsConfig, read_paragraphs
 from recsys_bert.errors import InputError
 
 KINDS = {"colour": "red blue green black", "animal": "cat dog cow hen", "fruit": "plum pear fig lime"}
@@ -209,6 +210,17 @@ def test_settings_that_do_not_fit_leave_nothing_behind(flags, change, message, t
     with pytest.raises(InputError, match=message):
         train.run(load_config(train.Config, [*flags, *change]))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_passage_that_is_no_text_drops_out_and_is_counted(tmp_path):
+    path = tmp_path / "a.json"
+    paragraphs = [{"context": context, "qas": []} for context in (None, "a cat", 5)]
+    path.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    with pytest.raises(InputError, match=r"paragraph 1 of article 1 of .*a\.json: context is no text"):
+        read_paragraphs((path,), ParagraphsConfig())
+    found, left_out = read_paragraphs((path,), ParagraphsConfig(bad_rows="drop"))
+    assert [(one.text, one.place) for one in found] == [("a cat", "paragraph 2 of article 1")]
+    assert left_out == {"context is no text": 2}
 
 
 def test_what_is_asked_is_checked_at_once(tmp_path, capsys):
