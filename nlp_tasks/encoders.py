@@ -74,7 +74,8 @@ def _start_tokens(encoder: Encoder, tokenizer: Tokenizer, path: Path) -> None:
     ]
     table = encoder.embeddings.token
     setting = "encoder.dim" if encoder.config.embedding_dim is None else "encoder.embedding_dim"
-    started = start_rows(table, tokens, read_vectors(path, set(tokens)), setting)
+    wanted = {*tokens, *(token.lower() for token in tokens)}  # a word without a vector takes that in small letters
+    started = start_rows(table, tokens, read_vectors(path, wanted), setting)
     print(f"{started:,} of {len(tokens):,} tokens start on vectors of {path}", file=sys.stderr)
 
 
