@@ -47,14 +47,18 @@ def make_text_encoder(
     Args:
         init: See ``load_text_encoder``; None starts afresh.
         settings: The encoder.
-        tokenizer: The tokenizer, where it is trained.
+        tokenizer: The tokenizer, where it is trained; with ``init``, what its tokenizer must be as far as that is said.
         texts: Training texts.
         layers: Layers of ``init`` that are taken, from 0; empty takes all.
+
+    Raises:
+        InputError: Settings that are not those of ``init``; see also ``load_text_encoder``, ``start_rows``.
     """
     if init is not None and tokenizer.vectors is not None:
         raise InputError("tokenizer.vectors starts a new encoder; init brings a trained one. Leave one of them out.")
     if init is not None:
         encoder, made = load_text_encoder(init, settings)
+        _check_same(tokenizer, made, init)
         return some_layers(encoder, layers) if layers else encoder, made
     if tokenizer.folder is None:
         made = Tokenizer.train(texts, tokenizer)
@@ -64,6 +68,24 @@ def make_text_encoder(
     if tokenizer.vectors is not None:
         _start_tokens(encoder, made, tokenizer.vectors)
     return encoder, made
+
+
+def _check_same(asked: TokenizerConfig, made: Tokenizer, init: Path) -> None:
+    """Refuse settings of a tokenizer where ``init`` brings another one, or cannot tell how its own was trained."""
+    there = {
+        "kind": asked.kind == made.kind,
+        "vocab_size": asked.vocab_size >= made.size,
+        "lowercase": asked.lowercase == made.lowercase,
+    }
+    default = TokenizerConfig()
+    given = [one.name for one in fields(default) if getattr(asked, one.name) != getattr(default, one.name)]
+    if wrong := [name for name in given if not there.get(name, False)]:
+        told = ", ".join(f"tokenizer.{name} {getattr(asked, name)}" for name in wrong)
+        letters = "small letters" if made.lowercase else "letters as they are"
+        raise InputError(
+            f"{init} brings its own tokenizer ({made.kind}, {made.size:,} tokens, {letters}), and {told} would change "
+            f"nothing about it. Leave it out, or set its default: {', '.join(str(getattr(default, n)) for n in wrong)}."
+        )
 
 
 def _start_tokens(encoder: Encoder, tokenizer: Tokenizer, path: Path) -> None:

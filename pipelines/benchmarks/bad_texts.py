@@ -117,6 +117,11 @@ CASES = (
         "tokenizer.folder",
     ),
     Case(
+        "tokenizer beside a trained one",
+        f"{CLASSIFY} --init classified",
+        "tokenizer.min_count 1 would change nothing about it",
+    ),
+    Case(
         "run whose start was made anew",
         begun(CLASSIFY),
         "vocab.txt is not what begun was begun with",

@@ -117,6 +117,30 @@ def test_a_training_starts_from_these_files(folder, hugging_face, tmp_path):
     assert start_files(folder, TokenizerConfig(), teacher=hugging_face[0]) == [*ours, *theirs]
 
 
+def test_settings_of_a_tokenizer_are_not_ignored_beside_a_trained_one(tmp_path, settings, topics):
+    cased = {"kind": "wordpiece", "vocab_size": 300, "lowercase": False}
+    texts = {"pieces": topics(50)[0], "characters": ["我爱北京", "北京 ab"] * 3}
+    given = {"pieces": cased, "characters": {"kind": "characters"}}
+    for name, how in given.items():
+        save_text_encoder(tmp_path / name, *make_text_encoder(None, settings, TokenizerConfig(**how), texts[name]))
+        _, plain = make_text_encoder(tmp_path / name, settings, TokenizerConfig(), [])
+        _, again = make_text_encoder(tmp_path / name, settings, TokenizerConfig(**how), [])
+        assert plain.tokens(range(plain.size)) == again.tokens(range(again.size))
+    for name, how, told in (
+        (
+            "pieces",
+            {"kind": "characters"},
+            r"\(wordpiece, .*letters as they are\), and tokenizer\.kind characters would",
+        ),
+        ("pieces", {"vocab_size": 20, "min_count": 1}, r"vocab_size 20, tokenizer\.min_count 1 .*: 8000, 2\."),
+        ("characters", {"kind": "wordpiece"}, r"\(characters, .*small letters\)"),
+        ("characters", {"lowercase": False}, r"tokenizer\.lowercase False would change nothing .* its default: True"),
+        ("characters", {"folder": tmp_path / "pieces"}, r"tokenizer\.folder"),
+    ):
+        with pytest.raises(InputError, match=told):
+            make_text_encoder(tmp_path / name, settings, TokenizerConfig(**how), [])
+
+
 @pytest.mark.parametrize("change", [{"vocab_size": 9}, {"causal": True}, {"time_gaps": True}])
 def test_what_follows_from_the_data_is_not_set(settings, change):
     with pytest.raises(InputError, match=f"encoder.{next(iter(change))} follows from the data"):

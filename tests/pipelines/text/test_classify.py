@@ -159,6 +159,9 @@ def test_another_runs_encoder_is_taken_over(flags, tmp_path):
     first = load_config(train.Config, flags)
     train.run(first)
     second = [*flags, "--out", str(tmp_path / "second"), "--init", str(tmp_path / "run"), "--train.epochs", "1"]
+    with pytest.raises(InputError, match=r"brings its own tokenizer .*, and tokenizer\.min_count 1 would"):
+        train.run(load_config(train.Config, second))
+    second += ["--tokenizer.min-count", "2"]
     assert train.run(load_config(train.Config, second))["test"]["accuracy"] > 0.9
 
 

@@ -186,6 +186,7 @@ def test_every_technique_by_the_keys_of_the_other_tasks(flags, tmp_path):
     with pytest.raises(InputError, match=r"another vocabulary.*tokenizer\.folder"):
         train.run(load_config(train.Config, [*flags, *other]))
     start = ["--init", str(tmp_path / "parts"), "--out", str(tmp_path / "again"), "--train.epochs", "1"]
+    start += ["--tokenizer.min-count", "2"]
     assert train.run(load_config(train.Config, [*flags, *start]))["test"]["em"] > 0.7
 
 
