@@ -228,6 +228,11 @@ CASES = (
         write_text("a.json", '{"data": [{"paragraphs": [{"context": null, "qas": []}]}]}'),
     ),
     Case(
+        "index where something else lies",
+        "text read search --run read --files lines.txt --questions rose --index matched",
+        "matched is there and holds no index of paragraphs",
+    ),
+    Case(
         "more answers than paragraphs read",
         "text read search --run read --files lines.txt --questions a --k 9",
         "k is 9",

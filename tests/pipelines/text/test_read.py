@@ -122,6 +122,10 @@ def test_train_evaluate_predict_search(flags, tmp_path, capsys):
     first = said["answers"][0]
     assert (first["place"], first["file"], first["rank"]) == ("line 3", str(lines), 1)
     assert passage[first["start"] : first["stop"]] == first["answer"]
+    for _ in range(2):  # the index is made, and found
+        keep = ["--index", str(tmp_path / "index")]
+        assert main(["text", "read", "search", "--run", str(run), "--files", str(lines), *ask, *keep]) == 0
+        assert told(capsys)["answers"] == said["answers"]
 
 
 def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeypatch):
