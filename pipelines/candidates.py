@@ -53,7 +53,8 @@ def runs(folders: Sequence[Path], factories: Sequence[str], asked: Asked) -> lis
         asked: The questions.
 
     Raises:
-        InputError: No such run, another vocabulary, or an index type that FAISS does not know.
+        InputError: No such run, another vocabulary, or an index type that FAISS does not know or that is too
+            large for the catalogue.
     """
     from pipelines.index_comparison import check_factories
     from pipelines.runs import open_run
@@ -63,7 +64,8 @@ def runs(folders: Sequence[Path], factories: Sequence[str], asked: Asked) -> lis
     for folder in folders:
         name = folder.name if names.count(folder.name) == 1 else str(folder)
         ranker = open_run(folder, asked.prepared)
-        check_factories(factories, ranker.item_vectors().shape[1])
+        items = ranker.item_vectors()
+        check_factories(factories, items.shape[1], len(items) - ranker.first_row)
         found.append(Candidate(name=name, kind="run", rank=_run_lists(name, folder, ranker, factories, asked)))
     return found
 

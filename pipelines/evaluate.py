@@ -159,18 +159,15 @@ def _questions(config: Config, prepared: "Prepared") -> "Queries":
 def _study(config: Config, prepared: "Prepared", queries: "Queries") -> "Study":
     import numpy as np
 
-    from recsys_bert.clicks.histories import ranges
     from recsys_bert.evaluation.ranking import check_ks
     from recsys_bert.evaluation.study import Study
 
     vocabulary, ks = prepared.vocabulary, tuple(sorted(set(config.ks)))
     check_ks(ks, vocabulary.n_items)
-    lengths = queries.target_stop - queries.stop
-    events = queries.histories.items[ranges(queries.stop, lengths)]  # not targets(): it merges unknown items of a user
     counts = np.zeros(prepared.n_rows, dtype=np.int64)
     counts[: vocabulary.size] = vocabulary.counts
     return Study(
-        asked=(np.repeat(np.arange(len(queries)), lengths), events),
+        asked=queries.targets(),
         n_queries=len(queries),
         history_lengths=queries.stop - queries.start,
         counts=counts,

@@ -43,17 +43,17 @@ def machine() -> str:
     return f"{os.cpu_count()} CPU cores"
 
 
-def check_factories(factories: Sequence[str], dim: int) -> None:
-    """Refuse index types that FAISS does not know, before anything costs time.
+def check_factories(factories: Sequence[str], dim: int, n: int) -> None:
+    """Refuse index types that FAISS does not know or cannot train on ``n`` items, before anything costs time.
 
     Raises:
         InputError: See ``ItemIndex.build``.
     """
-    from recsys_bert.retrieval.faiss_parts import make
+    from recsys_bert.retrieval.faiss_parts import check
     from recsys_bert.retrieval.index_config import IndexConfig
 
     for factory in factories:
-        make(IndexConfig(factory=factory, metric=_metric(factory)), dim)
+        check(IndexConfig(factory=factory, metric=_metric(factory)), dim, n)
 
 
 def _metric(factory: str) -> "Metric":

@@ -44,6 +44,20 @@ def check_out(out: Path | None) -> None:
         raise InputError(f"out is {out}; its ending says what is written: {', '.join(_SUFFIXES)}.")
 
 
+def check_search(k: int, n_items: int, out: Path | None) -> None:
+    """Refuse, before anybody is encoded or anything searched, what could not be found or written.
+
+    Raises:
+        InputError: ``k`` is above ``n_items``, or ``out`` cannot be written.
+    """
+    from pipelines.runs import check_file
+
+    if k > n_items:
+        raise InputError(f"k is {k}; the catalogue has {n_items} items. Choose a smaller k.")
+    if out is not None:
+        check_file(out)
+
+
 def weights_fingerprint(run: Path) -> str:
     """Hash of a run's trained weights, by which an index knows whose vectors it holds."""
     from recsys_bert.files import fingerprint

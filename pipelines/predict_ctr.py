@@ -30,6 +30,8 @@ class Config:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise InputError(f"batch_size is {self.batch_size}; it must be at least 1.")
+        if self.out.suffix != ".parquet":
+            raise InputError(f"out is {self.out}; it is written as Parquet, so its name must end in .parquet.")
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -37,12 +39,17 @@ def run(config: Config) -> dict[str, Any]:
 
     Returns:
         Number of impressions, and what was unseen or missing among them.
+
+    Raises:
+        InputError: The run is not finished, the impressions or the click log do not fit it, or ``out`` cannot be
+            written; all of them before anything is scored.
     """
     from dataclasses import replace
 
     import polars as pl
 
     from pipelines import train_ctr
+    from pipelines.runs import check_file
     from pipelines.settings import read_config
     from recsys_bert.clicks.prepared import open_prepared
     from recsys_bert.ctr.features import Features
@@ -54,6 +61,8 @@ def run(config: Config) -> dict[str, Any]:
     if not (config.run / "metrics.json").exists():
         raise InputError(f"{config.run} holds no finished click model (metrics.json is missing). Run train-ctr first.")
     trained = read_config(train_ctr.Config, config.run / "config.toml")
+    if config.data is not None and trained.data is None:
+        raise InputError(f"{config.run} was trained on impressions alone and reads no click log; leave out --data.")
     if config.data is not None:
         trained = replace(trained, data=config.data)
     prepared = None if trained.data is None else open_prepared(trained.data)
@@ -68,6 +77,7 @@ def run(config: Config) -> dict[str, Any]:
         config.impressions, trained.impressions, train_ctr.feature_columns(trained), labelled=False
     )
     data = replace(train_ctr.encoded(trained, shown, features, prepared), timed=model.reads_times)
+    check_file(config.out)
     scores = probabilities(model, data, trained.model.history_len, config.batch_size)
     with replacing(config.out) as aside:
         shown.frame.with_columns(pl.Series("probability", scores)).write_parquet(aside)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.item_lists import Found, as_frame, check_out, open_index, show
+from pipelines.item_lists import Found, as_frame, check_out, check_search, open_index, show
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class Config:
     """Every user of the log."""
 
     history: tuple[str, ...] = ()
-    """Histories given on the fly, each one argument: item ids, oldest first, separated by spaces."""
+    """Histories given on the fly, each one argument: item ids, oldest first, separated by spaces. They have no times,
+    so runs whose encoder reads some (encoder.times, encoder.time_gaps) answer for users of the log only."""
 
     histories: Path | None = None
     """Text file with one such history a line."""
@@ -145,13 +146,16 @@ def _search(config: Config, prepared: "Prepared", queries: "Queries") -> Found:
     from recsys_bert.retrieval.exact import exact_top_k
 
     ranker = open_run(config.run, prepared)
+    if ranker.reads_times and not queries.timed:
+        raise InputError(
+            f"the encoder of {config.run} reads when events happened, and a history given on the fly does not say. Ask "
+            "about users of the log, with --users or --all-users."
+        )
     seen = None if config.seen else queries.seen()
     if config.index is not None:
         index = open_index(config.index, config.run, prepared)
+        check_search(config.k, len(index), config.out)
         return Found(*index.search(ranker.user_vectors(queries), config.k, seen))
     items = ranker.item_vectors()
-    if config.k > len(items) - ranker.first_row:  # before everybody is encoded
-        raise InputError(
-            f"k is {config.k}; the catalogue has {len(items) - ranker.first_row} items. Choose a smaller k."
-        )
+    check_search(config.k, len(items) - ranker.first_row, config.out)
     return Found(*exact_top_k(ranker.user_vectors(queries), items, config.k, first_row=ranker.first_row, seen=seen))

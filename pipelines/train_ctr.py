@@ -60,7 +60,7 @@ def run(config: Config) -> dict[str, Any]:
 
     import torch
 
-    from pipelines.runs import begin, is_first_process
+    from pipelines.runs import begin, check_unchanged, is_first_process
     from recsys_bert.ctr.features import Features
     from recsys_bert.ctr.model import save
     from recsys_bert.ctr.score import can_remember, remember_histories
@@ -77,7 +77,9 @@ def run(config: Config) -> dict[str, Any]:
     model = build_model(config, model_layout(config, features.layout, prepared), prepared)
     data = {name: replace(part, timed=model.reads_times) for name, part in data.items()}
     check_table(model, config.train)
+    read = _read(config, prepared)
     begin(config.out, config)  # after everything that bad input can stop
+    check_unchanged(config.out, read)
     if is_first_process():
         features.save(config.out / "features")
     with tempfile.TemporaryDirectory() as cache:
@@ -149,6 +151,23 @@ def _prepared(config: Config) -> "Prepared | None":
     from recsys_bert.clicks.prepared import open_prepared
 
     return None if config.data is None else open_prepared(config.data)
+
+
+def _read(config: Config, prepared: "Prepared | None") -> dict[Path, str]:
+    """A digest of everything that the run reads, by path."""
+    from pipelines.item_lists import weights_fingerprint
+    from pipelines.runs import log_digest
+    from recsys_bert.clicks.files import find_files
+    from recsys_bert.files import fingerprint
+
+    shown = config.impressions
+    paths = (shown.log, shown.train, shown.validation, shown.test, shown.libfm_fields)
+    found = {path: fingerprint(find_files(str(path))) for path in paths if path is not None}
+    if prepared is not None:
+        found[prepared.folder] = log_digest(prepared)
+    if config.model.encoder is not None and config.model.encoded:
+        found[config.model.encoder] = weights_fingerprint(config.model.encoder)
+    return found
 
 
 def _splits(config: Config, prepared: "Prepared | None") -> dict[str, "Impressions"]:

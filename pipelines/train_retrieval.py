@@ -33,7 +33,7 @@ class Config:
     """Run of `pretrain` whose encoder the user tower starts from; its [encoder] settings are taken over."""
 
     encoder_lr: float | None = None
-    """Learning rate of a pretrained encoder; train.lr when not given."""
+    """Learning rate of a pretrained encoder, 0 to leave it as it is; train.lr when not given."""
 
     encoder_dropout: float | None = None
     """Dropout of a pretrained encoder from here on; what it was pretrained with when not given."""
@@ -84,8 +84,14 @@ class Config:
         for name in ("encoder_lr", "encoder_dropout", "encoder_branch_scale"):
             if getattr(self, name) is not None and not self.init:
                 raise InputError(f"{name} is for a pretrained encoder; give init as well.")
-        if self.encoder_branch_scale is not None and not self.encoder_branch_scale >= 0:
-            raise InputError(f"encoder_branch_scale is {self.encoder_branch_scale}; it must be 0 or more.")
+        for name in ("encoder_lr", "encoder_branch_scale"):
+            if getattr(self, name) is not None and not getattr(self, name) >= 0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
+        if self.encoder_lr == 0 and not (self.towers.item_features or self.towers.user_features):
+            raise InputError(
+                "encoder_lr is 0, and without towers.item_features or towers.user_features there is nothing else to "
+                "train. Name some, or give encoder_lr a value above 0."
+            )
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -120,7 +126,8 @@ def run(config: Config) -> dict[str, Any]:
     check_table(model, config.train)
     begin(config.out, config)
     check_log_unchanged(config.out, prepared)
-    groups = [{"params": list(model.encoder.parameters()), "lr": config.encoder_lr}] if config.encoder_lr else None
+    own_lr = config.encoder_lr is not None
+    groups = [{"params": list(model.encoder.parameters()), "lr": config.encoder_lr}] if own_lr else None
     summary = fit(
         model,
         batches,

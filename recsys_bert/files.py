@@ -18,12 +18,15 @@ def replacing(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``target``; rename it over ``target`` when the block ends well.
 
     The block creates either a file or a folder there. Where the block raises, what it wrote is removed and
-    ``target`` stays as it was.
+    ``target`` stays as it was. A file never takes the place of a folder, whose contents would be lost.
 
     Raises:
-        InputError: The folder cannot be written.
+        InputError: The folder cannot be written, a folder stands where a file is to go, or ``target`` has no name, as
+            the current folder.
     """
     target = Path(target)
+    if target.name in ("", ".."):
+        raise InputError(f"cannot write {target}: that is a folder's place, not a name. Choose a name below it.")
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -44,6 +47,8 @@ def _swap(aside: Path, target: Path) -> None:
     if not target.is_dir():
         os.replace(aside, target)
         return
+    if not aside.is_dir():
+        raise InputError(f"cannot write the file {target}: a folder is there. Choose another name, or move the folder.")
     old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")  # a folder cannot be renamed over a full one
     try:
         os.replace(target, old)

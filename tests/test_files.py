@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,13 +36,24 @@ def test_a_folder_takes_the_place_of_a_full_folder(tmp_path):
     assert visible_and_hidden(tmp_path) == ["model"]
 
 
-def test_a_file_takes_the_place_of_a_folder(tmp_path):
-    target = tmp_path / "model"
-    target.mkdir()
-    with replacing(target) as aside:
-        aside.write_text("file")
-    assert target.read_text() == "file"
-    assert visible_and_hidden(tmp_path) == ["model"]
+def test_neither_file_nor_folder_takes_the_place_of_the_other(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis").write_text("years")
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(InputError, match=r"the file .* a folder is there"), replacing(tmp_path / "folder") as a:
+        a.write_text("new")
+    with pytest.raises(InputError, match=r"cannot write .* Not a directory"), replacing(tmp_path / "file") as a:
+        a.mkdir()
+    assert (tmp_path / "folder" / "thesis").read_text() == "years"
+    assert (tmp_path / "file").read_text() == "old"
+    assert visible_and_hidden(tmp_path) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("place", [".", "..", "/"])
+def test_folders_without_a_name_of_their_own_are_not_replaced(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=rf"cannot write {place}: .* Choose a name below it"):
+        replacing(Path(place)).__enter__()
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

@@ -17,6 +17,10 @@ from pipelines.cli import main
 
 HEADER = "user_id,item_id,timestamp\n"
 TIMES = "prepare --log.path log.csv --out out"
+EVALUATE = "evaluate --data data --runs run"
+CLICKS = "train-ctr --impressions.log log/impressions.parquet --impressions.time timestamp --train.epochs 1"
+LISTS = "train-ctr --impressions.train shown.jsonl --impressions.validation shown.jsonl --out out"
+SCORE = "predict-ctr --run ctr --impressions log/impressions.parquet"
 TRAIN = "--encoder.dim 8 --encoder.n-layers 1 --encoder.max-len 20 --train.epochs 1"
 
 Spoil = Callable[[Path], None]
@@ -30,7 +34,8 @@ class Case:
     """What is wrong, in words."""
 
     command: str
-    """What the user types after ``recsys-bert``, in the folder that holds ``log``, ``data``, ``other`` and ``run``."""
+    """What the user types after ``recsys-bert``, in the folder that holds ``log``, ``data``, ``other``, ``run`` and
+    ``ctr``."""
 
     says: str
     """What the message must hold."""
@@ -95,6 +100,8 @@ def _half_a_run(folder: Path) -> None:
     cut("run/checkpoints/step-*/model.safetensors")(folder)
 
 
+_lists = write_text("shown.jsonl", '{"tags": ["a", "b"], "label": 0}\n{"tags": ["b"], "label": 1}\n')
+
 CASES = (
     Case("missing column", TIMES, "has no column 'timestamp'", write_text("log.csv", "user_id,item_id\n1,2\n1,3\n")),
     Case("misnamed column", TIMES, "--log.item", write_text("log.csv", "user_id,movie,timestamp\n1,2,3\n1,3,4\n")),
@@ -114,9 +121,11 @@ CASES = (
     Case("out holds another run", f"pretrain --data data --out run {TRAIN} --train.lr 0.5", "other settings"),
     Case("vocabulary of another run", "recommend --run run --data other --users 1", "other"),
     Case("the same, as a start", "train-retrieval --data other --init run --out out", "other"),
+    Case("a learning rate below 0", "train-retrieval --data data --init run --out out --encoder-lr -1", "0 or more"),
     Case("k above the catalogue", "recommend --run run --data data --users 1 --k 5000", "k is 5000"),
     Case("the same, similar", "similar --run run --data data --items 12 --k 5000", "5000"),
-    Case("the same, evaluate", "evaluate --data data --runs run --ks 10 5000 --out out", "5000"),
+    Case("the same, evaluate", f"{EVALUATE} --ks 10 5000 --out out", "5000"),
+    Case("an index above the catalogue", f"{EVALUATE} --indexes IVF512,Flat --out out", "learns 512 centroids"),
     Case("dim and heads", f"pretrain --data data --out out {TRAIN} --encoder.n-heads 3", "not divisible by n_heads 3"),
     Case(
         "damaged encoder", "recommend --run run --data data --users 1", "damaged", cut("run/encoder/model.safetensors")
@@ -126,8 +135,13 @@ CASES = (
     Case("damaged manifest", f"pretrain --data data --out out {TRAIN}", "manifest", cut("data/manifest.json")),
     Case("unwritable out, prepare", "prepare --log.path log/clicks.parquet --out /proc/out", "cannot write"),
     Case("unwritable out, below a file", f"pretrain --data data --out log/clicks.parquet/out {TRAIN}", "cannot"),
-    Case("unwritable out, evaluate", "evaluate --data data --runs run --out /proc/out", "cannot write"),
+    Case("unwritable out, evaluate", f"{EVALUATE} --out /proc/out", "cannot write"),
     Case("unwritable out, recommend", "recommend --run run --data data --users 1 --out /proc/top.csv", "cannot write"),
+    Case("unwritable out, similar", "similar --run run --data data --items 12 --out /proc/top.csv", "cannot write"),
+    Case("unwritable out, predict-ctr", f"{SCORE} --out /proc/scores.parquet", "cannot write"),
+    Case("a folder where a file is to go", f"{SCORE} --out a.parquet", "is a folder", write_text("a.parquet/b", "c")),
+    Case("scores in another format", f"{SCORE} --out scores.csv", "must end in .parquet"),
+    Case("out is the current folder", "simulate --out .", "Choose a name below it", write_text("truth.json", "{}")),
     Case(
         "misspelt recipe key",
         "pretrain recipe.toml",
@@ -141,12 +155,24 @@ CASES = (
         write_text("recipe.toml", 'data = "data"\nout = "out"\n[encoder]\ndim = "wide"\n'),
     ),
     Case("misspelt flag", f"pretrain --data data --out out {TRAIN} --encoder.n-layer 3", "--encoder.n-layer"),
+    Case(
+        "no layer to attend to",
+        "pretrain --data data --out out --encoder.fusion layer_attention --encoder.n-layers 0 --encoder.neck bilstm",
+        "layer_attention needs at least 1",
+    ),
     Case("misspelt part", f"pretrain --data data --out out {TRAIN} --encoder.fusion scaler_mix", "did you mean"),
     Case(
         "misspelt option of a part",
         f"pretrain --data data --out out {TRAIN} --encoder.fusion pool --encoder.fusion-options '{{\"last\": 1}}'",
         "no option 'last'",
     ),
+    Case("lists as categories", f"{LISTS} --features.categorical tags", "name lists under features.multi", _lists),
+    Case("lists as numbers", f"{LISTS} --features.numeric tags", "name lists under features.multi", _lists),
+    Case("lists as users", f"{LISTS} --impressions.user tags", "are single values", _lists),
+    Case("a cut through whole files", f"{LISTS} --impressions.test-from 0.9", "impressions.log is cut", _lists),
+    Case("fine-tuning no encoder", f"{CLICKS} --out out --model.encoder-mode fine_tuned", "no model.encoder"),
+    Case("a learning rate for no encoder", f"{CLICKS} --out out --model.encoder-lr 0.1", "trains no encoder"),
+    Case("a click log for a click model without one", f"{SCORE} --data data --out a.parquet", "leave out --data"),
     Case("unknown user", "recommend --run run --data data --users 9999", "users are not in data"),
     Case("user of another type", "recommend --run run --data data --users nobody", "user ids of this log are integers"),
     Case("unknown items", "recommend --run run --data data --history 'x y z'", "cannot be"),
@@ -155,7 +181,7 @@ CASES = (
 
 
 def make_good(folder: Path) -> None:
-    """Write a simulated log, two prepared folders of different vocabularies and a trained run."""
+    """Write a simulated log, two prepared folders of different vocabularies, a trained run and a click model."""
     small = "--items 320 --max-events 60 --mean-events 15 --users"
     for line in (
         f"simulate --out log {small} 120",
@@ -163,6 +189,7 @@ def make_good(folder: Path) -> None:
         "prepare --log.path log/clicks.parquet --out data",
         "prepare --log.path log2/clicks.parquet --out other",
         f"pretrain --data data --out run {TRAIN}",
+        f"{CLICKS} --features.categorical device --out ctr",
     ):
         status, said = call(folder, line)
         if status:

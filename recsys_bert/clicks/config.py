@@ -47,7 +47,8 @@ class LogConfig:
     """Events whose ``weight`` column is lower are dropped and counted."""
 
     ids: Literal["auto", "text", "integer"] = "auto"
-    """Type of ids in text files; ``auto`` takes integers where all are, and refuses a mixture of both."""
+    """Type of ids in text files; ``auto`` takes integers where all are, and refuses a mixture of both. A column of
+    unsigned integers of which some do not fit into int64 becomes text."""
 
     bad_rows: Literal["error", "drop"] = "error"
     """Rows without a user, an item or a readable time: stop with the first of them, or drop and count them."""

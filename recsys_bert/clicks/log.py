@@ -82,7 +82,7 @@ def read_log(config: LogConfig, work: Path) -> Log:
     files = find_files(config.path)
     table = scan(files, config.format)
     is_lines = config.format == "lines" or (config.format == "auto" and kind_of(files[0]) == "lines")
-    columns = _columns(config, table.collect_schema(), files, timeless=is_lines)
+    columns = _columns(config, table, files, timeless=is_lines)
     path = work / "log.arrow"
     for sampled in (True, False):  # styles of dates in the first rows; should others come later, all styles
         try:
@@ -95,8 +95,9 @@ def read_log(config: LogConfig, work: Path) -> Log:
     return _checked(config, path, files)
 
 
-def _columns(config: LogConfig, schema: pl.Schema, files: list[Path], timeless: bool) -> dict[str, pl.Expr]:
+def _columns(config: LogConfig, table: pl.LazyFrame, files: list[Path], timeless: bool) -> dict[str, pl.Expr]:
     """Raw columns under canonical names; the first look at what the user asked for."""
+    schema = table.collect_schema()
     wanted = {
         "user": config.user,
         "item": config.item,
@@ -114,8 +115,21 @@ def _columns(config: LogConfig, schema: pl.Schema, files: list[Path], timeless: 
             raise _no_column(role, name, list(schema.names()), files)
         chosen[role] = pl.col(name)
     for role in ("user", "item"):
-        chosen[role] = _id(chosen[role], schema[str(wanted[role])], role, str(wanted[role]), config)
+        name = str(wanted[role])
+        if schema[name] == pl.UInt64 and config.ids != "text" and (largest := _largest(table, name, files)) >= 2**63:
+            if config.ids == "integer":
+                raise InputError(f"column {name!r} holds {largest}; integer ids end at 2^63 - 1. Pass --log.ids text.")
+            chosen[role] = chosen[role].cast(pl.String)
+        else:
+            chosen[role] = _id(chosen[role], schema[name], role, name, config)
     return chosen
+
+
+def _largest(table: pl.LazyFrame, name: str, files: list[Path]) -> int:
+    try:
+        return table.select(pl.col(name).max()).collect(engine="streaming").item() or 0
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise unreadable(files, error) from error
 
 
 def _no_column(role: str, name: str, there: list[str], files: list[Path]) -> InputError:
@@ -206,7 +220,7 @@ def _checked(config: LogConfig, path: Path, files: list[Path]) -> Log:
         raise InputError(
             f"none of the {rows:,} rows of {config.path} is left ({told}). Check the columns and log.events."
         )
-    integers = _integer_ids(config, table)
+    integers = _integer_ids(config, table, scan(files, config.format).collect_schema())
     return Log(path, files, rows, left_out, "time" in columns, "weight" in columns, integers, types)
 
 
@@ -238,12 +252,13 @@ def _located(files: list[Path], kind: str, row: int) -> tuple[str, int]:
     return files[-1].name, row
 
 
-def _integer_ids(config: LogConfig, table: pl.LazyFrame) -> dict[str, bool]:
+def _integer_ids(config: LogConfig, table: pl.LazyFrame, raw: pl.Schema) -> dict[str, bool]:
     """Whether text ids are all integers, by column; refuses a mixture."""
     schema = table.collect_schema()
     whole = {}
     for role in ("user", "item"):
-        if schema[role] != pl.String or config.ids == "text":
+        too_large = raw[getattr(config, role)].is_integer()  # and therefore text now
+        if schema[role] != pl.String or config.ids == "text" or too_large:
             continue
         is_whole = pl.col(role).str.contains(WHOLE)
         good = table.filter(pl.col("bad") == 0)

@@ -112,14 +112,17 @@ class Queries:
 
     def seen(self) -> tuple[Ints, Rows]:
         """Items of the whole inputs: (query index, row) pairs, each once, sorted."""
-        return self._pairs(self.start, self.stop)
+        index, rows = self._pairs(self.start, self.stop)
+        pairs = distinct(index << 32 | rows.astype(np.int64))
+        return pairs >> 32, (pairs & 0xFFFFFFFF).astype(np.int32)
 
     def targets(self) -> tuple[Ints, Rows]:
-        """Items to find: (query index, row) pairs, each once, sorted."""
+        """Events to find: (query index, row) pairs, oldest first.
+
+        An item that came twice is there twice: the measures merge it, but not two unknown items, which share a row.
+        """
         return self._pairs(self.stop, self.target_stop)
 
     def _pairs(self, start: Ints, stop: Ints) -> tuple[Ints, Rows]:
         lengths = stop - start
-        index = np.repeat(np.arange(len(self)), lengths)
-        pairs = distinct(index << 32 | self.histories.items[ranges(start, lengths)].astype(np.int64))
-        return pairs >> 32, (pairs & 0xFFFFFFFF).astype(np.int32)
+        return np.repeat(np.arange(len(self)), lengths), self.histories.items[ranges(start, lengths)]

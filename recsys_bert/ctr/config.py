@@ -69,7 +69,7 @@ class ImpressionsConfig:
         """Check which files are given; a pipeline does, so that settings without files can exist.
 
         Raises:
-            InputError: Neither ``log`` nor ``train``, both, or ``train`` without ``validation``.
+            InputError: Neither ``log`` nor ``train``, both, ``train`` without ``validation``, or settings of the other.
         """
         if (self.log is None) == (self.train is None):
             raise InputError(
@@ -79,6 +79,11 @@ class ImpressionsConfig:
             raise InputError("impressions.train needs impressions.validation, on which the epoch is chosen.")
         if self.log is not None and (self.validation is not None or self.test is not None):
             raise InputError("impressions.log is cut by time; validation and test files go with impressions.train.")
+        if self.log is None and (self.validation_from is not None or self.test_from is not None):
+            raise InputError(
+                "impressions.validation_from and test_from say where impressions.log is cut; leave them out where "
+                "impressions.train is given."
+            )
         if self.log is not None and self.time is None:
             raise InputError("cutting impressions.log by time needs impressions.time, the name of the column.")
 
@@ -160,13 +165,13 @@ class ClickModelConfig:
     """Newest events before the impression that are read; 0 leaves the history out."""
 
     encoder: Path | None = None
-    """Run folder (or encoder folder) of ``pretrain`` on the same prepared folder; None: plain item embeddings."""
+    """Run folder of ``pretrain`` on the same prepared folder; None: plain item embeddings."""
 
     encoder_mode: Literal["frozen", "fine_tuned", "none"] = "frozen"
     """What training does to the encoder: nothing, or ``encoder_lr``; ``none`` uses plain embeddings after all."""
 
     encoder_lr: float = 1e-4
-    """Learning rate of a fine-tuned encoder."""
+    """Learning rate of a fine-tuned encoder; for ``fine_tuned``."""
 
     def __post_init__(self) -> None:
         if self.dim < 1 or self.history_len < 0 or self.init_std <= 0 or self.embedding_l2 < 0:
@@ -176,6 +181,16 @@ class ClickModelConfig:
             )
         if not self.encoder_lr > 0:
             raise InputError(f"model.encoder_lr is {self.encoder_lr}; it must be above 0. Use encoder_mode = 'frozen'.")
+        tuned = self.encoder_mode == "fine_tuned"
+        if tuned and self.encoder is None:
+            raise InputError(
+                "model.encoder_mode is 'fine_tuned', but there is no model.encoder. Name a run of pretrain."
+            )
+        if not tuned and self.encoder_lr != ClickModelConfig.encoder_lr:
+            raise InputError(
+                f"model.encoder_lr is {self.encoder_lr}, but encoder_mode {self.encoder_mode!r} trains no encoder. "
+                "Leave it out, or give an encoder and encoder_mode = 'fine_tuned'."
+            )
 
     @property
     def encoded(self) -> bool:

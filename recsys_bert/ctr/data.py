@@ -12,7 +12,7 @@ from recsys_bert.clicks.histories import Histories, Ints
 from recsys_bert.clicks.prepared import Prepared
 from recsys_bert.clicks.vocabulary import as_ids
 from recsys_bert.ctr.config import FeaturesConfig, ImpressionsConfig
-from recsys_bert.ctr.features import Features
+from recsys_bert.ctr.features import Features, as_text
 from recsys_bert.ctr.impressions import Impressions
 from recsys_bert.ctr.layout import Field, Layout
 from recsys_bert.errors import InputError
@@ -26,7 +26,7 @@ class ClickData:
         ids: int32 ``[n, columns]``, rows of the flat table.
         numbers: float32 ``[n, n_numbers]``.
         labels: float32 ``[n]``, or None.
-        groups: User of each impression as a number, for GAUC, or None.
+        groups: User of each impression as a number, for GAUC, -1 where there is none; or None.
         targets: Catalogue row of each item shown, int32 ``[n]``; None without a prepared folder.
         start: First event of each user's history, ``[n]``; with ``targets``.
         stop: First event that is not strictly before the impression, ``[n]``.
@@ -110,7 +110,8 @@ def encode(
     own = features.encode(shown.frame)
     groups = None
     if columns.user is not None:
-        groups = shown.frame[columns.user].rank("dense").fill_null(0).to_numpy().astype(np.int64)
+        nobody = as_text(shown.frame[columns.user]).is_null()
+        groups = shown.frame[columns.user].rank("dense").cast(pl.Int64).set(nobody, -1).to_numpy()
     if prepared is None:
         return ClickData(own.ids, own.numbers, shown.labels, groups, None, None, None, None, own.counts)
     if columns.user is None or columns.item is None or shown.times is None:

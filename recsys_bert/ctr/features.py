@@ -186,12 +186,17 @@ class Features:
 
 
 def as_text(column: pl.Series) -> pl.Series:
-    """Values as text, the same whether a file gave 3, 3.0 (beside missing ones) or "3"; empty text is missing."""
-    if column.dtype.is_float():
-        column = column.fill_nan(None)
-        if bool((column.drop_nulls() == column.drop_nulls().round()).all()):
-            column = column.cast(pl.Int64)
-    text = column.cast(pl.String)
+    """Values as text, the same whether a file gave 3, 3.0 or "3", and whatever stands beside it; empty is missing.
+
+    Raises:
+        InputError: The column holds lists, or another type that has no text.
+    """
+    is_float = column.dtype.is_float()
+    advice = "name lists under features.multi, and convert other types"
+    text = _cast(column.fill_nan(None) if is_float else column, pl.String(), advice)
+    if is_float:
+        whole = column.cast(pl.Int64, strict=False)  # null for what int64 cannot hold
+        text = whole.cast(pl.String).zip_with((whole == column).fill_null(False), text)
     return text.set((text == "").fill_null(False), None)
 
 
@@ -199,9 +204,10 @@ def as_numbers(column: pl.Series) -> NDArray[np.float64]:
     """Numbers as float64 with NaN for missing ones.
 
     Raises:
-        InputError: Text that is no number, or an infinite number.
+        InputError: Text that is no number, an infinite number, or a column of lists.
     """
-    text = as_text(column) if column.dtype == pl.String else column
+    kind = column.dtype
+    text = column if kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean else as_text(column)
     numbers = text.cast(pl.Float64, strict=False)
     odd = (numbers.is_null() & text.is_not_null()) | numbers.is_infinite().fill_null(False)
     if bad := int(odd.sum()):
@@ -214,10 +220,23 @@ def as_numbers(column: pl.Series) -> NDArray[np.float64]:
 
 
 def as_lists(column: pl.Series, separator: str) -> pl.Series:
-    """Lists of text without empty values; a missing cell is an empty list."""
-    lists = column if isinstance(column.dtype, pl.List | pl.Array) else column.cast(pl.String).str.split(separator)
+    """Lists of text without empty values; a missing cell is an empty list.
+
+    Raises:
+        InputError: Lists within lists, or a type that has no text.
+    """
+    lists = column if isinstance(column.dtype, pl.List | pl.Array) else as_text(column).str.split(separator)
     kept = pl.element().filter(pl.element().is_not_null() & (pl.element() != ""))
-    return lists.cast(pl.List(pl.String)).fill_null([]).list.eval(kept)
+    return _cast(lists, pl.List(pl.String), "convert it to lists of text").fill_null([]).list.eval(kept)
+
+
+def _cast(column: pl.Series, kind: pl.DataType, advice: str) -> pl.Series:
+    try:
+        return column.cast(kind)
+    except pl.exceptions.PolarsError as error:
+        raise InputError(
+            f"column {column.name!r} is of type {column.dtype}, which is not read here; {advice}."
+        ) from error
 
 
 def _vocabulary(text: pl.Series, min_count: int) -> pl.Series:

@@ -61,13 +61,19 @@ def read_impressions(
         labelled: Whether labels are read.
 
     Raises:
-        InputError: A column is missing, a label or a time cannot be read, or there are no rows.
+        InputError: A column is missing, a label or a time cannot be read, ids are lists, or there are no rows.
     """
     label_column = rule_parts(config.label)[0]
     wanted = [config.user, config.item, config.time, *features, label_column if labelled else None]
     frame = _frame(path, config, list(dict.fromkeys(name for name in wanted if name)))
     if not len(frame):
         raise InputError(f"{path} has no rows.")
+    for name in frame.columns:
+        if name not in features and frame[name].dtype.is_nested():
+            kind = frame[name].dtype
+            raise InputError(
+                f"column {name!r} of {path} is of type {kind}; label, user, item and time are single values."
+            )
     labels = read_labels(frame, config.label) if labelled else None
     times = None if config.time is None else read_times(frame[config.time], config.time_unit)
     used = [name for name in frame.columns if name in {config.user, config.item, *features}]

@@ -145,10 +145,16 @@ def figures(
 ) -> dict[str, float]:
     """Every measure of this file as one flat dict, for metrics files and tables.
 
+    Args:
+        labels: ``[n]``, 0 or 1.
+        probabilities: ``[n]`` in [0, 1].
+        groups: User of each impression as a number, ``[n]``; below 0 where nobody knows, which GAUC leaves out.
+        n_bins: Of ``calibration``.
+
     Returns:
         ``auc``, ``log_loss``, ``calibration_error``, ``impressions``, ``click_rate``; with ``groups`` also
-        ``gauc`` (absent where no user has both classes), ``gauc_users``, ``one_class_users`` and
-        ``one_class_impressions``.
+        ``impressions_without_user`` and, where any has one, ``gauc`` (absent where no user has both classes),
+        ``gauc_users``, ``one_class_users`` and ``one_class_impressions``.
 
     Raises:
         InputError: As ``auc``.
@@ -161,7 +167,10 @@ def figures(
         "click_rate": float(np.mean(labels)),
     }
     if groups is not None:
-        inside = gauc(labels, probabilities, groups)
+        known = groups >= 0
+        values["impressions_without_user"] = float((~known).sum())
+    if groups is not None and known.any():
+        inside = gauc(labels[known], probabilities[known], groups[known])
         if inside.value is not None:
             values["gauc"] = inside.value
         values["gauc_users"] = float(inside.users)

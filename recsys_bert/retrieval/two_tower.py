@@ -216,6 +216,11 @@ class TwoTowerRanker:
     def __init__(self, model: TwoTower, name: str = "two towers", precision: Precision = "auto") -> None:
         self.model, self.name, self.precision, self.first_row = model, name, precision, model.first_row
 
+    @property
+    def reads_times(self) -> bool:
+        """Whether the user tower's encoder reads when events happened."""
+        return self.model.encoder.config.needs_times
+
     def item_vectors(self) -> NDArray[np.float32]:
         """``[n_rows, d]``; with item features, items without training events are among them."""
         device = self.model.log_q.device

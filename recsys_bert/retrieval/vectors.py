@@ -35,6 +35,10 @@ class Ranker(Protocol):
     first_row: int
     precision: Precision
 
+    @property
+    def reads_times(self) -> bool:
+        """Whether ``user_vectors`` has to be told when events happened."""
+
     def item_vectors(self) -> NDArray[np.float32]:
         """``[rows, d]``, by item row; those below ``first_row`` are no items."""
 
@@ -64,6 +68,11 @@ class EncoderRanker:
     ) -> None:
         self.prediction, self.objective, self.name, self.precision = prediction, objective, name, precision
         self.first_row = prediction.first_row
+
+    @property
+    def reads_times(self) -> bool:
+        """Whether the encoder reads when events happened."""
+        return self.prediction.encoder.config.needs_times
 
     def item_vectors(self) -> NDArray[np.float32]:
         """``[vocab_size, d]``; items without training events have no vector here."""

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object
 from torch import nn
 
 from recsys_bert.encoder.devices import uses_bf16
-from recsys_bert.encoder.model import load_weights
+from recsys_bert.encoder.model import Encoder, load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
 from recsys_bert.training.adversarial import Attack
@@ -117,7 +117,7 @@ def fit(
         InputError: The loss is not finite, a checkpoint is damaged, or ``config.row_updates`` does not suit the model.
         KeyboardInterrupt: After Ctrl-C, once a checkpoint is written.
     """
-    accelerator = _accelerator(config)
+    accelerator = _accelerator(model, config)
     model.to(accelerator.device)
     optimiser = _optimiser(model, config, groups or [])
     state = _State()
@@ -293,10 +293,12 @@ def _optimiser(model: nn.Module, config: TrainConfig, own: Sequence[Mapping[str,
     return kind(parameter_groups(model, config, own), lr=config.lr, fused=True)
 
 
-def _accelerator(config: TrainConfig) -> Accelerator:
+def _accelerator(model: nn.Module, config: TrainConfig) -> Accelerator:
     AcceleratorState._reset_state()  # an earlier fit in this process may have had another precision
     on_gpu = config.device != "cpu" and torch.cuda.is_available()
     precision = "bf16" if uses_bf16(config.precision, torch.device("cuda" if on_gpu else "cpu")) else "no"
     # unless told that there is the CPU alone, accelerate takes each process under torchrun for the only one
     on_cpu = config.device == "cpu" or not torch.accelerator.is_available()
-    return Accelerator(cpu=on_cpu, mixed_precision=precision, log_with=None)
+    drops = any(isinstance(part, Encoder) and part.config.layer_drop > 0 for part in model.modules())
+    unused = DistributedDataParallelKwargs(find_unused_parameters=drops)  # a dropped layer gets no gradient
+    return Accelerator(cpu=on_cpu, mixed_precision=precision, log_with=None, kwargs_handlers=[unused])

@@ -1,3 +1,4 @@
+import polars as pl
 import pytest
 
 from recsys_bert.clicks.config import LogConfig, SplitConfig
@@ -77,6 +78,20 @@ def test_integer_ids_can_be_demanded(prepare, tmp_path):
     log = csv(tmp_path, "user_id,item_id,timestamp", "1,a,1", "1,b,2")
     with pytest.raises(InputError, match="2 item ids that are text"):
         prepare(log, log_options={"ids": "integer"})
+
+
+@pytest.mark.parametrize(("largest", "kind"), [(2**63 - 1, pl.Int64), (2**64 - 1, pl.String)])
+def test_unsigned_ids_stay_what_they_are(prepare, tmp_path, largest, kind):
+    users = pl.Series([1, 1, largest, largest], dtype=pl.UInt64)
+    log = pl.DataFrame({"user_id": users, "item_id": [5, 6, 6, 5], "timestamp": [1, 2, 3, 4]})
+    log.write_parquet(tmp_path / "log.parquet")
+    prepared = prepare(tmp_path / "log.parquet", split=NO_SPLIT)
+    assert prepared.user_ids.cast(pl.UInt64).to_list() == [1, largest]
+    assert (prepared.user_ids.dtype, prepared.items["item_id"].dtype) == (kind, pl.Int64)
+    assert prepared.user_rows(pl.Series([largest], dtype=pl.UInt64)).tolist() == [1]
+    if kind == pl.String:
+        with pytest.raises(InputError, match=rf"'user_id' holds {largest}; .* Pass --log\.ids text"):
+            prepare(tmp_path / "log.parquet", log_options={"ids": "integer"})
 
 
 def test_leading_zeros_stay(prepare, tmp_path):

@@ -4,6 +4,7 @@ import pytest
 from recsys_bert.clicks.config import SplitConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
+from recsys_bert.evaluation.ranking import per_user
 
 LOG = [(1, 10, 1), (1, 11, 2), (1, 10, 3), (1, 13, 4), (2, 10, 5), (2, 11, 6), (3, 12, 7), (3, 10, 8), (3, 11, 9)]
 
@@ -63,8 +64,19 @@ def test_time_cut_skips_users_without_history_and_says_so(prepare):
     assert prepared.user_ids.gather(queries.users).to_list() == [1, 4]
     assert queries.skipped == {"no test event": 1, "no event before test": 1}
     assert (queries.target_stop - queries.stop).tolist() == [1, 2]
-    assert len(queries.targets()[0]) == 2  # the repeated target counts once
+    assert queries.targets()[0].tolist() == [0, 1, 1]
     assert prepared.manifest.cold["test_users_without_history"] == 1
+
+
+def test_a_repeated_target_counts_once_and_two_unknown_ones_twice(prepare):
+    log = list(zip([1] * 7, [10, 11, 11, 10, 20, 10, 21], [10, 20, 60, 96, 97, 98, 99], strict=True))
+    cut = SplitConfig(kind="time", validation_from="1970-01-01T00:00:50", test_from="1970-01-01T00:01:30")
+    prepared = prepare(log, split=cut)
+    queries = Queries.of(prepared, "test")
+    assert ids(prepared, queries.targets()[1]) == [10, None, 10, None]
+    first = prepared.vocabulary.first_item
+    values = per_user(prepared.rows([10, 11])[None], queries.targets(), 1, (2,), first)
+    assert values["recall@2"].tolist() == [pytest.approx(1 / 3)]
 
 
 def test_histories_given_on_the_fly():

@@ -8,7 +8,7 @@ from recsys_bert.clicks.histories import Histories
 from recsys_bert.ctr.config import FeaturesConfig, ImpressionsConfig
 from recsys_bert.ctr.data import ClickBatches, encode, events_before, side_fields, user_rows
 from recsys_bert.ctr.features import Features
-from recsys_bert.ctr.impressions import read_impressions
+from recsys_bert.ctr.impressions import Impressions, read_impressions
 from recsys_bert.ctr.layout import Layout
 from recsys_bert.errors import InputError
 
@@ -99,6 +99,17 @@ def test_unknown_users_and_cold_items_are_counted(prepared, encoded):
     known = set(prepared.vocabulary.item_ids.drop_nulls())
     assert data.counts["items without training event"] == sum(item not in known for item in shown.frame["item_id"])
     assert user_rows(prepared, pl.Series([3, 12, 13])).tolist() == [3, -1, -1]
+
+
+@pytest.mark.parametrize("users", [["b", None, "a", "", "b"], [2.0, None, 1.0, float("nan"), 2.0]])
+def test_impressions_without_a_user_belong_to_nobody(users):
+    shown = Impressions(pl.DataFrame({"user_id": users}), None, None)
+    features = Features.fit(shown.frame, FeaturesConfig(), ["user_id"])
+    data = encode(shown, ImpressionsConfig(user="user_id"), features, features.layout, None)
+    first, missing, second, empty, again = data.groups.tolist()
+    assert (missing, empty, again) == (-1, -1, first)
+    assert first > second > -1
+    assert data.counts == {"user_id: missing": 2}
 
 
 def test_ids_as_text_find_the_same_users(prepared):

@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from recsys_bert.ctr.config import FeaturesConfig
-from recsys_bert.ctr.features import FIRST, MISSING, UNSEEN, Features, as_text
+from recsys_bert.ctr.features import FIRST, MISSING, UNSEEN, Features, as_numbers, as_text
 from recsys_bert.errors import InputError
 
 
@@ -30,7 +30,14 @@ def test_ids_mean_the_same_whatever_a_file_makes_of_them():
     expected = [[1 + FIRST], [2 + FIRST], [1 + MISSING]]
     for column in ([3, 10, None], [3.0, 10.0, None], ["3", "10", ""], [3.0, 10.0, float("nan")]):
         assert features.encode(pl.DataFrame({"c": column})).ids.tolist() == expected
-    assert as_text(pl.Series([0.5, None])).to_list() == ["0.5", None]
+    column = pl.Series([0.5, 3.0, -0.0, 1e300, float("inf"), float("nan"), None])
+    assert as_text(column).to_list() == ["0.5", "3", "0", "1e+300", "inf", None, None]
+
+
+def test_a_value_means_the_same_whatever_stands_beside_it():
+    features = _fit({"c": [3.0, 3.0, 0.5]}, categorical=("c",))
+    assert features.encode(pl.DataFrame({"c": [3.0, None]})).ids.tolist() == [[1 + FIRST], [1 + MISSING]]
+    assert features.encode(pl.DataFrame({"c": ["3", "0.5"]})).ids.tolist() == [[1 + FIRST], [2 + FIRST]]
 
 
 def test_standardised_numbers_use_the_training_mean_and_deviation():
@@ -68,6 +75,25 @@ def test_what_is_no_number_is_refused(column, message):
         _fit({"x": column}, numeric=("x",))
     with pytest.raises(InputError, match="no number in training"):
         _fit({"x": ["", ""]}, numeric=("x",))
+
+
+@pytest.mark.parametrize(
+    ("role", "column", "message"),
+    [
+        ("categorical", [["a", "b"]], r"'c' is of type List\(String\), .* name lists under features\.multi"),
+        ("numeric", [[1.0, 2.0]], r"'c' is of type List\(Float64\), .* name lists under features\.multi"),
+        ("categorical", [b"\xff"], "'c' is of type Binary"),
+        ("multi", [[["a"]]], "convert it to lists of text"),
+    ],
+)
+def test_types_that_cannot_be_read_are_refused(role, column, message):
+    with pytest.raises(InputError, match=message):
+        _fit({"c": column}, **{role: ("c",)})
+
+
+def test_numbers_of_a_categorical_type_are_numbers():
+    column = pl.Series(["1.5", "2", None], dtype=pl.Categorical)
+    assert as_numbers(column).tolist()[:2] == [1.5, 2.0]
 
 
 @pytest.mark.parametrize("column", [["y x y", "x", "", None], [["y", "x", "y"], ["x"], [], None]])

@@ -143,6 +143,7 @@ def test_recbole_and_unlabelled_files(tmp_path):
         ({"train": "a"}, "needs impressions.validation"),
         ({"log": "a", "time": "t", "test": "b"}, "cut by time"),
         ({"log": "a"}, "needs impressions.time"),
+        ({"train": "a", "validation": "b", "test_from": 0.9}, "say where impressions.log is cut"),
     ],
 )
 def test_files_that_do_not_go_together(settings, message):

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,11 +7,12 @@ import torch
 from torch import nn
 
 from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
+from recsys_bert.ctr import heads
 from recsys_bert.ctr.config import ClickModelConfig
 from recsys_bert.ctr.heads import CTR_HEADS
 from recsys_bert.ctr.history import EncodedItems, PlainItems
 from recsys_bert.ctr.layout import Field, Layout
-from recsys_bert.ctr.model import ClickLoss, ClickModel, learning_rates, load, save
+from recsys_bert.ctr.model import HISTORY_FIELDS, ClickLoss, ClickModel, learning_rates, load, save
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
@@ -141,8 +143,28 @@ def test_a_frozen_encoder_does_not_move_and_a_tuned_one_does(model, kind, batch)
     gradients = [value.grad for value in model.reader.prediction.encoder.layers.parameters()]
     assert all(gradient is None for gradient in gradients) if frozen else all(g is not None for g in gradients)
     assert model.reader.narrow.weight.grad.abs().sum() > 0
-    groups = learning_rates(model, ClickModelConfig(encoder_lr=0.5))
+    config = ClickModelConfig(encoder=Path("run"), encoder_mode="fine_tuned", encoder_lr=0.5)
+    groups = learning_rates(model, config)
     assert groups == [] if frozen else groups[0]["lr"] == 0.5
+
+
+def test_heads_say_where_the_features_begin():
+    model = ClickModel(LAYOUT, ClickModelConfig(head="lr", dim=DIM), PlainItems(N_ROWS, DIM, 0.5))
+    assert model.field_names == [*HISTORY_FIELDS, "c", "x", "m"]
+    assert f"features follow from {model.field_names.index('c')} on" in heads.__doc__
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"encoder_mode": "fine_tuned"}, r"there is no model\.encoder"),
+        ({"encoder": Path("run"), "encoder_lr": 0.5}, "encoder_mode 'frozen' trains no encoder"),
+        ({"encoder_lr": 0.0}, "must be above 0"),
+    ],
+)
+def test_settings_of_an_encoder_that_would_mean_nothing_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        ClickModelConfig(**settings)
 
 
 @pytest.mark.parametrize("similarity", ["dot", "cosine"])

@@ -84,6 +84,16 @@ def test_figures_hold_every_measure(impressions):
     assert "gauc" not in figures(labels, scores)
 
 
+def test_impressions_without_a_user_are_no_user_of_their_own(impressions):
+    labels, scores, users = impressions
+    known = np.arange(len(users)) % 3 > 0
+    found = figures(labels, scores, np.where(known, users, -1))
+    assert found["gauc"] == gauc(labels[known], scores[known], users[known]).value
+    assert found["impressions_without_user"] == (~known).sum()
+    assert found["impressions"] == len(users)
+    assert "gauc" not in figures(labels, scores, np.full(len(users), -1))
+
+
 @pytest.mark.parametrize(
     ("labels", "scores", "says"),
     [

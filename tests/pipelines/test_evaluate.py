@@ -248,6 +248,7 @@ def test_the_command_prints_tables_or_one_json_object(folder, tmp_path, capsys):
         ({"runs": (Path("nowhere"),)}, "nowhere"),
         ({"indexes": ("HNWS32",), "runs": ("mix",)}, "HNWS32"),
         ({"data": "time", "runs": ("mix",)}, "trained on"),
+        ({"runs": ("mix",), "indexes": ("Flat", "IVF64,Flat")}, "learns 64 centroids but there are only"),
         ({"data": "log"}, "not made by prepare"),
         ({"truth": "log/items.parquet"}, "no column 'user_id'"),
         ({"data": "time", "truth": "log/truth.parquet"}, "another log or split"),

@@ -17,7 +17,9 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.vectors import save_encoder
+from recsys_bert.retrieval import exact
+from recsys_bert.retrieval.index import ItemIndex
+from recsys_bert.retrieval.vectors import EncoderRanker, save_encoder
 from recsys_bert.training.config import LossConfig
 from recsys_bert.training.objectives import TokenPrediction
 
@@ -47,11 +49,10 @@ def folder(tmp_path_factory):
     return folder
 
 
-def write_run(run, prepared, seed):
+def write_run(run, prepared, seed, **settings):
     torch.manual_seed(seed)
-    config = EncoderConfig(
-        vocab_size=prepared.vocabulary.size, dim=8, n_layers=1, max_len=12, causal=True, init_std=1.0
-    )
+    size = prepared.vocabulary.size
+    config = EncoderConfig(vocab_size=size, dim=8, n_layers=1, max_len=12, causal=True, init_std=1.0, **settings)
     prediction = TokenPrediction(Encoder(config), LossConfig(), first_row=prepared.vocabulary.first_item)
     (run / "encoder").mkdir(parents=True)
     save_encoder(run / "encoder", prediction, "next", prepared)
@@ -161,6 +162,15 @@ def test_similar_items(call, folder, tmp_path):
     assert lists(out) == expected
 
 
+def test_a_run_that_reads_times_answers_for_users_of_the_log_only(call, folder, tmp_path):
+    write_run(tmp_path / "timed", open_prepared(folder / "data"), 0, time_gaps=True)
+    run = ["--run", str(tmp_path / "timed")]
+    status, _, err = call("recommend", "--history", "i3 i7", *run)
+    assert status == 2
+    assert "reads when events happened, and a history given on the fly does not say. Ask about users of the log" in err
+    assert call("recommend", "--users", "u4", *run)[0] == 0
+
+
 def test_unknown_items_are_counted(call):
     status, out, err = call("recommend", "--history", "i3 nope i7", "--json")
     assert (status, json.loads(out)["unknown_items"]) == (0, 1)
@@ -190,6 +200,31 @@ def test_bad_input_ends_with_its_message(call, folder, flags, message):
     assert (status, out) == (2, "")
     assert message in err
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("asked", [["recommend", "--history", "i3"], ["similar", "--items", "i3"]])
+@pytest.mark.parametrize("indexed", [False, True])
+def test_what_cannot_be_found_or_written_is_refused_before_the_search(call, tmp_path, monkeypatch, asked, indexed):
+    if indexed:
+        call("index", "--out", str(tmp_path / "index"))
+        asked = [*asked, "--index", str(tmp_path / "index")]
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file").write_text("")
+
+    def never(*_, **__):
+        raise AssertionError("something was searched")
+
+    monkeypatch.setattr(EncoderRanker, "user_vectors", never)
+    monkeypatch.setattr(exact, "exact_top_k", never)
+    monkeypatch.setattr(ItemIndex, "search", never)
+    for flags, message in (
+        (["--k", "41"], "k is 41; the catalogue has 40 items"),
+        (["--out", str(tmp_path / "folder.csv")], "folder.csv is a folder"),
+        (["--out", str(tmp_path / "file" / "lists.csv")], "cannot write to"),
+    ):
+        status, _, err = call(*asked, *flags)
+        assert status == 2
+        assert message in err
 
 
 @pytest.mark.parametrize(

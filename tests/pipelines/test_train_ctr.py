@@ -1,6 +1,7 @@
 """train-ctr and predict-ctr on a small simulated log whose best possible AUC is known."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from safetensors.torch import load_file, save_file
 
 from pipelines import predict_ctr, prepare, pretrain, train_ctr
 from recsys_bert.clicks.config import LogConfig, SplitConfig, TableConfig
@@ -139,6 +141,38 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(config: train_ctr.Co
     assert again == whole
 
 
+def _contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("what", ["impressions", "encoder", "data"])
+def test_a_run_whose_inputs_were_changed_is_left_as_it_was(
+    config: train_ctr.Config, encoder: Path, tmp_path: Path, what: str
+):
+    shutil.copytree(config.data, tmp_path / "data")
+    shutil.copytree(encoder, tmp_path / "encoder")
+    shutil.copy(config.impressions.log, tmp_path / "impressions")
+    shown = replace(config.impressions, log=tmp_path / "impressions", format="parquet")
+    config = replace(config, data=tmp_path / "data", impressions=shown, train=replace(config.train, epochs=1))
+    config = _with(config, encoder=tmp_path / "encoder")
+    train_ctr.run(config)
+    before = _contents(config.out)
+    train_ctr.run(config)  # nothing was changed
+    assert _contents(config.out).keys() == before.keys()
+    if what == "impressions":
+        pl.read_parquet(shown.log).reverse().write_parquet(shown.log)
+    elif what == "encoder":
+        weights = tmp_path / "encoder" / "encoder" / "model.safetensors"
+        save_file({name: value + 1 for name, value in load_file(weights).items()}, weights)
+    else:
+        manifest = tmp_path / "data" / "manifest.json"
+        manifest.write_text(manifest.read_text().replace('"sha256": "', '"sha256": "0'))
+    before = _contents(config.out)
+    with pytest.raises(InputError, match=rf"{what} is not what .* was begun with"):
+        train_ctr.run(config)
+    assert _contents(config.out) == before
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -204,4 +238,4 @@ def test_a_log_that_was_not_cut_by_time_is_told_of(
 
 def test_scoring_refuses_what_is_no_finished_run(config: train_ctr.Config, tmp_path: Path):
     with pytest.raises(InputError, match="no finished click model"):
-        predict_ctr.run(predict_ctr.Config(run=tmp_path, impressions=tmp_path / "a", out=tmp_path / "b"))
+        predict_ctr.run(predict_ctr.Config(run=tmp_path, impressions=tmp_path / "a", out=tmp_path / "b.parquet"))

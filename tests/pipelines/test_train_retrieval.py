@@ -104,13 +104,14 @@ def test_branches_of_a_pretrained_encoder_start_as_small_as_told(config, pretrai
         replace(still, encoder_branch_scale=-1)
 
 
-def test_a_pretrained_encoder_moves_at_its_own_rate(config, pretrained):
-    config = replace(config, encoder=EncoderConfig(), init=pretrained, encoder_lr=1e-12)
-    train_retrieval.run(towers(config, **SIDES))
+@pytest.mark.parametrize(("lr", "moved"), [(1e-12, 1e-6), (0.0, 0)])
+def test_a_pretrained_encoder_moves_at_its_own_rate(config, pretrained, lr, moved):
+    config = replace(towers(config, **SIDES), encoder=EncoderConfig(), init=pretrained, encoder_lr=lr)
+    train_retrieval.run(config)
     given = load_file(pretrained / "encoder" / "model.safetensors")
     after = weights(config.out)
     for name, value in given.items():
-        torch.testing.assert_close(after[f"encoder.{name}"], value, atol=1e-6, rtol=0)
+        torch.testing.assert_close(after[f"encoder.{name}"], value, atol=moved, rtol=0)
     assert after["item_mlp.mlp.0.bias"].abs().max() > 1e-3  # began at no more than 1/√16, and moved
 
 
@@ -199,6 +200,8 @@ def test_what_cannot_be_trained_is_refused_and_leaves_no_folder(config, pretrain
     [
         ({"init": "run"}, r"\[encoder\], features and item embeddings come from run"),
         ({"encoder_lr": 0.1}, "encoder_lr is for a pretrained encoder"),
+        ({"encoder": EncoderConfig(), "init": "run", "encoder_lr": -1.0}, r"encoder_lr is -1\.0; it must be 0 or more"),
+        ({"encoder": EncoderConfig(), "init": "run", "encoder_lr": 0.0}, "there is nothing else to train"),
         ({"encoder": EncoderConfig(causal=True)}, r"encoder\.causal follows from the data"),
     ],
 )

@@ -74,6 +74,7 @@ def test_saved_towers_rank_by_the_times_of_the_log(side_log, encoder, tmp_path):
     states = one_by_one(model.encoder, queries)
     expected = model.user_side(states, torch.from_numpy(queries.users)).detach()
     for ranker in (TwoTowerRanker(model), load_two_tower(tmp_path, side_log)):
+        assert ranker.reads_times
         np.testing.assert_allclose(ranker.user_vectors(queries), expected, atol=1e-4)
 
 

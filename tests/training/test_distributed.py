@@ -40,6 +40,7 @@ TRAIN = {"batch_size": 8, "device": CPU, "precision": "fp32", "log_steps": 1}
 RUNS = {
     "pgd": {"average": "ema", "adversarial": "pgd", "accumulate": 2},
     "rows": {"average": "ema", "row_updates": True, "accumulate": 2},
+    "layer_drop": {"accumulate": 2},  # alone: without other chance, both processes leave out the layers that one would
 }
 DROPOUT = (("", "whole"), ("stop|", "stopped"), ("", "stopped"))
 
@@ -50,7 +51,9 @@ def pretrain_config(folder, name):
         data=folder / "data",
         out=folder / name,
         objective="next",
-        encoder=EncoderConfig(dim=16, n_layers=1, max_len=20, dropout=0.0),
+        encoder=EncoderConfig(
+            dim=16, n_layers=1, max_len=20, dropout=0.0, layer_drop=0.5 if name == "layer_drop" else 0.0
+        ),
         loss=LossConfig(name="sampled", negatives=12),
         train=TrainConfig(epochs=3, **TRAIN, **RUNS[name]),
     )

@@ -3,7 +3,8 @@
 A head is built as ``Head(n_fields, dim, *, options)`` and called as ``head(fields, history, real) -> logits [batch]``:
 
 * ``fields`` ``[batch, n_fields, dim]``: one vector a field. Where impressions have a history, field 0 is the target
-  item and field 1 the history pooled into one vector; then come the features in the order of the recipe.
+  item, field 1 the history pooled into one vector, and field 2 says how well both match; features follow from 3 on,
+  as ``metrics.json`` lists them: ids, categorical, numeric and multi-valued columns, side features.
 * ``history`` ``[batch, seq, dim]``, oldest first, and ``real`` bool ``[batch, seq]``; ``seq`` may be 0. A head that
   does not read the sequence has the pooled history among its fields.
 

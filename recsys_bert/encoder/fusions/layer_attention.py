@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from recsys_bert.errors import InputError
+
 
 class LayerAttention(nn.Module):
     """W · Σ softmax(q · h)_l · h_l over the layers' outputs, at every position; q is learned and starts at 0.
@@ -13,11 +15,16 @@ class LayerAttention(nn.Module):
 
     Args:
         dim: Width of one position.
-        n_layers: Number of layers; not needed here.
+        n_layers: Number of layers, at least 1.
+
+    Raises:
+        InputError: There is no layer to attend to.
     """
 
     def __init__(self, dim: int, n_layers: int) -> None:
         super().__init__()
+        if n_layers < 1:
+            raise InputError(f"n_layers is {n_layers}; layer_attention needs at least 1. Without any, take 'last'.")
         self.query = nn.Parameter(torch.zeros(dim))
         self.out = nn.Linear(dim, dim, bias=False)
 
