@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
@@ -40,6 +40,8 @@ class Counted(Protocol):
 
 class Examples(Counted, Protocol):
     """Examples of one file, as far as cutting them in two goes."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]  # of any dataclass, so that ``replace`` takes them
 
     def take(self: Rows, rows: Sequence[int]) -> Rows:
         """Some of the examples."""
@@ -299,7 +301,7 @@ def not_empty(table: Read, what: str = "example") -> Read:
 
 
 def hold_out(table: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
-    """Cut examples into training and validation at random.
+    """Cut examples into training and validation at random; what was left out of the file counts for training.
 
     Raises:
         InputError: There are too few for both.
@@ -311,4 +313,5 @@ def hold_out(table: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
             "for validation. Give a validation file."
         )
     order = np.random.default_rng(seed).permutation(len(table))
-    return table.take(sorted(order[n:].tolist())), table.take(sorted(order[:n].tolist()))
+    train, validation = (table.take(sorted(rows.tolist())) for rows in (order[n:], order[:n]))
+    return train, replace(validation, left_out={})

@@ -30,6 +30,8 @@ PARTS = (
 )
 """Settings that are the recipe's even where the weights come from a checkpoint; all others are the checkpoint's."""
 
+_WEIGHTS = ("*.safetensors", "pytorch_model.bin")
+_TOKENIZER = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
 _FOLDERS = ("", "encoder", "classifier", "matcher", "recogniser", "reader")  # where a run folder keeps an encoder
 
 
@@ -45,23 +47,45 @@ def make_text_encoder(
     Args:
         init: See ``load_text_encoder``; None starts afresh.
         settings: The encoder.
-        tokenizer: The tokenizer, where it is trained.
+        tokenizer: The tokenizer, where it is trained; with ``init``, what its tokenizer must be as far as that is said.
         texts: Training texts.
         layers: Layers of ``init`` that are taken, from 0; empty takes all.
+
+    Raises:
+        InputError: Settings that are not those of ``init``; see also ``load_text_encoder``, ``start_rows``.
     """
     if init is not None and tokenizer.vectors is not None:
         raise InputError("tokenizer.vectors starts a new encoder; init brings a trained one. Leave one of them out.")
     if init is not None:
         encoder, made = load_text_encoder(init, settings)
+        _check_same(tokenizer, made, init)
         return some_layers(encoder, layers) if layers else encoder, made
     if tokenizer.folder is None:
         made = Tokenizer.train(texts, tokenizer)
     else:
-        made = Tokenizer.load(_find(tokenizer.folder, ("tokenizer.json", "vocab.txt"), "tokenizer"))
+        made = Tokenizer.load(_find_tokenizer(tokenizer.folder))
     encoder = Encoder(replace(settings, vocab_size=made.size))
     if tokenizer.vectors is not None:
         _start_tokens(encoder, made, tokenizer.vectors)
     return encoder, made
+
+
+def _check_same(asked: TokenizerConfig, made: Tokenizer, init: Path) -> None:
+    """Refuse settings of a tokenizer where ``init`` brings another one, or cannot tell how its own was trained."""
+    there = {
+        "kind": asked.kind == made.kind,
+        "vocab_size": asked.vocab_size >= made.size,
+        "lowercase": asked.lowercase == made.lowercase,
+    }
+    default = TokenizerConfig()
+    given = [one.name for one in fields(default) if getattr(asked, one.name) != getattr(default, one.name)]
+    if wrong := [name for name in given if not there.get(name, False)]:
+        told = ", ".join(f"tokenizer.{name} {getattr(asked, name)}" for name in wrong)
+        letters = "small letters" if made.lowercase else "letters as they are"
+        raise InputError(
+            f"{init} brings its own tokenizer ({made.kind}, {made.size:,} tokens, {letters}), and {told} would change "
+            f"nothing about it. Leave it out, or set its default: {', '.join(str(getattr(default, n)) for n in wrong)}."
+        )
 
 
 def _start_tokens(encoder: Encoder, tokenizer: Tokenizer, path: Path) -> None:
@@ -72,7 +96,8 @@ def _start_tokens(encoder: Encoder, tokenizer: Tokenizer, path: Path) -> None:
     ]
     table = encoder.embeddings.token
     setting = "encoder.dim" if encoder.config.embedding_dim is None else "encoder.embedding_dim"
-    started = start_rows(table, tokens, read_vectors(path, set(tokens)), setting)
+    wanted = {*tokens, *(token.lower() for token in tokens)}  # a word without a vector takes that in small letters
+    started = start_rows(table, tokens, read_vectors(path, wanted), setting)
     print(f"{started:,} of {len(tokens):,} tokens start on vectors of {path}", file=sys.stderr)
 
 
@@ -170,6 +195,34 @@ def find_encoder(folder: Path) -> Path:
         InputError: There is none.
     """
     return _find(folder, ("config.json",), "encoder")
+
+
+def start_files(init: Path | None, tokenizer: TokenizerConfig, teacher: Path | None = None) -> list[Path]:
+    """Files from which a training takes weights, tokenizer and word vectors, as far as they are given.
+
+    Args:
+        init: See ``load_text_encoder``.
+        tokenizer: Its folder and vectors.
+        teacher: A run that is learned from.
+
+    Raises:
+        InputError: There is no such folder.
+    """
+    found = [] if tokenizer.vectors is None else [tokenizer.vectors]
+    for run in (init, teacher):
+        if run is not None:
+            found += _files(find_encoder(run), (*_WEIGHTS, *_TOKENIZER))
+    if tokenizer.folder is not None:
+        found += _files(_find_tokenizer(tokenizer.folder), _TOKENIZER)
+    return found
+
+
+def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    return [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+
+
+def _find_tokenizer(folder: Path) -> Path:
+    return _find(folder, _TOKENIZER[:2], "tokenizer")
 
 
 def _find(folder: Path, files: tuple[str, ...], what: str) -> Path:

@@ -134,14 +134,20 @@ class PretrainingBatches:
         return [one, self._elsewhere(example, stop - cut, random)], 1
 
     def _elsewhere(self, example: int, most: int, random: np.random.Generator) -> slice:
-        """Sentences of another document, from the beginning of one on, at most ``most`` tokens."""
+        """Whole sentences of another document, at most ``most`` tokens; the beginning of one where none is that short.
+
+        Like the second half of an example they end where a sentence does: else that would tell which is which.
+        """
         corpus = self.corpus
         low, high = np.searchsorted(corpus.document, corpus.document[example] + np.array([0, 1]))
         chosen = int(random.integers(len(corpus) - (high - low)))
         chosen += high - low if chosen >= low else 0
-        starts = [int(corpus.offsets[chosen]), *self._cuts[self._first_cut[chosen] : self._first_cut[chosen + 1]]]
-        start = int(random.choice(starts))
-        return slice(start, min(start + most, int(corpus.offsets[chosen + 1])))
+        inner = self._cuts[self._first_cut[chosen] : self._first_cut[chosen + 1]]
+        borders = np.array([corpus.offsets[chosen], *inner, corpus.offsets[chosen + 1]])
+        starts = borders[:-1][np.diff(borders) <= most]
+        start = int(random.choice(starts if len(starts) else borders[:-1]))
+        ends = borders[(borders > start) & (borders <= start + most)]
+        return slice(start, int(ends[-1]) if len(ends) else start + most)
 
     def _laid_out(
         self, rows: list[list[slice]]

@@ -5,6 +5,7 @@ Scores of paragraph and answer go together as in BERTserini (https://aclantholog
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,17 +44,28 @@ class Chain:
         reader: Reads the paragraphs that are picked.
         paragraphs: Texts to search in.
         config: The settings.
+        index: Folder that keeps the index of the paragraphs, see ``BM25.kept``; None keeps none.
 
     Raises:
-        InputError: There is none, one is empty, or jieba or bm25s is not installed.
+        InputError: There is no paragraph, one is empty, or jieba or bm25s is not installed; or see ``BM25.kept``.
     """
 
-    def __init__(self, reader: Reader, paragraphs: Sequence[str], config: ChainConfig | None = None) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        paragraphs: Sequence[str],
+        config: ChainConfig | None = None,
+        index: Path | None = None,
+    ) -> None:
         self.reader, self.paragraphs, self.config = reader, list(paragraphs), config or ChainConfig()
         if empty := [n for n, text in enumerate(self.paragraphs, 1) if not text.strip()]:
             raise InputError(f"paragraph {empty[0]} is empty; {len(empty):,} such paragraphs in all.")
-        cut = words_of(self.paragraphs, self.config.words)
-        self.bm25 = BM25(self.paragraphs, cut, k1=self.config.k1, b=self.config.b)
+        words, numbers = self.config.words, {"k1": self.config.k1, "b": self.config.b}
+        cut = words_of(self.paragraphs, words)
+        if index is None:
+            self.bm25 = BM25(self.paragraphs, cut, **numbers)
+        else:
+            self.bm25 = BM25.kept(index, self.paragraphs, words, cut, **numbers)
 
     def answer(self, questions: Sequence[str], k: int = 1) -> tuple[list[list[FoundAmong]], dict[str, int]]:
         """Answer questions.

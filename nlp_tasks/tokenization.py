@@ -76,6 +76,18 @@ class Tokenizer:
         return int(max(self._backend.get_vocab(with_added_tokens=True).values())) + 1
 
     @property
+    def kind(self) -> str:
+        """``characters`` where each of its tokens is one, else ``wordpiece``; see ``TokenizerConfig``."""
+        tokens = self._backend.get_vocab(with_added_tokens=True).keys() - set(SPECIAL)
+        return "characters" if all(len(token.removeprefix("##")) <= 1 for token in tokens) else "wordpiece"
+
+    @property
+    def lowercase(self) -> bool | None:
+        """Whether it reads A as a; None where it is not normalised as BERT's are, so that this is not known."""
+        normalizer = self._backend.normalizer
+        return bool(normalizer.lowercase) if isinstance(normalizer, normalizers.BertNormalizer) else None
+
+    @property
     def first_token(self) -> int:
         """First row that is no special token: rows below it need never be predicted."""
         return min(set(range(len(SPECIAL) + 1)) - {0, self.unk, self.cls, self.sep, self.mask})

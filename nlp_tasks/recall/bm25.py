@@ -5,6 +5,8 @@ The variant is Lucene's, ``idf · tf / (tf + k1 · (1 − b + b · length / mean
 """
 
 from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,18 @@ from numpy.typing import NDArray
 
 from nlp_tasks.recall.words import Cut
 from recsys_bert.errors import InputError
+from recsys_bert.files import read_json, replacing, write_json
 from recsys_bert.progress import Progress
+
+_NOTE = "paragraphs.json"  # what a kept index was made of
+
+
+def _bm25s() -> Any:
+    try:
+        import bm25s
+    except ImportError as error:
+        raise InputError("BM25 needs bm25s: pip install 'recsys-bert[text]'.") from error
+    return bm25s
 
 
 class BM25:
@@ -29,10 +42,7 @@ class BM25:
     """
 
     def __init__(self, paragraphs: Sequence[str], cut: Cut, *, k1: float = 1.5, b: float = 0.75) -> None:
-        try:
-            import bm25s
-        except ImportError as error:
-            raise InputError("BM25 needs bm25s: pip install 'recsys-bert[text]'.") from error
+        bm25s = _bm25s()
         self._cut, self._number, self._count = cut, dict[str, int](), len(paragraphs)
         rows = []
         with Progress("cutting paragraphs into words", len(paragraphs), "paragraphs") as progress:
@@ -43,6 +53,49 @@ class BM25:
             raise InputError(f"none of the {len(paragraphs):,} paragraphs has a word to search by.")
         self._index: Any = bm25s.BM25(method="lucene", k1=k1, b=b)
         self._index.index((rows, self._number), show_progress=False)
+
+    @classmethod
+    def kept(
+        cls, folder: Path, paragraphs: Sequence[str], words: str, cut: Cut, *, k1: float = 1.5, b: float = 0.75
+    ) -> "BM25":
+        """The index that a folder keeps; made, where it has none or one of other paragraphs or settings.
+
+        Args:
+            folder: Made where it is not there.
+            paragraphs: See ``BM25``.
+            words: What ``cut`` is called.
+            cut: See ``BM25``.
+            k1: See ``BM25``.
+            b: See ``BM25``.
+
+        Raises:
+            InputError: Something else lies there, or the index is damaged; or see ``BM25``.
+        """
+        note, digest = folder / _NOTE, sha256()
+        for text in paragraphs:
+            digest.update(f"{len(text)} {text}".encode(errors="surrogatepass"))
+        about = {"paragraphs": digest.hexdigest(), "words": words, "k1": k1, "b": b}
+        if note.is_file() and read_json(note) == about:
+            return cls._load(folder, len(paragraphs), cut)
+        if folder.is_dir() and any(folder.iterdir()) and not note.is_file():
+            raise InputError(
+                f"{folder} is there and holds no index of paragraphs. Choose another folder, or remove it."
+            )
+        made = cls(paragraphs, cut, k1=k1, b=b)
+        with replacing(folder) as aside:
+            made._index.save(aside, show_progress=False)
+            write_json(aside / _NOTE, about)
+        return made
+
+    @classmethod
+    def _load(cls, folder: Path, count: int, cut: Cut) -> "BM25":
+        made = cls.__new__(cls)
+        try:
+            made._index = _bm25s().BM25.load(folder, show_progress=False)
+        except Exception as error:  # a damaged file raises almost anything
+            raise InputError(f"the index in {folder} is damaged ({error}); delete it.") from error
+        made._cut, made._number, made._count = cut, made._index.vocab_dict, count
+        return made
 
     def __len__(self) -> int:
         return self._count

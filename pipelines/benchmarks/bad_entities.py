@@ -96,6 +96,8 @@ CASES = (
     Case("recogniser of another task's command", "text classify predict --run named --texts a", "no classifier"),
     Case("damaged recogniser", f"{_PREDICT} --texts a", "cannot be read", cut("named/recogniser/head.safetensors")),
     Case("nothing to look through", _PREDICT, "give either texts"),
+    Case("page where a folder lies", f"{_PREDICT} --texts a --html named", "named is a folder; a file is"),
+    Case("report where a file lies, entities", f"{_EVALUATE} --out named.conll", "named.conll is a file; a folder is"),
     Case("empty text to look through", f"{_PREDICT} --texts ' '", "a text is empty"),
     Case("score that is no probability", f"{_PREDICT} --texts a --min-score 2", "scores lie in [0, 1]"),
 )

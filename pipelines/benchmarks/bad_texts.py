@@ -18,6 +18,8 @@ CLASSIFY = f"text classify train --out out --data.train train.tsv --data.validat
 MATCH = f"text match train --out out --data.train pairs.tsv {QUICK}"
 READ = f"text read train --out out --data.train questions.jsonl --data.validation-share 0.3 {QUICK}"
 PRETRAIN = f"text pretrain --out out --data.train lines.txt {QUICK}"
+TRAININGS = (CLASSIFY, MATCH, READ, PRETRAIN, bad_entities.TRAIN)
+"""One of each kind, into ``out``."""
 
 
 def _question(**cells: object) -> Spoil:
@@ -36,6 +38,11 @@ def _other_tokenizer(folder: Path) -> None:
 def _other_model(folder: Path) -> None:
     shutil.copytree(folder / "classified" / "classifier", folder / "other")
     write_text("other/config.json", '{"model_type": "gpt2"}')(folder)
+
+
+def begun(training: str) -> str:
+    """The same training, begun with the encoder of ``classified``."""
+    return training.replace("--tokenizer.min-count 1", "--init classified").replace("--out out", "--out begun")
 
 
 def _unfinished(folder: Path) -> None:
@@ -110,12 +117,39 @@ CASES = (
         "tokenizer.folder",
     ),
     Case(
+        "tokenizer beside a trained one",
+        f"{CLASSIFY} --init classified",
+        "tokenizer.min_count 1 would change nothing about it",
+    ),
+    Case(
+        "run whose start was made anew",
+        begun(CLASSIFY),
+        "vocab.txt is not what begun was begun with",
+        append("classified/classifier/vocab.txt", "word\n"),
+    ),
+    Case(
         "run that is not finished", "text classify predict --run classified --texts a", "holds no encoder", _unfinished
     ),
     Case("run of another task", "text match predict --run classified --texts a b", "no matcher"),
     Case("nothing to classify", "text classify predict --run classified", "give either texts"),
     Case(
+        "texts alone, or behind a label as in training",
+        "text classify predict --run classified --file lines.txt",
+        "--read.format label_text if they do",
+        replaced("classified/config.toml", 'format = "auto"', 'format = "label_text"'),
+    ),
+    Case(
         "output of an unknown kind", "text classify predict --run classified --texts a --out b.xls", "its ending says"
+    ),
+    Case(
+        "unwritable out, before all work",
+        "text classify predict --run gone --texts a --out /proc/a.csv",
+        "cannot write /proc/a.csv",
+    ),
+    Case(
+        "report where a file lies",
+        "text classify evaluate --run classified --file train.tsv --out lines.txt",
+        "lines.txt is a file; a folder is to be written there",
     ),
     Case("label that is neither 0 nor 1", MATCH, "label '2' is neither 0 nor 1", append("pairs.tsv", "a\tb\t2\n")),
     Case("matches alone", MATCH, "both kinds are needed", replaced("pairs.tsv", "\t0\n", "\t1\n")),
@@ -126,6 +160,11 @@ CASES = (
         "text match search --run matched --index index --texts a",
         "or with other weights",
         replaced("index/index/index.json", '"weights": "', '"weights": "0'),
+    ),
+    Case(
+        "figures where a folder lies",
+        "text match evaluate --run matched --file pairs.tsv --out index",
+        "index is a folder; a file is to be written there",
     ),
     Case("not an index", "text match search --run matched --index other --texts a", "holds no indexed texts"),
     Case("answer that is not in its passage", READ, "the answer is not in its passage", _question(answers=["moss"])),
@@ -163,6 +202,11 @@ CASES = (
     Case(
         "reading with another task's run", "text read predict --run classified --questions a --passage b", "no reader"
     ),
+    Case(
+        "unwritable out, before all work, reading",
+        "text read evaluate --run gone --file gone.jsonl --out lines.txt/found.json",
+        "cannot write lines.txt/found.json",
+    ),
     Case("question without a passage", "text read predict --run read --questions a", "--passage"),
     Case("empty question typed in", "text read predict --run read --questions ' ' --passage b", "a question is empty"),
     Case(
@@ -176,6 +220,17 @@ CASES = (
         "text read search --run read --files lines.txt --questions a",
         "holds no text",
         write_text("lines.txt", " \n"),
+    ),
+    Case(
+        "search in a passage that is no text",
+        "text read search --run read --files a.json --questions a",
+        "paragraph 1 of article 1 of a.json: context is no text",
+        write_text("a.json", '{"data": [{"paragraphs": [{"context": null, "qas": []}]}]}'),
+    ),
+    Case(
+        "index where something else lies",
+        "text read search --run read --files lines.txt --questions rose --index matched",
+        "matched is there and holds no index of paragraphs",
     ),
     Case(
         "more answers than paragraphs read",
@@ -219,6 +274,7 @@ def make_good(folder: Path) -> None:
         bad_entities.TRAIN.replace("--out out", "--out named"),
         READ.replace("--out out", "--out read"),
         MATCH.replace("--out out", "--out matched") + " --task.form bi",
+        begun(CLASSIFY),
         "text match index --run matched --file pairs.tsv --out index",
     ):
         status, said = call(folder, line)

@@ -171,9 +171,9 @@ def finished_run(trial: Trial, monitor: str) -> "tuple[Run, str]":
 
     told = read_json(trial.out / "test.json")
     try:
-        with np.load(trial.out / "test.npz") as file:
-            examples = dict(file)
-    except (OSError, ValueError) as error:
+        with open(trial.out / "test.npz", "rb") as file, np.load(file) as arrays:
+            examples = dict(arrays)
+    except Exception as error:  # unpacking a damaged file raises almost anything
         raise InputError(f"{trial.out / 'test.npz'} is damaged ({error}); delete {trial.out}.") from error
     measure = monitor if monitor in examples else next(iter(examples))
     found = Run(

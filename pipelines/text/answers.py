@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,13 +43,36 @@ class NewFileConfig:
 
 
 def check_out(out: Path | None) -> None:
-    """Refuse a kind of file that cannot be written.
+    """Refuse a file of answers that cannot be written.
 
     Raises:
-        InputError: Another ending than .parquet, .csv or .jsonl.
+        InputError: Another ending than .parquet, .csv or .jsonl; or see ``check_place``.
     """
     if out is not None and out.suffix not in _SUFFIXES:
         raise InputError(f"out is {out}; its ending says what is written: {', '.join(_SUFFIXES)}.")
+    check_place(out)
+
+
+def check_place(path: Path | None, *, folder: bool = False) -> None:
+    """Find out now, not after the work, that nothing can be written there; nothing is made.
+
+    Args:
+        path: What is to be written; None where nothing is.
+        folder: Whether that is a folder of files, or one file.
+
+    Raises:
+        InputError: A folder lies where a file is to be, or the other way round; or nothing can be written.
+    """
+    if path is None:
+        return
+    try:
+        if path.exists() and path.is_dir() != folder:
+            is_there, wanted = ("file", "folder") if folder else ("folder", "file")
+            raise InputError(f"{path} is a {is_there}; a {wanted} is to be written there. Choose another name.")
+        within = (path / "a file" if folder else path).absolute().parents
+        tempfile.TemporaryFile(dir=next(one for one in within if one.exists())).close()
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}. Choose another name.") from error
 
 
 def check_one_source(file: Path | None, texts: Sequence[Any]) -> None:

@@ -1,11 +1,11 @@
 """What training a text task is, whatever the task: read, fit, tell."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlp_tasks.config import FilesConfig
+from nlp_tasks.config import FilesConfig, TokenizerConfig
 from nlp_tasks.reading_config import ReadingFilesConfig
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import DistillationConfig
@@ -57,11 +57,28 @@ def read_splits(
     return {name: tables[name] for name in paths if name in tables}
 
 
-def check_data(out: Path, tables: "dict[str, Table]") -> None:
-    """Note what a run was trained on, or check that it is the same when it goes on; see ``check_files_unchanged``."""
+def check_sources(
+    out: Path, data: Iterable[Path], init: Path | None, tokenizer: TokenizerConfig, teacher: Path | None = None
+) -> None:
+    """Note what a run is trained on and begins with, or check that it is the same when it goes on.
+
+    A run that goes on has its weights, but takes the tokenizer from ``init`` again: from another one, words would have
+    the rows of others.
+
+    Args:
+        out: The run folder.
+        data: The files that it is trained on.
+        init: The run that it begins with.
+        tokenizer: Whose folder and vectors it begins with.
+        teacher: The run that it learns from.
+
+    Raises:
+        InputError: See ``check_unchanged``.
+    """
+    from nlp_tasks.encoders import start_files
     from pipelines.runs import check_files_unchanged
 
-    check_files_unchanged(out, [table.path for table in tables.values()])
+    check_files_unchanged(out, [*data, *start_files(init, tokenizer, teacher)])
 
 
 def train(

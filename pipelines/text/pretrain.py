@@ -67,8 +67,8 @@ def run(config: Config) -> dict[str, Any]:
     from nlp_tasks.corpus import cut_corpus, hold_out_documents, read_documents
     from nlp_tasks.encoders import make_text_encoder, save_text_encoder
     from nlp_tasks.pretraining import PretrainingBatches, TextPretraining, figures
-    from pipelines.runs import begin, check_files_unchanged, is_first_process
-    from pipelines.text.fine_tuning import tell_training, train
+    from pipelines.runs import begin, is_first_process
+    from pipelines.text.fine_tuning import check_sources, tell_training, train
     from recsys_bert.files import replacing, write_json
     from recsys_bert.training.adversarial import check_table
 
@@ -93,7 +93,7 @@ def run(config: Config) -> dict[str, Any]:
     model = TextPretraining(encoder, tokenizer, config.task, auxiliary)
     check_table(model, config.train)
     begin(config.out, config)  # after everything that bad input can stop
-    check_files_unchanged(config.out, list(files.values()))
+    check_sources(config.out, files.values(), config.init, config.tokenizer)
     results = train(
         model, encoder, batches, config.train, config.out, lambda: figures(model, asked), "pretraining (masked words)"
     )

@@ -1,6 +1,7 @@
 """What an interrupted run needs to go on to the same numbers."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,20 @@ def save_weights(target: Path, model: nn.Module) -> None:
         )
 
 
+def random_state() -> dict[str, Any]:
+    """What this process draws from, dropout above all."""
+    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
 def save_checkpoint(
     run: Path,
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
     state: dict[str, Any],
+    random: Sequence[dict[str, Any]],
     average: WeightAverage | None = None,
 ) -> None:
     """Write ``checkpoints/step-N`` and then drop the older ones.
@@ -35,17 +45,15 @@ def save_checkpoint(
         run: The run's folder.
         model: Its weights are saved.
         optimiser: Its state is saved.
-        state: Plain numbers; ``state["step"]`` names the folder. Random states are added here.
+        state: Plain numbers; ``state["step"]`` names the folder.
+        random: ``random_state`` of every process.
         average: Saved as well, where weights are averaged.
     """
     folder = run / "checkpoints" / f"step-{state['step']}"
-    random: dict[str, Any] = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        random["cuda"] = torch.cuda.get_rng_state_all()
     with replacing(folder) as aside:
         aside.mkdir()
         save_weights(aside / "model.safetensors", model)
-        saved = {"optimiser": optimiser.state_dict(), "state": state, "random": random}
+        saved = {"optimiser": optimiser.state_dict(), "state": state, "random": list(random)}
         saved |= {"average": average.state_dict()} if average else {}
         torch.save(saved, aside / "training.pt")
     for old in latest_first(run)[1:]:
@@ -59,9 +67,20 @@ def latest_first(run: Path) -> list[Path]:
 
 
 def load_checkpoint(
-    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, average: WeightAverage | None = None
+    folder: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: WeightAverage | None = None,
+    rank: int = 0,
 ) -> dict[str, Any]:
-    """Put weights, their average, optimiser and random states back; return the plain numbers.
+    """Put weights, their average, optimiser and this process's random state back; return the plain numbers.
+
+    Args:
+        folder: The checkpoint.
+        model: Takes the weights.
+        optimiser: Takes its state.
+        average: Takes its state, where weights are averaged.
+        rank: Number of this process.
 
     Raises:
         InputError: The checkpoint is damaged or belongs to another model.
@@ -80,8 +99,11 @@ def load_checkpoint(
             f"{folder / 'training.pt'} is damaged ({type(error).__name__}: {error}). "
             f"Delete {folder} to start from the beginning, or restore it."
         ) from error
-    torch.set_rng_state(saved["random"]["cpu"])
-    if "cuda" in saved["random"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(saved["random"]["cuda"])
+    random = saved["random"]
+    if isinstance(random, list):  # an older checkpoint has the state of the first process alone
+        random = random[rank % len(random)]
+    torch.set_rng_state(random["cpu"])
+    if "cuda" in random and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(random["cuda"])
     state: dict[str, Any] = saved["state"]
     return state

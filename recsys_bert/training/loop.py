@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
+from accelerate.utils import gather_object
 from torch import nn
 
 from recsys_bert.encoder.devices import uses_bf16
@@ -21,7 +22,13 @@ from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
 from recsys_bert.training.adversarial import Attack
 from recsys_bert.training.averaging import WeightAverage, recompute_batch_norm
-from recsys_bert.training.checkpoints import latest_first, load_checkpoint, save_checkpoint, save_weights
+from recsys_bert.training.checkpoints import (
+    latest_first,
+    load_checkpoint,
+    random_state,
+    save_checkpoint,
+    save_weights,
+)
 from recsys_bert.training.config import TrainConfig
 from recsys_bert.training.interrupts import deferred_interrupt
 from recsys_bert.training.metrics import MetricsFile
@@ -118,7 +125,7 @@ def fit(
     attack = Attack(model, config) if config.adversarial != "none" else None
     run.mkdir(parents=True, exist_ok=True)
     if found := latest_first(run):
-        state = _State(**load_checkpoint(found[0], model, optimiser, average))
+        state = _State(**load_checkpoint(found[0], model, optimiser, average, accelerator.process_index))
     log = MetricsFile(run / "metrics.jsonl", state.lines, accelerator.is_main_process)
     wrapped, prepared_optimiser = accelerator.prepare(model, optimiser)
     total, total_steps = config.epochs * batches.steps, config.epochs * math.ceil(batches.steps / config.accumulate)
@@ -270,8 +277,10 @@ class _Loop:
         self._collect()
         self._seconds()
         self.state.lines = self.log.lines
+        random = gather_object([random_state()])
         if self.accelerator.is_main_process:
-            save_checkpoint(self.run, self.model, self.take_step.optimiser.optimizer, asdict(self.state), self.average)
+            optimiser = self.take_step.optimiser.optimizer
+            save_checkpoint(self.run, self.model, optimiser, asdict(self.state), random, self.average)
         self.accelerator.wait_for_everyone()
 
 

@@ -126,9 +126,11 @@ def test_examples_are_left_out_by_reason(write):
 
 
 def test_holding_out_cuts_in_two(write):
-    table = read(write("a.tsv", "text\tlabel\n" + "".join(f"t{n}\t{n % 2}\n" for n in range(50))))
+    lines = ["text\tlabel", "no label\t", *(f"t{n}\t{n % 2}" for n in range(50))]
+    table = read(write("a.tsv", "\n".join(lines)), bad_rows="drop")
     train, validation = hold_out(table, 0.2, seed=1)
     assert (len(train), len(validation)) == (40, 10)
+    assert (train.left_out, validation.left_out) == ({"label is no label": 1}, {})
     assert sorted(train.lines + validation.lines) == table.lines
     assert hold_out(table, 0.2, seed=1)[1].lines == validation.lines
     assert hold_out(table, 0.2, seed=2)[1].lines != validation.lines

@@ -6,7 +6,7 @@ import torch
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig, check_encoder
-from nlp_tasks.encoders import load_text_encoder, make_text_encoder, save_text_encoder, some_layers
+from nlp_tasks.encoders import load_text_encoder, make_text_encoder, save_text_encoder, some_layers, start_files
 from recsys_bert.encoder.embeddings import starts_at_zero
 from recsys_bert.errors import InputError
 
@@ -106,6 +106,39 @@ def test_a_tokenizer_of_another_encoder_is_refused(folder, settings):
     (folder / "encoder" / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n" + tokens)
     with pytest.raises(InputError, match=r"has 2,005 tokens, the encoder's table has \d+ rows: they do not belong"):
         load_text_encoder(folder, settings)
+
+
+def test_a_training_starts_from_these_files(folder, hugging_face, tmp_path):
+    names = ["model.safetensors", "tokenizer.json", "vocab.txt", "tokenizer_config.json"]
+    ours, theirs = ([path / name for name in names] for path in (folder / "encoder", hugging_face[0]))
+    given = TokenizerConfig(folder=folder, vectors=tmp_path / "vectors.txt")
+    assert start_files(None, TokenizerConfig()) == []
+    assert start_files(None, given) == [tmp_path / "vectors.txt", *ours[1:]]
+    assert start_files(folder, TokenizerConfig(), teacher=hugging_face[0]) == [*ours, *theirs]
+
+
+def test_settings_of_a_tokenizer_are_not_ignored_beside_a_trained_one(tmp_path, settings, topics):
+    cased = {"kind": "wordpiece", "vocab_size": 300, "lowercase": False}
+    texts = {"pieces": topics(50)[0], "characters": ["我爱北京", "北京 ab"] * 3}
+    given = {"pieces": cased, "characters": {"kind": "characters"}}
+    for name, how in given.items():
+        save_text_encoder(tmp_path / name, *make_text_encoder(None, settings, TokenizerConfig(**how), texts[name]))
+        _, plain = make_text_encoder(tmp_path / name, settings, TokenizerConfig(), [])
+        _, again = make_text_encoder(tmp_path / name, settings, TokenizerConfig(**how), [])
+        assert plain.tokens(range(plain.size)) == again.tokens(range(again.size))
+    for name, how, told in (
+        (
+            "pieces",
+            {"kind": "characters"},
+            r"\(wordpiece, .*letters as they are\), and tokenizer\.kind characters would",
+        ),
+        ("pieces", {"vocab_size": 20, "min_count": 1}, r"vocab_size 20, tokenizer\.min_count 1 .*: 8000, 2\."),
+        ("characters", {"kind": "wordpiece"}, r"\(characters, .*small letters\)"),
+        ("characters", {"lowercase": False}, r"tokenizer\.lowercase False would change nothing .* its default: True"),
+        ("characters", {"folder": tmp_path / "pieces"}, r"tokenizer\.folder"),
+    ):
+        with pytest.raises(InputError, match=told):
+            make_text_encoder(tmp_path / name, settings, TokenizerConfig(**how), [])
 
 
 @pytest.mark.parametrize("change", [{"vocab_size": 9}, {"causal": True}, {"time_gaps": True}])

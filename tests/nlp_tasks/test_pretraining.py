@@ -114,6 +114,27 @@ def test_nsp_takes_another_document_for_half_of_the_examples(batches, tokenizer,
     assert 0.4 < labels.count(1) / (labels.count(1) + labels.count(0)) < 0.6
 
 
+def test_the_second_segment_is_whole_sentences_whatever_the_label(batches, tokenizer):
+    random, documents = np.random.default_rng(5), []
+    for _ in range(40):  # a document's first sentence begins with bank, the others with goal; all end with ball
+        sizes = [0, *random.integers(1, 9, 5)]
+        begins = ["bank", *["goal"] * 5]
+        fillers = [" the" * size for size in random.permutation(sizes)]
+        documents.append("\n".join(f"{begin}{filler} ball" for begin, filler in zip(begins, fillers, strict=True)))
+    begun, made = {0: set(), 1: set()}, batches(some=documents, pair="nsp", room=100)
+    for batch in made(0):
+        for (_, second), label in zip(segments_of(batch, tokenizer), batch["pair"].tolist(), strict=True):
+            assert second.endswith(" ball")
+            begun[label].add(second.split()[0])
+    assert begun == {0: {"goal"}, 1: {"bank", "goal"}}
+
+
+def test_where_all_sentences_of_another_document_are_longer_one_is_cut(batches, tokenizer):
+    made = batches(some=["goal ball\ngoal ball", f"bank{' the' * 20} ball"], pair="nsp", room=100)
+    seen = {parts for epoch in range(9) for batch in made(epoch) for parts in segments_of(batch, tokenizer)}
+    assert {parts[1] for parts in seen if len(parts) == 2} == {"goal ball", "bank the"}
+
+
 def document_of(documents, n):
     return documents[n].replace("\n", " ")
 

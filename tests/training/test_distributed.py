@@ -21,11 +21,19 @@ from recsys_bert.training.config import LossConfig, TrainConfig
 
 ROOT = Path(__file__).parents[2]
 ONE_AFTER_ANOTHER = """
-import sys
+import signal, sys
 from pipelines.cli import main
+from recsys_bert.training.step import OptimiserStep
+take_step = OptimiserStep.__call__
+def interrupted(self, window, step):
+    if step == 7:
+        signal.raise_signal(signal.SIGINT)
+    return take_step(self, window, step)
 for command in sys.argv[1:]:
-    if status := main(command.split("|")):
-        sys.exit(status)
+    stops, words = command.startswith("stop|"), command.removeprefix("stop|").split("|")
+    OptimiserStep.__call__ = interrupted if stops else take_step
+    if (status := main(words)) != 130 * stops:
+        sys.exit(status or 1)
 """
 CPU = "cpu" if torch.accelerator.is_available() else "auto"  # which has to find all processes, too
 TRAIN = {"batch_size": 8, "device": CPU, "precision": "fp32", "log_steps": 1}
@@ -34,6 +42,7 @@ RUNS = {
     "rows": {"average": "ema", "row_updates": True, "accumulate": 2},
     "layer_drop": {"accumulate": 2},  # alone: without other chance, both processes leave out the layers that one would
 }
+DROPOUT = (("", "whole"), ("stop|", "stopped"), ("", "stopped"))
 
 
 def pretrain_config(folder, name):
@@ -48,6 +57,13 @@ def pretrain_config(folder, name):
         loss=LossConfig(name="sampled", negatives=12),
         train=TrainConfig(epochs=3, **TRAIN, **RUNS[name]),
     )
+
+
+def dropout_config(folder, name):
+    """A run with dropout, in which a batch has more rows for one process than for the other: their chances part."""
+    config = pretrain_config(folder, "rows")
+    encoder, train = replace(config.encoder, dropout=0.2), replace(config.train, batch_size=7)
+    return replace(config, out=folder / name, encoder=encoder, train=train)
 
 
 def ctr_config(folder):
@@ -86,6 +102,9 @@ def folder(tmp_path_factory):
     for name in RUNS:
         write_config(pretrain_config(folder, name), folder / f"{name}.toml")
         commands.append(f"pretrain|{folder / name}.toml")
+    for name in ("whole", "stopped"):
+        write_config(dropout_config(folder, name), folder / f"{name}.toml")
+    commands += [f"{way}pretrain|{folder / name}.toml" for way, name in DROPOUT]
     write_config(ctr_config(folder), folder / "ctr.toml")
     commands.append(f"train-ctr|{folder / 'ctr.toml'}")
     with socket.socket() as free:
@@ -126,6 +145,14 @@ def test_two_processes_train_as_one_does(folder, tmp_path, name):
     tokens = torch.arange(2, 19)[None]
     after, expected = (Encoder.load(run / "encoder")(tokens).tokens for run in (config.out, one.out))
     torch.testing.assert_close(after, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.timeout(300)
+def test_two_processes_that_were_stopped_go_on_to_the_same_numbers(folder):
+    whole, stopped = folder / "whole", folder / "stopped"
+    assert same_curves(stopped, whole, ("loss", "ndcg@10")) == 9
+    name = "encoder/model.safetensors"
+    assert (stopped / name).read_bytes() == (whole / name).read_bytes()
 
 
 @pytest.mark.timeout(300)

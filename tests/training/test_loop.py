@@ -55,6 +55,21 @@ def test_a_run_killed_at_some_step_goes_on_to_the_same_numbers(
         assert (again.best, again.best_epoch) == (summary.best, summary.best_epoch)
 
 
+def test_a_checkpoint_with_the_chance_of_one_process_goes_on(toy, batches, settings, curve, tmp_path):
+    whole, resumed = toy(), toy()
+    fit(whole, batches(), settings(), tmp_path / "whole")
+    with pytest.raises(Killed):
+        fit(toy(), batches(), settings(), tmp_path / "run", before_step=stop_at(10))
+    path = latest_first(tmp_path / "run")[0] / "training.pt"
+    saved = torch.load(path, weights_only=True)
+    (saved["random"],) = saved["random"]  # as older versions wrote it
+    torch.save(saved, path)
+    torch.manual_seed(99)
+    fit(resumed, batches(), settings(), tmp_path / "run")
+    assert same_weights(resumed, whole)
+    assert curve(tmp_path / "run") == curve(tmp_path / "whole")
+
+
 def test_a_run_killed_between_two_batches_of_one_step_goes_on(toy, batches, settings, curve, tmp_path):
     config = settings(accumulate=2, checkpoint_steps=1)
     whole = toy()

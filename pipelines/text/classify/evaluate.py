@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.text.answers import NewFileConfig
+from pipelines.text.answers import NewFileConfig, check_place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,9 @@ class Config:
 
     json: bool = False
     """Print one JSON object on stdout instead of tables."""
+
+    def __post_init__(self) -> None:
+        check_place(self.out, folder=True)
 
 
 def run(config: Config) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.text.answers import NewFileConfig, check_one_source, check_out
+from recsys_bert.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,13 @@ def run(config: Config) -> dict[str, Any]:
     if config.file is None:
         table = typed_in(**{name: config.texts})
     else:
-        table = read_table(config.file, config.read.like(trained.data), [name])
+        how = config.read.like(trained.data)
+        if config.read.format is None and how.format == "label_text":
+            raise InputError(
+                f"the model was trained on lines that begin with a label; do those of {config.file} as well? Say so: "
+                "--read.format label_text if they do, --read.format tsv --read.columns text if they are texts alone."
+            )
+        table = read_table(config.file, how, [name])
     inputs = classifier.inputs(table.texts[name])
     probabilities = classifier.probabilities(inputs)
     holds, rows = classifier.holds(probabilities), []

@@ -175,13 +175,14 @@ def run(config: Config) -> dict[str, Any]:
         What ``metrics.json`` says.
     """
     from pipelines.runs import begin, is_first_process
-    from pipelines.text.fine_tuning import check_data, counted, tell, tell_training, train
+    from pipelines.text.fine_tuning import check_sources, counted, tell, tell_training, train
     from recsys_bert.files import write_json
 
     made = build(config)
     classifier, tables = made.classifier, made.tables
     begin(config.out, config)  # after everything that bad input can stop
-    check_data(config.out, tables)
+    files = [table.path for table in tables.values()]
+    check_sources(config.out, files, config.init, config.tokenizer, config.teacher)
 
     def figures(split: str) -> dict[str, Any]:
         probabilities = classifier.probabilities(made.inputs[split])

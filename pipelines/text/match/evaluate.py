@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.text.answers import NewFileConfig
+from pipelines.text.answers import NewFileConfig, check_place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,9 @@ class Config:
 
     json: bool = False
     """Print one JSON object on stdout instead of text."""
+
+    def __post_init__(self) -> None:
+        check_place(self.out)
 
 
 def run(config: Config) -> dict[str, Any]:

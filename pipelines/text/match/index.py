@@ -7,7 +7,7 @@ from typing import Any
 
 import tyro
 
-from pipelines.text.answers import NewFileConfig
+from pipelines.text.answers import NewFileConfig, check_place
 from recsys_bert.retrieval.index_config import IndexConfig
 
 
@@ -52,6 +52,7 @@ def run(config: Config) -> dict[str, Any]:
     from pipelines.text.match.questions import Questions, check_replaceable
 
     check_replaceable(config.out)
+    check_place(config.out, folder=True)
     matcher = Matcher.load(config.run)
     trained = read_config(train.Config, config.run / "config.toml")
     name = config.text or trained.second

@@ -99,7 +99,7 @@ def run(config: Config) -> dict[str, Any]:
     from nlp_tasks.matching import Matcher, MatchingLoss, check_both_kinds, match_weight, pair_batches, text_ids
     from nlp_tasks.model import TextModel
     from pipelines.runs import begin, is_first_process
-    from pipelines.text.fine_tuning import check_data, counted, tell, tell_training, train
+    from pipelines.text.fine_tuning import check_sources, counted, tell, tell_training, train
     from recsys_bert.files import write_json
     from recsys_bert.training.adversarial import check_table
 
@@ -121,7 +121,8 @@ def run(config: Config) -> dict[str, Any]:
     trained = _with_teacher(config, loss, matcher)
     check_table(trained, config.train)
     begin(config.out, config)  # after everything that bad input can stop
-    check_data(config.out, tables)
+    files = [table.path for table in tables.values()]
+    check_sources(config.out, files, config.init, config.tokenizer, config.teacher)
 
     def figures(split: str) -> dict[str, Any]:
         known = labels[split] if config.label else None

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipelines.text.answers import check_place
 from pipelines.text.ner.files import NewSentencesConfig
 
 
@@ -25,6 +26,9 @@ class Config:
 
     json: bool = False
     """Print one JSON object on stdout instead of a table."""
+
+    def __post_init__(self) -> None:
+        check_place(self.out, folder=True)
 
 
 def run(config: Config) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.text.answers import check_one_source, check_out
+from pipelines.text.answers import check_one_source, check_out, check_place
 from pipelines.text.ner.files import NewSentencesConfig
 from recsys_bert.errors import InputError
 
@@ -44,6 +44,7 @@ class Config:
     def __post_init__(self) -> None:
         check_one_source(self.file, self.texts)
         check_out(self.out)
+        check_place(self.html)
         if any(not text.strip() for text in self.texts):
             raise InputError("a text is empty; write something between the quotes.")
         if not 0 <= self.min_score <= 1:

@@ -23,7 +23,6 @@ def write(folder: Path, figures: dict[str, Any]) -> None:
     """Write ``report.json`` and ``report.txt``."""
     from recsys_bert.files import replacing, write_json
 
-    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "report.json", figures)
     with replacing(folder / "report.txt") as aside:
         aside.write_text(as_text(figures) + "\n", encoding="utf-8")

@@ -221,11 +221,13 @@ def prepare(config: Config, found: "dict[str, Annotated]", types: list[str], que
 
 def begin_run(config: Config, found: "dict[str, Annotated]") -> None:
     """Make the run folder, or check that the run there is this one; after everything that bad input can stop."""
-    from pipelines.runs import begin, check_files_unchanged
+    from pipelines.runs import begin
+    from pipelines.text.fine_tuning import check_sources
 
     begin(config.out, config)
     more = (config.questions, config.pu.dictionary, config.words.file, config.words.vectors, *config.words.text)
-    check_files_unchanged(config.out, [*(one.path for one in found.values()), *(path for path in more if path)])
+    files = [*(one.path for one in found.values()), *(path for path in more if path)]
+    check_sources(config.out, files, config.init, config.tokenizer)
 
 
 def _read(config: Config) -> "dict[str, Annotated]":

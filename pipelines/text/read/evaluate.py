@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_tasks.reading_config import ChainConfig, NewSetConfig
+from pipelines.text.answers import check_place
 
 if TYPE_CHECKING:
     from nlp_tasks.reading import Reader
@@ -37,6 +38,9 @@ class Config:
 
     json: bool = False
     """Print one JSON object on stdout instead of a table."""
+
+    def __post_init__(self) -> None:
+        check_place(self.out)
 
 
 def run(config: Config) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Paragraphs to search in, and where each stands in its file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from nlp_tasks.config import FilesConfig
 from recsys_bert.errors import InputError
@@ -45,7 +45,8 @@ def read_paragraphs(files: tuple[Path, ...], config: ParagraphsConfig) -> tuple[
     """Different paragraphs of all files in order, and what was left out, by reason.
 
     Raises:
-        InputError: A file cannot be read, is not UTF-8, or holds no text.
+        InputError: A file cannot be read, is not UTF-8, holds no text, or has rows that cannot be used (see
+            ``bad_rows``).
     """
     found: dict[str, Paragraph] = {}
     counts: dict[str, int] = {}
@@ -65,10 +66,11 @@ def _of_file(path: Path, config: ParagraphsConfig, counts: dict[str, int]) -> It
 
     kind = {".txt": "lines", "": "lines", ".json": "squad"}.get(path.suffix.lower(), "auto")
     kind = kind if config.format == "auto" else config.format
+    texts: Iterator[tuple[str, str]]
     if kind == "lines":
         texts = ((f"line {n}", line.rstrip("\r\n")) for n, line in read_lines(path))
     elif kind == "squad":
-        texts = ((place, text) for place, text, _ in squad_paragraphs(path))
+        texts = _passages(squad_paragraphs(path), path, config, counts)
     else:
         settings = FilesConfig(format=kind, columns=config.columns, bad_rows=config.bad_rows)  # type: ignore[arg-type]
         table = read_table(path, settings, [config.text])
@@ -77,3 +79,17 @@ def _of_file(path: Path, config: ParagraphsConfig, counts: dict[str, int]) -> It
     for place, text in texts:
         if text.strip():
             yield Paragraph(text, str(path), place)
+
+
+def _passages(
+    paragraphs: Iterable[tuple[str, Any, Any]], path: Path, config: ParagraphsConfig, counts: dict[str, int]
+) -> Iterator[tuple[str, str]]:
+    """Place and passage of those paragraphs that have one."""
+    reason = "context is no text"
+    for place, text, _ in paragraphs:
+        if isinstance(text, str):
+            yield place, text
+        elif config.bad_rows == "drop":
+            counts[reason] = counts.get(reason, 0) + 1
+        else:
+            raise InputError(f"{place} of {path}: {reason}. Mend it or pass --read.bad-rows drop.")

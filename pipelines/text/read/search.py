@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_tasks.reading_config import ChainConfig
-from pipelines.text.answers import check_out
+from pipelines.text.answers import check_out, check_place
 from pipelines.text.read.paragraphs import ParagraphsConfig
 from recsys_bert.errors import InputError
 
@@ -32,6 +32,11 @@ class Config:
     chain: ChainConfig = field(default_factory=ChainConfig)
     """How many paragraphs are read, and how they are found."""
 
+    index: Path | None = None
+    """Folder that keeps the index of the paragraphs for the next search; made where it is not there, and anew where
+    they or the settings of BM25 are others. It saves most of a minute with 10,000 long paragraphs in Chinese, seconds
+    in other languages. None keeps none."""
+
     out: Path | None = None
     """File to write instead of printing; its ending says the format: .parquet, .csv or .jsonl."""
 
@@ -40,6 +45,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_out(self.out)
+        check_place(self.index, folder=True)
         if not 1 <= self.k <= self.chain.paragraphs:
             raise InputError(f"k is {self.k}; it must lie between 1 and chain.paragraphs, {self.chain.paragraphs}.")
         if not self.files:
@@ -62,7 +68,7 @@ def run(config: Config) -> dict[str, Any]:
 
     reader = Reader.load(config.run)
     paragraphs, left_out = read_paragraphs(config.files, config.read)
-    chain = Chain(reader, [paragraph.text for paragraph in paragraphs], config.chain)
+    chain = Chain(reader, [paragraph.text for paragraph in paragraphs], config.chain, config.index)
     questions = [question.strip() for question in config.questions]
     found, counts = chain.answer(questions, config.k)
     rows: list[dict[str, Any]] = []

@@ -75,8 +75,8 @@ def run(config: Config) -> dict[str, Any]:
     from nlp_tasks.reading import Reader, ReadingLoss, reading_batches
     from nlp_tasks.spans import SpanModel
     from nlp_tasks.tokenization import mostly_chinese
-    from pipelines.runs import begin, check_files_unchanged, is_first_process
-    from pipelines.text.fine_tuning import tell, tell_training, train
+    from pipelines.runs import begin, is_first_process
+    from pipelines.text.fine_tuning import check_sources, tell, tell_training, train
     from recsys_bert.files import write_json
     from recsys_bert.training.adversarial import check_table
 
@@ -95,7 +95,8 @@ def run(config: Config) -> dict[str, Any]:
     trained = _with_teacher(config, ReadingLoss(model, config.train.auxiliary_weight), reader)
     check_table(trained, config.train)
     begin(config.out, config)  # after everything that bad input can stop
-    check_files_unchanged(config.out, [made.path for made in sets.values()])
+    files = [made.path for made in sets.values()]
+    check_sources(config.out, files, config.init, config.tokenizer, config.teacher)
 
     def figures(split: str) -> dict[str, Any]:
         return reader.figures(windows[split], sets[split].questions, tune=split == "validation")

@@ -47,9 +47,7 @@ def run(config: Config) -> dict[str, Any]:
     Returns:
         What ``metrics.json`` says.
     """
-    import json
     import sys
-    import time
 
     from nlp_tasks.config import CorpusConfig
     from nlp_tasks.corpus import read_documents
@@ -57,6 +55,7 @@ def run(config: Config) -> dict[str, Any]:
     from nlp_tasks.vectors.words import cut_words
     from pipelines.runs import begin, check_files_unchanged
     from recsys_bert.files import write_json
+    from recsys_bert.training.metrics import MetricsFile
     from recsys_bert.training.vectors.fit import fit_vectors
 
     text = config.text
@@ -68,14 +67,13 @@ def run(config: Config) -> dict[str, Any]:
     check_files_unchanged(config.out, list(text.files))
 
     def note(epoch: int, loss: float) -> None:
-        with open(config.out / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps({"epoch": epoch, "loss": loss}) + "\n")
+        log = MetricsFile(config.out / "metrics.jsonl", lines=epoch - 1, is_main=True)
+        log.write({"epoch": epoch, "loss": loss})
 
-    start = time.perf_counter()
-    fit_vectors(model, config.out / "checkpoints" / "state.safetensors", note)
+    seconds = fit_vectors(model, config.out / "checkpoints" / "state.safetensors", note)
     write_vectors(config.out / "vectors.txt", cut.words, model.vectors)
     left_out = {str(path): reasons for path, (_, reasons) in read.items() if reasons}
-    results = {"counted": cut.counted, "left_out": left_out, "seconds": round(time.perf_counter() - start, 1)}
+    results = {"counted": cut.counted, "left_out": left_out, "seconds": round(seconds, 1)}
     write_json(config.out / "metrics.json", results)
     print(_told(cut.counted, text.min_count), file=sys.stderr)
     print(f"wrote {config.out / 'vectors.txt'} in {results['seconds']:.0f} s", file=sys.stderr)

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from nlp_tasks.data import hold_out
 from nlp_tasks.ner.config import AnnotatedFilesConfig
 from nlp_tasks.ner.data import read_annotated, unseen_types
 from nlp_tasks.ner.schemes import Entity
@@ -113,6 +114,12 @@ def test_sentences_dropped_are_counted_by_reason(write):
         "B-X cannot end a sentence in bmes": 1,
         "E-X cannot begin a sentence in bmes": 1,
     }
+
+
+def test_sentences_left_out_are_counted_once_where_some_are_held_out(write):
+    path = write("a.bmes", "a O\n\nb M-X\n\nc O\n")
+    train, validation = hold_out(read_annotated(path, AnnotatedFilesConfig(scheme="bmes", bad_rows="drop")), 0.5, 0)
+    assert (train.left_out, validation.left_out) == ({"M-X cannot begin a sentence in bmes": 1}, {})
 
 
 def test_types_that_training_does_not_know(write):

@@ -45,6 +45,40 @@ def test_the_best_come_first_and_equal_ones_in_order():
     assert len(index) == 5
 
 
+def test_a_folder_keeps_the_index_of_the_same_paragraphs_and_settings(tmp_path):
+    cuts = []
+
+    def cut(text):
+        cuts.append(text)
+        return plain_words(text)
+
+    folder, asked = tmp_path / "index", ["cat sat", "zebra", "cat cat dog"]
+    for paragraphs, settings, counted in (
+        (TEXTS, {}, 4),
+        (TEXTS, {}, 0),
+        (TEXTS, {"k1": 0.9}, 4),
+        ([*TEXTS, "a dog"], {"k1": 0.9}, 5),
+        ([*TEXTS, "a dog"], {"k1": 0.9}, 0),
+    ):
+        cuts.clear()
+        kept = BM25.kept(folder, paragraphs, "words", cut, **settings)
+        assert len(cuts) == counted
+        plain = BM25(paragraphs, plain_words, **settings)
+        assert len(kept) == len(plain)
+        for question in asked:
+            np.testing.assert_array_equal(kept.scores(question), plain.scores(question))
+
+
+def test_an_index_that_cannot_be_kept_or_read(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="is there and holds no index of paragraphs"):
+        BM25.kept(tmp_path, TEXTS, "words", plain_words)
+    BM25.kept(tmp_path / "index", TEXTS, "words", plain_words)
+    (tmp_path / "index" / "data.csc.index.npy").write_bytes(b"no")
+    with pytest.raises(InputError, match=r"index is damaged .*; delete it"):
+        BM25.kept(tmp_path / "index", TEXTS, "words", plain_words)
+
+
 def test_words():
     assert plain_words("The cat's 3.14") == ["the", "cat", "s", "3", "14"]
     words = chinese_words()

@@ -34,6 +34,16 @@ def test_the_token_table_starts_on_vectors_of_its_characters(vectors, capsys):
     assert f"3 of {tokenizer.size} tokens start on vectors of {vectors}" in capsys.readouterr().err
 
 
+def test_capitals_start_on_the_vectors_of_small_letters(tmp_path):
+    write_vectors(tmp_path / "vectors.txt", ["rome", "b"], np.eye(2, 8, dtype=np.float32))
+    settings = replace(TEXT_ENCODER, dim=8, n_heads=2, n_layers=1)
+    given = TokenizerConfig(lowercase=False, vectors=tmp_path / "vectors.txt")
+    encoder, tokenizer = make_text_encoder(None, settings, given, ["Rome B"] * 9)
+    tokens, table = tokenizer.tokens(range(tokenizer.size)), encoder.embeddings.token.weight
+    assert [int(table[tokens.index(token)].argmax()) for token in ("Rome", "B")] == [0, 1]
+    assert [int((table[tokens.index(token)] != 0).sum()) for token in ("Rome", "B")] == [1, 1]
+
+
 def test_what_does_not_fit_is_refused(vectors, tmp_path):
     with pytest.raises(InputError, match=r"vectors are 8 wide, the table 128\. Set encoder\.dim to 8"):
         make_text_encoder(None, TEXT_ENCODER, TokenizerConfig(vectors=vectors), TEXTS)

@@ -61,6 +61,16 @@ def test_train_evaluate_predict(flags, topic_files, tmp_path, capsys):
     assert [one["label"] for one in told["answers"]] == ["sport", "food"]
     assert all(0.5 < one["probability"] <= 1 for one in told["answers"])
 
+    settings = run / "config.toml"  # as if the training files had been label_text
+    settings.write_text(settings.read_text().replace('format = "auto"', 'format = "label_text"'))
+    (tmp_path / "lines.txt").write_text("a ball on goal\n")
+    predict = ["text", "classify", "predict", "--run", str(run), "--file", str(tmp_path / "lines.txt"), "--json"]
+    assert main(predict) == 2
+    assert "lines that begin with a label; do those of" in capsys.readouterr().err
+    for how, text in (["label_text"], "ball on goal"), (["tsv", "--read.columns", "text"], "a ball on goal"):
+        assert main([*predict, "--read.format", *how]) == 0
+        assert json.loads(capsys.readouterr().out)["answers"][0]["text"] == text
+
 
 def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeypatch):
     recipe = [*flags, "--train.checkpoint-steps", "3", "--encoder.dropout", "0.2", "--task.down-sample", "1.0"]
@@ -149,6 +159,9 @@ def test_another_runs_encoder_is_taken_over(flags, tmp_path):
     first = load_config(train.Config, flags)
     train.run(first)
     second = [*flags, "--out", str(tmp_path / "second"), "--init", str(tmp_path / "run"), "--train.epochs", "1"]
+    with pytest.raises(InputError, match=r"brings its own tokenizer .*, and tokenizer\.min_count 1 would"):
+        train.run(load_config(train.Config, second))
+    second += ["--tokenizer.min-count", "2"]
     assert train.run(load_config(train.Config, second))["test"]["accuracy"] > 0.9
 
 

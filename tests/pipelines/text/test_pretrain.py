@@ -35,6 +35,7 @@ def test_masked_words_are_learned_and_the_encoder_goes_on(flags, tmp_path, topic
     files = topic_files()
     given = [flag for name, path in files.items() for flag in (f"--data.{name}", str(path))]
     recipe = ["--out", str(tmp_path / "second"), *given, *tiny, "--init", str(run), "--train.epochs", "3"]
+    recipe += ["--tokenizer.min-count", "2"]
     results = classify.run(load_config(classify.Config, recipe))
     assert results["test"]["accuracy"] > 0.8
 

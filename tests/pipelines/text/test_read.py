@@ -8,6 +8,7 @@ from nlp_tasks.batches import TextBatches
 from pipelines.cli import main
 from pipelines.settings import load_config
 from pipelines.text.read import train
+from pipelines.text.read.paragraphs import ParagraphsConfig, read_paragraphs
 from recsys_bert.errors import InputError
 
 KINDS = {"colour": "red blue green black", "animal": "cat dog cow hen", "fruit": "plum pear fig lime"}
@@ -121,6 +122,10 @@ def test_train_evaluate_predict_search(flags, tmp_path, capsys):
     first = said["answers"][0]
     assert (first["place"], first["file"], first["rank"]) == ("line 3", str(lines), 1)
     assert passage[first["start"] : first["stop"]] == first["answer"]
+    for _ in range(2):  # the index is made, and found
+        keep = ["--index", str(tmp_path / "index")]
+        assert main(["text", "read", "search", "--run", str(run), "--files", str(lines), *ask, *keep]) == 0
+        assert told(capsys)["answers"] == said["answers"]
 
 
 def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeypatch):
@@ -185,6 +190,7 @@ def test_every_technique_by_the_keys_of_the_other_tasks(flags, tmp_path):
     with pytest.raises(InputError, match=r"another vocabulary.*tokenizer\.folder"):
         train.run(load_config(train.Config, [*flags, *other]))
     start = ["--init", str(tmp_path / "parts"), "--out", str(tmp_path / "again"), "--train.epochs", "1"]
+    start += ["--tokenizer.min-count", "2"]
     assert train.run(load_config(train.Config, [*flags, *start]))["test"]["em"] > 0.7
 
 
@@ -209,6 +215,17 @@ def test_settings_that_do_not_fit_leave_nothing_behind(flags, change, message, t
     with pytest.raises(InputError, match=message):
         train.run(load_config(train.Config, [*flags, *change]))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_passage_that_is_no_text_drops_out_and_is_counted(tmp_path):
+    path = tmp_path / "a.json"
+    paragraphs = [{"context": context, "qas": []} for context in (None, "a cat", 5)]
+    path.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    with pytest.raises(InputError, match=r"paragraph 1 of article 1 of .*a\.json: context is no text"):
+        read_paragraphs((path,), ParagraphsConfig())
+    found, left_out = read_paragraphs((path,), ParagraphsConfig(bad_rows="drop"))
+    assert [(one.text, one.place) for one in found] == [("a cat", "paragraph 2 of article 1")]
+    assert left_out == {"context is no text": 2}
 
 
 def test_what_is_asked_is_checked_at_once(tmp_path, capsys):

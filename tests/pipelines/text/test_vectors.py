@@ -1,10 +1,13 @@
+import contextlib
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from nlp_tasks.vectors.files import read_vectors
 from pipelines.cli import main
+from recsys_bert.files import replacing
 from recsys_bert.training.vectors import fit
 
 TOPICS = [["ball", "goal", "team", "match"], ["soup", "bread", "salt", "oven"]]
@@ -63,6 +66,19 @@ def test_words_of_one_topic_are_near_each_other(flags, tmp_path, capsys, method)
     assert losses[-1] < losses[0]
 
 
+def killed_before(checkpoint):
+    """Stands for ``replacing`` in a run that is killed before it writes a checkpoint."""
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def killed_after(checkpoint):
+    """The same right after it."""
+    with replacing(checkpoint) as aside:
+        yield aside
+    raise KeyboardInterrupt
+
+
 def test_a_run_that_was_stopped_goes_on(flags, tmp_path, monkeypatch, capsys):
     assert main([*flags, *WORD2VEC]) == 0
     whole = (tmp_path / "run" / "vectors.txt").read_text()
@@ -79,10 +95,32 @@ def test_a_run_that_was_stopped_goes_on(flags, tmp_path, monkeypatch, capsys):
         patch.setattr(fit.Word2Vec, "epoch", stopped)
         assert main([*again, *WORD2VEC]) == 130
     assert not (tmp_path / "again" / "vectors.txt").exists()
+    for kill in (killed_before, killed_after):
+        with monkeypatch.context() as patch:
+            patch.setattr(fit, "replacing", kill)
+            assert main([*again, *WORD2VEC]) == 130
     assert main([*again, *WORD2VEC]) == 0
     assert "going on where it stopped" in capsys.readouterr().err
     assert (tmp_path / "again" / "vectors.txt").read_text() == whole
     assert (tmp_path / "again" / "metrics.jsonl").read_text() == curve
+
+
+def test_seconds_are_those_of_all_parts_of_a_run(flags, tmp_path, monkeypatch):
+    clock = iter(range(0, 10_000, 7))  # a look at it every seven seconds
+    monkeypatch.setattr(fit, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    epoch = fit.Word2Vec.epoch
+
+    def stopped(model, number):
+        if number == 3:
+            raise KeyboardInterrupt
+        return epoch(model, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit.Word2Vec, "epoch", stopped)
+        assert main([*flags, *WORD2VEC]) == 130
+    for _ in range(2):  # the second time it is finished
+        assert main([*flags, *WORD2VEC]) == 0
+        assert json.loads((tmp_path / "run" / "metrics.json").read_text())["seconds"] == 5 * 7
 
 
 @pytest.mark.parametrize(

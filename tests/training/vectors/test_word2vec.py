@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 
 from recsys_bert.errors import InputError
 from recsys_bert.training.vectors.config import Word2VecConfig
@@ -123,7 +124,8 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_numbers(planted, tmp_pa
         pass
 
     def stop(epoch, loss):
-        raise Stopped
+        if epoch == 2:  # before its checkpoint
+            raise Stopped
 
     with pytest.raises(Stopped):
         fit_vectors(model(), tmp_path / "state.safetensors", stop)
@@ -131,6 +133,9 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_numbers(planted, tmp_pa
     fit_vectors(again, tmp_path / "state.safetensors", lambda *one: rest.append(one))
     assert rest == losses[1:]
     np.testing.assert_array_equal(again.vectors, whole.vectors)
+
+    save_file(whole.state(), tmp_path / "older.safetensors", metadata={"epochs": "3"})
+    assert fit_vectors(model(), tmp_path / "older.safetensors") == 0
 
     (tmp_path / "state.safetensors").write_bytes(b"no")
     with pytest.raises(InputError, match=r"state.safetensors is damaged"):
