@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.outputs import write_frame
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from recsys_bert.retrieval.index import ItemIndex
 
 _TITLES = ("title", "item_title", "movie_title", "name", "item_name", "product_name")
-_SUFFIXES = (".parquet", ".csv", ".jsonl")
 
 
 @dataclass(frozen=True)
@@ -34,28 +34,14 @@ class Found:
     scores: "NDArray[np.float32]"
 
 
-def check_out(out: Path | None) -> None:
-    """Refuse a kind of file that cannot be written.
+def check_k(k: int, n_items: int) -> None:
+    """Refuse, before anybody is encoded or anything searched, more items than there are.
 
     Raises:
-        InputError: Another ending than .parquet, .csv or .jsonl.
+        InputError: ``k`` is above ``n_items``.
     """
-    if out is not None and out.suffix not in _SUFFIXES:
-        raise InputError(f"out is {out}; its ending says what is written: {', '.join(_SUFFIXES)}.")
-
-
-def check_search(k: int, n_items: int, out: Path | None) -> None:
-    """Refuse, before anybody is encoded or anything searched, what could not be found or written.
-
-    Raises:
-        InputError: ``k`` is above ``n_items``, or ``out`` cannot be written.
-    """
-    from pipelines.runs import check_file
-
     if k > n_items:
         raise InputError(f"k is {k}; the catalogue has {n_items} items. Choose a smaller k.")
-    if out is not None:
-        check_file(out)
 
 
 def index_source(run: Path, prepared: "Prepared") -> dict[str, str]:
@@ -138,25 +124,13 @@ def show(frame: "pl.DataFrame", told: dict[str, Any], out: Path | None, as_json:
         InputError: ``out`` cannot be written.
     """
     if out is not None:
-        _write(frame, out)
+        write_frame(frame, out)
         print(f"{frame.height:,} items in {out}", file=sys.stderr)
     if as_json:
         print(json.dumps(told | ({} if out is not None else {"results": _grouped(frame)}), ensure_ascii=False))
     elif out is None:
         print(_table(frame), end="")
     return told
-
-
-def _write(frame: "pl.DataFrame", out: Path) -> None:
-    from recsys_bert.files import replacing
-
-    with replacing(out) as aside:
-        if out.suffix == ".parquet":
-            frame.write_parquet(aside)
-        elif out.suffix == ".csv":
-            frame.write_csv(aside)
-        else:
-            frame.write_ndjson(aside)
 
 
 def _grouped(frame: "pl.DataFrame") -> list[dict[str, Any]]:

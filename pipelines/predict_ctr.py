@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.outputs import check_place
 from recsys_bert.errors import InputError
 
 
@@ -32,6 +33,7 @@ class Config:
             raise InputError(f"batch_size is {self.batch_size}; it must be at least 1.")
         if self.out.suffix != ".parquet":
             raise InputError(f"out is {self.out}; it is written as Parquet, so its name must end in .parquet.")
+        check_place(self.out)
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -41,15 +43,13 @@ def run(config: Config) -> dict[str, Any]:
         Number of impressions, and what was unseen or missing among them.
 
     Raises:
-        InputError: The run is not finished, the impressions or the click log do not fit it, or ``out`` cannot be
-            written; all of them before anything is scored.
+        InputError: The run is not finished, or impressions or click log do not fit it; before anything is scored.
     """
     from dataclasses import replace
 
     import polars as pl
 
     from pipelines import train_ctr
-    from pipelines.runs import check_file
     from pipelines.settings import read_config
     from recsys_bert.clicks.prepared import open_prepared
     from recsys_bert.ctr.features import Features
@@ -77,7 +77,6 @@ def run(config: Config) -> dict[str, Any]:
         config.impressions, trained.impressions, train_ctr.feature_columns(trained), labelled=False
     )
     data = replace(train_ctr.encoded(trained, shown, features, prepared), timed=model.reads_times)
-    check_file(config.out)
     scores = probabilities(model, data, trained.model.history_len, config.batch_size)
     with replacing(config.out) as aside:
         shown.frame.with_columns(pl.Series("probability", scores)).write_parquet(aside)

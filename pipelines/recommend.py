@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.item_lists import Found, as_frame, check_out, check_search, open_index, show
+from pipelines.item_lists import Found, as_frame, check_k, open_index, show
+from pipelines.outputs import check_out
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
@@ -154,8 +155,8 @@ def _search(config: Config, prepared: "Prepared", queries: "Queries") -> Found:
     seen = None if config.seen else queries.seen()
     if config.index is not None:
         index = open_index(config.index, config.run, prepared)
-        check_search(config.k, len(index), config.out)
+        check_k(config.k, len(index))
         return Found(*index.search(ranker.user_vectors(queries), config.k, seen))
     items = ranker.item_vectors()
-    check_search(config.k, len(items) - ranker.first_row, config.out)
+    check_k(config.k, len(items) - ranker.first_row)
     return Found(*exact_top_k(ranker.user_vectors(queries), items, config.k, first_row=ranker.first_row, seen=seen))

@@ -103,17 +103,6 @@ def check_writable(folder: Path) -> None:
         raise InputError(f"cannot write to {folder}: {error.strerror}. Choose another --out.") from error
 
 
-def check_file(out: Path) -> None:
-    """Find out now whether a file of results can be written; see ``check_writable``.
-
-    Raises:
-        InputError: It cannot, or a folder is there.
-    """
-    if out.is_dir():
-        raise InputError(f"{out} is a folder; --out names the file to write. Choose another.")
-    check_writable(out.parent)
-
-
 def check_log_unchanged(out: Path, prepared: "Prepared", *runs: Path | None) -> None:
     """Note which prepared log and other runs a run reads, or check that they are the same when it goes on.
 

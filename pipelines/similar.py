@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.item_lists import Found, as_frame, check_out, check_search, known_rows, open_index, show
+from pipelines.item_lists import Found, as_frame, check_k, known_rows, open_index, show
+from pipelines.outputs import check_out
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
@@ -87,9 +88,9 @@ def _search(config: Config, prepared: "Prepared", rows: "NDArray[np.int32]") -> 
     itself = np.arange(len(rows)), rows
     if config.index is not None:
         index = open_index(config.index, config.run, prepared)
-        check_search(config.k, len(index), config.out)
+        check_k(config.k, len(index))
         return Found(*index.search(items[rows], config.k, itself))
-    check_search(config.k, len(items) - ranker.first_row, config.out)
+    check_k(config.k, len(items) - ranker.first_row)
     if config.measure == "cosine":
         items = items / np.maximum(np.linalg.norm(items, axis=1, keepdims=True), 1e-12)
     return Found(*exact_top_k(items[rows], items, config.k, first_row=ranker.first_row, seen=itself))

@@ -89,9 +89,9 @@ class BM25:
 
     @classmethod
     def _load(cls, folder: Path, count: int, cut: Cut) -> "BM25":
-        made = cls.__new__(cls)
+        made, bm25s = cls.__new__(cls), _bm25s()
         try:
-            made._index = _bm25s().BM25.load(folder, show_progress=False)
+            made._index = bm25s.BM25.load(folder, show_progress=False)
         except Exception as error:  # a damaged file raises almost anything
             raise InputError(f"the index in {folder} is damaged ({error}); delete it.") from error
         made._cut, made._number, made._count = cut, made._index.vocab_dict, count

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from nlp_tasks.data import Table
 
 Format = Literal["auto", "tsv", "csv", "jsonl", "label_text"]
-
-_SUFFIXES = (".parquet", ".csv", ".jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,39 +37,6 @@ class NewFileConfig:
             columns=trained.columns if self.columns is None else self.columns,
             bad_rows=self.bad_rows,
         )
-
-
-def check_out(out: Path | None) -> None:
-    """Refuse a file of answers that cannot be written.
-
-    Raises:
-        InputError: Another ending than .parquet, .csv or .jsonl; or see ``check_place``.
-    """
-    if out is not None and out.suffix not in _SUFFIXES:
-        raise InputError(f"out is {out}; its ending says what is written: {', '.join(_SUFFIXES)}.")
-    check_place(out)
-
-
-def check_place(path: Path | None, *, folder: bool = False) -> None:
-    """Find out now, not after the work, that nothing can be written there; nothing is made.
-
-    Args:
-        path: What is to be written; None where nothing is.
-        folder: Whether that is a folder of files, or one file.
-
-    Raises:
-        InputError: A folder lies where a file is to be, or the other way round; or nothing can be written.
-    """
-    if path is None:
-        return
-    try:
-        if path.exists() and path.is_dir() != folder:
-            is_there, wanted = ("file", "folder") if folder else ("folder", "file")
-            raise InputError(f"{path} is a {is_there}; a {wanted} is to be written there. Choose another name.")
-        within = (path / "a file" if folder else path).absolute().parents
-        tempfile.TemporaryFile(dir=next(one for one in within if one.exists())).close()
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}. Choose another name.") from error
 
 
 def check_one_source(file: Path | None, texts: Sequence[Any]) -> None:
@@ -137,17 +101,11 @@ def _cell(value: Any) -> str:
 def _write(rows: Sequence[dict[str, Any]], out: Path) -> None:
     import polars as pl
 
-    from recsys_bert.files import replacing
+    from pipelines.outputs import write_frame
 
-    frame = pl.DataFrame(list(rows), infer_schema_length=None)
-    with replacing(out) as aside:
-        if out.suffix == ".parquet":
-            frame.write_parquet(aside)
-        elif out.suffix == ".csv":
-            flat = [
-                {name: value if not isinstance(value, list) else _cell(value) for name, value in row.items()}
-                for row in rows
-            ]
-            pl.DataFrame(flat, infer_schema_length=None).write_csv(aside)
-        else:
-            frame.write_ndjson(aside)
+    if out.suffix == ".csv":  # which has no lists
+        rows = [
+            {name: value if not isinstance(value, list) else _cell(value) for name, value in row.items()}
+            for row in rows
+        ]
+    write_frame(pl.DataFrame(list(rows), infer_schema_length=None), out)

@@ -220,7 +220,7 @@ def test_what_cannot_be_found_or_written_is_refused_before_the_search(call, tmp_
     for flags, message in (
         (["--k", "41"], "k is 41; the catalogue has 40 items"),
         (["--out", str(tmp_path / "folder.csv")], "folder.csv is a folder"),
-        (["--out", str(tmp_path / "file" / "lists.csv")], "cannot write to"),
+        (["--out", str(tmp_path / "file" / "lists.csv")], f"cannot write {tmp_path / 'file' / 'lists.csv'}: "),
     ):
         status, _, err = call(*asked, *flags)
         assert status == 2

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.text.answers import NewFileConfig, check_place
+from pipelines.outputs import check_place
+from pipelines.text.answers import NewFileConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 import tyro
 
-from pipelines.text.answers import NewFileConfig, check_place
+from pipelines.outputs import check_place
+from pipelines.text.answers import NewFileConfig
 from recsys_bert.retrieval.index_config import IndexConfig
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.text.answers import NewFileConfig, check_one_source, check_out
+from pipelines.outputs import check_out
+from pipelines.text.answers import NewFileConfig, check_one_source
 from recsys_bert.errors import InputError
 
 

@@ -122,8 +122,8 @@ def check_replaceable(out: Path) -> None:
 
 
 def _weights(run: Path) -> str:
-    from nlp_tasks.encoders import find_encoder
+    from nlp_tasks.config import TokenizerConfig
+    from nlp_tasks.encoders import start_files
     from recsys_bert.files import fingerprint
 
-    folder = find_encoder(run)
-    return fingerprint([*sorted(folder.glob("*.safetensors")), folder / "tokenizer.json"])
+    return fingerprint(start_files(run, TokenizerConfig()))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.text.answers import check_place
+from pipelines.outputs import check_place
 from pipelines.text.ner.files import NewSentencesConfig
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.text.answers import check_one_source, check_out, check_place
+from pipelines.outputs import check_out, check_place
+from pipelines.text.answers import check_one_source
 from pipelines.text.ner.files import NewSentencesConfig
 from recsys_bert.errors import InputError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_tasks.reading_config import ChainConfig, NewSetConfig
-from pipelines.text.answers import check_place
+from pipelines.outputs import check_place
 
 if TYPE_CHECKING:
     from nlp_tasks.reading import Reader

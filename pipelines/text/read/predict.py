@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_tasks.reading_config import NewSetConfig
-from pipelines.text.answers import check_one_source, check_out
+from pipelines.outputs import check_out
+from pipelines.text.answers import check_one_source
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:

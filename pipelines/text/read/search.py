@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_tasks.reading_config import ChainConfig
-from pipelines.text.answers import check_out, check_place
+from pipelines.outputs import check_out, check_place
 from pipelines.text.read.paragraphs import ParagraphsConfig
 from recsys_bert.errors import InputError
 

@@ -79,11 +79,7 @@ def killed_after(checkpoint):
     raise KeyboardInterrupt
 
 
-def test_a_run_that_was_stopped_goes_on(flags, tmp_path, monkeypatch, capsys):
-    assert main([*flags, *WORD2VEC]) == 0
-    whole = (tmp_path / "run" / "vectors.txt").read_text()
-    curve = (tmp_path / "run" / "metrics.jsonl").read_text()
-    again = [flag.replace(str(tmp_path / "run"), str(tmp_path / "again")) for flag in flags]
+def stop_in_epoch_3(command, monkeypatch):
     epoch = fit.Word2Vec.epoch
 
     def stopped(model, number):
@@ -93,7 +89,15 @@ def test_a_run_that_was_stopped_goes_on(flags, tmp_path, monkeypatch, capsys):
 
     with monkeypatch.context() as patch:
         patch.setattr(fit.Word2Vec, "epoch", stopped)
-        assert main([*again, *WORD2VEC]) == 130
+        assert main(command) == 130
+
+
+def test_a_run_that_was_stopped_goes_on(flags, tmp_path, monkeypatch, capsys):
+    assert main([*flags, *WORD2VEC]) == 0
+    whole = (tmp_path / "run" / "vectors.txt").read_text()
+    curve = (tmp_path / "run" / "metrics.jsonl").read_text()
+    again = [flag.replace(str(tmp_path / "run"), str(tmp_path / "again")) for flag in flags]
+    stop_in_epoch_3([*again, *WORD2VEC], monkeypatch)
     assert not (tmp_path / "again" / "vectors.txt").exists()
     for kill in (killed_before, killed_after):
         with monkeypatch.context() as patch:
@@ -108,16 +112,7 @@ def test_a_run_that_was_stopped_goes_on(flags, tmp_path, monkeypatch, capsys):
 def test_seconds_are_those_of_all_parts_of_a_run(flags, tmp_path, monkeypatch):
     clock = iter(range(0, 10_000, 7))  # a look at it every seven seconds
     monkeypatch.setattr(fit, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    epoch = fit.Word2Vec.epoch
-
-    def stopped(model, number):
-        if number == 3:
-            raise KeyboardInterrupt
-        return epoch(model, number)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(fit.Word2Vec, "epoch", stopped)
-        assert main([*flags, *WORD2VEC]) == 130
+    stop_in_epoch_3([*flags, *WORD2VEC], monkeypatch)
     for _ in range(2):  # the second time it is finished
         assert main([*flags, *WORD2VEC]) == 0
         assert json.loads((tmp_path / "run" / "metrics.json").read_text())["seconds"] == 5 * 7

@@ -1,0 +1,62 @@
+"""Files of results: checked before the work, written after it."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recsys_bert.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_SUFFIXES = (".parquet", ".csv", ".jsonl")
+
+
+def check_out(out: Path | None) -> None:
+    """Refuse a file of rows that cannot be written; see ``write_frame``.
+
+    Raises:
+        InputError: Another ending than .parquet, .csv or .jsonl; or see ``check_place``.
+    """
+    if out is not None and out.suffix not in _SUFFIXES:
+        raise InputError(f"out is {out}; its ending says what is written: {', '.join(_SUFFIXES)}.")
+    check_place(out)
+
+
+def check_place(path: Path | None, *, folder: bool = False) -> None:
+    """Find out now, not after the work, that nothing can be written there; nothing is made.
+
+    Args:
+        path: What is to be written; None where nothing is.
+        folder: Whether that is a folder of files, or one file.
+
+    Raises:
+        InputError: A folder lies where a file is to be, or the other way round; or nothing can be written.
+    """
+    if path is None:
+        return
+    try:
+        if path.exists() and path.is_dir() != folder:
+            is_there, wanted = ("file", "folder") if folder else ("folder", "file")
+            raise InputError(f"{path} is a {is_there}; a {wanted} is to be written there. Choose another name.")
+        within = (path / "a file" if folder else path).absolute().parents
+        tempfile.TemporaryFile(dir=next(one for one in within if one.exists())).close()
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}. Choose another name.") from error
+
+
+def write_frame(frame: "pl.DataFrame", out: Path) -> None:
+    """Write rows as the ending of ``out`` says, whole or not at all.
+
+    Raises:
+        InputError: ``out`` cannot be written.
+    """
+    from recsys_bert.files import replacing
+
+    with replacing(out) as aside:
+        if out.suffix == ".parquet":
+            frame.write_parquet(aside)
+        elif out.suffix == ".csv":
+            frame.write_csv(aside)
+        else:
+            frame.write_ndjson(aside)
