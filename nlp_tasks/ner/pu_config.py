@@ -17,11 +17,11 @@ class PUConfig:
     epoch is kept. None: every entity of the training file is marked."""
 
     risk: Literal["biased", "unbiased", "non_negative"] = "non_negative"
-    """biased: what is not matched is no entity, and what is counts as much as its prior; unbiased and non_negative: see
-    ``recsys_bert.training.pu_risks``."""
+    """biased: what is not matched is no entity; unbiased and non_negative: see ``recsys_bert.training.pu_risks``."""
 
     priors: dict[str, float] = field(default_factory=dict)
-    """Share of all units (characters or words) that lie within entities, by type; the others are estimated."""
+    """Share of all units (characters or words) that lie within entities, by type; the others are estimated. Not used by
+    the biased risk."""
 
     weight: float = 1.0
     """Factor on the risk of what is matched."""
@@ -40,8 +40,8 @@ class PUConfig:
     """That risk is judged on a running mean over batches, which keeps this share a step; 0 judges each batch alone."""
 
     warm_up: int = 1
-    """Epochs on cross-entropy with what is not matched as no entity, all units alike: its gradients find a start where
-    those of a bounded loss are flat."""
+    """Epochs with the biased risk on cross-entropy, whose gradients find a start where those of a bounded loss are
+    flat."""
 
     rounds: int = 1
     """Trainings one after the other, each from the start; after each but the last, the dictionary grows by what was

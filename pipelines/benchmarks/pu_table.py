@@ -21,7 +21,7 @@ from recsys_bert.errors import InputError, unknown_name
 
 ROWS = {
     "matching": "the longest entries of the dictionary, nothing learned",
-    "biased": "what is not matched is no entity, what is counts as much as its prior",
+    "biased": "what is not matched is no entity",
     "unbiased": "unbiased PU risk",
     "non_negative": "non-negative PU risk",
     "grown": "non-negative, then once more with the dictionary grown by confident repeats",

@@ -48,27 +48,6 @@ def unbiased(positive: Tensor, labelled_negative: Tensor, unlabelled_negative: T
     return prior * positive + unlabelled_negative - prior * labelled_negative
 
 
-def biased(
-    positive: Tensor, labelled_negative: Tensor, unlabelled_negative: Tensor, prior: Tensor, labelled: Tensor
-) -> Tensor:
-    """``π R_p⁺ + R_u⁻ − l R_p⁻``, where l is the labelled share: whatever has no label is a negative.
-
-    Labelled examples stand for all positives, hence their weight π / l; those that have no label speak against them
-    (the superfluous penalty of https://papers.nips.cc/paper/5509). With π = l it is the mean loss of all examples.
-
-    Args:
-        positive: As in ``unbiased``, as are the next three.
-        labelled_negative: R_p⁻.
-        unlabelled_negative: R_u⁻.
-        prior: π.
-        labelled: l, labelled share of all examples, ``[classes]``.
-
-    Returns:
-        ``[classes]``.
-    """
-    return prior * positive + unlabelled_negative - labelled * labelled_negative
-
-
 def non_negative(
     positive: Tensor,
     labelled_negative: Tensor,
@@ -114,10 +93,11 @@ class PURisk(nn.Module):
 
     Means over labelled examples divide by how many a batch has on average, not by how many this one has: every labelled
     example then counts alike, and a batch without any is no exception. Whether the risk of negatives is below 0 is
-    judged on a running mean, for one batch has few examples of a rare class.
+    judged on a running mean, for one batch has few examples of a rare class. For the biased risk the prior is the
+    labelled share: it is the mean loss of labelled examples as positives and of all others as negatives.
 
     Args:
-        priors: π of each class, in (0, 1); not used for a class without any label.
+        priors: π of each class, in (0, 1); not used by the biased risk, nor for a class without any label.
         labelled: Labelled share of each class in all examples, in [0, 1).
         risk: One of ``RISKS``.
         loss: One of ``LOSSES``.
@@ -135,8 +115,7 @@ class PURisk(nn.Module):
     labelled: Tensor
     negative: Tensor
     warming: bool
-    """Take cross-entropy for now, with no label as a negative and no prior: where a bounded loss is flat, it finds a
-    start."""
+    """Use the biased risk on cross-entropy for now: where a bounded loss is flat, it finds a start."""
 
     def __init__(
         self,
@@ -162,7 +141,7 @@ class PURisk(nn.Module):
         self.risk, self.loss, self.weight, self.warming = risk, loss, weight, False
         self.correction, self.tolerance, self.step_back, self.memory = correction, tolerance, step_back, memory
         shares = list(labelled)
-        own = [p if s else 0.0 for p, s in zip(priors, shares, strict=True)]
+        own = shares if risk == "biased" else [p if s else 0.0 for p, s in zip(priors, shares, strict=True)]
         for prior, share in zip(own, shares, strict=True):
             if not (0 <= share < 1 and share <= prior < 1):
                 raise InputError(
@@ -185,10 +164,8 @@ class PURisk(nn.Module):
         positive = self.weight * (as_positive * labelled).sum(dim=0) / expected
         means = positive, (as_negative * labelled).sum(dim=0) / expected, as_negative.mean(dim=0)
         if self.warming:
-            return biased(*means, self.labelled, self.labelled).sum()
-        if self.risk == "biased":
-            return biased(*means, self.priors, self.labelled).sum()
-        if self.risk == "unbiased":
+            return unbiased(*means, self.labelled).sum()
+        if self.risk != "non_negative":
             return unbiased(*means, self.priors).sum()
         if self.training:
             now = (means[2] - self.priors * means[1]).detach()

@@ -44,16 +44,13 @@ def test_the_unbiased_risk_by_hand(loss):
 
 
 @pytest.mark.parametrize("loss", LOSS)
-@pytest.mark.parametrize("priors", [PRIORS, SHARES])
-def test_the_biased_risk_takes_the_others_as_negatives(loss, priors):
-    """Labelled examples weigh as much as all positives should: as much as any other where nothing else is positive."""
-    weights = [prior / share for prior, share in zip(priors, SHARES, strict=True)]
+def test_the_biased_risk_takes_the_others_as_negatives(loss):
     mean = sum(
-        LOSS[loss](z, y) * (weight if y else 1)
+        LOSS[loss](z, y)
         for row, own in zip(LOGITS.tolist(), LABELLED.tolist(), strict=True)
-        for z, y, weight in zip(row, own, weights, strict=True)
+        for z, y in zip(row, own, strict=True)
     ) / len(LOGITS)
-    risk = PURisk(priors, SHARES, risk="biased", loss=loss)
+    risk = PURisk(PRIORS, SHARES, risk="biased", loss=loss)
     assert risk(LOGITS, LABELLED).item() == pytest.approx(mean, abs=1e-5)
 
 
@@ -120,11 +117,12 @@ def test_a_running_mean_judges_and_outlives_a_checkpoint():
     torch.testing.assert_close(risk.negative, before)
 
 
-def test_warming_is_plain_cross_entropy():
+def test_warming_is_the_biased_risk_on_cross_entropy():
     risk = PURisk(PRIORS, SHARES)
     risk.warming = True
-    entropy = torch.nn.functional.binary_cross_entropy_with_logits(LOGITS, LABELLED.float(), reduction="sum")
-    torch.testing.assert_close(risk(LOGITS, LABELLED), entropy / len(LOGITS))
+    torch.testing.assert_close(
+        risk(LOGITS, LABELLED), PURisk(PRIORS, SHARES, risk="biased", loss="logistic")(LOGITS, LABELLED)
+    )
     assert not risk.negative.any()
 
 
@@ -153,7 +151,7 @@ def test_hidden_positives_are_found_by_the_prior(risk):
     found = (weight[0] * x + weight[1] > 0).detach()
     recall = (found & true).sum() / true.sum()
     if risk == "biased":
-        assert recall < 0.55
+        assert recall < 0.3
     else:
         assert recall > 0.6
         assert ((found == true).float().mean()) > 0.78
