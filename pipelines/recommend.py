@@ -21,7 +21,7 @@ class Config:
     """Print or write the best items for users of the log, or for histories given on the fly."""
 
     run: Path
-    """Run folder of `pretrain` or `train-retrieval`."""
+    """Run folder of `pretrain`, `train-retrieval` or `blend`."""
 
     data: Path
     """Folder that `prepare` wrote and the run was trained on."""
@@ -144,7 +144,7 @@ def _of_histories(config: Config, prepared: "Prepared") -> tuple["Queries", "pl.
 
 def _search(config: Config, prepared: "Prepared", queries: "Queries") -> Found:
     from pipelines.runs import open_run
-    from recsys_bert.retrieval.exact import exact_top_k
+    from recsys_bert.retrieval.vectors import search
 
     ranker = open_run(config.run, prepared)
     if ranker.reads_times and not queries.timed:
@@ -152,11 +152,6 @@ def _search(config: Config, prepared: "Prepared", queries: "Queries") -> Found:
             f"the encoder of {config.run} reads when events happened, and a history given on the fly does not say. Ask "
             "about users of the log, with --users or --all-users."
         )
-    seen = None if config.seen else queries.seen()
-    if config.index is not None:
-        index = open_index(config.index, config.run, prepared)
-        check_k(config.k, len(index))
-        return Found(*index.search(ranker.user_vectors(queries), config.k, seen))
-    items = ranker.item_vectors()
-    check_k(config.k, len(items) - ranker.first_row)
-    return Found(*exact_top_k(ranker.user_vectors(queries), items, config.k, first_row=ranker.first_row, seen=seen))
+    index = None if config.index is None else open_index(config.index, config.run, prepared)
+    check_k(config.k, len(ranker.item_vectors()) - ranker.first_row if index is None else len(index))
+    return Found(*search(ranker, queries, config.k, None if config.seen else queries.seen(), index))

@@ -15,6 +15,7 @@ from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
     from recsys_bert.clicks.prepared import Prepared
+    from recsys_bert.clicks.queries import Queries
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.retrieval.vectors import Ranker
     from recsys_bert.training.loop import Summary
@@ -120,9 +121,11 @@ def log_digest(prepared: "Prepared") -> str:
 
 
 def weights_fingerprint(run: Path) -> str:
-    """Hash of the trained weights of a run of ``pretrain`` or ``train-retrieval``."""
+    """Hash of the trained weights of a run of ``pretrain`` or ``train-retrieval``, or of the one that is blended."""
     from recsys_bert.files import fingerprint
+    from recsys_bert.retrieval.blend import blended_run, is_blend
 
+    run = blended_run(run) if is_blend(run) else run
     return fingerprint(
         [path for name in ("encoder", "two_tower") for path in sorted((run / name).glob("*.safetensors"))]
     )
@@ -163,16 +166,18 @@ def check_unchanged(out: Path, contents: dict[Path, str]) -> None:
 
 
 def open_run(run: Path, prepared: "Prepared") -> "Ranker":
-    """Load a run of ``pretrain`` or ``train-retrieval``, to encode in the precision that it was trained in.
+    """Load a run of ``pretrain``, ``train-retrieval`` or ``blend``, to encode in the precision that it was trained in.
 
     Raises:
         InputError: See ``load_ranker``; or its ``config.toml`` is damaged.
     """
     import tomllib
 
+    from recsys_bert.retrieval.blend import blended_run, is_blend
     from recsys_bert.retrieval.vectors import load_ranker
 
     ranker = load_ranker(run, prepared)
+    run = blended_run(run) if is_blend(run) else run
     try:
         trained = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
     except FileNotFoundError:  # a folder that was not written by a command
@@ -239,16 +244,12 @@ def validation(
     """
     import numpy as np
 
-    from recsys_bert.clicks.queries import Queries
     from recsys_bert.evaluation.ranking import per_user
 
-    queries = Queries.of(prepared, "validation")
+    queries = drawn_queries(prepared, users, seed)
     if not len(queries):
         print("nothing is held out for validation: every epoch is run, the last weights are kept.", file=sys.stderr)
         return None
-    if 0 < users < len(queries):
-        chosen = np.random.default_rng(seed).choice(len(queries), users, replace=False)
-        queries = queries[np.sort(chosen)]
     depth = min(k, prepared.vocabulary.n_items)
     if monitor not in (known := (f"recall@{k}", f"ndcg@{k}")):
         raise InputError(f"train.monitor is {monitor!r}; this training validates {' and '.join(known)}.")
@@ -260,6 +261,18 @@ def validation(
         return {f"{name}@{k}": float(np.nanmean(values[f"{name}@{depth}"])) for name in ("recall", "ndcg")}
 
     return validate
+
+
+def drawn_queries(prepared: "Prepared", users: int, seed: int) -> "Queries":
+    """What is asked on validation: of all users, or of ``users`` of them, drawn by ``seed``, where there are more."""
+    import numpy as np
+
+    from recsys_bert.clicks.queries import Queries
+
+    queries = Queries.of(prepared, "validation")
+    if not 0 < users < len(queries):
+        return queries
+    return queries[np.sort(np.random.default_rng(seed).choice(len(queries), users, replace=False))]
 
 
 def take_weights(encoder: "Encoder", given: "Encoder", source: Path) -> None:

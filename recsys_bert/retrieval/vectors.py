@@ -18,12 +18,14 @@ from recsys_bert.encoder.times import repeat_newest
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 from recsys_bert.progress import Progress
-from recsys_bert.retrieval.exact import exact_top_k
+from recsys_bert.retrieval.blend import Blend, blended_run, is_blend, load_blend
+from recsys_bert.retrieval.exact import Seen, exact_top_k
 from recsys_bert.training.config import LossConfig, Precision
 from recsys_bert.training.objectives import TokenPrediction
 
 if TYPE_CHECKING:
     from recsys_bert.clicks.prepared import Prepared
+    from recsys_bert.retrieval.index import ItemIndex
 
 Objective = Literal["masked", "next"]
 
@@ -173,10 +175,36 @@ def encode_queries(
 
 
 def recommend(ranker: Ranker, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
-    """Exact full ranking of any ranker's vectors."""
-    items = torch.from_numpy(ranker.item_vectors())
-    seen = queries.seen() if exclude_seen else None
-    return exact_top_k(ranker.user_vectors(queries), items, k, first_row=ranker.first_row, seen=seen)[0]
+    """Exact full ranking."""
+    return search(ranker, queries, k, queries.seen() if exclude_seen else None)[0]
+
+
+def search(
+    ranker: Ranker, queries: Queries, k: int, seen: Seen | None, index: "ItemIndex | None" = None
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The best items of any ranker for some users.
+
+    Args:
+        ranker: The run.
+        queries: The users' histories.
+        k: Length of the lists.
+        seen: Pairs that are left out; None leaves nothing out.
+        index: Where to search; None scores all items.
+
+    Returns:
+        Rows int32 ``[n, k]``, -1 where a user has fewer left, and scores float32 ``[n, k]``.
+
+    Raises:
+        InputError: ``k`` is larger than the catalogue.
+    """
+    users, items = ranker.user_vectors(queries), ranker.item_vectors()
+    if index is None:
+        found = exact_top_k(users, torch.from_numpy(items), k, first_row=ranker.first_row, seen=seen)
+    else:
+        found = index.search(users, k, seen)
+    if not isinstance(ranker, Blend):
+        return found
+    return ranker.raised(found[0], users, items, queries, exclude_seen=seen is not None)
 
 
 def feature_configs(prepared: "Prepared", names: tuple[str, ...]) -> tuple[FeatureConfig, ...]:
@@ -241,12 +269,14 @@ def load_encoder(run: Path, prepared: "Prepared") -> tuple[Encoder, Objective, L
 
 
 def load_ranker(run: Path, prepared: "Prepared") -> Ranker:
-    """Load a run of ``pretrain`` or ``train-retrieval`` for ranking.
+    """Load a run of ``pretrain``, ``train-retrieval`` or ``blend`` for ranking.
 
     Raises:
         InputError: The folder is not such a run, is damaged, or belongs to another vocabulary.
     """
     run = Path(run)
+    if is_blend(run):
+        return load_blend(run, load_ranker(blended_run(run), prepared), prepared)
     if (run / "two_tower" / "config.json").exists():
         from recsys_bert.retrieval.two_tower import load_two_tower
 

@@ -13,7 +13,7 @@ from recsys_bert.clicks.prepared import open_prepared
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
 from recsys_bert.evaluation.ranking import per_user
-from recsys_bert.retrieval.baselines import BASELINES
+from recsys_bert.retrieval.baselines import BASELINES, counts
 from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
 from recsys_bert.retrieval.baselines.item2vec import Item2Vec
 from recsys_bert.retrieval.baselines.item_knn import ItemKNN
@@ -172,6 +172,16 @@ def test_co_occurrence_weighs_gap_and_age(prepared, queries, histories):  # in h
     np.testing.assert_array_equal(found, plain_lists(prepared, queries, 10, score))
 
 
+@pytest.mark.parametrize("pairs", [1, 50, 10**6])
+def test_few_followers_are_the_most_counted_ones(prepared, pairs, monkeypatch):
+    monkeypatch.setattr(counts, "_PAIRS", pairs)
+    everything = CoOccurrence(window=3).fit(prepared).after.toarray()
+    found = CoOccurrence(window=3, most=4).fit(prepared).after.toarray()
+    place = np.argsort(np.argsort(-everything, axis=1, kind="stable"), axis=1)
+    np.testing.assert_array_equal(found, np.where(place < 4, everything, 0))
+    assert (np.count_nonzero(everything, axis=1) > 4).any()
+
+
 def test_co_occurrence_of_one_step_is_markov(prepared, queries):
     one = CoOccurrence(last=1, window=1).fit(prepared).recommend(queries, 10)
     np.testing.assert_array_equal(one, Markov().fit(prepared).recommend(queries, 10))
@@ -268,6 +278,7 @@ def test_event_weights_count(tmp_path):
         (lambda: PopularRecent(days=0), "days is 0"),
         (lambda: ItemKNN(neighbours=0), "neighbours is 0"),
         (lambda: CoOccurrence(decay=0), "decay 0"),
+        (lambda: CoOccurrence(most=-1), "most -1"),
         (lambda: Markov(ties="row"), "ties is 'row'"),
         (lambda: Item2Vec(decay=2), "decay 2"),
     ],

@@ -6,7 +6,7 @@ from scipy import sparse
 from recsys_bert.clicks.prepared import Prepared
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.baselines.counts import Rows, TrainingEvents, by_popularity, follows
+from recsys_bert.retrieval.baselines.counts import Rows, TrainingEvents, by_popularity, soon_after
 from recsys_bert.retrieval.baselines.lists import recommend_in_chunks
 
 
@@ -20,25 +20,27 @@ class CoOccurrence:
         last: Newest items of the history that speak.
         window: Largest gap of a pair, in events.
         decay: In (0, 1]; 1 lets all of them speak equally.
+        most: Followers kept of every item, those that came most often; 0 keeps all.
     """
 
     name = "co_occurrence"
+    after: sparse.csr_array
+    """How often each row (second) came soon after each other one (first)."""
 
-    def __init__(self, *, last: int = 5, window: int = 10, decay: float = 0.5) -> None:
-        if last < 1 or window < 1 or not 0 < decay <= 1:
+    def __init__(self, *, last: int = 5, window: int = 10, decay: float = 0.5, most: int = 0) -> None:
+        if last < 1 or window < 1 or not 0 < decay <= 1 or most < 0:
             raise InputError(
-                f"co_occurrence: last is {last}, window {window}, decay {decay}; needed are at least 1, 1 and (0, 1]."
+                f"co_occurrence: last is {last}, window {window}, decay {decay}, most {most}; needed are at least 1, "
+                "1, (0, 1] and at least 0."
             )
-        self.last, self.window, self.decay = last, window, decay
+        self.last, self.window, self.decay, self.most = last, window, decay, most
 
     def fit(self, prepared: Prepared) -> "CoOccurrence":
         """Count pairs; one weighs what its second event weighs."""
         size, first_item = prepared.vocabulary.size, prepared.vocabulary.first_item
         events = TrainingEvents.of(prepared.histories)
         self._order = by_popularity(events.popularity(size), first_item)
-        self._after = sparse.csr_array((size, size))
-        for gap in range(1, self.window + 1):
-            self._after = self._after + follows(events, size, first_item, gap) / gap
+        self.after = soon_after(events, size, first_item, self.window, self.most)
         return self
 
     def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> Rows:
@@ -47,12 +49,13 @@ class CoOccurrence:
         Raises:
             InputError: ``k`` is larger than the catalogue.
         """
-        return recommend_in_chunks(queries, k, self._order, exclude_seen, self._score, self.name)
+        return recommend_in_chunks(queries, k, self._order, exclude_seen, self.scores, self.name)
 
-    def _score(self, part: Queries) -> sparse.csr_array:
+    def scores(self, part: Queries) -> sparse.csr_array:
+        """Weighed counts of what came soon after the last items, ``[len(part), rows]``; what never did has none."""
         items, lengths = part.inputs(self.last)
         query, position = np.nonzero(np.arange(items.shape[1]) < lengths[:, None])
         row, age = items[query, position], lengths[query] - 1 - position
-        known = row < self._after.shape[0]  # nothing is known of items without training events
+        known = row < self.after.shape[0]  # nothing is known of items without training events
         weights = (self.decay ** age[known], (query[known], row[known]))
-        return sparse.csr_array(weights, shape=(len(part), self._after.shape[0])) @ self._after
+        return sparse.csr_array(weights, shape=(len(part), self.after.shape[0])) @ self.after

@@ -1,6 +1,7 @@
 """Training events as flat arrays, and what can be counted in them."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from recsys_bert.clicks.histories import Histories, ranges
 
 Ints = NDArray[np.int64]
 Rows = NDArray[np.int32]
+
+_PAIRS = 1 << 25  # counted at a time: some 2 GB
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,59 @@ def only_items(matrix: sparse.csr_array, first_item: int) -> sparse.csr_array:
     return kept
 
 
-def follows(events: TrainingEvents, size: int, first_item: int, gap: int) -> sparse.csr_array:
-    """How often one row came ``gap`` events after another, by weight of the later event, ``[size, size]``."""
-    same = events.users[gap:] == events.users[:-gap]
-    before, after = events.items[:-gap][same], events.items[gap:][same]
-    counts = sparse.csr_array((events.weights[gap:][same], (before, after)), shape=(size, size))
+def soon_after(events: TrainingEvents, size: int, first_item: int, window: int, most: int = 0) -> sparse.csr_array:
+    """How often one row came at most ``window`` events after another, ``[size, size]``.
+
+    A pair ``gap`` events apart counts 1 / gap of what its later event weighs. Rows are counted some at a time, so that
+    memory is bounded where few followers are kept of each.
+
+    Args:
+        events: In training.
+        size: Rows of the catalogue.
+        first_item: Rows below it follow nothing.
+        window: Largest gap.
+        most: Followers kept of every row, the most counted ones; 0 keeps all.
+    """
+    pairs = np.bincount(events.items, minlength=size)[:size].cumsum() * window
+    block = pairs // _PAIRS if most else np.zeros(size, np.int64)
+    borders = [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), size]
+    parts = []
+    for low, high in pairwise(borders):
+        counts = sparse.csr_array((high - low, size))
+        for gap in range(1, window + 1):
+            counts = counts + follows(events, size, first_item, gap, (low, high)) / gap
+        parts.append(_largest(counts, most) if most else counts)
+    return sparse.vstack(parts, format="csr")
+
+
+def _largest(counts: sparse.csr_array, most: int) -> sparse.csr_array:
+    """Keep the ``most`` largest entries of every row; between equals the lower column stays."""
+    lengths = np.diff(counts.indptr)
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    order = np.lexsort((counts.indices, -counts.data, row))
+    kept = np.sort(order[np.arange(len(order)) - np.repeat(counts.indptr[:-1], lengths) < most])
+    return sparse.csr_array((counts.data[kept], (row[kept], counts.indices[kept])), shape=counts.shape)
+
+
+def follows(
+    events: TrainingEvents, size: int, first_item: int, gap: int, rows: tuple[int, int] | None = None
+) -> sparse.csr_array:
+    """How often one row came ``gap`` events after another, by weight of the later event.
+
+    Args:
+        events: In training.
+        size: Rows of the catalogue.
+        first_item: Rows below it follow nothing.
+        gap: Events from one to the other.
+        rows: First row and end of those that are followed; None takes all.
+
+    Returns:
+        ``[rows, size]``.
+    """
+    low, high = rows or (0, size)
+    counted = events.users[gap:] == events.users[:-gap]
+    if rows is not None:
+        counted &= (events.items[:-gap] >= low) & (events.items[:-gap] < high)
+    before, after = events.items[:-gap][counted] - low, events.items[gap:][counted]
+    counts = sparse.csr_array((events.weights[gap:][counted], (before, after)), shape=(high - low, size))
     return only_items(counts, first_item)

@@ -1,0 +1,158 @@
+"""Blend a trained run with counts of what followed what, weighed on validation."""
+
+import json
+import sys
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recsys_bert.errors import InputError
+
+if TYPE_CHECKING:
+    from recsys_bert.clicks.prepared import Prepared
+    from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
+    from recsys_bert.retrieval.vectors import Ranker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Add to a run's scores what came soon after the newest items in training: weight · log(1 + share / floor).
+
+    Nothing is trained. Every pair of a weight and a floor is tried on validation, and the best is kept; `evaluate`,
+    `recommend` and `similar` take the folder as they take the run's own.
+    """
+
+    run: Path
+    """Run folder of `pretrain` or `train-retrieval`; it stays where it is, and is needed from then on."""
+
+    data: Path
+    """Folder that `prepare` wrote and the run was trained on."""
+
+    out: Path
+    """Run folder to write; an earlier blend there is replaced."""
+
+    weights: tuple[float, ...] = (0.5, 1.0)
+    """Factors on what counts add; at 1 a share counts as much as a probability of the model."""
+
+    floors: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01)
+    """Shares at which an item gains weight · log 2."""
+
+    last: int = 5
+    """Newest items of a history that speak."""
+
+    window: int = 10
+    """Events within which another counts as coming soon after; a pair that many apart counts 1 / gap."""
+
+    decay: float = 0.5
+    """An item of the history that is n events old speaks with decay ** n, in (0, 1]."""
+
+    most: int = 1000
+    """Followers kept of every item, those that came most often; 0 keeps all."""
+
+    validation_users: int = 10_000
+    """Users ranked for each pair at most, drawn once; 0 takes all."""
+
+    seed: int = 0
+    """Of that draw."""
+
+    json: bool = False
+    """Print one JSON object on stdout instead of a table."""
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "floors"):
+            values = getattr(self, name)
+            if not values or not all(0 < value < float("inf") for value in values):
+                raise InputError(f"{name} are {list(values)}; give one number above 0 at least.")
+        if self.seed < 0 or self.validation_users < 0:
+            raise InputError(f"seed is {self.seed} and validation_users {self.validation_users}; neither is below 0.")
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Count, choose, write ``out/blend``.
+
+    Returns:
+        Figures of the run alone and of every pair, best pair, entries kept.
+
+    Raises:
+        InputError: Nothing is held out for validation and there are several pairs; or the run, the log or ``out`` does
+            not suit.
+    """
+    from pipelines.runs import open_run
+    from pipelines.settings import write_config
+    from recsys_bert.clicks.prepared import open_prepared
+    from recsys_bert.files import replacing
+    from recsys_bert.progress import step
+    from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
+    from recsys_bert.retrieval.blend import Blend, is_blend
+
+    counts = CoOccurrence(last=config.last, window=config.window, decay=config.decay, most=config.most)
+    if is_blend(config.run):
+        raise InputError(f"{config.run} is a blend already. Blend the run that it was made of.")
+    if config.out.is_file() or (config.out.is_dir() and any(config.out.iterdir()) and not is_blend(config.out)):
+        raise InputError(f"{config.out} is there and is no blend. Choose another --out, or remove it.")
+    prepared = open_prepared(config.data)
+    ranker = open_run(config.run, prepared)
+    with step("counting what followed what"):
+        counts.fit(prepared)
+    tried = _tried(config, prepared, ranker, counts)
+    best = max(tried[1:], key=lambda one: one["ndcg@10"]) if tried else None
+    weight, floor = (best["weight"], best["floor"]) if best else (config.weights[0], config.floors[0])
+    told = {"weight": weight, "floor": floor, "kept": int(counts.after.nnz), "tried": tried}
+    blend = Blend(ranker, counts, weight=weight, floor=floor)
+    with replacing(config.out / "blend") as aside:
+        blend.save(aside, config.out / "blend", config.run, {"prepared": prepared.fingerprint, "tried": tried})
+    write_config(config, config.out / "config.toml")
+    print(json.dumps(told) if config.json else _table(tried), end="\n" if config.json else "")
+    if best and best["ndcg@10"] <= tried[0]["ndcg@10"]:
+        print("on validation the run alone is no worse than any blend.", file=sys.stderr)
+    print(f"weight {weight:g}, floor {floor:g}, {counts.after.nnz:,} pairs; wrote {config.out}", file=sys.stderr)
+    return told
+
+
+def _tried(config: Config, prepared: "Prepared", ranker: "Ranker", counts: "CoOccurrence") -> list[dict[str, Any]]:
+    """Validation figures of the run alone, as weight 0, and of every pair; empty where nothing is held out."""
+    import numpy as np
+    import torch
+
+    from pipelines.runs import drawn_queries
+    from recsys_bert.evaluation.ranking import per_user
+    from recsys_bert.progress import Progress
+    from recsys_bert.retrieval.blend import Blend
+    from recsys_bert.retrieval.exact import exact_top_k
+
+    pairs = list(product(config.weights, config.floors))
+    queries = drawn_queries(prepared, config.validation_users, config.seed)
+    if not len(queries):
+        if len(pairs) > 1:
+            raise InputError(
+                f"nothing is held out for validation in {config.data}, so {len(pairs)} pairs cannot be told apart. "
+                "Give one weight and one floor, as chosen on a log that holds something out."
+            )
+        return []
+    users, items, targets = ranker.user_vectors(queries), ranker.item_vectors(), queries.targets()
+    k = min(10, len(items) - ranker.first_row)
+    alone = exact_top_k(users, torch.from_numpy(items), k, first_row=ranker.first_row, seen=queries.seen())[0]
+
+    def figures(ranked: Any) -> dict[str, float]:
+        values = per_user(ranked, targets, len(queries), (k,), ranker.first_row)
+        return {f"{name}@10": float(np.nanmean(values[f"{name}@{k}"])) for name in ("recall", "ndcg")}
+
+    tried: list[dict[str, Any]] = [{"weight": 0.0, "floor": None, **figures(alone)}]
+    with Progress("trying weights", len(pairs), "pairs") as progress:
+        for weight, floor in pairs:
+            blend = Blend(ranker, counts, weight=weight, floor=floor)
+            ranked = blend.raised(alone, users, items, queries, exclude_seen=True)[0]
+            tried.append({"weight": weight, "floor": floor, **figures(ranked)})
+            progress.advance(1)
+    return tried
+
+
+def _table(tried: list[dict[str, Any]]) -> str:
+    if not tried:
+        return ""
+    lines = ["weight   floor  recall@10  ndcg@10"]
+    for one in tried:
+        floor = "–" if one["floor"] is None else f"{one['floor']:g}"
+        lines.append(f"{one['weight']:>6g}  {floor:>6}  {one['recall@10']:>9.4f}  {one['ndcg@10']:>7.4f}")
+    return "\n".join([*lines, ""])
