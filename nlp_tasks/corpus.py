@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_tasks.config import CorpusConfig, FilesConfig
-from nlp_tasks.data import read_lines, read_table
+from nlp_tasks.data import HALF, is_text, read_lines, read_table
 from nlp_tasks.recall.sentences import sentence_spans
 from nlp_tasks.recall.words import jieba_tokenizer
 from nlp_tasks.tokenization import Tokenizer
@@ -91,9 +91,12 @@ def _passages(path: Path) -> list[str]:
         pass
     try:
         paragraphs = [paragraph for article in read_json(path)["data"] for paragraph in article["paragraphs"]]
-        return [text for paragraph in paragraphs if (text := paragraph["context"].strip())]
+        passages = [text for paragraph in paragraphs if (text := paragraph["context"].strip())]
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not in SQuAD's form: data, paragraphs, context ({error!r}).") from error
+    if bad := sum(not is_text(text) for text in passages):
+        raise InputError(f"{path}: {bad:,} passages hold {HALF}. Mend them.")
+    return passages
 
 
 def cut_corpus(documents: Sequence[str], tokenizer: Tokenizer, room: int, unit: str) -> Corpus:

@@ -21,6 +21,9 @@ Row = tuple[int, "dict[str, Any] | None", str]
 Rows = TypeVar("Rows", bound="Examples")
 Read = TypeVar("Read", bound="Counted")
 
+HALF = r"half of a character (a lone surrogate, such as \ud83d)"
+"""What is wrong with a text that ``is_text`` says no to."""
+
 _FORMATS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
@@ -241,17 +244,39 @@ def _json_rows(path: Path, wanted: Sequence[str]) -> Iterator[Row]:
     for number, line in read_lines(path):
         if not line.strip():
             continue
-        try:
-            cells = json.loads(line)
-        except ValueError:
-            yield number, None, "not JSON"
-            continue
-        if not isinstance(cells, dict):
-            yield number, None, "no JSON object"
+        cells, problem = json_object(line)
+        if problem:
+            yield number, None, problem
         elif lacking := [name for name in wanted if name not in cells]:
             yield number, None, f"no key {lacking[0]!r}"
         else:
             yield number, cells, ""
+
+
+def json_object(line: str) -> tuple[dict[str, Any], str]:
+    """Read one line of JSON lines.
+
+    Returns:
+        The object, and what is wrong with it ("" where nothing is; else the object is empty).
+    """
+    try:
+        cells = json.loads(line)
+    except ValueError:
+        return {}, "not JSON"
+    if not isinstance(cells, dict):
+        return {}, "no JSON object"
+    if "\\u" in line and not is_text(json.dumps(cells, ensure_ascii=False)):
+        return {}, HALF
+    return cells, ""
+
+
+def is_text(text: str) -> bool:
+    """Whether UTF-8 can hold a text: JSON can escape halves of characters, which no tokenizer and no file takes."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _label_text_rows(path: Path, wanted: Sequence[str]) -> Iterator[Row]:

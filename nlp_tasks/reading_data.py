@@ -1,6 +1,5 @@
 """Questions about passages, from SQuAD's JSON or JSON lines: passages as they stand, bad questions named or counted."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nlp_tasks.data import not_empty, read_lines
+from nlp_tasks.data import HALF, is_text, json_object, not_empty, read_lines
 from nlp_tasks.reading_config import NewSetConfig, ReadingFilesConfig
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json
@@ -162,15 +161,7 @@ def _json_rows(path: Path) -> Iterator[Row]:
     for line, text in read_lines(path):
         if not text.strip():
             continue
-        try:
-            row = json.loads(text)
-        except ValueError:
-            yield f"line {line}", {}, "not JSON"
-            continue
-        if isinstance(row, dict):
-            yield f"line {line}", row, ""
-        else:
-            yield f"line {line}", {}, "no JSON object"
+        yield f"line {line}", *json_object(text)
 
 
 def _take(
@@ -184,11 +175,15 @@ def _take(
             return f"{name} is no text"
         if not row[name].strip():
             return f"{name} is empty"
+        if not is_text(row[name]):
+            return HALF
     passage, given = row["context"], _given(row) if answers else []
     if given is None:
         return "answers are no list of texts, or of objects with a text and perhaps answer_start"
     if any(not text.strip() for text, _ in given):
         return "an answer is empty"
+    if not all(is_text(text) for text, _ in given):
+        return HALF
     placed = []
     for text, start in given:
         answer = Answer(text.strip(), _locate(passage, text, start))

@@ -1,6 +1,5 @@
 """Annotated sentences from files: UTF-8, every sentence that cannot be used named by line or counted."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from nlp_tasks.data import count_or_refuse, not_empty, read_lines
+from nlp_tasks.data import count_or_refuse, json_object, not_empty, read_lines
 from nlp_tasks.ner.config import FORMATS, AnnotatedFilesConfig, Units
 from nlp_tasks.ner.schemes import SCHEMES, Entity, Scheme, find_scheme, read_tags
 from nlp_tasks.ner.sentences import Sentence, cut, join, levels_of, within
@@ -226,12 +225,9 @@ def _read_json(path: Path, config: AnnotatedFilesConfig, entities: bool, bad: li
 
 def _json_line(line: str, config: AnnotatedFilesConfig, entities: bool) -> tuple[str, list[tuple[int, int, str]], str]:
     """Text and entities in characters of one line, and what is wrong with it."""
-    try:
-        cells = json.loads(line)
-    except ValueError:
-        return "", [], "not JSON"
-    if not isinstance(cells, dict):
-        return "", [], "no JSON object"
+    cells, problem = json_object(line)
+    if problem:
+        return "", [], problem
     text = cells.get(config.text_key)
     if not isinstance(text, str) or not text.strip():
         return "", [], f"no text under {config.text_key!r}"

@@ -13,6 +13,10 @@ def read(path, **settings):
     return read_documents(path, CorpusConfig(**settings))[0]
 
 
+def squad_of(passage):
+    return json.dumps({"data": [{"paragraphs": [{"context": passage}]}]})
+
+
 def test_forms_of_text(write):
     text = "one. two\n\nthree\nfour\n \nfive"
     assert read(write("a.txt", text)) == ["one. two", "three", "four", "five"]
@@ -32,6 +36,7 @@ def test_forms_of_text(write):
         ("a.txt", b"ok\n\xff\n", {}, "line 2 of .* is not UTF-8"),
         ("a.json", b'{"data":\n"\xff"}', {"format": "squad"}, "line 2 of .* is not UTF-8"),
         ("a.json", '{"data": [1]}', {"format": "squad"}, "not in SQuAD's form"),
+        ("a.json", squad_of(" \ud83d"), {"format": "squad"}, r"a\.json: 1 passages hold half of a character"),
         ("a.json", "{", {"format": "squad"}, "cannot be read as JSON"),
         ("a.json", "{}", {}, r"the ending '\.json' does not say"),
     ],

@@ -36,6 +36,10 @@ def test_json_lines(write):
     assert table.labels == [("3",), ("c",), ("true",)]
 
 
+def test_pairs_of_escaped_halves_are_characters(write):
+    assert read(write("a.jsonl", r'{"text": "a \ud83d\ude00", "label": 1}')).texts == {"text": ["a 😀"]}
+
+
 def test_files_without_a_header_line(write):
     table = read(write("a.txt", "好的\t5\n不好\t0\n"), format="tsv", columns=("text", "label"))
     assert table.texts["text"] == ["好的", "不好"]
@@ -102,6 +106,8 @@ def test_bad_lines_are_counted_when_dropped(write):
         ("a.jsonl", '{"text": 5, "label": 1}', {}, "text is no text"),
         ("a.jsonl", '{"text": "a", "label": [1, 2]}', {}, "label is no label"),
         ("a.jsonl", '{"text": "a", "label": null}', {}, "label is no label"),
+        ("a.jsonl", r'{"text": "a \uD83D b", "label": 1}', {}, r"line 1 of .*: half of a character \(a lone surrogate"),
+        ("a.jsonl", r'{"text": "a", "label": "\udc00"}', {}, "half of a character"),
     ],
 )
 def test_what_cannot_be_read_says_why(write, name, content, settings, message):

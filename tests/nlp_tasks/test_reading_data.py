@@ -110,6 +110,14 @@ def test_questions_that_cannot_be_used(write, row, reason):
     assert sum(made.left_out.values()) == 1
 
 
+@pytest.mark.parametrize(("name", "form"), [("a.jsonl", json.dumps), ("a.json", lambda row: squad(row, passage="a"))])
+@pytest.mark.parametrize("key", ["question", "answers"])
+def test_halves_of_characters_cannot_be_used(write, name, form, key):
+    row = {"question": "a", "context": "a", "answers": ["a"]} | {key: "\ud83d" if key == "question" else ["\ud83d"]}
+    with pytest.raises(InputError, match="half of a character"):
+        read_set(write(name, form(row)), ReadingFilesConfig())
+
+
 def test_answers_need_not_be_there_where_none_are_read(write):
     made = read_set(write("a.jsonl", lines({"question": "a", "context": "b"})), ReadingFilesConfig(), answers=False)
     assert made.questions[0].answers == ()

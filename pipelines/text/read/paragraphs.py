@@ -85,9 +85,11 @@ def _passages(
     paragraphs: Iterable[tuple[str, Any, Any]], path: Path, config: ParagraphsConfig, counts: dict[str, int]
 ) -> Iterator[tuple[str, str]]:
     """Place and passage of those paragraphs that have one."""
-    reason = "context is no text"
+    from nlp_tasks.data import HALF, is_text
+
     for place, text, _ in paragraphs:
-        if isinstance(text, str):
+        reason = "context is no text" if not isinstance(text, str) else "" if is_text(text) else HALF
+        if not reason:
             yield place, text
         elif config.bad_rows == "drop":
             counts[reason] = counts.get(reason, 0) + 1

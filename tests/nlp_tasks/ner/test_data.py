@@ -90,6 +90,7 @@ def test_plain_text_for_answering(write):
         ("a.jsonl", '["a"]', AnnotatedFilesConfig(), "line 1 of .*: no JSON object"),
         ("a.jsonl", '{"text": "a"}', AnnotatedFilesConfig(), "no list under 'entities'"),
         ("a.jsonl", '{"entities": []}', AnnotatedFilesConfig(), "no text under 'text'"),
+        ("a.jsonl", r'{"text": "a\ud83d", "entities": []}', AnnotatedFilesConfig(), "line 1 of .*: half of a character"),
         ("a.jsonl", '{"text": "ab", "entities": [[0, 3, "X"]]}', AnnotatedFilesConfig(), "lies outside its text"),
         ("a.jsonl", '{"text": "ab", "entities": [[0, "X"]]}', AnnotatedFilesConfig(), r"neither \{start, end, type\}"),
         ("a.jsonl", '{"text": "ab", "entities": [[0, 1, "X"]]}', AnnotatedFilesConfig(), "does not begin and end with"),

@@ -219,13 +219,16 @@ def test_settings_that_do_not_fit_leave_nothing_behind(flags, change, message, t
 
 def test_a_passage_that_is_no_text_drops_out_and_is_counted(tmp_path):
     path = tmp_path / "a.json"
-    paragraphs = [{"context": context, "qas": []} for context in (None, "a cat", 5)]
+    paragraphs = [{"context": context, "qas": []} for context in (None, "a cat", 5, "\ud83d")]
     path.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
     with pytest.raises(InputError, match=r"paragraph 1 of article 1 of .*a\.json: context is no text"):
         read_paragraphs((path,), ParagraphsConfig())
     found, left_out = read_paragraphs((path,), ParagraphsConfig(bad_rows="drop"))
     assert [(one.text, one.place) for one in found] == [("a cat", "paragraph 2 of article 1")]
-    assert left_out == {"context is no text": 2}
+    assert left_out == {
+        "context is no text": 2,
+        r"half of a character (a lone surrogate, such as \ud83d)": 1,
+    }
 
 
 def test_what_is_asked_is_checked_at_once(tmp_path, capsys):
