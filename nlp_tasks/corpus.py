@@ -48,8 +48,13 @@ class Corpus:
         return len(self.offsets) - 1
 
 
-def read_documents(path: Path, config: CorpusConfig) -> tuple[list[str], dict[str, int]]:
+def read_documents(path: Path, config: CorpusConfig, *, flags: str = "data") -> tuple[list[str], dict[str, int]]:
     """Texts of the documents of a file, and what was left out of it, by reason.
+
+    Args:
+        path: The file.
+        config: How it is read.
+        flags: What the command calls these settings, for messages that name one.
 
     Raises:
         InputError: It cannot be read, is not UTF-8, or holds no text.
@@ -64,7 +69,7 @@ def read_documents(path: Path, config: CorpusConfig) -> tuple[list[str], dict[st
         documents = _passages(path)
     else:
         files = FilesConfig(format=kind, columns=config.columns, bad_rows=config.bad_rows)
-        table = read_table(path, files, config.texts)
+        table = read_table(path, files, config.texts, flags=flags)
         return [text for column in table.texts.values() for text in column], table.left_out
     if not documents:
         raise InputError(f"{path} holds no text.")

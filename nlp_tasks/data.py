@@ -69,6 +69,9 @@ class Table:
     left_out: dict[str, int] = field(default_factory=dict)
     """Lines that could not be used, by reason."""
 
+    flags: str = "data"
+    """Settings by which the file is read, as a command calls them: for messages."""
+
     def __len__(self) -> int:
         return len(self.lines)
 
@@ -89,13 +92,19 @@ class Table:
             InputError: There is one, and the policy is ``raise``; or nothing stays.
         """
         bad = [(line, reason) for line, reason in zip(self.lines, reasons, strict=True) if reason]
-        left_out = Counter(self.left_out) + count_or_refuse(self.path, bad, policy)
+        left_out = Counter(self.left_out) + count_or_refuse(self.path, bad, policy, self.flags)
         kept = self.take([row for row, reason in enumerate(reasons) if not reason])
         return not_empty(replace(kept, left_out=dict(left_out)))
 
 
 def read_table(
-    path: Path, config: FilesConfig, texts: Sequence[str], label: str | None = None, separator: str | None = None
+    path: Path,
+    config: FilesConfig,
+    texts: Sequence[str],
+    label: str | None = None,
+    separator: str | None = None,
+    *,
+    flags: str = "data",
 ) -> Table:
     """Read one file.
 
@@ -105,21 +114,22 @@ def read_table(
         texts: Columns with the texts.
         label: Column with the label; None reads none.
         separator: Cuts a cell into several labels, of which there may be none; None: a cell is one label.
+        flags: What the command calls these settings, for messages that name one.
 
     Raises:
         InputError: It is missing, not UTF-8, lacks a column, or has lines that cannot be used (see ``bad_rows``).
     """
     path = Path(path)
-    found = Table(path, [], {name: [] for name in texts}, None if label is None else [])
+    found = Table(path, [], {name: [] for name in texts}, None if label is None else [], flags=flags)
     bad: list[tuple[int, str]] = []
     with Progress(f"reading {path.name}", None, "lines") as progress:
-        for line, cells, problem in _rows(path, config, [*texts, *([label] if label else [])]):
+        for line, cells, problem in _rows(path, config, [*texts, *([label] if label else [])], flags):
             progress.advance()
             if cells is not None:
                 problem = _take(found, line, cells, label, separator)
             if problem:
                 bad.append((line, problem))
-    left_out = count_or_refuse(path, bad, config.bad_rows)
+    left_out = count_or_refuse(path, bad, config.bad_rows, flags)
     return not_empty(replace(found, left_out=dict(left_out)))
 
 
@@ -179,31 +189,31 @@ def _not_utf8(path: Path, number: int, raw: bytes, error: UnicodeDecodeError) ->
     )
 
 
-def _rows(path: Path, config: FilesConfig, wanted: Sequence[str]) -> Iterator[Row]:
+def _rows(path: Path, config: FilesConfig, wanted: Sequence[str], flags: str) -> Iterator[Row]:
     kind = config.format if config.format != "auto" else _FORMATS.get(path.suffix.lower())
     if kind is None:
         raise InputError(
             f"{path}: the ending {path.suffix!r} does not say how to read it (known: {', '.join(_FORMATS)}). Name it "
-            "with --data.format."
+            f"with --{flags}.format."
         )
     if kind == "jsonl":
         return _json_rows(path, wanted)
     if kind == "label_text":
         return _label_text_rows(path, wanted)
-    return _cell_rows(path, kind, config.columns, wanted)
+    return _cell_rows(path, kind, config.columns, wanted, flags)
 
 
-def _cell_rows(path: Path, kind: str, columns: Sequence[str], wanted: Sequence[str]) -> Iterator[Row]:
+def _cell_rows(path: Path, kind: str, columns: Sequence[str], wanted: Sequence[str], flags: str) -> Iterator[Row]:
     """Tab- or comma-separated lines; the first one names the columns where ``columns`` does not."""
     cells_of = _tsv_cells if kind == "tsv" else _csv_cells
     names = list(columns)
     for line, cells in cells_of(path):
         if not names:
             names = [name.strip() for name in cells]
-            _check_columns(path, names, wanted)
+            _check_columns(path, names, wanted, flags)
             continue
         if line == 1:
-            _check_columns(path, names, wanted)
+            _check_columns(path, names, wanted, flags)
         if len(cells) != len(names):
             if cells not in ([], [""]):  # an empty line, as at the end of a file, is no example
                 yield line, None, f"{len(cells)} cells where there are {len(names)} columns"
@@ -228,7 +238,7 @@ def _csv_cells(path: Path) -> Iterator[tuple[int, list[str]]]:
         ) from error
 
 
-def _check_columns(path: Path, names: Sequence[str], wanted: Sequence[str]) -> None:
+def _check_columns(path: Path, names: Sequence[str], wanted: Sequence[str], flags: str) -> None:
     if double := [name for name, count in Counter(names).items() if count > 1]:
         raise InputError(f"{path} has two columns called {double[0]!r}; every column needs its own name.")
     for name in wanted:
@@ -236,7 +246,7 @@ def _check_columns(path: Path, names: Sequence[str], wanted: Sequence[str]) -> N
             shown = ", ".join(repr(column) for column in names[:20])
             raise InputError(
                 f"{path} has no column {name!r}; it has {shown}. Say which one is meant, or, where the file has no "
-                "header line, name its columns in order with --data.columns."
+                f"header line, name its columns in order with --{flags}.columns."
             )
 
 
@@ -288,13 +298,14 @@ def _label_text_rows(path: Path, wanted: Sequence[str]) -> Iterator[Row]:
             yield number, {"label": label, "text": text}, ""
 
 
-def count_or_refuse(path: Path, bad: Sequence[tuple[int, str]], policy: str) -> Counter[str]:
+def count_or_refuse(path: Path, bad: Sequence[tuple[int, str]], policy: str, flags: str = "data") -> Counter[str]:
     """Count lines by reason, or refuse them.
 
     Args:
         path: Their file.
         bad: Line and reason of each.
         policy: ``raise`` or ``drop``.
+        flags: See ``read_table``.
 
     Raises:
         InputError: There is one, and the policy is ``raise``.
@@ -304,7 +315,7 @@ def count_or_refuse(path: Path, bad: Sequence[tuple[int, str]], policy: str) -> 
         told = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
         raise InputError(
             f"line {bad[0][0]} of {path}: {bad[0][1]}; {len(bad):,} such lines in all ({told}). Mend them or pass "
-            "--data.bad-rows drop (--read.bad-rows drop for new files)."
+            f"--{flags}.bad-rows drop."
         )
     return reasons
 

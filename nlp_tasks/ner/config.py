@@ -16,6 +16,7 @@ FORMATS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "li
 FORMATS |= {f".{ending}": "conll" for ending in ("conll", "tsv", "iob", "bioes", *SCHEMES)}
 
 Units = Literal["auto", "words", "characters"]
+Joint = Literal["auto", "blank", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +49,9 @@ class AnnotatedFilesConfig:
     tag_columns: tuple[int, ...] = (-1,)
     """Columns of a conll file with tags, the outermost entities first; several where entities lie within others."""
 
-    joint: Literal["auto", "blank", "none"] = "auto"
-    """What stands between the words of a conll file; ``auto`` takes nothing where they are single characters."""
+    joint: Joint = "auto"
+    """What stands between the words of a conll file; ``auto`` takes nothing where those with Chinese characters are
+    nearly all single ones, or where all words are single characters."""
 
     text_key: str = "text"
     """jsonl: key of the text."""
@@ -71,8 +73,8 @@ class AnnotatedFilesConfig:
             find_scheme(self.scheme)
         if not self.tag_columns or self.word_column in self.tag_columns:
             raise InputError(
-                f"data.tag_columns is {list(self.tag_columns)} and data.word_column {self.word_column}; name at least "
-                "one column of tags, other than that of the words."
+                f"tag_columns is {list(self.tag_columns)} and word_column {self.word_column}; name at least one column "
+                "of tags, other than that of the words."
             )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_tasks.data import count_or_refuse, json_object, not_empty, read_lines
-from nlp_tasks.ner.config import FORMATS, AnnotatedFilesConfig, Units
+from nlp_tasks.ner.config import FORMATS, AnnotatedFilesConfig, Joint, Units
 from nlp_tasks.ner.schemes import SCHEMES, Entity, Scheme, find_scheme, read_tags
 from nlp_tasks.ner.sentences import Sentence, cut, join, levels_of, within
 from nlp_tasks.tokenization import mostly_chinese
@@ -36,8 +36,14 @@ class Annotated:
     units: Units
     """What they are made of, ``words`` or ``characters``."""
 
+    joint: Joint = "blank"
+    """What stands between their units, or would between those of a conll file: ``blank`` or ``none``."""
+
     left_out: dict[str, int] = field(default_factory=dict)
     """Sentences that could not be used, by reason."""
+
+    flags: str = "data"
+    """Settings by which the file is read, as a command calls them: for messages."""
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -57,44 +63,50 @@ class Annotated:
             InputError: There is one, and the policy is ``raise``; or nothing stays.
         """
         bad = [(line, reason) for line, reason in zip(self.lines, reasons, strict=True) if reason]
-        left_out = Counter(self.left_out) + count_or_refuse(self.path, bad, policy)
+        left_out = Counter(self.left_out) + count_or_refuse(self.path, bad, policy, self.flags)
         kept = self.take([row for row, reason in enumerate(reasons) if not reason])
         return not_empty(replace(kept, left_out=dict(left_out)), "sentence")
 
 
-def read_annotated(path: Path, config: AnnotatedFilesConfig, *, entities: bool = True) -> Annotated:
+def read_annotated(
+    path: Path, config: AnnotatedFilesConfig, *, entities: bool = True, flags: str = "data"
+) -> Annotated:
     """Read one file.
 
     Args:
         path: The file.
         config: How it is read.
         entities: Read entities as well; else tags may be missing, and what there is of them is not looked at.
+        flags: What the command calls these settings, for messages that name one.
 
     Raises:
         InputError: It is missing, empty, not UTF-8, or has sentences that cannot be used (see ``bad_rows``).
     """
     path = Path(path)
-    kind = _format(path, config)
+    kind = _format(path, config, flags)
     bad: list[tuple[int, str]] = []
     if kind == "conll":
-        found = _read_conll(path, config, entities, bad)
+        found = _read_conll(path, config, entities, bad, flags)
     elif kind == "jsonl":
         found = _read_json(path, config, entities, bad)
     elif entities:
-        raise InputError(f"{path} is read as lines of text, which have no entities; give a conll or jsonl file.")
+        raise InputError(
+            f"{path} is read as lines of text, which have no entities. If it has a word and its tags a line, say so "
+            f"with --{flags}.format conll; else give a conll or jsonl file."
+        )
     else:
         texts = [(line, text) for line, text in read_lines(path) if text.strip()]
         found = _from_texts(path, texts, config)
-    left_out = Counter(found.left_out) + count_or_refuse(path, sorted(bad), config.bad_rows)
-    return not_empty(replace(found, left_out=dict(left_out)), "sentence")
+    left_out = Counter(found.left_out) + count_or_refuse(path, sorted(bad), config.bad_rows, flags)
+    return not_empty(replace(found, left_out=dict(left_out), flags=flags), "sentence")
 
 
-def _format(path: Path, config: AnnotatedFilesConfig) -> str:
+def _format(path: Path, config: AnnotatedFilesConfig, flags: str) -> str:
     kind = config.format if config.format != "auto" else FORMATS.get(path.suffix.lower())
     if kind is None:
         raise InputError(
-            f"{path}: the ending {path.suffix!r} does not say how to read it. Name it with --data.format "
-            "(--read.format for new files): conll, jsonl or lines."
+            f"{path}: the ending {path.suffix!r} does not say how to read it. Name it with "
+            f"--{flags}.format: conll, jsonl or lines."
         )
     return kind
 
@@ -110,7 +122,7 @@ def _blocks(path: Path) -> Iterator[Block]:
         for number, line in read_lines(path):
             progress.advance()
             if line.strip(" \t"):
-                block.append((number, line.split("\t") if "\t" in line else re.split(" +", line.strip(" "))))
+                block.append((number, _cells(line)))
             elif block:
                 yield block
                 block = []
@@ -118,8 +130,16 @@ def _blocks(path: Path) -> Iterator[Block]:
         yield block
 
 
-def _read_conll(path: Path, config: AnnotatedFilesConfig, entities: bool, bad: list[tuple[int, str]]) -> Annotated:
-    scheme, marks, width = _scheme(path, config) if entities else None, 0, 0
+def _cells(line: str) -> list[str]:
+    if "\t" in line:
+        return [cell.strip(" ") or cell for cell in line.split("\t")]  # a blank may be a word where all characters are
+    return re.split(" +", line.strip(" "))
+
+
+def _read_conll(
+    path: Path, config: AnnotatedFilesConfig, entities: bool, bad: list[tuple[int, str]], flags: str
+) -> Annotated:
+    scheme, marks, width = _scheme(path, config, flags) if entities else None, 0, 0
     kept: list[tuple[int, list[str], tuple[tuple[Entity, ...], ...]]] = []
     for block in _blocks(path):
         if len(block) == 1 and block[0][1][0] == _DOCUMENT:
@@ -135,15 +155,29 @@ def _read_conll(path: Path, config: AnnotatedFilesConfig, entities: bool, bad: l
             bad.append(problem)
             continue
         kept.append((block[0][0], [cells[config.word_column] for _, cells in block], levels))
-    single = bool(kept) and all(len(word) == 1 for _, words, _ in kept[:_SAMPLE] for word in words)
-    units = ("characters" if single else "words") if config.units == "auto" else config.units
-    joint = {"blank": " ", "none": "", "auto": "" if single else " "}[config.joint]
-    sentences = [replace(join(words, joint), levels=levels) for _, words, levels in kept]
+    units, joint = _made_of([word for _, words, _ in kept[:_SAMPLE] for word in words], config)
+    sentences = [replace(join(words, "" if joint == "none" else " "), levels=levels) for _, words, levels in kept]
     left_out = {"mark between documents": marks} if marks else {}
-    return Annotated(path, [line for line, _, _ in kept], sentences, units, left_out)
+    return Annotated(path, [line for line, _, _ in kept], sentences, units, joint, left_out)
 
 
-def _scheme(path: Path, config: AnnotatedFilesConfig) -> Scheme:
+def _made_of(words: Sequence[str], config: AnnotatedFilesConfig) -> tuple[Units, Joint]:
+    """Units and joint of a conll file: as set, or as its words look.
+
+    Chinese text by characters often has years or Latin words in one piece. Its characters are joined all the same, or
+    no word of a lexicon or dictionary would be found; but what plain text is cut into is then words, each Chinese
+    character one, for else a year would be cut as it is nowhere in training.
+    """
+    single = bool(words) and all(len(word) == 1 for word in words)
+    units: Units = ("characters" if single else "words") if config.units == "auto" else config.units
+    if config.joint != "auto":
+        return units, config.joint
+    chinese = [word for word in words if mostly_chinese([word])]
+    by_characters = mostly_chinese(words) and sum(len(word) == 1 for word in chinese) > 0.9 * len(chinese)
+    return units, "none" if single or by_characters or config.units == "characters" else "blank"
+
+
+def _scheme(path: Path, config: AnnotatedFilesConfig, flags: str) -> Scheme:
     """The scheme that was named.
 
     Raises:
@@ -158,7 +192,7 @@ def _scheme(path: Path, config: AnnotatedFilesConfig) -> Scheme:
     fit = [name for name, scheme in SCHEMES.items() if letters <= {*scheme.letters, "B"}]
     raise InputError(
         f"how the tags of {path} are meant is not said; its letters are {', '.join(sorted(letters)) or 'none'}, which "
-        f"fits {', '.join(fit) or 'no known scheme'}. Name the scheme with --data.scheme: {', '.join(SCHEMES)}."
+        f"fits {', '.join(fit) or 'no known scheme'}. Name the scheme with --{flags}.scheme: {', '.join(SCHEMES)}."
     )
 
 
@@ -255,10 +289,12 @@ def _json_entity(one: Any) -> tuple[int, int, str] | None:
 
 
 def _from_texts(path: Path, texts: Sequence[tuple[int, str]], config: AnnotatedFilesConfig) -> Annotated:
-    units = config.units
-    if units == "auto":
-        units = "characters" if mostly_chinese(text for _, text in texts[:_SAMPLE]) else "words"
-    return Annotated(path, [line for line, _ in texts], [cut(text, units) for _, text in texts], units)
+    chinese = mostly_chinese(text for _, text in texts[:_SAMPLE])
+    units = ("characters" if chinese else "words") if config.units == "auto" else config.units
+    joint: Joint = "none" if chinese or units == "characters" else "blank"
+    if config.joint != "auto":
+        joint = config.joint
+    return Annotated(path, [line for line, _ in texts], [cut(text, units) for _, text in texts], units, joint)
 
 
 def types_of(sentences: Sequence[Sentence], *, nested: bool = False) -> list[str]:

@@ -160,7 +160,7 @@ def _windows(lengths: NDArray[np.int64], offsets: NDArray[np.int64], room: int, 
     if len(long) and config.long == "refuse":
         raise InputError(
             f"sentence {long[0] + 1} takes {totals[long[0]]:,} tokens where {room:,} are read at once; {len(long):,} "
-            "such sentences in all. Give the encoder a longer max_len or set length.long = 'windows'."
+            "such sentences in all. Shorten them, or train with a longer encoder.max_len or length.long 'windows'."
         )
     window = np.zeros(len(lengths), np.int64)
     place = ends[:-1] - np.repeat(ends[offsets[:-1]], np.diff(offsets))

@@ -11,7 +11,7 @@ from torch import nn
 
 from nlp_tasks.artefact import load_parts, open_task, save_parts
 from nlp_tasks.ner.asking import as_examples, asks, nested
-from nlp_tasks.ner.config import LexiconConfig, NerHeadConfig, SentenceLengthConfig, Units
+from nlp_tasks.ner.config import Joint, LexiconConfig, NerHeadConfig, SentenceLengthConfig, Units
 from nlp_tasks.ner.figures import level_figures, span_figures
 from nlp_tasks.ner.inputs import Listed, UnitInputs, read_sentences
 from nlp_tasks.ner.lexicon import Lexicon
@@ -66,6 +66,9 @@ class Recogniser:
 
     questions: Sequence[str] = ()
     """One for every type, where the head asks."""
+
+    joint: Joint = "auto"
+    """What stands between the words of a conll file, as in training; ``auto`` where an older training did not say."""
 
     @property
     def max_len(self) -> int:
@@ -125,7 +128,7 @@ class Recogniser:
     def save(self, folder: Path, head: NerHeadConfig, words: LexiconConfig | None = None) -> None:
         """Write the recogniser to ``folder``, whole or not at all; ``head`` and ``words`` as the model was built."""
         about = {"head": asdict(head), "length": asdict(self.length), "types": self.types, "units": self.units}
-        about["questions"] = list(self.questions)
+        about |= {"questions": list(self.questions), "joint": self.joint}
         lexicon, also = self.lexicon, None
         if lexicon is not None and words is not None:
             about["words"] = {"name": words.name, "options": words.options, "min_count": words.min_count}
@@ -143,6 +146,7 @@ class Recogniser:
         try:
             head, length = NerHeadConfig(**about["head"]), SentenceLengthConfig(**about["length"])
             types, units, questions = list(about["types"]), about["units"], list(about["questions"])
+            joint = about.get("joint", "auto")
             encoder, lexicon, part = Encoder.load(folder), None, None
             if words := about.get("words"):
                 lexicon = Lexicon.load(folder, words["min_count"])
@@ -151,7 +155,7 @@ class Recogniser:
         except (KeyError, TypeError) as error:
             raise InputError(f"{folder}/task.json is damaged: {error}. Train the run again.") from error
         load_parts(model, folder)
-        return cls(model.eval(), Tokenizer.load(folder), types, length, units, lexicon, questions)
+        return cls(model.eval(), Tokenizer.load(folder), types, length, units, lexicon, questions, joint)
 
 
 def word_part(config: LexiconConfig, dim: int, lexicon: Lexicon) -> nn.Module:

@@ -46,7 +46,7 @@ def run(config: Config) -> dict[str, Any]:
     file = config.file or trained.data.test
     if file is None:
         raise InputError(f"{config.run} was trained without a test file; name one with --file.")
-    how = NewSentencesConfig(bad_rows="drop").like(trained.data, recogniser.units, file)
+    how = NewSentencesConfig(bad_rows="drop").like(trained.data, recogniser, file)
     sentences = read_annotated(file, how, entities=False).sentences
     recogniser.find_in(sentences[:16])
     start = time.perf_counter()

@@ -143,7 +143,7 @@ def _recognition(config: Any) -> Measured:
     from nlp_tasks.ner.recogniser import Recogniser
 
     recogniser = Recogniser.load(config.out)
-    made = read_annotated(config.data.test, replace(config.data, units=recogniser.units))
+    made = read_annotated(config.data.test, replace(config.data, units=recogniser.units, joint=recogniser.joint))
     reasons = unseen_types(made.sentences, recogniser.types, nested=nested(recogniser.model.head))
     known = made.without(reasons, config.data.bad_rows)
     true = recogniser.true(known.sentences)

@@ -115,6 +115,16 @@ def test_what_cannot_be_read_says_why(write, name, content, settings, message):
         read(write(name, content), **settings)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "flag"),
+    [("a.x", "a", "format"), ("a.tsv", "title\tlabel\n", "columns"), ("a.jsonl", "{", "bad-rows")],
+)
+def test_messages_name_the_settings_of_the_command(write, name, content, flag):
+    for flags in ("data", "text"):
+        with pytest.raises(InputError, match=rf"--{flags}\.{flag}"):
+            read_table(write(name, content), FilesConfig(), ["text"], flags=flags)
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"gone\.tsv cannot be read: No such file"):
         read(tmp_path / "gone.tsv")

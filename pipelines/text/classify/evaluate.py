@@ -56,7 +56,7 @@ def run(config: Config) -> dict[str, Any]:
     trained = read_config(train.Config, config.run / "config.toml")
     separator = trained.label_separator if classifier.multi_label else None
     text, label = config.text or trained.text, config.label or trained.label
-    table = read_table(config.file, config.read.like(trained.data), [text], label, separator)
+    table = read_table(config.file, config.read.like(trained.data), [text], label, separator, flags="read")
     table = table.without(unseen(table.labels or [], classifier.labels), config.read.bad_rows)
     inputs = classifier.inputs(table.texts[text])
     targets = encode_labels(table.labels or [], classifier.labels, classifier.multi_label)

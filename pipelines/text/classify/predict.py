@@ -68,7 +68,7 @@ def run(config: Config) -> dict[str, Any]:
                 f"the model was trained on lines that begin with a label; do those of {config.file} as well? Say so: "
                 "--read.format label_text if they do, --read.format tsv --read.columns text if they are texts alone."
             )
-        table = read_table(config.file, how, [name])
+        table = read_table(config.file, how, [name], flags="read")
     inputs = classifier.inputs(table.texts[name])
     probabilities = classifier.probabilities(inputs)
     holds, rows = classifier.holds(probabilities), []

@@ -58,7 +58,7 @@ def run(config: Config) -> dict[str, Any]:
     trained = read_config(train.Config, config.run / "config.toml")
     columns = [config.first or trained.first, config.second or trained.second]
     label = config.label or trained.label
-    table = read_table(config.file, config.read.like(trained.data), columns, label)
+    table = read_table(config.file, config.read.like(trained.data), columns, label, flags="read")
     if table.labels is not None:
         table = table.without(not_yes_or_no(table.labels), config.read.bad_rows)
     first, second = (table.texts[column] for column in columns)

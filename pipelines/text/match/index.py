@@ -57,7 +57,7 @@ def run(config: Config) -> dict[str, Any]:
     matcher = Matcher.load(config.run)
     trained = read_config(train.Config, config.run / "config.toml")
     name = config.text or trained.second
-    table = read_table(config.file, config.read.like(trained.data), [name])
+    table = read_table(config.file, config.read.like(trained.data), [name], flags="read")
     line_of: dict[str, int] = {}
     for line, text in zip(table.lines, table.texts[name], strict=True):
         line_of.setdefault(text, line)

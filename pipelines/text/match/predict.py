@@ -62,7 +62,7 @@ def run(config: Config) -> dict[str, Any]:
     if config.file is None:
         table = typed_in(**{names[0]: config.texts[0::2], names[1]: config.texts[1::2]})
     else:
-        table = read_table(config.file, config.read.like(trained.data), names)
+        table = read_table(config.file, config.read.like(trained.data), names, flags="read")
     first, second = (table.texts[name] for name in names)
     pairs = matcher.inputs(first, second)
     rows = []

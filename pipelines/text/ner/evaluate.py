@@ -49,7 +49,7 @@ def run(config: Config) -> dict[str, Any]:
 
     recogniser = Recogniser.load(config.run)
     trained = read_config(train.Config, config.run / "config.toml")
-    found = read_annotated(config.file, config.read.like(trained.data, recogniser.units, config.file))
+    found = read_annotated(config.file, config.read.like(trained.data, recogniser, config.file), flags="read")
     reasons = unseen_types(found.sentences, recogniser.types, nested=nested(recogniser.model.head))
     found = found.without(reasons, config.read.bad_rows)
     inputs = recogniser.inputs(found.sentences)

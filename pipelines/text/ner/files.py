@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from nlp_tasks.ner.config import FORMATS, AnnotatedFilesConfig, Format, Units
+from nlp_tasks.ner.config import FORMATS, AnnotatedFilesConfig, Format
 from nlp_tasks.ner.schemes import SCHEMES
+
+if TYPE_CHECKING:
+    from nlp_tasks.ner.recogniser import Recogniser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +16,8 @@ class NewSentencesConfig:
     """How a file is read; what is None is as in training."""
 
     format: Format | None = None
-    """As in `train`; None: by the file's ending, or, where that says nothing, as in training."""
+    """As in `train`; None: as in training where a file there has the same ending, else by the ending, or, where that
+    says nothing, as in training."""
 
     scheme: str | None = field(default=None, metadata={"names": SCHEMES})
     """How the tags of a conll file are meant."""
@@ -33,9 +37,19 @@ class NewSentencesConfig:
     bad_rows: Literal["raise", "drop"] = "raise"
     """What a sentence that cannot be used does: stop with its line, or drop out and be counted."""
 
-    def like(self, trained: AnnotatedFilesConfig, units: Units, file: Path) -> AnnotatedFilesConfig:
-        """Settings for reading ``file``, where those of the training files and their units are known."""
+    def like(self, trained: AnnotatedFilesConfig, recogniser: "Recogniser", file: Path) -> AnnotatedFilesConfig:
+        """Settings for reading ``file`` as the files that the recogniser was trained on."""
         names = ("scheme", "word_column", "tag_columns", "text_key", "entities_key")
         given: dict[str, Any] = {name: value for name in names if (value := getattr(self, name)) is not None}
-        kind = self.format or FORMATS.get(file.suffix.lower(), trained.format)
-        return replace(trained, **given, format=kind, units=units, bad_rows=self.bad_rows)
+        kind, ending = trained.format, file.suffix.lower()
+        files = (trained.train, trained.validation, trained.test)
+        if kind == "auto" or ending not in {path.suffix.lower() for path in files if path is not None}:
+            kind = FORMATS.get(ending, kind)
+        return replace(
+            trained,
+            **given,
+            format=self.format or kind,
+            units=recogniser.units,
+            joint=recogniser.joint,
+            bad_rows=self.bad_rows,
+        )

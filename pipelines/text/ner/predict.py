@@ -98,7 +98,8 @@ def _read(config: Config, recogniser: "Recogniser") -> "Annotated":
         sentences = [cut(text, recogniser.units) for text in config.texts]
         return Annotated(Path("command line"), list(range(1, len(sentences) + 1)), sentences, recogniser.units)
     trained: AnnotatedFilesConfig = read_config(train.Config, config.run / "config.toml").data
-    return read_annotated(config.file, config.read.like(trained, recogniser.units, config.file), entities=False)
+    how = config.read.like(trained, recogniser, config.file)
+    return read_annotated(config.file, how, entities=False, flags="read")
 
 
 def _row(entity: Any) -> dict[str, Any]:

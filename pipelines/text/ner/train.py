@@ -97,11 +97,13 @@ def run(config: Config) -> dict[str, Any]:
 
     if config.pu.dictionary is not None:
         return unlabelled.run(config)
-    found = _read(config)
+    found = read_files(config.data)
     nested = config.head.options.get("nested") is True
     types = _types(found["train"], nested)
     questions = read_questions(config.questions, types)
     found = known(found, types, nested, config.data.bad_rows)
+    if "validation" not in found:  # only now: a rare type may fall into one part alone
+        found |= _hold_out(found["train"], config)
     training = prepare(config, found, types, questions)
     begin_run(config, found)
     results = training.learn(config.out)
@@ -204,8 +206,10 @@ def prepare(config: Config, found: "dict[str, Annotated]", types: list[str], que
     lexicon = _lexicon(config, found["train"])
     words = None if lexicon is None else word_part(config.words, encoder.out_dim, lexicon)
     model = NerModel(encoder, config.head, len(types), words=words, auxiliary=config.train.auxiliary)
-    recogniser = Recogniser(model, tokenizer, types, config.length, found["train"].units, lexicon, questions)
+    units, joint = found["train"].units, found["train"].joint
+    recogniser = Recogniser(model, tokenizer, types, config.length, units, lexicon, questions, joint)
     inputs = {name: recogniser.inputs(one.sentences) for name, one in found.items()}
+    _tell_of_no_match(inputs["train"], found["train"])
     true = {name: recogniser.true(one.sentences) for name, one in found.items()}
     loss = NerLoss(model, config.train.auxiliary_weight)
     batches = UnitBatches(
@@ -230,17 +234,28 @@ def begin_run(config: Config, found: "dict[str, Annotated]") -> None:
     check_sources(config.out, files, config.init, config.tokenizer)
 
 
-def _read(config: Config) -> "dict[str, Annotated]":
-    """Read ``train``, ``validation`` (held out of the training file where it has no own) and, if given, ``test``."""
-    from nlp_tasks.data import hold_out
+def read_files(files: AnnotatedFilesConfig, *, marked: bool = True) -> "dict[str, Annotated]":
+    """Read ``train`` and, where they are given, ``validation`` and ``test``, in the units of the training file.
+
+    Args:
+        files: The files.
+        marked: Whether entities are read of the training file, too.
+    """
+    from dataclasses import replace
+
     from nlp_tasks.ner.data import read_annotated
 
-    files = config.data
-    paths = {"train": files.train, "validation": files.validation, "test": files.test}
-    found = {name: read_annotated(path, files) for name, path in paths.items() if path is not None}
-    if "validation" not in found:
-        found["train"], found["validation"] = hold_out(found["train"], files.validation_share, config.train.seed)
-    return {name: found[name] for name in paths if name in found}
+    train = read_annotated(files.train or Path(), files, entities=marked)
+    like = replace(files, units=train.units, joint=train.joint)
+    paths = {"validation": files.validation, "test": files.test}
+    return {"train": train} | {name: read_annotated(path, like) for name, path in paths.items() if path is not None}
+
+
+def _hold_out(train: "Annotated", config: Config) -> "dict[str, Annotated]":
+    from nlp_tasks.data import hold_out
+
+    kept, held = hold_out(train, config.data.validation_share, config.train.seed)
+    return {"train": kept, "validation": held}
 
 
 def _lexicon(config: Config, train: "Annotated") -> "Lexicon | None":
@@ -261,6 +276,24 @@ def _lexicon(config: Config, train: "Annotated") -> "Lexicon | None":
     told = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in lexicon.counted.items())
     print(f"lexicon: {told}", file=sys.stderr)
     return lexicon
+
+
+def _tell_of_no_match(inputs: "UnitInputs", train: "Annotated") -> None:
+    """Say on stderr if a lexicon teaches nothing, for no word of it but single characters stands in the sentences."""
+    import sys
+
+    if inputs.words is None:
+        return
+    for sentence, start, stop, _ in inputs.words.rows.tolist():
+        first, last = train.sentences[sentence].characters(start, stop)
+        if last - first > 1:
+            return
+    joint = "a blank" if train.joint == "blank" else "nothing"
+    print(
+        f"warning: no word of the lexicon that is longer than a character stands in {train.path}, whose units are "
+        f"joined by {joint} (data.joint).",
+        file=sys.stderr,
+    )
 
 
 def _types(train: "Annotated", nested: bool) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.text.ner.train import Config, Training, begin_run, known, prepare
+from pipelines.text.ner.train import Config, Training, begin_run, known, prepare, read_files
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,13 +63,9 @@ def run(config: Config) -> dict[str, Any]:
 
 def _read(config: Config, types: list[str]) -> "tuple[dict[str, Annotated], Annotated]":
     """Marked sentences of ``validation`` and ``test``, where they are given, and the text of the training file."""
-    from nlp_tasks.ner.data import read_annotated
-
-    files = config.data
-    text = read_annotated(files.train or Path(), files, entities=False)
-    paths = {"validation": files.validation, "test": files.test}
-    marked = {name: read_annotated(path, files) for name, path in paths.items() if path is not None}
-    return known(marked, types, False, files.bad_rows), text
+    found = read_files(config.data, marked=False)
+    text = found.pop("train")
+    return known(found, types, False, config.data.bad_rows), text
 
 
 def _priors(config: Config, matches: "Matches", types: list[str]) -> "list[Prior]":

@@ -73,7 +73,7 @@ def _of_file(path: Path, config: ParagraphsConfig, counts: dict[str, int]) -> It
         texts = _passages(squad_paragraphs(path), path, config, counts)
     else:
         settings = FilesConfig(format=kind, columns=config.columns, bad_rows=config.bad_rows)  # type: ignore[arg-type]
-        table = read_table(path, settings, [config.text])
+        table = read_table(path, settings, [config.text], flags="read")
         counts |= {reason: counts.get(reason, 0) + n for reason, n in table.left_out.items()}
         texts = ((f"line {n}", text) for n, text in zip(table.lines, table.texts[config.text], strict=True))
     for place, text in texts:

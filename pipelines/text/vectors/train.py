@@ -60,7 +60,7 @@ def run(config: Config) -> dict[str, Any]:
 
     text = config.text
     how = CorpusConfig(format=text.format, columns=text.columns, texts=text.texts, bad_rows=text.bad_rows)
-    read = {path: read_documents(path, how) for path in text.files}
+    read = {path: read_documents(path, how, flags="text") for path in text.files}
     cut = cut_words([document for documents, _ in read.values() for document in documents], text)
     model = _model(config, cut.sequences)
     begin(config.out, config)  # after everything that bad input can stop

@@ -21,6 +21,46 @@ def test_characters_and_tags(write):
     assert (found.units, found.left_out) == ("characters", {})
 
 
+@pytest.mark.parametrize(
+    ("lines", "text", "units", "joint"),
+    [
+        ("生 O\n于 O\n2001 O\n年 O\n", "生于2001年", "words", "none"),  # a year in one piece
+        ("北京 O\n大学 O\n在 O\n", "北京 大学 在", "words", "blank"),
+        ("born O\nin O\n2001 O\n", "born in 2001", "words", "blank"),
+        ("生 O\n于 O\n", "生于", "characters", "none"),
+    ],
+)
+def test_chinese_characters_are_joined_by_nothing(write, lines, text, units, joint):
+    found = read_annotated(write("a.bmes", lines), BMES)
+    assert (found.sentences[0].text, found.units, found.joint) == (text, units, joint)
+    assert [len(word) for word in found.sentences[0].words()] == [len(line.split()[0]) for line in lines.splitlines()]
+    assert read_annotated(write("b.bmes", lines), AnnotatedFilesConfig(scheme="bmes", joint="blank")).joint == "blank"
+
+
+@pytest.mark.parametrize(("text", "joint"), [("生于中国", "none"), ("born here", "blank")])
+def test_plain_text_says_what_would_join_its_units(write, text, joint):
+    assert read_annotated(write("a.txt", text), AnnotatedFilesConfig(), entities=False).joint == joint
+
+
+def test_blanks_around_cells_are_no_part_of_them(write):
+    path = write("a.tsv", "Bonn \t B-LOC \n \tO\n\u3000\tO\n")
+    (sentence,) = read_annotated(path, IOB2).sentences
+    assert sentence.words() == ["Bonn", " ", "\u3000"]  # where every character is a unit, so are blanks
+    assert sentence.levels == ((Entity(0, 1, "LOC"),),)
+
+
+def test_messages_name_the_settings_of_the_command(write):
+    with pytest.raises(InputError, match=r"pass --read\.bad-rows drop"):
+        read_annotated(write("a.conll", "a O\nb\n"), IOB2, flags="read")
+    with pytest.raises(InputError, match=r"Name the scheme with --read\.scheme"):
+        read_annotated(write("a.conll", "a B-X\n"), AnnotatedFilesConfig(), flags="read")
+    with pytest.raises(InputError, match=r"say so with --read\.format conll"):
+        read_annotated(write("a.txt", "a O"), IOB2, flags="read")
+    found = read_annotated(write("a.conll", "a O"), IOB2, flags="read")
+    with pytest.raises(InputError, match=r"--read\.bad-rows drop"):
+        found.without(["odd"], "raise")
+
+
 def test_words_with_two_levels(write):
     lines = ["Crown\tB-OTH\tO", "von\tI-OTH\tO", "Bonn\tI-OTH\tB-LOC", ".\tO\tO"]
     path = write("a.tsv", "\r\n".join(lines))
@@ -90,7 +130,7 @@ def test_plain_text_for_answering(write):
         ("a.jsonl", '["a"]', AnnotatedFilesConfig(), "line 1 of .*: no JSON object"),
         ("a.jsonl", '{"text": "a"}', AnnotatedFilesConfig(), "no list under 'entities'"),
         ("a.jsonl", '{"entities": []}', AnnotatedFilesConfig(), "no text under 'text'"),
-        ("a.jsonl", r'{"text": "a\ud83d", "entities": []}', AnnotatedFilesConfig(), "line 1 of .*: half of a character"),
+        ("a.jsonl", r'{"text": "a\ud83d", "entities": []}', AnnotatedFilesConfig(), "half of a character"),
         ("a.jsonl", '{"text": "ab", "entities": [[0, 3, "X"]]}', AnnotatedFilesConfig(), "lies outside its text"),
         ("a.jsonl", '{"text": "ab", "entities": [[0, "X"]]}', AnnotatedFilesConfig(), r"neither \{start, end, type\}"),
         ("a.jsonl", '{"text": "ab", "entities": [[0, 1, "X"]]}', AnnotatedFilesConfig(), "does not begin and end with"),

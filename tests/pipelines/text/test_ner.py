@@ -279,6 +279,53 @@ def test_word_vectors_of_another_width_leave_nothing_behind(flags, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_other_files_are_read_as_the_training_file(flags, files, tmp_path, capsys):
+    """What the words of a file look like decides nothing but for the training file, in training or later."""
+    way = ["--data.format", "conll", "--train.epochs", "1"]
+    for name, path in files.items():
+        path = path.rename(path.with_suffix(".txt"))
+        way += [f"--data.{name}", str(path)]
+    test = tmp_path / "test.txt"
+    test.write_text("a O\nb B-LOC\n\n")  # single characters
+    found = train.read_files(load_config(train.Config, [*flags, *way]).data)
+    assert [one.joint for one in found.values()] == ["blank"] * 3
+    assert [one.units for one in found.values()] == ["words"] * 3
+    assert found["test"].sentences[0].text == "a b"
+
+    train.run(load_config(train.Config, [*flags, *way]))
+    run = ["--run", str(tmp_path / "run"), "--file", str(test)]
+    assert main(["text", "ner", "evaluate", *run]) == 0
+    capsys.readouterr()
+    assert main(["text", "ner", "predict", *run, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["answers"][0]["text"] == "a b"
+    assert main(["text", "ner", "predict", *run, "--read.format", "lines", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["answers"]) == 2
+
+
+def test_a_rare_type_may_be_held_out_whole(flags, files):
+    lines = files["train"].read_text().split("\n\n")
+    at = flags.index("--data.validation")
+    flags = [*flags[:at], *flags[at + 2 :], "--train.epochs", "1"]
+    examples = train.read_files(load_config(train.Config, flags).data)["train"]
+    held = train._hold_out(examples, load_config(train.Config, flags))["validation"]
+    row = examples.lines.index(held.lines[0])
+    lines[row] = "zoo B-RARE\n" + lines[row]
+    files["train"].write_text("\n\n".join(lines))
+    found = train.run(load_config(train.Config, flags))
+    assert [one["label"] for one in found["validation"]["classes"]] == ["LOC", "ORG", "PER", "RARE"]
+
+
+def test_a_lexicon_that_matches_nothing_is_told(flags, tmp_path, capsys):
+    lexicon = tmp_path / "words.txt"
+    lexicon.write_text("a\n甲乙\n")
+    way = ["--words.name", "soft_lexicon", "--words.file", str(lexicon), "--train.epochs", "1"]
+    train.run(load_config(train.Config, [*flags, *way]))
+    assert "no word of the lexicon that is longer than a character stands in" in capsys.readouterr().err
+    lexicon.write_text("a\nbank\n")
+    train.run(load_config(train.Config, [*flags, *way, "--out", str(tmp_path / "other")]))
+    assert "warning: no word" not in capsys.readouterr().err
+
+
 def test_a_type_that_training_does_not_know(flags, files):
     files["test"].write_text(files["test"].read_text() + "\n\nx B-NEW\n")
     with pytest.raises(InputError, match=r"test\.iob2: entity type 'NEW' does not occur in training"):

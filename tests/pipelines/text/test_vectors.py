@@ -131,3 +131,14 @@ def test_bad_settings_are_refused_before_anything_is_written(flags, tmp_path, ca
     assert main([*flags, *more]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_halves_of_characters_are_refused_before_training(tmp_path, capsys):
+    path = tmp_path / "text.jsonl"
+    path.write_text('{"text": "a b"}\n{"text": "a \\ud83d"}\n')
+    command = ["text", "vectors", "train", "--text.files", str(path), "--out", str(tmp_path / "run")]
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    assert "line 2" in told
+    assert "half of a character" in told
+    assert "pass --text.bad-rows drop" in told
