@@ -67,7 +67,7 @@ def run(config: Config) -> dict[str, Any]:
     """
     names = ["ours", "RecTools SASRec"] if config.peer else ["ours"]
     turns: dict[tuple[str, int], list[dict[str, Any]]] = {(name, dim): [] for dim in config.dims for name in names}
-    exported = config.out.with_suffix(".npz")
+    exported = config.out.with_name(f"{config.out.name}.npz")
     exported.unlink(missing_ok=True)  # one that was left behind may be of another log
     with Progress("evaluation speed", config.rounds * len(turns), "turns") as progress:
         for _ in range(config.rounds):

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.benchmarks.tables import write_tables
 from pipelines.settings import load_config, read_config
 from pipelines.text.answers import NewFileConfig
 from pipelines.text.classify import train
 from recsys_bert.errors import InputError
-from recsys_bert.files import replacing, write_json
 
 if TYPE_CHECKING:
     from nlp_tasks.classification import Classifier
@@ -89,11 +89,7 @@ def run(config: Config) -> dict[str, Any]:
     ]
     machine = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
     result = {"file": config.file.name, "texts": len(texts), "rounds": config.rounds, "machine": machine, "rows": rows}
-    shown = _table(result)
-    with replacing(config.out.with_suffix(".md")) as aside:
-        aside.write_text(shown, encoding="utf-8")
-    write_json(config.out.with_suffix(".json"), result)
-    print(shown, end="")
+    write_tables(config.out, _table(result), result)
     return result
 
 
