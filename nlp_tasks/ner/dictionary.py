@@ -16,6 +16,11 @@ from recsys_bert.progress import Progress
 TWO_TYPES = "an entity of two types"
 
 
+def fits_a_line(text: str) -> bool:
+    """Whether a line of ``entity<tab>type`` can hold this: no tab, no line break, no blank around it."""
+    return bool(text) and text == text.strip() and not any(mark in text for mark in "\t\n\r")
+
+
 @dataclass(frozen=True)
 class Dictionary:
     """Entities and the one type that each has."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_tasks.data import read_lines
-from nlp_tasks.ner.dictionary import Dictionary
+from nlp_tasks.ner.dictionary import Dictionary, fits_a_line
 from nlp_tasks.ner.lexicon import beginnings, occurrences
 from nlp_tasks.ner.sentences import Sentence
 from recsys_bert.errors import InputError
@@ -56,7 +56,7 @@ def confident_repeats(
         min_score: Least mean score.
 
     Returns:
-        The most frequent first.
+        The most frequent first; without those that a line of a dictionary cannot hold.
     """
     by_entity: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
@@ -70,6 +70,7 @@ def confident_repeats(
         if entity not in dictionary.types
         and entity not in dictionary.refused
         and max(map(len, kinds.values())) >= min_repeats
+        and fits_a_line(entity)
     }
     places = _places(sentences, often, spans)
     added = []

@@ -48,6 +48,17 @@ def test_known_and_refused_entries_are_not_added():
     assert grown(Dictionary({}, {}, frozenset({"甲乙"}))) == []
 
 
+def test_what_a_line_cannot_hold_is_not_added(tmp_path):
+    sentences = [cut(text, "characters") for text in ("甲\t乙", "甲\n乙", "甲 乙")]
+    found = np.array([[n, 0, 2, 0] for n in range(3)])
+    (added,) = confident_repeats(
+        sentences, found, np.ones(3), TYPES, Dictionary({}), min_repeats=1, agreement=0.0, min_score=0.0
+    )
+    assert added.entity == "甲 乙"
+    write_additions(tmp_path / "added.tsv", [added])
+    assert read_additions(tmp_path / "added.tsv") == [added]
+
+
 def test_additions_are_kept(tmp_path):
     path = tmp_path / "added.tsv"
     added = grown(agreement=0.6)
