@@ -37,11 +37,12 @@ class PUConfig:
     """Length of the step back as a share of an ordinary one, in [0, 1]."""
 
     memory: float = 0.9
-    """That risk is judged on a running mean over batches, which keeps this share a step; 0 judges each batch alone."""
+    """That risk is judged on a running mean over batches, which keeps this share a step, in [0, 1); 0 judges each batch
+    alone."""
 
     warm_up: int = 1
     """Epochs with the biased risk on cross-entropy, whose gradients find a start where those of a bounded loss are
-    flat."""
+    flat; fewer than train.epochs."""
 
     rounds: int = 1
     """Trainings one after the other, each from the start; after each but the last, the dictionary grows by what was
@@ -73,9 +74,11 @@ class PUConfig:
         for name in ("tolerance", "warm_up"):
             if getattr(self, name) < 0:
                 raise InputError(f"pu.{name} is {getattr(self, name)}; it cannot be negative.")
-        for name in ("step_back", "agreement", "min_score", "memory"):
+        for name in ("step_back", "agreement", "min_score"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"pu.{name} is {getattr(self, name)}; it must lie in [0, 1].")
+        if not 0 <= self.memory < 1:
+            raise InputError(f"pu.memory is {self.memory}; it must lie in [0, 1), for at 1 nothing new would count.")
 
 
 def _default(one: "Field[Any]") -> Any:

@@ -4,8 +4,8 @@
 
 Every seed draws its own dictionary from the entities of the training file and trains every row; nothing else is read of
 the labels but by the row ``supervised``. Figures are of the test file, strict F1 on exact spans. The same command goes
-on where it was stopped: every run has a folder below ``out``. The table is written to ``out`` with the ending .md, the
-same numbers to .json.
+on where it was stopped: every run has a folder below ``out``, and what another draw or other files left there is
+refused. The table is written to ``out`` with the ending .md, the same numbers to .json.
 """
 
 import sys
@@ -13,11 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipelines.benchmarks.sample_dictionary import Of, check_share, sample, write
+from pipelines.benchmarks.sample_dictionary import Of, as_text, check_share, sample, write
+from pipelines.benchmarks.tables import write_tables
 from pipelines.text.ner import train
 from recsys_bert.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from nlp_tasks.ner.data import Annotated
 
 ROWS = {
     "matching": "the longest entries of the dictionary, nothing learned",
@@ -75,11 +79,10 @@ def run(config: Config) -> dict[str, Any]:
         What the JSON file holds.
 
     Raises:
-        InputError: The recipe does not suit, or a run folder holds another run.
+        InputError: The recipe does not suit, or ``out`` holds what other settings or files gave.
     """
     from pipelines.runs import check_writable
     from pipelines.settings import read_config
-    from recsys_bert.files import replacing, write_json
 
     recipe = read_config(train.Config, config.recipe)
     if recipe.pu.dictionary is None or recipe.data.test is None:
@@ -87,38 +90,52 @@ def run(config: Config) -> dict[str, Any]:
     check_writable(config.out)
     if config.epochs:
         recipe = replace(recipe, train=replace(recipe.train, epochs=config.epochs))
+    found = train.read_files(recipe.data)
+    _check_types(found)
     figures: dict[str, list[dict[str, Any]]] = {row: [] for row in config.rows}
     for seed in range(config.seeds):
-        dictionary = _dictionary(config, recipe, seed)
+        dictionary = _dictionary(config, found["train"], seed)
         for row in config.rows:
             print(f"seed {seed}, {row}", file=sys.stderr, flush=True)
-            figures[row].append(_measured(row, _settings(row, recipe, dictionary, config.out, seed)))
+            settings = _settings(row, recipe, dictionary, config.out, seed)
+            figures[row].append(_matching(settings, found["test"]) if row == "matching" else _trained(settings))
             table = _table(config, recipe, figures)
             result = {"config": _plain(config), "rows": figures, "order": _order(figures)}
-            with replacing(config.out.with_suffix(".md")) as aside:
-                aside.write_text(table, encoding="utf-8")
-            write_json(config.out.with_suffix(".json"), result)
+            write_tables(config.out, table, result, show=False)
     print(table, end="")
     return result
 
 
-def _dictionary(config: Config, recipe: train.Config, seed: int) -> Path:
-    """The dictionary of a seed.
+def _check_types(found: "dict[str, Annotated]") -> None:
+    """Check that every type of the test file can be learned, for rows would leave out others each in its own way.
 
     Raises:
-        InputError: The training file lacks a type of the test file, which rows would leave out each in its own way.
+        InputError: The training file lacks one.
     """
-    from nlp_tasks.ner.data import read_annotated, types_of
+    from nlp_tasks.ner.data import types_of
 
-    path = config.out / f"dictionary-{seed}.tsv"
-    if path.exists():
-        return path
-    found, test = (read_annotated(one or Path(), recipe.data) for one in (recipe.data.train, recipe.data.test))
-    if lacking := sorted(set(types_of(test.sentences)) - set(types_of(found.sentences))):
+    marked, test = found["train"], found["test"]
+    if lacking := sorted(set(types_of(test.sentences)) - set(types_of(marked.sentences))):
         raise InputError(
-            f"{found.path} has no entity of type {lacking[0]!r}, but {test.path} has; give more sentences."
+            f"{marked.path} has no entity of type {lacking[0]!r}, but {test.path} has; give more sentences."
         )
-    write(path, sample(found.sentences, config.share, config.of, seed))
+
+
+def _dictionary(config: Config, marked: "Annotated", seed: int) -> Path:
+    """Draw the dictionary of a seed.
+
+    Raises:
+        InputError: Another one is there, with which runs were trained.
+    """
+    path = config.out / f"dictionary-{seed}.tsv"
+    entries = sample(marked.sentences, config.share, config.of, seed)
+    if not path.exists():
+        write(path, entries)
+    elif path.read_text(encoding="utf-8") != as_text(entries):
+        raise InputError(
+            f"{path} is not what share {config.share} of the {config.of} of {marked.path} draws: it was made with "
+            "other settings, or of another training file. Choose another --out, or delete that folder."
+        )
     return path
 
 
@@ -133,30 +150,35 @@ def _settings(row: str, recipe: train.Config, dictionary: Path, out: Path, seed:
     return replace(settings, pu=replace(recipe.pu, dictionary=dictionary, risk=risk, rounds=rounds))
 
 
-def _measured(row: str, settings: train.Config) -> dict[str, Any]:
-    """Figures of one run on the test file, trained if that was not done yet."""
+def _trained(settings: train.Config) -> dict[str, Any]:
+    """Figures of one run on the test file, trained if that was not done yet.
+
+    Raises:
+        InputError: The run folder holds another run, or one that was trained on other files.
+    """
     from pipelines.runs import check_out
     from recsys_bert.files import read_json
 
-    if row == "matching":
-        return _matching(settings)
     path = settings.out / "metrics.json"
-    found = read_json(path) if check_out(settings.out, settings) and path.exists() else train.run(settings)
+    if check_out(settings.out, settings) and path.exists():
+        train.check_begun(settings)
+        found = read_json(path)
+    else:
+        found = train.run(settings)
     told = {name: found["test"][name] for name in _FIGURES} | {"seconds": found["seconds"]}
     if "pu" in found:
         told |= {"priors": found["pu"]["priors"], "rounds": found["pu"]["rounds"]}
     return told
 
 
-def _matching(settings: train.Config) -> dict[str, Any]:
+def _matching(settings: train.Config, marked: "Annotated") -> dict[str, Any]:
     """Figures of the dictionary alone."""
-    from nlp_tasks.ner.data import read_annotated
     from nlp_tasks.ner.dictionary import match, read_dictionary
     from nlp_tasks.ner.figures import span_figures
     from nlp_tasks.ner.recogniser import rows_of
 
     dictionary = read_dictionary(settings.pu.dictionary or Path(), settings.data.bad_rows)
-    test = read_annotated(settings.data.test or Path(), settings.data).sentences
+    test = marked.sentences
     types = sorted({*dictionary.types.values(), *(one.type for sentence in test for one in sentence.levels[0])})
     found = rows_of(match(dictionary, test).sentences, types)
     figures = span_figures(rows_of(test, types), found, types, len(test))

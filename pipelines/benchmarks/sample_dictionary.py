@@ -44,6 +44,8 @@ class Config:
         if self.data.train is None:
             raise InputError("no file of marked sentences is given; name it with --data.train FILE.")
         check_share(self.share)
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}; it cannot be negative.")
 
 
 def check_share(share: float) -> None:
@@ -74,16 +76,21 @@ def run(config: Config) -> list[tuple[str, str]]:
 def sample(sentences: "Sequence[Sentence]", share: float, of: Of, seed: int) -> list[tuple[str, str]]:
     """Draw entities with their types; sorted, each pair once, and one at least of every type.
 
+    Those that a line of a dictionary cannot hold are not drawn.
+
     Raises:
         InputError: There are none.
     """
     import numpy as np
 
+    from nlp_tasks.ner.dictionary import fits_a_line
+
     everything = []
     for sentence in sentences:
         for start, stop, kind in sentence.levels[0]:
             first, last = sentence.characters(start, stop)
-            everything.append((sentence.text[first:last], kind))
+            if fits_a_line(sentence.text[first:last]) and fits_a_line(kind):
+                everything.append((sentence.text[first:last], kind))
     if of == "entities":
         everything = sorted(set(everything))
     if not everything:
@@ -102,7 +109,12 @@ def write(path: Path, entries: Sequence[tuple[str, str]]) -> None:
     from recsys_bert.files import replacing
 
     with replacing(path) as aside:
-        aside.write_text("".join(f"{entity}\t{kind}\n" for entity, kind in entries), encoding="utf-8")
+        aside.write_text(as_text(entries), encoding="utf-8")
+
+
+def as_text(entries: Sequence[tuple[str, str]]) -> str:
+    """What ``write`` writes."""
+    return "".join(f"{entity}\t{kind}\n" for entity, kind in entries)
 
 
 if __name__ == "__main__":

@@ -138,6 +138,8 @@ class PURisk(nn.Module):
         ):
             if name not in names:
                 raise unknown_name(f"{kind} of PU learning", name, names)
+        if not 0 <= memory < 1:
+            raise InputError(f"memory of PU learning is {memory}; it must lie in [0, 1).")
         self.risk, self.loss, self.weight, self.warming = risk, loss, weight, False
         self.correction, self.tolerance, self.step_back, self.memory = correction, tolerance, step_back, memory
         shares = list(labelled)

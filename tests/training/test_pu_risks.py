@@ -172,6 +172,7 @@ def test_losses():
         ({"correction": "max"}, "no correction of PU learning is called 'max'"),
         ({"priors": [0.1, 0.5]}, r"a class prior is 0\.1 where the share 0\.4 of the examples is labelled"),
         ({"priors": [1.0, 0.5]}, "a class prior is 1 "),
+        ({"memory": 1}, r"memory of PU learning is 1; it must lie in \[0, 1\)"),
     ],
 )
 def test_what_cannot_be(settings, message):

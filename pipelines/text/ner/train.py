@@ -80,6 +80,11 @@ class Config:
             )
         if self.pu.dictionary is not None and self.questions is not None:
             raise InputError("questions are for heads that ask; leave them out where a dictionary is learned.")
+        if self.pu.dictionary is not None and self.pu.warm_up >= self.train.epochs:
+            raise InputError(
+                f"pu.warm_up is {self.pu.warm_up}, train.epochs {self.train.epochs}: pu.risk would never be learned "
+                "by. Warm up for fewer epochs (0 for none), or train longer."
+            )
         if not 0 < self.empty_questions <= 1:
             raise InputError(f"empty_questions is {self.empty_questions}; it must lie in (0, 1].")
         if self.train.monitor not in _MONITORS:
@@ -105,7 +110,7 @@ def run(config: Config) -> dict[str, Any]:
     if "validation" not in found:  # only now: a rare type may fall into one part alone
         found |= _hold_out(found["train"], config)
     training = prepare(config, found, types, questions)
-    begin_run(config, found)
+    begin_run(config)
     results = training.learn(config.out)
     training.write(results)
     return results
@@ -223,15 +228,26 @@ def prepare(config: Config, found: "dict[str, Annotated]", types: list[str], que
     return Training(config, found, recogniser, inputs, true, loss, batches)
 
 
-def begin_run(config: Config, found: "dict[str, Annotated]") -> None:
+def begin_run(config: Config) -> None:
     """Make the run folder, or check that the run there is this one; after everything that bad input can stop."""
     from pipelines.runs import begin
-    from pipelines.text.fine_tuning import check_sources
 
     begin(config.out, config)
-    more = (config.questions, config.pu.dictionary, config.words.file, config.words.vectors, *config.words.text)
-    files = [*(one.path for one in found.values()), *(path for path in more if path)]
-    check_sources(config.out, files, config.init, config.tokenizer)
+    check_begun(config)
+
+
+def check_begun(config: Config) -> None:
+    """Note what a run is trained on, or check that it is the same.
+
+    Raises:
+        InputError: See ``check_unchanged``.
+    """
+    from pipelines.text.fine_tuning import check_sources
+
+    data, words = config.data, config.words
+    files = (data.train, data.validation, data.test)
+    more = (config.questions, config.pu.dictionary, words.file, words.vectors, *words.text)
+    check_sources(config.out, [path for path in (*files, *more) if path], config.init, config.tokenizer)
 
 
 def read_files(files: AnnotatedFilesConfig, *, marked: bool = True) -> "dict[str, Annotated]":

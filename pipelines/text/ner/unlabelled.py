@@ -39,7 +39,7 @@ def run(config: Config) -> dict[str, Any]:
     for number in range(1, config.pu.rounds + 1):
         training = _prepare(config, marked, text, matches, types)
         if number == 1:
-            begin_run(config, training.found)
+            begin_run(config)
             _tell(matches, dictionary, types, priors)
         folder = config.out if config.pu.rounds == 1 else config.out / "rounds" / str(number)
         grow = number < config.pu.rounds
@@ -72,7 +72,8 @@ def _priors(config: Config, matches: "Matches", types: list[str]) -> "list[Prior
     """Priors of the types, from the settings or estimated.
 
     Raises:
-        InputError: One is given for a type that the dictionary does not have, or is less than what is matched.
+        InputError: One is given for a type that the dictionary does not have, or is less than what is matched; or
+            nothing but one type is matched.
     """
     from nlp_tasks.ner.priors import estimate_priors
 
@@ -81,6 +82,11 @@ def _priors(config: Config, matches: "Matches", types: list[str]) -> "list[Prior
         raise InputError(f"pu.priors names {strange[0]!r}; the types of the dictionary are {', '.join(types)}.")
     found = estimate_priors(matches.sentences, types, given, seed=config.train.seed)
     for kind, one in zip(types, found, strict=True):
+        if one.labelled == 1:
+            raise InputError(
+                f"the dictionary (pu.dictionary) matches every unit of {config.data.train} as {kind!r}: nothing is "
+                "left that may be no entity. Give other text, or entries that are entities alone."
+            )
         if one.prior < one.labelled:
             raise InputError(
                 f"pu.priors: that of {kind!r} is {one.prior:.4g}, but the dictionary matches {one.labelled:.4g} of the "

@@ -137,7 +137,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeyp
 def test_types_without_a_match_are_told(flags, files, tmp_path, capsys):
     with files["dictionary"].open("a") as file:
         file.write("nowhere\tORG\n")
-    found = trained(flags, "--train.epochs", "1")
+    found = trained(flags, "--train.epochs", "1", "--pu.warm-up", "0")
     assert found["pu"]["priors"]["ORG"] == {"prior": 0.0, "labelled": 0.0, "how": "no match"}
     assert "0.00 % of units matched, prior 0.00 % (no match)" in capsys.readouterr().err
 
@@ -151,12 +151,22 @@ def test_types_without_a_match_are_told(flags, files, tmp_path, capsys):
         (["--pu.priors", '{"GPE": 0.1}'], r"pu\.priors names 'GPE'; the types of the dictionary are LOC, PER"),
         (["--pu.dictionary", "None"], r"name it with pu\.dictionary"),
         (["--pu.rounds", "0"], r"pu\.rounds is 0"),
-        (["--pu.memory", "2"], r"pu\.memory is 2"),
+        (["--pu.memory", "1"], r"pu\.memory is 1\.0; it must lie in \[0, 1\)"),
+        (["--train.epochs", "5"], r"pu\.warm_up is 5, train\.epochs 5: pu\.risk would never be learned by"),
     ],
 )
 def test_settings_that_do_not_fit_leave_nothing_behind(flags, change, message, tmp_path):
     with pytest.raises(InputError, match=message):
         trained(flags, *change)
+    assert not (tmp_path / "run").exists()
+
+
+def test_text_that_is_one_type_alone_leaves_nothing_behind(flags, files, tmp_path):
+    files["train"].write_text("baku\nbake\n")
+    files["dictionary"].write_text("baku\tLOC\nbake\tLOC\n")
+    files["test"].write_text("baku B-LOC\n")
+    with pytest.raises(InputError, match=r"\(pu\.dictionary\) matches every unit of .*text\.txt as 'LOC'"):
+        trained(flags)
     assert not (tmp_path / "run").exists()
 
 

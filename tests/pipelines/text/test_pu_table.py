@@ -20,6 +20,7 @@ scheme = "bio"
 bad_rows = "drop"
 [pu]
 dictionary = "unused.tsv"
+warm_up = 0
 [tokenizer]
 min_count = 1
 vocab_size = 60
@@ -67,6 +68,32 @@ def test_every_row_is_measured_once(recipe, tmp_path, monkeypatch):
     assert table(recipe, tmp_path, *rows)["rows"] == found["rows"]
 
 
+def test_what_other_settings_or_files_left_is_refused(recipe, tmp_path):
+    rows = ["--rows", "matching", "non_negative", "--seeds", "1"]
+    table(recipe, tmp_path, *rows)
+    with pytest.raises(InputError, match=r"dictionary-0\.tsv is not what share 0\.01 of the mentions of .*train\.bio"):
+        table(recipe, tmp_path, *rows, "--share", "0.01")
+    marked, test = tmp_path / "train.bio", tmp_path / "test.bio"
+    before = marked.read_text()
+    marked.write_text(before.replace("ada", "eve").replace("oslo", "rome").replace("bonn", "bern"))
+    with pytest.raises(InputError, match=r"dictionary-0\.tsv is not what"):
+        table(recipe, tmp_path, *rows)
+    marked.write_text(before)
+    table(recipe, tmp_path, *rows)
+    for path in (marked, test):  # the dictionary stays as it was
+        before = path.read_text()
+        path.write_text(before.replace("and", "or"))
+        with pytest.raises(InputError, match=rf"{path.name} is not what .*non_negative/seed-0 was begun with"):
+            table(recipe, tmp_path, *rows)
+        path.write_text(before)
+
+
+def test_a_name_with_a_dot_stays(recipe, tmp_path):
+    table(recipe, tmp_path, "--rows", "matching", "--out", str(tmp_path / "v0.1"))
+    assert (tmp_path / "v0.1.md").exists()
+    assert (tmp_path / "v0.1.json").exists()
+
+
 def test_what_cannot_be_compared(recipe, tmp_path):
     with pytest.raises(InputError, match="no row is called 'nnpu'"):
         table(recipe, tmp_path, "--rows", "nnpu")
@@ -75,9 +102,17 @@ def test_what_cannot_be_compared(recipe, tmp_path):
     (tmp_path / "test.bio").write_text(LINES + "club B-ORG\n\n")
     with pytest.raises(InputError, match=r"has no entity of type 'ORG', but .*test\.bio has"):
         table(recipe, tmp_path)
-    recipe.write_text(recipe.read_text().replace('dictionary = "unused.tsv"', ""))
+    recipe.write_text(recipe.read_text().replace('dictionary = "unused.tsv"\nwarm_up = 0', ""))
     with pytest.raises(InputError, match=r"must name pu\.dictionary and data\.test"):
         table(recipe, tmp_path)
+
+
+def test_a_sample_has_no_entity_that_a_line_cannot_hold():
+    with pytest.raises(InputError, match="seed is -1; it cannot be negative"):
+        load_config(sample_dictionary.Config, ["--out", "unused.tsv", "--seed", "-1"])
+    level = (Entity(0, 2, "A"), Entity(2, 3, "A"))
+    sentence = replace(cut("甲\t乙丙", "characters"), levels=(level,))
+    assert sample_dictionary.sample([sentence], 1.0, "mentions", 0) == [("丙", "A")]
 
 
 def test_a_sample_has_the_share_and_every_type():
