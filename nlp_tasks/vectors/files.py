@@ -1,6 +1,6 @@
 """Word vectors as text, as word2vec, GloVe and fastText write them: a word and its numbers a line."""
 
-import math
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,8 @@ from nlp_tasks.data import read_lines
 from recsys_bert.errors import InputError
 from recsys_bert.files import replacing
 from recsys_bert.progress import Progress
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,15 @@ def write_vectors(path: Path, words: Sequence[str], table: NDArray[np.float32]) 
         path: The file.
         words: ``[n]``, without blanks.
         table: ``[n, dim]``.
+
+    Raises:
+        InputError: A number is not finite.
     """
+    if bad := int((~np.isfinite(table).all(axis=1)).sum()):
+        raise InputError(
+            f"{bad:,} of {len(table):,} vectors have numbers that are not finite; {path} is not written. Train again "
+            "with a smaller lr."
+        )
     with (
         replacing(path) as aside,
         open(aside, "w", encoding="utf-8") as file,
@@ -102,7 +112,10 @@ class _Lines:
             if (line == 1 and self.header) or not text.strip():
                 continue
             found += 1
-            word, *cells = text.replace("\t", " ").rstrip(" ").rsplit(" ", self.dim)  # a word may hold blanks itself
+            text = text.replace("\t", " ").rstrip(" ")
+            if "  " in text:
+                text = re.sub(r"(?<=[^ ]) +", " ", text)
+            word, *cells = text.rsplit(" ", self.dim)  # a word may hold blanks itself
             if len(cells) != self.dim or not word or (" " in word and _is_number(word.rsplit(" ", 1)[1])):
                 raise InputError(
                     f"line {line} of {self.path} has {len(text.split()) - 1:,} numbers; the others {self.dim:,}."
@@ -120,11 +133,14 @@ def _numbers(path: Path, line: int, cells: Sequence[str]) -> list[float]:
     bad: Any = None
     try:
         numbers = [float(cell) for cell in cells]
-        bad = next((cell for cell, number in zip(cells, numbers, strict=True) if not math.isfinite(number)), None)
+        bad = next((cell for cell, number in zip(cells, numbers, strict=True) if not abs(number) <= _LARGEST), None)
     except ValueError:
         bad = next(cell for cell in cells if not _is_number(cell))
     if bad is not None:
-        raise InputError(f"line {line} of {path} has {bad!r} where a number must stand. Mend or delete the line.")
+        raise InputError(
+            f"line {line} of {path} has {bad!r} where a number must stand that is finite in 32 bits. Mend or "
+            "delete the line."
+        )
     return numbers
 
 

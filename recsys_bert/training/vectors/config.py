@@ -1,6 +1,7 @@
 """Settings of vectors. Plain values: importing this is instant."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from recsys_bert.errors import InputError
@@ -44,8 +45,11 @@ class Word2VecConfig:
         for name in ("dim", "window", "negatives", "epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"word2vec.{name} is {getattr(self, name)}; it must be at least 1.")
-        if not self.lr > 0 or self.sample < 0:
-            raise InputError(f"word2vec.lr is {self.lr} (above 0), sample {self.sample} (not negative).")
+        for name in ("noise_power", "sample", "seed"):
+            if not 0 <= getattr(self, name) < inf:
+                raise InputError(f"word2vec.{name} is {getattr(self, name)}; it must be a number that is not negative.")
+        if not 0 < self.lr < inf:
+            raise InputError(f"word2vec.lr is {self.lr}; it must be a number above 0.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +84,9 @@ class GloveConfig:
         for name in ("dim", "window", "epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"glove.{name} is {getattr(self, name)}; it must be at least 1.")
-        if not (self.lr > 0 and self.x_max > 0 and self.alpha >= 0):
-            raise InputError(
-                f"glove.lr is {self.lr}, x_max {self.x_max} (above 0 both), alpha {self.alpha} (not negative)."
-            )
+        for name in ("alpha", "seed"):
+            if not 0 <= getattr(self, name) < inf:
+                raise InputError(f"glove.{name} is {getattr(self, name)}; it must be a number that is not negative.")
+        for name in ("lr", "x_max"):
+            if not 0 < getattr(self, name) < inf:
+                raise InputError(f"glove.{name} is {getattr(self, name)}; it must be a number above 0.")

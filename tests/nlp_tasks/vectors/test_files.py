@@ -24,6 +24,18 @@ def test_with_and_without_a_first_line_of_sizes(write, header):
     np.testing.assert_allclose(found.table, [[1, 2], [-3, 0.4], [5, 6]])
 
 
+def test_cells_may_be_apart_by_several_blanks(write):
+    found = read_vectors(write("v.txt", "a  1 2\nb 3  \t4 \n. .   5 6\n  7 8\n"))
+    assert found.words == ["a", "b", ". .", " "]  # the last as where every character has a vector
+    np.testing.assert_allclose(found.table, [[1, 2], [3, 4], [5, 6], [7, 8]])
+
+
+def test_vectors_that_are_not_finite_are_not_written(tmp_path):
+    with pytest.raises(InputError, match=r"1 of 2 vectors have numbers that are not finite; .* is not written"):
+        write_vectors(tmp_path / "v.txt", ["a", "b"], np.array([[1, 2], [np.nan, 1]], np.float32))
+    assert not (tmp_path / "v.txt").exists()
+
+
 def test_the_first_of_repeated_words_counts(write):
     found = read_vectors(write("v.txt", "a 1 2\nb 3 4\na 5 6\n"))
     assert (found.words, found.repeated) == (["a", "b"], 1)
@@ -44,6 +56,7 @@ def test_only_the_words_that_are_wanted(write):
         ("a 1 2\nb 1 2 3\n", r"line 2 of .* has 3 numbers; the others 2"),
         ("a 1 2\nb 1 nan\n", r"line 2 of .* has 'nan' where a number must stand"),
         ("a 1 2\nb inf 1\n", r"line 2 of .* has 'inf'"),
+        ("a 1 2\nb 1 1e39\n", r"line 2 of .* has '1e39' where a number must stand that is finite in 32 bits"),
         ("a 1 2\nb 1 two\n", r"line 2 of .* has 'two'"),
         ("2 3\na 1 2 3\nb 1 2\n", r"line 3 of .* has 2 numbers; the others 3"),
         ("3 2\na 1 2\nb 1 2\n", r"says in its first line that it has 3 words; it has 2\. Perhaps it was cut off"),

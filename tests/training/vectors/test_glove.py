@@ -69,5 +69,5 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_numbers(planted, tmp_pa
 def test_nothing_to_learn_from_and_bad_settings_are_refused():
     with pytest.raises(InputError, match="none of 1 sequences has two known words"):
         Glove(Sequences(np.array([1], np.int32), np.array([0, 1]), 3), GloveConfig())
-    with pytest.raises(InputError, match="x_max 0"):
+    with pytest.raises(InputError, match="x_max is 0"):
         GloveConfig(x_max=0)

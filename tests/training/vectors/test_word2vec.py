@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from recsys_bert.errors import InputError
-from recsys_bert.training.vectors.config import Word2VecConfig
+from recsys_bert.training.vectors.config import GloveConfig, Word2VecConfig
 from recsys_bert.training.vectors.fit import fit_vectors
 from recsys_bert.training.vectors.sequences import Sequences, noise_chances
 from recsys_bert.training.vectors.word2vec import Word2Vec
@@ -160,3 +160,20 @@ def test_nothing_to_learn_from_and_bad_settings_are_refused():
         Word2VecConfig(window=0)
     with pytest.raises(InputError, match="lr is 0"):
         Word2VecConfig(lr=0)
+
+
+@pytest.mark.parametrize(
+    ("config", "settings"),
+    [
+        (Word2VecConfig, {"seed": -1}),
+        (Word2VecConfig, {"lr": float("inf")}),
+        (Word2VecConfig, {"sample": float("nan")}),
+        (Word2VecConfig, {"noise_power": -0.5}),
+        (GloveConfig, {"seed": -1}),
+        (GloveConfig, {"lr": float("nan")}),
+        (GloveConfig, {"alpha": float("inf")}),
+    ],
+)
+def test_settings_that_could_not_be_learned_with(config, settings):
+    with pytest.raises(InputError, match=rf"{next(iter(settings))} is .*; it must be a number"):
+        config(**settings)
