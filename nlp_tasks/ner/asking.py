@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nlp_tasks.data import read_lines
-from recsys_bert.errors import InputError
+from recsys_bert.errors import InputError, unknown_name
 
 
 def asks(head: nn.Module | type) -> bool:
@@ -25,15 +25,21 @@ def read_questions(file: Path | None, types: Sequence[str]) -> list[str]:
     """Question of each type: of a file of ``TYPE<tab>question`` lines, or, without a file, the type's name.
 
     Raises:
-        InputError: A type has none, or a line is of another form.
+        InputError: A type has none or two, a line is of another form, or one is about no type of the training file.
     """
     if file is None:
         return list(types)
     found: dict[str, str] = {}
     for number, line in read_lines(file):
-        kind, tab, question = line.partition("\t")
-        if line.strip() and not (tab and question.strip()):
+        if not line.strip():
+            continue
+        kind, _, question = line.partition("\t")
+        if not question.strip():
             raise InputError(f"line {number} of {file} is not TYPE<tab>question.")
+        if kind not in types:
+            raise unknown_name(f"type (line {number} of {file})", kind, types)
+        if kind in found:
+            raise InputError(f"line {number} of {file} is a second question for {kind}; leave one.")
         found[kind] = question.strip()
     if lacking := [kind for kind in types if kind not in found]:
         raise InputError(f"{file} has no question for {', '.join(lacking)}.")

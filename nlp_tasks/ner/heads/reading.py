@@ -1,5 +1,7 @@
 """Entities as answers to a question a type: start, end, and a match of the two (https://aclanthology.org/2020.acl-main.519)."""
 
+from math import inf
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -22,7 +24,7 @@ class Reading(nn.Module):
         dim: Width of a unit.
         n_types: Types of entities; every one has its own question, and they share these weights.
         nested: Learn and find entities within others; else the outermost ones, and no two that overlap.
-        start_weight: Of the loss of starts.
+        start_weight: Of the loss of starts; above 0, as the others.
         end_weight: Of the loss of ends.
         match_weight: Of the loss of pairs.
         match_width: Of the vector of a pair.
@@ -44,6 +46,9 @@ class Reading(nn.Module):
     ) -> None:
         super().__init__()
         self.nested, self.weights = nested, (start_weight, end_weight, match_weight)
+        for name, weight in zip(("start", "end", "match"), self.weights, strict=True):
+            if not 0 < weight < inf:
+                raise InputError(f"head.options: {name}_weight is {weight}; it must be above 0.")
         if match_width < 1:
             raise InputError(f"head.options: match_width is {match_width}; it must be at least 1.")
         self.scores = nn.Linear(dim, _MATCH + 2 * match_width)

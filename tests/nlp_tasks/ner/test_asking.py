@@ -27,13 +27,23 @@ def test_flat_answers_keep_the_best_of_those_that_overlap():
 
 
 def test_questions_of_a_file(write):
-    file = write("questions.tsv", "LOC\tWhich places?\n\nORG\tWhich firms?\nX\tnothing\n")
+    file = write("questions.tsv", "LOC\tWhich places?\n\nORG\tWhich firms?\n")
     assert read_questions(file, ["ORG", "LOC"]) == ["Which firms?", "Which places?"]
     assert read_questions(None, ["ORG", "LOC"]) == ["ORG", "LOC"]
     with pytest.raises(InputError, match="has no question for PER"):
+        read_questions(file, ["LOC", "ORG", "PER"])
+    with pytest.raises(InputError, match=r"no type \(line 3 of .*\) is called 'ORG'.* Known: LOC, PER"):
         read_questions(file, ["LOC", "PER"])
+    with pytest.raises(InputError, match=r"line 2 of .* is a second question for LOC"):
+        read_questions(write("two.tsv", "LOC\ta\nLOC\tb\n"), ["LOC"])
     with pytest.raises(InputError, match=r"line 2 of .* is not TYPE<tab>question"):
         read_questions(write("bad.tsv", "LOC\ta\nORG\n"), ["LOC"])
+
+
+@pytest.mark.parametrize("options", [{"start_weight": 0}, {"end_weight": -1.0}, {"match_weight": float("nan")}])
+def test_weights_of_losses_are_above_0(options):
+    with pytest.raises(InputError, match=rf"head\.options: {next(iter(options))} is .*; it must be above 0"):
+        Reading(4, 2, **options)
 
 
 def test_the_loss_is_that_of_starts_ends_and_proposed_pairs():
