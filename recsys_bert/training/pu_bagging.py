@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.validation import check_is_fitted
@@ -57,6 +58,8 @@ class BaggingPU(ClassifierMixin, BaseEstimator):
         if given.ndim != 1 or not np.isin(given, (0, 1)).all():
             raise InputError("the labels of PU learning are 1 for positive and 0 for unlabelled, one an example.")
         examples: Any = X if hasattr(X, "shape") else np.asarray(X)
+        if issparse(examples):
+            examples = examples.tocsr()  # other forms give no rows
         if examples.shape[0] != len(given):
             raise InputError(f"{examples.shape[0]:,} examples have {len(given):,} labels; they must be as many.")
         positive, unlabelled = np.flatnonzero(given == 1), np.flatnonzero(given == 0)

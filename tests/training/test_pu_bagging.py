@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, coo_matrix, csr_array
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -57,6 +57,8 @@ def test_it_is_a_classifier_like_any_other():
     model = BaggingPU(n_estimators=3, random_state=1)
     first = clone(model).fit(x, s).predict_proba(x)
     np.testing.assert_array_equal(model.fit(csr_array(x), s.astype(bool)).predict_proba(x), first)
+    for form in (coo_array, coo_matrix):
+        np.testing.assert_array_equal(model.fit(form(x), s).predict_proba(form(x)), first)
     assert model.get_params()["n_estimators"] == 3
     assert model.classes_.tolist() == [0, 1]
     assert BaggingPU(n_estimators=3).fit(x.tolist(), s.tolist()).predict(x[:4]).shape == (4,)
