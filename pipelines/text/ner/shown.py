@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Answer = tuple[int, str, "Sequence[Found]"]
 """Line, text and its entities."""
 
+_HIDDEN = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+"""Control characters, by which a text could move the cursor or change colours, and what is shown in their place."""
+
 _TERMINAL = ("cyan", "magenta", "green", "yellow", "blue", "red", "bright_cyan", "bright_magenta")
 _STYLE = """
 main { max-width: 900px; }
@@ -47,14 +50,16 @@ def _coloured(before: str, text: str, found: "Sequence[Found]", types: Sequence[
     open_types: list[str] = []
     for part, opens, kind in _pieces(text, found):
         if opens is None:
-            shown.append(part, style=_colour(open_types[-1], types) if open_types else "")
+            shown.append(part.translate(_HIDDEN), style=_colour(open_types[-1], types) if open_types else "")
         elif opens:
             open_types.append(kind)
             shown.append("[", style="dim")
         else:
-            shown.append(f" {kind}", style=f"bold {_colour(open_types.pop(), types)}").append("]", style="dim")
+            style = f"bold {_colour(open_types.pop(), types)}"
+            shown.append(f" {kind.translate(_HIDDEN)}", style=style).append("]", style="dim")
     for one in _crossing(found):
-        shown.append(f"\n{'':{len(before)}}also [{one.text} {one.type}]", style="dim")
+        also = f"also [{one.text} {one.type}]".translate(_HIDDEN)
+        shown.append(f"\n{'':{len(before)}}{also}", style="dim")
     return shown
 
 

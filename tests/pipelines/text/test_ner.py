@@ -352,6 +352,14 @@ def test_what_is_answered_for_is_given_once(tmp_path, capsys):
     assert "scores lie in [0, 1]" in told
 
 
+def test_escape_sequences_of_a_text_do_not_reach_the_terminal(capsys):
+    from nlp_tasks.ner.recogniser import Found
+
+    text = "a\x1b[2J\x9b b\r\n\x1bc"
+    print_answers([(1, text, [Found("\x1bc", "X\x07", 10, 12, 0.5)])], ["X\x07"])
+    assert capsys.readouterr().out == "1  a\ufffd[2J\ufffd b\ufffd\n[\ufffdc X\ufffd]\n"
+
+
 def test_entities_within_and_across_one_another_are_all_shown(tmp_path, capsys):
     from nlp_tasks.ner.recogniser import Found
 
