@@ -139,6 +139,18 @@ CASES = (
         replaced("classified/config.toml", 'format = "auto"', 'format = "label_text"'),
     ),
     Case(
+        "line that is not JSON, when it is classified",
+        "text classify predict --run classified --file a.jsonl",
+        "pass --read.bad-rows drop",
+        write_text("a.jsonl", "{\n"),
+    ),
+    Case(
+        "line that is not JSON, when it is matched",
+        "text match predict --run matched --file a.jsonl",
+        "pass --read.bad-rows drop",
+        write_text("a.jsonl", "{\n"),
+    ),
+    Case(
         "output of an unknown kind", "text classify predict --run classified --texts a --out b.xls", "its ending says"
     ),
     Case(
