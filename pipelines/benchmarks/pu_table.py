@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.benchmarks.sample_dictionary import Of, as_text, check_share, sample, write
 from pipelines.benchmarks.tables import write_tables
 from pipelines.text.ner import train
+from pipelines.text.ner.files import read_files
 from recsys_bert.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def run(config: Config) -> dict[str, Any]:
     check_writable(config.out)
     if config.epochs:
         recipe = replace(recipe, train=replace(recipe.train, epochs=config.epochs))
-    found = train.read_files(recipe.data)
+    found = read_files(recipe.data)
     _check_types(found)
     figures: dict[str, list[dict[str, Any]]] = {row: [] for row in config.rows}
     for seed in range(config.seeds):

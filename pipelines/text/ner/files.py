@@ -1,4 +1,4 @@
-"""How a file of sentences is read that a recogniser was not trained on."""
+"""Files of sentences: those of a training, and how one is read that a recogniser was not trained on."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,6 +8,7 @@ from nlp_tasks.ner.config import FORMATS, AnnotatedFilesConfig, Format
 from nlp_tasks.ner.schemes import SCHEMES
 
 if TYPE_CHECKING:
+    from nlp_tasks.ner.data import Annotated
     from nlp_tasks.ner.recogniser import Recogniser
 
 
@@ -53,3 +54,26 @@ class NewSentencesConfig:
             joint=recogniser.joint,
             bad_rows=self.bad_rows,
         )
+
+
+def read_files(files: AnnotatedFilesConfig, *, marked: bool = True) -> "dict[str, Annotated]":
+    """Read ``train`` and, where they are given, ``validation`` and ``test``, in the units of the training file.
+
+    Args:
+        files: The files.
+        marked: Whether entities are read of the training file, too.
+    """
+    from nlp_tasks.ner.data import read_annotated
+
+    train = read_annotated(files.train or Path(), files, entities=marked)
+    like = replace(files, units=train.units, joint=train.joint)
+    paths = {"validation": files.validation, "test": files.test}
+    return {"train": train} | {name: read_annotated(path, like) for name, path in paths.items() if path is not None}
+
+
+def hold_out_sentences(train: "Annotated", files: AnnotatedFilesConfig, seed: int) -> "dict[str, Annotated]":
+    """Cut ``train`` into itself and ``validation``, at random."""
+    from nlp_tasks.data import hold_out
+
+    kept, held = hold_out(train, files.validation_share, seed)
+    return {"train": kept, "validation": held}

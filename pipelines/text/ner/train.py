@@ -99,6 +99,7 @@ def run(config: Config) -> dict[str, Any]:
     """
     from nlp_tasks.ner.asking import read_questions
     from pipelines.text.ner import unlabelled
+    from pipelines.text.ner.files import hold_out_sentences, read_files
 
     if config.pu.dictionary is not None:
         return unlabelled.run(config)
@@ -108,7 +109,7 @@ def run(config: Config) -> dict[str, Any]:
     questions = read_questions(config.questions, types)
     found = known(found, types, nested, config.data.bad_rows)
     if "validation" not in found:  # only now: a rare type may fall into one part alone
-        found |= _hold_out(found["train"], config)
+        found |= hold_out_sentences(found["train"], config.data, config.train.seed)
     training = prepare(config, found, types, questions)
     begin_run(config)
     results = training.learn(config.out)
@@ -248,30 +249,6 @@ def check_begun(config: Config) -> None:
     files = (data.train, data.validation, data.test)
     more = (config.questions, config.pu.dictionary, words.file, words.vectors, *words.text)
     check_sources(config.out, [path for path in (*files, *more) if path], config.init, config.tokenizer)
-
-
-def read_files(files: AnnotatedFilesConfig, *, marked: bool = True) -> "dict[str, Annotated]":
-    """Read ``train`` and, where they are given, ``validation`` and ``test``, in the units of the training file.
-
-    Args:
-        files: The files.
-        marked: Whether entities are read of the training file, too.
-    """
-    from dataclasses import replace
-
-    from nlp_tasks.ner.data import read_annotated
-
-    train = read_annotated(files.train or Path(), files, entities=marked)
-    like = replace(files, units=train.units, joint=train.joint)
-    paths = {"validation": files.validation, "test": files.test}
-    return {"train": train} | {name: read_annotated(path, like) for name, path in paths.items() if path is not None}
-
-
-def _hold_out(train: "Annotated", config: Config) -> "dict[str, Annotated]":
-    from nlp_tasks.data import hold_out
-
-    kept, held = hold_out(train, config.data.validation_share, config.train.seed)
-    return {"train": kept, "validation": held}
 
 
 def _lexicon(config: Config, train: "Annotated") -> "Lexicon | None":

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.text.ner.train import Config, Training, begin_run, known, prepare, read_files
+from pipelines.text.ner.files import read_files
+from pipelines.text.ner.train import Config, Training, begin_run, known, prepare
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from nlp_tasks.vectors.files import write_vectors
 from pipelines.cli import main
 from pipelines.settings import load_config
 from pipelines.text.ner import train
+from pipelines.text.ner.files import hold_out_sentences, read_files
 from pipelines.text.ner.shown import print_answers, write_page
 from recsys_bert.errors import InputError
 
@@ -287,7 +288,7 @@ def test_other_files_are_read_as_the_training_file(flags, files, tmp_path, capsy
         way += [f"--data.{name}", str(path)]
     test = tmp_path / "test.txt"
     test.write_text("a O\nb B-LOC\n\n")  # single characters
-    found = train.read_files(load_config(train.Config, [*flags, *way]).data)
+    found = read_files(load_config(train.Config, [*flags, *way]).data)
     assert [one.joint for one in found.values()] == ["blank"] * 3
     assert [one.units for one in found.values()] == ["words"] * 3
     assert found["test"].sentences[0].text == "a b"
@@ -306,8 +307,8 @@ def test_a_rare_type_may_be_held_out_whole(flags, files):
     lines = files["train"].read_text().split("\n\n")
     at = flags.index("--data.validation")
     flags = [*flags[:at], *flags[at + 2 :], "--train.epochs", "1"]
-    examples = train.read_files(load_config(train.Config, flags).data)["train"]
-    held = train._hold_out(examples, load_config(train.Config, flags))["validation"]
+    examples = read_files(load_config(train.Config, flags).data)["train"]
+    held = hold_out_sentences(examples, load_config(train.Config, flags).data, 0)["validation"]
     row = examples.lines.index(held.lines[0])
     lines[row] = "zoo B-RARE\n" + lines[row]
     files["train"].write_text("\n\n".join(lines))
