@@ -42,7 +42,7 @@ class Config:
     """Newest items of a history that speak."""
 
     window: int = 10
-    """Events within which another counts as coming soon after; a pair that many apart counts 1 / gap."""
+    """Largest gap, in events, at which one item still comes soon after another; a pair counts 1 / gap."""
 
     decay: float = 0.5
     """An item of the history that is n events old speaks with decay ** n, in (0, 1]."""
