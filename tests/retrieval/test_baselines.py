@@ -138,6 +138,21 @@ def test_markov_ties_by_first_met_follow_a_counter(prepared, queries, histories)
     assert differ  # the two tie rules are not the same here
 
 
+def test_item_knn_where_some_items_are_like_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr("recsys_bert.retrieval.baselines.item_knn._ITEMS", 2)
+    events = [(user, user, place) for user in range(6) for place in range(9)]
+    events += [(user, item, place) for user in (6, 7) for place, item in enumerate([8, 9])]
+    pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(
+        tmp_path / "log.parquet"
+    )
+    run(Config(log=LogConfig(path=str(tmp_path / "log.parquet")), out=tmp_path / "out", split=SplitConfig(kind="none")))
+    prepared = open_prepared(tmp_path / "out")
+    alone, first, second = prepared.rows([3, 8, 9]).tolist()
+    found = ItemKNN().fit(prepared).recommend(Queries.from_lists([[alone], [first]]), 2)
+    assert found[1, 0] == second
+    assert (found[0] >= 0).all()  # popular ones instead
+
+
 @pytest.mark.parametrize("dense", [1, 10**9])
 def test_item_knn_adds_up_cosines_of_the_nearest(prepared, queries, histories, dense, monkeypatch):
     monkeypatch.setattr("recsys_bert.retrieval.baselines.lists._DENSE", dense)

@@ -59,6 +59,8 @@ class ItemKNN:
         nearest = top_k(cosines, place, itself, min(self.neighbours, common.shape[1]))
         query, rank = np.nonzero(nearest >= 0)
         row = nearest[query, rank]
+        if not len(query):  # scipy takes no empty selection of a sparse array
+            return sparse.csr_array(common.shape)
         return sparse.csr_array((cosines[query, row], (query, row)), shape=common.shape)
 
     def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> Rows:
