@@ -73,10 +73,14 @@ def check_replaceable(out: Path) -> None:
     """Refuse to put an index where something else lies.
 
     Raises:
-        InputError: ``out`` is a file, or a folder that holds other things than an index.
+        InputError: ``out`` is a file, or a folder that holds other things than an index, or other things as well.
     """
+    from recsys_bert.files import check_nothing_lost
+
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "index.json").is_file()):
         raise InputError(f"{out} is there and is no item index. Choose another --out, or remove it.")
+    if out.is_dir():
+        check_nothing_lost(out, ("index.json", "index.faiss", "rows.npy"), "an item index")
 
 
 def as_frame(found: Found, prepared: "Prepared", keys: "pl.Series") -> "pl.DataFrame":

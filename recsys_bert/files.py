@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,26 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def check_nothing_lost(folder: Path, made: Collection[str], maker: str) -> None:
+    """Refuse to replace a folder in which other things were put since it was made; they would be lost.
+
+    Args:
+        folder: What is to be replaced.
+        made: Names of all entries that its maker may write.
+        maker: What the folder is, for the message.
+
+    Raises:
+        InputError: There are others.
+    """
+    foreign = sorted({path.name for path in folder.iterdir()} - set(made))
+    if foreign:
+        shown = ", ".join(foreign[:5]) + (" …" if len(foreign) > 5 else "")
+        raise InputError(
+            f"{folder} is {maker}, but holds other things as well ({shown}), which would be lost if it were replaced. "
+            "Move them away, or choose another --out."
+        )
 
 
 def write_json(target: Path, value: Any) -> None:

@@ -5,23 +5,35 @@ from pathlib import Path
 from typing import Any
 
 from recsys_bert.errors import InputError
-from recsys_bert.files import read_json
+from recsys_bert.files import check_nothing_lost, read_json
 
 SCHEMA = 1
 KIND = "recsys_bert prepared clicks"
 NAME = "manifest.json"
+ENTRIES = (
+    NAME,
+    "histories.arrow",
+    "vocabulary.parquet",
+    "items.parquet",
+    "users.parquet",
+    "item_features",
+    "user_features",
+)
+"""Everything that a prepared folder holds."""
 
 
 def check_target(folder: Path) -> None:
     """Refuse to replace what prepare did not make.
 
     Raises:
-        InputError: ``folder`` is a file, or a folder that holds something else.
+        InputError: ``folder`` is a file, or a folder that holds something else, or something else as well.
     """
     if folder.is_dir() and not any(folder.iterdir()):
         return
     if folder.exists() and not _is_ours(folder / NAME):
         raise InputError(f"{folder} exists and was not made by prepare (no {NAME} of ours). Choose another --out.")
+    if folder.exists():
+        check_nothing_lost(folder, ENTRIES, "a prepared log")
 
 
 def _is_ours(path: Path) -> bool:

@@ -131,6 +131,16 @@ def test_a_folder_that_is_not_ours_is_not_replaced(log, tmp_path, capsys):
     assert (tmp_path / "photos" / "cat.jpg").read_bytes() == b"cat"
 
 
+def test_what_was_put_into_a_prepared_folder_is_not_lost(log, tmp_path, capsys):
+    arguments = ["prepare", "--log.path", str(log), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    (tmp_path / "out" / "runs").mkdir()
+    capsys.readouterr()
+    assert main(arguments) == 2
+    assert "is a prepared log, but holds other things as well (runs)" in capsys.readouterr().err
+    assert (tmp_path / "out" / "runs").is_dir()
+
+
 def test_an_output_below_a_file_is_refused(log, capsys):
     assert main(["prepare", "--log.path", str(log), "--out", str(log / "out")]) == 2
     assert "cannot write" in capsys.readouterr().err

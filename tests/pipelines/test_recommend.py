@@ -145,6 +145,16 @@ def test_an_index_gives_the_exact_lists(call, folder, tmp_path, factory):
     assert lists(exact) == lists(searched)
 
 
+def test_what_was_put_beside_an_index_is_not_lost(call, tmp_path):
+    assert call("index", "--out", str(tmp_path / "index"))[0] == 0
+    assert call("index", "--out", str(tmp_path / "index"))[0] == 0
+    (tmp_path / "index" / "notes.txt").write_text("mine")
+    status, _, err = call("index", "--out", str(tmp_path / "index"))
+    assert status == 2
+    assert "is an item index, but holds other things as well (notes.txt)" in err
+    assert (tmp_path / "index" / "notes.txt").read_text() == "mine"
+
+
 def test_similar_items(call, folder, tmp_path):
     prepared = open_prepared(folder / "data")
     vectors = open_run(folder / "run", prepared).item_vectors()

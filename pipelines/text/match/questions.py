@@ -115,10 +115,14 @@ def check_replaceable(out: Path) -> None:
     """Refuse to put an index where something else lies.
 
     Raises:
-        InputError: ``out`` is a file, or a folder that holds other things than indexed texts.
+        InputError: ``out`` is a file, or a folder that holds other things than indexed texts, or other things as well.
     """
+    from recsys_bert.files import check_nothing_lost
+
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / _TEXTS).is_file()):
         raise InputError(f"{out} is there and holds no indexed texts. Choose another --out, or remove it.")
+    if out.is_dir():
+        check_nothing_lost(out, (_TEXTS, "index"), "a folder of indexed texts")
 
 
 def _weights(run: Path) -> str:

@@ -127,5 +127,8 @@ def test_an_index_goes_nowhere_else(tmp_path, capsys):
     flags = ["--run", str(tmp_path), "--file", str(tmp_path / "a.tsv"), "--out", str(tmp_path / "other")]
     assert main(["text", "match", "index", *flags]) == 2
     assert "is there and holds no indexed texts" in capsys.readouterr().err
+    (tmp_path / "other" / "texts.jsonl").write_text("")
+    assert main(["text", "match", "index", *flags]) == 2
+    assert "holds other things as well (file)" in capsys.readouterr().err
     assert main(["text", "match", "search", "--run", str(tmp_path), "--index", str(tmp_path), "--texts", "x"]) == 2
     assert "holds no indexed texts" in capsys.readouterr().err
