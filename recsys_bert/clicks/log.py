@@ -194,8 +194,7 @@ def _moment(table: pl.LazyFrame, kind: pl.DataType, config: LogConfig, sampled: 
     numbers = sample.cast(pl.Float64, strict=False).drop_nulls().drop_nans()
     if kind == pl.String and 2 * len(numbers) <= len(sample):
         return text_dates(column, sample if sampled else None)
-    typical = float(numbers.median() or 0.0)  # type: ignore[arg-type]
-    return microseconds(column, kind, guess_unit(typical) if config.time_unit == "auto" else config.time_unit)
+    return microseconds(column, kind, guess_unit(numbers) if config.time_unit == "auto" else config.time_unit)
 
 
 def _checked(config: LogConfig, path: Path, files: list[Path]) -> Log:

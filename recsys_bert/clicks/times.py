@@ -11,8 +11,13 @@ PATTERNS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S%.f")
 LIMIT = 8_000_000_000_000_000  # microseconds; the year 2223, beyond which a unit was surely misread
 
 
-def guess_unit(typical: float) -> str:
-    """Unit in which a moment of our days has this size."""
+def guess_unit(numbers: pl.Series) -> str:
+    """Unit in which half of these numbers are moments of our days; by their median, which a few odd ones do not move.
+
+    Args:
+        numbers: float64; missing ones and NaN are passed over.
+    """
+    typical = float(numbers.drop_nulls().drop_nans().median() or 0.0)  # type: ignore[arg-type]
     for unit, bound in (("ns", 1e17), ("us", 1e14), ("ms", 1e11)):
         if abs(typical) >= bound:
             return unit

@@ -143,10 +143,8 @@ def read_times(column: pl.Series, unit: str) -> NDArray[np.int64]:
         InputError: Some cannot be read.
     """
     frame = column.rename("time").to_frame()
-    numbers = (
-        column.cast(pl.Float64, strict=False) if not column.dtype.is_temporal() else column.head(0).cast(pl.Float64)
-    )
-    chosen = guess_unit(float(numbers.abs().max() or 0.0)) if unit == "auto" else unit  # type: ignore[arg-type]
+    numbers = pl.Series([], dtype=pl.Float64) if column.dtype.is_temporal() else column.cast(pl.Float64, strict=False)
+    chosen = guess_unit(numbers) if unit == "auto" else unit
     moment = microseconds(pl.col("time"), column.dtype, chosen)
     if column.dtype == pl.String:
         moment = pl.coalesce(moment, text_dates(pl.col("time")))
