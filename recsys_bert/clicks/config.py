@@ -160,3 +160,8 @@ class TableConfig:
 
     max_values: int = 16
     """Values kept of one multi-valued entry; how many entries had more is counted."""
+
+    def __post_init__(self) -> None:
+        names = self.categorical + self.multi
+        if double := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(f"{', '.join(double)} is named twice among a side table's features; name it once.")
