@@ -73,7 +73,7 @@ def run(config: Config) -> dict[str, Any]:
         rest = filtered(events, config.filters, config.split)
         del events  # what was dropped need not stay in memory
         borders = split_events(rest.events, config.split, rest.cut)
-        catalogue = build_catalogue(rest.events, borders, config.vocabulary, items.table["id"] if items else None)
+        catalogue = build_catalogue(rest.events, borders, config.vocabulary, items.ids if items else None)
         sides = {"items": (items, config.items), "users": (users, config.users)}
         settings = json.loads(json.dumps(asdict(config), default=str))
         manifest = write_folder(aside, log, rest, config.split, borders, catalogue, sides, settings)

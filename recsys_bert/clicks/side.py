@@ -21,12 +21,19 @@ class SideTable:
     """A side table with one row per id.
 
     Args:
-        table: Column ``id`` of the log's id type, then the other columns as they came.
+        ids: Id of each row, of the log's type.
+        table: The other columns as they came, whatever they are called.
         told: Counts for the manifest.
     """
 
+    ids: pl.Series
     table: pl.DataFrame
     told: dict[str, int]
+
+    def places(self, ids: pl.Series) -> pl.Series:
+        """Row of each id in the table; null where it has none."""
+        known = pl.DataFrame({"id": self.ids, "place": np.arange(len(self.ids))})
+        return ids.rename("id").to_frame().join(known, on="id", how="left", maintain_order="left")["place"]
 
 
 def read_side(config: TableConfig, log_name: str, kind: Any, role: str) -> SideTable | None:
@@ -60,21 +67,22 @@ def read_side(config: TableConfig, log_name: str, kind: Any, role: str) -> SideT
         raise InputError(
             f"no id in column {name!r} of {config.path.name}: it holds lists. Choose another with --{role}.id."
         )
+    if name in config.categorical + config.multi:
+        raise InputError(f"column {name!r} of {config.path.name} holds the ids, which are no feature; leave it out.")
     ids = table[name].cast(kind, strict=False)
-    table = table.drop(name, *({"id"} & set(table.columns))).insert_column(0, ids.rename("id"))
     if table.height and ids.null_count() == table.height:
         sort = "text" if kind == pl.String else "integers"
         raise InputError(
             f"no id in column {name!r} of {config.path.name} is of the log's type ({sort}). Choose it with --{role}.id."
         )
-    good = table.filter(pl.col("id").is_not_null())
-    unique = good.unique("id", keep="first", maintain_order=True)
+    first = (ids.is_not_null() & ids.is_first_distinct()).rename("first")
+    unique = ids.filter(first)
     told = {
         "rows": table.height,
-        "without_usable_id": table.height - good.height,
-        "repeated_id": good.height - unique.height,
+        "without_usable_id": ids.null_count(),
+        "repeated_id": table.height - ids.null_count() - len(unique),
     }
-    return SideTable(unique, told)
+    return SideTable(unique, table.drop(name).filter(first), told)
 
 
 def _read(config: TableConfig, log_name: str) -> pl.DataFrame:
@@ -129,22 +137,24 @@ def encode(
         trained: True on rows with a training event: only their values get codes.
         first: Rows before these (special ones), which have no values.
     """
-    rows = pl.DataFrame({"id": ids, "row": np.arange(first, first + len(ids), dtype=np.int64), "trained": trained})
-    joined = rows.join(side.table, on="id", how="inner", maintain_order="left")
+    places = side.places(ids)
+    there = places.is_not_null()
+    rows = pl.DataFrame({"row": np.arange(first, first + len(ids), dtype=np.int64), "trained": trained}).filter(there)
+    places = places.filter(there)
     features = []
     for name in config.categorical + config.multi:
         multi = name in config.multi
-        pairs = _pairs(joined, name, config.separator if multi else None)
+        pairs = _pairs(rows, side.table[name].gather(places), config.separator if multi else None)
         features.append(_feature(pairs, name, first + len(ids), config.max_values if multi else 1, multi))
     return features
 
 
-def _pairs(joined: pl.DataFrame, name: str, separator: str | None) -> pl.DataFrame:
+def _pairs(rows: pl.DataFrame, column: pl.Series, separator: str | None) -> pl.DataFrame:
     """(row, trained, value) of every value of every row, each value once per row."""
-    column = joined[name]
+    name = column.name
     if separator is not None and column.dtype == pl.String:
         column = column.str.split(separator)
-    pairs = joined.select("row", "trained").with_columns(column.alias("value"))
+    pairs = rows.with_columns(column.alias("value"))
     if isinstance(column.dtype, pl.List | pl.Array):
         if separator is None:
             raise InputError(f"column {name!r} holds lists; name it with .multi instead of .categorical.")

@@ -123,7 +123,9 @@ def _features(ids: pl.Series, trained: Any, side: tuple[SideTable | None, TableC
 def _joined(table: pl.DataFrame, key: str, side: SideTable | None) -> pl.DataFrame:
     if side is None:
         return table
-    return table.join(side.table, left_on=key, right_on="id", how="left", maintain_order="left", suffix="_side")
+    found = side.table.select(pl.all().gather(side.places(table[key])))
+    taken = {name: f"{name}_side" for name in found.columns if name in table.columns}
+    return pl.concat([table, found.rename(taken)], how="horizontal")
 
 
 def _fingerprint(catalogue: Catalogue, features: dict[str, list[Feature]]) -> str:

@@ -50,6 +50,21 @@ def test_values_are_coded_from_trained_items_only(prepare, items):
     assert (told["values_unknown_in_training"], told["rows_with_a_value"]) == (2, 5)
 
 
+@pytest.mark.parametrize("name", ["row", "trained", "id", "place", "value", "item_row", "count"])
+def test_columns_may_be_called_anything(prepare, items, name):
+    path = items(item_id=[12, 11, 10], **{name: ["z", "y", "x"]})
+    prepared = prepare(LOG_BEFORE, split=CUT, items=TableConfig(path=path, categorical=(name,)))
+    first = prepared.vocabulary.first_item
+    assert named(prepared, name, prepared.item_features[name][first:]) == [["x"], ["y"], ["z"]]
+    kept = f"{name}_side" if name in ("item_row", "count") else name
+    assert prepared.items[kept].to_list() == ["x", "y", "z"]
+
+
+def test_a_feature_is_named_once():
+    with pytest.raises(InputError, match=r"kind is named twice among a side table's features"):
+        TableConfig(categorical=("kind",), multi=("tags", "kind"))
+
+
 def test_cold_items_have_rows_that_histories_point_to(prepare, items):
     prepared = prepare(LOG_BEFORE, split=CUT, items=TableConfig(path=items(item_id=[10, 13])))
     cold = prepared.vocabulary.size
