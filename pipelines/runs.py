@@ -110,7 +110,7 @@ def check_log_unchanged(out: Path, prepared: "Prepared", *runs: Path | None) -> 
     See ``check_unchanged``.
     """
     weights = {run: weights_fingerprint(run) for run in runs if run is not None}
-    check_unchanged(out, {prepared.folder: log_digest(prepared), **weights})
+    check_unchanged(out, {prepared.folder: log_digest(prepared), **feature_digests(prepared), **weights})
 
 
 def log_digest(prepared: "Prepared") -> str:
@@ -118,6 +118,21 @@ def log_digest(prepared: "Prepared") -> str:
     manifest = prepared.manifest
     parts = [manifest.fingerprint, manifest.log.get("sha256"), manifest.filters, manifest.split, manifest.counts]
     return sha256(repr(parts).encode()).hexdigest()
+
+
+def feature_digests(prepared: "Prepared") -> dict[Path, str]:
+    """A digest of the side features of items and of users, by the folder that holds them; of none where none are.
+
+    The log's own digest knows which values there are, not which item has which.
+    """
+    found = {}
+    for kind, codes in (("item", prepared.item_features), ("user", prepared.user_features)):
+        digest = sha256()
+        for name, table in codes.items():
+            digest.update(f"{name} {table.shape}".encode() + table.tobytes())
+        if codes:
+            found[prepared.folder / f"{kind}_features"] = digest.hexdigest()
+    return found
 
 
 def weights_fingerprint(run: Path) -> str:

@@ -155,7 +155,7 @@ def _prepared(config: Config) -> "Prepared | None":
 
 def _read(config: Config, prepared: "Prepared | None") -> dict[Path, str]:
     """A digest of everything that the run reads, by path."""
-    from pipelines.runs import log_digest, weights_fingerprint
+    from pipelines.runs import feature_digests, log_digest, weights_fingerprint
     from recsys_bert.clicks.files import find_files
     from recsys_bert.files import fingerprint
 
@@ -163,7 +163,7 @@ def _read(config: Config, prepared: "Prepared | None") -> dict[Path, str]:
     paths = (shown.log, shown.train, shown.validation, shown.test, shown.libfm_fields)
     found = {path: fingerprint(find_files(str(path))) for path in paths if path is not None}
     if prepared is not None:
-        found[prepared.folder] = log_digest(prepared)
+        found |= {prepared.folder: log_digest(prepared), **feature_digests(prepared)}
     if config.model.encoder is not None and config.model.encoded:
         found[config.model.encoder] = weights_fingerprint(config.model.encoder)
     return found

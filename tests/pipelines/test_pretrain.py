@@ -153,6 +153,20 @@ def test_a_log_prepared_anew_stops_a_run_that_goes_on(simulated, config, quick, 
     assert files(config.out) == before
 
 
+def test_a_side_table_prepared_anew_stops_a_run_that_goes_on(simulated, config, tmp_path, files):
+    data = tmp_path / "data"
+    shutil.copytree(simulated.folder, data)
+    mine = replace(config, data=data, features=("category",))
+    pretrain.run(mine)
+    pretrain.run(mine)  # nothing was changed
+    before = files(config.out)
+    codes = np.load(data / "item_features" / "0.npy")
+    np.save(data / "item_features" / "0.npy", np.concatenate([codes[:3], codes[3:][::-1]]))  # the same values elsewhere
+    with pytest.raises(InputError, match=r"item_features is not what .* was begun with"):
+        pretrain.run(mine)
+    assert files(config.out) == before
+
+
 @pytest.mark.parametrize("role", ["init", "teacher"])
 def test_a_run_that_was_begun_with_another_stops_when_that_is_made_anew(config, quick, tmp_path, files, role):
     other = tmp_path / "other"
