@@ -137,13 +137,13 @@ class RowFeatures(nn.Module):
     def __init__(self, tables: dict[str, NDArray[np.int32]]) -> None:
         super().__init__()
         self.names = list(tables)
-        for name, table in tables.items():
-            self.register_buffer(f"table_{name}", torch.tensor(np.asarray(table)), persistent=False)
+        for number, table in enumerate(tables.values()):  # by number: a feature's name may hold a dot, a buffer's not
+            self.register_buffer(f"table_{number}", torch.tensor(np.asarray(table)), persistent=False)
 
     def forward(self, rows: Tensor) -> dict[str, Tensor] | None:
         """Values by name: ``[*rows.shape]`` for width 1, ``[*rows.shape, width]`` otherwise; None without features."""
         if not self.names:
             return None
         index = rows.long()
-        found = {name: getattr(self, f"table_{name}")[index] for name in self.names}
+        found = {name: getattr(self, f"table_{number}")[index] for number, name in enumerate(self.names)}
         return {name: value.squeeze(-1) if value.shape[-1] == 1 else value for name, value in found.items()}
