@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,6 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipelines.candidates import Candidate
     from recsys_bert.clicks.prepared import Prepared
     from recsys_bert.clicks.queries import Queries
     from recsys_bert.evaluation.study import Study
@@ -66,6 +71,8 @@ class Config:
     def __post_init__(self) -> None:
         if not self.runs and not self.baselines:
             raise InputError("there is nothing to evaluate: give --runs or --baselines.")
+        _check_once("runs", [str(folder.resolve()) for folder in self.runs])
+        _check_once("baselines", self.baselines)
         if not self.ks or min(self.ks) < 1:
             raise InputError(f"ks is {list(self.ks)}; give list lengths ≥ 1.")
         if not 0 < self.level < 1 or self.samples < 0 or self.users < 0 or self.groups < 1:
@@ -92,11 +99,12 @@ def run(config: Config) -> dict[str, Any]:
     prepared = open_prepared(config.data)
     queries = _questions(config, prepared)
     study = _study(config, prepared, queries)
+    seen = queries.seen()
     results: dict[str, Any] = {
         "data": config.data.name,
         "level": config.level,
         "machine": machine(),
-        "protocol": _protocol(config, prepared, queries, study),
+        "protocol": _protocol(config, prepared, queries, study, seen),
         "skipped": {reason: count for reason, count in queries.skipped.items() if count},
         "ks": list(study.ks),
         "headline_k": study.headline_k,
@@ -109,10 +117,12 @@ def run(config: Config) -> dict[str, Any]:
         "notes": [],
         "config": json.loads(json.dumps(asdict(config), default=str)),
     }
-    asked = Asked(prepared=prepared, queries=queries, study=study, seen=None if config.seen else queries.seen())
-    candidates = [*runs(config.runs, config.indexes, asked), *baselines(config.baselines, asked, results["notes"])]
+    asked = Asked(prepared=prepared, queries=queries, study=study, seen=None if config.seen else seen)
+    folders = [folder if folder.name not in ("", "..") else folder.resolve() for folder in config.runs]
+    candidates = [*runs(folders, config.indexes, asked), *baselines(config.baselines, asked, results["notes"])]
     if config.truth is not None:
         candidates.append(best_possible(config.truth, config.split, asked))
+    candidates = _told_apart(candidates)
     check_writable(config.out)
     values: dict[str, Any] = {}
     for candidate in candidates:
@@ -133,6 +143,24 @@ def run(config: Config) -> dict[str, Any]:
         print(json.dumps(results))
     print(f"report: {config.out / 'report.html'}", file=sys.stderr)
     return results
+
+
+def _check_once(setting: str, given: Sequence[str]) -> None:
+    if double := sorted({name for name in given if given.count(name) > 1}):
+        raise InputError(f"{setting} names {', '.join(double)} twice; name each once.")
+
+
+def _told_apart(candidates: "list[Candidate]") -> "list[Candidate]":
+    """The same under distinct names: a run's folder may be called like a baseline."""
+    from dataclasses import replace
+
+    runs = {candidate.name for candidate in candidates if candidate.kind == "run"}
+    return [
+        replace(candidate, name=f"{candidate.name} (no run)")
+        if candidate.kind != "run" and candidate.name in runs
+        else candidate
+        for candidate in candidates
+    ]
 
 
 def _questions(config: Config, prepared: "Prepared") -> "Queries":
@@ -182,13 +210,26 @@ def _study(config: Config, prepared: "Prepared", queries: "Queries") -> "Study":
     )
 
 
-def _protocol(config: Config, prepared: "Prepared", queries: "Queries", study: "Study") -> dict[str, Any]:
-    """Everything that one must know to compare a figure with another one, as counts and as one line."""
+def _protocol(
+    config: Config,
+    prepared: "Prepared",
+    queries: "Queries",
+    study: "Study",
+    seen: "tuple[NDArray[np.int64], NDArray[np.int32]]",
+) -> dict[str, Any]:
+    """Everything that one must know to compare a figure with another one, as counts and as one line.
+
+    Args:
+        config: The settings.
+        prepared: The log.
+        queries: The users.
+        study: The targets.
+        seen: ``(query_index, row)`` pairs that the users have had.
+    """
     import numpy as np
 
     data, rows = prepared.histories, study.targets[1]
     n_items, n_cold = prepared.n_rows - study.first_item, prepared.n_rows - study.n_warm_rows
-    seen = queries.seen()
     again = np.isin(study.targets[0] << 32 | rows, seen[0].astype(np.int64) << 32 | seen[1])
     split = prepared.manifest.split
     kind = str(split["kind"]).replace("_", "-") + ("" if split.get("validation", True) else ", refit")

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -218,6 +219,20 @@ def test_beauty_equals_a_plain_loop_with_both_denominators(shared_data, tmp_path
     assert found["notes"] == ["popular_recent is left out: the log has no times."]
 
 
+def test_a_run_may_be_called_like_a_baseline_or_be_here(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder / "mix", tmp_path / "popular")
+    monkeypatch.chdir(tmp_path / "popular")
+    settings = {"data": folder / "loo", "baselines": ("popular",), "ks": (10,), "indexes": (), "samples": 0}
+    found = evaluate.run(evaluate.Config(out=tmp_path / "report", runs=(Path(),), **settings))
+    names = [one["name"] for one in found["models"]]
+    assert names == ["popular", "popular (no run)"]
+    line = next(line for line in found["comparisons"] if line["measure"] == "ndcg@10")
+    assert [line["model"], line["against"]] == names
+    run, baseline = (model(found, name)["metrics"]["ndcg@10"]["value"] for name in names)
+    assert line["difference"] == pytest.approx(run - baseline)
+    assert run != baseline
+
+
 def test_drawn_users_are_counted(folder, tmp_path):
     config = evaluate.Config(
         data=folder / "loo", out=tmp_path, baselines=("markov",), ks=(3,), indexes=(), users=50, samples=0
@@ -275,6 +290,8 @@ def test_an_output_that_cannot_be_written_is_refused(folder, tmp_path):
     ("settings", "says"),
     [
         ({"baselines": ()}, "nothing to evaluate"),
+        ({"baselines": ("popular", "markov", "popular")}, "baselines names popular twice"),
+        ({"runs": (Path("a"), Path("b/../a"))}, "runs names .*a twice"),
         ({"ks": ()}, "≥ 1"),
         ({"ks": (0, 5)}, "≥ 1"),
         ({"level": 1.0}, "level"),
