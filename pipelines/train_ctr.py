@@ -46,6 +46,11 @@ class Config:
         used = {*self.features.categorical, *self.features.numeric, *self.features.multi}
         if (rule := rule_parts(self.impressions.label)[0]) in used:
             raise InputError(f"{rule!r} gives the label, so it cannot be a feature. Take it out of --features.")
+        if not used and self.impressions.user is None and self.impressions.item is None:
+            raise InputError(
+                "nothing of the impressions is read: name --impressions.user, --impressions.item or columns under "
+                "--features."
+            )
         if self.train.auxiliary:
             raise InputError("train.auxiliary is for encoders that predict items or labels themselves; leave it out.")
 
@@ -77,6 +82,7 @@ def run(config: Config) -> dict[str, Any]:
     model = build_model(config, model_layout(config, features.layout, prepared), prepared)
     data = {name: replace(part, timed=model.reads_times) for name, part in data.items()}
     check_table(model, config.train)
+    _check_batches(config, model, len(data["train"]))
     read = _read(config, prepared)
     begin(config.out, config)  # after everything that bad input can stop
     check_unchanged(config.out, read)
@@ -99,6 +105,18 @@ def run(config: Config) -> dict[str, Any]:
         write_json(config.out / "metrics.json", results)
         _tell(results, config.out)
     return results
+
+
+def _check_batches(config: Config, model: "ClickModel", n: int) -> None:
+    """Refuse batches that batch norm learns nothing from; batches differ in size by at most one."""
+    from torch import nn
+
+    size = config.train.batch_size
+    if n // -(-n // size) < 2 and any(isinstance(part, nn.BatchNorm1d) for part in model.modules()):
+        raise InputError(
+            f"train.batch_size is {size}, which cuts {n:,} impressions into batches some of which hold a single one; "
+            "this model normalises over a batch, which takes two. Choose a larger batch size."
+        )
 
 
 def _tell(results: dict[str, Any], out: Path) -> None:
