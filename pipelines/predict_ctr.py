@@ -1,5 +1,6 @@
 """Score new impressions with a trained click model."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ class Config:
 
     out: Path
     """Parquet file to write: the columns that the model reads and `probability`, one row an impression, in the file's
-    order."""
+    order. A column that is called `probability` itself becomes `probability_read`."""
 
     data: Path | None = None
     """Prepared click log, where it lies elsewhere now; its item rows must be those of the training."""
@@ -78,6 +79,9 @@ def run(config: Config) -> dict[str, Any]:
     )
     data = replace(train_ctr.encoded(trained, shown, features, prepared), timed=model.reads_times)
     scores = probabilities(model, data, trained.model.history_len, config.batch_size)
+    frame = shown.frame.rename({"probability": "probability_read"}, strict=False)
     with replacing(config.out) as aside:
-        shown.frame.with_columns(pl.Series("probability", scores)).write_parquet(aside)
+        frame.with_columns(pl.Series("probability", scores)).write_parquet(aside)
+    found = "".join(f"; {what}: {count:,}" for what, count in data.counts.items() if count)
+    print(f"{len(data):,} impressions scored in {config.out}{found}", file=sys.stderr)
     return {"impressions": len(data), "counted": data.counts}
