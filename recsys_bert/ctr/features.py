@@ -13,6 +13,7 @@ from recsys_bert.ctr.layout import Field, Layout
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 
+WHOLE = r"^(-?\d+)\.0+$"  # a whole number written as a broken one
 UNSEEN, MISSING, FIRST = 0, 1, 2  # rows of a categorical or multi-valued field, before its offset
 NO_NUMBER, NUMBER = 0, 1  # rows of a standardised number; of a bucketed one, 1 is the lowest bucket
 
@@ -197,6 +198,8 @@ def as_text(column: pl.Series) -> pl.Series:
     if is_float:
         whole = column.cast(pl.Int64, strict=False)  # null for what int64 cannot hold
         text = whole.cast(pl.String).zip_with((whole == column).fill_null(False), text)
+    else:
+        text = text.str.replace(WHOLE, "$1")
     return text.set((text == "").fill_null(False), None)
 
 
@@ -220,13 +223,13 @@ def as_numbers(column: pl.Series) -> NDArray[np.float64]:
 
 
 def as_lists(column: pl.Series, separator: str) -> pl.Series:
-    """Lists of text without empty values; a missing cell is an empty list.
+    """Lists of text as ``as_text`` makes it, without empty values; a missing cell is an empty list.
 
     Raises:
         InputError: Lists within lists, or a type that has no text.
     """
     lists = column if isinstance(column.dtype, pl.List | pl.Array) else as_text(column).str.split(separator)
-    kept = pl.element().filter(pl.element().is_not_null() & (pl.element() != ""))
+    kept = pl.element().filter(pl.element().is_not_null() & (pl.element() != "")).str.replace(WHOLE, "$1")
     return _cast(lists, pl.List(pl.String), "convert it to lists of text").fill_null([]).list.eval(kept)
 
 

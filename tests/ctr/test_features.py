@@ -30,6 +30,9 @@ def test_ids_mean_the_same_whatever_a_file_makes_of_them():
     expected = [[1 + FIRST], [2 + FIRST], [1 + MISSING]]
     for column in ([3, 10, None], [3.0, 10.0, None], ["3", "10", ""], [3.0, 10.0, float("nan")]):
         assert features.encode(pl.DataFrame({"c": column})).ids.tolist() == expected
+    assert as_text(pl.Series(["3.0", "-3.00", "3.50", "v3.0", "10", ""])).to_list() == [
+        "3", "-3", "3.50", "v3.0", "10", None,
+    ]  # fmt: skip
     column = pl.Series([0.5, 3.0, -0.0, 1e300, float("inf"), float("nan"), None])
     assert as_text(column).to_list() == ["0.5", "3", "0", "1e+300", "inf", None, None]
 
@@ -148,3 +151,10 @@ def test_saved_features_encode_the_same(tmp_path):
 def test_a_column_named_twice_is_refused():
     with pytest.raises(InputError, match="c is named twice"):
         FeaturesConfig(categorical=("c",), multi=("c",))
+
+
+def test_values_of_lists_mean_the_same_whatever_a_file_makes_of_them():
+    features = _fit({"m": ["3 10", "3"]}, multi=("m",))
+    expected = [[1 + FIRST, 2 + FIRST], [1 + FIRST, 0]]
+    for column in ([[3, 10], [3]], [[3.0, 10.0], [3.0]], ["3.0 10.0", "3.0"]):
+        assert features.encode(pl.DataFrame({"m": column})).ids.tolist() == expected

@@ -123,6 +123,32 @@ def test_impressions_alone_need_no_click_log(config: train_ctr.Config):
     assert "prepared" not in results
 
 
+def test_scoring_tells_what_it_did_not_know_and_keeps_a_column_called_probability(
+    config: train_ctr.Config, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    shown = pl.read_parquet(config.impressions.log).rename({"position": "probability"})
+    shown.write_parquet(tmp_path / "impressions.parquet")
+    config = replace(
+        config,
+        data=None,
+        impressions=replace(config.impressions, log=tmp_path / "impressions.parquet"),
+        features=FeaturesConfig(ids=(), categorical=("device",), numeric=("probability",)),
+        train=replace(config.train, epochs=1),
+    )
+    train_ctr.run(config)
+    few = shown.head(5).with_columns(device=pl.lit("toaster"))
+    few.write_parquet(tmp_path / "new.parquet")
+    capsys.readouterr()
+    predict_ctr.run(
+        predict_ctr.Config(run=config.out, impressions=tmp_path / "new.parquet", out=tmp_path / "scores.parquet")
+    )
+    assert "5 impressions scored in" in (err := capsys.readouterr().err)
+    assert "device: unseen in training: 5" in err
+    scores = pl.read_parquet(tmp_path / "scores.parquet")
+    assert scores["probability_read"].equals(few["probability"])
+    assert scores["probability"].is_between(0, 1, closed="none").all()
+
+
 def test_without_history_the_click_log_gives_side_features(config: train_ctr.Config):
     results = train_ctr.run(_with(config, history_len=0, head="lr", head_options={}))
     assert results["fields"][-2:] == ["item.category", "user.age_group"]
@@ -179,6 +205,10 @@ def test_a_run_whose_inputs_were_changed_is_left_as_it_was(
         ({"impressions": ImpressionsConfig()}, "either impressions.log"),
         ({"data": None, "model": ClickModelConfig(encoder=Path("run"))}, "model.encoder reads histories"),
         ({"features": FeaturesConfig(categorical=("label",))}, "'label' gives the label"),
+        (
+            {"data": None, "features": FeaturesConfig(), "impressions": ImpressionsConfig(log=Path("a"), time="t")},
+            "nothing of the impressions is read",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_are_refused_at_once(config: train_ctr.Config, change: dict[str, Any], message: str):
@@ -205,6 +235,7 @@ def test_bad_input_leaves_no_run_folder(config: train_ctr.Config, encoder: Path,
         "has no option 'width'": _with(config, head_options={"width": 3}),
         "reads 19 items at most": _with(config, encoder=encoder, history_len=20),
         "holds no pretrained encoder": _with(config, encoder=tmp_path),
+        "some of which hold a single one": replace(config, train=replace(config.train, batch_size=1)),
         "is not a folder": replace(config, data=tmp_path / "nowhere"),
         "would know their future": replace(config, impressions=replace(config.impressions, validation_from=0.3)),
     }
