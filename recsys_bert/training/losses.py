@@ -38,17 +38,22 @@ class _FullCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, queries: Tensor, table: Tensor, targets: Tensor, chunk: int, dtype: torch.dtype) -> Tensor:
         queries_, items = queries.to(dtype), table.to(dtype)
         d_queries, d_table = torch.empty_like(queries_), torch.zeros_like(table)
-        total = torch.zeros((), device=queries.device)
+        right = torch.empty(len(queries), device=queries.device)
         for part in _parts(len(queries), chunk):
             answer = targets[part, None]
             chances = (queries_[part] @ items.T).softmax(dim=1)
             picked = chances.gather(1, answer)
-            total -= picked.float().clamp_min(torch.finfo(torch.float32).tiny).log().sum()
+            right[part] = picked[:, 0]
             chances[torch.arange(len(answer), device=answer.device), answer[:, 0]] = picked[:, 0] - 1
             d_scores = chances  # not by scatter_, which on CPU copies all of a 16-bit tensor, twice
             d_queries[part] = d_scores @ items
             d_table += d_scores.T @ queries_[part]
-        return _keep(ctx, total, max(1, len(queries)), d_queries.to(queries.dtype), d_table)
+        losses = -right.log()
+        lost = (right < torch.finfo(torch.float32).tiny).nonzero()[:, 0]  # too small a chance to have a logarithm
+        for part in _parts(len(lost), chunk):
+            scores = (queries_[lost[part]] @ items.T).float()
+            losses[lost[part]] = scores.logsumexp(dim=1) - scores.gather(1, targets[lost[part], None])[:, 0]
+        return _keep(ctx, losses.sum(), max(1, len(queries)), d_queries.to(queries.dtype), d_table)
 
     @staticmethod
     @once_differentiable
@@ -157,8 +162,8 @@ def sampled_softmax(queries: Tensor, sampled: Sampled, positive_log_q: Tensor, n
 def gbce(queries: Tensor, sampled: Sampled, *, n_items: int, calibration: float) -> Tensor:
     """Generalised binary cross-entropy of gSASRec (https://arxiv.org/abs/2308.07192).
 
-    The target's probability is raised to β = α (t (1 − 1/α) + 1/α), with the sampling rate α = k / (items − 1), which
-    undoes the overconfidence that few negatives cause. In log space: log σ(s)^β = −β softplus(−s).
+    The target's probability is raised to β = α (t (1 − 1/α) + 1/α), with the sampling rate α = k / (items − 1), at most
+    1, which undoes the overconfidence that few negatives cause. In log space: log σ(s)^β = −β softplus(−s).
 
     Args:
         queries: ``[n, dim]``, history by history.
@@ -167,7 +172,7 @@ def gbce(queries: Tensor, sampled: Sampled, *, n_items: int, calibration: float)
         calibration: t; 0 gives plain binary cross-entropy, 1 full calibration.
     """
     k = sampled.negatives.shape[1]
-    rate = k / max(1, n_items - 1)
+    rate = min(1.0, k / max(1, n_items - 1))  # negatives may outnumber a small catalogue
     power = rate * (calibration * (1 - 1 / rate) + 1 / rate)
 
     def binary(positive: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:

@@ -77,6 +77,15 @@ def test_full_cross_entropy_is_that_of_all_logits(chunk):
     torch.testing.assert_close(torch.autograd.grad(loss, (queries, table)), expected)
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+def test_full_cross_entropy_knows_how_wrong_a_hopeless_query_is(mixed):
+    table, targets = torch.tensor([[1.0], [0.0], [-1.0]]), torch.tensor([2, 0, 1])
+    queries = torch.tensor([[80.0], [80.0], [100.0]])  # 160, 0 and 100 below the logsumexp, the first beyond float32
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+        loss = full_cross_entropy(queries, table, targets, chunk=2)
+    assert loss.item() == pytest.approx((160 + 0 + 100) / 3)
+
+
 def test_full_cross_entropy_in_bf16_is_near_that_in_float32():
     torch.manual_seed(0)
     queries, table = torch.randn(64, 32, requires_grad=True), torch.randn(300, 32, requires_grad=True)
@@ -145,6 +154,12 @@ def test_gbce_matches_the_formula(compared, calibration):
     loss = gbce(queries, sampled, n_items=25, calibration=calibration)
     torch.testing.assert_close(loss, reference)
     check_gradients(loss, reference, queries, sampled)
+
+
+def test_gbce_with_more_negatives_than_items_is_plain_cross_entropy(compared):
+    queries, sampled, _, _ = compared
+    found = [gbce(queries, sampled, n_items=4, calibration=calibration) for calibration in (0.0, 0.75)]
+    torch.testing.assert_close(*found)
 
 
 def test_gbce_survives_extreme_scores():
