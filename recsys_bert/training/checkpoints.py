@@ -56,7 +56,8 @@ def save_checkpoint(
         saved = {"optimiser": optimiser.state_dict(), "state": state, "random": list(random)}
         saved |= {"average": average.state_dict()} if average else {}
         torch.save(saved, aside / "training.pt")
-    for old in latest_first(run)[1:]:
+    killed = list((run / "checkpoints").glob(".step-*"))  # what a killed process left half written
+    for old in [*latest_first(run)[1:], *killed]:
         shutil.rmtree(old, ignore_errors=True)
 
 
