@@ -3,11 +3,15 @@
 A pipeline module is imported only when its command is called, and nothing heavy is imported here.
 """
 
+import contextlib
 import importlib
 import itertools
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from pipelines.settings import load_config, read_config, write_config
 from recsys_bert import __version__
@@ -57,13 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Command and its arguments; those of the process where None.
 
     Returns:
-        The exit status: 0, 2 for bad input, 130 after Ctrl-C, 141 where the reader of the output went away.
+        The exit status: 0, 2 for bad input, 130 after Ctrl-C or SIGTERM, 141 where the reader of the output went away.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # so that a part "mymodule:MyNeck" is found beside the recipe that names it
     try:
-        _dispatch(argv)
+        with _sigterm_as_ctrl_c():
+            _dispatch(argv)
         sys.stdout.flush()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -75,6 +80,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
         return 141
     return 0
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does: temporary files are removed, a training writes a checkpoint.
+
+    Not where the process is one of several: ``torchrun`` ends them so when one has failed, and a step that needs all of
+    them would never be finished.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or "RANK" in os.environ or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        on_ctrl_c = signal.getsignal(signal.SIGINT)
+        if not callable(on_ctrl_c):  # ignored, as in a shell's background
+            raise KeyboardInterrupt
+        on_ctrl_c(signal.SIGINT, frame)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _dispatch(argv: list[str]) -> None:

@@ -1,7 +1,11 @@
 """prepare: any click log → a folder of histories, vocabulary, side tables and counts that every later stage opens."""
 
 import contextlib
+import fcntl
+import glob
 import json
+import os
+import shutil
 import sys
 import tempfile
 import time
@@ -87,10 +91,29 @@ def run(config: Config) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _beside(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder on the disk of ``out``, which has room for the log where the system's may not."""
+    """Yield a temporary folder on the disk of ``out``, which has room for the log where the system's may not.
+
+    It is locked while its process lives; those that killed processes left for the same ``out`` are removed.
+    """
+    for left in out.parent.glob(f".{glob.escape(out.name)}-{'[a-z0-9_]' * 8}"):
+        with contextlib.suppress(OSError), _opened(left) as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left)
     try:
         work = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-")
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}. Choose another --out.") from error
-    with work as name:
+    with work as name, _opened(Path(name)) as handle:
+        with contextlib.suppress(OSError):  # some network disks have no locks; nothing is removed there
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield Path(name)
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """Yield an open folder, whose lock lasts as long; ``OSError`` where it is none."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)

@@ -1,7 +1,10 @@
 """The prepare command: what a user sees for good logs, for bad ones, and on public data."""
 
+import fcntl
 import json
 import os
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +67,34 @@ def test_an_older_result_is_replaced_and_a_failed_run_leaves_it(log, tmp_path):
     assert main(arguments) == 2
     assert (out / "manifest.json").read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == ["log.csv", "out"]
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(log, tmp_path):
+    mine, busy, other = (tmp_path / name for name in (".out-ab12cd_9", ".out-0123abcd", ".out-and-more"))
+    for folder in (mine, busy, other):
+        folder.mkdir()
+        (folder / "log.arrow").write_bytes(b"left")
+    handle = os.open(busy, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)  # as a process does that is at work
+    assert main(["prepare", "--log.path", str(log), "--out", str(tmp_path / "out")]) == 0
+    os.close(handle)
+    assert sorted(os.listdir(tmp_path)) == [".out-0123abcd", ".out-and-more", "log.csv", "out"]
+
+
+@pytest.mark.parametrize("on_ctrl_c", [signal.default_int_handler, signal.SIG_IGN], ids=["foreground", "background"])
+def test_sigterm_leaves_nothing_temporary(log, tmp_path, monkeypatch, on_ctrl_c):
+    def kill(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    monkeypatch.setattr("recsys_bert.clicks.filters.filtered", kill)
+    before = signal.signal(signal.SIGINT, on_ctrl_c)
+    try:
+        assert main(["prepare", "--log.path", str(log), "--out", str(tmp_path / "out")]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert os.listdir(tmp_path) == ["log.csv"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 BAD_LOGS = {
