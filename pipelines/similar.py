@@ -31,8 +31,9 @@ class Config:
     k: int = 10
     """Items for each; it is not among its own."""
 
-    measure: Literal["cosine", "ip"] = "cosine"
-    """What near means in an exact search: the angle, or the inner product (which favours long vectors)."""
+    measure: Literal["cosine", "ip"] | None = None
+    """What near means in an exact search: the angle, or the inner product (which favours long vectors). None: the
+    angle."""
 
     index: Path | None = None
     """Index folder to search in, by its own metric; without one the search is exact."""
@@ -46,6 +47,11 @@ class Config:
     def __post_init__(self) -> None:
         if self.k < 1:
             raise InputError(f"k is {self.k}; it must be at least 1.")
+        if self.measure is not None and self.index is not None:
+            raise InputError(
+                f"measure is {self.measure!r}, but an index is searched by its own metric. Leave out --measure, or "
+                "make the index with another --metric."
+            )
         check_out(self.out)
 
 
@@ -91,6 +97,6 @@ def _search(config: Config, prepared: "Prepared", rows: "NDArray[np.int32]") -> 
         check_k(config.k, len(index))
         return Found(*index.search(items[rows], config.k, itself))
     check_k(config.k, len(items) - ranker.first_row)
-    if config.measure == "cosine":
+    if config.measure != "ip":
         items = items / np.maximum(np.linalg.norm(items, axis=1, keepdims=True), 1e-12)
     return Found(*exact_top_k(items[rows], items, config.k, first_row=ranker.first_row, seen=itself))

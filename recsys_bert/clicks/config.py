@@ -118,6 +118,13 @@ class SplitConfig:
                 raise InputError(
                     f"split.{name} is {value}; a quantile lies between 0 and 1. A date is written '2024-05-01'."
                 )
+        read = {"leave_one_out": {"min_events"}, "time": {"validation_from", "test_from"}, "none": set()}[self.kind]
+        for name in ("min_events", "validation_from", "test_from"):
+            if name not in read and getattr(self, name) != getattr(SplitConfig, name):
+                raise InputError(
+                    f"split.{name} is {getattr(self, name)}, which split.kind {self.kind!r} does not read. Leave it "
+                    "out, or choose another kind."
+                )
         if self.min_events < 3:
             raise InputError(
                 f"split.min_events is {self.min_events}; one event each to train on, validate and test are 3."

@@ -65,6 +65,10 @@ class ImpressionsConfig:
     test_from: float | str | None = None
     """The same for the test; else 0.9."""
 
+    def is_libfm(self, path: Path) -> bool:
+        """Whether a file is read as libFM's."""
+        return self.format == "libfm" or (self.format == "auto" and path.suffix == ".libfm")
+
     def check_files(self) -> None:
         """Check which files are given; a pipeline does, so that settings without files can exist.
 
@@ -86,6 +90,12 @@ class ImpressionsConfig:
             )
         if self.log is not None and self.time is None:
             raise InputError("cutting impressions.log by time needs impressions.time, the name of the column.")
+        files = [path for path in (self.log, self.train, self.validation, self.test) if path is not None]
+        if self.libfm_fields is not None and not any(self.is_libfm(path) for path in files):
+            raise InputError(
+                f"impressions.libfm_fields names the fields of libFM files, and {files[0]} is none. Leave it out, or "
+                "pass --impressions.format libfm."
+            )
 
     def __post_init__(self) -> None:
         for name in ("validation_from", "test_from"):

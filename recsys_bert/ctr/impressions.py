@@ -81,8 +81,7 @@ def read_impressions(
 
 
 def _frame(path: Path, config: ImpressionsConfig, wanted: list[str]) -> pl.DataFrame:
-    is_libfm = config.format == "libfm" or (config.format == "auto" and Path(path).suffix == ".libfm")
-    if is_libfm:
+    if config.is_libfm(Path(path)):
         table = read_libfm(Path(path), config.libfm_fields).lazy()
     else:
         table = scan(find_files(str(path)), config.format)

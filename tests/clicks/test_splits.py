@@ -77,6 +77,19 @@ def test_time_split_needs_times(sort):
         moments(sort([(1, 1)], time=None), SplitConfig(kind="time"))
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"validation_from": 0.5}, r"split\.validation_from is 0\.5, which split\.kind 'leave_one_out' does not read"),
+        ({"kind": "time", "min_events": 9}, r"split\.min_events is 9, which split\.kind 'time' does not read"),
+        ({"kind": "none", "test_from": "2024-01-01"}, r"split\.test_from is 2024-01-01"),
+    ],
+)
+def test_settings_that_a_kind_does_not_read_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        SplitConfig(**settings)
+
+
 def test_quantiles_outside_of_0_and_1_are_refused():
     with pytest.raises(InputError, match="between 0 and 1"):
         SplitConfig(kind="time", test_from=90)

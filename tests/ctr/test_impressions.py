@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -144,9 +145,11 @@ def test_recbole_and_unlabelled_files(tmp_path):
         ({"log": "a", "time": "t", "test": "b"}, "cut by time"),
         ({"log": "a"}, "needs impressions.time"),
         ({"train": "a", "validation": "b", "test_from": 0.9}, "say where impressions.log is cut"),
+        ({"train": "a.csv", "validation": "b.csv", "libfm_fields": "f.tsv"}, r"names the fields .* a\.csv is none"),
     ],
 )
 def test_files_that_do_not_go_together(settings, message):
+    settings = {name: Path(value) if name not in ("time", "test_from") else value for name, value in settings.items()}
     with pytest.raises(InputError, match=message):
         ImpressionsConfig(**settings).check_files()
 

@@ -199,6 +199,7 @@ def test_unknown_items_are_counted(call):
         (["recommend", "--history", "i3", "--run", "nowhere"], "nowhere holds no pretrained encoder"),
         (["similar", "--items", "i5", "nope"], "1 of 2 items are not in data: 'nope'"),
         (["similar", "--items", "i5", "--k", "41"], "k is 41"),
+        (["similar", "--items", "i5", "--measure", "ip", "--index", "index"], "an index is searched by its own metric"),
         (["index", "--factory", "IVF64,Flat", "--out", "index"], "learns 64 centroids but there are only 40 items"),
         (["index", "--factory", "Flot", "--out", "index"], "FAISS cannot build 'Flot'"),
         (["index", "--out", "data"], "data is there and is no item index"),
