@@ -6,8 +6,10 @@ from recsys_bert.errors import InputError
 
 PER_SECOND = 1_000_000
 UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
-# Text that is no number, after "T" became a space and a final "Z" went: date, to the minute, to the second.
-PATTERNS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S%.f")
+# Text that is no number, after "T" became a space and a final "Z" went: to the second, to the minute, date; with zone.
+PATTERNS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S%.f", "%Y/%m/%d %H:%M")
+DATES = ("%Y-%m-%d", "%Y/%m/%d")
+ZONED = ("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M%#z")
 LIMIT = 8_000_000_000_000_000  # microseconds; the year 2223, beyond which a unit was surely misread
 
 
@@ -51,9 +53,9 @@ def date_styles(column: pl.Expr) -> list[pl.Expr]:
     """Expressions int64 microseconds, one per style of ISO text; text without a zone is UTC."""
     plain = column.str.strip_chars().str.replace(r"(\d)T(\d)", "$1 $2").str.replace(r"(Z|\s*UTC)$", "")
     naive = [plain.str.to_datetime(pattern, time_unit="us", strict=False).to_physical() for pattern in PATTERNS]
-    dates = plain.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")).to_physical()
-    zoned = plain.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%z", time_unit="us", strict=False).to_physical()
-    return [*naive, dates, zoned]
+    dates = [plain.str.to_date(pattern, strict=False).cast(pl.Datetime("us")).to_physical() for pattern in DATES]
+    zoned = [plain.str.to_datetime(pattern, time_unit="us", strict=False).to_physical() for pattern in ZONED]
+    return [*naive, *dates, *zoned]
 
 
 def text_dates(column: pl.Expr, sample: pl.Series | None = None) -> pl.Expr:

@@ -36,6 +36,7 @@ def seconds_of(prepare, tmp_path, values, **options):
         "2024-02-29 08:05:07-0500",
         "2024-02-29 13:05:07 UTC",
         "2024/02/29 13:05:07",
+        "2024-02-29T15:05:07+02",
         MOMENT,
         MOMENT.replace(tzinfo=None),
         MOMENT.astimezone(timezone(timedelta(hours=9))),
@@ -46,7 +47,12 @@ def test_moments_are_read_as_utc_seconds(prepare, tmp_path, value):
     assert seconds_of(prepare, tmp_path, [value]) == [SECONDS]
 
 
-@pytest.mark.parametrize("value", ["2024-02-29", date(2024, 2, 29)])
+@pytest.mark.parametrize("value", ["2024-02-29T13:05", "2024-02-29T15:05+02:00", "2024/02/29 13:05"])
+def test_moments_may_be_told_to_the_minute(prepare, tmp_path, value):
+    assert seconds_of(prepare, tmp_path, [value]) == [SECONDS - 7]
+
+
+@pytest.mark.parametrize("value", ["2024-02-29", "2024/02/29", date(2024, 2, 29)])
 def test_dates_are_midnight(prepare, tmp_path, value):
     assert seconds_of(prepare, tmp_path, [value]) == [SECONDS // 86_400 * 86_400]
 
