@@ -83,7 +83,13 @@ def check_out(out: Path, config: Any) -> bool:
         if out.exists() and any(out.iterdir()):
             raise InputError(f"{out} is not empty and holds no run (config.toml is missing). Choose another --out.")
         return False
-    old = read_config(type(config), path)
+    try:
+        old = read_config(type(config), path)
+    except InputError as error:
+        said = str(error).splitlines()[0]
+        raise InputError(
+            f"{out} holds a run of another command, or its config.toml is damaged ({said}) Choose another --out."
+        ) from error
     if differing := _differences(old, config):
         raise InputError(
             f"{out} holds a run with other settings ({', '.join(differing)}). Choose another --out, or delete it."

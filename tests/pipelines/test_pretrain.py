@@ -222,6 +222,13 @@ def test_item_features_windows_and_spans_reach_the_training(simulated, config):
     assert plain_ndcg(simulated, ranker) == pytest.approx(results["best"], abs=1e-6)
 
 
+def test_a_run_of_another_command_is_told_from_one_with_other_settings(config):
+    config.out.mkdir()
+    (config.out / "config.toml").write_text('mood = "good"\n')
+    with pytest.raises(InputError, match=r"run holds a run of another command, or .*mood"):
+        pretrain.run(config)
+
+
 def test_a_run_with_damaged_settings_is_refused(simulated, config, quick):
     pretrain.run(replace(config, train=quick(epochs=1)))
     (config.out / "config.toml").write_text("train = [")
