@@ -12,10 +12,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recsys_bert.clicks.config import FilterConfig, LogConfig, SplitConfig, TableConfig, VocabularyConfig
 from recsys_bert.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +72,15 @@ def run(config: Config) -> dict[str, Any]:
     from recsys_bert.files import replacing
 
     started = time.monotonic()
-    check_target(config.out)
-    with replacing(config.out) as aside, _beside(config.out) as work:
+    out = config.out.resolve() if config.out.is_symlink() else config.out  # the link stays
+    check_target(out)
+    with replacing(out) as aside, _beside(out) as work:
         log = read_log(config.log, work)
         events = sorted_events(log, work)
         items = read_side(config.items, config.log.item, events.item_ids.dtype, "items")
         users = read_side(config.users, config.log.user, events.user_ids.dtype, "users")
         rest = filtered(events, config.filters, config.split)
+        note = _early(rest.events.times)
         del events  # what was dropped need not stay in memory
         borders = split_events(rest.events, config.split, rest.cut)
         catalogue = build_catalogue(rest.events, borders, config.vocabulary, items.ids if items else None)
@@ -84,9 +90,22 @@ def run(config: Config) -> dict[str, Any]:
     told = manifest.as_dict()
     if config.json:
         print(json.dumps(told, ensure_ascii=False))
-    shown = [*lines(manifest), f"wrote {config.out} in {time.monotonic() - started:.1f} s"]
+    shown = [*lines(manifest), *note, f"wrote {config.out} in {time.monotonic() - started:.1f} s"]
     print("\n".join(shown), file=sys.stderr)
     return told
+
+
+def _early(times: "NDArray[np.int64] | None") -> list[str]:
+    """A remark where all times (microseconds) lie before anybody kept such logs: they may be no seconds at all."""
+    from datetime import UTC, datetime
+
+    newest = None if times is None else datetime.fromtimestamp(int(times.max()) / 1e6, UTC)
+    if newest is None or newest.year >= 1980:
+        return []
+    return [
+        f"  all times lie before {newest.year + 1}: numbers are read as seconds (or milliseconds …) since 1970. If "
+        "they are days such as 20240229, write them 2024-02-29; if another unit, pass --log.time-unit."
+    ]
 
 
 @contextlib.contextmanager

@@ -162,6 +162,25 @@ def test_a_folder_that_is_not_ours_is_not_replaced(log, tmp_path, capsys):
     assert (tmp_path / "photos" / "cat.jpg").read_bytes() == b"cat"
 
 
+def test_a_link_stays_a_link(log, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    arguments = ["prepare", "--log.path", str(log), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    assert main(arguments) == 0
+    assert (tmp_path / "out").is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["disk", "log.csv", "out"]
+    assert (tmp_path / "disk" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize(("first", "told"), [("20240229", True), ("2024-02-29", False), ("1709164800", False)])
+def test_days_that_were_read_as_seconds_are_told_of(tmp_path, capsys, first, told):
+    log = tmp_path / "log.csv"
+    log.write_text(HEADER + "".join(f"1,{item},{first}\n" for item in range(5)))
+    assert main(["prepare", "--log.path", str(log), "--out", str(tmp_path / "out")]) == 0
+    assert ("all times lie before 1971" in capsys.readouterr().err) is told
+
+
 def test_what_was_put_into_a_prepared_folder_is_not_lost(log, tmp_path, capsys):
     arguments = ["prepare", "--log.path", str(log), "--out", str(tmp_path / "out")]
     assert main(arguments) == 0
