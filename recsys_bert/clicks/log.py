@@ -8,6 +8,7 @@ import polars as pl
 
 from recsys_bert.clicks.config import LogConfig
 from recsys_bert.clicks.files import find_files, kind_of, scan, unreadable
+from recsys_bert.clicks.formats.lines import line_of
 from recsys_bert.clicks.times import guess_unit, microseconds, text_dates
 from recsys_bert.errors import InputError
 from recsys_bert.files import fingerprint
@@ -81,8 +82,7 @@ def read_log(config: LogConfig, work: Path) -> Log:
     """
     files = find_files(config.path)
     table = scan(files, config.format)
-    is_lines = config.format == "lines" or (config.format == "auto" and kind_of(files[0]) == "lines")
-    columns = _columns(config, table, files, timeless=is_lines)
+    columns = _columns(config, table, files, timeless=_is_lines(config, files))
     path = work / "log.arrow"
     for sampled in (True, False):  # styles of dates in the first rows; should others come later, all styles
         try:
@@ -235,20 +235,25 @@ def _stop_at_bad_rows(config: LogConfig, table: pl.LazyFrame, counts: dict[int, 
     total = sum(found.values())
     told = ", ".join(f"{REASONS[reason]}: {n:,}" for reason, n in found.items())
     file, place = _located(files, config.format, row)
+    what, place = ("line", line_of(file, place)) if _is_lines(config, files) else ("row", place)
     raise InputError(
-        f"row {place + 1:,} of {file}: {name} {raw.get(name)!r} ({REASONS[code]}); {total:,} such rows in all ({told})."
-        " Fix them or pass --log.bad-rows drop."
+        f"{what} {place + 1:,} of {file.name}: {name} {raw.get(name)!r} ({REASONS[code]}); {total:,} such rows in "
+        f"all ({told}). Fix them or pass --log.bad-rows drop."
     )
 
 
-def _located(files: list[Path], kind: str, row: int) -> tuple[str, int]:
+def _is_lines(config: LogConfig, files: list[Path]) -> bool:
+    return config.format == "lines" or (config.format == "auto" and kind_of(files[0]) == "lines")
+
+
+def _located(files: list[Path], kind: str, row: int) -> tuple[Path, int]:
     """File and row in it of a row of the whole log."""
     for file in files[:-1]:
         height = scan([file], kind).select(pl.len()).collect().item()
         if row < height:
-            return file.name, row
+            return file, row
         row -= height
-    return files[-1].name, row
+    return files[-1], row
 
 
 def _integer_ids(config: LogConfig, table: pl.LazyFrame, raw: pl.Schema) -> dict[str, bool]:

@@ -76,8 +76,8 @@ def test_lines_are_users_with_items_in_order(prepare, tmp_path):
 
 def test_a_user_without_items_on_the_line_is_a_bad_row(prepare, tmp_path):
     path = tmp_path / "log.txt"
-    path.write_text("5 30 10 20\n6\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"row 4 of log\.txt: item_id None"):
+    path.write_text("5 30 10 20\n\n 6\n7 1\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"line 3 of log\.txt: item_id None \(no item\); 1 such rows"):
         prepare(path)
     prepared = prepare(path, log_options={"bad_rows": "drop"})
     assert prepared.manifest.filters[0]["reasons"] == {"no item": 1}
@@ -143,3 +143,18 @@ def test_columns_are_mapped_by_option(prepare, tmp_path):
         prepare(path)
     options = {"user": "visitor", "item": "product", "time": "at"}
     assert histories(prepare(path, log_options=options, split=NO_SPLIT)) == EXPECTED
+
+
+def test_names_are_no_patterns(prepare, tmp_path):
+    for kind in ("jsonl", "csv", "parquet"):
+        write(tmp_path / f"we[ird].{kind}")
+        assert histories(prepare(tmp_path / f"we[ird].{kind}", out=kind, split=NO_SPLIT)) == EXPECTED
+
+
+@pytest.mark.parametrize("kinds", [(pl.Int32, pl.Int64), (pl.Int64, pl.Int32), (pl.UInt16, pl.Int32)])
+def test_parts_may_hold_ids_of_several_widths(prepare, tmp_path, kinds):
+    frame, folder = pl.DataFrame(ROWS, schema=list(NAMES), orient="row"), tmp_path / "parts"
+    folder.mkdir()
+    frame[:3].with_columns(pl.col("item_id").cast(kinds[0])).write_parquet(folder / "a.parquet")
+    frame[3:].select(reversed(NAMES)).with_columns(pl.col("item_id").cast(kinds[1])).write_parquet(folder / "b.parquet")
+    assert histories(prepare(folder, split=NO_SPLIT)) == EXPECTED

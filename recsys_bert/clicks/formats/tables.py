@@ -1,13 +1,18 @@
 """Tables with named columns: Parquet, Arrow, CSV, TSV and JSON lines."""
 
+import glob
 from pathlib import Path
 
 import polars as pl
 
 
 def scan_parquet(paths: list[Path]) -> pl.LazyFrame:
-    """Parquet files, in the given order."""
-    return pl.scan_parquet(paths, glob=False)
+    """Parquet files, in the given order; where the same columns are of several types, a type that holds all of them."""
+    schemas = [pl.scan_parquet(path, glob=False).collect_schema() for path in paths]
+    first = schemas[0]
+    if all(dict(schema) == dict(first) or schema.keys() != first.keys() for schema in schemas):
+        return pl.scan_parquet(paths, glob=False)
+    return pl.concat([pl.scan_parquet(path, glob=False).select(first.keys()) for path in paths], how="vertical_relaxed")
 
 
 def scan_arrow(paths: list[Path]) -> pl.LazyFrame:
@@ -27,4 +32,5 @@ def scan_tsv(paths: list[Path]) -> pl.LazyFrame:
 
 def scan_jsonl(paths: list[Path]) -> pl.LazyFrame:
     """One JSON object a line; columns and their types are those of the first 10,000 lines."""
-    return pl.scan_ndjson(paths, infer_schema_length=10_000)
+    plain = [glob.escape(str(path)) for path in paths]  # polars takes every name for a pattern here
+    return pl.scan_ndjson(plain, infer_schema_length=10_000)
