@@ -46,11 +46,6 @@ class Vocabulary:
         return UNKNOWN + self.n_unknown
 
     @property
-    def n_special(self) -> int:
-        """Rows that are no item: padding, mask, unknown."""
-        return self.first_item
-
-    @property
     def n_items(self) -> int:
         """Rows that are items."""
         return self.size - self.first_item

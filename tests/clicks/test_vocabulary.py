@@ -18,7 +18,7 @@ def vocabulary():
 
 def test_special_rows_come_first(vocabulary):
     assert (PAD, MASK, UNKNOWN) == (0, 1, 2)
-    assert (vocabulary.size, vocabulary.first_item, vocabulary.n_special, vocabulary.n_items) == (6, 3, 3, 3)
+    assert (vocabulary.size, vocabulary.first_item, vocabulary.n_items) == (6, 3, 3)
 
 
 def test_rows_and_ids_are_inverse(vocabulary):
