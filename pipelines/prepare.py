@@ -99,7 +99,7 @@ def _early(times: "NDArray[np.int64] | None") -> list[str]:
     """A remark where all times (microseconds) lie before anybody kept such logs: they may be no seconds at all."""
     from datetime import UTC, datetime
 
-    newest = None if times is None else datetime.fromtimestamp(int(times.max()) / 1e6, UTC)
+    newest = None if times is None or not len(times) else datetime.fromtimestamp(int(times.max()) / 1e6, UTC)
     if newest is None or newest.year >= 1980:
         return []
     return [
@@ -117,7 +117,8 @@ def _beside(out: Path) -> Iterator[Path]:
     for left in out.parent.glob(f".{glob.escape(out.name)}-{'[a-z0-9_]' * 8}"):
         with contextlib.suppress(OSError), _opened(left) as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left)
+            if (left / "log.arrow").exists():  # else somebody else's, of a like name
+                shutil.rmtree(left)
     try:
         work = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-")
     except OSError as error:
