@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Offline report on runs of `pretrain` and `train-retrieval`, beside simple baselines."""
+    """Offline report on runs of `pretrain`, `train-retrieval` and `blend`, beside simple baselines."""
 
     data: Path
     """Folder that `prepare` wrote."""

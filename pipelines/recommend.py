@@ -153,5 +153,10 @@ def _search(config: Config, prepared: "Prepared", queries: "Queries") -> Found:
             "about users of the log, with --users or --all-users."
         )
     index = None if config.index is None else open_index(config.index, config.run, prepared)
+    if index is not None and index.config.metric != "ip":
+        raise InputError(
+            f"the index {config.index} searches by {index.config.metric}, but a run's scores are inner products. "
+            "Make one with `recsys-bert index --metric ip`."
+        )
     check_k(config.k, len(ranker.item_vectors()) - ranker.first_row if index is None else len(index))
     return Found(*search(ranker, queries, config.k, None if config.seen else queries.seen(), index))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nlp_tasks.recall.words import Cut
 from recsys_bert.errors import InputError
-from recsys_bert.files import read_json, replacing, write_json
+from recsys_bert.files import check_nothing_lost, read_json, replacing, write_json
 from recsys_bert.progress import Progress
 
 _NOTE = "paragraphs.json"  # what a kept index was made of
@@ -85,6 +85,8 @@ class BM25:
         with replacing(folder) as aside:
             made._index.save(aside, show_progress=False)
             write_json(aside / _NOTE, about)
+            if folder.is_dir():
+                check_nothing_lost(folder, [path.name for path in aside.iterdir()], "an index of paragraphs")
         return made
 
     @classmethod

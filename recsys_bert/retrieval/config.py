@@ -60,6 +60,13 @@ class TowersConfig:
         for name in ("dropout", "id_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"towers.{name} is {getattr(self, name)}; it must lie in [0, 1).")
+        for name in ("item_features", "user_features"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise InputError(f"towers.{name} are {', '.join(getattr(self, name))}: name each once.")
+        if self.id_dropout and not self.item_features:
+            raise InputError(
+                "towers.id_dropout hides an item's own embedding; name towers.item_features, or set it to 0."
+            )
         for name in ("in_batch", "uniform", "hard", "hard_skip"):
             if getattr(self, name) < 0:
                 raise InputError(f"towers.{name} is {getattr(self, name)}; it cannot be negative.")

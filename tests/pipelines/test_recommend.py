@@ -170,6 +170,9 @@ def test_similar_items(call, folder, tmp_path):
     call("index", "--metric", "cosine", "--out", str(tmp_path / "index"))
     out = call("similar", "--items", "i5", "i30", "--k", "7", "--json", "--index", str(tmp_path / "index"))[1]
     assert lists(out) == expected
+    status, _, err = call("recommend", "--users", "u3", "--index", str(tmp_path / "index"))
+    assert status == 2
+    assert "searches by cosine, but a run's scores are inner products" in err
 
 
 def test_a_run_that_reads_times_answers_for_users_of_the_log_only(call, folder, tmp_path):

@@ -251,6 +251,8 @@ def test_features_that_are_not_there_are_refused(towers, kind, known):
     ("settings", "message"),
     [
         ({"id_dropout": 1.0}, r"towers.id_dropout is 1.0"),
+        ({"id_dropout": 0.5}, "name towers.item_features"),
+        ({"user_features": ("age", "age")}, "towers.user_features are age, age: name each once"),
         ({"uniform": -1}, r"towers.uniform is -1"),
         ({"temperature": 0.0}, "temperature 0.0"),
         ({"in_batch": 0, "uniform": 0}, "needs negatives"),

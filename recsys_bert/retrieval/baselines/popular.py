@@ -37,7 +37,7 @@ class Popular:
 class PopularRecent:
     """The items with the largest summed weight in the last days of training before the moment asked.
 
-    A query is asked at the start of its day (UTC), or at the end of training where that is earlier, and only training
+    A query is asked at the start of its day (UTC), or, after the end of training, at that end, and only training
     events before that moment count, so nothing from its future does. Items without an event in those days follow in
     the order of their popularity up to the end of training.
 

@@ -74,6 +74,9 @@ def test_an_index_that_cannot_be_kept_or_read(tmp_path):
     with pytest.raises(InputError, match="is there and holds no index of paragraphs"):
         BM25.kept(tmp_path, TEXTS, "words", plain_words)
     BM25.kept(tmp_path / "index", TEXTS, "words", plain_words)
+    (tmp_path / "index" / "mine.txt").write_text("")
+    with pytest.raises(InputError, match=r"holds other things as well \(mine.txt\)"):
+        BM25.kept(tmp_path / "index", TEXTS[:2], "words", plain_words)
     (tmp_path / "index" / "data.csc.index.npy").write_bytes(b"no")
     with pytest.raises(InputError, match=r"index is damaged .*; delete it"):
         BM25.kept(tmp_path / "index", TEXTS, "words", plain_words)
