@@ -1,7 +1,6 @@
 """prepare: any click log → a folder of histories, vocabulary, side tables and counts that every later stage opens."""
 
 import contextlib
-import fcntl
 import glob
 import json
 import os
@@ -115,25 +114,33 @@ def _beside(out: Path) -> Iterator[Path]:
     It is locked while its process lives; those that killed processes left for the same ``out`` are removed.
     """
     for left in out.parent.glob(f".{glob.escape(out.name)}-{'[a-z0-9_]' * 8}"):
-        with contextlib.suppress(OSError), _opened(left) as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if (left / "log.arrow").exists():  # else somebody else's, of a like name
-                shutil.rmtree(left)
+        with _locked(left) as ours:
+            if ours and (left / "log.arrow").exists():  # else somebody else's, of a like name
+                shutil.rmtree(left, ignore_errors=True)
     try:
         work = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-")
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}. Choose another --out.") from error
-    with work as name, _opened(Path(name)) as handle:
-        with contextlib.suppress(OSError):  # some network disks have no locks; nothing is removed there
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with work as name, _locked(Path(name)):
         yield Path(name)
 
 
 @contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    """Yield an open folder, whose lock lasts as long; ``OSError`` where it is none."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _locked(folder: Path) -> Iterator[bool]:
+    """Lock a folder; False where another process has it, or where the system or a network disk has no locks."""
     try:
-        yield handle
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
     finally:
         os.close(handle)
