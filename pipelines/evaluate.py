@@ -42,7 +42,7 @@ class Config:
     """List lengths. 10, or the smallest where 10 is not among them, is used for breakdowns and comparisons."""
 
     indexes: tuple[str, ...] = ("HNSW32", "SQ8")
-    """FAISS factory strings set against exact search, for every run."""
+    """FAISS factory strings set against exact search, for every run but blends, which have the vectors of theirs."""
 
     truth: Path | None = None
     """The simulator's truth.parquet; adds the best possible recommender."""

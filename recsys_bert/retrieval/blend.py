@@ -162,7 +162,7 @@ class Blend:
             folder: Is made.
             place: Where it will lie.
             run: Folder of the trained run; kept relative to ``place``, so that both can move together.
-            about: Kept beside the settings.
+            about: Kept beside the settings: ``prepared``, the log's fingerprint, and what else there is to tell.
         """
         folder.mkdir(parents=True)
         sparse.save_npz(folder / "after.npz", self.counts.after)
