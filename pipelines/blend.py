@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from recsys_bert.clicks.prepared import Prepared
     from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
     from recsys_bert.retrieval.vectors import Ranker
@@ -112,14 +115,10 @@ def run(config: Config) -> dict[str, Any]:
 
 def _tried(config: Config, prepared: "Prepared", ranker: "Ranker", counts: "CoOccurrence") -> list[dict[str, Any]]:
     """Validation figures of the run alone, as weight 0, and of every pair; empty where nothing is held out."""
-    import numpy as np
-    import torch
-
-    from pipelines.runs import drawn_queries
-    from recsys_bert.evaluation.ranking import per_user
+    from pipelines.runs import drawn_queries, list_figures
     from recsys_bert.progress import Progress
     from recsys_bert.retrieval.blend import Blend
-    from recsys_bert.retrieval.exact import exact_top_k
+    from recsys_bert.retrieval.vectors import search_vectors
 
     pairs = list(product(config.weights, config.floors))
     queries = drawn_queries(prepared, config.validation_users, config.seed)
@@ -131,12 +130,10 @@ def _tried(config: Config, prepared: "Prepared", ranker: "Ranker", counts: "CoOc
             )
         return []
     users, items, targets = ranker.user_vectors(queries), ranker.item_vectors(), queries.targets()
-    k = min(10, len(items) - ranker.first_row)
-    alone = exact_top_k(users, torch.from_numpy(items), k, first_row=ranker.first_row, seen=queries.seen())[0]
+    alone = search_vectors(ranker, users, items, queries, min(10, len(items) - ranker.first_row), queries.seen())[0]
 
-    def figures(ranked: Any) -> dict[str, float]:
-        values = per_user(ranked, targets, len(queries), (k,), ranker.first_row)
-        return {f"{name}@10": float(np.nanmean(values[f"{name}@{k}"])) for name in ("recall", "ndcg")}
+    def figures(ranked: "NDArray[np.int32]") -> dict[str, float]:
+        return list_figures(ranked, targets, ranker.first_row, 10)
 
     tried: list[dict[str, Any]] = [{"weight": 0.0, "floor": None, **figures(alone)}]
     with Progress("trying weights", len(pairs), "pairs") as progress:

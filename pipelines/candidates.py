@@ -76,20 +76,17 @@ def _run_lists(name: str, folder: Path, ranker: "Ranker", factories: Sequence[st
         from pipelines.run_records import layer_weights, training_curve
         from recsys_bert.progress import step
         from recsys_bert.retrieval.blend import Blend
-        from recsys_bert.retrieval.exact import exact_top_k
+        from recsys_bert.retrieval.vectors import search_vectors
 
         items, first_row, start = ranker.item_vectors(), ranker.first_row, time.perf_counter()
         users = ranker.user_vectors(asked.queries)
         encoded = time.perf_counter()
         with step(f"{name}: exact search"):
-            lists = exact = exact_top_k(users, items, asked.study.ks[-1], first_row=first_row, seen=asked.seen)[0]
-            if isinstance(ranker, Blend):
-                out = asked.seen is not None
-                lists = ranker.raised(exact, users, items, asked.queries, exclude_seen=out)[0]
+            lists = search_vectors(ranker, users, items, asked.queries, asked.study.ks[-1], asked.seen)[0]
         seconds = time.perf_counter() - encoded
         if factories and not isinstance(ranker, Blend):  # its vectors are those of the run that it blends
             searched = Searched(
-                name=name, users=users, items=items, first_row=first_row, seen=asked.seen, exact=exact, seconds=seconds
+                name=name, users=users, items=items, first_row=first_row, seen=asked.seen, exact=lists, seconds=seconds
             )
             results["indexes"] += compare_indexes(searched, factories, asked.study)
         results["training"] += [found for found in [training_curve(folder, name)] if found]

@@ -88,7 +88,6 @@ def run(config: Config) -> dict[str, Any]:
     """
     from pipelines.best_possible import best_possible
     from pipelines.candidates import Asked, baselines, runs
-    from pipelines.index_comparison import machine
     from pipelines.runs import check_writable
     from recsys_bert.clicks.prepared import open_prepared
     from recsys_bert.evaluation.report.page import page
@@ -100,23 +99,7 @@ def run(config: Config) -> dict[str, Any]:
     queries = _questions(config, prepared)
     study = _study(config, prepared, queries)
     seen = queries.seen()
-    results: dict[str, Any] = {
-        "data": config.data.name,
-        "level": config.level,
-        "machine": machine(),
-        "protocol": _protocol(config, prepared, queries, study, seen),
-        "skipped": {reason: count for reason, count in queries.skipped.items() if count},
-        "ks": list(study.ks),
-        "headline_k": study.headline_k,
-        "index_k": study.ks[-1],
-        "models": [],
-        "comparisons": [],
-        "indexes": [],
-        "training": [],
-        "fusion": [],
-        "notes": [],
-        "config": json.loads(json.dumps(asdict(config), default=str)),
-    }
+    results = _asked(config, queries, study, _protocol(config, prepared, queries, study, seen))
     asked = Asked(prepared=prepared, queries=queries, study=study, seen=None if config.seen else seen)
     folders = [folder if folder.name not in ("", "..") else folder.resolve() for folder in config.runs]
     candidates = [*runs(folders, config.indexes, asked), *baselines(config.baselines, asked, results["notes"])]
@@ -143,6 +126,24 @@ def run(config: Config) -> dict[str, Any]:
         print(json.dumps(results))
     print(f"report: {config.out / 'report.html'}", file=sys.stderr)
     return results
+
+
+def _asked(config: Config, queries: "Queries", study: "Study", protocol: dict[str, Any]) -> dict[str, Any]:
+    """The report before anything is ranked: what was asked, and empty lists for what is found."""
+    from pipelines.index_comparison import machine
+
+    return {
+        "data": config.data.name,
+        "level": config.level,
+        "machine": machine(),
+        "protocol": protocol,
+        "skipped": {reason: count for reason, count in queries.skipped.items() if count},
+        "ks": list(study.ks),
+        "headline_k": study.headline_k,
+        "index_k": study.ks[-1],
+        **{name: [] for name in ("models", "comparisons", "indexes", "training", "fusion", "notes")},
+        "config": json.loads(json.dumps(asdict(config), default=str)),
+    }
 
 
 def _check_once(setting: str, given: Sequence[str]) -> None:

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from recsys_bert.clicks.prepared import Prepared
     from recsys_bert.clicks.queries import Queries
     from recsys_bert.encoder.model import Encoder
@@ -144,9 +147,9 @@ def feature_digests(prepared: "Prepared") -> dict[Path, str]:
 def weights_fingerprint(run: Path) -> str:
     """Hash of the trained weights of a run of ``pretrain`` or ``train-retrieval``, or of the one that is blended."""
     from recsys_bert.files import fingerprint
-    from recsys_bert.retrieval.blend import blended_run, is_blend
+    from recsys_bert.retrieval.blend import trained_run
 
-    run = blended_run(run) if is_blend(run) else run
+    run = trained_run(run)
     return fingerprint(
         [path for name in ("encoder", "two_tower") for path in sorted((run / name).glob("*.safetensors"))]
     )
@@ -194,11 +197,10 @@ def open_run(run: Path, prepared: "Prepared") -> "Ranker":
     """
     import tomllib
 
-    from recsys_bert.retrieval.blend import blended_run, is_blend
+    from recsys_bert.retrieval.blend import trained_run
     from recsys_bert.retrieval.vectors import load_ranker
 
-    ranker = load_ranker(run, prepared)
-    run = blended_run(run) if is_blend(run) else run
+    ranker, run = load_ranker(run, prepared), trained_run(run)
     try:
         trained = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
     except FileNotFoundError:  # a folder that was not written by a command
@@ -263,10 +265,6 @@ def validation(
     Raises:
         InputError: ``monitor`` is none of the figures.
     """
-    import numpy as np
-
-    from recsys_bert.evaluation.ranking import per_user
-
     queries = drawn_queries(prepared, users, seed)
     if not len(queries):
         print("nothing is held out for validation: every epoch is run, the last weights are kept.", file=sys.stderr)
@@ -277,11 +275,22 @@ def validation(
     targets, first = queries.targets(), prepared.vocabulary.first_item
 
     def validate(model: Any) -> dict[str, float]:
-        ranked = ranker(model).recommend(queries, depth)
-        values = per_user(ranked, targets, len(queries), (depth,), first)
-        return {f"{name}@{k}": float(np.nanmean(values[f"{name}@{depth}"])) for name in ("recall", "ndcg")}
+        return list_figures(ranker(model).recommend(queries, depth), targets, first, k)
 
     return validate
+
+
+def list_figures(
+    ranked: "NDArray[np.int32]", targets: "tuple[NDArray[np.int64], NDArray[np.int32]]", first_item: int, k: int
+) -> dict[str, float]:
+    """Mean recall and NDCG of lists ``[n, depth]``, called those at ``k`` where the catalogue ends before it, too."""
+    import numpy as np
+
+    from recsys_bert.evaluation.ranking import per_user
+
+    n, depth = ranked.shape
+    values = per_user(ranked, targets, n, (depth,), first_item)
+    return {f"{name}@{k}": float(np.nanmean(values[f"{name}@{depth}"])) for name in ("recall", "ndcg")}
 
 
 def drawn_queries(prepared: "Prepared", users: int, seed: int) -> "Queries":

@@ -176,8 +176,10 @@ def is_blend(run: Path) -> bool:
     return (run / "blend" / "config.json").is_file()
 
 
-def blended_run(run: Path) -> Path:
-    """The trained run that a run of ``blend`` refers to."""
+def trained_run(run: Path) -> Path:
+    """The run that was trained: the one that a blend refers to, or else the run itself."""
+    if not is_blend(run):
+        return run
     return Path(os.path.normpath(run / "blend" / read_json(run / "blend" / "config.json")["run"]))
 
 
@@ -186,7 +188,7 @@ def load_blend(run: Path, ranker: "Ranker", prepared: "Prepared") -> Blend:
 
     Args:
         run: Folder of ``blend``.
-        ranker: What ``blended_run`` names, loaded.
+        ranker: What ``trained_run`` names, loaded.
         prepared: The log.
 
     Raises:

@@ -18,7 +18,7 @@ from recsys_bert.encoder.times import repeat_newest
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 from recsys_bert.progress import Progress
-from recsys_bert.retrieval.blend import Blend, blended_run, is_blend, load_blend
+from recsys_bert.retrieval.blend import Blend, is_blend, load_blend, trained_run
 from recsys_bert.retrieval.exact import Seen, exact_top_k
 from recsys_bert.training.config import LossConfig, Precision
 from recsys_bert.training.objectives import TokenPrediction
@@ -197,7 +197,19 @@ def search(
     Raises:
         InputError: ``k`` is larger than the catalogue.
     """
-    users, items = ranker.user_vectors(queries), ranker.item_vectors()
+    return search_vectors(ranker, ranker.user_vectors(queries), ranker.item_vectors(), queries, k, seen, index)
+
+
+def search_vectors(
+    ranker: Ranker,
+    users: NDArray[np.float32],
+    items: NDArray[np.float32],
+    queries: Queries,
+    k: int,
+    seen: Seen | None,
+    index: "ItemIndex | None" = None,
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """As ``search``, where the ranker's vectors are at hand."""
     if index is None:
         found = exact_top_k(users, torch.from_numpy(items), k, first_row=ranker.first_row, seen=seen)
     else:
@@ -276,7 +288,7 @@ def load_ranker(run: Path, prepared: "Prepared") -> Ranker:
     """
     run = Path(run)
     if is_blend(run):
-        return load_blend(run, load_ranker(blended_run(run), prepared), prepared)
+        return load_blend(run, load_ranker(trained_run(run), prepared), prepared)
     if (run / "two_tower" / "config.json").exists():
         from recsys_bert.retrieval.two_tower import load_two_tower
 

@@ -7,7 +7,7 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval import blend as module
 from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
-from recsys_bert.retrieval.blend import Blend, blended_run, is_blend, load_blend
+from recsys_bert.retrieval.blend import Blend, is_blend, load_blend, trained_run
 from recsys_bert.retrieval.index import ItemIndex
 from recsys_bert.retrieval.vectors import EncoderRanker, load_ranker, save_encoder, search
 from recsys_bert.training.config import LossConfig
@@ -111,7 +111,7 @@ def test_saved_beside_its_run_both_move(side_log, made, run, tmp_path):
     out, run = (tmp_path / "elsewhere" / "runs" / name for name in ("both", "one"))
     assert is_blend(out)
     assert not is_blend(run)
-    assert blended_run(out) == run
+    assert trained_run(out) == trained_run(run) == run
     again, queries = load_ranker(out, side_log), Queries.of(side_log, "test")
     assert again.name == "both"
     np.testing.assert_array_equal(again.recommend(queries, K), made.recommend(queries, K))
