@@ -57,7 +57,7 @@ class TrainConfig:
     row_updates: bool = False
     """Update only those rows of an encoder's item table that a step has read, by Adam without momentum: a step costs as
     much however many items there are, and two numbers are kept of a row. For sampled losses. The table of runs
-    (``encoder.ngrams``), which no loss reads whole, is always updated so, unless attacked or on several GPUs."""
+    (``encoder.ngrams``), which no loss reads whole, is always updated so, unless attacked."""
 
     average: Literal["none", "ema", "swa"] = "none"
     """Validate and keep an average of the weights that training passes through: an exponential one over all steps, or

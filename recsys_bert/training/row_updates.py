@@ -11,10 +11,12 @@ slowly than under Adam.) The second moment is one number a row, the mean over it
 (https://arxiv.org/abs/2406.16793): two numbers are kept of a row, where Adam keeps twice the row.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from recsys_bert.encoder.model import Encoder
@@ -26,8 +28,8 @@ from recsys_bert.training.config import TrainConfig
 def row_tables(model: nn.Module, config: TrainConfig) -> list[nn.Embedding]:
     """Tables in ``model`` that are updated row by row.
 
-    Those of runs, which nothing reads whole, always: but not under an adversarial attack, which moves a whole table,
-    and not where several GPUs train together. With ``config.row_updates`` token tables too.
+    Those of runs, which nothing reads whole, always: but not under an adversarial attack, which moves a whole table.
+    With ``config.row_updates`` token tables too.
 
     Raises:
         InputError: See ``token_tables``.
@@ -39,28 +41,45 @@ def row_tables(model: nn.Module, config: TrainConfig) -> list[nn.Embedding]:
         if isinstance(module, NGrams) and module.table.weight.requires_grad
         if attacked is None or not f".{name}.table".endswith(attacked)
     ]
-    tables = token_tables(model) if config.row_updates else []
-    return [*tables, *([] if _sums_on_gpus() else runs)]
+    return [*(token_tables(model) if config.row_updates else []), *runs]
 
 
 def token_tables(model: nn.Module) -> list[nn.Embedding]:
     """Token tables of the encoders in ``model``, if they are trained.
 
     Raises:
-        InputError: There is none, or several GPUs train together.
+        InputError: There is none.
     """
-    if _sums_on_gpus():
-        raise InputError(
-            "train.row_updates makes sparse gradients, which NCCL cannot sum over GPUs. Train on one, or leave it out."
-        )
     tables = dict.fromkeys(module.embeddings.token for module in model.modules() if isinstance(module, Encoder))
     if found := [table for table in tables if table.weight.requires_grad]:
         return found
     raise InputError("train.row_updates is for the item table of an encoder that is trained; there is none here.")
 
 
-def _sums_on_gpus() -> bool:
-    return torch.distributed.is_initialized() and "nccl" in torch.distributed.get_backend()
+def keep_from_ddp(model: nn.Module, tables: Sequence[nn.Embedding]) -> None:
+    """Have DDP, when it wraps ``model``, leave the gradients of ``tables`` to ``mean_over_processes``."""
+    weights = {id(table.weight) for table in tables}
+    names = [name for name, weight in model.named_parameters(remove_duplicate=False) if id(weight) in weights]
+    nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, names)
+
+
+def mean_over_processes(accelerator: Accelerator, tables: Sequence[nn.Embedding]) -> None:
+    """Give every process the mean of all processes' sparse gradients of ``tables``.
+
+    DDP would do it by a sparse all-reduce. NCCL has none, and that of gloo breaks the heap now and then: its threads
+    write down the last operation's name without a lock (torch 2.13), and this name alone is too long for a string to
+    hold it without allocating. So rows and gradients are gathered as they are, and added here.
+    """
+    own = [touched(table.weight) for table in tables]
+    counts = accelerator.gather(torch.tensor([[len(rows) for rows, _ in own]], device=accelerator.device))
+    for table, (rows, gradient), most in zip(tables, own, counts.amax(0).tolist(), strict=True):
+        spare = most - len(rows)
+        all_rows = accelerator.gather(F.pad(rows, (0, spare), value=-1))
+        gradients = accelerator.gather(F.pad(gradient, (0, 0, 0, spare))) / accelerator.num_processes
+        real = all_rows >= 0
+        table.weight.grad = torch.sparse_coo_tensor(
+            all_rows[real][None], gradients[real], table.weight.shape, check_invariants=False
+        )
 
 
 class RowAdamW(torch.optim.AdamW):

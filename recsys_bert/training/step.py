@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from recsys_bert.training.adversarial import Attack
 from recsys_bert.training.averaging import WeightAverage
 from recsys_bert.training.config import TrainConfig
-from recsys_bert.training.row_updates import check_gradients, clip_norm, row_tables
+from recsys_bert.training.row_updates import check_gradients, clip_norm, mean_over_processes, row_tables
 from recsys_bert.training.schedules import lr_factor
 
 Batch = Mapping[str, "np.ndarray | Tensor | int"]
@@ -45,7 +45,7 @@ class OptimiserStep:
     """Told before every update, where weights are averaged."""
 
     def __post_init__(self) -> None:
-        self.by_rows = bool(row_tables(self.model, self.config))
+        self.tables = row_tables(self.model, self.config)
         self.base_lrs = [group["initial_lr"] for group in self.optimiser.param_groups]
 
     def __call__(self, window: Sequence[Batch], step: int) -> list[tuple[float, int]]:
@@ -62,10 +62,8 @@ class OptimiserStep:
         losses = self._backward(window, shares)
         if self.attack:
             self.attack(lambda: self._backward(window, shares))
-        if self.config.row_updates:
-            check_gradients(self.model)
         if self.config.clip_norm:
-            clip = clip_norm if self.by_rows else self.accelerator.clip_grad_norm_
+            clip = clip_norm if self.tables else self.accelerator.clip_grad_norm_
             clip(self.model.parameters(), self.config.clip_norm)
         if self.average:
             self.average.before_step()
@@ -81,6 +79,10 @@ class OptimiserStep:
                 loss = self.model(to_device(batch, self.accelerator.device))
                 self.accelerator.backward(loss * share)
             losses.append(loss.detach())
+        if self.config.row_updates:
+            check_gradients(self.model)
+        if self.tables and self.accelerator.num_processes > 1:
+            mean_over_processes(self.accelerator, self.tables)
         return losses
 
     def _set_rates(self, step: int) -> None:

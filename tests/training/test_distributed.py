@@ -52,7 +52,12 @@ def pretrain_config(folder, name):
         out=folder / name,
         objective="next",
         encoder=EncoderConfig(
-            dim=16, n_layers=1, max_len=20, dropout=0.0, layer_drop=0.5 if name == "layer_drop" else 0.0
+            dim=16,
+            n_layers=1,
+            max_len=20,
+            dropout=0.0,
+            layer_drop=0.5 if name == "layer_drop" else 0.0,
+            ngrams=2 if name == "rows" else 1,  # two tables that are updated row by row
         ),
         loss=LossConfig(name="sampled", negatives=12),
         train=TrainConfig(epochs=3, **TRAIN, **RUNS[name]),
@@ -88,7 +93,7 @@ def write_logs(folder):
 
 def start(commands, rank, port):
     told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    environment = os.environ | {name: str(value) for name, value in told.items()}
+    environment = os.environ | {name: str(value) for name, value in told.items()} | {"PYTHONFAULTHANDLER": "1"}
     command = [sys.executable, "-c", ONE_AFTER_ANOTHER, *commands]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -116,7 +121,8 @@ def folder(tmp_path_factory):
     finally:
         for process in processes:
             process.kill()
-    assert [process.returncode for process in processes] == [0, 0], said
+    if [process.returncode for process in processes] != [0, 0]:
+        pytest.fail("\n\n".join(f"process {rank}:\n{text}" for rank, text in enumerate(said)))
     (folder / "said").mkdir()
     for rank, text in enumerate(said):
         (folder / "said" / str(rank)).write_text(text)

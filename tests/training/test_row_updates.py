@@ -15,7 +15,7 @@ from recsys_bert.training.config import LossConfig
 from recsys_bert.training.loop import fit
 from recsys_bert.training.objectives import TokenPrediction
 from recsys_bert.training.row_average import RowAverage
-from recsys_bert.training.row_updates import RowAdamW, clip_norm, row_tables, token_tables
+from recsys_bert.training.row_updates import RowAdamW, clip_norm, row_tables
 
 ROWS, FIRST = 200, 3
 
@@ -213,17 +213,13 @@ def test_a_model_that_was_trained_so_can_be_trained_otherwise(settings, tmp_path
     fit(model, Histories(), settings(epochs=1), tmp_path / "all")
 
 
-def test_what_it_does_not_suit_is_refused(toy, batches, settings, tmp_path, monkeypatch):
+def test_what_it_does_not_suit_is_refused(toy, batches, settings, tmp_path):
     with pytest.raises(InputError, match="reads all of it"):
         fit(prediction("full"), Histories(), settings(row_updates=True), tmp_path / "full")
     with pytest.raises(InputError, match="there is none here"):
         fit(toy(), batches(), settings(row_updates=True), tmp_path / "toy")
     with pytest.raises(InputError, match=r"train\.adversarial moves a whole table"):
         settings(row_updates=True, adversarial="fgm")
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.distributed, "get_backend", lambda: "cpu:gloo,cuda:nccl")
-    with pytest.raises(InputError, match="NCCL cannot sum over GPUs"):
-        token_tables(prediction())
 
 
 def test_vectors_of_runs_are_updated_row_by_row_whatever_the_loss_reads(settings, tmp_path):
@@ -248,9 +244,3 @@ def test_an_attacked_table_of_runs_is_updated_whole(settings, tmp_path):
     assert row_tables(model, config) == []
     fit(model, Histories(), config, tmp_path)
     assert row_tables(model, settings(adversarial="fgm"))
-
-
-def test_several_gpus_update_the_table_of_runs_whole(settings, monkeypatch):
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.distributed, "get_backend", lambda: "cpu:gloo,cuda:nccl")
-    assert row_tables(prediction("full", ngrams=2), settings()) == []
