@@ -46,7 +46,7 @@ def print_answers(answers: Sequence[Answer], types: Sequence[str]) -> None:
 def _coloured(before: str, text: str, found: "Sequence[Found]", types: Sequence[str]) -> "Text":
     from rich.text import Text
 
-    shown = Text(before, style="dim")
+    shown = Text().append(before, style="dim")  # a Text's own style would hold for all of it
     open_types: list[str] = []
     for part, opens, kind in _pieces(text, found):
         if opens is None:

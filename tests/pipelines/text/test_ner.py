@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -359,6 +360,21 @@ def test_escape_sequences_of_a_text_do_not_reach_the_terminal(capsys):
     text = "a\x1b[2J\x9b b\r\n\x1bc"
     print_answers([(1, text, [Found("\x1bc", "X\x07", 10, 12, 0.5)])], ["X\x07"])
     assert capsys.readouterr().out == "1  a\ufffd[2J\ufffd b\ufffd\n[\ufffdc X\ufffd]\n"
+
+
+def test_on_a_terminal_entities_are_in_colour_and_the_text_is_as_it_was(capsys, monkeypatch):
+    from nlp_tasks.ner.recogniser import Found
+
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLORTERM": ""}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    print_answers([(1, "of Bonn", [Found("Bonn", "LOC", 3, 7, 0.5)])], ["LOC"])
+    pieces = re.findall(r"(?:\x1b\[([\d;]+)m)?([^\x1b]+)(?:\x1b\[0m)?", capsys.readouterr().out)
+    looks = {text.strip(): look for look, text in pieces if text.strip()}
+    assert looks["1"] == looks["["] == looks["]"] == "2"  # dim, what is not of the text
+    assert looks["of"] == ""
+    assert looks["LOC"] == f"1;{looks['Bonn']}"
+    assert looks["Bonn"].isdigit()
 
 
 def test_entities_within_and_across_one_another_are_all_shown(tmp_path, capsys):
