@@ -28,6 +28,7 @@ main { max-width: 900px; }
 mark { background: color-mix(in srgb, var(--type) 22%, transparent); color: inherit; padding: 2px 4px;
   border-bottom: 2px solid var(--type); border-radius: 4px; box-decoration-break: clone; }
 mark b { color: var(--type); font-size: 10.5px; letter-spacing: .04em; margin-left: 5px; vertical-align: 1px; }
+mark b::before { content: "\\2060"; } /* a word joiner: no line ends between an entity and its type */
 .key mark { margin-right: 10px; }
 .also { display: block; color: var(--soft); font-size: 13px; line-height: 1.5; }
 """
