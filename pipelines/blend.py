@@ -1,4 +1,4 @@
-"""Blend a trained run with counts of what followed what, weighed on validation."""
+"""Blend trained runs with counts of what followed what, weighed on validation."""
 
 import json
 import sys
@@ -23,20 +23,22 @@ class Config:
     """Add to a run's scores what came soon after the newest items in training: weight · log(1 + share / floor).
 
     Nothing is trained. Every pair of a weight and a floor is tried on validation, and the best is kept; `evaluate`,
-    `recommend` and `similar` take the folder as they take the run's own.
+    `recommend`, `index` and `similar` take the folder as they take the run's own. Of several runs, say of different
+    seeds, the scores' mean is taken.
     """
 
-    run: Path
-    """Run folder of `pretrain` or `train-retrieval`; it stays where it is, and is needed from then on."""
+    runs: tuple[Path, ...]
+    """Run folders of `pretrain` or `train-retrieval`; they stay where they are, and are needed from then on."""
 
     data: Path
-    """Folder that `prepare` wrote and the run was trained on."""
+    """Folder that `prepare` wrote and the runs were trained on."""
 
     out: Path
     """Run folder to write; an earlier blend there is replaced."""
 
     weights: tuple[float, ...] = (0.5, 1.0)
-    """Factors on what counts add; at 1 a share counts as much as a probability of the model."""
+    """Factors on what counts add; at 1 a share counts as much as a probability of the model. 0 alone adds nothing, for
+    the mean of several runs by themselves."""
 
     floors: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01)
     """Shares at which an item gains weight · log 2."""
@@ -65,8 +67,13 @@ class Config:
     def __post_init__(self) -> None:
         for name in ("weights", "floors"):
             values = getattr(self, name)
-            if not values or not all(0 < value < float("inf") for value in values):
+            none = name == "weights" and list(values) == [0]
+            if not none and not (values and all(0 < value < float("inf") for value in values)):
                 raise InputError(f"{name} are {list(values)}; give one number above 0 at least.")
+        if not self.runs or len({run.resolve() for run in self.runs}) < len(self.runs):
+            raise InputError(f"runs are {', '.join(map(str, self.runs)) or 'none'}; give one at least, and each once.")
+        if len(self.runs) == 1 and not any(self.weights):
+            raise InputError("weight 0 leaves the run as it is. Give several runs, or a weight above 0.")
         if self.seed < 0 or self.validation_users < 0:
             raise InputError(f"seed is {self.seed} and validation_users {self.validation_users}; neither is below 0.")
 
@@ -75,10 +82,10 @@ def run(config: Config) -> dict[str, Any]:
     """Count, choose, write ``out/blend``.
 
     Returns:
-        Figures of the run alone and of every pair, best pair, entries kept.
+        Figures without counts and of every pair, best pair, entries kept.
 
     Raises:
-        InputError: Nothing is held out for validation and there are several pairs; or the run, the log or ``out`` does
+        InputError: Nothing is held out for validation and there are several pairs; or the runs, the log or ``out`` do
             not suit.
     """
     from pipelines.runs import open_run
@@ -87,41 +94,43 @@ def run(config: Config) -> dict[str, Any]:
     from recsys_bert.files import replacing
     from recsys_bert.progress import step
     from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
-    from recsys_bert.retrieval.blend import Blend, is_blend
+    from recsys_bert.retrieval.blend import Blend, is_blend, one_ranker
 
     counts = CoOccurrence(last=config.last, window=config.window, decay=config.decay, most=config.most)
-    if is_blend(config.run):
-        raise InputError(f"{config.run} is a blend already. Blend the run that it was made of.")
+    for one in config.runs:
+        if is_blend(one):
+            raise InputError(f"{one} is a blend already. Blend the runs that it was made of.")
     if config.out.is_file() or (config.out.is_dir() and any(config.out.iterdir()) and not is_blend(config.out)):
         raise InputError(f"{config.out} is there and is no blend. Choose another --out, or remove it.")
     prepared = open_prepared(config.data)
-    ranker = open_run(config.run, prepared)
+    ranker = one_ranker([open_run(one, prepared) for one in config.runs])
     with step("counting what followed what"):
         counts.fit(prepared)
     tried = _tried(config, prepared, ranker, counts)
-    best = max(tried[1:], key=lambda one: one["ndcg@10"]) if tried else None
+    best = max(tried[1:], key=lambda one: one["ndcg@10"], default=None)
     weight, floor = (best["weight"], best["floor"]) if best else (config.weights[0], config.floors[0])
     told = {"weight": weight, "floor": floor, "kept": int(counts.after.nnz), "tried": tried}
     blend = Blend(ranker, counts, weight=weight, floor=floor)
     with replacing(config.out / "blend") as aside:
-        blend.save(aside, config.out / "blend", config.run, {"prepared": prepared.fingerprint, "tried": tried})
+        blend.save(aside, config.out / "blend", config.runs, {"prepared": prepared.fingerprint, "tried": tried})
     write_config(config, config.out / "config.toml")
     print(json.dumps(told) if config.json else _table(tried), end="\n" if config.json else "")
     if best and best["ndcg@10"] <= tried[0]["ndcg@10"]:
-        print("on validation the run alone is no worse than any blend.", file=sys.stderr)
+        print("on validation the scores without counts are no worse than any blend.", file=sys.stderr)
     print(f"weight {weight:g}, floor {floor:g}, {counts.after.nnz:,} pairs; wrote {config.out}", file=sys.stderr)
     return told
 
 
 def _tried(config: Config, prepared: "Prepared", ranker: "Ranker", counts: "CoOccurrence") -> list[dict[str, Any]]:
-    """Validation figures of the run alone, as weight 0, and of every pair; empty where nothing is held out."""
+    """Validation figures without counts, as weight 0, and of every pair; empty where nothing is held out."""
     from pipelines.runs import drawn_queries, list_figures
     from recsys_bert.progress import Progress
     from recsys_bert.retrieval.blend import Blend
     from recsys_bert.retrieval.vectors import search_vectors
 
-    pairs = list(product(config.weights, config.floors))
+    pairs = [pair for pair in product(config.weights, config.floors) if pair[0]]
     queries = drawn_queries(prepared, config.validation_users, config.seed)
+    items = ranker.item_vectors()
     if not len(queries):
         if len(pairs) > 1:
             raise InputError(
@@ -129,7 +138,7 @@ def _tried(config: Config, prepared: "Prepared", ranker: "Ranker", counts: "CoOc
                 "Give one weight and one floor, as chosen on a log that holds something out."
             )
         return []
-    users, items, targets = ranker.user_vectors(queries), ranker.item_vectors(), queries.targets()
+    users, targets = ranker.user_vectors(queries), queries.targets()
     alone = search_vectors(ranker, users, items, queries, min(10, len(items) - ranker.first_row), queries.seen())[0]
 
     def figures(ranked: "NDArray[np.int32]") -> dict[str, float]:

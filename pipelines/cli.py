@@ -27,7 +27,7 @@ COMMANDS = {  # in the order in which one uses them
     "pretrain": ("pipelines.pretrain", "train an encoder on masked or next items"),
     "train-retrieval": ("pipelines.train_retrieval", "train two towers and index the items"),
     "index": ("pipelines.index", "index a run's item vectors for fast search"),
-    "blend": ("pipelines.blend", "blend a run with counts of what followed what"),
+    "blend": ("pipelines.blend", "blend runs with one another and with counts of what followed what"),
     "recommend": ("pipelines.recommend", "print or write the best items for users or for given histories"),
     "similar": ("pipelines.similar", "print the items nearest to given items"),
     "train-ctr": ("pipelines.train_ctr", "train a click-through-rate model on impressions"),

@@ -17,7 +17,7 @@ class Config:
     """Build a FAISS index of a run's item vectors, for `recommend` and `similar`."""
 
     run: Path
-    """Run folder of `pretrain`, `train-retrieval` or `blend`, which has the vectors of its run."""
+    """Run folder of `pretrain`, `train-retrieval` or `blend`, which has the vectors of its runs."""
 
     data: Path
     """Folder that `prepare` wrote and the run was trained on."""

@@ -145,14 +145,12 @@ def feature_digests(prepared: "Prepared") -> dict[Path, str]:
 
 
 def weights_fingerprint(run: Path) -> str:
-    """Hash of the trained weights of a run of ``pretrain`` or ``train-retrieval``, or of the one that is blended."""
+    """Hash of the trained weights of a run of ``pretrain`` or ``train-retrieval``, or of those that are blended."""
     from recsys_bert.files import fingerprint
-    from recsys_bert.retrieval.blend import trained_run
+    from recsys_bert.retrieval.blend import trained_runs
 
-    run = trained_run(run)
-    return fingerprint(
-        [path for name in ("encoder", "two_tower") for path in sorted((run / name).glob("*.safetensors"))]
-    )
+    folders = [one / name for one in trained_runs(run) for name in ("encoder", "two_tower")]
+    return fingerprint([path for folder in folders for path in sorted(folder.glob("*.safetensors"))])
 
 
 def check_files_unchanged(out: Path, files: Sequence[Path]) -> None:
@@ -197,10 +195,12 @@ def open_run(run: Path, prepared: "Prepared") -> "Ranker":
     """
     import tomllib
 
-    from recsys_bert.retrieval.blend import trained_run
+    from recsys_bert.retrieval.blend import is_blend, load_blend, trained_runs
     from recsys_bert.retrieval.vectors import load_ranker
 
-    ranker, run = load_ranker(run, prepared), trained_run(run)
+    if is_blend(run):
+        return load_blend(run, [open_run(one, prepared) for one in trained_runs(run)], prepared)
+    ranker = load_ranker(run, prepared)
     try:
         trained = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
     except FileNotFoundError:  # a folder that was not written by a command

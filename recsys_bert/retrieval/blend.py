@@ -1,13 +1,14 @@
-"""A trained run and counts of what followed what, added up: neither knows all that the other does.
+"""Trained runs and counts of what followed what, added up: none knows all that the others do.
 
 The score of an item is ``⟨user, item⟩ + weight · log(1 + share / floor)``, with its share in all that came soon after
 the user's newest items in training. In translation this is shallow fusion (Gulcehre et al. 2015,
 https://arxiv.org/abs/1503.03535): when words are chosen, and not before, a language model's log probability is added to
-the network's. Items that never came after those get nothing, so that only those that did are scored anew.
+the network's. Items that never came after those get nothing, so that only those that did are scored anew. Of
+several runs ``⟨user, item⟩`` is the mean.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
+from recsys_bert.retrieval.ensemble import Ensemble
 from recsys_bert.training.config import Precision
 
 if TYPE_CHECKING:
@@ -38,23 +40,23 @@ class Blend:
     """A ranker whose inner products are raised by counts.
 
     Args:
-        ranker: The trained run.
+        ranker: The trained run, or several as an ``Ensemble``.
         counts: Fitted on the same log.
-        weight: Factor on what counts add, above 0; the log probabilities of a model that was trained by a softmax are
-            of the same scale as 1.
+        weight: Factor on what counts add; the log probabilities of a model that was trained by a softmax are of the
+            same scale as 1. 0 leaves the ranker as it is.
         floor: Share at which an item gains ``weight · log 2``, above 0: about what the model itself gives to an item
             that it has no reason to expect.
         name: Shown in tables.
 
     Raises:
-        InputError: ``weight`` or ``floor`` is not above 0.
+        InputError: ``weight`` is below 0, or ``floor`` not above it.
     """
 
     def __init__(
         self, ranker: "Ranker", counts: CoOccurrence, *, weight: float, floor: float, name: str = "blend"
     ) -> None:
-        if not (0 < weight < np.inf and 0 < floor < np.inf):
-            raise InputError(f"a blend's weight is {weight} and its floor {floor}; both must be above 0.")
+        if not (0 <= weight < np.inf and 0 < floor < np.inf):
+            raise InputError(f"a blend's weight is {weight}, at least 0, and its floor {floor}, above 0.")
         self.ranker, self.counts, self.weight, self.floor, self.name = ranker, counts, weight, floor, name
         self.first_row = ranker.first_row
 
@@ -155,20 +157,20 @@ class Blend:
         query = np.repeat(np.arange(len(part)), np.diff(counted.indptr))
         return query, counted.indices.astype(np.int64), gain.astype(np.float32)
 
-    def save(self, folder: Path, place: Path, run: Path, about: dict[str, Any]) -> None:
-        """Write the counts and how they are used, with a reference to the run.
+    def save(self, folder: Path, place: Path, runs: Sequence[Path], about: dict[str, Any]) -> None:
+        """Write the counts and how they are used, with references to the runs.
 
         Args:
             folder: Is made.
             place: Where it will lie.
-            run: Folder of the trained run; kept relative to ``place``, so that both can move together.
+            runs: Folders of the trained runs; kept relative to ``place``, so that all can move together.
             about: Kept beside the settings: ``prepared``, the log's fingerprint, and what else there is to tell.
         """
         folder.mkdir(parents=True)
         sparse.save_npz(folder / "after.npz", self.counts.after)
         counts = {name: getattr(self.counts, name) for name in ("last", "window", "decay", "most")}
-        told = {"run": os.path.relpath(run, place), "weight": self.weight, "floor": self.floor, "counts": counts}
-        write_json(folder / "config.json", told | about)
+        told = {"runs": [os.path.relpath(run, place) for run in runs], "weight": self.weight, "floor": self.floor}
+        write_json(folder / "config.json", told | {"counts": counts} | about)
 
 
 def is_blend(run: Path) -> bool:
@@ -176,19 +178,19 @@ def is_blend(run: Path) -> bool:
     return (run / "blend" / "config.json").is_file()
 
 
-def trained_run(run: Path) -> Path:
-    """The run that was trained: the one that a blend refers to, or else the run itself."""
+def trained_runs(run: Path) -> list[Path]:
+    """The runs that were trained: those that a blend refers to, or else the run itself."""
     if not is_blend(run):
-        return run
-    return Path(os.path.normpath(run / "blend" / read_json(run / "blend" / "config.json")["run"]))
+        return [run]
+    return [Path(os.path.normpath(run / "blend" / one)) for one in read_json(run / "blend" / "config.json")["runs"]]
 
 
-def load_blend(run: Path, ranker: "Ranker", prepared: "Prepared") -> Blend:
-    """Load ``run/blend`` around its trained run.
+def load_blend(run: Path, rankers: "Sequence[Ranker]", prepared: "Prepared") -> Blend:
+    """Load ``run/blend`` around its trained runs.
 
     Args:
         run: Folder of ``blend``.
-        ranker: What ``trained_run`` names, loaded.
+        rankers: What ``trained_runs`` names, loaded.
         prepared: The log.
 
     Raises:
@@ -202,7 +204,12 @@ def load_blend(run: Path, ranker: "Ranker", prepared: "Prepared") -> Blend:
         counts.after = sparse.csr_array(sparse.load_npz(folder / "after.npz"))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{folder / 'after.npz'} is damaged: {error}. Make the blend again.") from error
-    return Blend(ranker, counts, weight=told["weight"], floor=told["floor"], name=run.name)
+    return Blend(one_ranker(rankers), counts, weight=told["weight"], floor=told["floor"], name=run.name)
+
+
+def one_ranker(rankers: "Sequence[Ranker]") -> "Ranker":
+    """Several as an ensemble, one as it is."""
+    return rankers[0] if len(rankers) == 1 else Ensemble(rankers)
 
 
 def _parts(n: int) -> Iterator[slice]:

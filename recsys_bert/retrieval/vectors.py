@@ -18,7 +18,7 @@ from recsys_bert.encoder.times import repeat_newest
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 from recsys_bert.progress import Progress
-from recsys_bert.retrieval.blend import Blend, is_blend, load_blend, trained_run
+from recsys_bert.retrieval.blend import Blend, is_blend, load_blend, trained_runs
 from recsys_bert.retrieval.exact import Seen, exact_top_k
 from recsys_bert.training.config import LossConfig, Precision
 from recsys_bert.training.objectives import TokenPrediction
@@ -214,7 +214,7 @@ def search_vectors(
         found = exact_top_k(users, torch.from_numpy(items), k, first_row=ranker.first_row, seen=seen)
     else:
         found = index.search(users, k, seen)
-    if not isinstance(ranker, Blend):
+    if not isinstance(ranker, Blend) or not ranker.weight:
         return found
     return ranker.raised(found[0], users, items, queries, exclude_seen=seen is not None)
 
@@ -288,7 +288,7 @@ def load_ranker(run: Path, prepared: "Prepared") -> Ranker:
     """
     run = Path(run)
     if is_blend(run):
-        return load_blend(run, load_ranker(trained_run(run), prepared), prepared)
+        return load_blend(run, [load_ranker(one, prepared) for one in trained_runs(run)], prepared)
     if (run / "two_tower" / "config.json").exists():
         from recsys_bert.retrieval.two_tower import load_two_tower
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -33,6 +34,8 @@ def folder(tmp_path_factory, quick):
     small = EncoderConfig(dim=8, n_layers=1, n_heads=1, max_len=12)
     for name in ("data", "refit"):
         train(TrainConfig(data=folder / name, out=folder / f"of-{name}", encoder=small, train=quick(epochs=1)))
+    seeded = replace(quick(epochs=1), seed=1)
+    train(TrainConfig(data=folder / "data", out=folder / "other-seed", encoder=small, train=seeded))
     return folder
 
 
@@ -49,7 +52,7 @@ def call(folder, capsys, monkeypatch):
 
 
 def test_the_best_pair_on_validation_is_kept_and_served(folder, call):
-    status, out, err = call("blend", "--run", "of-data", "--data", "data", "--out", "both", "--json")
+    status, out, err = call("blend", "--runs", "of-data", "--data", "data", "--out", "both", "--json")
     assert status == 0, err
     told = json.loads(out)
     alone, *tried = told["tried"]
@@ -78,10 +81,43 @@ def test_the_best_pair_on_validation_is_kept_and_served(folder, call):
     assert call("similar", "--run", "both", "--data", "data", "--items", "3")[0] == 0
 
 
+def test_of_several_runs_the_mean_is_served(folder, call):
+    """By itself and with counts; the first is what two runs say that are worth more than either."""
+    flags = ["--data", "data", "--runs", "of-data", "other-seed"]
+    status, out, err = call("blend", *flags, "--out", "mean", "--weights", "0", "--json")
+    assert status == 0, err
+    alone = json.loads(out)["tried"]
+    assert [one["weight"] for one in alone] == [0]
+    status, out, err = call("blend", *flags, "--out", "mean-and-counts", "--json")
+    assert status == 0, err
+    tried = json.loads(out)["tried"]
+    assert tried[0] == alone[0]
+    assert max(one["ndcg@10"] for one in tried[1:]) > tried[0]["ndcg@10"] + 0.1
+
+    flags = ["evaluate", "--data", "data", "--runs", "mean", "of-data", "other-seed", "--split", "validation"]
+    status, out, err = call(*flags, "--ks", "10", "--out", "report-of-several", "--baselines", "--json")
+    assert status == 0, err
+    figures = {one["name"]: one["metrics"]["ndcg@10"]["value"] for one in json.loads(out)["models"]}
+    assert figures["mean"] == pytest.approx(alone[0]["ndcg@10"])
+    assert figures["mean"] not in (figures["of-data"], figures["other-seed"])
+
+    assert call("index", "--run", "mean", "--data", "data", "--out", "mean-index")[0] == 0
+    lists = [
+        call("recommend", "--run", "mean", "--data", "data", "--all-users", "--json", *flags)[1]
+        for flags in ([], ["--index", "mean-index"])
+    ]
+    exact, indexed = (json.loads(one)["results"] for one in lists)
+    for one, other in zip(exact, indexed, strict=True):
+        assert [item["item_id"] for item in one["items"]] == [item["item_id"] for item in other["items"]]
+    status, _, err = call("recommend", "--run", "mean", "--data", "data", "--all-users", "--index", "of-data/index")
+    assert status == 2
+    assert "index" in err
+
+
 def test_made_again_it_is_replaced_and_nothing_else_is(folder, call):
     for weight in ("0.5", "2"):
         status, out, err = call(
-            *("blend", "--run", "of-data", "--data", "data", "--out", "twice"),
+            *("blend", "--runs", "of-data", "--data", "data", "--out", "twice"),
             *("--weights", weight, "--floors", "0.01", "--validation-users", "30"),
         )
         assert status == 0, err
@@ -92,7 +128,7 @@ def test_made_again_it_is_replaced_and_nothing_else_is(folder, call):
 
 
 def test_without_validation_there_must_be_one_pair(folder, call):
-    flags = ["blend", "--run", "of-refit", "--data", "refit", "--out", "refitted"]
+    flags = ["blend", "--runs", "of-refit", "--data", "refit", "--out", "refitted"]
     status, _, err = call(*flags)
     assert status == 2
     assert "8 pairs cannot be told apart" in err
@@ -104,16 +140,21 @@ def test_without_validation_there_must_be_one_pair(folder, call):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--run", "of-data", "--out", "data"], "data is there and is no blend"),
-        (["--run", "of-data", "--out", "log.parquet"], "log.parquet is there and is no blend"),
-        (["--run", "data", "--out", "new"], "holds no pretrained encoder"),
-        (["--run", "of-data", "--out", "new", "--weights", "0"], r"weights are \[0.0\]; give one number above 0"),
-        (["--run", "of-data", "--out", "new", "--decay", "2"], "decay 2.0"),
-        (["--run", "twice", "--out", "new"], "twice is a blend already"),
+        (["--runs", "of-data", "--out", "data"], "data is there and is no blend"),
+        (["--runs", "of-data", "--out", "log.parquet"], "log.parquet is there and is no blend"),
+        (["--runs", "data", "--out", "new"], "holds no pretrained encoder"),
+        (
+            ["--runs", "of-data", "--out", "new", "--weights", "0", "1"],
+            r"weights are \[0.0, 1.0\]; give one number above",
+        ),
+        (["--runs", "of-data", "--out", "new", "--weights", "0"], "weight 0 leaves the run as it is"),
+        (["--runs", "of-data", "of-data", "--out", "new"], "runs are of-data, of-data; give one at least, and each"),
+        (["--runs", "of-data", "--out", "new", "--decay", "2"], "decay 2.0"),
+        (["--runs", "twice", "--out", "new"], "twice is a blend already"),
     ],
 )
 def test_what_cannot_be(folder, call, flags, message):
-    call("blend", "--run", "of-data", "--data", "data", "--out", "twice", "--weights", "1", "--floors", "0.01")
+    call("blend", "--runs", "of-data", "--data", "data", "--out", "twice", "--weights", "1", "--floors", "0.01")
     status, _, err = call("blend", "--data", "data", *flags)
     assert status == 2
     assert re.search(message, err)
