@@ -69,7 +69,8 @@ class Config:
             values = getattr(self, name)
             none = name == "weights" and list(values) == [0]
             if not none and not (values and all(0 < value < float("inf") for value in values)):
-                raise InputError(f"{name} are {list(values)}; give one number above 0 at least.")
+                alone = ", or 0 alone" if name == "weights" else ""
+                raise InputError(f"{name} are {list(values)}; give numbers above 0{alone}.")
         if not self.runs or len({run.resolve() for run in self.runs}) < len(self.runs):
             raise InputError(f"runs are {', '.join(map(str, self.runs)) or 'none'}; give one at least, and each once.")
         if len(self.runs) == 1 and not any(self.weights):
@@ -104,9 +105,10 @@ def run(config: Config) -> dict[str, Any]:
         raise InputError(f"{config.out} is there and is no blend. Choose another --out, or remove it.")
     prepared = open_prepared(config.data)
     ranker = one_ranker([open_run(one, prepared) for one in config.runs])
+    items = ranker.item_vectors()  # before the work: runs may not rank the same items
     with step("counting what followed what"):
         counts.fit(prepared)
-    tried = _tried(config, prepared, ranker, counts)
+    tried = _tried(config, prepared, ranker, items, counts)
     best = max(tried[1:], key=lambda one: one["ndcg@10"], default=None)
     weight, floor = (best["weight"], best["floor"]) if best else (config.weights[0], config.floors[0])
     told = {"weight": weight, "floor": floor, "kept": int(counts.after.nnz), "tried": tried}
@@ -117,11 +119,14 @@ def run(config: Config) -> dict[str, Any]:
     print(json.dumps(told) if config.json else _table(tried), end="\n" if config.json else "")
     if best and best["ndcg@10"] <= tried[0]["ndcg@10"]:
         print("on validation the scores without counts are no worse than any blend.", file=sys.stderr)
-    print(f"weight {weight:g}, floor {floor:g}, {counts.after.nnz:,} pairs; wrote {config.out}", file=sys.stderr)
+    used = f"weight {weight:g}, floor {floor:g}, {counts.after.nnz:,} pairs" if weight else "without counts"
+    print(f"{used}; wrote {config.out}", file=sys.stderr)
     return told
 
 
-def _tried(config: Config, prepared: "Prepared", ranker: "Ranker", counts: "CoOccurrence") -> list[dict[str, Any]]:
+def _tried(
+    config: Config, prepared: "Prepared", ranker: "Ranker", items: "NDArray[np.float32]", counts: "CoOccurrence"
+) -> list[dict[str, Any]]:
     """Validation figures without counts, as weight 0, and of every pair; empty where nothing is held out."""
     from pipelines.runs import drawn_queries, list_figures
     from recsys_bert.progress import Progress
@@ -130,7 +135,6 @@ def _tried(config: Config, prepared: "Prepared", ranker: "Ranker", counts: "CoOc
 
     pairs = [pair for pair in product(config.weights, config.floors) if pair[0]]
     queries = drawn_queries(prepared, config.validation_users, config.seed)
-    items = ranker.item_vectors()
     if not len(queries):
         if len(pairs) > 1:
             raise InputError(

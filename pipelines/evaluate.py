@@ -42,7 +42,8 @@ class Config:
     """List lengths. 10, or the smallest where 10 is not among them, is used for breakdowns and comparisons."""
 
     indexes: tuple[str, ...] = ("HNSW32", "SQ8")
-    """FAISS factory strings set against exact search, for every run but blends, which have the vectors of theirs."""
+    """FAISS factory strings set against exact search, for every run but those blended with counts, which raise items
+    that no index would find."""
 
     truth: Path | None = None
     """The simulator's truth.parquet; adds the best possible recommender."""

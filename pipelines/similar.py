@@ -20,7 +20,7 @@ class Config:
     """Print or write the items nearest to given items, by the item vectors of a trained run."""
 
     run: Path
-    """Run folder of `pretrain`, `train-retrieval` or `blend`, which has the vectors of its run."""
+    """Run folder of `pretrain`, `train-retrieval` or `blend`, which has the vectors of its runs."""
 
     data: Path
     """Folder that `prepare` wrote and the run was trained on."""

@@ -179,10 +179,18 @@ def is_blend(run: Path) -> bool:
 
 
 def trained_runs(run: Path) -> list[Path]:
-    """The runs that were trained: those that a blend refers to, or else the run itself."""
+    """The runs that were trained: those that a blend refers to, or else the run itself.
+
+    Raises:
+        InputError: The blend's settings are damaged, or of an older version.
+    """
     if not is_blend(run):
         return [run]
-    return [Path(os.path.normpath(run / "blend" / one)) for one in read_json(run / "blend" / "config.json")["runs"]]
+    path = run / "blend" / "config.json"
+    told = read_json(path)
+    if not isinstance(told, dict) or "runs" not in told:
+        raise InputError(f"{path} names no runs: it is damaged or of an older version. Make the blend again.")
+    return [Path(os.path.normpath(path.parent / one)) for one in told["runs"]]
 
 
 def load_blend(run: Path, rankers: "Sequence[Ranker]", prepared: "Prepared") -> Blend:

@@ -18,7 +18,8 @@ class Ensemble:
     """A ranker whose scores are the mean of others': one inner product of all their vectors, side by side.
 
     So whatever searches vectors, a FAISS index too, searches an ensemble. Of models trained by a softmax it is the
-    product of their probabilities, up to a factor of each user's.
+    logarithm of the geometric mean of their probabilities, up to a constant of each user's; scores of other losses, or
+    of another scale, count by their size.
 
     Args:
         rankers: Two or more, of one catalogue.

@@ -33,7 +33,7 @@ from recsys_bert.training.config import TrainConfig
 from recsys_bert.training.interrupts import deferred_interrupt
 from recsys_bert.training.metrics import MetricsFile
 from recsys_bert.training.parameter_groups import parameter_groups
-from recsys_bert.training.row_updates import RowAdamW, keep_from_ddp, row_tables
+from recsys_bert.training.row_updates import RowAdamW, kept_from_ddp, row_tables
 from recsys_bert.training.step import Batch, OptimiserStep, over_all, to_device
 
 
@@ -127,8 +127,8 @@ def fit(
     if found := latest_first(run):
         state = _State(**load_checkpoint(found[0], model, optimiser, average, accelerator.process_index))
     log = MetricsFile(run / "metrics.jsonl", state.lines, accelerator.is_main_process)
-    keep_from_ddp(model, row_tables(model, config))
-    wrapped, prepared_optimiser = accelerator.prepare(model, optimiser)
+    with kept_from_ddp(model, row_tables(model, config)):
+        wrapped, prepared_optimiser = accelerator.prepare(model, optimiser)
     total, total_steps = config.epochs * batches.steps, config.epochs * math.ceil(batches.steps / config.accumulate)
     take_step = OptimiserStep(wrapped, prepared_optimiser, accelerator, config, total_steps, attack, average)
     loop = _Loop(model, take_step, accelerator, batches, config, run, state, log, before_step, average)

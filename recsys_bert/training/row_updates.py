@@ -11,7 +11,8 @@ slowly than under Adam.) The second moment is one number a row, the mean over it
 (https://arxiv.org/abs/2406.16793): two numbers are kept of a row, where Adam keeps twice the row.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -56,11 +57,22 @@ def token_tables(model: nn.Module) -> list[nn.Embedding]:
     raise InputError("train.row_updates is for the item table of an encoder that is trained; there is none here.")
 
 
-def keep_from_ddp(model: nn.Module, tables: Sequence[nn.Embedding]) -> None:
-    """Have DDP, when it wraps ``model``, leave the gradients of ``tables`` to ``mean_over_processes``."""
+@contextmanager
+def kept_from_ddp(model: nn.Module, tables: Sequence[nn.Embedding]) -> Iterator[None]:
+    """Have DDP, where it wraps ``model`` in here, leave ``tables`` to ``mean_over_processes``.
+
+    They then start as they are in the first process, as all other weights do.
+    """
     weights = {id(table.weight) for table in tables}
     names = [name for name, weight in model.named_parameters(remove_duplicate=False) if id(weight) in weights]
-    nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, names)
+    vars(model)["_ddp_params_and_buffers_to_ignore"] = names  # what DDP looks for
+    try:
+        yield
+    finally:
+        del vars(model)["_ddp_params_and_buffers_to_ignore"]
+    if torch.distributed.is_initialized():
+        for table in tables:
+            torch.distributed.broadcast(table.weight.data, src=0)
 
 
 def mean_over_processes(accelerator: Accelerator, tables: Sequence[nn.Embedding]) -> None:
@@ -70,7 +82,7 @@ def mean_over_processes(accelerator: Accelerator, tables: Sequence[nn.Embedding]
     write down the last operation's name without a lock (torch 2.13), and this name alone is too long for a string to
     hold it without allocating. So rows and gradients are gathered as they are, and added here.
     """
-    own = [touched(table.weight) for table in tables]
+    own = [_rows_of(table.weight) for table in tables]
     counts = accelerator.gather(torch.tensor([[len(rows) for rows, _ in own]], device=accelerator.device))
     for table, (rows, gradient), most in zip(tables, own, counts.amax(0).tolist(), strict=True):
         spare = most - len(rows)
@@ -80,6 +92,13 @@ def mean_over_processes(accelerator: Accelerator, tables: Sequence[nn.Embedding]
         table.weight.grad = torch.sparse_coo_tensor(
             all_rows[real][None], gradients[real], table.weight.shape, check_invariants=False
         )
+
+
+def _rows_of(table: Tensor) -> tuple[Tensor, Tensor]:
+    """As ``touched``; nothing where this process has not read the table."""
+    if table.grad is None:
+        return torch.empty(0, dtype=torch.int64, device=table.device), table.new_empty(0, table.shape[1])
+    return touched(table)
 
 
 class RowAdamW(torch.optim.AdamW):

@@ -10,9 +10,11 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.prepare import Config, run
+from pipelines.runs import open_run
 from pipelines.train_retrieval import Config as TrainConfig
 from pipelines.train_retrieval import run as train
 from recsys_bert.clicks.config import LogConfig, SplitConfig
+from recsys_bert.clicks.prepared import open_prepared
 from recsys_bert.encoder.config import EncoderConfig
 
 
@@ -34,7 +36,7 @@ def folder(tmp_path_factory, quick):
     small = EncoderConfig(dim=8, n_layers=1, n_heads=1, max_len=12)
     for name in ("data", "refit"):
         train(TrainConfig(data=folder / name, out=folder / f"of-{name}", encoder=small, train=quick(epochs=1)))
-    seeded = replace(quick(epochs=1), seed=1)
+    seeded = replace(quick(epochs=1), seed=1, precision="auto")
     train(TrainConfig(data=folder / "data", out=folder / "other-seed", encoder=small, train=seeded))
     return folder
 
@@ -82,7 +84,7 @@ def test_the_best_pair_on_validation_is_kept_and_served(folder, call):
 
 
 def test_of_several_runs_the_mean_is_served(folder, call):
-    """By itself and with counts; the first is what two runs say that are worth more than either."""
+    """By itself and with counts; an index holds it as any run."""
     flags = ["--data", "data", "--runs", "of-data", "other-seed"]
     status, out, err = call("blend", *flags, "--out", "mean", "--weights", "0", "--json")
     assert status == 0, err
@@ -109,9 +111,38 @@ def test_of_several_runs_the_mean_is_served(folder, call):
     exact, indexed = (json.loads(one)["results"] for one in lists)
     for one, other in zip(exact, indexed, strict=True):
         assert [item["item_id"] for item in one["items"]] == [item["item_id"] for item in other["items"]]
-    status, _, err = call("recommend", "--run", "mean", "--data", "data", "--all-users", "--index", "of-data/index")
+    status, _, err = call(
+        "blend", "--data", "data", "--runs", "other-seed", "of-data", "--out", "naem", "--weights", "0"
+    )
+    assert status == 0, err
+    assert "without counts; wrote naem" in err
+    for other in ("naem", "of-data"):
+        status, _, err = call("recommend", "--run", other, "--data", "data", "--all-users", "--index", "mean-index")
+        assert status == 2
+        assert "was made from other weights" in err
+
+    ensemble = open_run(folder / "mean", open_prepared(folder / "data")).ranker
+    assert [one.precision for one in ensemble.rankers] == ["fp32", "auto"]
+
+
+def test_index_types_are_compared_where_scores_are_inner_products(folder, call):
+    for name, weight in (("plain", "0"), ("raised", "1")):
+        flags = ["--data", "data", "--runs", "of-data", "other-seed", "--out", name, "--floors", "0.01"]
+        assert call("blend", *flags, "--weights", weight)[0] == 0
+    flags = ["evaluate", "--data", "data", "--runs", "plain", "raised", "--ks", "5", "--baselines", "--indexes", "Flat"]
+    status, out, err = call(*flags, "--out", "report-of-indexes", "--json")
+    assert status == 0, err
+    assert {one["run"] for one in json.loads(out)["indexes"]} == {"plain"}
+
+
+def test_a_blend_of_an_older_version(folder, call):
+    flags = ["--data", "data", "--runs", "of-data", "--out", "old", "--weights", "1", "--floors", "0.01"]
+    assert call("blend", *flags)[0] == 0
+    path = folder / "old" / "blend" / "config.json"
+    path.write_text(path.read_text().replace('"runs"', '"run"'))
+    status, _, err = call("recommend", "--run", "old", "--data", "data", "--all-users")
     assert status == 2
-    assert "index" in err
+    assert "names no runs" in err
 
 
 def test_made_again_it_is_replaced_and_nothing_else_is(folder, call):
@@ -145,7 +176,7 @@ def test_without_validation_there_must_be_one_pair(folder, call):
         (["--runs", "data", "--out", "new"], "holds no pretrained encoder"),
         (
             ["--runs", "of-data", "--out", "new", "--weights", "0", "1"],
-            r"weights are \[0.0, 1.0\]; give one number above",
+            r"weights are \[0.0, 1.0\]; give numbers above 0, or 0 alone",
         ),
         (["--runs", "of-data", "--out", "new", "--weights", "0"], "weight 0 leaves the run as it is"),
         (["--runs", "of-data", "of-data", "--out", "new"], "runs are of-data, of-data; give one at least, and each"),

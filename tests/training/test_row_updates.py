@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import nn
 
 from recsys_bert.encoder.config import EncoderConfig
@@ -15,7 +16,7 @@ from recsys_bert.training.config import LossConfig
 from recsys_bert.training.loop import fit
 from recsys_bert.training.objectives import TokenPrediction
 from recsys_bert.training.row_average import RowAverage
-from recsys_bert.training.row_updates import RowAdamW, clip_norm, row_tables
+from recsys_bert.training.row_updates import RowAdamW, clip_norm, kept_from_ddp, mean_over_processes, row_tables
 
 ROWS, FIRST = 200, 3
 
@@ -236,6 +237,49 @@ def test_vectors_of_runs_are_updated_row_by_row_whatever_the_loss_reads(settings
     moved = table.weight.detach().any(dim=1).nonzero().flatten().tolist()
     assert set(moved) == pairs - {0}
     assert not table.sparse
+
+
+def test_ddp_is_kept_from_exactly_those_tables(settings, tmp_path, monkeypatch):
+    """Its own all-reduce of sparse gradients is what must not happen."""
+    ignored, prepare = [], Accelerator.prepare
+
+    def noted(accelerator, model, *others):
+        ignored.append(vars(model)["_ddp_params_and_buffers_to_ignore"])
+        return prepare(accelerator, model, *others)
+
+    monkeypatch.setattr(Accelerator, "prepare", noted)
+    model = prediction(ngrams=2, ngram_rows=50)
+    for row_updates in (True, False):
+        fit(model, Histories(), settings(row_updates=row_updates, epochs=1), tmp_path / str(row_updates))
+    runs, tokens = (f"encoder.embeddings.{name}.weight" for name in ("ngrams.table", "token"))
+    assert [sorted(names) for names in ignored] == [[runs, tokens], [runs]]
+    assert "_ddp_params_and_buffers_to_ignore" not in vars(model)
+
+
+def test_tables_kept_from_ddp_start_as_in_the_first_process(monkeypatch):
+    sent, model = [], prediction(ngrams=2, ngram_rows=50)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "broadcast", lambda tensor, src: sent.append((tensor.data_ptr(), src)))
+    tables = [model.encoder.embeddings.token, model.encoder.embeddings.ngrams.table]
+    with kept_from_ddp(model, tables):
+        assert not sent
+    assert sent == [(table.weight.data_ptr(), 0) for table in tables]
+
+
+def test_the_mean_over_processes_where_one_has_read_nothing(monkeypatch):
+    table = torch.nn.Embedding(5, 2, sparse=True)
+    others = iter(([[2]], [3, 1], torch.tensor([[1.0, 2.0], [3.0, 4.0]])))  # counts, rows, gradients of process 1
+
+    class Two:
+        num_processes, device = 2, torch.device("cpu")
+
+        def gather(self, mine):
+            return torch.cat([mine, torch.as_tensor(next(others))])
+
+    mean_over_processes(Two(), [table])
+    expected = torch.zeros(5, 2)
+    expected[3], expected[1] = torch.tensor([0.5, 1.0]), torch.tensor([1.5, 2.0])
+    torch.testing.assert_close(table.weight.grad.to_dense(), expected)
 
 
 def test_an_attacked_table_of_runs_is_updated_whole(settings, tmp_path):
