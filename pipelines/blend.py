@@ -37,8 +37,8 @@ class Config:
     """Run folder to write; an earlier blend there is replaced."""
 
     weights: tuple[float, ...] = (0.5, 1.0)
-    """Factors on what counts add; at 1 a share counts as much as a probability of the model. 0 alone adds nothing, for
-    the mean of several runs by themselves."""
+    """Factors on what counts add; at 1 a share counts as much as a probability of the model. Given none, the mean of
+    several runs stays as it is."""
 
     floors: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01)
     """Shares at which an item gains weight · log 2."""
@@ -67,14 +67,12 @@ class Config:
     def __post_init__(self) -> None:
         for name in ("weights", "floors"):
             values = getattr(self, name)
-            none = name == "weights" and list(values) == [0]
-            if not none and not (values and all(0 < value < float("inf") for value in values)):
-                alone = ", or 0 alone" if name == "weights" else ""
-                raise InputError(f"{name} are {list(values)}; give numbers above 0{alone}.")
+            if not (values or name == "weights") or not all(0 < value < float("inf") for value in values):
+                raise InputError(f"{name} are {list(values)}; give one number above 0 at least.")
         if not self.runs or len({run.resolve() for run in self.runs}) < len(self.runs):
             raise InputError(f"runs are {', '.join(map(str, self.runs)) or 'none'}; give one at least, and each once.")
-        if len(self.runs) == 1 and not any(self.weights):
-            raise InputError("weight 0 leaves the run as it is. Give several runs, or a weight above 0.")
+        if len(self.runs) == 1 and not self.weights:
+            raise InputError("without weights a run stays as it is. Give several runs, or a weight.")
         if self.seed < 0 or self.validation_users < 0:
             raise InputError(f"seed is {self.seed} and validation_users {self.validation_users}; neither is below 0.")
 
@@ -95,7 +93,7 @@ def run(config: Config) -> dict[str, Any]:
     from recsys_bert.files import replacing
     from recsys_bert.progress import step
     from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
-    from recsys_bert.retrieval.blend import Blend, is_blend, one_ranker
+    from recsys_bert.retrieval.blend import Blend, is_blend, one_ranker, save_blend
 
     counts = CoOccurrence(last=config.last, window=config.window, decay=config.decay, most=config.most)
     for one in config.runs:
@@ -106,20 +104,25 @@ def run(config: Config) -> dict[str, Any]:
     prepared = open_prepared(config.data)
     ranker = one_ranker([open_run(one, prepared) for one in config.runs])
     items = ranker.item_vectors()  # before the work: runs may not rank the same items
-    with step("counting what followed what"):
-        counts.fit(prepared)
+    if config.weights:
+        with step("counting what followed what"):
+            counts.fit(prepared)
     tried = _tried(config, prepared, ranker, items, counts)
     best = max(tried[1:], key=lambda one: one["ndcg@10"], default=None)
-    weight, floor = (best["weight"], best["floor"]) if best else (config.weights[0], config.floors[0])
-    told = {"weight": weight, "floor": floor, "kept": int(counts.after.nnz), "tried": tried}
-    blend = Blend(ranker, counts, weight=weight, floor=floor)
+    told: dict[str, Any] = {"weight": None, "floor": None, "kept": 0, "tried": tried}
+    blend, used = None, "without counts"
+    if config.weights:
+        weight, floor = (best["weight"], best["floor"]) if best else (config.weights[0], config.floors[0])
+        blend = Blend(ranker, counts, weight=weight, floor=floor)
+        told |= {"weight": weight, "floor": floor, "kept": int(counts.after.nnz)}
+        used = f"weight {weight:g}, floor {floor:g}, {counts.after.nnz:,} pairs"
     with replacing(config.out / "blend") as aside:
-        blend.save(aside, config.out / "blend", config.runs, {"prepared": prepared.fingerprint, "tried": tried})
+        about = {"prepared": prepared.fingerprint, "tried": tried}
+        save_blend(aside, config.out / "blend", config.runs, blend, about)
     write_config(config, config.out / "config.toml")
     print(json.dumps(told) if config.json else _table(tried), end="\n" if config.json else "")
     if best and best["ndcg@10"] <= tried[0]["ndcg@10"]:
         print("on validation the scores without counts are no worse than any blend.", file=sys.stderr)
-    used = f"weight {weight:g}, floor {floor:g}, {counts.after.nnz:,} pairs" if weight else "without counts"
     print(f"{used}; wrote {config.out}", file=sys.stderr)
     return told
 
@@ -133,7 +136,7 @@ def _tried(
     from recsys_bert.retrieval.blend import Blend
     from recsys_bert.retrieval.vectors import search_vectors
 
-    pairs = [pair for pair in product(config.weights, config.floors) if pair[0]]
+    pairs = list(product(config.weights, config.floors))
     queries = drawn_queries(prepared, config.validation_users, config.seed)
     if not len(queries):
         if len(pairs) > 1:

@@ -84,7 +84,7 @@ def _run_lists(name: str, folder: Path, ranker: "Ranker", factories: Sequence[st
         with step(f"{name}: exact search"):
             lists = search_vectors(ranker, users, items, asked.queries, asked.study.ks[-1], asked.seen)[0]
         seconds = time.perf_counter() - encoded
-        if factories and not (isinstance(ranker, Blend) and ranker.weight):  # no index finds what counts raise
+        if factories and not isinstance(ranker, Blend):  # no index finds what counts raise
             searched = Searched(
                 name=name, users=users, items=items, first_row=first_row, seen=asked.seen, exact=lists, seconds=seconds
             )

@@ -42,21 +42,21 @@ class Blend:
     Args:
         ranker: The trained run, or several as an ``Ensemble``.
         counts: Fitted on the same log.
-        weight: Factor on what counts add; the log probabilities of a model that was trained by a softmax are of the
-            same scale as 1. 0 leaves the ranker as it is.
+        weight: Factor on what counts add, above 0; the log probabilities of a model that was trained by a softmax are
+            of the same scale as 1.
         floor: Share at which an item gains ``weight · log 2``, above 0: about what the model itself gives to an item
             that it has no reason to expect.
         name: Shown in tables.
 
     Raises:
-        InputError: ``weight`` is below 0, or ``floor`` not above it.
+        InputError: ``weight`` or ``floor`` is not above 0.
     """
 
     def __init__(
         self, ranker: "Ranker", counts: CoOccurrence, *, weight: float, floor: float, name: str = "blend"
     ) -> None:
-        if not (0 <= weight < np.inf and 0 < floor < np.inf):
-            raise InputError(f"a blend's weight is {weight}, at least 0, and its floor {floor}, above 0.")
+        if not (0 < weight < np.inf and 0 < floor < np.inf):
+            raise InputError(f"a blend's weight is {weight} and its floor {floor}; both must be above 0.")
         self.ranker, self.counts, self.weight, self.floor, self.name = ranker, counts, weight, floor, name
         self.first_row = ranker.first_row
 
@@ -157,20 +157,24 @@ class Blend:
         query = np.repeat(np.arange(len(part)), np.diff(counted.indptr))
         return query, counted.indices.astype(np.int64), gain.astype(np.float32)
 
-    def save(self, folder: Path, place: Path, runs: Sequence[Path], about: dict[str, Any]) -> None:
-        """Write the counts and how they are used, with references to the runs.
 
-        Args:
-            folder: Is made.
-            place: Where it will lie.
-            runs: Folders of the trained runs; kept relative to ``place``, so that all can move together.
-            about: Kept beside the settings: ``prepared``, the log's fingerprint, and what else there is to tell.
-        """
-        folder.mkdir(parents=True)
-        sparse.save_npz(folder / "after.npz", self.counts.after)
-        counts = {name: getattr(self.counts, name) for name in ("last", "window", "decay", "most")}
-        told = {"runs": [os.path.relpath(run, place) for run in runs], "weight": self.weight, "floor": self.floor}
-        write_json(folder / "config.json", told | {"counts": counts} | about)
+def save_blend(folder: Path, place: Path, runs: Sequence[Path], blend: Blend | None, about: dict[str, Any]) -> None:
+    """Write references to runs, and the counts that raise their scores and how they are used.
+
+    Args:
+        folder: Is made.
+        place: Where it will lie.
+        runs: Folders of the trained runs; kept relative to ``place``, so that all can move together.
+        blend: Has the counts; None leaves it at the mean of the runs.
+        about: Kept beside the settings: ``prepared``, the log's fingerprint, and what else there is to tell.
+    """
+    folder.mkdir(parents=True)
+    told: dict[str, Any] = {"runs": [os.path.relpath(run, place) for run in runs]}
+    if blend is not None:
+        sparse.save_npz(folder / "after.npz", blend.counts.after)
+        counts = {name: getattr(blend.counts, name) for name in ("last", "window", "decay", "most")}
+        told |= {"weight": blend.weight, "floor": blend.floor, "counts": counts}
+    write_json(folder / "config.json", told | about)
 
 
 def is_blend(run: Path) -> bool:
@@ -193,7 +197,7 @@ def trained_runs(run: Path) -> list[Path]:
     return [Path(os.path.normpath(path.parent / one)) for one in told["runs"]]
 
 
-def load_blend(run: Path, rankers: "Sequence[Ranker]", prepared: "Prepared") -> Blend:
+def load_blend(run: Path, rankers: "Sequence[Ranker]", prepared: "Prepared") -> "Ranker":
     """Load ``run/blend`` around its trained runs.
 
     Args:
@@ -207,17 +211,20 @@ def load_blend(run: Path, rankers: "Sequence[Ranker]", prepared: "Prepared") -> 
     folder = run / "blend"
     told = read_json(folder / "config.json")
     prepared.check_same(told["prepared"])
+    ranker = one_ranker(rankers, run.name)
+    if "counts" not in told:
+        return ranker
     counts = CoOccurrence(**told["counts"])
     try:
         counts.after = sparse.csr_array(sparse.load_npz(folder / "after.npz"))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{folder / 'after.npz'} is damaged: {error}. Make the blend again.") from error
-    return Blend(one_ranker(rankers), counts, weight=told["weight"], floor=told["floor"], name=run.name)
+    return Blend(ranker, counts, weight=told["weight"], floor=told["floor"], name=run.name)
 
 
-def one_ranker(rankers: "Sequence[Ranker]") -> "Ranker":
-    """Several as an ensemble, one as it is."""
-    return rankers[0] if len(rankers) == 1 else Ensemble(rankers)
+def one_ranker(rankers: "Sequence[Ranker]", name: str = "ensemble") -> "Ranker":
+    """Several as an ensemble of that name, one as it is."""
+    return rankers[0] if len(rankers) == 1 else Ensemble(rankers, name)
 
 
 def _parts(n: int) -> Iterator[slice]:

@@ -214,7 +214,7 @@ def search_vectors(
         found = exact_top_k(users, torch.from_numpy(items), k, first_row=ranker.first_row, seen=seen)
     else:
         found = index.search(users, k, seen)
-    if not isinstance(ranker, Blend) or not ranker.weight:
+    if not isinstance(ranker, Blend):
         return found
     return ranker.raised(found[0], users, items, queries, exclude_seen=seen is not None)
 

@@ -119,7 +119,8 @@ def fit(
     """
     accelerator = _accelerator(model, config)
     model.to(accelerator.device)
-    optimiser = _optimiser(model, config, groups or [])
+    tables = row_tables(model, config)
+    optimiser = _optimiser(model, config, tables, groups or [])
     state = _State()
     average = WeightAverage(model, config) if config.average != "none" else None
     attack = Attack(model, config) if config.adversarial != "none" else None
@@ -127,7 +128,7 @@ def fit(
     if found := latest_first(run):
         state = _State(**load_checkpoint(found[0], model, optimiser, average, accelerator.process_index))
     log = MetricsFile(run / "metrics.jsonl", state.lines, accelerator.is_main_process)
-    with kept_from_ddp(model, row_tables(model, config)):
+    with kept_from_ddp(model, tables):
         wrapped, prepared_optimiser = accelerator.prepare(model, optimiser)
     total, total_steps = config.epochs * batches.steps, config.epochs * math.ceil(batches.steps / config.accumulate)
     take_step = OptimiserStep(wrapped, prepared_optimiser, accelerator, config, total_steps, attack, average)
@@ -146,7 +147,7 @@ def fit(
     elif average:
         average.put()
         recompute_batch_norm(model, loop.sample())
-    for table in row_tables(model, config):
+    for table in tables:
         table.sparse = False
     model.eval()
     best_epoch = state.epoch if state.best is None else state.best_epoch
@@ -285,9 +286,10 @@ class _Loop:
         self.accelerator.wait_for_everyone()
 
 
-def _optimiser(model: nn.Module, config: TrainConfig, own: Sequence[Mapping[str, Any]]) -> torch.optim.AdamW:
+def _optimiser(
+    model: nn.Module, config: TrainConfig, tables: Sequence[nn.Embedding], own: Sequence[Mapping[str, Any]]
+) -> torch.optim.AdamW:
     """AdamW; where tables are updated by rows, their gradients are made sparse as well."""
-    tables = row_tables(model, config)
     for table in tables:
         table.sparse = True  # until ``fit`` is done
     kind = RowAdamW if tables else torch.optim.AdamW

@@ -62,6 +62,10 @@ class OptimiserStep:
         losses = self._backward(window, shares)
         if self.attack:
             self.attack(lambda: self._backward(window, shares))
+        if self.config.row_updates:
+            check_gradients(self.model)
+        if self.tables and self.accelerator.num_processes > 1:
+            mean_over_processes(self.accelerator, self.tables)
         if self.config.clip_norm:
             clip = clip_norm if self.tables else self.accelerator.clip_grad_norm_
             clip(self.model.parameters(), self.config.clip_norm)
@@ -79,10 +83,6 @@ class OptimiserStep:
                 loss = self.model(to_device(batch, self.accelerator.device))
                 self.accelerator.backward(loss * share)
             losses.append(loss.detach())
-        if self.config.row_updates:
-            check_gradients(self.model)
-        if self.tables and self.accelerator.num_processes > 1:
-            mean_over_processes(self.accelerator, self.tables)
         return losses
 
     def _set_rates(self, step: int) -> None:

@@ -86,7 +86,7 @@ def test_the_best_pair_on_validation_is_kept_and_served(folder, call):
 def test_of_several_runs_the_mean_is_served(folder, call):
     """By itself and with counts; an index holds it as any run."""
     flags = ["--data", "data", "--runs", "of-data", "other-seed"]
-    status, out, err = call("blend", *flags, "--out", "mean", "--weights", "0", "--json")
+    status, out, err = call("blend", *flags, "--out", "mean", "--weights", "--json")
     assert status == 0, err
     alone = json.loads(out)["tried"]
     assert [one["weight"] for one in alone] == [0]
@@ -111,9 +111,7 @@ def test_of_several_runs_the_mean_is_served(folder, call):
     exact, indexed = (json.loads(one)["results"] for one in lists)
     for one, other in zip(exact, indexed, strict=True):
         assert [item["item_id"] for item in one["items"]] == [item["item_id"] for item in other["items"]]
-    status, _, err = call(
-        "blend", "--data", "data", "--runs", "other-seed", "of-data", "--out", "naem", "--weights", "0"
-    )
+    status, _, err = call("blend", "--data", "data", "--runs", "other-seed", "of-data", "--out", "naem", "--weights")
     assert status == 0, err
     assert "without counts; wrote naem" in err
     for other in ("naem", "of-data"):
@@ -121,14 +119,18 @@ def test_of_several_runs_the_mean_is_served(folder, call):
         assert status == 2
         assert "was made from other weights" in err
 
-    ensemble = open_run(folder / "mean", open_prepared(folder / "data")).ranker
+    assert not (folder / "mean" / "blend" / "after.npz").exists()
+    prepared = open_prepared(folder / "data")
+    ensemble, raised = (open_run(folder / name, prepared) for name in ("mean", "mean-and-counts"))
+    assert (ensemble.name, raised.name) == ("mean", "mean-and-counts")
+    assert [one.precision for one in raised.ranker.rankers] == ["fp32", "auto"]
     assert [one.precision for one in ensemble.rankers] == ["fp32", "auto"]
 
 
 def test_index_types_are_compared_where_scores_are_inner_products(folder, call):
-    for name, weight in (("plain", "0"), ("raised", "1")):
+    for name, weights in (("plain", []), ("raised", ["1"])):
         flags = ["--data", "data", "--runs", "of-data", "other-seed", "--out", name, "--floors", "0.01"]
-        assert call("blend", *flags, "--weights", weight)[0] == 0
+        assert call("blend", *flags, "--weights", *weights)[0] == 0
     flags = ["evaluate", "--data", "data", "--runs", "plain", "raised", "--ks", "5", "--baselines", "--indexes", "Flat"]
     status, out, err = call(*flags, "--out", "report-of-indexes", "--json")
     assert status == 0, err
@@ -174,11 +176,9 @@ def test_without_validation_there_must_be_one_pair(folder, call):
         (["--runs", "of-data", "--out", "data"], "data is there and is no blend"),
         (["--runs", "of-data", "--out", "log.parquet"], "log.parquet is there and is no blend"),
         (["--runs", "data", "--out", "new"], "holds no pretrained encoder"),
-        (
-            ["--runs", "of-data", "--out", "new", "--weights", "0", "1"],
-            r"weights are \[0.0, 1.0\]; give numbers above 0, or 0 alone",
-        ),
-        (["--runs", "of-data", "--out", "new", "--weights", "0"], "weight 0 leaves the run as it is"),
+        (["--runs", "of-data", "--out", "new", "--weights", "0"], r"weights are \[0.0\]; give one number above 0"),
+        (["--runs", "of-data", "--out", "new", "--floors"], r"floors are \[\]; give one number above 0"),
+        (["--runs", "of-data", "--out", "new", "--weights"], "without weights a run stays as it is"),
         (["--runs", "of-data", "of-data", "--out", "new"], "runs are of-data, of-data; give one at least, and each"),
         (["--runs", "of-data", "--out", "new", "--decay", "2"], "decay 2.0"),
         (["--runs", "twice", "--out", "new"], "twice is a blend already"),
