@@ -5,30 +5,45 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from nlp_tasks.ner.crf import CRF
+from recsys_bert.errors import InputError
 from recsys_bert.training.pu_risks import PURisk
 
 
 class Binary(nn.Module):
     """Is this unit within an entity of this type: one sigmoid each, and nothing about borders.
 
-    An entity is a longest run of units whose likeliest type is the same, and likelier than not; so two entities of one
-    type that touch are found as one. It learns from sentences in which every entity is marked, unless ``risk`` is
-    replaced by one for sentences in which some are.
+    An entity is a longest run of units of one type, by default of those whose likeliest type that is, and likelier than
+    not; so two entities of one type that touch are found as one. It learns from sentences in which every entity is
+    marked, unless ``risk`` is replaced by one for sentences in which some are.
 
     Args:
         dim: Width of a unit.
         n_types: Types of entities.
         loss: Of one decision, ``absolute`` as in the paper or ``logistic``.
+        border: What a change of type from one unit to the next costs, in nats, as logits are; at least 0. At 0 units
+            are decided one by one, as in the paper, and a doubtful one breaks an entity in two; above 0 the best
+            sequence is found as a whole.
+
+    Raises:
+        InputError: ``border`` is negative or no number.
     """
 
     risk: nn.Module
     """``risk(logits [n, types], marked [n, types]) -> scalar``."""
 
-    def __init__(self, dim: int, n_types: int, *, loss: str = "absolute") -> None:
+    def __init__(self, dim: int, n_types: int, *, loss: str = "absolute", border: float = 0.0) -> None:
         super().__init__()
+        if not 0 <= border < float("inf"):
+            raise InputError(
+                f"border of the binary head is {border}; what a change of type costs is a number of at least 0."
+            )
         self.loss_name = loss
         self.decisions = nn.Linear(dim, n_types)
         nn.init.zeros_(self.decisions.bias)
+        every = torch.ones(n_types + 1, dtype=torch.bool)  # no entity, then the types; any may follow any
+        self.runs = CRF(every, every.expand(n_types + 1, -1), every, learned=False)
+        self.runs.transition.fill_(-border).fill_diagonal_(0.0)
         self.risk = PURisk([0.5] * n_types, [0.5] * n_types, risk="biased", loss=loss)
 
     def forward(self, units: Tensor) -> Tensor:
@@ -44,8 +59,8 @@ class Binary(nn.Module):
     def find(self, outputs: Tensor, real: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Runs of one type; their score is the probability of all their decisions and of both borders'."""
         logits = outputs.float()
-        best, kind = logits.max(dim=-1)
-        chosen = torch.where(real & (best > 0), kind, -1).cpu().numpy()
+        # against "no" for all types, a "yes" for one changes the log probability of a unit's decisions by its logit
+        chosen = self.runs.best(nn.functional.pad(logits, (1, 0)), real).cpu().numpy() - 1
         begins = chosen != np.pad(chosen, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
         ends = chosen != np.pad(chosen, ((0, 0), (0, 1)), constant_values=-1)[:, 1:]
         sentence, start = np.nonzero(begins & (chosen >= 0))

@@ -1,3 +1,5 @@
+from itertools import pairwise, product
+
 import numpy as np
 import pytest
 import torch
@@ -53,6 +55,32 @@ def test_scores_of_many_runs_are_products():
         assert (rest[:, kind] > 0).all()
 
 
+@pytest.mark.parametrize("border", [0.0, 0.7, 2.0])
+def test_best_runs_are_those_of_enumeration(border):
+    random = torch.Generator().manual_seed(1)
+    logits = 2 * torch.randn(8, 4, 2, generator=random)
+    real = torch.arange(4) < torch.tensor([4, 1, 2, 3, 4, 4, 3, 4])[:, None]
+    found, _ = Binary(4, 2, border=border).find(logits, real)
+    for sentence, length in enumerate(real.sum(dim=1).tolist()):
+
+        def value(kinds, sentence=sentence):
+            decided = sum(float(logits[sentence, place, kind]) for place, kind in enumerate(kinds) if kind >= 0)
+            return decided - border * sum(one != other for one, other in pairwise(kinds))
+
+        expected = np.array(max(product((-1, 0, 1), repeat=length), key=value))
+        answer = np.full(length, -1)
+        for _, start, stop, kind in found[found[:, 0] == sentence]:
+            answer[start:stop] = kind
+        np.testing.assert_array_equal(answer, expected)
+
+
+def test_a_border_mends_a_broken_run():
+    logits = torch.tensor([[[3.0], [-0.5], [3.0], [-3.0], [1.0], [-3.0]]])
+    real = torch.ones(1, 6, dtype=torch.bool)
+    np.testing.assert_array_equal(Binary(4, 1).find(logits, real)[0], [[0, 0, 1, 0], [0, 2, 3, 0], [0, 4, 5, 0]])
+    np.testing.assert_array_equal(Binary(4, 1, border=1.0).find(logits, real)[0], [[0, 0, 3, 0]])
+
+
 def test_another_risk_can_be_learned():
     torch.manual_seed(0)
     head, units = Binary(4, 2), torch.randn(2, 5, 4)
@@ -67,3 +95,6 @@ def test_options():
     assert Binary(4, 2, loss="logistic").risk.loss == "logistic"
     with pytest.raises(InputError, match="no loss of PU learning is called 'square'"):
         Binary(4, 2, loss="square")
+    for border in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="border of the binary head is"):
+            Binary(4, 2, border=border)
