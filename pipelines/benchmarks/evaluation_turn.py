@@ -61,7 +61,13 @@ def run(config: Config) -> dict[str, Any]:
         data=config.data,
         out=config.export,
         objective="next",
-        encoder=EncoderConfig(dim=config.dim, n_layers=config.n_layers, n_heads=1, max_len=config.max_len),
+        encoder=EncoderConfig(
+            dim=config.dim,
+            n_layers=config.n_layers,
+            n_heads=1,
+            max_len=config.max_len,
+            layer_options={"ffn_dim": config.dim, "activation": "relu"},  # as SASRec has them
+        ),
     )
     ranker = EncoderRanker(pretrain.build(recipe, prepared)[0].eval(), "next")
     queries = Queries.of(prepared, "test")

@@ -153,13 +153,20 @@ def _rows(config: Config) -> list[_Row]:
 
 
 def _recipe(config: Config, row: _Row, out: Path) -> pretrain.Config:
+    """The layers of what is compared: SASRec's feed-forward half is as wide as the encoder, BERT4Rec's four times."""
     precision: Any = row.precision
+    as_sasrec = {"ffn_dim": row.dim, "activation": "relu"}
     return pretrain.Config(
         data=config.data.absolute(),
         out=out,
         objective="masked" if row.training == "masked" else "next",
         encoder=EncoderConfig(
-            dim=row.dim, n_layers=config.n_layers, n_heads=1, max_len=config.max_len, dropout=config.dropout
+            dim=row.dim,
+            n_layers=config.n_layers,
+            n_heads=1,
+            max_len=config.max_len,
+            dropout=config.dropout,
+            layer_options={} if row.training == "masked" else as_sasrec,
         ),
         loss=LossConfig(
             name="sampled" if row.training == "next-sampled" else "full",
@@ -256,9 +263,10 @@ def _tables(config: Config, result: dict[str, Any]) -> str:
     machine = result["machine"]
     rates = ", ".join(f"{name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in machine["product_flops"].items())
     about = (
-        f"{config.n_layers} pre_norm layers, 1 head, length {config.max_len}, batch {config.batch_size}, dropout "
-        f"{config.dropout:g}, {config.steps} steps, {config.rounds} alternating rounds. torch {machine['torch']} on "
-        f"{machine['device']}, {machine['cores']} CPU cores, {machine['processes']} x {machine['threads']} threads; "
+        f"{config.n_layers} pre_norm layers, 1 head, feed-forward as wide as they are (masked: four times), length "
+        f"{config.max_len}, batch {config.batch_size}, dropout {config.dropout:g}, {config.steps} steps, "
+        f"{config.rounds} alternating rounds. torch {machine['torch']} on {machine['device']}, {machine['cores']} CPU "
+        f"cores, {machine['processes']} x {machine['threads']} threads; "
         f"products of two 2048 x 2048 matrices: {rates}.\n\n"
     )
     head = f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}\n"
