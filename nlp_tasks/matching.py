@@ -158,7 +158,9 @@ class Matcher:
     def known_threshold(self) -> float:
         """The threshold, or an error that says why there is none."""
         if self.threshold is None:
-            raise InputError("this matcher was trained without labels, so it has scores but no threshold for a match.")
+            raise InputError(
+                "this matcher was trained without labels, so it has scores but no threshold for a match; give one."
+            )
         return self.threshold
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -203,14 +205,14 @@ class Matcher:
         save_task(folder, TASK, self.model, self.tokenizer, head=head, length=self.length, **own)
 
     @classmethod
-    def load(cls, folder: Path) -> "Matcher":
-        """Open a run folder of ``text match train``.
+    def load(cls, folder: Path, threshold: float | None = None) -> "Matcher":
+        """Open a run folder of ``text match train``; ``threshold`` takes the place of the one chosen in training.
 
         Raises:
             InputError: It holds no matcher, or a damaged one.
         """
         model, tokenizer, length, about = load_task(folder, TASK)
-        return cls(model, tokenizer, about["form"], length, about["threshold"])
+        return cls(model, tokenizer, about["form"], length, about["threshold"] if threshold is None else threshold)
 
 
 def not_yes_or_no(labels: Sequence[tuple[str, ...]]) -> list[str]:

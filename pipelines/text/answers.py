@@ -49,6 +49,16 @@ def check_one_source(file: Path | None, texts: Sequence[Any]) -> None:
         raise InputError("give either texts on the command line or a file with --file.")
 
 
+def check_threshold(threshold: float | None) -> None:
+    """Refuse what no score can reach or miss.
+
+    Raises:
+        InputError: It is outside [-1, 1], or no number.
+    """
+    if threshold is not None and not -1 <= threshold <= 1:
+        raise InputError(f"threshold is {threshold}; scores of pairs lie in [0, 1], those of a bi-encoder in [-1, 1].")
+
+
 def typed_in(**texts: Sequence[str]) -> "Table":
     """Texts from the command line, as if they were the lines of a file.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.outputs import check_place
-from pipelines.text.answers import NewFileConfig
+from pipelines.text.answers import NewFileConfig, check_threshold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,9 @@ class Config:
     label: str | None = None
     """Column with 1 for a match and 0 for none; None: as in training."""
 
+    threshold: float | None = None
+    """Score from which on a pair matches; None: as chosen in training."""
+
     out: Path | None = None
     """JSON file to write the figures to."""
 
@@ -37,6 +40,7 @@ class Config:
     """Print one JSON object on stdout instead of text."""
 
     def __post_init__(self) -> None:
+        check_threshold(self.threshold)
         check_place(self.out)
 
 
@@ -54,7 +58,7 @@ def run(config: Config) -> dict[str, Any]:
     from pipelines.text.match import train
     from recsys_bert.files import write_json
 
-    matcher = Matcher.load(config.run)
+    matcher = Matcher.load(config.run, config.threshold)
     trained = read_config(train.Config, config.run / "config.toml")
     columns = [config.first or trained.first, config.second or trained.second]
     label = config.label or trained.label

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.outputs import check_out
-from pipelines.text.answers import NewFileConfig, check_one_source
+from pipelines.text.answers import NewFileConfig, check_one_source, check_threshold
 from recsys_bert.errors import InputError
 
 
@@ -31,6 +31,9 @@ class Config:
     second: str | None = None
     """Column with the second text; None: as in training."""
 
+    threshold: float | None = None
+    """Score from which on a pair matches; None: as chosen in training."""
+
     out: Path | None = None
     """File to write instead of printing; its ending says the format: .parquet, .csv or .jsonl."""
 
@@ -39,6 +42,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_one_source(self.file, self.texts)
+        check_threshold(self.threshold)
         check_out(self.out)
         if len(self.texts) % 2:
             raise InputError(f"{len(self.texts)} texts are given; they come in pairs.")
@@ -56,7 +60,7 @@ def run(config: Config) -> dict[str, Any]:
     from pipelines.text.answers import show, typed_in
     from pipelines.text.match import train
 
-    matcher = Matcher.load(config.run)
+    matcher = Matcher.load(config.run, config.threshold)
     trained = read_config(train.Config, config.run / "config.toml")
     names = [config.first or trained.first, config.second or trained.second]
     if config.file is None:

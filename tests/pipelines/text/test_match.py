@@ -50,6 +50,13 @@ def test_a_bi_encoder_from_training_to_search(flags, files, tmp_path, capsys):
     again = json.loads(capsys.readouterr().out)
     assert again["accuracy"] == found["test"]["accuracy"]
     assert again["threshold"] == found["threshold"]
+    own = ["--file", str(files["test"]), "--threshold", "-1", "--json"]  # every pair reaches it
+    assert main(["text", "match", "evaluate", "--run", str(run), *own]) == 0
+    every = json.loads(capsys.readouterr().out)
+    assert (every["threshold"], every["recall"], every["precision"]) == (-1, 1, pytest.approx(1 / 2, abs=0.1))
+    assert every["auc"] == again["auc"]
+    assert main(["text", "match", "predict", "--run", str(run), "--texts", "pay", "pay", "--threshold", "2"]) == 2
+    assert "threshold is 2.0; scores of pairs lie in [0, 1]" in capsys.readouterr().err
 
     assert (
         main(["text", "match", "predict", "--run", str(run), "--texts", "pay the bill", "my money bill", "--json"]) == 0
@@ -94,7 +101,7 @@ def test_a_cross_encoder(files, flags, tmp_path):
     assert "mrr" not in results["test"]
 
 
-def test_matches_alone_are_enough_in_batches(files, flags, tmp_path):
+def test_matches_alone_are_enough_in_batches(files, flags, tmp_path, capsys):
     matches = {name: tmp_path / f"{name}-matches.tsv" for name in ("train", "validation")}
     for name, path in matches.items():
         lines = [line.rsplit("\t", 1)[0] for line in files[name].read_text().splitlines() if line.endswith("1")]
@@ -106,6 +113,21 @@ def test_matches_alone_are_enough_in_batches(files, flags, tmp_path):
     results = train.run(load_config(train.Config, recipe))
     assert results["best"] > 0.15  # of some 30 texts, a fourth are of the kind
     assert results["threshold"] is None
+    told = [
+        "text",
+        "match",
+        "predict",
+        "--run",
+        str(tmp_path / "run"),
+        "--texts",
+        "pay the bill",
+        "my money bill",
+        "--json",
+    ]
+    for flags_of, match in (([], None), (["--threshold", "-0.99"], True)):
+        capsys.readouterr()
+        assert main([*told, *flags_of]) == 0
+        assert json.loads(capsys.readouterr().out)["answers"][0].get("match") is match
 
 
 @pytest.mark.parametrize(
