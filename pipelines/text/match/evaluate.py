@@ -6,6 +6,7 @@ from typing import Any
 
 from pipelines.outputs import check_place
 from pipelines.text.answers import NewFileConfig, check_threshold
+from recsys_bert.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,9 @@ def run(config: Config) -> dict[str, Any]:
 
     Returns:
         The figures, the threshold, and what was left out or shortened.
+
+    Raises:
+        InputError: A threshold is given for pairs without labels, or the run or the file cannot be used.
     """
     import json
 
@@ -62,6 +66,10 @@ def run(config: Config) -> dict[str, Any]:
     trained = read_config(train.Config, config.run / "config.toml")
     columns = [config.first or trained.first, config.second or trained.second]
     label = config.label or trained.label
+    if config.threshold is not None and label is None:
+        raise InputError(
+            "threshold is given, but no label: without labels nothing is measured by it. Name their column."
+        )
     table = read_table(config.file, config.read.like(trained.data), columns, label, flags="read")
     if table.labels is not None:
         table = table.without(not_yes_or_no(table.labels), config.read.bad_rows)

@@ -113,21 +113,14 @@ def test_matches_alone_are_enough_in_batches(files, flags, tmp_path, capsys):
     results = train.run(load_config(train.Config, recipe))
     assert results["best"] > 0.15  # of some 30 texts, a fourth are of the kind
     assert results["threshold"] is None
-    told = [
-        "text",
-        "match",
-        "predict",
-        "--run",
-        str(tmp_path / "run"),
-        "--texts",
-        "pay the bill",
-        "my money bill",
-        "--json",
-    ]
+    told = ["--run", str(tmp_path / "run"), "--texts", "pay the bill", "my money bill", "--json"]
     for flags_of, match in (([], None), (["--threshold", "-0.99"], True)):
         capsys.readouterr()
-        assert main([*told, *flags_of]) == 0
+        assert main(["text", "match", "predict", *told, *flags_of]) == 0
         assert json.loads(capsys.readouterr().out)["answers"][0].get("match") is match
+    measured = ["--run", str(tmp_path / "run"), "--file", str(matches["train"]), "--threshold", "0.5"]
+    assert main(["text", "match", "evaluate", *measured]) == 2
+    assert "threshold is given, but no label" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
