@@ -78,7 +78,7 @@ def write_page(path: Path, answers: Sequence[Answer], types: Sequence[str], titl
     head = (
         f'<!doctype html>\n<html><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style></head><body><main>'
-        f'<h1>{html.escape(title)}</h1><p class="protocol">{len(answers):,} texts, {counts.total():,} entities; a '
+        f'<h1>{html.escape(title)}</h1><p class="protocol">texts: {len(answers):,}, entities: {counts.total():,}; a '
         f'score is shown where one points.</p><p class="text key">{key}</p><section>'
     )
     body = "\n".join(f'<div class="text">{_marked(line, text, found, types)}</div>' for line, text, found in answers)
