@@ -27,6 +27,7 @@ from pipelines.benchmarks.processes import run_alone
 from pipelines.benchmarks.tables import write_tables
 from pipelines.settings import load_config, write_config
 from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.parts import Options
 from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
 from recsys_bert.training.config import LossConfig, TrainConfig
@@ -155,7 +156,7 @@ def _rows(config: Config) -> list[_Row]:
 def _recipe(config: Config, row: _Row, out: Path) -> pretrain.Config:
     """The layers of what is compared: SASRec's feed-forward half is as wide as the encoder, BERT4Rec's four times."""
     precision: Any = row.precision
-    as_sasrec = {"ffn_dim": row.dim, "activation": "relu"}
+    layer: Options = {} if row.training == "masked" else {"ffn_dim": row.dim, "activation": "relu"}
     return pretrain.Config(
         data=config.data.absolute(),
         out=out,
@@ -166,7 +167,7 @@ def _recipe(config: Config, row: _Row, out: Path) -> pretrain.Config:
             n_heads=1,
             max_len=config.max_len,
             dropout=config.dropout,
-            layer_options={} if row.training == "masked" else as_sasrec,
+            layer_options=layer,
         ),
         loss=LossConfig(
             name="sampled" if row.training == "next-sampled" else "full",
