@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
+from torch import nn
 
 _BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")  # x86, x86, Arm: as torch.cpu.get_capabilities calls them
 
@@ -20,6 +22,17 @@ def uses_bf16(precision: str, device: torch.device) -> bool:
         return False
     # oneDNN also says yes where it would emulate bf16 with AVX-512, at about a third of float32's speed
     return any(torch.cpu.get_capabilities().get(name, False) for name in _BF16_INSTRUCTIONS)
+
+
+@cache
+def lstm_runs_in_bf16(device_type: str) -> bool:
+    """Whether an LSTM runs under autocast to bf16: try one. oneDNN has no such primitive on CPUs without AVX-512."""
+    try:
+        with torch.autocast(device_type, torch.bfloat16):
+            nn.LSTM(1, 1, device=device_type)(torch.zeros(1, 1, 1, device=device_type))
+    except RuntimeError:
+        return False
+    return True
 
 
 @contextmanager

@@ -1,10 +1,15 @@
 """Necks against torch's packed networks and plain loops."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from recsys_bert.encoder.necks import both_ways
 from recsys_bert.encoder.necks.both_ways import BothWays, reverse_real
 from recsys_bert.encoder.necks.cnn import Cnn
 from recsys_bert.encoder.necks.residual import Residual
@@ -29,6 +34,37 @@ def test_both_ways_equals_torchs_packed_network(kind: type, x: torch.Tensor):
     packed = nn.utils.rnn.pack_padded_sequence(x, LENGTHS, batch_first=True)
     expected, _ = nn.utils.rnn.pad_packed_sequence(theirs(packed)[0], batch_first=True)
     torch.testing.assert_close(ours(x, REAL)[REAL], expected[REAL])
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("supported", [True, False])
+def test_recurrent_parts_train_under_bf16_on_every_machine(kind: type, supported: bool, x: torch.Tensor, monkeypatch):
+    if not supported:
+        monkeypatch.setattr(both_ways, "lstm_runs_in_bf16", lambda device: False)
+    rnn = BothWays(kind, 4, 3, causal=False)
+    exact = rnn(x, REAL)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = rnn(x.bfloat16(), REAL)
+    if kind is nn.LSTM and not supported:
+        torch.testing.assert_close(rough, rnn(x.bfloat16().float(), REAL))  # float32 throughout
+    torch.testing.assert_close(rough.float(), exact, rtol=0.05, atol=0.05)
+    rough.float().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in rnn.parameters())
+
+
+@pytest.mark.parametrize("isa", ["AVX2", "ALL"])
+def test_bilstm_trains_in_bf16_on_a_processor_with(isa: str):
+    program = (
+        "import torch; from recsys_bert.encoder.necks.bilstm import BiLstm\n"
+        "neck = BiLstm(4, 0.0, causal=False)\n"
+        "with torch.autocast('cpu', torch.bfloat16):\n"
+        "    out = neck(torch.ones(2, 3, 4), torch.ones(2, 3, dtype=torch.bool))\n"
+        "out.float().sum().backward()\n"
+        "print(out.isfinite().all().item())"
+    )
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": isa}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
 
 
 def test_reverse_real_turns_only_what_is_real():

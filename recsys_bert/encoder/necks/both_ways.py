@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from recsys_bert.encoder.devices import lstm_runs_in_bf16
+
 
 def reverse_real(x: Tensor, real: Tensor) -> Tensor:
     """Turn the real positions of every row around and leave padding where it is; its own inverse.
@@ -37,11 +39,20 @@ class BothWays(nn.Module):
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
         """``[batch, seq, dim]`` → ``[batch, seq, out_dim]``."""
-        ahead, _ = self.ahead(x)
+        ahead = _run(self.ahead, x)
         if self.back is None:
             return ahead
-        back, _ = self.back(reverse_real(x, real))
+        back = _run(self.back, reverse_real(x, real))
         return torch.cat([ahead, reverse_real(back, real)], dim=-1)
+
+
+def _run(rnn: nn.LSTM | nn.GRU, x: Tensor) -> Tensor:
+    """Outputs of every step; in float32 under an autocast that the machine cannot run an LSTM in."""
+    device = x.device.type
+    if isinstance(rnn, nn.LSTM) and torch.is_autocast_enabled(device) and not lstm_runs_in_bf16(device):
+        with torch.autocast(device, enabled=False):
+            return rnn(x.float())[0]
+    return rnn(x)[0]
 
 
 def default_hidden(hidden: int | None, dim: int, causal: bool) -> int:
