@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from nlp_tasks.model import TextModel
-from nlp_tasks.spans import SpanModel
+from nlp_tasks.qa.model import SpanModel
 from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.encoder.model import Encoded
 from recsys_bert.errors import InputError
+from recsys_bert.losses.distillation import HiddenStateLoss, Teacher, layer_pairs, soft_target_loss
 from recsys_bert.training.config import DistillationConfig
-from recsys_bert.training.distillation import HiddenStateLoss, Teacher, layer_pairs, soft_target_loss
 
 
 class TaskLoss(Protocol):

@@ -8,13 +8,13 @@ from typing import Any
 
 from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig
 from nlp_tasks.tokenization import SPECIAL, Tokenizer
-from nlp_tasks.vectors.files import read_vectors
-from nlp_tasks.vectors.start import start_rows
+from nlp_tasks.word_vectors.files import read_vectors
+from nlp_tasks.word_vectors.start import start_rows
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.embeddings import starts_at_zero
+from recsys_bert.encoder.hf_bert import load_bert
 from recsys_bert.encoder.model import FORMAT, Encoder
 from recsys_bert.encoder.parts import Options
-from recsys_bert.encoder.pretrained import load_bert
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json
 

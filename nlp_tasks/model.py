@@ -12,12 +12,12 @@ from nlp_tasks.batches import gather, reading_order
 from nlp_tasks.config import HeadConfig
 from nlp_tasks.heads import TEXT_HEADS
 from nlp_tasks.inputs import Inputs, Ints
-from recsys_bert.encoder.devices import one_core_each
+from recsys_bert.devices import one_core_each
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.model import Encoded, Encoder
 from recsys_bert.encoder.parts import build
+from recsys_bert.objectives.auxiliary import LastLayer, weighed
 from recsys_bert.progress import Progress
-from recsys_bert.training.auxiliary import LastLayer, weighed
 
 Loss = Callable[[Tensor], Tensor]
 """``outputs [examples, n_outputs] -> mean loss``."""

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipelines.settings import load_config, read_config, write_config
+from pipelines.support.settings import load_config, read_config, write_config
 from recsys_bert import __version__
 from recsys_bert.errors import InputError, unknown_name
 
@@ -27,7 +27,7 @@ COMMANDS = {  # in the order in which one uses them
     "pretrain": ("pipelines.pretrain", "train an encoder on masked or next items"),
     "train-retrieval": ("pipelines.train_retrieval", "train two towers and index the items"),
     "index": ("pipelines.index", "index a run's item vectors for fast search"),
-    "blend": ("pipelines.blend", "blend runs with one another and with counts of what followed what"),
+    "blend": ("pipelines.fuse", "blend runs with one another and with counts of what followed what"),
     "recommend": ("pipelines.recommend", "print or write the best items for users or for given histories"),
     "similar": ("pipelines.similar", "print the items nearest to given items"),
     "train-ctr": ("pipelines.train_ctr", "train a click-through-rate model on impressions"),
@@ -44,13 +44,13 @@ COMMANDS = {  # in the order in which one uses them
     "text match predict": ("pipelines.text.match.predict", "compare new pairs"),
     "text match index": ("pipelines.text.match.index", "index texts by a matcher's vectors"),
     "text match search": ("pipelines.text.match.search", "find the indexed texts nearest to new ones"),
-    "text read train": ("pipelines.text.read.train", "train a reader that answers from passages"),
-    "text read evaluate": ("pipelines.text.read.evaluate", "measure it, also among all passages"),
-    "text read predict": ("pipelines.text.read.predict", "answer questions about given passages"),
-    "text read search": ("pipelines.text.read.search", "find answers among many paragraphs"),
-    "text ner train": ("pipelines.text.ner.train", "train a recogniser of named entities"),
-    "text ner evaluate": ("pipelines.text.ner.evaluate", "measure it on annotated sentences, strictly"),
-    "text ner predict": ("pipelines.text.ner.predict", "find entities in new texts, shown in colour"),
+    "text read train": ("pipelines.text.qa.train", "train a reader that answers from passages"),
+    "text read evaluate": ("pipelines.text.qa.evaluate", "measure it, also among all passages"),
+    "text read predict": ("pipelines.text.qa.predict", "answer questions about given passages"),
+    "text read search": ("pipelines.text.qa.search", "find answers among many paragraphs"),
+    "text ner train": ("pipelines.text.tag.train", "train a recogniser of named entities"),
+    "text ner evaluate": ("pipelines.text.tag.evaluate", "measure it on annotated sentences, strictly"),
+    "text ner predict": ("pipelines.text.tag.predict", "find entities in new texts, shown in colour"),
 }
 
 

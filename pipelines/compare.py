@@ -75,7 +75,7 @@ def run(config: Config) -> dict[str, Any]:
     """
     from pipelines.comparison.grid import cells, parse_grid
     from pipelines.comparison.trials import check, make_trials
-    from pipelines.runs import check_writable, only_checking
+    from pipelines.support.runs import check_writable, only_checking
     from recsys_bert.evaluation.report.comparison import page, text
     from recsys_bert.evaluation.report.pictures import available
     from recsys_bert.files import replacing, write_json
@@ -166,7 +166,7 @@ def _train(trials: "Sequence[Trial]", run: Any, measures: "Measures") -> dict[st
 def _results(config: Config, title: str, trials: "Sequence[Trial]", failed: dict[str, str]) -> dict[str, Any]:
     """Everything that the report shows, as plain numbers."""
     from pipelines.comparison.trials import finished_run
-    from pipelines.index_comparison import machine
+    from pipelines.support.index_comparison import machine
     from recsys_bert import __version__
     from recsys_bert.evaluation.comparison import against_first, describe, target_of
 

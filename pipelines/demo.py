@@ -98,7 +98,7 @@ def _simulate(config: Config) -> dict[str, Any]:
 
 def _prepare(config: Config, split: Split) -> None:
     from pipelines import prepare
-    from recsys_bert.clicks.config import LogConfig, SplitConfig, TableConfig
+    from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig, TableConfig
 
     _say(f"prepare it, held out: {'the last clicks of everybody' if split == 'leave_one_out' else 'the last days'}")
     log = config.out / "log"

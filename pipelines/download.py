@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from recsys_bert.clicks.config import FilterConfig, SplitConfig, TableConfig
+from recsys_bert.clicks.prepare.config import FilterConfig, SplitConfig, TableConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ def run(config: Config) -> dict[str, Any]:
         InputError: The set is not known, its licence not accepted, or something fails on the way.
     """
     from recsys_bert.clicks.download import accept_licence, fetch, unpack
-    from recsys_bert.clicks.sources import SOURCES
+    from recsys_bert.clicks.download_sources import SOURCES
     from recsys_bert.errors import unknown_name
 
     if not config.name:

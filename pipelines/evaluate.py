@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipelines.candidates import Candidate
-    from recsys_bert.clicks.prepared import Prepared
+    from pipelines.support.candidates import Candidate
+    from recsys_bert.clicks.dataset import Prepared
     from recsys_bert.clicks.queries import Queries
-    from recsys_bert.evaluation.study import Study
+    from recsys_bert.evaluation.evaluation_run import Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +87,10 @@ def run(config: Config) -> dict[str, Any]:
         InputError: k larger than the catalogue, a run of another vocabulary, an unknown baseline or index, a folder
             that cannot be written; all of them before anything is ranked.
     """
-    from pipelines.best_possible import best_possible
-    from pipelines.candidates import Asked, baselines, runs
-    from pipelines.runs import check_writable
-    from recsys_bert.clicks.prepared import open_prepared
+    from pipelines.support.best_possible import best_possible
+    from pipelines.support.candidates import Asked, baselines, runs
+    from pipelines.support.runs import check_writable
+    from recsys_bert.clicks.dataset import open_prepared
     from recsys_bert.evaluation.report.page import page
     from recsys_bert.evaluation.report.text import text
     from recsys_bert.files import replacing, write_json
@@ -131,7 +131,7 @@ def run(config: Config) -> dict[str, Any]:
 
 def _asked(config: Config, queries: "Queries", study: "Study", protocol: dict[str, Any]) -> dict[str, Any]:
     """The report before anything is ranked: what was asked, and empty lists for what is found."""
-    from pipelines.index_comparison import machine
+    from pipelines.support.index_comparison import machine
 
     return {
         "data": config.data.name,
@@ -189,8 +189,8 @@ def _questions(config: Config, prepared: "Prepared") -> "Queries":
 def _study(config: Config, prepared: "Prepared", queries: "Queries") -> "Study":
     import numpy as np
 
+    from recsys_bert.evaluation.evaluation_run import Study
     from recsys_bert.evaluation.ranking import check_ks
-    from recsys_bert.evaluation.study import Study
 
     vocabulary, ks = prepared.vocabulary, tuple(sorted(set(config.ks)))
     check_ks(ks, vocabulary.n_items)

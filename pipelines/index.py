@@ -44,9 +44,9 @@ def run(config: Config) -> dict[str, Any]:
     """
     import numpy as np
 
-    from pipelines.item_lists import check_replaceable, index_source
-    from pipelines.runs import open_run
-    from recsys_bert.clicks.prepared import open_prepared
+    from pipelines.support.item_lists import check_replaceable, index_source
+    from pipelines.support.runs import open_run
+    from recsys_bert.clicks.dataset import open_prepared
     from recsys_bert.retrieval.index import ItemIndex
 
     check_replaceable(config.out)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.outputs import check_place
+from pipelines.support.outputs import check_place
 from recsys_bert.errors import InputError
 
 
@@ -51,8 +51,8 @@ def run(config: Config) -> dict[str, Any]:
     import polars as pl
 
     from pipelines import train_ctr
-    from pipelines.settings import read_config
-    from recsys_bert.clicks.prepared import open_prepared
+    from pipelines.support.settings import read_config
+    from recsys_bert.clicks.dataset import open_prepared
     from recsys_bert.ctr.features import Features
     from recsys_bert.ctr.impressions import read_impressions
     from recsys_bert.ctr.model import load

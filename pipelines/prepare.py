@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recsys_bert.clicks.config import FilterConfig, LogConfig, SplitConfig, TableConfig, VocabularyConfig
+from recsys_bert.clicks.prepare.config import FilterConfig, LogConfig, SplitConfig, TableConfig, VocabularyConfig
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,15 +59,15 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         InputError: Something about the log or the settings cannot be; nothing is written then.
     """
-    from recsys_bert.clicks.catalogue import build_catalogue
-    from recsys_bert.clicks.events import sorted_events
-    from recsys_bert.clicks.filters import filtered
-    from recsys_bert.clicks.log import read_log
     from recsys_bert.clicks.manifest import check_target
-    from recsys_bert.clicks.side import read_side
-    from recsys_bert.clicks.splits import split_events
-    from recsys_bert.clicks.summary import lines
-    from recsys_bert.clicks.written import write_folder
+    from recsys_bert.clicks.prepare.catalogue import build_catalogue
+    from recsys_bert.clicks.prepare.events import sorted_events
+    from recsys_bert.clicks.prepare.filters import filtered
+    from recsys_bert.clicks.prepare.log import read_log
+    from recsys_bert.clicks.prepare.side_tables import read_side
+    from recsys_bert.clicks.prepare.splits import split_events
+    from recsys_bert.clicks.prepare.summary import lines
+    from recsys_bert.clicks.prepare.writer import write_folder
     from recsys_bert.files import replacing
 
     started = time.monotonic()

@@ -10,10 +10,10 @@ from recsys_bert.training.config import DistillationConfig, LossConfig, MaskingC
 
 if TYPE_CHECKING:
     from recsys_bert.clicks.batches import HistoryBatches
-    from recsys_bert.clicks.prepared import Prepared
+    from recsys_bert.clicks.dataset import Prepared
+    from recsys_bert.objectives.distilled import DistilledPrediction
+    from recsys_bert.objectives.token_prediction import TokenPrediction
     from recsys_bert.retrieval.negatives import NegativeSampler
-    from recsys_bert.training.distilled_prediction import DistilledPrediction
-    from recsys_bert.training.objectives import TokenPrediction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +85,13 @@ def run(config: Config) -> dict[str, Any]:
     Returns:
         Best validation figure, epochs, seconds, parameters.
     """
-    from pipelines.runs import begin, check_log_unchanged, finish, is_first_process, validation
-    from recsys_bert.clicks.prepared import open_prepared
+    from pipelines.support.runs import begin, check_log_unchanged, finish, is_first_process, validation
+    from recsys_bert.clicks.dataset import open_prepared
     from recsys_bert.files import replacing
-    from recsys_bert.retrieval.vectors import EncoderRanker, save_encoder
+    from recsys_bert.retrieval.encoder_ranker import EncoderRanker
     from recsys_bert.training.adversarial import check_table
     from recsys_bert.training.loop import fit
+    from recsys_bert.user_encoder.checkpoint import save_encoder
 
     prepared = open_prepared(config.data)
     prediction, model, batches = build(config, prepared)
@@ -133,10 +134,10 @@ def build(
     """
     import torch
 
+    from recsys_bert.objectives.distilled import DistilledPrediction
+    from recsys_bert.objectives.token_prediction import TokenPrediction
     from recsys_bert.retrieval.negatives import NegativeSampler
-    from recsys_bert.retrieval.vectors import check_times, feature_configs
-    from recsys_bert.training.distilled_prediction import DistilledPrediction
-    from recsys_bert.training.objectives import TokenPrediction
+    from recsys_bert.user_encoder.checkpoint import check_times, feature_configs
 
     vocabulary = prepared.vocabulary
     encoder_config = replace(
@@ -170,10 +171,10 @@ def build(
 
 
 def _encoder(config: Config, encoder_config: EncoderConfig, prepared: "Prepared") -> Any:
-    from pipelines.runs import take_weights
+    from pipelines.support.runs import take_weights
     from recsys_bert.encoder.model import Encoder
-    from recsys_bert.retrieval.item_start import start_items
-    from recsys_bert.retrieval.vectors import load_encoder
+    from recsys_bert.user_encoder.checkpoint import load_encoder
+    from recsys_bert.user_encoder.item_init import start_items
 
     encoder = Encoder(encoder_config)
     start_items(encoder, prepared, config.item_start)
@@ -190,7 +191,8 @@ def _encoder(config: Config, encoder_config: EncoderConfig, prepared: "Prepared"
 
 
 def _teacher(config: Config, run: Path, prepared: "Prepared") -> "TokenPrediction":
-    from recsys_bert.retrieval.vectors import EncoderRanker, load_ranker
+    from recsys_bert.retrieval.encoder_ranker import EncoderRanker
+    from recsys_bert.retrieval.load import load_ranker
 
     ranker = load_ranker(run, prepared)
     if not isinstance(ranker, EncoderRanker):
@@ -211,7 +213,7 @@ def _teacher(config: Config, run: Path, prepared: "Prepared") -> "TokenPredictio
 def _batches(config: Config, prepared: "Prepared", sampler: "NegativeSampler | None", times: bool) -> "HistoryBatches":
     from recsys_bert.clicks.batches import HistoryBatches, known_times, next_item
     from recsys_bert.clicks.vocabulary import MASK
-    from recsys_bert.training.masking import choose_positions, corrupt
+    from recsys_bert.objectives.masking import choose_positions, corrupt
 
     vocabulary = prepared.vocabulary
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.item_lists import Found, as_frame, check_k, open_index, show
-from pipelines.outputs import check_out
+from pipelines.support.item_lists import Found, as_frame, check_k, open_index, show
+from pipelines.support.outputs import check_out
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from recsys_bert.clicks.prepared import Prepared
+    from recsys_bert.clicks.dataset import Prepared
     from recsys_bert.clicks.queries import Queries
 
 
@@ -76,7 +76,7 @@ def run(config: Config) -> dict[str, Any]:
         InputError: Unknown users, a history without any known item, ``k`` larger than the catalogue, or a run, log and
             index that do not belong together.
     """
-    from recsys_bert.clicks.prepared import open_prepared
+    from recsys_bert.clicks.dataset import open_prepared
 
     prepared = open_prepared(config.data)
     if config.users or config.all_users:
@@ -143,8 +143,8 @@ def _of_histories(config: Config, prepared: "Prepared") -> tuple["Queries", "pl.
 
 
 def _search(config: Config, prepared: "Prepared", queries: "Queries") -> Found:
-    from pipelines.runs import open_run
-    from recsys_bert.retrieval.vectors import search
+    from pipelines.support.runs import open_run
+    from recsys_bert.retrieval.ranker import search
 
     ranker = open_run(config.run, prepared)
     if ranker.reads_times and not queries.timed:

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.item_lists import Found, as_frame, check_k, known_rows, open_index, show
-from pipelines.outputs import check_out
+from pipelines.support.item_lists import Found, as_frame, check_k, known_rows, open_index, show
+from pipelines.support.outputs import check_out
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from recsys_bert.clicks.prepared import Prepared
+    from recsys_bert.clicks.dataset import Prepared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ def run(config: Config) -> dict[str, Any]:
     """
     import polars as pl
 
-    from recsys_bert.clicks.prepared import open_prepared
+    from recsys_bert.clicks.dataset import open_prepared
 
     if not config.items:
         raise InputError("no item is given; give ids, as in --items 12 7.")
@@ -83,7 +83,7 @@ def run(config: Config) -> dict[str, Any]:
 def _search(config: Config, prepared: "Prepared", rows: "NDArray[np.int32]") -> Found:
     import numpy as np
 
-    from pipelines.runs import open_run
+    from pipelines.support.runs import open_run
     from recsys_bert.retrieval.exact import exact_top_k
 
     ranker = open_run(config.run, prepared)

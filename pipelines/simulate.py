@@ -38,7 +38,7 @@ class Config:
 
 def run(config: Config) -> dict[str, Any]:
     """Write the log; return what its ``truth.json`` holds."""
-    from recsys_bert.clicks.simulate import write_simulation
+    from recsys_bert.clicks.simulation.simulate import write_simulation
 
     summary = write_simulation(
         config.log, config.out, users_per_file=config.users_per_file, truth_users=config.truth_users

@@ -10,7 +10,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from recsys_bert.clicks.prepared import Prepared
+    from recsys_bert.clicks.dataset import Prepared
     from recsys_bert.ctr.data import ClickData
     from recsys_bert.ctr.impressions import Impressions
     from recsys_bert.ctr.layout import Layout
@@ -65,7 +65,7 @@ def run(config: Config) -> dict[str, Any]:
 
     import torch
 
-    from pipelines.runs import begin, check_unchanged, is_first_process
+    from pipelines.support.runs import begin, check_unchanged, is_first_process
     from recsys_bert.ctr.features import Features
     from recsys_bert.ctr.model import save
     from recsys_bert.ctr.score import can_remember, remember_histories
@@ -166,15 +166,15 @@ def feature_columns(config: Config) -> list[str]:
 
 
 def _prepared(config: Config) -> "Prepared | None":
-    from recsys_bert.clicks.prepared import open_prepared
+    from recsys_bert.clicks.dataset import open_prepared
 
     return None if config.data is None else open_prepared(config.data)
 
 
 def _read(config: Config, prepared: "Prepared | None") -> dict[Path, str]:
     """A digest of everything that the run reads, by path."""
-    from pipelines.runs import feature_digests, log_digest, weights_fingerprint
-    from recsys_bert.clicks.files import find_files
+    from pipelines.support.runs import feature_digests, log_digest, weights_fingerprint
+    from recsys_bert.clicks.prepare.files import find_files
     from recsys_bert.files import fingerprint
 
     shown = config.impressions
@@ -277,8 +277,8 @@ def build_model(
 
 
 def _load_prediction(run: Path | None, prepared: "Prepared") -> tuple[Any, str]:
-    from recsys_bert.retrieval.vectors import load_encoder
-    from recsys_bert.training.objectives import TokenPrediction
+    from recsys_bert.objectives.token_prediction import TokenPrediction
+    from recsys_bert.user_encoder.checkpoint import load_encoder
 
     assert run is not None  # settings.encoded says so
     encoder, objective, loss = load_encoder(run, prepared)
@@ -290,7 +290,7 @@ def _keep_encoder(config: Config, model: "ClickModel", prepared: "Prepared | Non
     """Write the encoder, fine-tuned or not, so that scoring does not depend on the run that it came from."""
     from recsys_bert.ctr.history import EncodedItems
     from recsys_bert.files import replacing
-    from recsys_bert.retrieval.vectors import save_encoder
+    from recsys_bert.user_encoder.checkpoint import save_encoder
 
     if isinstance(model.reader, EncodedItems) and prepared is not None:
         with replacing(config.out / "encoder") as aside:

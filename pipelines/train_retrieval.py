@@ -13,7 +13,7 @@ from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from recsys_bert.clicks.batches import HistoryBatches
-    from recsys_bert.clicks.prepared import Prepared
+    from recsys_bert.clicks.dataset import Prepared
     from recsys_bert.clicks.vocabulary import Vocabulary
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.retrieval.two_tower import TwoTower
@@ -102,8 +102,8 @@ def run(config: Config) -> dict[str, Any]:
     """
     import torch
 
-    from pipelines.runs import begin, check_log_unchanged, finish, is_first_process, validation
-    from recsys_bert.clicks.prepared import open_prepared
+    from pipelines.support.runs import begin, check_log_unchanged, finish, is_first_process, validation
+    from recsys_bert.clicks.dataset import open_prepared
     from recsys_bert.files import replacing
     from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, save_two_tower
     from recsys_bert.training.adversarial import check_table
@@ -149,10 +149,10 @@ def run(config: Config) -> dict[str, Any]:
 
 def _encoder(config: Config, prepared: "Prepared") -> "Encoder":
     """The user tower's encoder: a pretrained one made causal, or a new one."""
-    from pipelines.runs import take_weights
+    from pipelines.support.runs import take_weights
     from recsys_bert.encoder.model import Encoder
-    from recsys_bert.retrieval.item_start import start_items
-    from recsys_bert.retrieval.vectors import feature_configs, load_encoder
+    from recsys_bert.user_encoder.checkpoint import feature_configs, load_encoder
+    from recsys_bert.user_encoder.item_init import start_items
 
     if config.init is None:
         size = prepared.vocabulary.size
@@ -259,7 +259,7 @@ def _build_index(config: Config, prepared: "Prepared", ranker: Any) -> Any:
 
     import numpy as np
 
-    from pipelines.item_lists import index_source
+    from pipelines.support.item_lists import index_source
     from recsys_bert.retrieval.index import ItemIndex
 
     vectors = ranker.item_vectors()

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pipelines import pretrain
 from pipelines.benchmarks.processes import Ended, run_alone
-from pipelines.settings import load_config, write_config
+from pipelines.support.settings import load_config, write_config
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.files import replacing, write_json

@@ -18,7 +18,7 @@ from typing import Any
 
 from pipelines.benchmarks.processes import run_alone
 from pipelines.benchmarks.tables import write_tables
-from pipelines.settings import load_config
+from pipelines.support.settings import load_config
 from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
 
@@ -84,7 +84,7 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def _ours(config: Config, dim: int, exported: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "pipelines.benchmarks.evaluation_turn", "--data", str(config.data)]
+    command = [sys.executable, "-m", "pipelines.benchmarks.evaluation_round", "--data", str(config.data)]
     command += ["--export", str(exported), "--k", str(config.k)]
     return _told([*command, *_sizes(config, dim)])
 

@@ -2,9 +2,9 @@
 
     python -m pipelines.benchmarks.faiss_indexes --out runs/faiss_1m
 
-Item vectors are drawn by ``recsys_bert.clicks.simulate.simulated_vectors``: unit length, in clusters. A query is an
-item's vector with noise, like the user vector of a trained model. Recall@k is the share of the exact k best
-that an index returns. Memory is the size of the serialised index. Queries a second are over one batch, in all threads.
+Item vectors are drawn by ``recsys_bert.clicks.simulation.simulate.simulated_vectors``: unit length, in clusters.
+A query is an item's vector with noise, like the user vector of a trained model. Recall@k is the share of the exact k
+best that an index returns. Memory is the size of the serialised index. Queries a second are over one batch, in all threads.
 """
 
 import os
@@ -78,7 +78,7 @@ def run(config: Config) -> dict[str, Any]:
     import numpy as np
 
     from pipelines.benchmarks.tables import write_tables
-    from recsys_bert.clicks.simulate import simulated_vectors
+    from recsys_bert.clicks.simulation.simulate import simulated_vectors
     from recsys_bert.retrieval.faiss_parts import make
     from recsys_bert.retrieval.index import ItemIndex
     from recsys_bert.retrieval.index_config import IndexConfig

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recsys_bert.training.losses import full_cross_entropy
+from recsys_bert.losses.item_softmax import full_cross_entropy
 
 
 def main() -> None:

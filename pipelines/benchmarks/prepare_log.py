@@ -44,7 +44,7 @@ def run(config: Config) -> int:
     Returns:
         Its events.
     """
-    from recsys_bert.clicks.simulate import SimulateConfig, write_simulation
+    from recsys_bert.clicks.simulation.simulate import SimulateConfig, write_simulation
     from recsys_bert.files import replacing
 
     simulated = SimulateConfig(

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.benchmarks.sample_dictionary import Of, as_text, check_share, sample, write
 from pipelines.benchmarks.tables import write_tables
-from pipelines.text.ner import train
-from pipelines.text.ner.files import read_files
+from pipelines.text.tag import train
+from pipelines.text.tag.files import read_files
 from recsys_bert.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
-    from nlp_tasks.ner.data import Annotated
+    from nlp_tasks.tagging.data import Annotated
 
 ROWS = {
     "matching": "the longest entries of the dictionary, nothing learned",
@@ -82,8 +82,8 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         InputError: The recipe does not suit, or ``out`` holds what other settings or files gave.
     """
-    from pipelines.runs import check_writable
-    from pipelines.settings import read_config
+    from pipelines.support.runs import check_writable
+    from pipelines.support.settings import read_config
 
     recipe = read_config(train.Config, config.recipe)
     if recipe.pu.dictionary is None or recipe.data.test is None:
@@ -113,7 +113,7 @@ def _check_types(found: "dict[str, Annotated]") -> None:
     Raises:
         InputError: The training file lacks one.
     """
-    from nlp_tasks.ner.data import types_of
+    from nlp_tasks.tagging.data import types_of
 
     marked, test = found["train"], found["test"]
     if lacking := sorted(set(types_of(test.sentences)) - set(types_of(marked.sentences))):
@@ -157,7 +157,7 @@ def _trained(settings: train.Config) -> dict[str, Any]:
     Raises:
         InputError: The run folder holds another run, or one that was trained on other files.
     """
-    from pipelines.runs import check_out
+    from pipelines.support.runs import check_out
     from recsys_bert.files import read_json
 
     path = settings.out / "metrics.json"
@@ -174,9 +174,9 @@ def _trained(settings: train.Config) -> dict[str, Any]:
 
 def _matching(settings: train.Config, marked: "Annotated") -> dict[str, Any]:
     """Figures of the dictionary alone."""
-    from nlp_tasks.ner.dictionary import match, read_dictionary
-    from nlp_tasks.ner.figures import span_figures
-    from nlp_tasks.ner.recogniser import rows_of
+    from nlp_tasks.tagging.metrics import span_figures
+    from nlp_tasks.tagging.pu.dictionary import match, read_dictionary
+    from nlp_tasks.tagging.tagger import rows_of
 
     dictionary = read_dictionary(settings.pu.dictionary or Path(), settings.data.bad_rows)
     test = marked.sentences
@@ -242,6 +242,6 @@ def _cell(values: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
-    from pipelines.settings import load_config
+    from pipelines.support.settings import load_config
 
     run(load_config(Config, sys.argv[1:], prog="python -m pipelines.benchmarks.pu_table"))

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from nlp_tasks.ner.config import AnnotatedFilesConfig
+from nlp_tasks.tagging.config import AnnotatedFilesConfig
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
-    from nlp_tasks.ner.sentences import Sentence
+    from nlp_tasks.tagging.sentences import Sentence
 
 Of = Literal["mentions", "entities"]
 
@@ -64,7 +64,7 @@ def run(config: Config) -> list[tuple[str, str]]:
     Returns:
         The entries.
     """
-    from nlp_tasks.ner.data import read_annotated
+    from nlp_tasks.tagging.data import read_annotated
 
     found = read_annotated(config.data.train or Path(), config.data)
     entries = sample(found.sentences, config.share, config.of, config.seed)
@@ -83,7 +83,7 @@ def sample(sentences: "Sequence[Sentence]", share: float, of: Of, seed: int) -> 
     """
     import numpy as np
 
-    from nlp_tasks.ner.dictionary import fits_a_line
+    from nlp_tasks.tagging.pu.dictionary import fits_a_line
 
     everything = []
     for sentence in sentences:
@@ -118,6 +118,6 @@ def as_text(entries: Sequence[tuple[str, str]]) -> str:
 
 
 if __name__ == "__main__":
-    from pipelines.settings import load_config
+    from pipelines.support.settings import load_config
 
     run(load_config(Config, sys.argv[1:], prog="python -m pipelines.benchmarks.sample_dictionary"))

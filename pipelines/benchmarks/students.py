@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.benchmarks.tables import write_tables
-from pipelines.settings import load_config, read_config
+from pipelines.support.settings import load_config, read_config
 from pipelines.text.answers import NewFileConfig
 from pipelines.text.classify import train
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
-    from nlp_tasks.classification import Classifier
+    from nlp_tasks.classification.classifier import Classifier
 
 _ALONE = 100  # texts, at most, that are classified one after the other
 
@@ -59,7 +59,7 @@ def run(config: Config) -> dict[str, Any]:
     """
     import torch
 
-    from nlp_tasks.classification import Classifier, encode_labels, unseen
+    from nlp_tasks.classification.classifier import Classifier, encode_labels, unseen
     from nlp_tasks.data import read_table
 
     first = read_config(train.Config, config.runs[0] / "config.toml")

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.settings import load_config, read_config
+from pipelines.support.settings import load_config, read_config
 from pipelines.text.classify.train import Config as Classify
 from pipelines.text.match.train import Config as Match
 from recsys_bert.errors import InputError
@@ -127,9 +127,9 @@ def _matched(recipe: Match) -> list[dict[str, Any]]:
     import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    from nlp_tasks.label_figures import best_threshold
-    from nlp_tasks.matching import not_yes_or_no, yes_or_no
-    from nlp_tasks.pair_figures import pair_figures
+    from nlp_tasks.classification.metrics import best_threshold
+    from nlp_tasks.matching.matcher import not_yes_or_no, yes_or_no
+    from nlp_tasks.matching.metrics import pair_figures
     from pipelines.text.fine_tuning import read_splits
 
     if recipe.label is None:

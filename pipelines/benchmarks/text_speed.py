@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 from nlp_tasks.config import TEXT_ENCODER, FilesConfig, HeadConfig, TokenizerConfig
 from pipelines.benchmarks.processes import run_alone
 from pipelines.benchmarks.tables import write_tables
-from pipelines.settings import load_config, write_config
+from pipelines.support.settings import load_config, write_config
 from pipelines.text.classify import train
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.benchmarks.training_steps import measure
-from pipelines.settings import load_config, read_config
+from pipelines.support.settings import load_config, read_config
 from pipelines.text.classify import train
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
-    from nlp_tasks.classification import Classifier
+    from nlp_tasks.classification.classifier import Classifier
 
 WARM_UP = 64
 """Texts that are predicted before the clock starts."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.benchmarks.text_steps import WARM_UP
 from pipelines.benchmarks.training_steps import START_UP
-from pipelines.settings import load_config, read_config
+from pipelines.support.settings import load_config, read_config
 from pipelines.text.classify import train
 
 if TYPE_CHECKING:

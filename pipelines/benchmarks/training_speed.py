@@ -25,7 +25,7 @@ from typing import Any, Literal, NamedTuple
 from pipelines import pretrain
 from pipelines.benchmarks.processes import run_alone
 from pipelines.benchmarks.tables import write_tables
-from pipelines.settings import load_config, write_config
+from pipelines.support.settings import load_config, write_config
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.parts import Options
 from recsys_bert.errors import InputError

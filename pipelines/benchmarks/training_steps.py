@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import pretrain
-from pipelines.settings import load_config, read_config
+from pipelines.support.settings import load_config, read_config
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def run(config: Config) -> dict[str, Any]:
     """
     import torch
 
-    from pipelines.runs import is_first_process
-    from recsys_bert.clicks.prepared import open_prepared
+    from pipelines.support.runs import is_first_process
+    from recsys_bert.clicks.dataset import open_prepared
 
     recipe = read_config(pretrain.Config, config.recipe)
     _, model, batches = pretrain.build(recipe, open_prepared(recipe.data))

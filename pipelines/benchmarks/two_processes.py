@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import pretrain
 from pipelines.benchmarks.processes import Ended, run_alone
-from pipelines.settings import load_config, write_config
+from pipelines.support.settings import load_config, write_config
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.files import replacing, write_json
@@ -152,7 +152,7 @@ def _shards(config: Config) -> dict[str, int]:
     Returns:
         Histories and targets in all; histories in no shard, in several, and shards without any.
     """
-    from recsys_bert.clicks.prepared import open_prepared
+    from recsys_bert.clicks.dataset import open_prepared
 
     _, _, batches = pretrain.build(_recipe(config, "one"), open_prepared(config.data))
     count = {"batches": 0, "histories": 0, "targets": 0, "in no shard": 0, "in several": 0, "spare shards": 0}

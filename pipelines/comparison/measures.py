@@ -41,8 +41,8 @@ class Measures:
 
 
 def _clicks_asked(config: Any) -> str:
-    from pipelines.runs import log_digest
-    from recsys_bert.clicks.prepared import open_prepared
+    from pipelines.support.runs import log_digest
+    from recsys_bert.clicks.dataset import open_prepared
     from recsys_bert.clicks.queries import Queries
 
     prepared = open_prepared(config.data)
@@ -53,8 +53,8 @@ def _clicks_asked(config: Any) -> str:
 
 def _ranking(config: Any) -> Measured:
     """The full catalogue ranked for every user with a test event, seen items removed."""
-    from pipelines.runs import open_run
-    from recsys_bert.clicks.prepared import open_prepared
+    from pipelines.support.runs import open_run
+    from recsys_bert.clicks.dataset import open_prepared
     from recsys_bert.clicks.queries import Queries
     from recsys_bert.evaluation.ranking import per_user
 
@@ -77,7 +77,7 @@ def _text_asked(config: Any) -> str:
 
 def _classification(config: Any) -> Measured:
     """Right or wrong for every text: its label, or with multi-label all of its labels."""
-    from nlp_tasks.classification import Classifier, encode_labels, unseen
+    from nlp_tasks.classification.classifier import Classifier, encode_labels, unseen
     from nlp_tasks.data import read_table
 
     separator = config.label_separator if config.task.multi_label else None
@@ -99,8 +99,8 @@ def _classification(config: Any) -> Measured:
 def _matching(config: Any) -> Measured:
     """Right or wrong for every pair; without labels, 1 / rank of every text's match among all texts."""
     from nlp_tasks.data import read_table
-    from nlp_tasks.matching import Matcher, not_yes_or_no, text_ids, yes_or_no
-    from nlp_tasks.pair_figures import pair_figures, search_ranks
+    from nlp_tasks.matching.matcher import Matcher, not_yes_or_no, text_ids, yes_or_no
+    from nlp_tasks.matching.metrics import pair_figures, search_ranks
 
     table = read_table(config.data.test, config.data, [config.first, config.second], config.label)
     matcher = Matcher.load(config.out)
@@ -121,9 +121,9 @@ def _matching(config: Any) -> Measured:
 
 def _reading(config: Any) -> Measured:
     """F1 and exact match of every question's answer."""
-    from nlp_tasks.answer_figures import em_and_f1
-    from nlp_tasks.reading import Reader
-    from nlp_tasks.reading_data import read_set, unusable
+    from nlp_tasks.qa.data import read_set, unusable
+    from nlp_tasks.qa.metrics import em_and_f1
+    from nlp_tasks.qa.question_answerer import Reader
 
     reader = Reader.load(config.out)
     made = read_set(config.data.test, config.data)
@@ -137,10 +137,10 @@ def _reading(config: Any) -> Measured:
 
 def _recognition(config: Any) -> Measured:
     """Whether all entities of a sentence are found and no others; beside it F1, which sentences do not have."""
-    from nlp_tasks.ner.asking import nested
-    from nlp_tasks.ner.data import read_annotated, unseen_types
-    from nlp_tasks.ner.figures import exact
-    from nlp_tasks.ner.recogniser import Recogniser
+    from nlp_tasks.tagging.data import read_annotated, unseen_types
+    from nlp_tasks.tagging.metrics import exact
+    from nlp_tasks.tagging.mrc import nested
+    from nlp_tasks.tagging.tagger import Recogniser
 
     recogniser = Recogniser.load(config.out)
     made = read_annotated(config.data.test, replace(config.data, units=recogniser.units, joint=recogniser.joint))

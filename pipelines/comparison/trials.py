@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.comparison.grid import Cell
 from pipelines.comparison.measures import Measures
-from pipelines.settings import read_config
+from pipelines.support.settings import read_config
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def check(trials: Sequence[Trial], measures: Measures, rehearse: Callable[[Any],
         InputError: A run folder holds a run with other settings, or measured on another test; the cells have different
             tests; or parts of a cell refuse each other, or the data.
     """
-    from pipelines.runs import check_out
+    from pipelines.support.runs import check_out
     from recsys_bert.files import read_json
     from recsys_bert.progress import Progress
 
@@ -165,7 +165,7 @@ def finished_run(trial: Trial, monitor: str) -> "tuple[Run, str]":
     """
     import numpy as np
 
-    from pipelines.run_records import logged
+    from pipelines.support.run_records import logged
     from recsys_bert.evaluation.comparison import Run
     from recsys_bert.files import read_json
 

@@ -111,7 +111,7 @@ def _cell(value: Any) -> str:
 def _write(rows: Sequence[dict[str, Any]], out: Path) -> None:
     import polars as pl
 
-    from pipelines.outputs import write_frame
+    from pipelines.support.outputs import write_frame
 
     if out.suffix == ".csv":  # which has no lists
         rows = [

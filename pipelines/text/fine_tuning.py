@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_tasks.config import FilesConfig, TokenizerConfig
-from nlp_tasks.reading_config import ReadingFilesConfig
+from nlp_tasks.qa.config import ReadingFilesConfig
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import DistillationConfig
 
@@ -76,7 +76,7 @@ def check_sources(
         InputError: See ``check_unchanged``.
     """
     from nlp_tasks.encoders import start_files
-    from pipelines.runs import check_files_unchanged
+    from pipelines.support.runs import check_files_unchanged
 
     check_files_unchanged(out, [*data, *start_files(init, tokenizer, teacher)])
 

@@ -64,10 +64,10 @@ def run(config: Config) -> dict[str, Any]:
     """
     import torch
 
-    from nlp_tasks.corpus import cut_corpus, hold_out_documents, read_documents
     from nlp_tasks.encoders import make_text_encoder, save_text_encoder
-    from nlp_tasks.pretraining import PretrainingBatches, TextPretraining, figures
-    from pipelines.runs import begin, is_first_process
+    from nlp_tasks.pretraining.batches import PretrainingBatches, TextPretraining, figures
+    from nlp_tasks.pretraining.corpus import cut_corpus, hold_out_documents, read_documents
+    from pipelines.support.runs import begin, is_first_process
     from pipelines.text.fine_tuning import check_sources, tell_training, train
     from recsys_bert.files import replacing, write_json
     from recsys_bert.training.adversarial import check_table

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from recsys_bert.clicks.sources import Source
+from recsys_bert.clicks.download_sources import Source
 from recsys_bert.errors import InputError
 from recsys_bert.files import replacing
 from recsys_bert.progress import Progress

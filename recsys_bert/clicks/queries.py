@@ -11,7 +11,7 @@ from recsys_bert.clicks.histories import Histories, Ints, Rows, distinct, ranges
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
-    from recsys_bert.clicks.prepared import Prepared
+    from recsys_bert.clicks.dataset import Prepared
 
 
 @dataclass(frozen=True)

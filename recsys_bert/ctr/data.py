@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recsys_bert.clicks.dataset import Prepared
 from recsys_bert.clicks.histories import Histories, Ints
-from recsys_bert.clicks.prepared import Prepared
 from recsys_bert.clicks.vocabulary import as_ids
 from recsys_bert.ctr.config import FeaturesConfig, ImpressionsConfig
 from recsys_bert.ctr.features import Features, as_text

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
 from recsys_bert.encoder.times import repeat_newest
-from recsys_bert.training.objectives import TokenPrediction
+from recsys_bert.objectives.token_prediction import TokenPrediction
 
 Read = tuple[Tensor, Tensor, Tensor, Tensor]
 """Vectors of the history ``[batch, seq, dim]``, of the history as a whole and of the target ``[batch, dim]``, and how

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recsys_bert.clicks.files import find_files, scan, unreadable
-from recsys_bert.clicks.times import PER_SECOND, guess_unit, microseconds, parse_moment, text_dates
+from recsys_bert.clicks.prepare.files import find_files, scan, unreadable
+from recsys_bert.clicks.prepare.times import PER_SECOND, guess_unit, microseconds, parse_moment, text_dates
 from recsys_bert.ctr.config import ImpressionsConfig, rule_parts
 from recsys_bert.ctr.libfm import read_libfm
 from recsys_bert.errors import InputError

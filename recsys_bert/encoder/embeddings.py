@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from recsys_bert.encoder.config import EncoderConfig, FeatureConfig
 from recsys_bert.encoder.dropout import Dropout
+from recsys_bert.encoder.exact_match import SharedRuns
 from recsys_bert.encoder.ngrams import NGrams
-from recsys_bert.encoder.shared_runs import SharedRuns
 from recsys_bert.encoder.times import N_BUCKETS, span_buckets
 from recsys_bert.errors import InputError
 

@@ -14,13 +14,13 @@ from torch.utils.checkpoint import checkpoint
 from recsys_bert.encoder.attention import Attend
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.embeddings import Embeddings, check_rows
+from recsys_bert.encoder.exact_match import SharedRuns
 from recsys_bert.encoder.fusions import FUSIONS
 from recsys_bert.encoder.layers import LAYERS
 from recsys_bert.encoder.necks import NECKS
 from recsys_bert.encoder.necks.residual import Residual
 from recsys_bert.encoder.ngrams import NGrams
 from recsys_bert.encoder.parts import build, find
-from recsys_bert.encoder.shared_runs import SharedRuns
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 

@@ -11,7 +11,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.training.config import Precision
 
 if TYPE_CHECKING:
-    from recsys_bert.retrieval.vectors import Ranker
+    from recsys_bert.retrieval.ranker import Ranker
 
 
 class Ensemble:
@@ -69,6 +69,6 @@ class Ensemble:
 
     def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
         """Exact full ranking."""
-        from recsys_bert.retrieval.vectors import recommend  # which loads ensembles
+        from recsys_bert.retrieval.ranker import recommend
 
         return recommend(self, queries, k, exclude_seen)

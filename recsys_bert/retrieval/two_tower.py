@@ -24,15 +24,17 @@ from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder, load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
+from recsys_bert.losses.item_softmax import Sampled, full_cross_entropy, sampled_softmax
+from recsys_bert.objectives.auxiliary import LastLayer, weighed
+from recsys_bert.objectives.token_prediction import RowFeatures, at
 from recsys_bert.retrieval.config import TowersConfig
-from recsys_bert.retrieval.vectors import check_times, encode_queries, newest_states, recommend
-from recsys_bert.training.auxiliary import LastLayer, weighed
+from recsys_bert.retrieval.ranker import recommend
 from recsys_bert.training.config import Precision
-from recsys_bert.training.losses import Sampled, full_cross_entropy, sampled_softmax
-from recsys_bert.training.objectives import RowFeatures, at
+from recsys_bert.user_encoder.checkpoint import check_times
+from recsys_bert.user_encoder.encode import encode_queries, newest_states
 
 if TYPE_CHECKING:
-    from recsys_bert.clicks.prepared import Prepared
+    from recsys_bert.clicks.dataset import Prepared
 
 Tables = dict[str, NDArray[np.int32]]
 

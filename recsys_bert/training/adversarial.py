@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import TrainConfig
-from recsys_bert.training.row_updates import token_tables
+from recsys_bert.training.sparse_adam import token_tables
 
 
 class Attack:

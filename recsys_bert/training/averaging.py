@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from recsys_bert.training.config import TrainConfig
 from recsys_bert.training.row_average import RowAverage
-from recsys_bert.training.row_updates import row_tables
+from recsys_bert.training.sparse_adam import row_tables
 
 
 class WeightAverage:

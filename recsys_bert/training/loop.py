@@ -16,7 +16,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object
 from torch import nn
 
-from recsys_bert.encoder.devices import uses_bf16
+from recsys_bert.devices import uses_bf16
 from recsys_bert.encoder.model import Encoder, load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
@@ -31,9 +31,9 @@ from recsys_bert.training.checkpoints import (
 )
 from recsys_bert.training.config import TrainConfig
 from recsys_bert.training.interrupts import deferred_interrupt
-from recsys_bert.training.metrics import MetricsFile
+from recsys_bert.training.metrics_file import MetricsFile
 from recsys_bert.training.parameter_groups import parameter_groups
-from recsys_bert.training.row_updates import RowAdamW, kept_from_ddp, row_tables
+from recsys_bert.training.sparse_adam import RowAdamW, kept_from_ddp, row_tables
 from recsys_bert.training.step import Batch, OptimiserStep, over_all, to_device
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recsys_bert.training.row_updates import touched
+from recsys_bert.training.sparse_adam import touched
 
 
 class RowAverage:

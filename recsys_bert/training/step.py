@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from recsys_bert.training.adversarial import Attack
 from recsys_bert.training.averaging import WeightAverage
 from recsys_bert.training.config import TrainConfig
-from recsys_bert.training.row_updates import check_gradients, clip_norm, mean_over_processes, row_tables
 from recsys_bert.training.schedules import lr_factor
+from recsys_bert.training.sparse_adam import check_gradients, clip_norm, mean_over_processes, row_tables
 
 Batch = Mapping[str, "np.ndarray | Tensor | int"]
 

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 
 from pipelines.prepare import Config, run
-from recsys_bert.clicks.config import LogConfig
-from recsys_bert.clicks.events import Events, sorted_events
-from recsys_bert.clicks.log import read_log
-from recsys_bert.clicks.prepared import Prepared, open_prepared
+from recsys_bert.clicks.dataset import Prepared, open_prepared
+from recsys_bert.clicks.prepare.config import LogConfig
+from recsys_bert.clicks.prepare.events import Events, sorted_events
+from recsys_bert.clicks.prepare.log import read_log
 
 Rows = Sequence[tuple[Any, ...]]
 

@@ -11,9 +11,9 @@ import pytest
 
 from pipelines import download as pipeline
 from recsys_bert.clicks import download, sources
+from recsys_bert.clicks.dataset import open_prepared
 from recsys_bert.clicks.download import accept_licence, fetch, unpack
-from recsys_bert.clicks.prepared import open_prepared
-from recsys_bert.clicks.sources import Source
+from recsys_bert.clicks.download_sources import Source
 from recsys_bert.errors import InputError
 
 BODY = bytes(range(256)) * 4_000

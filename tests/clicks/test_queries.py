@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recsys_bert.clicks.config import SplitConfig
+from recsys_bert.clicks.prepare.config import SplitConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
 from recsys_bert.evaluation.ranking import per_user

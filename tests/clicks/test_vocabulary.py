@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys_bert.clicks.config import SplitConfig, VocabularyConfig
+from recsys_bert.clicks.prepare.config import SplitConfig, VocabularyConfig
 from recsys_bert.clicks.vocabulary import MASK, PAD, UNKNOWN, Vocabulary
 from recsys_bert.errors import InputError
 

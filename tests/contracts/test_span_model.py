@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nlp_tasks.spans import NOT_THERE, SpanModel, span_loss
+from nlp_tasks.qa.model import NOT_THERE, SpanModel, span_loss
 
 TOKENS = torch.tensor([[1, 5, 3, 6, 7, 3], [1, 9, 3, 0, 0, 0]])
 SEGMENTS = torch.tensor([[0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0]])

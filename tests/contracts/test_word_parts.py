@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from nlp_tasks.ner.config import LexiconConfig
-from nlp_tasks.ner.words import WORD_PARTS
-from nlp_tasks.vectors.files import WordVectors
-from nlp_tasks.vectors.start import start_rows
+from nlp_tasks.tagging.config import LexiconConfig
+from nlp_tasks.tagging.words import WORD_PARTS
+from nlp_tasks.word_vectors.files import WordVectors
+from nlp_tasks.word_vectors.start import start_rows
 from recsys_bert.encoder.parts import build
 from recsys_bert.errors import InputError
 

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from pipelines import prepare
-from recsys_bert.clicks.config import LogConfig, SplitConfig, TableConfig
-from recsys_bert.clicks.prepared import Prepared, open_prepared
+from recsys_bert.clicks.dataset import Prepared, open_prepared
+from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig, TableConfig
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from recsys_bert.ctr.model import HISTORY_FIELDS, ClickLoss, ClickModel, learnin
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
+from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.training.config import LossConfig
-from recsys_bert.training.objectives import TokenPrediction
 
 LAYOUT = Layout((Field("c", "categorical", 5), Field("x", "number", 2), Field("m", "multi", 4, 3)))
 N_ROWS, DIM = 12, 4

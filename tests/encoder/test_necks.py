@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from recsys_bert.encoder.necks import both_ways
-from recsys_bert.encoder.necks.both_ways import BothWays, reverse_real
+from recsys_bert.encoder.necks.bidirectional import BothWays, reverse_real
 from recsys_bert.encoder.necks.cnn import Cnn
 from recsys_bert.encoder.necks.residual import Residual
 from recsys_bert.encoder.necks.rtransformer import LocalRnn, RTransformer

@@ -5,17 +5,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nlp_tasks.classification import ClassificationLoss
+from nlp_tasks.classification.classifier import ClassificationLoss
 from nlp_tasks.config import ClassificationConfig, HeadConfig, LengthConfig, MatchingConfig, TokenizerConfig
 from nlp_tasks.distilled import DistilledTask, check_teacher
 from nlp_tasks.inputs import read_texts
-from nlp_tasks.matching import MatchingLoss
+from nlp_tasks.matching.matcher import MatchingLoss
 from nlp_tasks.model import TextModel
 from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
+from recsys_bert.losses.distillation import HiddenStateLoss
 from recsys_bert.training.config import DistillationConfig
-from recsys_bert.training.distillation import HiddenStateLoss
 
 ONES = np.ones(3, np.float32)
 

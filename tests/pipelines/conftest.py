@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from pipelines import prepare
-from recsys_bert.clicks.config import LogConfig, TableConfig
-from recsys_bert.clicks.prepared import Prepared, open_prepared
-from recsys_bert.clicks.simulate import simulate
+from recsys_bert.clicks.dataset import Prepared, open_prepared
+from recsys_bert.clicks.prepare.config import LogConfig, TableConfig
 from recsys_bert.clicks.simulation.config import SimulateConfig
+from recsys_bert.clicks.simulation.simulate import simulate
 from recsys_bert.training.config import TrainConfig
 
 

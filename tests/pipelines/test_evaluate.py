@@ -12,19 +12,19 @@ import pytest
 import torch
 
 from pipelines import cli, evaluate, prepare, pretrain
-from pipelines.run_records import layer_weights, training_curve
-from pipelines.runs import open_run
-from recsys_bert.clicks.config import LogConfig, SplitConfig, VocabularyConfig
-from recsys_bert.clicks.prepared import open_prepared
+from pipelines.support.run_records import layer_weights, training_curve
+from pipelines.support.runs import open_run
+from recsys_bert.clicks.dataset import open_prepared
+from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig, VocabularyConfig
 from recsys_bert.clicks.queries import Queries
-from recsys_bert.clicks.simulate import write_simulation
 from recsys_bert.clicks.simulation.config import SimulateConfig
+from recsys_bert.clicks.simulation.simulate import write_simulation
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.vectors import EncoderRanker
+from recsys_bert.objectives.token_prediction import TokenPrediction
+from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.training.config import LossConfig, TrainConfig
-from recsys_bert.training.objectives import TokenPrediction
 
 SIMULATED = {"categories": 2, "leaves": 2, "styles": 3, "items": 60, "mean_events": 12, "max_events": 25}
 

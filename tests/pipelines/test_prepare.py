@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.benchmarks.ml1m_known import convert
 from pipelines.cli import main
-from recsys_bert.clicks.prepared import open_prepared
+from recsys_bert.clicks.dataset import open_prepared
 from recsys_bert.clicks.queries import Queries
 
 HEADER = "user_id,item_id,timestamp\n"
@@ -87,7 +87,7 @@ def test_sigterm_leaves_nothing_temporary(log, tmp_path, monkeypatch, on_ctrl_c)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(10)
 
-    monkeypatch.setattr("recsys_bert.clicks.filters.filtered", kill)
+    monkeypatch.setattr("recsys_bert.clicks.prepare.filters.filtered", kill)
     before = signal.signal(signal.SIGINT, on_ctrl_c)
     try:
         assert main(["prepare", "--log.path", str(log), "--out", str(tmp_path / "out")]) == 130

@@ -5,7 +5,7 @@ import json
 import polars as pl
 
 from pipelines.benchmarks import prepare_log, prepare_speed
-from recsys_bert.clicks.simulate import SimulateConfig, simulate
+from recsys_bert.clicks.simulation.simulate import SimulateConfig, simulate
 
 
 def test_a_log_by_days_is_measured(tmp_path, capsys):

@@ -17,16 +17,16 @@ from safetensors.torch import load_file
 
 from pipelines import prepare, pretrain
 from pipelines.pretrain import Config
-from pipelines.runs import open_run
-from pipelines.settings import write_config
-from recsys_bert.clicks.config import LogConfig, SplitConfig
+from pipelines.support.runs import open_run
+from pipelines.support.settings import write_config
+from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.vectors import save_encoder
+from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.training.config import DistillationConfig, LossConfig, MaskingConfig
-from recsys_bert.training.objectives import TokenPrediction
+from recsys_bert.user_encoder.checkpoint import save_encoder
 
 ROOT = Path(__file__).parents[2]
 

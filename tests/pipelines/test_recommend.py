@@ -10,18 +10,19 @@ import torch
 
 from pipelines import prepare, recommend
 from pipelines.cli import main
-from pipelines.runs import open_run
-from recsys_bert.clicks.config import LogConfig, TableConfig
-from recsys_bert.clicks.prepared import open_prepared
+from pipelines.support.runs import open_run
+from recsys_bert.clicks.dataset import open_prepared
+from recsys_bert.clicks.prepare.config import LogConfig, TableConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
+from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval import exact
+from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.index import ItemIndex
-from recsys_bert.retrieval.vectors import EncoderRanker, save_encoder
 from recsys_bert.training.config import LossConfig
-from recsys_bert.training.objectives import TokenPrediction
+from recsys_bert.user_encoder.checkpoint import save_encoder
 
 N_ITEMS = 40
 

@@ -10,8 +10,8 @@ import pytest
 from pipelines import prepare
 from pipelines.benchmarks import catalogue_growth, evaluation_speed, evaluation_turn, large_log, two_processes
 from pipelines.benchmarks.processes import Ended, run_alone
-from recsys_bert.clicks.config import LogConfig
-from recsys_bert.clicks.prepared import open_prepared
+from recsys_bert.clicks.dataset import open_prepared
+from recsys_bert.clicks.prepare.config import LogConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import LossConfig

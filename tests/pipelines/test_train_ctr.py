@@ -12,9 +12,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from pipelines import predict_ctr, prepare, pretrain, train_ctr
-from recsys_bert.clicks.config import LogConfig, SplitConfig, TableConfig
-from recsys_bert.clicks.simulate import best_auc, simulate
+from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig, TableConfig
 from recsys_bert.clicks.simulation.config import SimulateConfig
+from recsys_bert.clicks.simulation.simulate import best_auc, simulate
 from recsys_bert.ctr.config import ClickModelConfig, FeaturesConfig, ImpressionsConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError

@@ -18,7 +18,7 @@ from recsys_bert.files import read_json
 from recsys_bert.retrieval.config import TowersConfig
 from recsys_bert.retrieval.index import ItemIndex
 from recsys_bert.retrieval.index_config import IndexConfig
-from recsys_bert.retrieval.vectors import load_ranker
+from recsys_bert.retrieval.load import load_ranker
 from recsys_bert.training.checkpoints import latest_first
 
 SMALL = EncoderConfig(dim=16, n_layers=1, max_len=20)

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from pipelines.prepare import Config, run
-from recsys_bert.clicks.config import LogConfig, TableConfig
-from recsys_bert.clicks.prepared import Prepared, open_prepared
+from recsys_bert.clicks.dataset import Prepared, open_prepared
+from recsys_bert.clicks.prepare.config import LogConfig, TableConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 
@@ -20,7 +20,7 @@ N_ITEMS, N_COLD = 30, 4
 @pytest.fixture
 def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Histories are encoded in float32 on machines that have bf16, too, and can be compared closely."""
-    monkeypatch.setattr("recsys_bert.retrieval.vectors.uses_bf16", lambda *_: False)
+    monkeypatch.setattr("recsys_bert.user_encoder.encode.uses_bf16", lambda *_: False)
 
 
 @pytest.fixture(scope="session")

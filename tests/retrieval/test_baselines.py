@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from pipelines.prepare import Config, run
-from recsys_bert.clicks.config import FilterConfig, LogConfig, SplitConfig
-from recsys_bert.clicks.prepared import open_prepared
+from recsys_bert.clicks.dataset import open_prepared
+from recsys_bert.clicks.prepare.config import FilterConfig, LogConfig, SplitConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
 from recsys_bert.evaluation.ranking import per_user
@@ -19,7 +19,7 @@ from recsys_bert.retrieval.baselines.item2vec import Item2Vec
 from recsys_bert.retrieval.baselines.item_knn import ItemKNN
 from recsys_bert.retrieval.baselines.markov import Markov
 from recsys_bert.retrieval.baselines.popular import Popular, PopularRecent
-from recsys_bert.training.vectors.config import Word2VecConfig
+from recsys_bert.static_embeddings.config import Word2VecConfig
 
 DAY = 86_400
 MONDAY = 19_723 * DAY  # 2024-01-01

@@ -7,19 +7,21 @@ import torch
 
 from pipelines.prepare import Config, run
 from recsys_bert.clicks.batches import HistoryBatches, next_item
-from recsys_bert.clicks.config import LogConfig
+from recsys_bert.clicks.dataset import open_prepared
 from recsys_bert.clicks.histories import Histories
-from recsys_bert.clicks.prepared import open_prepared
+from recsys_bert.clicks.prepare.config import LogConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import MASK
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
+from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.config import TowersConfig
+from recsys_bert.retrieval.encoder_ranker import EncoderRanker
+from recsys_bert.retrieval.load import load_ranker
 from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, load_two_tower, save_two_tower
-from recsys_bert.retrieval.vectors import EncoderRanker, load_ranker, save_encoder
 from recsys_bert.training.config import LossConfig
-from recsys_bert.training.objectives import TokenPrediction
+from recsys_bert.user_encoder.checkpoint import save_encoder
 
 TIMED = [{"layer": "hstu", "times": True}, {"time_gaps": True}, {"layer": "hstu", "times": True, "time_gaps": True}]
 

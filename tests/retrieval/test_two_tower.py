@@ -14,8 +14,9 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import UNKNOWN
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.config import TowersConfig
+from recsys_bert.retrieval.load import load_ranker
 from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, load_two_tower, save_two_tower
-from recsys_bert.retrieval.vectors import feature_configs, load_ranker
+from recsys_bert.user_encoder.checkpoint import feature_configs
 
 SIDES = {"item_features": ("kind", "tags"), "user_features": ("age",)}
 

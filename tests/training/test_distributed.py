@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from pipelines import prepare, pretrain, train_ctr
-from pipelines.settings import write_config
-from recsys_bert.clicks.config import LogConfig
+from pipelines.support.settings import write_config
+from recsys_bert.clicks.prepare.config import LogConfig
 from recsys_bert.ctr.config import ClickModelConfig, FeaturesConfig, ImpressionsConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.outputs import check_place
+from pipelines.support.outputs import check_place
 from pipelines.text.answers import NewFileConfig
 
 
@@ -46,9 +46,9 @@ def run(config: Config) -> dict[str, Any]:
     import json
     import sys
 
-    from nlp_tasks.classification import Classifier, encode_labels, unseen
+    from nlp_tasks.classification.classifier import Classifier, encode_labels, unseen
     from nlp_tasks.data import read_table
-    from pipelines.settings import read_config
+    from pipelines.support.settings import read_config
     from pipelines.text.classify import train
     from pipelines.text.classify.report import as_text, write
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.outputs import check_out
+from pipelines.support.outputs import check_out
 from pipelines.text.answers import NewFileConfig, check_one_source
 from recsys_bert.errors import InputError
 
@@ -50,9 +50,9 @@ def run(config: Config) -> dict[str, Any]:
     """
     import numpy as np
 
-    from nlp_tasks.classification import Classifier
+    from nlp_tasks.classification.classifier import Classifier
     from nlp_tasks.data import read_table
-    from pipelines.settings import read_config
+    from pipelines.support.settings import read_config
     from pipelines.text.answers import show, typed_in
     from pipelines.text.classify import train
 

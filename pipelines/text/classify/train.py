@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nlp_tasks.batches import TextBatches
-    from nlp_tasks.classification import ClassificationLoss, Classifier
+    from nlp_tasks.classification.classifier import ClassificationLoss, Classifier
     from nlp_tasks.data import Table
     from nlp_tasks.inputs import Inputs
 
@@ -128,7 +128,7 @@ def build(config: Config) -> Training:
     import torch
 
     from nlp_tasks.batches import TextBatches
-    from nlp_tasks.classification import (
+    from nlp_tasks.classification.classifier import (
         ClassificationLoss,
         Classifier,
         class_names,
@@ -174,7 +174,7 @@ def run(config: Config) -> dict[str, Any]:
     Returns:
         What ``metrics.json`` says.
     """
-    from pipelines.runs import begin, is_first_process
+    from pipelines.support.runs import begin, is_first_process
     from pipelines.text.fine_tuning import check_sources, counted, tell, tell_training, train
     from recsys_bert.files import write_json
 
@@ -221,14 +221,14 @@ def _read(config: Config) -> "dict[str, Table]":
 
 def _known(tables: "dict[str, Table]", labels: list[str], policy: str) -> "dict[str, Table]":
     """Refuse, or leave out and count, held-out examples with a label that training does not know."""
-    from nlp_tasks.classification import unseen
+    from nlp_tasks.classification.classifier import unseen
 
     return {name: table.without(unseen(table.labels or [], labels), policy) for name, table in tables.items()}
 
 
 def _with_teacher(config: Config, loss: "ClassificationLoss", student: "Classifier") -> "nn.Module":
     """The module that is trained: the loss itself, or with what the teacher adds to it."""
-    from nlp_tasks.classification import Classifier
+    from nlp_tasks.classification.classifier import Classifier
     from nlp_tasks.distilled import DistilledTask, check_teacher
 
     if config.teacher is None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.outputs import check_place
+from pipelines.support.outputs import check_place
 from pipelines.text.answers import NewFileConfig, check_threshold
 from recsys_bert.errors import InputError
 
@@ -57,8 +57,8 @@ def run(config: Config) -> dict[str, Any]:
     import json
 
     from nlp_tasks.data import read_table
-    from nlp_tasks.matching import Matcher, not_yes_or_no, text_ids, yes_or_no
-    from pipelines.settings import read_config
+    from nlp_tasks.matching.matcher import Matcher, not_yes_or_no, text_ids, yes_or_no
+    from pipelines.support.settings import read_config
     from pipelines.text.match import train
     from recsys_bert.files import write_json
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import tyro
 
-from pipelines.outputs import check_place
+from pipelines.support.outputs import check_place
 from pipelines.text.answers import NewFileConfig
 from recsys_bert.retrieval.index_config import IndexConfig
 
@@ -47,8 +47,8 @@ def run(config: Config) -> dict[str, Any]:
     import numpy as np
 
     from nlp_tasks.data import read_table
-    from nlp_tasks.matching import Matcher
-    from pipelines.settings import read_config
+    from nlp_tasks.matching.matcher import Matcher
+    from pipelines.support.settings import read_config
     from pipelines.text.match import train
     from pipelines.text.match.questions import Questions, check_replaceable
 

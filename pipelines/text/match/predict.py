@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.outputs import check_out
+from pipelines.support.outputs import check_out
 from pipelines.text.answers import NewFileConfig, check_one_source, check_threshold
 from recsys_bert.errors import InputError
 
@@ -55,8 +55,8 @@ def run(config: Config) -> dict[str, Any]:
         Counts: pairs, those left out, those shortened.
     """
     from nlp_tasks.data import read_table
-    from nlp_tasks.matching import Matcher
-    from pipelines.settings import read_config
+    from nlp_tasks.matching.matcher import Matcher
+    from pipelines.support.settings import read_config
     from pipelines.text.answers import show, typed_in
     from pipelines.text.match import train
 

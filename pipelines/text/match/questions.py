@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
-    from nlp_tasks.matching import Matcher
+    from nlp_tasks.matching.matcher import Matcher
     from recsys_bert.retrieval.index import ItemIndex
 
 _TEXTS = "texts.jsonl"
@@ -90,7 +90,7 @@ class Questions:
             InputError: It is no such folder, is damaged, or holds vectors of another run.
         """
         from nlp_tasks.data import read_lines
-        from nlp_tasks.matching import Matcher
+        from nlp_tasks.matching.matcher import Matcher
         from recsys_bert.retrieval.index import ItemIndex
 
         if not (Path(folder) / _TEXTS).is_file():

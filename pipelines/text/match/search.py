@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.outputs import check_out
+from pipelines.support.outputs import check_out
 from recsys_bert.errors import InputError
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nlp_tasks.data import Table
-    from nlp_tasks.matching import Matcher, MatchingLoss
+    from nlp_tasks.matching.matcher import Matcher, MatchingLoss
 
 _TRAIN = TrainConfig(epochs=10, batch_size=64, schedule="linear", patience=3, monitor="accuracy")
 _BY_LABELS, _BY_SEARCH = ("accuracy", "f1", "auc"), ("hit@1", "hit@10", "mrr")
@@ -96,9 +96,9 @@ def run(config: Config) -> dict[str, Any]:
     import torch
 
     from nlp_tasks.encoders import make_text_encoder
-    from nlp_tasks.matching import Matcher, MatchingLoss, check_both_kinds, match_weight, pair_batches, text_ids
+    from nlp_tasks.matching.matcher import Matcher, MatchingLoss, check_both_kinds, match_weight, pair_batches, text_ids
     from nlp_tasks.model import TextModel
-    from pipelines.runs import begin, is_first_process
+    from pipelines.support.runs import begin, is_first_process
     from pipelines.text.fine_tuning import check_sources, counted, tell, tell_training, train
     from recsys_bert.files import write_json
     from recsys_bert.training.adversarial import check_table
@@ -147,7 +147,7 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def _read(config: Config) -> "dict[str, Table]":
-    from nlp_tasks.matching import not_yes_or_no
+    from nlp_tasks.matching.matcher import not_yes_or_no
     from pipelines.text.fine_tuning import read_splits
 
     tables = read_splits(config.data, [config.first, config.second], config.label, seed=config.train.seed)
@@ -160,7 +160,7 @@ def _read(config: Config) -> "dict[str, Table]":
 def _labels(table: "Table") -> Any:
     import numpy as np
 
-    from nlp_tasks.matching import yes_or_no
+    from nlp_tasks.matching.matcher import yes_or_no
 
     return np.ones(len(table), np.int64) if table.labels is None else yes_or_no(table.labels)
 
@@ -168,7 +168,7 @@ def _labels(table: "Table") -> Any:
 def _with_teacher(config: Config, loss: "MatchingLoss", student: "Matcher") -> "nn.Module":
     """The module that is trained: the loss itself, or with what the teacher adds to it."""
     from nlp_tasks.distilled import DistilledTask, check_teacher
-    from nlp_tasks.matching import Matcher
+    from nlp_tasks.matching.matcher import Matcher
 
     if config.teacher is None:
         return loss

@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from nlp_tasks.vectors.config import VectorTextConfig
+from nlp_tasks.word_vectors.config import VectorTextConfig
 from recsys_bert.errors import InputError
-from recsys_bert.training.vectors.config import GloveConfig, Word2VecConfig
+from recsys_bert.static_embeddings.config import GloveConfig, Word2VecConfig
 
 if TYPE_CHECKING:
-    from recsys_bert.training.vectors.glove import Glove
-    from recsys_bert.training.vectors.sequences import Sequences
-    from recsys_bert.training.vectors.word2vec import Word2Vec
+    from recsys_bert.static_embeddings.glove import Glove
+    from recsys_bert.static_embeddings.sequences import Sequences
+    from recsys_bert.static_embeddings.word2vec import Word2Vec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +50,13 @@ def run(config: Config) -> dict[str, Any]:
     import sys
 
     from nlp_tasks.config import CorpusConfig
-    from nlp_tasks.corpus import read_documents
-    from nlp_tasks.vectors.files import write_vectors
-    from nlp_tasks.vectors.words import cut_words
-    from pipelines.runs import begin, check_files_unchanged
+    from nlp_tasks.pretraining.corpus import read_documents
+    from nlp_tasks.word_vectors.files import write_vectors
+    from nlp_tasks.word_vectors.train import cut_words
+    from pipelines.support.runs import begin, check_files_unchanged
     from recsys_bert.files import write_json
-    from recsys_bert.training.metrics import MetricsFile
-    from recsys_bert.training.vectors.fit import fit_vectors
+    from recsys_bert.static_embeddings.fit import fit_vectors
+    from recsys_bert.training.metrics_file import MetricsFile
 
     text = config.text
     how = CorpusConfig(format=text.format, columns=text.columns, texts=text.texts, bad_rows=text.bad_rows)
@@ -81,8 +81,8 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def _model(config: Config, sequences: "Sequences") -> "Word2Vec | Glove":
-    from recsys_bert.training.vectors.glove import Glove
-    from recsys_bert.training.vectors.word2vec import Word2Vec
+    from recsys_bert.static_embeddings.glove import Glove
+    from recsys_bert.static_embeddings.word2vec import Word2Vec
 
     return Word2Vec(sequences, config.word2vec) if config.method == "word2vec" else Glove(sequences, config.glove)
 

@@ -1,1 +1,1 @@
-"""The parts behind ``recsys_bert.clicks.simulate``: settings, world, click process, impressions, oracle, vectors."""
+"""A simulated click log: settings, world, click process, impressions, oracle, vectors."""

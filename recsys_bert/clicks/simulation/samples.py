@@ -8,8 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys_bert.clicks.simulate import simulate
 from recsys_bert.clicks.simulation.config import SimulateConfig
+from recsys_bert.clicks.simulation.simulate import simulate
 
 CONFIG = SimulateConfig(
     users=12, items=32, mean_events=8.0, max_events=14, categories=2, leaves=2, styles=4, impressions=0.0

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from recsys_bert.encoder.dropout import Dropout
-from recsys_bert.encoder.necks.both_ways import BothWays, default_hidden
+from recsys_bert.encoder.necks.bidirectional import BothWays, default_hidden
 from recsys_bert.errors import InputError
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from recsys_bert.encoder.attention import Attend, SelfAttention
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.feed_forward import FeedForward
-from recsys_bert.encoder.necks.both_ways import reverse_real
+from recsys_bert.encoder.necks.bidirectional import reverse_real
 from recsys_bert.errors import InputError
 
 

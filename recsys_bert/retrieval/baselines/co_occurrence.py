@@ -3,10 +3,11 @@
 import numpy as np
 from scipy import sparse
 
-from recsys_bert.clicks.prepared import Prepared
+from recsys_bert.clicks.dataset import Prepared
 from recsys_bert.clicks.queries import Queries
+from recsys_bert.clicks.training_events import TrainingEvents
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.baselines.counts import Rows, TrainingEvents, by_popularity, soon_after
+from recsys_bert.retrieval.baselines.counts import Rows, by_popularity, soon_after
 from recsys_bert.retrieval.baselines.lists import recommend_in_chunks
 
 

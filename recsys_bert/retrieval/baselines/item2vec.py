@@ -3,16 +3,17 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_bert.clicks.prepared import Prepared
+from recsys_bert.clicks.dataset import Prepared
 from recsys_bert.clicks.queries import Queries
+from recsys_bert.clicks.training_events import TrainingEvents
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.baselines.counts import Rows, TrainingEvents, by_popularity
+from recsys_bert.retrieval.baselines.counts import Rows, by_popularity
 from recsys_bert.retrieval.baselines.lists import fill
 from recsys_bert.retrieval.exact import exact_top_k
-from recsys_bert.training.vectors.config import Word2VecConfig
-from recsys_bert.training.vectors.fit import fit_vectors
-from recsys_bert.training.vectors.sequences import Sequences
-from recsys_bert.training.vectors.word2vec import Word2Vec
+from recsys_bert.static_embeddings.config import Word2VecConfig
+from recsys_bert.static_embeddings.fit import fit_vectors
+from recsys_bert.static_embeddings.word2vec import Word2Vec
+from recsys_bert.user_encoder.item_init import item_sequences
 
 _VECTORS = Word2VecConfig(dim=64, epochs=10)
 
@@ -72,14 +73,6 @@ class Item2Vec:
         weights = np.where(known, self.decay ** np.maximum(age, 0), 0).astype(np.float32)
         summed: NDArray[np.float32] = np.einsum("ni,nid->nd", weights, self._given[np.where(known, items, 0)])
         return summed
-
-
-def item_sequences(prepared: Prepared, events: TrainingEvents) -> Sequences:
-    """Every user's training events in order, without the rows that stand for many items."""
-    first_item, size = prepared.vocabulary.first_item, prepared.vocabulary.size
-    known = (events.items >= first_item) & (events.items < size)
-    offsets = np.searchsorted(events.users[known], np.arange(prepared.histories.n_users + 1))
-    return Sequences(events.items[known], offsets, size)
 
 
 def _of_length_one(table: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -3,11 +3,12 @@
 import numpy as np
 from scipy import sparse
 
-from recsys_bert.clicks.prepared import Prepared
+from recsys_bert.clicks.dataset import Prepared
 from recsys_bert.clicks.queries import Queries
+from recsys_bert.clicks.training_events import TrainingEvents
 from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
-from recsys_bert.retrieval.baselines.counts import Ints, Rows, TrainingEvents, by_popularity, only_items
+from recsys_bert.retrieval.baselines.counts import Ints, Rows, by_popularity, only_items
 from recsys_bert.retrieval.baselines.lists import recommend_in_chunks, top_k
 
 _ITEMS = 512

@@ -3,10 +3,11 @@
 import numpy as np
 from scipy import sparse
 
-from recsys_bert.clicks.prepared import Prepared
+from recsys_bert.clicks.dataset import Prepared
 from recsys_bert.clicks.queries import Queries
+from recsys_bert.clicks.training_events import TrainingEvents
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.baselines.counts import Ints, Rows, TrainingEvents, by_popularity
+from recsys_bert.retrieval.baselines.counts import Ints, Rows, by_popularity
 from recsys_bert.retrieval.baselines.lists import check_k, fill, recommend_in_chunks
 
 _DAY = 86_400

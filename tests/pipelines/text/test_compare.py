@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score
 
 from nlp_tasks.batches import TextBatches
-from nlp_tasks.classification import Classifier
+from nlp_tasks.classification.classifier import Classifier
 from pipelines.cli import main
 from pipelines.text.classify import train
 from recsys_bert.files import read_json

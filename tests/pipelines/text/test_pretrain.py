@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.cli import main
-from pipelines.settings import load_config
+from pipelines.support.settings import load_config
 from pipelines.text import pretrain
 from pipelines.text.classify import train as classify
 from recsys_bert.errors import InputError
@@ -51,7 +51,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeyp
     straight = load_config(pretrain.Config, [*flags, *way, "--out", str(tmp_path / "straight")])
     pretrain.run(straight)
 
-    from nlp_tasks.pretraining import PretrainingBatches
+    from nlp_tasks.pretraining.batches import PretrainingBatches
 
     honest, count = PretrainingBatches.batch, 0
 

@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import pytest
 
-from nlp_tasks.ner.schemes import Entity
-from nlp_tasks.ner.sentences import cut
+from nlp_tasks.tagging.schemes import Entity
+from nlp_tasks.tagging.sentences import cut
 from pipelines.benchmarks import pu_table, sample_dictionary
-from pipelines.settings import load_config
-from pipelines.text.ner import train
+from pipelines.support.settings import load_config
+from pipelines.text.tag import train
 from recsys_bert.errors import InputError
 
 LINES = "ada B-PER\nand O\nbob B-PER\nin O\nbonn B-LOC\n\nin O\noslo B-LOC\nby O\ncarl B-PER\n\n"

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from nlp_tasks.classification import Classifier
+from nlp_tasks.classification.classifier import Classifier
 from pipelines.benchmarks import students
-from pipelines.settings import load_config
+from pipelines.support.settings import load_config
 from pipelines.text.classify import train
 from recsys_bert.errors import InputError
 

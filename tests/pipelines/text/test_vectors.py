@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nlp_tasks.vectors.files import read_vectors
+from nlp_tasks.word_vectors.files import read_vectors
 from pipelines.cli import main
 from recsys_bert.files import replacing
-from recsys_bert.training.vectors import fit
+from recsys_bert.static_embeddings import fit
 
 TOPICS = [["ball", "goal", "team", "match"], ["soup", "bread", "salt", "oven"]]
 

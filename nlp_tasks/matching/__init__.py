@@ -1,0 +1,1 @@
+"""Text pair matching: bi-encoder and cross-encoder."""

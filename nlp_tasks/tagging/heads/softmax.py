@@ -1,0 +1,58 @@
+"""One tag a unit, each by itself; sequences that the scheme forbids are never answered."""
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nlp_tasks.tagging.crf import CRF
+from nlp_tasks.tagging.decoding import tagged
+from nlp_tasks.tagging.tags import TagSet
+from recsys_bert.errors import InputError
+from recsys_bert.losses.classification import one_of_many
+
+
+class Softmax(nn.Module):
+    """Linear layer and cross-entropy of every unit; answers are the best allowed sequence of tags.
+
+    Args:
+        dim: Width of a unit.
+        n_types: Types of entities.
+        scheme: Tags that it thinks in, ``iobes`` or ``iob2``; files may have others.
+        label_smoothing: Share of each target that goes to all tags alike, in [0, 1).
+        focal_gamma: How much less a unit counts that is already right (focal loss); 0 counts all alike.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        n_types: int,
+        *,
+        scheme: str = "iobes",
+        label_smoothing: float = 0.0,
+        focal_gamma: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing < 1 or focal_gamma < 0:
+            raise InputError(
+                f"head.options: label_smoothing is {label_smoothing} (in [0, 1)), focal_gamma {focal_gamma} (not "
+                "negative)."
+            )
+        self.tags = TagSet(n_types, scheme)
+        self.label_smoothing, self.focal_gamma = label_smoothing, focal_gamma
+        self.emissions = nn.Linear(dim, len(self.tags))
+        nn.init.zeros_(self.emissions.bias)
+        self.allowed = CRF(*self.tags.constraints(), learned=False)
+
+    def forward(self, units: Tensor) -> Tensor:
+        """Logits of the tags, ``[batch, seq, dim] -> [batch, seq, tags]``."""
+        logits: Tensor = self.emissions(units)
+        return logits
+
+    def loss(self, outputs: Tensor, real: Tensor, entities: Tensor) -> Tensor:
+        """Mean cross-entropy of the units."""
+        targets = self.tags.encode(entities, real.shape)
+        return one_of_many(outputs[real], targets[real], smoothing=self.label_smoothing, gamma=self.focal_gamma)
+
+    def find(self, outputs: Tensor, real: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Entities of the best allowed sequences, and their probability among all allowed ones."""
+        return tagged(self.allowed, self.tags, outputs, real)

@@ -1,0 +1,1 @@
+"""Tagging from a dictionary: positive-unlabelled learning."""

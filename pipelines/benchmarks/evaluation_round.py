@@ -1,0 +1,103 @@
+"""Full ranking of all test users under the clock: the process that ``evaluation_speed`` starts for each of its turns.
+
+    python -m pipelines.benchmarks.evaluation_round --data runs/data/ml-1m --export /tmp/log.npz
+
+Prints one JSON line, and writes the histories that were asked about, for another program to rank.
+"""
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines import pretrain
+from pipelines.support.settings import load_config
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.files import replacing
+
+if TYPE_CHECKING:
+    from recsys_bert.clicks.queries import Queries
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Rank all test users once."""
+
+    data: Path
+    """Folder that `prepare` wrote."""
+
+    export: Path
+    """File (.npz) for the histories that were ranked: users and items, oldest first."""
+
+    dim: int = 64
+    """Width of the encoder."""
+
+    n_layers: int = 2
+    """Layers, of one head."""
+
+    max_len: int = 200
+    """Longest input, in positions."""
+
+    k: int = 10
+    """Length of the lists."""
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Rank, print, and write ``export`` unless it is there.
+
+    Returns:
+        ``users_per_s``, ``users``, ``items``, ``threads``.
+    """
+    import torch
+
+    from recsys_bert.clicks.dataset import open_prepared
+    from recsys_bert.clicks.queries import Queries
+    from recsys_bert.retrieval.encoder_ranker import EncoderRanker
+
+    prepared = open_prepared(config.data)
+    recipe = pretrain.Config(
+        data=config.data,
+        out=config.export,
+        objective="next",
+        encoder=EncoderConfig(
+            dim=config.dim,
+            n_layers=config.n_layers,
+            n_heads=1,
+            max_len=config.max_len,
+            layer_options={"ffn_dim": config.dim, "activation": "relu"},  # as SASRec has them
+        ),
+    )
+    ranker = EncoderRanker(pretrain.build(recipe, prepared)[0].eval(), "next")
+    queries = Queries.of(prepared, "test")
+    ranker.recommend(queries[:256], config.k)
+    start = time.perf_counter()
+    ranker.recommend(queries, config.k)
+    seconds = time.perf_counter() - start
+    if not config.export.exists():
+        _export(config.export, queries)
+    told = {
+        "users_per_s": len(queries) / seconds,
+        "users": len(queries),
+        "items": prepared.vocabulary.n_items,
+        "threads": torch.get_num_threads(),
+    }
+    print(json.dumps(told))
+    return told
+
+
+def _export(path: Path, queries: "Queries") -> None:
+    """Write the histories before each target as columns ``users`` and ``items``."""
+    import numpy as np
+
+    lengths = queries.stop - queries.start
+    places = np.repeat(queries.start - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
+    columns = {"users": np.repeat(queries.users, lengths), "items": np.asarray(queries.histories.items)[places]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as aside, open(aside, "wb") as file:
+        np.savez(file, **columns)
+
+
+if __name__ == "__main__":
+    run(load_config(Config, sys.argv[1:], prog="python -m pipelines.benchmarks.evaluation_round"))

@@ -1,0 +1,171 @@
+"""Blend trained runs with counts of what followed what, weighed on validation."""
+
+import json
+import sys
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recsys_bert.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from recsys_bert.clicks.dataset import Prepared
+    from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
+    from recsys_bert.retrieval.ranker import Ranker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Add to a run's scores what came soon after the newest items in training: weight · log(1 + share / floor).
+
+    Nothing is trained. Every pair of a weight and a floor is tried on validation, and the best is kept; `evaluate`,
+    `recommend`, `index` and `similar` take the folder as they take the run's own. Of several runs, say of different
+    seeds, the scores' mean is taken.
+    """
+
+    runs: tuple[Path, ...]
+    """Run folders of `pretrain` or `train-retrieval`; they stay where they are, and are needed from then on."""
+
+    data: Path
+    """Folder that `prepare` wrote and the runs were trained on."""
+
+    out: Path
+    """Run folder to write; an earlier blend there is replaced."""
+
+    weights: tuple[float, ...] = (0.5, 1.0)
+    """Factors on what counts add; at 1 a share counts as much as a probability of the model. Given none, the mean of
+    several runs stays as it is."""
+
+    floors: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01)
+    """Shares at which an item gains weight · log 2."""
+
+    last: int = 5
+    """Newest items of a history that speak."""
+
+    window: int = 10
+    """Largest gap, in events, at which one item still comes soon after another; a pair counts 1 / gap."""
+
+    decay: float = 0.5
+    """An item of the history that is n events old speaks with decay ** n, in (0, 1]."""
+
+    most: int = 1000
+    """Followers kept of every item, those that came most often; 0 keeps all."""
+
+    validation_users: int = 10_000
+    """Users ranked for each pair at most, drawn once; 0 takes all."""
+
+    seed: int = 0
+    """Of that draw."""
+
+    json: bool = False
+    """Print one JSON object on stdout instead of a table."""
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "floors"):
+            values = getattr(self, name)
+            if not (values or name == "weights") or not all(0 < value < float("inf") for value in values):
+                raise InputError(f"{name} are {list(values)}; give one number above 0 at least.")
+        if not self.runs or len({run.resolve() for run in self.runs}) < len(self.runs):
+            raise InputError(f"runs are {', '.join(map(str, self.runs)) or 'none'}; give one at least, and each once.")
+        if len(self.runs) == 1 and not self.weights:
+            raise InputError("without weights a run stays as it is. Give several runs, or a weight.")
+        if self.seed < 0 or self.validation_users < 0:
+            raise InputError(f"seed is {self.seed} and validation_users {self.validation_users}; neither is below 0.")
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Count, choose, write ``out/blend``.
+
+    Returns:
+        Figures without counts and of every pair, best pair, entries kept.
+
+    Raises:
+        InputError: Nothing is held out for validation and there are several pairs; or the runs, the log or ``out`` do
+            not suit.
+    """
+    from pipelines.support.runs import open_run
+    from pipelines.support.settings import write_config
+    from recsys_bert.clicks.dataset import open_prepared
+    from recsys_bert.files import replacing
+    from recsys_bert.progress import step
+    from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
+    from recsys_bert.retrieval.score_fusion import Blend, is_blend, one_ranker, save_blend
+
+    counts = CoOccurrence(last=config.last, window=config.window, decay=config.decay, most=config.most)
+    for one in config.runs:
+        if is_blend(one):
+            raise InputError(f"{one} is a blend already. Blend the runs that it was made of.")
+    if config.out.is_file() or (config.out.is_dir() and any(config.out.iterdir()) and not is_blend(config.out)):
+        raise InputError(f"{config.out} is there and is no blend. Choose another --out, or remove it.")
+    prepared = open_prepared(config.data)
+    ranker = one_ranker([open_run(one, prepared) for one in config.runs])
+    items = ranker.item_vectors()  # before the work: runs may not rank the same items
+    if config.weights:
+        with step("counting what followed what"):
+            counts.fit(prepared)
+    tried = _tried(config, prepared, ranker, items, counts)
+    best = max(tried[1:], key=lambda one: one["ndcg@10"], default=None)
+    told: dict[str, Any] = {"weight": None, "floor": None, "kept": 0, "tried": tried}
+    blend, used = None, "without counts"
+    if config.weights:
+        weight, floor = (best["weight"], best["floor"]) if best else (config.weights[0], config.floors[0])
+        blend = Blend(ranker, counts, weight=weight, floor=floor)
+        told |= {"weight": weight, "floor": floor, "kept": int(counts.after.nnz)}
+        used = f"weight {weight:g}, floor {floor:g}, {counts.after.nnz:,} pairs"
+    with replacing(config.out / "blend") as aside:
+        about = {"prepared": prepared.fingerprint, "tried": tried}
+        save_blend(aside, config.out / "blend", config.runs, blend, about)
+    write_config(config, config.out / "config.toml")
+    print(json.dumps(told) if config.json else _table(tried), end="\n" if config.json else "")
+    if best and best["ndcg@10"] <= tried[0]["ndcg@10"]:
+        print("on validation the scores without counts are no worse than any blend.", file=sys.stderr)
+    print(f"{used}; wrote {config.out}", file=sys.stderr)
+    return told
+
+
+def _tried(
+    config: Config, prepared: "Prepared", ranker: "Ranker", items: "NDArray[np.float32]", counts: "CoOccurrence"
+) -> list[dict[str, Any]]:
+    """Validation figures without counts, as weight 0, and of every pair; empty where nothing is held out."""
+    from pipelines.support.runs import drawn_queries, list_figures
+    from recsys_bert.progress import Progress
+    from recsys_bert.retrieval.ranker import search_vectors
+    from recsys_bert.retrieval.score_fusion import Blend
+
+    pairs = list(product(config.weights, config.floors))
+    queries = drawn_queries(prepared, config.validation_users, config.seed)
+    if not len(queries):
+        if len(pairs) > 1:
+            raise InputError(
+                f"nothing is held out for validation in {config.data}, so {len(pairs)} pairs cannot be told apart. "
+                "Give one weight and one floor, as chosen on a log that holds something out."
+            )
+        return []
+    users, targets = ranker.user_vectors(queries), queries.targets()
+    alone = search_vectors(ranker, users, items, queries, min(10, len(items) - ranker.first_row), queries.seen())[0]
+
+    def figures(ranked: "NDArray[np.int32]") -> dict[str, float]:
+        return list_figures(ranked, targets, ranker.first_row, 10)
+
+    tried: list[dict[str, Any]] = [{"weight": 0.0, "floor": None, **figures(alone)}]
+    with Progress("trying weights", len(pairs), "pairs") as progress:
+        for weight, floor in pairs:
+            blend = Blend(ranker, counts, weight=weight, floor=floor)
+            ranked = blend.raised(alone, users, items, queries, exclude_seen=True)[0]
+            tried.append({"weight": weight, "floor": floor, **figures(ranked)})
+            progress.advance(1)
+    return tried
+
+
+def _table(tried: list[dict[str, Any]]) -> str:
+    if not tried:
+        return ""
+    lines = ["weight   floor  recall@10  ndcg@10"]
+    for one in tried:
+        floor = "–" if one["floor"] is None else f"{one['floor']:g}"
+        lines.append(f"{one['weight']:>6g}  {floor:>6}  {one['recall@10']:>9.4f}  {one['ndcg@10']:>7.4f}")
+    return "\n".join([*lines, ""])

@@ -1,0 +1,127 @@
+"""What evaluate ranks: trained runs and baselines, all loaded and checked before any of them is asked."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from recsys_bert.clicks.dataset import Prepared
+    from recsys_bert.clicks.queries import Queries
+    from recsys_bert.evaluation.evaluation_run import Study
+    from recsys_bert.retrieval.ranker import Ranker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The questions that every candidate gets."""
+
+    prepared: "Prepared"
+    """The log."""
+    queries: "Queries"
+    """The users."""
+    study: "Study"
+    """The targets, and how lists are measured."""
+    seen: "tuple[NDArray[np.int64], NDArray[np.int32]] | None"
+    """``(query_index, row)`` pairs that are left out of every list; None leaves nothing out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """Something that ranks the catalogue."""
+
+    name: str
+    """In the report."""
+    kind: Literal["run", "baseline", "best_possible"]
+    """What it is."""
+    rank: "Callable[[dict[str, Any]], tuple[NDArray[np.int32], float | None]]"
+    """Gives lists ``[n, K]`` and users a second; may add to the results that it is handed."""
+    study: "Study | None" = None
+    """Set where it answers for some of the users only; its figures are over them."""
+
+
+def runs(folders: Sequence[Path], factories: Sequence[str], asked: Asked) -> list[Candidate]:
+    """Load run folders.
+
+    Args:
+        folders: Of ``pretrain``, ``train-retrieval`` or ``blend``.
+        factories: Indexes that exact search is compared with.
+        asked: The questions.
+
+    Raises:
+        InputError: No such run, another vocabulary, or an index type that FAISS does not know or that is too
+            large for the catalogue.
+    """
+    from pipelines.support.index_comparison import check_factories
+    from pipelines.support.runs import open_run
+
+    names = [folder.name for folder in folders]
+    found = []
+    for folder in folders:
+        name = folder.name if names.count(folder.name) == 1 else str(folder)
+        ranker = open_run(folder, asked.prepared)
+        items = ranker.item_vectors()
+        check_factories(factories, items.shape[1], len(items) - ranker.first_row)
+        found.append(Candidate(name=name, kind="run", rank=_run_lists(name, folder, ranker, factories, asked)))
+    return found
+
+
+def _run_lists(name: str, folder: Path, ranker: "Ranker", factories: Sequence[str], asked: Asked) -> Callable[..., Any]:
+    def rank(results: dict[str, Any]) -> "tuple[NDArray[np.int32], float]":
+        from pipelines.support.index_comparison import Searched, compare_indexes
+        from pipelines.support.run_records import layer_weights, training_curve
+        from recsys_bert.progress import step
+        from recsys_bert.retrieval.ranker import search_vectors
+        from recsys_bert.retrieval.score_fusion import Blend
+
+        items, first_row, start = ranker.item_vectors(), ranker.first_row, time.perf_counter()
+        users = ranker.user_vectors(asked.queries)
+        encoded = time.perf_counter()
+        with step(f"{name}: exact search"):
+            lists = search_vectors(ranker, users, items, asked.queries, asked.study.ks[-1], asked.seen)[0]
+        seconds = time.perf_counter() - encoded
+        if factories and not isinstance(ranker, Blend):  # no index finds what counts raise
+            searched = Searched(
+                name=name, users=users, items=items, first_row=first_row, seen=asked.seen, exact=lists, seconds=seconds
+            )
+            results["indexes"] += compare_indexes(searched, factories, asked.study)
+        results["training"] += [found for found in [training_curve(folder, name)] if found]
+        results["fusion"] += [found for found in [layer_weights(ranker, asked.queries, name)] if found]
+        return lists, len(asked.queries) / max(encoded - start + seconds, 1e-9)
+
+    return rank
+
+
+def baselines(names: Sequence[str], asked: Asked, notes: list[str]) -> list[Candidate]:
+    """Fit baselines on the training events; one that the log has no column for is left out with a note.
+
+    Raises:
+        InputError: There is no such baseline.
+    """
+    from recsys_bert.encoder.parts import find
+    from recsys_bert.progress import step
+    from recsys_bert.retrieval.baselines import BASELINES
+
+    kinds = {name: find("baseline", name, BASELINES) for name in names}
+    found = []
+    for name, kind in kinds.items():
+        if name == "popular_recent" and not asked.prepared.has_times:
+            notes.append("popular_recent is left out: the log has no times.")
+            continue
+        with step(f"fitting {name}"):
+            fitted = kind().fit(asked.prepared)
+        found.append(Candidate(name=name, kind="baseline", rank=_baseline_lists(fitted, asked)))
+    return found
+
+
+def _baseline_lists(fitted: Any, asked: Asked) -> Callable[..., Any]:
+    def rank(results: dict[str, Any]) -> "tuple[NDArray[np.int32], float]":
+        start = time.perf_counter()
+        lists = fitted.recommend(asked.queries, asked.study.ks[-1], exclude_seen=asked.seen is not None)
+        return lists, len(asked.queries) / max(time.perf_counter() - start, 1e-9)
+
+    return rank

@@ -1,0 +1,118 @@
+"""Exact search against approximate indexes on the same vectors: recall both ways, speed, memory, build time."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from recsys_bert.progress import step
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from recsys_bert.evaluation.evaluation_run import Study
+    from recsys_bert.retrieval.index_config import Metric
+
+_WARM_UP = 64  # queries before the clock starts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """One run's vectors and what exact search made of them."""
+
+    name: str
+    """The run's."""
+    users: "NDArray[np.float32]"
+    """``[n, dim]``."""
+    items: "NDArray[np.float32]"
+    """``[rows, dim]``, by item row."""
+    first_row: int
+    """Rows below it are no items."""
+    seen: "tuple[NDArray[np.int64], NDArray[np.int32]] | None"
+    """Pairs never to return."""
+    exact: "NDArray[np.int32]"
+    """``[n, k]`` of the exact search."""
+    seconds: float
+    """What that took."""
+
+
+def machine() -> str:
+    """Where speed was measured, in a few words."""
+    return f"{os.cpu_count()} CPU cores"
+
+
+def check_factories(factories: Sequence[str], dim: int, n: int) -> None:
+    """Refuse index types that FAISS does not know or cannot train on ``n`` items, before anything costs time.
+
+    Raises:
+        InputError: See ``ItemIndex.build``.
+    """
+    from recsys_bert.retrieval.faiss_parts import check
+    from recsys_bert.retrieval.index_config import IndexConfig
+
+    for factory in factories:
+        check(IndexConfig(factory=factory, metric=_metric(factory)), dim, n)
+
+
+def _metric(factory: str) -> "Metric":
+    return "cosine" if "LSH" in factory else "ip"  # LSH compares directions only; its recall shows what that costs
+
+
+def compare_indexes(searched: Searched, factories: Sequence[str], study: "Study") -> list[dict[str, Any]]:
+    """Build every index from the same vectors and ask it what the exact search was asked.
+
+    Returns:
+        One dict an index, exact search first.
+
+    Raises:
+        InputError: An index does not fit, say too few items to train it on.
+    """
+    import numpy as np
+
+    from recsys_bert.retrieval.index import ItemIndex
+
+    k = searched.exact.shape[1]
+    items = np.ascontiguousarray(searched.items[searched.first_row :])
+    rows = np.arange(searched.first_row, len(searched.items), dtype=np.int32)
+    lines = [_line(searched, study, "exact", searched.exact, searched.seconds, items.nbytes, None)]
+    for factory in factories:
+        with step(f"{searched.name}: index {factory}"):
+            start = time.perf_counter()
+            index = ItemIndex.build(items, rows, factory, _metric(factory), seed=study.seed)
+            build = time.perf_counter() - start
+            index.search(searched.users[:_WARM_UP], k)
+            start = time.perf_counter()
+            found = index.search(searched.users, k, searched.seen)[0]
+            seconds = time.perf_counter() - start
+        lines.append(_line(searched, study, factory, found, seconds, index.memory, build))
+    return lines
+
+
+def _line(
+    searched: Searched,
+    study: "Study",
+    factory: str,
+    found: "NDArray[np.int32]",
+    seconds: float,
+    size: int,
+    build: float | None,
+) -> dict[str, Any]:
+    import numpy as np
+
+    from recsys_bert.evaluation.evaluation_run import list_recall
+    from recsys_bert.evaluation.ranking import per_user
+
+    n, k = found.shape
+    ends = per_user(found, study.targets, n, (study.headline_k, k), study.first_item)
+    return {
+        "run": searched.name,
+        "factory": factory,
+        "ann_recall": list_recall(found, searched.exact),
+        "headline_recall": float(np.nanmean(ends[f"recall@{study.headline_k}"])),
+        "recall": float(np.nanmean(ends[f"recall@{k}"])),
+        "queries_per_second": n / max(seconds, 1e-9),
+        "bytes": size,
+        "build_seconds": build,
+    }

@@ -1,0 +1,1 @@
+"""Any click log → a prepared folder."""

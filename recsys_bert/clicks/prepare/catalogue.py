@@ -1,0 +1,102 @@
+"""From item codes of a sorted log to catalogue rows, with training counts only."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recsys_bert.clicks.prepare.config import VocabularyConfig
+from recsys_bert.clicks.prepare.events import Events
+from recsys_bert.clicks.prepare.splits import Borders, training_mask
+from recsys_bert.clicks.vocabulary import UNKNOWN, Vocabulary, unknown_rows
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Rows for every item of the log and of the side table.
+
+    Args:
+        vocabulary: Items with a row of the embedding table.
+        cold_ids: Items of the side table without a training event, sorted; their rows follow the vocabulary's.
+        row_of_code: Row of each item code of the log, int32.
+        rare: Training items below ``min_count``; they share the unknown rows.
+    """
+
+    vocabulary: Vocabulary
+    cold_ids: pl.Series
+    row_of_code: NDArray[np.int32]
+    rare: int
+
+    @property
+    def n_rows(self) -> int:
+        """Special rows, training items and cold items."""
+        return self.vocabulary.size + len(self.cold_ids)
+
+    def ids(self) -> pl.Series:
+        """Ids of all rows from ``vocabulary.first_item`` on."""
+        return pl.concat([self.vocabulary.item_ids[self.vocabulary.first_item :], self.cold_ids])
+
+
+def training_counts(events: Events, borders: Borders) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Training events of each item code, and their summed weights."""
+    counts = np.zeros(len(events.item_ids), np.int64)
+    weights = np.zeros(len(counts), np.float64)
+    for users, part in events.chunks():
+        mask = training_mask(events.offsets, borders.train_end, users, part)
+        mine = events.items[part][mask]
+        counts += np.bincount(mine, minlength=len(counts))
+        if events.weights is not None:
+            weights += np.bincount(mine, events.weights[part][mask], minlength=len(counts))
+    return counts, weights if events.weights is not None else counts.astype(np.float64)
+
+
+def build_catalogue(
+    events: Events, borders: Borders, config: VocabularyConfig, side_ids: pl.Series | None = None
+) -> Catalogue:
+    """Give rows: training items by decreasing training count, then id; then items of the side table never trained on.
+
+    Args:
+        events: Sorted events.
+        borders: Where training ends.
+        config: Thresholds.
+        side_ids: Ids of the item side table, of the log's type.
+    """
+    counts, weights = training_counts(events, borders)
+    order = np.argsort(-counts, kind="stable")  # codes are in the order of ids
+    order = order[: int((counts >= config.min_count).sum())]
+    special = UNKNOWN + config.unknown_rows
+    row_of_code = np.full(len(counts), UNKNOWN, np.int32)
+    if config.unknown_rows > 1:
+        row_of_code[:] = unknown_rows(events.item_ids, config.unknown_rows)
+    row_of_code[order] = np.arange(special, special + len(order), dtype=np.int32)
+    vocabulary = Vocabulary(
+        pl.concat([pl.Series([None] * special, dtype=events.item_ids.dtype), events.item_ids.gather(order)]).rename(
+            "item_id"
+        ),
+        np.concatenate([np.zeros(special, np.int64), counts[order]]),
+        np.concatenate([np.zeros(special), weights[order]]),
+        config.unknown_rows,
+    )
+    rare = int(((counts > 0) & (counts < config.min_count)).sum())
+    cold = pl.Series("item_id", [], dtype=events.item_ids.dtype)
+    if side_ids is not None:
+        trained = events.item_ids.filter(pl.Series(counts > 0))
+        cold = (
+            side_ids.unique()
+            .drop_nulls()
+            .rename("item_id")
+            .to_frame()
+            .join(trained.rename("item_id").to_frame(), on="item_id", how="anti")["item_id"]
+            .sort()
+        )
+        _place_cold(events.item_ids, cold, vocabulary.size, row_of_code)
+    return Catalogue(vocabulary, cold, row_of_code, rare)
+
+
+def _place_cold(item_ids: pl.Series, cold: pl.Series, first: int, row_of_code: NDArray[np.int32]) -> None:
+    """Point codes of held-out items that the side table knows to their cold rows."""
+    rows = pl.DataFrame({"id": cold, "row": np.arange(first, first + len(cold), dtype=np.int32)})
+    codes = pl.DataFrame({"id": item_ids, "code": np.arange(len(item_ids))})
+    both = codes.join(rows, on="id", how="inner")
+    row_of_code[both["code"].to_numpy()] = both["row"].to_numpy()

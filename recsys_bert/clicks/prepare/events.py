@@ -1,0 +1,176 @@
+"""A checked log → events of all users in memory-mapped arrays, sorted by (user, time, original row)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recsys_bert.clicks.prepare.log import Log
+from recsys_bert.clicks.prepare.numbering import Numbering, batches, number
+from recsys_bert.clicks.prepare.sorting import stable_order
+from recsys_bert.progress import Progress, step
+
+CHUNK = 1_000_000  # events handled at a time; bounds the memory of every step below
+BATCH = 500_000  # events read at a time
+BUCKET = 2_000_000  # events sorted at a time
+
+
+@dataclass(frozen=True)
+class Events:
+    """Sorted events, user by user.
+
+    Args:
+        folder: Where the arrays lie.
+        items: Item code of each event, index into ``item_ids``; ``[n]``.
+        times: Microseconds since 1970, ``[n]``, or None.
+        weights: ``[n]``, or None where all are 1.
+        offsets: Events of user ``u`` are ``offsets[u]:offsets[u + 1]``.
+        user_ids: Sorted ids.
+        item_ids: Sorted ids.
+    """
+
+    folder: Path
+    items: NDArray[np.int32]
+    times: NDArray[np.int64] | None
+    weights: NDArray[np.float32] | None
+    offsets: NDArray[np.int64]
+    user_ids: pl.Series
+    item_ids: pl.Series
+
+    @property
+    def n_users(self) -> int:
+        """Users in the log."""
+        return len(self.offsets) - 1
+
+    def __len__(self) -> int:
+        return int(self.offsets[-1])
+
+    def chunks(self) -> Iterator[tuple[slice, slice]]:
+        """(users, events) slices of about ``CHUNK`` events each; a user is never cut."""
+        return chunks(self.offsets)
+
+    def keep(self, wanted: NDArray[np.bool_], name: str) -> "Events":
+        """Copy the wanted events, and the users that still have any, to new files called ``name``."""
+        counts = np.zeros(self.n_users, np.int64)
+        writer = _Writer(self.folder, name, self.times is not None, self.weights is not None)
+        for users, events in self.chunks():
+            part = wanted[events]
+            running = np.concatenate([[0], np.cumsum(part)])
+            counts[users] = np.diff(running[self.offsets[users.start : users.stop + 1] - events.start])
+            times = None if self.times is None else self.times[events][part]
+            weights = None if self.weights is None else self.weights[events][part]
+            writer.append(self.items[events][part], times, weights)
+        there = counts > 0
+        return replace(
+            writer.events(),
+            offsets=_offsets(counts[there]),
+            user_ids=self.user_ids.filter(pl.Series(there)),
+            item_ids=self.item_ids,
+        )
+
+
+def chunks(offsets: NDArray[np.int64], size: int | None = None) -> Iterator[tuple[slice, slice]]:
+    """Cut users into runs of about ``size`` (or ``CHUNK``) events: (users, events) slices."""
+    first, n_users, size = 0, len(offsets) - 1, size or CHUNK
+    while first < n_users:
+        last = int(np.searchsorted(offsets, offsets[first] + size, side="right")) - 1
+        last = min(max(last, first + 1), n_users)
+        yield slice(first, last), slice(int(offsets[first]), int(offsets[last]))
+        first = last
+
+
+def sorted_events(log: Log, work: Path) -> Events:
+    """Number users and items by their sorted ids and sort the events, bucket by bucket.
+
+    Memory holds the ids, and one bucket; the rest is on disk in ``work``.
+    """
+    with step("ids"):
+        users, items = (number(log.table(), name, log.rows, BATCH) for name in ("user", "item"))
+    offsets = _offsets(users.counts)
+    buckets = [slices[0] for slices in chunks(offsets, BUCKET)]
+    columns = _scatter(log, users, items, buckets, work)
+    writer = _Writer(work, "sorted", log.has_time, log.has_weight)
+    with Progress("sorting", int(offsets[-1]), "events") as progress:
+        for place in range(len(buckets)):
+            found = {name: _taken(_bucket(work, place, name), kind) for name, kind in columns.items()}
+            order = stable_order([found[name] for name in ("time", "user") if name in found])
+            item, time, weight = (found[name][order] if name in found else None for name in ("item", "time", "weight"))
+            assert item is not None
+            writer.append(item, time, weight)
+            progress.advance(len(order))
+    return replace(writer.events(), offsets=offsets, user_ids=users.ids, item_ids=items.ids)
+
+
+def _offsets(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+
+
+def _scatter(
+    log: Log, users: Numbering, items: Numbering, buckets: list[slice], work: Path
+) -> dict[str, np.dtype[Any]]:
+    """Append each event to its user's bucket, in the order of the log; one file per bucket and column.
+
+    Returns:
+        Type of each column.
+    """
+    bucket_of = np.repeat(np.arange(len(buckets), dtype=np.uint16), [part.stop - part.start for part in buckets])
+    columns: dict[str, NDArray[Any]] = {}
+    with Progress("reading", int(users.counts.sum()), "events") as progress:
+        for batch in batches(items.joined(users.joined(log.table())), BATCH):
+            columns = {name: batch[name].to_numpy() for name in batch.columns if name not in ("user", "item")}
+            columns |= {"user": users.of(batch["user"]), "item": items.of(batch["item"])}
+            bucket = bucket_of[columns["user"]]
+            order = np.argsort(bucket, kind="stable")
+            ends = np.cumsum(np.bincount(bucket, minlength=len(buckets)))
+            for name, values in columns.items():
+                for place, part in enumerate(np.split(values[order], ends[:-1])):
+                    with open(_bucket(work, place, name), "ab") as file:
+                        part.tofile(file)
+            progress.advance(len(batch))
+    return {name: values.dtype for name, values in columns.items()}
+
+
+def _bucket(work: Path, place: int, column: str) -> Path:
+    return work / f"bucket-{place}.{column}"
+
+
+def _taken(path: Path, kind: Any) -> NDArray[Any]:
+    values = np.fromfile(path, kind)
+    path.unlink()
+    return values
+
+
+class _Writer:
+    """Appends events to raw files, then maps them."""
+
+    def __init__(self, folder: Path, name: str, has_time: bool, has_weight: bool) -> None:
+        kinds = [
+            ("items", np.int32),
+            ("times", np.int64 if has_time else None),
+            ("weights", np.float32 if has_weight else None),
+        ]
+        self._folder = folder
+        self._kinds = {field: kind for field, kind in kinds if kind is not None}
+        self._files = {field: open(folder / f"{name}.{field}", "wb") for field in self._kinds}  # noqa: SIM115 - closed by events()
+
+    def append(self, items: NDArray[Any], times: NDArray[Any] | None, weights: NDArray[Any] | None) -> None:
+        for field, values in (("items", items), ("times", times), ("weights", weights)):
+            if values is not None:
+                np.ascontiguousarray(values, self._kinds[field]).tofile(self._files[field])
+
+    def events(self) -> Events:
+        arrays: dict[str, Any] = {"items": None, "times": None, "weights": None}
+        for field, file in self._files.items():
+            file.close()
+            arrays[field] = mapped(Path(file.name), self._kinds[field])
+        nothing = pl.Series([])
+        return Events(self._folder, **arrays, offsets=np.zeros(1, np.int64), user_ids=nothing, item_ids=nothing)
+
+
+def mapped(path: Path, kind: Any) -> NDArray[Any]:
+    """Map a raw file for reading; an empty one gives an empty array."""
+    return np.memmap(path, kind, "r") if path.stat().st_size else np.zeros(0, kind)

@@ -1,0 +1,202 @@
+"""Side tables of items and users, and the integer features made of them."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recsys_bert.clicks.prepare.config import TableConfig
+from recsys_bert.clicks.prepare.files import find_files, scan, unreadable
+from recsys_bert.errors import InputError
+
+NONE, UNKNOWN_VALUE, FIRST_VALUE = 0, 1, 2  # codes of a feature
+
+
+@dataclass(frozen=True)
+class SideTable:
+    """A side table with one row per id.
+
+    Args:
+        ids: Id of each row, of the log's type.
+        table: The other columns as they came, whatever they are called.
+        told: Counts for the manifest.
+    """
+
+    ids: pl.Series
+    table: pl.DataFrame
+    told: dict[str, int]
+
+    def places(self, ids: pl.Series) -> pl.Series:
+        """Row of each id in the table; null where it has none."""
+        known = pl.DataFrame({"id": self.ids, "place": np.arange(len(self.ids))})
+        return ids.rename("id").to_frame().join(known, on="id", how="left", maintain_order="left")["place"]
+
+
+def read_side(config: TableConfig, log_name: str, kind: Any, role: str) -> SideTable | None:
+    """Read a side table; the first row of an id wins, and further ones are counted.
+
+    Args:
+        config: Where it is and what becomes a feature.
+        log_name: How the log calls the id column.
+        kind: Type of the log's ids.
+        role: ``items`` or ``users``, for messages.
+
+    Returns:
+        None where no table was given.
+
+    Raises:
+        InputError: The file, a column or the ids cannot be used.
+    """
+    if config.path is None:
+        if config.categorical or config.multi:
+            raise InputError(f"{role}.categorical and {role}.multi name columns, but {role}.path names no table.")
+        return None
+    table = _read(config, log_name)
+    name = config.id or (log_name if log_name in table.columns else table.columns[0])
+    missing = [column for column in (name, *config.categorical, *config.multi) if column not in table.columns]
+    if missing:
+        there = ", ".join(map(repr, table.columns))
+        raise InputError(
+            f"{config.path.name} has no column {missing[0]!r}; it has {there}. See --{role}.id, .categorical, .multi."
+        )
+    if table[name].dtype.is_nested():
+        raise InputError(
+            f"no id in column {name!r} of {config.path.name}: it holds lists. Choose another with --{role}.id."
+        )
+    if name in config.categorical + config.multi:
+        raise InputError(f"column {name!r} of {config.path.name} holds the ids, which are no feature; leave it out.")
+    ids = table[name].cast(kind, strict=False)
+    if table.height and ids.null_count() == table.height:
+        sort = "text" if kind == pl.String else "integers"
+        raise InputError(
+            f"no id in column {name!r} of {config.path.name} is of the log's type ({sort}). Choose it with --{role}.id."
+        )
+    first = (ids.is_not_null() & ids.is_first_distinct()).rename("first")
+    unique = ids.filter(first)
+    told = {
+        "rows": table.height,
+        "without_usable_id": ids.null_count(),
+        "repeated_id": table.height - ids.null_count() - len(unique),
+    }
+    return SideTable(unique, table.drop(name).filter(first), told)
+
+
+def _read(config: TableConfig, log_name: str) -> pl.DataFrame:
+    assert config.path is not None
+    files = find_files(str(config.path))
+    mapping = _json_object(files[0]) if files[0].suffix == ".json" else None
+    if mapping is not None and (config.id or log_name) not in mapping:
+        columns = config.categorical + config.multi
+        return pl.DataFrame(
+            {config.id or log_name: list(mapping), columns[0] if columns else "value": list(mapping.values())}
+        )
+    try:
+        return scan(files).collect()
+    except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
+        raise unreadable(files, error) from error
+
+
+def _json_object(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError):
+        return None  # JSON lines, or broken: the reader of tables says what is wrong
+    return value if isinstance(value, dict) else None
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One encoded column.
+
+    Args:
+        name: The column.
+        codes: ``[n_rows, width]``; 0 none, 1 a value that no trained row has, then values from the most frequent on.
+        values: Text of codes 2, 3, ….
+        told: Counts for the manifest; ``size`` is the number of codes.
+    """
+
+    name: str
+    codes: NDArray[np.int32]
+    values: pl.Series
+    told: dict[str, Any] = field(default_factory=dict)
+
+
+def encode(
+    side: SideTable, config: TableConfig, ids: pl.Series, trained: NDArray[np.bool_], first: int = 0
+) -> list[Feature]:
+    """Encode the configured columns for rows ``first …``.
+
+    Args:
+        side: The table.
+        config: Which columns become features.
+        ids: Id of each row.
+        trained: True on rows with a training event: only their values get codes.
+        first: Rows before these (special ones), which have no values.
+    """
+    places = side.places(ids)
+    there = places.is_not_null()
+    rows = pl.DataFrame({"row": np.arange(first, first + len(ids), dtype=np.int64), "trained": trained}).filter(there)
+    places = places.filter(there)
+    features = []
+    for name in config.categorical + config.multi:
+        multi = name in config.multi
+        pairs = _pairs(rows, side.table[name].gather(places), config.separator if multi else None)
+        features.append(_feature(pairs, name, first + len(ids), config.max_values if multi else 1, multi))
+    return features
+
+
+def _pairs(rows: pl.DataFrame, column: pl.Series, separator: str | None) -> pl.DataFrame:
+    """(row, trained, value) of every value of every row, each value once per row."""
+    name = column.name
+    if separator is not None and column.dtype == pl.String:
+        column = column.str.split(separator)
+    pairs = rows.with_columns(column.alias("value"))
+    if isinstance(column.dtype, pl.List | pl.Array):
+        if separator is None:
+            raise InputError(f"column {name!r} holds lists; name it with .multi instead of .categorical.")
+        pairs = pairs.explode("value", empty_as_null=True)
+    pairs = pairs.with_columns(pl.col("value").cast(pl.String).str.strip_chars())
+    return pairs.filter(pl.col("value") != "").unique(maintain_order=True)
+
+
+def _feature(pairs: pl.DataFrame, name: str, n_rows: int, most: int, multi: bool) -> Feature:
+    pairs = pairs.with_columns(place=pl.int_range(pl.len()).over("row"))
+    within = pairs.filter(pl.col("place") < most)
+    known = within.filter("trained").group_by("value").len().sort("len", "value", descending=[True, False])["value"]
+    table = pl.DataFrame({"value": known, "code": np.arange(FIRST_VALUE, FIRST_VALUE + len(known), dtype=np.int32)})
+    within = within.join(table, on="value", how="left", maintain_order="left")
+    within = within.with_columns(pl.col("code").fill_null(UNKNOWN_VALUE))
+    width = max(2, int(within["place"].max() or 0) + 1) if multi else 1  # type: ignore[arg-type]
+    codes = np.zeros((n_rows, width), np.int32)
+    codes[within["row"].to_numpy(), within["place"].to_numpy()] = within["code"].to_numpy()
+    told = {
+        "size": FIRST_VALUE + len(known),
+        "width": width,
+        "multi": multi,
+        "rows_with_a_value": within["row"].n_unique(),
+        "values_unknown_in_training": within.filter(pl.col("code") == UNKNOWN_VALUE)["value"].n_unique(),
+        "rows_cut_to_max_values": pairs.filter(pl.col("place") >= most)["row"].n_unique(),
+    }
+    return Feature(name, codes, known, told)
+
+
+def save_features(features: list[Feature], folder: Path) -> None:
+    """Write codes as ``0.npy``, ``1.npy`` … and their values as ``values.parquet`` (feature, code, value)."""
+    folder.mkdir()
+    for number, feature in enumerate(features):
+        np.save(folder / f"{number}.npy", feature.codes)
+    parts = [
+        pl.DataFrame(
+            {
+                "code": np.arange(FIRST_VALUE, FIRST_VALUE + len(one.values), dtype=np.int32),
+                "value": one.values.cast(pl.String),
+            }
+        ).insert_column(0, pl.lit(one.name).alias("feature"))
+        for one in features
+    ]
+    if parts:
+        pl.concat(parts).write_parquet(folder / "values.parquet")

@@ -1,0 +1,159 @@
+"""What is trained on, validated on and tested on: per-user borders in the sorted events."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_bert.clicks.prepare.config import SplitConfig
+from recsys_bert.clicks.prepare.events import Events
+from recsys_bert.clicks.prepare.times import PER_SECOND, parse_moment
+from recsys_bert.errors import InputError
+
+Ints = NDArray[np.int64]
+_BITS = 16  # bins of one look at the times, as a power of two
+
+
+@dataclass(frozen=True)
+class Borders:
+    """Ends of each user's training and validation events, absolute; test events follow.
+
+    Args:
+        train_end: ``[n_users]``.
+        validation_end: ``[n_users]``.
+        told: What the manifest says about the split.
+    """
+
+    train_end: Ints
+    validation_end: Ints
+    told: dict[str, Any] = field(default_factory=dict)
+
+
+def split_events(events: Events, config: SplitConfig, cut: tuple[int, int] | None) -> Borders:
+    """Hold out as configured.
+
+    Args:
+        events: The filtered log.
+        config: What is held out.
+        cut: Moments of a time cut; they were set before events were dropped by their counts.
+
+    Raises:
+        InputError: Nothing is left to train on, or nothing is held out.
+    """
+    if config.kind == "none":
+        return Borders(events.offsets[1:], events.offsets[1:])
+    if cut is None:
+        borders = leave_one_out(events.offsets, config)
+        todo = f"no user has {config.min_events} events. Use more of the log, or --split.kind none to hold nothing out"
+    else:
+        borders = by_time(events, *cut)
+        todo = f"no event is left at or after {_iso(cut[1])}. Move split.test_from"
+    if not (borders.train_end - events.offsets[:-1]).any():
+        raise InputError(f"no event is left to train on before {_iso((cut or (0, 0))[0])}. Move split.validation_from.")
+    if not (events.offsets[1:] - borders.validation_end).any():
+        raise InputError(f"nothing can be held out for test: {todo}.")
+    if config.validation and not (borders.validation_end - borders.train_end).any():
+        raise InputError(
+            "nothing is held out for validation. Move split.validation_from, or pass --split.no-validation."
+        )
+    return borders
+
+
+def leave_one_out(offsets: Ints, config: SplitConfig) -> Borders:
+    """Hold out the last event of each user for test and the one before for validation.
+
+    Users with fewer than ``config.min_events`` events are used for training only, in both variants, so that
+    *refit* tests the same users.
+    """
+    first, last = offsets[:-1], offsets[1:]
+    long = last - first >= config.min_events
+    validation_end = np.where(long, last - 1, last)
+    train_end = np.where(long, last - 2, last) if config.validation else validation_end
+    return Borders(train_end, validation_end, {"users_for_training_only": int((~long).sum())})
+
+
+def moments(events: Events, config: SplitConfig) -> tuple[int, int]:
+    """First moments of validation and of test of a time cut, microseconds, whole seconds.
+
+    Raises:
+        InputError: The log has no times, or the cuts leave nothing to train on or to test.
+    """
+    if events.times is None:
+        raise InputError("split.kind 'time' needs a time column and this log has none. Name it with --log.time.")
+    test = _moment(events, config.test_from)
+    validation = _moment(events, config.validation_from) if config.validation else test
+    if validation > test or (config.validation and validation == test):
+        raise InputError(
+            f"validation starts at {_iso(validation)}, not before test at {_iso(test)}. Move split.validation_from."
+        )
+    return validation, test
+
+
+def by_time(events: Events, validation: int, test: int) -> Borders:
+    """Cut all users at the same two moments: an event at or after one belongs to the later part."""
+    assert events.times is not None
+    ends = {}
+    for name, moment in (("train", validation), ("validation", test)):
+        end = np.empty(events.n_users, np.int64)
+        for users, part in events.chunks():
+            before = np.concatenate([[0], np.cumsum(events.times[part] < moment)])
+            here = events.offsets[users.start : users.stop + 1] - part.start
+            end[users] = part.start + here[:-1] + np.diff(before[here])
+        ends[name] = end
+    return Borders(ends["train"], ends["validation"], describe(validation, test))
+
+
+def describe(validation: int, test: int) -> dict[str, Any]:
+    """Borders of a time cut as the manifest shows them."""
+    return {
+        "validation_from": validation // PER_SECOND,
+        "test_from": test // PER_SECOND,
+        "validation_from_iso": _iso(validation),
+        "test_from_iso": _iso(test),
+    }
+
+
+def _moment(events: Events, border: str | float) -> int:
+    if isinstance(border, str):
+        return parse_moment(border) // PER_SECOND * PER_SECOND
+    return quantile(events, border) // PER_SECOND * PER_SECOND
+
+
+def quantile(events: Events, share: float) -> int:
+    """Time of the event at position ``floor(share * n)`` when all are in order of time; exact, without sorting them.
+
+    Each look at the times counts them in equal bins and goes on within the bin that holds the position.
+    """
+    assert events.times is not None
+    wanted = int(share * len(events))  # the position among the times from ``low`` on
+    low, high = _extremes(events)
+    while low < high:
+        shift = max(0, (high - low).bit_length() - _BITS)
+        counts = np.zeros((high - low >> shift) + 1, np.int64)
+        for _, part in events.chunks():
+            times = events.times[part]
+            inside = times[(times >= low) & (times <= high)]
+            counts += np.bincount(inside - low >> shift, minlength=len(counts))
+        ends = np.cumsum(counts)
+        found = int(np.searchsorted(ends, wanted, side="right"))
+        wanted -= int(ends[found] - counts[found])
+        low += found << shift
+        high = min(high, low + (1 << shift) - 1)
+    return low
+
+
+def _extremes(events: Events) -> tuple[int, int]:
+    assert events.times is not None
+    parts = [(int(events.times[part].min()), int(events.times[part].max())) for _, part in events.chunks()]
+    return min(low for low, _ in parts), max(high for _, high in parts)
+
+
+def _iso(moment: int) -> str:
+    return str(np.datetime64(moment // PER_SECOND, "s"))
+
+
+def training_mask(offsets: Ints, train_end: Ints, users: slice, events: slice) -> NDArray[np.bool_]:
+    """Which events of one chunk are training events."""
+    lengths = np.diff(offsets[users.start : users.stop + 1])
+    return np.arange(events.start, events.stop) < np.repeat(train_end[users], lengths)

@@ -1,0 +1,91 @@
+"""What a person reads after a log was prepared: what came in, what was left out and why, what is held out."""
+
+from typing import Any
+
+import numpy as np
+
+from recsys_bert.clicks.histories import Histories
+from recsys_bert.clicks.manifest import Manifest
+from recsys_bert.clicks.prepare.catalogue import Catalogue
+from recsys_bert.clicks.prepare.events import chunks
+from recsys_bert.clicks.prepare.splits import training_mask
+
+
+def counted(histories: Histories, catalogue: Catalogue) -> dict[str, int]:
+    """Users, events and rows, in all and by part."""
+    first, last = histories.offsets[:-1], histories.offsets[1:]
+    parts = (
+        histories.train_end - first,
+        histories.validation_end - histories.train_end,
+        last - histories.validation_end,
+    )
+    counts = {
+        "users": histories.n_users,
+        "events": len(histories.items),
+        "items": catalogue.vocabulary.n_items,
+        "cold_items": len(catalogue.cold_ids),
+        "vocabulary_rows": catalogue.vocabulary.size,
+        "catalogue_rows": catalogue.n_rows,
+    }
+    for name, lengths in zip(("training", "validation", "test"), parts, strict=True):
+        counts[f"{name}_events"] = int(lengths.sum())
+        counts[f"{name}_users"] = int((lengths > 0).sum())
+    return counts
+
+
+def cold(histories: Histories, catalogue: Catalogue) -> dict[str, int]:
+    """Events that a model without item features cannot foresee, and users without a history."""
+    vocabulary = catalogue.vocabulary
+    names = ("training", "held_out")
+    unknown, cold_rows = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    for users, part in chunks(histories.offsets):
+        mask = training_mask(histories.offsets, histories.train_end, users, part)
+        for name, which in zip(names, (mask, ~mask), strict=True):
+            items = histories.items[part][which]
+            unknown[name] += int((items < vocabulary.first_item).sum())
+            cold_rows[name] += int((items >= vocabulary.size).sum())
+    first, last = histories.offsets[:-1], histories.offsets[1:]
+    return {
+        "rare_items_called_unknown": catalogue.rare,
+        "training_events_on_unknown_items": unknown["training"],
+        "held_out_events_on_unknown_items": unknown["held_out"],
+        "held_out_events_on_cold_items": cold_rows["held_out"],
+        "users_without_training_events": int((histories.train_end == first).sum()),
+        "test_users_without_history": int(np.sum((histories.validation_end == first) & (last > first))),
+    }
+
+
+def lines(manifest: Manifest) -> list[str]:
+    """The manifest in words."""
+    counts, log = manifest.counts, manifest.log
+    shown = [f"read {log['rows']:,} rows of {_files(log['files'])}"]
+    for entry in manifest.filters:
+        reasons = ", ".join(f"{name}: {n:,}" for name, n in entry["reasons"].items())
+        reasons = f" ({reasons})" if reasons else ""
+        shown.append(f"  {entry['filter']}: {entry['events_in']:,} → {entry['events_out']:,} events{reasons}")
+    for role, told in manifest.features.items():
+        for name, one in told.items():
+            shown.append(
+                f"  feature {role}.{name}: {one['size'] - 2:,} values, {one['rows_with_a_value']:,} rows have one"
+            )
+    shown.append(
+        f"{counts['users']:,} users · {counts['items']:,} items, {counts['cold_items']:,} cold"
+        f" · {counts['events']:,} events"
+    )
+    parts = [
+        f"{name} {counts[f'{name}_events']:,} of {counts[f'{name}_users']:,} users"
+        for name in ("training", "validation", "test")
+    ]
+    shown.append(f"{_split(manifest.split)}: {' · '.join(parts)}")
+    shown += [f"  {name.replace('_', ' ')}: {n:,}" for name, n in manifest.cold.items() if n]
+    return shown
+
+
+def _files(files: list[dict[str, Any]]) -> str:
+    return str(files[0]["name"]) if len(files) == 1 else f"{len(files)} files"
+
+
+def _split(split: dict[str, Any]) -> str:
+    variant = "" if split["validation"] or split["kind"] == "none" else ", refit"
+    cut = f" ({split['validation_from_iso']}, {split['test_from_iso']})" if "test_from_iso" in split else ""
+    return f"split {split['kind']}{variant}{cut}"

@@ -1,0 +1,244 @@
+"""Trained runs and counts of what followed what, added up: none knows all that the others do.
+
+The score of an item is ``⟨user, item⟩ + weight · log(1 + share / floor)``, with its share in all that came soon after
+the user's newest items in training. In translation this is shallow fusion (Gulcehre et al. 2015,
+https://arxiv.org/abs/1503.03535): when words are chosen, and not before, a language model's log probability is added to
+the network's. Items that never came after those get nothing, so that only those that did are scored anew. Of
+several runs ``⟨user, item⟩`` is the mean.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_bert.clicks.queries import Queries
+from recsys_bert.errors import InputError
+from recsys_bert.files import read_json, write_json
+from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
+from recsys_bert.retrieval.ensemble import Ensemble
+from recsys_bert.training.config import Precision
+
+if TYPE_CHECKING:
+    from recsys_bert.clicks.dataset import Prepared
+    from recsys_bert.retrieval.ranker import Ranker
+
+Ints = NDArray[np.int64]
+Found = tuple[NDArray[np.int32], NDArray[np.float32]]
+"""Rows and scores, ``[n, k]`` each, best first; rows are -1 after the last."""
+
+_QUERIES = 512
+_DENSE = 32  # one pair in this many cells: then the product of all is quicker than pair by pair
+_PAIRS = 1 << 17  # multiplied at a time
+
+
+class Blend:
+    """A ranker whose inner products are raised by counts.
+
+    Args:
+        ranker: The trained run, or several as an ``Ensemble``.
+        counts: Fitted on the same log.
+        weight: Factor on what counts add, above 0; the log probabilities of a model that was trained by a softmax are
+            of the same scale as 1.
+        floor: Share at which an item gains ``weight · log 2``, above 0: about what the model itself gives to an item
+            that it has no reason to expect.
+        name: Shown in tables.
+
+    Raises:
+        InputError: ``weight`` or ``floor`` is not above 0.
+    """
+
+    def __init__(
+        self, ranker: "Ranker", counts: CoOccurrence, *, weight: float, floor: float, name: str = "blend"
+    ) -> None:
+        if not (0 < weight < np.inf and 0 < floor < np.inf):
+            raise InputError(f"a blend's weight is {weight} and its floor {floor}; both must be above 0.")
+        self.ranker, self.counts, self.weight, self.floor, self.name = ranker, counts, weight, floor, name
+        self.first_row = ranker.first_row
+
+    @property
+    def precision(self) -> Precision:
+        """Of the run."""
+        return self.ranker.precision
+
+    @precision.setter
+    def precision(self, value: Precision) -> None:
+        self.ranker.precision = value
+
+    @property
+    def reads_times(self) -> bool:
+        """Whether the run reads when events happened."""
+        return self.ranker.reads_times
+
+    def item_vectors(self) -> NDArray[np.float32]:
+        """Of the run: ``[rows, d]``."""
+        return self.ranker.item_vectors()
+
+    def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
+        """Of the run: ``[n, d]``."""
+        return self.ranker.user_vectors(queries)
+
+    def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
+        """Exact full ranking."""
+        from recsys_bert.retrieval.ranker import recommend
+
+        return recommend(self, queries, k, exclude_seen)
+
+    def raised(
+        self,
+        listed: NDArray[np.int32],
+        users: NDArray[np.float32],
+        items: NDArray[np.float32],
+        queries: Queries,
+        *,
+        exclude_seen: bool,
+    ) -> Found:
+        """The best of what is listed and of what counts raise; exact where ``listed`` is.
+
+        Whatever no count raises is among the best k of all only if it is among the best k by inner product.
+
+        Args:
+            listed: ``[n, k]``, the best rows by inner product, -1 after the last.
+            users: ``[n, d]``.
+            items: ``[rows, d]``.
+            queries: The users' histories.
+            exclude_seen: Raise nothing that is in them.
+
+        Returns:
+            As many of each as ``listed`` has.
+        """
+        rows, scores = np.full(listed.shape, -1, np.int32), np.full(listed.shape, -np.inf, np.float32)
+        for part in _parts(len(queries)):
+            query, row, score = self._candidates(listed[part], users[part], items, queries[part], exclude_seen)
+            order = np.lexsort((row, -score, query))
+            query, row, score = query[order], row[order], score[order]
+            place = np.arange(len(query)) - np.searchsorted(query, query)
+            best = place < listed.shape[1]
+            rows[part.start + query[best], place[best]] = row[best]
+            scores[part.start + query[best], place[best]] = score[best]
+        return rows, scores
+
+    def _candidates(
+        self,
+        listed: NDArray[np.int32],
+        users: NDArray[np.float32],
+        items: NDArray[np.float32],
+        part: Queries,
+        exclude_seen: bool,
+    ) -> tuple[Ints, Ints, NDArray[np.float32]]:
+        """Query, row and score of what is listed or raised to where it may be among the best, each pair once."""
+        query, row, gain = self._gains(part)
+        if exclude_seen:
+            seen = part.seen()
+            unseen = ~np.isin(query << 32 | row, seen[0] << 32 | seen[1])
+            query, row, gain = query[unseen], row[unseen], gain[unseen]
+        score = _products(users, items, query, row) + gain
+        asked, place = np.nonzero(listed >= 0)
+        known = listed[asked, place].astype(np.int64)
+        plain = _products(users, items, asked, known)
+        last = np.full(len(part), -np.inf, np.float32)  # of the list, where it is full: the best are at least as good
+        full = place == listed.shape[1] - 1
+        last[asked[full]] = plain[full]
+        high = score >= last[query]
+        query, row = np.concatenate([query[high], asked]), np.concatenate([row[high], known])
+        score = np.concatenate([score[high], plain])
+        _, first = np.unique(query << 32 | row, return_index=True)  # with its gain where it is both
+        return query[first], row[first], score[first]
+
+    def _gains(self, part: Queries) -> tuple[Ints, Ints, NDArray[np.float32]]:
+        """Query, row and gain of whatever came soon after the newest items."""
+        counted = self.counts.scores(part)
+        total = np.repeat(counted.sum(axis=1), np.diff(counted.indptr))
+        gain = self.weight * np.log1p(counted.data / total / self.floor)
+        query = np.repeat(np.arange(len(part)), np.diff(counted.indptr))
+        return query, counted.indices.astype(np.int64), gain.astype(np.float32)
+
+
+def save_blend(folder: Path, place: Path, runs: Sequence[Path], blend: Blend | None, about: dict[str, Any]) -> None:
+    """Write references to runs, and the counts that raise their scores and how they are used.
+
+    Args:
+        folder: Is made.
+        place: Where it will lie.
+        runs: Folders of the trained runs; kept relative to ``place``, so that all can move together.
+        blend: Has the counts; None leaves it at the mean of the runs.
+        about: Kept beside the settings: ``prepared``, the log's fingerprint, and what else there is to tell.
+    """
+    folder.mkdir(parents=True)
+    told: dict[str, Any] = {"runs": [os.path.relpath(run, place) for run in runs]}
+    if blend is not None:
+        sparse.save_npz(folder / "after.npz", blend.counts.after)
+        counts = {name: getattr(blend.counts, name) for name in ("last", "window", "decay", "most")}
+        told |= {"weight": blend.weight, "floor": blend.floor, "counts": counts}
+    write_json(folder / "config.json", told | about)
+
+
+def is_blend(run: Path) -> bool:
+    """Whether a run folder is one of ``blend``."""
+    return (run / "blend" / "config.json").is_file()
+
+
+def trained_runs(run: Path) -> list[Path]:
+    """The runs that were trained: those that a blend refers to, or else the run itself.
+
+    Raises:
+        InputError: The blend's settings are damaged, or of an older version.
+    """
+    if not is_blend(run):
+        return [run]
+    path = run / "blend" / "config.json"
+    told = read_json(path)
+    if not isinstance(told, dict) or "runs" not in told:
+        raise InputError(f"{path} names no runs: it is damaged or of an older version. Make the blend again.")
+    return [Path(os.path.normpath(path.parent / one)) for one in told["runs"]]
+
+
+def load_blend(run: Path, rankers: "Sequence[Ranker]", prepared: "Prepared") -> "Ranker":
+    """Load ``run/blend`` around its trained runs.
+
+    Args:
+        run: Folder of ``blend``.
+        rankers: What ``trained_runs`` names, loaded.
+        prepared: The log.
+
+    Raises:
+        InputError: It is damaged, or of another vocabulary.
+    """
+    folder = run / "blend"
+    told = read_json(folder / "config.json")
+    prepared.check_same(told["prepared"])
+    ranker = one_ranker(rankers, run.name)
+    if "counts" not in told:
+        return ranker
+    counts = CoOccurrence(**told["counts"])
+    try:
+        counts.after = sparse.csr_array(sparse.load_npz(folder / "after.npz"))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{folder / 'after.npz'} is damaged: {error}. Make the blend again.") from error
+    return Blend(ranker, counts, weight=told["weight"], floor=told["floor"], name=run.name)
+
+
+def one_ranker(rankers: "Sequence[Ranker]", name: str = "ensemble") -> "Ranker":
+    """Several as an ensemble of that name, one as it is."""
+    return rankers[0] if len(rankers) == 1 else Ensemble(rankers, name)
+
+
+def _parts(n: int) -> Iterator[slice]:
+    for start in range(0, n, _QUERIES):
+        yield slice(start, min(n, start + _QUERIES))
+
+
+def _products(users: NDArray[np.float32], items: NDArray[np.float32], query: Ints, row: Ints) -> NDArray[np.float32]:
+    """Inner products of pairs, ``[pairs]``."""
+    if len(query) * _DENSE > len(users) * len(items):
+        cells: NDArray[np.float32] = (users @ items.T)[query, row]
+        return cells
+    found = np.empty(len(query), np.float32)
+    for start in range(0, len(query), _PAIRS):
+        part = slice(start, start + _PAIRS)
+        found[part] = np.einsum("nd,nd->n", users[query[part]], items[row[part]])
+    return found

@@ -1,0 +1,1 @@
+"""A pretrained encoder over a prepared click log."""

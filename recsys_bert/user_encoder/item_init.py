@@ -1,0 +1,44 @@
+"""Where the items' embeddings start: at random, or on what stands beside what in the training histories."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+
+from recsys_bert.clicks.dataset import Prepared
+from recsys_bert.clicks.training_events import TrainingEvents
+from recsys_bert.encoder.model import Encoder
+from recsys_bert.static_embeddings.ppmi import ppmi_vectors
+from recsys_bert.static_embeddings.sequences import Sequences
+
+ItemStart = Literal["random", "ppmi"]
+
+
+@torch.no_grad()
+def start_items(encoder: Encoder, prepared: Prepared, start: ItemStart) -> None:
+    """Place the items of a new encoder.
+
+    With ``ppmi``, items that stand near each other in training histories start near each other
+    (see ``recsys_bert.static_embeddings.ppmi``). Vectors are as long as random ones are on average, so that nothing
+    else of the encoder is drowned or drowns them; an item beside which nothing stands keeps its random one.
+
+    Raises:
+        InputError: Nobody has two training events.
+    """
+    if start == "random":
+        return
+    table = encoder.embeddings.token.weight
+    sequences = item_sequences(prepared, TrainingEvents.of(prepared.histories))
+    vectors = torch.from_numpy(ppmi_vectors(sequences, table.shape[1]))
+    lengths = vectors.norm(dim=1)
+    placed = lengths > 0
+    size = encoder.config.init_std * table.shape[1] ** 0.5
+    table[placed] = (vectors[placed] / lengths[placed, None] * size).to(table)
+
+
+def item_sequences(prepared: Prepared, events: TrainingEvents) -> Sequences:
+    """Every user's training events in order, without the rows that stand for many items."""
+    first_item, size = prepared.vocabulary.first_item, prepared.vocabulary.size
+    known = (events.items >= first_item) & (events.items < size)
+    offsets = np.searchsorted(events.users[known], np.arange(prepared.histories.n_users + 1))
+    return Sequences(events.items[known], offsets, size)

@@ -1,0 +1,198 @@
+"""Masking by counting what it does to many histories."""
+
+import numpy as np
+import pytest
+
+from recsys_bert.errors import InputError
+from recsys_bert.objectives.masking import choose_positions, corrupt
+from recsys_bert.training.config import MaskingConfig
+
+BATCH, SEQ = 4000, 50
+
+
+@pytest.fixture
+def lengths():
+    return np.random.default_rng(1).integers(1, SEQ + 1, BATCH)
+
+
+def choose(lengths, seed=0, **settings):
+    return choose_positions(lengths, SEQ, MaskingConfig(**settings), np.random.default_rng(seed))
+
+
+def test_every_history_is_asked_and_padding_never(lengths):
+    for settings in ({}, {"mask_prob": 0.01}, {"last_only_prob": 0.3, "span_prob": 0.4}, {"last_only_prob": 1.0}):
+        chosen = choose(lengths, **settings)
+        assert chosen.any(axis=1).all()
+        assert not chosen[np.arange(SEQ) >= lengths[:, None]].any()
+
+
+def test_the_share_of_masked_positions():
+    chosen = choose(np.full(BATCH, SEQ), mask_prob=0.3, last_only_prob=0.0)
+    assert chosen.mean() == pytest.approx(0.3, abs=0.005)
+    np.testing.assert_allclose(chosen.mean(axis=0), 0.3, atol=0.04)  # no position is preferred
+
+
+def test_the_share_of_histories_with_the_last_position_alone():
+    chosen = choose(np.full(BATCH, SEQ), mask_prob=0.5, last_only_prob=0.2, span_prob=0.3)
+    alone = chosen[:, -1] & (chosen.sum(axis=1) == 1)
+    assert alone.mean() == pytest.approx(0.2, abs=0.025)
+
+
+def test_last_means_the_last_real_position(lengths):
+    chosen = choose(lengths, last_only_prob=1.0, span_prob=0.0)
+    np.testing.assert_array_equal(np.nonzero(chosen)[1], lengths - 1)
+
+
+def test_spans_are_runs_that_cover_the_same_share():
+    chosen = choose(np.full(BATCH, SEQ), mask_prob=0.15, last_only_prob=0.0, span_prob=1.0, span_length=4.0)
+    assert chosen[:, 12:].mean() == pytest.approx(0.15, abs=0.01)  # the left edge has fewer runs that reach it
+    padded = np.pad(chosen, ((0, 0), (1, 1)))
+    runs = (padded[:, 1:] & ~padded[:, :-1]).sum()
+    assert 3.0 < chosen.sum() / runs < 5.5  # runs may touch, and the right edge cuts some
+    alone = choose(np.full(BATCH, SEQ), mask_prob=0.15, last_only_prob=0.0)
+    single = np.pad(alone, ((0, 0), (1, 1)))
+    assert alone.sum() / (single[:, 1:] & ~single[:, :-1]).sum() < 1.3
+
+
+def test_the_kinds_are_mixed_by_their_shares():
+    chosen = choose(np.full(BATCH, SEQ), mask_prob=0.3, last_only_prob=0.25, span_prob=0.5, span_length=5.0)
+    neighbours = (chosen[:, 1:] & chosen[:, :-1]).sum(axis=1) / np.maximum(chosen.sum(axis=1), 1)
+    assert (chosen.sum(axis=1) == 1).mean() == pytest.approx(0.25, abs=0.05)
+    assert (neighbours > 0.5).mean() == pytest.approx(0.5, abs=0.08)
+
+
+def test_ngrams_are_short_runs_that_cover_the_same_share():
+    chosen = choose(np.full(BATCH, SEQ), mask_prob=0.05, last_only_prob=0.0, ngram_prob=1.0, ngram_max=3)
+    assert chosen[:, 3:-1].mean() == pytest.approx(0.05, abs=0.004)
+    padded = np.pad(chosen, ((0, 0), (1, 1))).astype(int)
+    starts, stops = (np.nonzero(np.diff(padded, axis=1) == edge) for edge in (1, -1))
+    lengths = (stops[1] - starts[1])[stops[1] < SEQ]  # those that the right edge cuts are shorter
+    shares = np.bincount(lengths, minlength=6)[:6] / len(lengths)
+    np.testing.assert_allclose(shares[1:4], np.array([6, 3, 2]) / 11, atol=0.04)  # 1 : 1/2 : 1/3
+    assert shares[4:].sum() < 0.08  # runs that touch
+
+
+def units_of(lengths, seed=3):
+    """Random units of one to four positions."""
+    random = np.random.default_rng(seed)
+    starts = random.random((len(lengths), SEQ)) < 0.5
+    starts[:, 0] = False
+    return np.cumsum(starts, axis=1)
+
+
+def test_units_are_masked_whole_or_not_at_all(lengths):
+    units, real = units_of(lengths), np.arange(SEQ) < lengths[:, None]
+    for settings in ({"span_prob": 0.5}, {"last_only_prob": 1.0}, {"ngram_prob": 1.0, "last_only_prob": 0.0}):
+        config = MaskingConfig(**settings)
+        chosen = choose_positions(lengths, SEQ, config, np.random.default_rng(0), units=units)
+        assert not chosen[~real].any()
+        assert chosen.any(axis=1).all()
+        together = (units[:, 1:] == units[:, :-1]) & real[:, 1:]
+        np.testing.assert_array_equal(chosen[:, 1:][together], chosen[:, :-1][together])
+    last_only = choose_positions(lengths, SEQ, MaskingConfig(last_only_prob=1.0), np.random.default_rng(0), units=units)
+    np.testing.assert_array_equal(last_only, real & (units == units[np.arange(BATCH), lengths - 1][:, None]))
+
+
+def test_units_cover_the_same_share():
+    lengths = np.full(BATCH, SEQ)
+    config = MaskingConfig(mask_prob=0.15, last_only_prob=0.0)
+    chosen = choose_positions(lengths, SEQ, config, np.random.default_rng(0), units=units_of(lengths))
+    assert chosen.mean() == pytest.approx(0.15, abs=0.01)
+
+
+def test_units_of_one_position_change_nothing(lengths):
+    each = np.broadcast_to(np.arange(SEQ), (BATCH, SEQ))
+    config, shorter = MaskingConfig(span_prob=0.3, ngram_prob=0.2), np.append(lengths[1:], SEQ)
+    found = choose_positions(shorter, SEQ, config, np.random.default_rng(0), units=each)
+    np.testing.assert_array_equal(found, choose_positions(shorter, SEQ, config, np.random.default_rng(0)))
+
+
+def test_what_is_not_allowed_is_never_chosen(lengths):
+    allowed = np.random.default_rng(4).random((BATCH, SEQ)) < 0.3
+    allowed[:100] = False
+    real = np.arange(SEQ) < lengths[:, None]
+    for at_least in ("last", "any"):
+        for settings in ({}, {"last_only_prob": 1.0}, {"mask_prob": 0.001, "span_prob": 0.5}):
+            config = MaskingConfig(**settings)
+            random = np.random.default_rng(0)
+            chosen = choose_positions(lengths, SEQ, config, random, allowed=allowed, at_least=at_least)
+            assert not chosen[~(allowed & real)].any()
+            np.testing.assert_array_equal(chosen.any(axis=1), (allowed & real).any(axis=1))
+
+
+def test_any_one_position_makes_up_for_none():
+    config = MaskingConfig(mask_prob=1e-9, last_only_prob=0.0)
+    lengths = np.full(BATCH, SEQ)
+    chosen = choose_positions(lengths, SEQ, config, np.random.default_rng(0), at_least="any")
+    assert (chosen.sum(axis=1) == 1).all()
+    np.testing.assert_allclose(chosen.mean(axis=0), 1 / SEQ, atol=0.01)
+    last = choose_positions(lengths, SEQ, config, np.random.default_rng(0))
+    assert last[:, -1].all()
+
+
+@pytest.fixture
+def tokens():
+    return np.random.default_rng(2).integers(100, 10_100, (BATCH, SEQ)).astype(np.int32)
+
+
+def hide(tokens, chosen, seed=0, **settings):
+    return corrupt(
+        tokens,
+        chosen,
+        mask_token=1,
+        random_from=100,
+        random_to=10_100,
+        config=MaskingConfig(**settings),
+        random=np.random.default_rng(seed),
+    )
+
+
+def test_eighty_ten_ten(tokens, lengths):
+    chosen = choose(lengths)
+    masked = hide(tokens, chosen)
+    shown = masked.tokens.reshape(-1)[masked.positions]
+    assert (shown == 1).mean() == pytest.approx(0.8, abs=0.01)
+    assert (shown == masked.targets).mean() == pytest.approx(0.1, abs=0.01)
+    replaced = shown[(shown != 1) & (shown != masked.targets)]
+    assert len(replaced) / len(shown) == pytest.approx(0.1, abs=0.01)
+    assert replaced.min() < 300  # drawn from the whole range
+    assert 9_900 < replaced.max() < 10_100
+
+
+def test_other_shares(tokens, lengths):
+    masked = hide(tokens, choose(lengths), replace_prob=0.0, keep_prob=0.0)
+    assert (masked.tokens.reshape(-1)[masked.positions] == 1).all()
+    masked = hide(tokens, choose(lengths), replace_prob=0.0, keep_prob=1.0)
+    np.testing.assert_array_equal(masked.tokens, tokens)
+
+
+def test_targets_are_the_originals_and_the_rest_is_untouched(tokens, lengths):
+    before, chosen = tokens.copy(), choose(lengths)
+    masked = hide(tokens, chosen)
+    np.testing.assert_array_equal(tokens, before)
+    np.testing.assert_array_equal(masked.targets, tokens[chosen])
+    np.testing.assert_array_equal(masked.tokens[~chosen], tokens[~chosen])
+    np.testing.assert_array_equal(masked.positions, np.flatnonzero(chosen))
+    assert masked.tokens.dtype == tokens.dtype
+
+
+def test_masks_follow_from_the_generator_alone(tokens, lengths):
+    first, second, other = (hide(tokens, choose(lengths, seed), seed) for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first.tokens, second.tokens)
+    assert not np.array_equal(first.tokens, other.tokens)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"mask_prob": 0.0},
+        {"last_only_prob": 0.6, "span_prob": 0.5},
+        {"keep_prob": -0.1},
+        {"span_length": 0.5},
+        {"ngram_max": 0},
+        {"ngram_prob": 0.95},
+    ],
+)
+def test_shares_that_cannot_be_are_refused(settings):
+    with pytest.raises(InputError, match=r"masking\."):
+        MaskingConfig(**settings)

@@ -1,0 +1,139 @@
+"""A blend is the run's inner products plus what counts add, by brute force."""
+
+import numpy as np
+import pytest
+
+from recsys_bert.clicks.queries import Queries
+from recsys_bert.errors import InputError
+from recsys_bert.objectives.token_prediction import TokenPrediction
+from recsys_bert.retrieval import blend as module
+from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
+from recsys_bert.retrieval.encoder_ranker import EncoderRanker
+from recsys_bert.retrieval.index import ItemIndex
+from recsys_bert.retrieval.load import load_ranker
+from recsys_bert.retrieval.ranker import search
+from recsys_bert.retrieval.score_fusion import Blend, is_blend, load_blend, save_blend, trained_runs
+from recsys_bert.training.config import LossConfig
+from recsys_bert.user_encoder.checkpoint import save_encoder
+
+K = 7
+
+
+@pytest.fixture
+def run(side_log, encoder, tmp_path):
+    """A run folder with an encoder of random weights."""
+    prediction = TokenPrediction(encoder(), LossConfig(), first_row=side_log.vocabulary.first_item).eval()
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    save_encoder(tmp_path / "runs" / "one" / "encoder", prediction, "next", side_log)
+    return tmp_path / "runs" / "one"
+
+
+@pytest.fixture
+def made(side_log, run):
+    """A blend of it, of few events so that most items are not raised."""
+    counts = CoOccurrence(last=2, window=1).fit(side_log)
+    return Blend(load_ranker(run, side_log), counts, weight=0.7, floor=0.02)
+
+
+def brute(made, prepared, queries, *, exclude_seen):
+    """Scores of all items for all users, -inf for what is left out."""
+    scores = made.user_vectors(queries) @ made.item_vectors().T
+    data = prepared.histories
+    for i, (start, stop) in enumerate(zip(queries.start, queries.stop, strict=True)):
+        history = data.items[start:stop]
+        counted = np.zeros(scores.shape[1])
+        for age, row in enumerate(history[::-1][: made.counts.last]):
+            for user in range(data.n_users):
+                trained = data.items[data.offsets[user] : data.train_end[user]]
+                for at, before in enumerate(trained):
+                    for gap, after in enumerate(trained[at + 1 : at + 1 + made.counts.window], start=1):
+                        counted[after] += (before == row) * made.counts.decay**age / gap
+        if counted.any():
+            scores[i] += made.weight * np.log(1 + counted / counted.sum() / made.floor)
+        if exclude_seen:
+            scores[i, history] = -np.inf
+    scores[:, : made.first_row] = -np.inf
+    return scores
+
+
+@pytest.mark.parametrize("exclude_seen", [True, False])
+@pytest.mark.parametrize("dense", [10**6, 1], ids=["product of all", "pair by pair"])
+@pytest.mark.usefixtures("in_float32")
+def test_lists_are_those_of_all_scores(side_log, made, exclude_seen, dense, monkeypatch):
+    monkeypatch.setattr(module, "_DENSE", dense)
+    monkeypatch.setattr(module, "_QUERIES", 7)
+    monkeypatch.setattr(module, "_PAIRS", 11)
+    queries = Queries.of(side_log, "test")
+    expected = brute(made, side_log, queries, exclude_seen=exclude_seen)
+    seen = queries.seen() if exclude_seen else None
+    rows, scores = search(made, queries, K, seen)
+    best = np.argsort(-expected, axis=1)[:, :K]
+    wanted = np.take_along_axis(expected, best, 1)
+    np.testing.assert_allclose(scores, wanted, rtol=1e-4)
+    np.testing.assert_array_equal(rows, np.where(np.isfinite(wanted), best, -1))
+    np.testing.assert_array_equal(made.recommend(queries, K, exclude_seen), rows)
+    alone = made.ranker.recommend(queries, K, exclude_seen)
+    assert 0.05 < (alone != rows).mean() < 0.95
+
+
+@pytest.mark.usefixtures("in_float32")
+def test_an_exact_index_finds_the_same(side_log, made):
+    items, first = made.item_vectors(), made.first_row
+    index = ItemIndex.build(items[first:], np.arange(first, len(items)))
+    queries = Queries.of(side_log, "test")
+    rows, scores = search(made, queries, K, queries.seen(), index)
+    expected = search(made, queries, K, queries.seen())
+    np.testing.assert_array_equal(rows, expected[0])
+    np.testing.assert_allclose(scores, expected[1], rtol=1e-4)
+
+
+@pytest.mark.usefixtures("in_float32")
+def test_short_lists_stay_short(side_log, made):
+    n_items = len(made.item_vectors()) - made.first_row
+    queries = Queries.of(side_log, "test")
+    rows, scores = search(made, queries, n_items, queries.seen())
+    expected = brute(made, side_log, queries, exclude_seen=True)
+    np.testing.assert_array_equal((rows >= 0).sum(1), np.isfinite(expected).sum(1))
+    assert (scores[rows < 0] == -np.inf).all()
+    for found, wanted in zip(rows, np.argsort(-expected, axis=1), strict=True):
+        found = found[found >= 0]
+        np.testing.assert_array_equal(found, wanted[: len(found)])
+
+
+def test_a_history_of_which_nothing_is_known(side_log, made):
+    """An item without training events says nothing; the run alone answers."""
+    queries = Queries.from_lists([[1], [side_log.vocabulary.size + 1]])
+    np.testing.assert_array_equal(made.recommend(queries, K), made.ranker.recommend(queries, K))
+
+
+def test_saved_beside_its_run_both_move(side_log, made, run, tmp_path):
+    out, about = run.parent / "both", {"prepared": side_log.fingerprint}
+    save_blend(out / "blend", out / "blend", [run], made, about)
+    (tmp_path / "elsewhere").mkdir()
+    run.parent.rename(tmp_path / "elsewhere" / "runs")
+    out, run = (tmp_path / "elsewhere" / "runs" / name for name in ("both", "one"))
+    assert is_blend(out)
+    assert not is_blend(run)
+    assert trained_runs(out) == trained_runs(run) == [run]
+    again, queries = load_ranker(out, side_log), Queries.of(side_log, "test")
+    assert again.name == "both"
+    np.testing.assert_array_equal(again.recommend(queries, K), made.recommend(queries, K))
+    again.precision = "fp32"
+    assert again.ranker.precision == "fp32"
+    (out / "blend" / "after.npz").write_bytes(b"no archive")
+    with pytest.raises(InputError, match=r"after\.npz is damaged"):
+        load_ranker(out, side_log)
+
+
+def test_another_log_is_refused(side_log, made, run, tmp_path):
+    out = tmp_path / "both"
+    save_blend(out / "blend", out / "blend", [run], made, {"prepared": "of another one"})
+    with pytest.raises(InputError, match="was trained on the vocabulary"):
+        load_blend(out, [made.ranker], side_log)
+
+
+@pytest.mark.parametrize(("weight", "floor"), [(0.0, 1e-3), (1.0, -1.0), (float("nan"), 1e-3), (1.0, float("inf"))])
+def test_numbers_that_cannot_be(made, weight, floor):
+    assert isinstance(made.ranker, EncoderRanker)
+    with pytest.raises(InputError, match="both must be above 0"):
+        Blend(made.ranker, made.counts, weight=weight, floor=floor)
