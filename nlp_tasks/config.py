@@ -10,7 +10,7 @@ from recsys_bert.encoder.parts import Options, check_name
 from recsys_bert.errors import InputError
 
 TEXT_ENCODER = EncoderConfig(
-    dim=128, n_layers=2, n_heads=4, max_len=128, position="start", n_segments=2, branch_init=1.0
+    dim=128, n_layers=2, n_heads=4, max_len=128, position="start", n_segments=2, residual_init_scale=1.0
 )
 """A small encoder for text from random weights; two segments, so that one pretrained on text serves pairs as well."""
 
@@ -28,9 +28,9 @@ def check_encoder(settings: EncoderConfig, *, pairs: bool) -> None:
     for name in ("vocab_size", "features", "causal", "times", "time_gaps"):
         if getattr(settings, name) != getattr(TEXT_ENCODER, name):
             raise InputError(f"encoder.{name} follows from the data, or means nothing for texts; leave it out.")
-    if settings.shared_runs and not pairs:
+    if settings.exact_match and not pairs:
         raise InputError(
-            "encoder.shared_runs is about two texts that are read together, but this reads one; leave it out."
+            "encoder.exact_match is about two texts that are read together, but this reads one; leave it out."
         )
 
 

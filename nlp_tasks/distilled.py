@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from nlp_tasks.model import TextModel
 from nlp_tasks.qa.model import SpanModel
 from nlp_tasks.tokenization import Tokenizer
-from recsys_bert.encoder.model import Encoded
+from recsys_bert.encoder.model import EncoderOutput
 from recsys_bert.errors import InputError
 from recsys_bert.losses.distillation import HiddenStateLoss, Teacher, layer_pairs, soft_target_loss
-from recsys_bert.training.config import DistillationConfig
+from recsys_bert.objectives.config import DistillationConfig
 
 
 class TaskLoss(Protocol):
@@ -22,7 +22,7 @@ class TaskLoss(Protocol):
     def model(self) -> TextModel | SpanModel:
         """What is trained."""
 
-    def loss_of(self, encoded: Encoded, batch: Mapping[str, Tensor]) -> Tensor:
+    def loss_of(self, encoded: EncoderOutput, batch: Mapping[str, Tensor]) -> Tensor:
         """Mean loss of a batch that the encoder has been over."""
 
     def choices(self, outputs: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class DistilledTask(nn.Module):
             parts.append(config.soft_weight * soft_target_loss(asked, known, config.temperature))
         if self.states is not None:
             own = ours.states if model.encoder.config.n_layers else (ours.tokens,)
-            parts.append(config.hidden_weight * self.states(own, theirs.states, ours.real))
+            parts.append(config.hidden_weight * self.states(own, theirs.states, ours.mask))
         return torch.stack(parts).sum()
 
 

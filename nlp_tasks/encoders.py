@@ -142,8 +142,8 @@ def load_text_encoder(folder: Path, settings: EncoderConfig = TEXT_ENCODER) -> t
 def _additions(settings: EncoderConfig, given: EncoderConfig) -> dict[str, Any]:
     """What ``settings`` adds to a checkpoint with the settings ``given``."""
     added: dict[str, Any] = {}
-    if settings.shared_runs and not given.shared_runs:
-        added["shared_runs"] = settings.shared_runs
+    if settings.exact_match and not given.exact_match:
+        added["exact_match"] = settings.exact_match
     if settings.ngrams > 1 and given.ngrams == 1:
         added |= {"ngrams": settings.ngrams, "ngram_rows": settings.ngram_rows}
     return added

@@ -58,10 +58,10 @@ class Inputs:
         """
         lengths = self.lengths[rows]
         place = np.arange(lengths.max())
-        real = place < lengths[:, None]
-        tokens = np.zeros(real.shape, np.int32)
-        tokens[real] = self.ids[ranges(self.offsets[rows], lengths)]
-        return {"tokens": tokens, "segments": ((place >= self.second[rows][:, None]) & real).astype(np.int32)}
+        mask = place < lengths[:, None]
+        tokens = np.zeros(mask.shape, np.int32)
+        tokens[mask] = self.ids[ranges(self.offsets[rows], lengths)]
+        return {"tokens": tokens, "segments": ((place >= self.second[rows][:, None]) & mask).astype(np.int32)}
 
 
 def read_texts(

@@ -14,7 +14,7 @@ from nlp_tasks.heads import TEXT_HEADS
 from nlp_tasks.inputs import Inputs, Ints
 from recsys_bert.devices import one_core_each
 from recsys_bert.encoder.dropout import Dropout
-from recsys_bert.encoder.model import Encoded, Encoder
+from recsys_bert.encoder.model import Encoder, EncoderOutput
 from recsys_bert.encoder.parts import build
 from recsys_bert.objectives.auxiliary import LastLayer, weighed
 from recsys_bert.progress import Progress
@@ -60,17 +60,17 @@ class TextModel(nn.Module):
         """
         return self.on_output(self.encode(batch), batch["owner"])
 
-    def encode(self, batch: Mapping[str, Tensor]) -> Encoded:
+    def encode(self, batch: Mapping[str, Tensor]) -> EncoderOutput:
         """Run the encoder over the rows of a batch."""
         segments = batch["segments"] if self.encoder.config.n_segments > 1 else None
-        encoded: Encoded = self.encoder(batch["tokens"], segments=segments)
+        encoded: EncoderOutput = self.encoder(batch["tokens"], segments=segments)
         return encoded
 
-    def on_output(self, encoded: Encoded, owner: Tensor) -> Tensor:
+    def on_output(self, encoded: EncoderOutput, owner: Tensor) -> Tensor:
         """Outputs, by what the encoder gives."""
-        return self.output(self.dropout(self._pooled(self.head(encoded.tokens, encoded.real), owner)))
+        return self.output(self.dropout(self._pooled(self.head(encoded.tokens, encoded.mask), owner)))
 
-    def on_last_layer(self, encoded: Encoded, owner: Tensor) -> Tensor | None:
+    def on_last_layer(self, encoded: EncoderOutput, owner: Tensor) -> Tensor | None:
         """Outputs by the last layer as it is; None without ``auxiliary``."""
         if self.auxiliary is None:
             return None
@@ -95,9 +95,9 @@ class _Auxiliary(nn.Module):
         self.head: nn.Module = build("head", head.name, TEXT_HEADS, encoder.config.dim, options=head.options)
         self.output = _output(self.head, n_outputs)
 
-    def forward(self, encoded: Encoded) -> Tensor:
+    def forward(self, encoded: EncoderOutput) -> Tensor:
         """One vector a row."""
-        return self.head(self.last(encoded.states[-1]), encoded.real)
+        return self.head(self.last(encoded.states[-1]), encoded.mask)
 
 
 def _output(head: nn.Module, n_outputs: int) -> nn.Module:
@@ -110,7 +110,7 @@ def _output(head: nn.Module, n_outputs: int) -> nn.Module:
 
 
 def task_loss(
-    model: TextModel, encoded: Encoded, batch: Mapping[str, Tensor], loss: Loss, auxiliary_weight: float
+    model: TextModel, encoded: EncoderOutput, batch: Mapping[str, Tensor], loss: Loss, auxiliary_weight: float
 ) -> Tensor:
     """Mean loss of a batch, on the outputs alone or, with ``auxiliary``, on those of the last layer beside them."""
     main, raw = model.on_output(encoded, batch["owner"]), model.on_last_layer(encoded, batch["owner"])

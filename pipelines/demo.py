@@ -189,7 +189,7 @@ def _click_model(config: Config, name: str) -> float:
 
     _say(f"train a click model on impressions, with {name}")
     pretrained = name == "pretrained encoder"
-    figures = train_ctr.run(
+    metrics = train_ctr.run(
         train_ctr.Config(
             data=_data(config, "time"),
             out=config.out / ("clicks_" + name.replace(" ", "_")),
@@ -201,7 +201,7 @@ def _click_model(config: Config, name: str) -> float:
             train=TrainConfig(epochs=3, batch_size=256, monitor="auc", seed=config.seed),
         )
     )
-    auc: float = figures["test"]["auc"]
+    auc: float = metrics["test"]["auc"]
     return auc
 
 

@@ -18,7 +18,7 @@ class Config:
     """ml-100k, ml-1m, ml-20m, ml-32m or amazon-beauty."""
 
     out: Path = Path("data")
-    """Folder that gets ``<name>/raw`` (as published) and ``<name>/prepared`` (what later stages open)."""
+    """Folder that gets ``<name>/raw`` (as published) and ``<name>/dataset`` (what later stages open)."""
 
     yes: bool = False
     """Accept the licence without being asked."""

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipelines.support.candidates import Candidate
-    from recsys_bert.clicks.dataset import Prepared
+    from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.clicks.queries import Queries
-    from recsys_bert.evaluation.evaluation_run import Study
+    from recsys_bert.evaluation.evaluation_run import EvaluationRun
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Offline report on runs of `pretrain`, `train-retrieval` and `blend`, beside simple baselines."""
+    """Offline report on runs of `pretrain`, `train-retrieval` and `fuse`, beside simple baselines."""
 
     data: Path
     """Folder that `prepare` wrote."""
@@ -42,7 +42,7 @@ class Config:
     """List lengths. 10, or the smallest where 10 is not among them, is used for breakdowns and comparisons."""
 
     indexes: tuple[str, ...] = ("HNSW32", "SQ8")
-    """FAISS factory strings set against exact search, for every run but those blended with counts, which raise items
+    """FAISS factory strings set against exact search, for every run but those fused with counts, which raise items
     that no index would find."""
 
     truth: Path | None = None
@@ -90,18 +90,18 @@ def run(config: Config) -> dict[str, Any]:
     from pipelines.support.best_possible import best_possible
     from pipelines.support.candidates import Asked, baselines, runs
     from pipelines.support.runs import check_writable
-    from recsys_bert.clicks.dataset import open_prepared
+    from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.evaluation.report.page import page
     from recsys_bert.evaluation.report.text import text
     from recsys_bert.files import replacing, write_json
     from recsys_bert.progress import step
 
-    prepared = open_prepared(config.data)
-    queries = _questions(config, prepared)
-    study = _study(config, prepared, queries)
+    dataset = open_dataset(config.data)
+    queries = _questions(config, dataset)
+    evaluation_run = _study(config, dataset, queries)
     seen = queries.seen()
-    results = _asked(config, queries, study, _protocol(config, prepared, queries, study, seen))
-    asked = Asked(prepared=prepared, queries=queries, study=study, seen=None if config.seen else seen)
+    results = _asked(config, queries, evaluation_run, _protocol(config, dataset, queries, evaluation_run, seen))
+    asked = Asked(dataset=dataset, queries=queries, evaluation_run=evaluation_run, seen=None if config.seen else seen)
     folders = [folder if folder.name not in ("", "..") else folder.resolve() for folder in config.runs]
     candidates = [*runs(folders, config.indexes, asked), *baselines(config.baselines, asked, results["notes"])]
     if config.truth is not None:
@@ -112,13 +112,13 @@ def run(config: Config) -> dict[str, Any]:
     for candidate in candidates:
         ranked, speed = candidate.rank(results)
         with step(f"{candidate.name}: measures and intervals"):
-            measured, values[candidate.name] = (candidate.study or study).measure(ranked)
-        if candidate.study is not None:  # other users, so other groups
+            measured, values[candidate.name] = (candidate.evaluation_run or evaluation_run).measure(ranked)
+        if candidate.evaluation_run is not None:  # other users, so other groups
             measured |= {"by_history": [], "by_popularity": []}
         results["models"].append(
             {"name": candidate.name, "kind": candidate.kind, "users_per_second": speed, **measured}
         )
-    results["comparisons"] = study.compare(values, _pairs(results["models"], study.headline_k))
+    results["comparisons"] = evaluation_run.compare(values, _pairs(results["models"], evaluation_run.headline_k))
     with replacing(config.out / "report.html") as aside:
         aside.write_text(page(results), encoding="utf-8")
     write_json(config.out / "report.json", results)
@@ -129,7 +129,9 @@ def run(config: Config) -> dict[str, Any]:
     return results
 
 
-def _asked(config: Config, queries: "Queries", study: "Study", protocol: dict[str, Any]) -> dict[str, Any]:
+def _asked(
+    config: Config, queries: "Queries", evaluation_run: "EvaluationRun", protocol: dict[str, Any]
+) -> dict[str, Any]:
     """The report before anything is ranked: what was asked, and empty lists for what is found."""
     from pipelines.support.index_comparison import machine
 
@@ -139,9 +141,9 @@ def _asked(config: Config, queries: "Queries", study: "Study", protocol: dict[st
         "machine": machine(),
         "protocol": protocol,
         "skipped": {reason: count for reason, count in queries.skipped.items() if count},
-        "ks": list(study.ks),
-        "headline_k": study.headline_k,
-        "index_k": study.ks[-1],
+        "ks": list(evaluation_run.ks),
+        "headline_k": evaluation_run.headline_k,
+        "index_k": evaluation_run.ks[-1],
         **{name: [] for name in ("models", "comparisons", "indexes", "training", "fusion", "notes")},
         "config": json.loads(json.dumps(asdict(config), default=str)),
     }
@@ -165,7 +167,7 @@ def _told_apart(candidates: "list[Candidate]") -> "list[Candidate]":
     ]
 
 
-def _questions(config: Config, prepared: "Prepared") -> "Queries":
+def _questions(config: Config, dataset: "ClickDataset") -> "Queries":
     """The users asked; those left out are counted by reason."""
     from dataclasses import replace
 
@@ -173,7 +175,7 @@ def _questions(config: Config, prepared: "Prepared") -> "Queries":
 
     from recsys_bert.clicks.queries import Queries
 
-    queries = Queries.of(prepared, config.split)
+    queries = Queries.of(dataset, config.split)
     if not len(queries):
         raise InputError(
             f"{config.data} holds out no {config.split} events, so there is nothing to find ({queries.skipped})."
@@ -186,17 +188,17 @@ def _questions(config: Config, prepared: "Prepared") -> "Queries":
     return queries
 
 
-def _study(config: Config, prepared: "Prepared", queries: "Queries") -> "Study":
+def _study(config: Config, dataset: "ClickDataset", queries: "Queries") -> "EvaluationRun":
     import numpy as np
 
-    from recsys_bert.evaluation.evaluation_run import Study
+    from recsys_bert.evaluation.evaluation_run import EvaluationRun
     from recsys_bert.evaluation.ranking import check_ks
 
-    vocabulary, ks = prepared.vocabulary, tuple(sorted(set(config.ks)))
+    vocabulary, ks = dataset.vocabulary, tuple(sorted(set(config.ks)))
     check_ks(ks, vocabulary.n_items)
-    counts = np.zeros(prepared.n_rows, dtype=np.int64)
+    counts = np.zeros(dataset.n_rows, dtype=np.int64)
     counts[: vocabulary.size] = vocabulary.counts
-    return Study(
+    return EvaluationRun(
         asked=queries.targets(),
         n_queries=len(queries),
         history_lengths=queries.stop - queries.start,
@@ -214,26 +216,26 @@ def _study(config: Config, prepared: "Prepared", queries: "Queries") -> "Study":
 
 def _protocol(
     config: Config,
-    prepared: "Prepared",
+    dataset: "ClickDataset",
     queries: "Queries",
-    study: "Study",
+    evaluation_run: "EvaluationRun",
     seen: "tuple[NDArray[np.int64], NDArray[np.int32]]",
 ) -> dict[str, Any]:
     """Everything that one must know to compare a figure with another one, as counts and as one line.
 
     Args:
         config: The settings.
-        prepared: The log.
+        dataset: The log.
         queries: The users.
-        study: The targets.
+        evaluation_run: The targets.
         seen: ``(query_index, row)`` pairs that the users have had.
     """
     import numpy as np
 
-    data, rows = prepared.histories, study.targets[1]
-    n_items, n_cold = prepared.n_rows - study.first_item, prepared.n_rows - study.n_warm_rows
-    again = np.isin(study.targets[0] << 32 | rows, seen[0].astype(np.int64) << 32 | seen[1])
-    split = prepared.manifest.split
+    data, rows = dataset.histories, evaluation_run.targets[1]
+    n_items, n_cold = dataset.n_rows - evaluation_run.first_item, dataset.n_rows - evaluation_run.n_warm_rows
+    again = np.isin(evaluation_run.targets[0] << 32 | rows, seen[0].astype(np.int64) << 32 | seen[1])
+    split = dataset.manifest.split
     kind = str(split["kind"]).replace("_", "-") + ("" if split.get("validation", True) else ", refit")
     if since := split.get("test_from_iso"):
         kind += f" cut, test from {since}"
@@ -247,10 +249,10 @@ def _protocol(
         "users": len(queries),
         "users_cold": int((data.train_end[queries.users] == data.offsets[queries.users]).sum()),
         "targets": len(rows),
-        "targets_unknown": int((rows < study.first_item).sum()),
-        "targets_cold": int((rows >= study.n_warm_rows).sum()),
-        "targets_seen": 0 if config.seen else int((again & (rows >= study.first_item)).sum()),
-        "fingerprint": prepared.fingerprint,
+        "targets_unknown": int((rows < evaluation_run.first_item).sum()),
+        "targets_cold": int((rows >= evaluation_run.n_warm_rows).sum()),
+        "targets_seen": 0 if config.seen else int((again & (rows >= evaluation_run.first_item)).sum()),
+        "fingerprint": dataset.fingerprint,
     }
 
 

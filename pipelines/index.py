@@ -17,7 +17,7 @@ class Config:
     """Build a FAISS index of a run's item vectors, for `recommend` and `similar`."""
 
     run: Path
-    """Run folder of `pretrain`, `train-retrieval` or `blend`, which has the vectors of its runs."""
+    """Run folder of `pretrain`, `train-retrieval` or `fuse`, which has the vectors of its runs."""
 
     data: Path
     """Folder that `prepare` wrote and the run was trained on."""
@@ -46,15 +46,15 @@ def run(config: Config) -> dict[str, Any]:
 
     from pipelines.support.item_lists import check_replaceable, index_source
     from pipelines.support.runs import open_run
-    from recsys_bert.clicks.dataset import open_prepared
+    from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.retrieval.index import ItemIndex
 
     check_replaceable(config.out)
-    prepared = open_prepared(config.data)
-    ranker = open_run(config.run, prepared)
+    dataset = open_dataset(config.data)
+    ranker = open_run(config.run, dataset)
     vectors = ranker.item_vectors()
     rows, start = np.arange(ranker.first_row, len(vectors)), time.perf_counter()
-    source = index_source(config.run, prepared)
+    source = index_source(config.run, dataset)
     index = ItemIndex.build(vectors[ranker.first_row :], rows, **asdict(config.index), source=source)
     seconds = time.perf_counter() - start
     index.save(config.out)

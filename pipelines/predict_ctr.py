@@ -24,7 +24,7 @@ class Config:
     order. A column that is called `probability` itself becomes `probability_read`."""
 
     data: Path | None = None
-    """Prepared click log, where it lies elsewhere now; its item rows must be those of the training."""
+    """ClickDataset click log, where it lies elsewhere now; its item rows must be those of the training."""
 
     batch_size: int = 8192
     """Impressions scored at a time."""
@@ -52,7 +52,7 @@ def run(config: Config) -> dict[str, Any]:
 
     from pipelines import train_ctr
     from pipelines.support.settings import read_config
-    from recsys_bert.clicks.dataset import open_prepared
+    from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.ctr.features import Features
     from recsys_bert.ctr.impressions import read_impressions
     from recsys_bert.ctr.model import load
@@ -66,18 +66,18 @@ def run(config: Config) -> dict[str, Any]:
         raise InputError(f"{config.run} was trained on impressions alone and reads no click log; leave out --data.")
     if config.data is not None:
         trained = replace(trained, data=config.data)
-    prepared = None if trained.data is None else open_prepared(trained.data)
-    if prepared is not None:
-        prepared.check_same(read_json(config.run / "metrics.json")["prepared"])
+    dataset = None if trained.data is None else open_dataset(trained.data)
+    if dataset is not None:
+        dataset.check_same(read_json(config.run / "metrics.json")["prepared"])
     features = Features.load(config.run / "features")
     model = train_ctr.build_model(
-        trained, train_ctr.model_layout(trained, features.layout, prepared), prepared, encoder_run=config.run
+        trained, train_ctr.model_layout(trained, features.layout, dataset), dataset, encoder_run=config.run
     )
     load(config.run, model)
     shown = read_impressions(
         config.impressions, trained.impressions, train_ctr.feature_columns(trained), labelled=False
     )
-    data = replace(train_ctr.encoded(trained, shown, features, prepared), timed=model.reads_times)
+    data = replace(train_ctr.encoded(trained, shown, features, dataset), timed=model.reads_times)
     scores = probabilities(model, data, trained.model.history_len, config.batch_size)
     frame = shown.frame.rename({"probability": "probability_read"}, strict=False)
     with replacing(config.out) as aside:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
-from recsys_bert.training.config import DistillationConfig, LossConfig, MaskingConfig, TrainConfig
+from recsys_bert.losses.config import LossConfig
+from recsys_bert.objectives.config import DistillationConfig, MaskingConfig
+from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from recsys_bert.clicks.batches import HistoryBatches
-    from recsys_bert.clicks.dataset import Prepared
+    from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.objectives.distilled import DistilledPrediction
     from recsys_bert.objectives.token_prediction import TokenPrediction
     from recsys_bert.retrieval.negatives import NegativeSampler
@@ -32,7 +34,7 @@ class Config:
     features: tuple[str, ...] = ()
     """Item features that are added to every position, by name."""
 
-    window: Literal["newest", "random", "prefix"] = "newest"
+    crop: Literal["last", "random", "prefix"] = "last"
     """Which events of a history are shown, encoder.max_len at most: the newest; of a longer one any run; or those up to
     any event, as if the history had ended there. Drawn anew every epoch."""
 
@@ -42,7 +44,7 @@ class Config:
     init: Path | None = None
     """Run whose encoder gives the first weights, as for next-item training after masked training."""
 
-    item_start: Literal["random", "ppmi"] = "random"
+    item_init: Literal["random", "ppmi"] = "random"
     """Where item embeddings start: at random, or so that items which stand near each other in training histories are
     near (positive mutual information, factorised; a matter of seconds). With few events an item it learns sooner and
     better; then fewer epochs do."""
@@ -69,10 +71,10 @@ class Config:
         for name in ("vocab_size", "features", "causal"):
             if getattr(self.encoder, name) != getattr(EncoderConfig(), name):
                 raise InputError(f"encoder.{name} follows from the data and the objective here; leave it out.")
-        if self.train.row_updates and self.loss.name == "full":
-            raise InputError("train.row_updates is for sampled losses; loss.name 'full' reads all items.")
-        if self.init and self.item_start != "random":
-            raise InputError(f"item embeddings come from {self.init} here; leave out item_start, or leave out init.")
+        if self.train.sparse_adam and self.loss.name == "full":
+            raise InputError("train.sparse_adam is for sampled losses; loss.name 'full' reads all items.")
+        if self.init and self.item_init != "random":
+            raise InputError(f"item embeddings come from {self.init} here; leave out item_init, or leave out init.")
         if self.distillation != DistillationConfig() and self.teacher is None:
             raise InputError("distillation says what is taken from a teacher; give teacher as well.")
         if self.teacher and self.train.auxiliary and self.distillation.soft_weight == 1:
@@ -86,18 +88,18 @@ def run(config: Config) -> dict[str, Any]:
         Best validation figure, epochs, seconds, parameters.
     """
     from pipelines.support.runs import begin, check_log_unchanged, finish, is_first_process, validation
-    from recsys_bert.clicks.dataset import open_prepared
+    from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.files import replacing
     from recsys_bert.retrieval.encoder_ranker import EncoderRanker
     from recsys_bert.training.adversarial import check_table
     from recsys_bert.training.loop import fit
     from recsys_bert.user_encoder.checkpoint import save_encoder
 
-    prepared = open_prepared(config.data)
-    prediction, model, batches = build(config, prepared)
+    dataset = open_dataset(config.data)
+    prediction, model, batches = build(config, dataset)
     ranker = EncoderRanker(prediction, config.objective, precision=config.train.precision)
     validate = validation(
-        prepared,
+        dataset,
         lambda _: ranker,
         users=config.validation_users,
         seed=config.train.seed,
@@ -105,7 +107,7 @@ def run(config: Config) -> dict[str, Any]:
     )
     check_table(model, config.train)
     begin(config.out, config)
-    check_log_unchanged(config.out, prepared, config.init, config.teacher)
+    check_log_unchanged(config.out, dataset, config.init, config.teacher)
     summary = fit(
         model,
         batches,
@@ -116,13 +118,13 @@ def run(config: Config) -> dict[str, Any]:
     )
     if is_first_process():
         with replacing(config.out / "encoder") as aside:
-            save_encoder(aside, prediction, config.objective, prepared)
+            save_encoder(aside, prediction, config.objective, dataset)
     parameters = sum(parameter.numel() for parameter in prediction.parameters())
     return finish(config.out / "encoder", summary, config.train.monitor, parameters, batches.n_skipped)
 
 
 def build(
-    config: Config, prepared: "Prepared"
+    config: Config, dataset: "ClickDataset"
 ) -> "tuple[TokenPrediction, TokenPrediction | DistilledPrediction, HistoryBatches]":
     """Make what is trained, from freshly seeded weights, and the batches it is trained on.
 
@@ -139,16 +141,16 @@ def build(
     from recsys_bert.retrieval.negatives import NegativeSampler
     from recsys_bert.user_encoder.checkpoint import check_times, feature_configs
 
-    vocabulary = prepared.vocabulary
+    vocabulary = dataset.vocabulary
     encoder_config = replace(
         config.encoder,
         vocab_size=vocabulary.size,
         causal=config.objective == "next",
-        features=feature_configs(prepared, config.features),
+        features=feature_configs(dataset, config.features),
     )
-    check_times(prepared, encoder_config)
+    check_times(dataset, encoder_config)
     torch.manual_seed(config.train.seed)
-    encoder = _encoder(config, encoder_config, prepared)
+    encoder = _encoder(config, encoder_config, dataset)
     sampler = NegativeSampler(
         vocabulary.counts, first_item=vocabulary.first_item, n=config.loss.negatives, power=config.loss.negative_power
     )
@@ -158,29 +160,35 @@ def build(
         config.loss,
         first_row=vocabulary.first_item,
         expected_draws=sampler.expected_draws if sampled else None,
-        features={name: prepared.item_features[name] for name in config.features},
+        features={name: dataset.item_features[name] for name in config.features},
         auxiliary=config.train.auxiliary_weight if config.train.auxiliary else None,
     )
     model: TokenPrediction | DistilledPrediction = prediction
     times = encoder_config.needs_times
     if config.teacher:
-        teacher = _teacher(config, config.teacher, prepared)
+        teacher = _teacher(config, config.teacher, dataset)
         model = DistilledPrediction(prediction, teacher, config.distillation)
         times = times or teacher.encoder.config.needs_times
-    return prediction, model, _batches(config, prepared, sampler if sampled else None, times)
+    return prediction, model, _batches(config, dataset, sampler if sampled else None, times)
 
 
-def _encoder(config: Config, encoder_config: EncoderConfig, prepared: "Prepared") -> Any:
+def _encoder(config: Config, encoder_config: EncoderConfig, dataset: "ClickDataset") -> Any:
     from pipelines.support.runs import take_weights
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.user_encoder.checkpoint import load_encoder
-    from recsys_bert.user_encoder.item_init import start_items
+    from recsys_bert.user_encoder.item_init import init_items
 
     encoder = Encoder(encoder_config)
-    start_items(encoder, prepared, config.item_start)
+    init_items(encoder, dataset, config.item_init)
     if config.init:
-        given = load_encoder(config.init, prepared)[0]
-        free = ("causal", "dropout", "init_std", "branch_init", "position_init")  # they change no weight that is taken
+        given = load_encoder(config.init, dataset)[0]
+        free = (
+            "causal",
+            "dropout",
+            "init_std",
+            "residual_init_scale",
+            "position_init",
+        )  # they change no weight that is taken
         if replace(given.config, **{name: getattr(encoder_config, name) for name in free}) != encoder_config:
             raise InputError(
                 f"init {config.init} has another encoder than this recipe: {given.config} against {encoder_config}. "
@@ -190,11 +198,11 @@ def _encoder(config: Config, encoder_config: EncoderConfig, prepared: "Prepared"
     return encoder
 
 
-def _teacher(config: Config, run: Path, prepared: "Prepared") -> "TokenPrediction":
+def _teacher(config: Config, run: Path, dataset: "ClickDataset") -> "TokenPrediction":
     from recsys_bert.retrieval.encoder_ranker import EncoderRanker
     from recsys_bert.retrieval.load import load_ranker
 
-    ranker = load_ranker(run, prepared)
+    ranker = load_ranker(run, dataset)
     if not isinstance(ranker, EncoderRanker):
         raise InputError(f"teacher {run} is a run of train-retrieval; a teacher comes from pretrain.")
     if ranker.objective != config.objective:
@@ -210,12 +218,14 @@ def _teacher(config: Config, run: Path, prepared: "Prepared") -> "TokenPredictio
     return ranker.prediction
 
 
-def _batches(config: Config, prepared: "Prepared", sampler: "NegativeSampler | None", times: bool) -> "HistoryBatches":
+def _batches(
+    config: Config, dataset: "ClickDataset", sampler: "NegativeSampler | None", times: bool
+) -> "HistoryBatches":
     from recsys_bert.clicks.batches import HistoryBatches, known_times, next_item
     from recsys_bert.clicks.vocabulary import MASK
     from recsys_bert.objectives.masking import choose_positions, corrupt
 
-    vocabulary = prepared.vocabulary
+    vocabulary = dataset.vocabulary
 
     def make(shown: Any, random: Any) -> dict[str, Any]:
         if config.objective == "next":
@@ -242,11 +252,11 @@ def _batches(config: Config, prepared: "Prepared", sampler: "NegativeSampler | N
         return batch
 
     return HistoryBatches(
-        prepared.histories,
+        dataset.histories,
         make,
         batch_size=config.train.batch_size,
         length=config.encoder.max_len + (1 if config.objective == "next" else 0),
-        window=config.window,
+        crop=config.crop,
         times=times,
         seed=config.train.seed,
     )

@@ -12,7 +12,7 @@ from recsys_bert.errors import InputError
 if TYPE_CHECKING:
     import polars as pl
 
-    from recsys_bert.clicks.dataset import Prepared
+    from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.clicks.queries import Queries
 
 
@@ -21,7 +21,7 @@ class Config:
     """Print or write the best items for users of the log, or for histories given on the fly."""
 
     run: Path
-    """Run folder of `pretrain`, `train-retrieval` or `blend`."""
+    """Run folder of `pretrain`, `train-retrieval` or `fuse`."""
 
     data: Path
     """Folder that `prepare` wrote and the run was trained on."""
@@ -76,28 +76,28 @@ def run(config: Config) -> dict[str, Any]:
         InputError: Unknown users, a history without any known item, ``k`` larger than the catalogue, or a run, log and
             index that do not belong together.
     """
-    from recsys_bert.clicks.dataset import open_prepared
+    from recsys_bert.clicks.dataset import open_dataset
 
-    prepared = open_prepared(config.data)
+    dataset = open_dataset(config.data)
     if config.users or config.all_users:
-        queries, keys, told = _of_users(config, prepared)
+        queries, keys, told = _of_users(config, dataset)
     else:
-        queries, keys, told = _of_histories(config, prepared)
-    found = _search(config, prepared, queries)
+        queries, keys, told = _of_histories(config, dataset)
+    found = _search(config, dataset, queries)
     short = int((found.rows < 0).any(axis=1).sum())
     told = {"run": config.run.name, "k": config.k, "asked": len(queries), **told, "short_lists": short}
     if short:
         print(f"{short:,} lists are shorter than {config.k}: no more unseen items are left.", file=sys.stderr)
-    return show(as_frame(found, prepared, keys), told, config.out, config.json)
+    return show(as_frame(found, dataset, keys), told, config.out, config.json)
 
 
-def _of_users(config: Config, prepared: "Prepared") -> tuple["Queries", "pl.Series", dict[str, Any]]:
+def _of_users(config: Config, dataset: "ClickDataset") -> tuple["Queries", "pl.Series", dict[str, Any]]:
     import numpy as np
 
     from recsys_bert.clicks.queries import Queries
 
-    data = prepared.histories
-    users = np.arange(data.n_users) if config.all_users else prepared.user_rows(list(dict.fromkeys(config.users)))
+    data = dataset.histories
+    users = np.arange(data.n_users) if config.all_users else dataset.user_rows(list(dict.fromkeys(config.users)))
     start, stop = data.offsets[users], data.offsets[users + 1]
     some = stop > start
     users, start, stop = users[some], start[some], stop[some]
@@ -106,10 +106,10 @@ def _of_users(config: Config, prepared: "Prepared") -> tuple["Queries", "pl.Seri
     if not some.all():
         print(f"{int((~some).sum()):,} users have no events and are skipped.", file=sys.stderr)
     queries = Queries(data, users, start, stop, stop, data.times[stop - 1] + 1)
-    return queries, prepared.user_ids.gather(users).rename("user_id"), {"skipped": {"no events": int((~some).sum())}}
+    return queries, dataset.user_ids.gather(users).rename("user_id"), {"skipped": {"no events": int((~some).sum())}}
 
 
-def _of_histories(config: Config, prepared: "Prepared") -> tuple["Queries", "pl.Series", dict[str, Any]]:
+def _of_histories(config: Config, dataset: "ClickDataset") -> tuple["Queries", "pl.Series", dict[str, Any]]:
     import numpy as np
     import polars as pl
 
@@ -125,8 +125,8 @@ def _of_histories(config: Config, prepared: "Prepared") -> tuple["Queries", "pl.
     flat = [name for history in ids for name in history]
     if not flat:
         raise InputError("no history holds an item; give item ids separated by spaces, oldest first.")
-    rows = prepared.rows(flat)
-    known = rows >= prepared.vocabulary.first_item
+    rows = dataset.rows(flat)
+    known = rows >= dataset.vocabulary.first_item
     borders = np.cumsum([len(history) for history in ids])[:-1]
     bad = [number for number, part in enumerate(np.split(known, borders), start=1) if not part.any()]
     if bad:
@@ -142,17 +142,17 @@ def _of_histories(config: Config, prepared: "Prepared") -> tuple["Queries", "pl.
     return Queries.from_lists(np.split(rows, borders)), keys, {"unknown_items": unknown}
 
 
-def _search(config: Config, prepared: "Prepared", queries: "Queries") -> Found:
+def _search(config: Config, dataset: "ClickDataset", queries: "Queries") -> Found:
     from pipelines.support.runs import open_run
     from recsys_bert.retrieval.ranker import search
 
-    ranker = open_run(config.run, prepared)
+    ranker = open_run(config.run, dataset)
     if ranker.reads_times and not queries.timed:
         raise InputError(
             f"the encoder of {config.run} reads when events happened, and a history given on the fly does not say. Ask "
             "about users of the log, with --users or --all-users."
         )
-    index = None if config.index is None else open_index(config.index, config.run, prepared)
+    index = None if config.index is None else open_index(config.index, config.run, dataset)
     if index is not None and index.config.metric != "ip":
         raise InputError(
             f"the index {config.index} searches by {index.config.metric}, but a run's scores are inner products. "

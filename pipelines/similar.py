@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from recsys_bert.clicks.dataset import Prepared
+    from recsys_bert.clicks.dataset import ClickDataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Config:
     """Print or write the items nearest to given items, by the item vectors of a trained run."""
 
     run: Path
-    """Run folder of `pretrain`, `train-retrieval` or `blend`, which has the vectors of its runs."""
+    """Run folder of `pretrain`, `train-retrieval` or `fuse`, which has the vectors of its runs."""
 
     data: Path
     """Folder that `prepare` wrote and the run was trained on."""
@@ -67,33 +67,33 @@ def run(config: Config) -> dict[str, Any]:
     """
     import polars as pl
 
-    from recsys_bert.clicks.dataset import open_prepared
+    from recsys_bert.clicks.dataset import open_dataset
 
     if not config.items:
         raise InputError("no item is given; give ids, as in --items 12 7.")
-    prepared = open_prepared(config.data)
-    rows = known_rows(prepared, list(dict.fromkeys(config.items)))
-    found = _search(config, prepared, rows)
-    keys = pl.Series("similar_to", prepared.ids(rows))
+    dataset = open_dataset(config.data)
+    rows = known_rows(dataset, list(dict.fromkeys(config.items)))
+    found = _search(config, dataset, rows)
+    keys = pl.Series("similar_to", dataset.ids(rows))
     told = {"run": config.run.name, "k": config.k, "asked": len(rows)}
     told["short_lists"] = int((found.rows < 0).any(axis=1).sum())
-    return show(as_frame(found, prepared, keys), told, config.out, config.json)
+    return show(as_frame(found, dataset, keys), told, config.out, config.json)
 
 
-def _search(config: Config, prepared: "Prepared", rows: "NDArray[np.int32]") -> Found:
+def _search(config: Config, dataset: "ClickDataset", rows: "NDArray[np.int32]") -> Found:
     import numpy as np
 
     from pipelines.support.runs import open_run
     from recsys_bert.retrieval.exact import exact_top_k
 
-    ranker = open_run(config.run, prepared)
+    ranker = open_run(config.run, dataset)
     items = ranker.item_vectors()
     if (rows >= len(items)).any():
-        names = prepared.ids(rows[rows >= len(items)]).to_list()
+        names = dataset.ids(rows[rows >= len(items)]).to_list()
         raise InputError(f"items without training events have no vector in {config.run}: {names}. Ask two towers.")
     itself = np.arange(len(rows)), rows
     if config.index is not None:
-        index = open_index(config.index, config.run, prepared)
+        index = open_index(config.index, config.run, dataset)
         check_k(config.k, len(index))
         return Found(*index.search(items[rows], config.k, itself))
     check_k(config.k, len(items) - ranker.first_row)

@@ -10,7 +10,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from recsys_bert.clicks.dataset import Prepared
+    from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.ctr.data import ClickData
     from recsys_bert.ctr.impressions import Impressions
     from recsys_bert.ctr.layout import Layout
@@ -73,17 +73,17 @@ def run(config: Config) -> dict[str, Any]:
     from recsys_bert.progress import step
     from recsys_bert.training.adversarial import check_table
 
-    prepared = _prepared(config)
+    dataset = _prepared(config)
     with step("reading impressions"):
-        splits = _splits(config, prepared)
+        splits = _splits(config, dataset)
         features = Features.fit(splits["train"].frame, config.features, id_fields(config))
-        data = {name: encoded(config, shown, features, prepared) for name, shown in splits.items()}
+        data = {name: encoded(config, shown, features, dataset) for name, shown in splits.items()}
     torch.manual_seed(config.train.seed)
-    model = build_model(config, model_layout(config, features.layout, prepared), prepared)
+    model = build_model(config, model_layout(config, features.layout, dataset), dataset)
     data = {name: replace(part, timed=model.reads_times) for name, part in data.items()}
     check_table(model, config.train)
     _check_batches(config, model, len(data["train"]))
-    read = _read(config, prepared)
+    read = _read(config, dataset)
     begin(config.out, config)  # after everything that bad input can stop
     check_unchanged(config.out, read)
     if is_first_process():
@@ -97,11 +97,11 @@ def run(config: Config) -> dict[str, Any]:
     results["impressions"] = {name: len(part) for name, part in data.items()}
     results["counted"] = {name: part.counts for name, part in data.items()}
     results["fields"] = model.field_names
-    if prepared is not None:
-        results["prepared"] = prepared.fingerprint
+    if dataset is not None:
+        results["prepared"] = dataset.fingerprint
     if is_first_process():
         save(config.out, model)
-        _keep_encoder(config, model, prepared)
+        _keep_encoder(config, model, dataset)
         write_json(config.out / "metrics.json", results)
         _tell(results, config.out)
     return results
@@ -123,8 +123,8 @@ def _tell(results: dict[str, Any], out: Path) -> None:
     for part in ("validation", "test"):
         if part in results:
             shown = {"AUC": "auc", "GAUC": "gauc", "log loss": "log_loss", "calibration error": "calibration_error"}
-            figures = [f"{name} {results[part][key]:.4f}" for name, key in shown.items() if key in results[part]]
-            print(f"{part}, {results['impressions'][part]:,} impressions: {', '.join(figures)}", file=sys.stderr)
+            metrics = [f"{name} {results[part][key]:.4f}" for name, key in shown.items() if key in results[part]]
+            print(f"{part}, {results['impressions'][part]:,} impressions: {', '.join(metrics)}", file=sys.stderr)
     kept = f"kept epoch {results['best_epoch']} of {results['epochs']}"
     print(f"{kept}; {out} holds the model, metrics.json says more ({results['seconds']:.0f} s)", file=sys.stderr)
 
@@ -165,13 +165,13 @@ def feature_columns(config: Config) -> list[str]:
     return [*config.features.categorical, *config.features.numeric, *config.features.multi]
 
 
-def _prepared(config: Config) -> "Prepared | None":
-    from recsys_bert.clicks.dataset import open_prepared
+def _prepared(config: Config) -> "ClickDataset | None":
+    from recsys_bert.clicks.dataset import open_dataset
 
-    return None if config.data is None else open_prepared(config.data)
+    return None if config.data is None else open_dataset(config.data)
 
 
-def _read(config: Config, prepared: "Prepared | None") -> dict[Path, str]:
+def _read(config: Config, dataset: "ClickDataset | None") -> dict[Path, str]:
     """A digest of everything that the run reads, by path."""
     from pipelines.support.runs import feature_digests, log_digest, weights_fingerprint
     from recsys_bert.clicks.prepare.files import find_files
@@ -180,21 +180,21 @@ def _read(config: Config, prepared: "Prepared | None") -> dict[Path, str]:
     shown = config.impressions
     paths = (shown.log, shown.train, shown.validation, shown.test, shown.libfm_fields)
     found = {path: fingerprint(find_files(str(path))) for path in paths if path is not None}
-    if prepared is not None:
-        found |= {prepared.folder: log_digest(prepared), **feature_digests(prepared)}
+    if dataset is not None:
+        found |= {dataset.folder: log_digest(dataset), **feature_digests(dataset)}
     if config.model.encoder is not None and config.model.encoded:
         found[config.model.encoder] = weights_fingerprint(config.model.encoder)
     return found
 
 
-def _splits(config: Config, prepared: "Prepared | None") -> dict[str, "Impressions"]:
+def _splits(config: Config, dataset: "ClickDataset | None") -> dict[str, "Impressions"]:
     """Read the splits; with a prepared log that was cut by time, cut where it was."""
     from recsys_bert.ctr.impressions import read_splits
 
-    split = {} if prepared is None else prepared.manifest.split
+    split = {} if dataset is None else dataset.manifest.split
     borders = (split["validation_from"], split["test_from"]) if "test_from" in split else None
     splits = read_splits(config.impressions, feature_columns(config), borders)
-    if prepared is not None and splits["validation"].times is not None:
+    if dataset is not None and splits["validation"].times is not None:
         first = int(splits["validation"].times.min())
         _check_cut(config, first, None if borders is None else borders[0])
     _check_labels(config, splits)
@@ -228,31 +228,31 @@ def _check_cut(config: Config, first: int, trained_until: int | None) -> None:
         )
 
 
-def encoded(config: Config, shown: "Impressions", features: Any, prepared: "Prepared | None") -> "ClickData":
+def encoded(config: Config, shown: "Impressions", features: Any, dataset: "ClickDataset | None") -> "ClickData":
     """Encode one split; with ``history_len`` 0, the prepared log gives side features only."""
     from recsys_bert.ctr.data import encode
 
-    data = encode(shown, config.impressions, features, model_layout(config, features.layout, prepared), prepared)
+    data = encode(shown, config.impressions, features, model_layout(config, features.layout, dataset), dataset)
     return data if config.model.history_len else replace(data, histories=None)
 
 
-def model_layout(config: Config, own: "Layout", prepared: "Prepared | None") -> "Layout":
+def model_layout(config: Config, own: "Layout", dataset: "ClickDataset | None") -> "Layout":
     """Fields of the impressions' columns, then those of the side tables."""
     from recsys_bert.ctr.data import side_fields
     from recsys_bert.ctr.layout import Layout
 
-    return Layout((*own.fields, *([] if prepared is None else side_fields(prepared, config.features))))
+    return Layout((*own.fields, *([] if dataset is None else side_fields(dataset, config.features))))
 
 
 def build_model(
-    config: Config, layout: "Layout", prepared: "Prepared | None", encoder_run: Path | None = None
+    config: Config, layout: "Layout", dataset: "ClickDataset | None", encoder_run: Path | None = None
 ) -> "ClickModel":
     """Build the model with fresh weights, but for a pretrained encoder's.
 
     Args:
         config: The run's settings.
         layout: All fields.
-        prepared: The click log.
+        dataset: The click log.
         encoder_run: Where the encoder is loaded from instead of ``model.encoder``.
 
     Raises:
@@ -263,10 +263,10 @@ def build_model(
 
     settings = config.model
     reader: PlainItems | EncodedItems | None = None
-    if prepared is not None and settings.history_len and not settings.encoded:
-        reader = PlainItems(prepared.vocabulary.size, settings.dim, settings.init_std)
-    elif prepared is not None and settings.encoded:
-        prediction, objective = _load_prediction(encoder_run or settings.encoder, prepared)
+    if dataset is not None and settings.history_len and not settings.encoded:
+        reader = PlainItems(dataset.vocabulary.size, settings.dim, settings.init_std)
+    elif dataset is not None and settings.encoded:
+        prediction, objective = _load_prediction(encoder_run or settings.encoder, dataset)
         longest = prediction.encoder.config.max_len - (objective == "masked")
         if settings.history_len > longest:
             raise InputError(
@@ -276,31 +276,31 @@ def build_model(
     return ClickModel(layout, settings, reader)
 
 
-def _load_prediction(run: Path | None, prepared: "Prepared") -> tuple[Any, str]:
+def _load_prediction(run: Path | None, dataset: "ClickDataset") -> tuple[Any, str]:
     from recsys_bert.objectives.token_prediction import TokenPrediction
     from recsys_bert.user_encoder.checkpoint import load_encoder
 
     assert run is not None  # settings.encoded says so
-    encoder, objective, loss = load_encoder(run, prepared)
-    tables = {feature.name: prepared.item_features[feature.name] for feature in encoder.config.features}
-    return TokenPrediction(encoder, loss, first_row=prepared.vocabulary.first_item, features=tables), objective
+    encoder, objective, loss = load_encoder(run, dataset)
+    tables = {feature.name: dataset.item_features[feature.name] for feature in encoder.config.features}
+    return TokenPrediction(encoder, loss, first_row=dataset.vocabulary.first_item, features=tables), objective
 
 
-def _keep_encoder(config: Config, model: "ClickModel", prepared: "Prepared | None") -> None:
+def _keep_encoder(config: Config, model: "ClickModel", dataset: "ClickDataset | None") -> None:
     """Write the encoder, fine-tuned or not, so that scoring does not depend on the run that it came from."""
     from recsys_bert.ctr.history import EncodedItems
     from recsys_bert.files import replacing
     from recsys_bert.user_encoder.checkpoint import save_encoder
 
-    if isinstance(model.reader, EncodedItems) and prepared is not None:
+    if isinstance(model.reader, EncodedItems) and dataset is not None:
         with replacing(config.out / "encoder") as aside:
-            save_encoder(aside, model.reader.prediction, "masked" if model.reader.masked else "next", prepared)
+            save_encoder(aside, model.reader.prediction, "masked" if model.reader.masked else "next", dataset)
 
 
 def measured(model: "ClickModel", data: "ClickData", config: Config) -> dict[str, float]:
     """AUC, log loss, calibration error and, where users are known, GAUC."""
     from recsys_bert.ctr.score import probabilities
-    from recsys_bert.evaluation.classification import figures
+    from recsys_bert.evaluation.classification import classification_metrics
 
     assert data.labels is not None  # read_splits reads labels
-    return figures(data.labels, probabilities(model, data, config.model.history_len), data.groups)
+    return classification_metrics(data.labels, probabilities(model, data, config.model.history_len), data.groups)

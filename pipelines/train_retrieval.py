@@ -13,7 +13,7 @@ from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from recsys_bert.clicks.batches import HistoryBatches
-    from recsys_bert.clicks.dataset import Prepared
+    from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.clicks.vocabulary import Vocabulary
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.retrieval.two_tower import TwoTower
@@ -38,12 +38,12 @@ class Config:
     encoder_dropout: float | None = None
     """Dropout of a pretrained encoder from here on; what it was pretrained with when not given."""
 
-    encoder_branch_scale: float | None = None
+    encoder_residual_scale: float | None = None
     """Factor on the maps with which a pretrained encoder's branches end. Below 1 its layers start nearer to the
     identity, as those of a new encoder do, and keep what they attend to; causal training after masked training is
     better for it. 1 when not given."""
 
-    item_start: Literal["random", "ppmi"] = "random"
+    item_init: Literal["random", "ppmi"] = "random"
     """Where item embeddings start: at random, or so that items which stand near each other in training histories are
     near (positive mutual information, factorised; a matter of seconds). With few events an item it learns sooner and
     better; then fewer epochs do."""
@@ -51,7 +51,7 @@ class Config:
     features: tuple[str, ...] = ()
     """Item features that are added to every position of a history; a pretrained encoder brings its own."""
 
-    window: Literal["newest", "random", "prefix"] = "newest"
+    crop: Literal["last", "random", "prefix"] = "last"
     """Which events of a history are shown, encoder.max_len at most: the newest; of a longer one any run; or those up to
     any event, as if the history had ended there. Drawn anew every epoch."""
 
@@ -74,17 +74,17 @@ class Config:
         for name in ("vocab_size", "features", "causal"):
             if getattr(self.encoder, name) != getattr(EncoderConfig(), name):
                 raise InputError(f"encoder.{name} follows from the data here; leave it out.")
-        if self.init and (self.encoder != EncoderConfig() or self.features or self.item_start != "random"):
+        if self.init and (self.encoder != EncoderConfig() or self.features or self.item_init != "random"):
             raise InputError(
                 f"[encoder], features and item embeddings come from {self.init} here; leave out [encoder], features "
-                "and item_start, or leave out init."
+                "and item_init, or leave out init."
             )
-        if self.train.row_updates and self.towers.loss == "full":
-            raise InputError("train.row_updates is for sampled losses; towers.loss 'full' reads all items.")
-        for name in ("encoder_lr", "encoder_dropout", "encoder_branch_scale"):
+        if self.train.sparse_adam and self.towers.loss == "full":
+            raise InputError("train.sparse_adam is for sampled losses; towers.loss 'full' reads all items.")
+        for name in ("encoder_lr", "encoder_dropout", "encoder_residual_scale"):
             if getattr(self, name) is not None and not self.init:
                 raise InputError(f"{name} is for a pretrained encoder; give init as well.")
-        for name in ("encoder_lr", "encoder_branch_scale"):
+        for name in ("encoder_lr", "encoder_residual_scale"):
             if getattr(self, name) is not None and not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
         if self.encoder_lr == 0 and not (self.towers.item_features or self.towers.user_features):
@@ -103,20 +103,20 @@ def run(config: Config) -> dict[str, Any]:
     import torch
 
     from pipelines.support.runs import begin, check_log_unchanged, finish, is_first_process, validation
-    from recsys_bert.clicks.dataset import open_prepared
+    from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.files import replacing
     from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, save_two_tower
     from recsys_bert.training.adversarial import check_table
     from recsys_bert.training.loop import fit
 
-    prepared = open_prepared(config.data)
+    dataset = open_dataset(config.data)
     torch.manual_seed(config.train.seed)
     auxiliary = config.train.auxiliary_weight if config.train.auxiliary else None
-    model = build_two_tower(_encoder(config, prepared), config.towers, prepared, auxiliary)
-    batches = _batches(config, prepared, model.encoder.config)
-    miner = _miner(config, prepared, model)
+    model = build_two_tower(_encoder(config, dataset), config.towers, dataset, auxiliary)
+    batches = _batches(config, dataset, model.encoder.config)
+    miner = _miner(config, dataset, model)
     validate = validation(
-        prepared,
+        dataset,
         lambda _: TwoTowerRanker(model, precision=config.train.precision),
         users=config.validation_users,
         seed=config.train.seed,
@@ -125,7 +125,7 @@ def run(config: Config) -> dict[str, Any]:
     _check_index(config, model)
     check_table(model, config.train)
     begin(config.out, config)
-    check_log_unchanged(config.out, prepared, config.init)
+    check_log_unchanged(config.out, dataset, config.init)
     own_lr = config.encoder_lr is not None
     groups = [{"params": list(model.encoder.parameters()), "lr": config.encoder_lr}] if own_lr else None
     summary = fit(
@@ -140,55 +140,55 @@ def run(config: Config) -> dict[str, Any]:
     )
     if is_first_process():
         with replacing(config.out / "two_tower") as aside:
-            save_two_tower(aside, model, prepared)
-        _build_index(config, prepared, TwoTowerRanker(model)).save(config.out / "index")
+            save_two_tower(aside, model, dataset)
+        _build_index(config, dataset, TwoTowerRanker(model)).save(config.out / "index")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     results = finish(config.out / "two_tower", summary, config.train.monitor, parameters, batches.n_skipped)
     return results | {"items_indexed": model.n_rows - model.first_row}
 
 
-def _encoder(config: Config, prepared: "Prepared") -> "Encoder":
+def _encoder(config: Config, dataset: "ClickDataset") -> "Encoder":
     """The user tower's encoder: a pretrained one made causal, or a new one."""
     from pipelines.support.runs import take_weights
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.user_encoder.checkpoint import feature_configs, load_encoder
-    from recsys_bert.user_encoder.item_init import start_items
+    from recsys_bert.user_encoder.item_init import init_items
 
     if config.init is None:
-        size = prepared.vocabulary.size
-        features = feature_configs(prepared, config.features)
+        size = dataset.vocabulary.size
+        features = feature_configs(dataset, config.features)
         encoder = Encoder(replace(config.encoder, vocab_size=size, causal=True, features=features))
-        start_items(encoder, prepared, config.item_start)
+        init_items(encoder, dataset, config.item_init)
         return encoder
-    given, _, _ = load_encoder(config.init, prepared)
+    given, _, _ = load_encoder(config.init, dataset)
     dropout = given.config.dropout if config.encoder_dropout is None else config.encoder_dropout
     encoder = Encoder(replace(given.config, causal=True, dropout=dropout))
     take_weights(encoder, given, config.init)
-    if config.encoder_branch_scale is not None:
-        encoder.scale_branches(config.encoder_branch_scale)
+    if config.encoder_residual_scale is not None:
+        encoder.scale_residual_branches(config.encoder_residual_scale)
     return encoder
 
 
-def _batches(config: Config, prepared: "Prepared", encoder: EncoderConfig) -> "HistoryBatches":
+def _batches(config: Config, dataset: "ClickDataset", encoder: EncoderConfig) -> "HistoryBatches":
     from recsys_bert.clicks.batches import HistoryBatches, next_item
 
-    towers, vocabulary = config.towers, prepared.vocabulary
+    towers, vocabulary = config.towers, dataset.vocabulary
 
     def make(shown: Any, random: Any) -> dict[str, Any]:
         batch = next_item(shown.items, shown.lengths, vocabulary.first_item, shown.times)
         batch["users"] = shown.users
         if towers.loss == "mixed":
             batch["negatives"] = _negatives(towers, vocabulary, batch["targets"], len(shown.items), random)
-            if towers.hide_own_items:
+            if towers.mask_history_hits:
                 batch["own"] = _own(shown.items, batch["negatives"])
         return batch
 
     return HistoryBatches(
-        prepared.histories,
+        dataset.histories,
         make,
         batch_size=config.train.batch_size,
         length=encoder.max_len + 1,
-        window=config.window,
+        crop=config.crop,
         times=encoder.needs_times,
         seed=config.train.seed,
     )
@@ -213,34 +213,37 @@ def _own(items: Any, negatives: Any) -> Any:
     return np.isin(row | negatives, row | items)
 
 
-def _miner(config: Config, prepared: "Prepared", model: "TwoTower") -> Callable[[int], None] | None:
-    """Return what looks up, every ``hard_every`` steps, the nearest items that each user does not have."""
-    if not config.towers.hard:
+def _miner(config: Config, dataset: "ClickDataset", model: "TwoTower") -> Callable[[int], None] | None:
+    """Return what looks up, every ``refresh_steps`` steps, the nearest items that each user does not have."""
+    if not config.towers.hard_negatives:
         return None
     import torch
 
     from recsys_bert.clicks.queries import Queries
     from recsys_bert.retrieval.two_tower import TwoTowerRanker
 
-    histories, towers = prepared.histories, config.towers
+    histories, towers = dataset.histories, config.towers
     n_items = model.n_rows - model.first_row
-    if towers.hard_skip + towers.hard > n_items:
+    if towers.skip_top + towers.hard_negatives > n_items:
         raise InputError(
-            f"towers.hard_skip + towers.hard is {towers.hard_skip} + {towers.hard}, but there are only {n_items} items."
+            f"towers.skip_top + towers.hard_negatives is {towers.skip_top} + {towers.hard_negatives}, "
+            f"but there are only {n_items} items."
         )
     users = (histories.train_end > histories.offsets[:-1]).nonzero()[0]
     stop = histories.train_end[users]
     queries = Queries(histories, users, histories.offsets[users], stop, stop, stop)
 
     def mine(step: int) -> None:
-        if step == 0 or step % towers.hard_every:
+        if step == 0 or step % towers.refresh_steps:
             return
         model.eval()
         ranker = TwoTowerRanker(model)
-        index = _build_index(config, prepared, ranker)
-        found, _ = index.search(ranker.user_vectors(queries), towers.hard_skip + towers.hard, seen=queries.seen())
-        rows = torch.zeros(histories.n_users, towers.hard, dtype=torch.int64)
-        rows[users] = torch.from_numpy(found[:, towers.hard_skip :]).long().clamp(min=0)
+        index = _build_index(config, dataset, ranker)
+        found, _ = index.search(
+            ranker.user_vectors(queries), towers.skip_top + towers.hard_negatives, seen=queries.seen()
+        )
+        rows = torch.zeros(histories.n_users, towers.hard_negatives, dtype=torch.int64)
+        rows[users] = torch.from_numpy(found[:, towers.skip_top :]).long().clamp(min=0)
         model.hard_rows = rows.to(model.log_q.device)
         model.train()
 
@@ -254,7 +257,7 @@ def _check_index(config: Config, model: "TwoTower") -> None:
     faiss_parts.check(config.index, model.encoder.embeddings.token.embedding_dim, model.n_rows - model.first_row)
 
 
-def _build_index(config: Config, prepared: "Prepared", ranker: Any) -> Any:
+def _build_index(config: Config, dataset: "ClickDataset", ranker: Any) -> Any:
     import dataclasses
 
     import numpy as np
@@ -265,4 +268,4 @@ def _build_index(config: Config, prepared: "Prepared", ranker: Any) -> Any:
     vectors = ranker.item_vectors()
     rows = np.arange(ranker.first_row, len(vectors))
     settings = dataclasses.asdict(config.index)
-    return ItemIndex.build(vectors[ranker.first_row :], rows, **settings, source=index_source(config.out, prepared))
+    return ItemIndex.build(vectors[ranker.first_row :], rows, **settings, source=index_source(config.out, dataset))

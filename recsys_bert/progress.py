@@ -35,15 +35,15 @@ class Progress:
         self._terminal = sys.stderr.isatty()
         self._bar: rich.progress.Progress | None = None
 
-    def advance(self, n: float = 1, **figures: float | str) -> None:
-        """Count ``n`` more units; ``figures`` (say ``loss=2.31``) are shown beside the rate."""
+    def advance(self, n: float = 1, **metrics: float | str) -> None:
+        """Count ``n`` more units; ``metrics`` (say ``loss=2.31``) are shown beside the rate."""
         self.done += n
         now = time.monotonic()
         if now >= self._next:
             self._next = now + (0.2 if self._terminal else self.every_s)
-            self._show(self._text(now, figures))
+            self._show(self._text(now, metrics))
 
-    def _text(self, now: float, figures: dict[str, float | str]) -> str:
+    def _text(self, now: float, metrics: dict[str, float | str]) -> str:
         rate = (self.done - self._first) / max(now - self._start, 1e-9)
         count = f"{self.done:,.0f} {self.unit}"
         if self.total:
@@ -51,7 +51,7 @@ class Progress:
         parts = [count, f"{rate:,.0f} {self.unit}/s" if rate >= 10 else f"{rate:.2g} {self.unit}/s"]
         if self.total and rate > 0:
             parts.append(f"{_clock(max(self.total - self.done, 0) / rate)} left")
-        for name, value in figures.items():
+        for name, value in metrics.items():
             parts.append(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}")
         return ", ".join(parts)
 

@@ -1,9 +1,15 @@
 """Settings and fixtures for every test."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from recsys_bert.clicks.dataset import ClickDataset
+    from recsys_bert.encoder.model import Encoder
 
 # before any test module imports torch, faiss or polars: their thread pools read these once
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,3 +33,57 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("../shared/data is missing")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def side_log(tmp_path_factory: pytest.TempPathFactory) -> "ClickDataset":
+    """40 users of 4 to 25 events over 30 items; kinds and tags of 34 items, ages of users."""
+    import numpy as np
+    import polars as pl
+
+    from pipelines.prepare import Config, run
+    from recsys_bert.clicks.dataset import open_dataset
+    from recsys_bert.clicks.prepare.config import LogConfig, TableConfig
+
+    folder, random = tmp_path_factory.mktemp("side"), np.random.default_rng(0)
+    events = [
+        (user, int(item), 1_000 * place)
+        for user in range(40)
+        for place, item in enumerate(random.permutation(30)[: random.integers(4, 26)])
+    ]
+    pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(folder / "log.parquet")
+    everything = range(30 + 4)
+    pl.DataFrame(
+        {
+            "item_id": everything,
+            "kind": [f"kind {n % 5}" for n in everything],
+            "tags": ["|".join(f"tag {n % m}" for m in (2, 3)) for n in everything],
+        }
+    ).write_parquet(folder / "items.parquet")
+    pl.DataFrame({"user_id": range(40), "age": ["old", "young"] * 20}).write_parquet(folder / "users.parquet")
+    run(
+        Config(
+            log=LogConfig(path=str(folder / "log.parquet")),
+            out=folder / "data",
+            items=TableConfig(path=folder / "items.parquet", categorical=("kind",), multi=("tags",)),
+            users=TableConfig(path=folder / "users.parquet", categorical=("age",)),
+        )
+    )
+    return open_dataset(folder / "data")
+
+
+@pytest.fixture
+def encoder(side_log: "ClickDataset") -> "Callable[..., Encoder]":
+    """Build an encoder with weights large enough to tell inputs apart: ``encoder(**settings)``."""
+
+    import torch
+
+    from recsys_bert.encoder.config import EncoderConfig
+    from recsys_bert.encoder.model import Encoder
+
+    def build(**settings: Any) -> Encoder:
+        torch.manual_seed(0)
+        small = {"vocab_size": side_log.vocabulary.size, "dim": 16, "n_layers": 1, "max_len": 12, "init_std": 0.3}
+        return Encoder(EncoderConfig(**{**small, "causal": True, **settings}))
+
+    return build

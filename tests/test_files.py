@@ -110,7 +110,7 @@ def test_an_unwritable_folder_is_a_clear_error(tmp_path):
 
 
 def test_json_is_read_as_it_was_written(tmp_path):
-    value = {"name": "书", "figures": [1, 0.5, None]}
+    value = {"name": "书", "metrics": [1, 0.5, None]}
     write_json(tmp_path / "a.json", value)
     assert read_json(tmp_path / "a.json") == value
 

@@ -17,15 +17,22 @@ from pipelines.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 OURS = ("recsys_bert", "nlp_tasks", "pipelines")
-GROUND = {"recsys_bert", "recsys_bert.errors", "recsys_bert.files", "recsys_bert.progress"}  # open to everyone
-AREAS = {  # area → which other areas of ours it may import
+GROUND = {"recsys_bert", "recsys_bert.errors", "recsys_bert.files", "recsys_bert.progress", "recsys_bert.devices"}
+BELOW_USERS = {f"recsys_bert.{area}" for area in ("encoder", "losses", "objectives", "training", "static_embeddings")}
+BELOW_RANKERS = BELOW_USERS | {"recsys_bert.clicks", "recsys_bert.user_encoder"}
+AREAS = {  # area → which other areas of ours it may import; GROUND is open to everyone
     "recsys_bert.encoder": set(),
+    "recsys_bert.losses": set(),
     "recsys_bert.training": {"recsys_bert.encoder"},
+    "recsys_bert.objectives": {"recsys_bert.encoder", "recsys_bert.losses"},
+    "recsys_bert.static_embeddings": {"recsys_bert.training"},
+    "recsys_bert.positive_unlabelled": {"recsys_bert.losses"},
     "recsys_bert.clicks": set(),
-    "recsys_bert.retrieval": {"recsys_bert.encoder", "recsys_bert.training", "recsys_bert.clicks"},
-    "recsys_bert.ctr": {"recsys_bert.encoder", "recsys_bert.training", "recsys_bert.clicks"},
+    "recsys_bert.user_encoder": BELOW_USERS | {"recsys_bert.clicks"},
+    "recsys_bert.retrieval": BELOW_RANKERS,
+    "recsys_bert.ctr": BELOW_RANKERS,
     "recsys_bert.evaluation": set(),
-    "nlp_tasks": {"recsys_bert.encoder", "recsys_bert.training"},
+    "nlp_tasks": BELOW_USERS | {"recsys_bert.positive_unlabelled", "recsys_bert.evaluation"},
     "pipelines": {"nlp_tasks", "recsys_bert"},
     **{module: set() for module in GROUND},
 }
@@ -94,7 +101,7 @@ def may_import(module, name):
 def test_imports_are_found_wherever_they_are():
     source = """
     import torch.nn as nn, os
-    from . import masking
+    from . import config
     from ..encoder.model import Encoder
     def late():
         from recsys_bert import clicks
@@ -104,7 +111,7 @@ def test_imports_are_found_wherever_they_are():
     assert found == {
         "torch.nn",
         "os",
-        "recsys_bert.objectives.masking",
+        "recsys_bert.training.config",
         "recsys_bert.encoder.model.Encoder",
         "recsys_bert.clicks",
         "recsys_bert.encoder.layers.bert",
@@ -138,6 +145,53 @@ def test_areas_import_only_what_they_may():
         if name.split(".")[0] in OURS and not may_import(module, name)
     ]
     assert not broken
+
+
+def circles(graph):
+    """Groups of modules that import one another, the strongly connected components of more than one (Tarjan)."""
+    order, low, stack, found = {}, {}, [], []
+
+    def visit(module):
+        order[module] = low[module] = len(order)
+        stack.append(module)
+        for other in sorted(graph[module]):
+            if other not in order:
+                visit(other)
+                low[module] = min(low[module], low[other])
+            elif other in stack:
+                low[module] = min(low[module], order[other])
+        if low[module] == order[module]:
+            members = [stack.pop()]
+            while members[-1] != module:
+                members.append(stack.pop())
+            if len(members) > 1:
+                found.append(sorted(members))
+
+    for module in sorted(graph):
+        if module not in order:
+            visit(module)
+    return found
+
+
+def import_graph():
+    modules = dict(our_modules())
+    owner = {name: name for name in modules}
+    return {
+        module: {
+            target
+            for name in names
+            if (target := owner.get(name) or owner.get(name.rpartition(".")[0])) and target != module
+        }
+        for module, names in modules.items()
+    }
+
+
+def test_a_circle_is_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c"]]
+
+
+def test_no_module_imports_itself_over_others():
+    assert circles(import_graph()) == []
 
 
 def test_areas_use_only_the_packages_they_may():

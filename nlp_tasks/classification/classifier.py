@@ -14,16 +14,16 @@ from torch import Tensor, nn
 
 from nlp_tasks.batches import Choose
 from nlp_tasks.checkpoint import load_task, save_task
-from nlp_tasks.classification.metrics import best_thresholds, multi_label_figures, single_label_figures
+from nlp_tasks.classification.metrics import best_thresholds, multi_label_metrics, single_label_metrics
 from nlp_tasks.config import ClassificationConfig, HeadConfig, LengthConfig
 from nlp_tasks.data import read_lines
 from nlp_tasks.distilled import no_and_yes
 from nlp_tasks.inputs import Inputs, longest, read_texts
 from nlp_tasks.model import TextModel, outputs, task_loss
 from nlp_tasks.tokenization import Tokenizer
-from recsys_bert.encoder.model import Encoded
+from recsys_bert.encoder.model import EncoderOutput
 from recsys_bert.errors import InputError
-from recsys_bert.losses.classification import any_of_many, one_of_many
+from recsys_bert.losses.classification import multiclass_cross_entropy, multilabel_cross_entropy
 
 TASK = "classifier"
 
@@ -57,10 +57,10 @@ class ClassificationLoss(nn.Module):
         """Mean loss of the examples; ``batch["labels"]`` is ``[examples]``, or ``[examples, classes]`` of 0 and 1."""
         return self.loss_of(self.model.encode(batch), batch)
 
-    def loss_of(self, encoded: Encoded, batch: Mapping[str, Tensor]) -> Tensor:
+    def loss_of(self, encoded: EncoderOutput, batch: Mapping[str, Tensor]) -> Tensor:
         """The same, where the encoder has been over the batch."""
         loss = partial(
-            any_of_many if self.config.multi_label else one_of_many,
+            multilabel_cross_entropy if self.config.multi_label else multiclass_cross_entropy,
             targets=batch["labels"],
             weights=self.weights,
             smoothing=self.config.label_smoothing,
@@ -126,15 +126,15 @@ class Classifier:
         return [tuple(self.names[c] for c in order[i] if holds[i, c]) for i in range(len(order))]
 
     def score(self, probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> dict[str, Any]:
-        """Measures of predictions; see ``label_figures``.
+        """Measures of predictions; see ``label_metrics``.
 
         Args:
             probabilities: ``[n, classes]``.
             targets: As ``encode_labels`` gives them.
         """
         if self.multi_label:
-            return multi_label_figures(targets, probabilities, self.holds(probabilities), self.names)
-        return single_label_figures(targets, probabilities, self.names)
+            return multi_label_metrics(targets, probabilities, self.holds(probabilities), self.names)
+        return single_label_metrics(targets, probabilities, self.names)
 
     def tune(self, probabilities: NDArray[np.float64], targets: NDArray[np.int64], how: str) -> None:
         """Choose the thresholds on validation examples: ``per_label``, ``shared`` or ``half``."""

@@ -33,7 +33,7 @@ def by_class(true: Ints, predicted: Ints, both: Ints, names: Sequence[str]) -> l
     ]
 
 
-def single_label_figures(targets: Ints, probabilities: Floats, names: Sequence[str]) -> dict[str, Any]:
+def single_label_metrics(targets: Ints, probabilities: Floats, names: Sequence[str]) -> dict[str, Any]:
     """Measures where every example has one class.
 
     Args:
@@ -61,7 +61,7 @@ def single_label_figures(targets: Ints, probabilities: Floats, names: Sequence[s
     return found | {"classes": classes, "confusion": table.tolist()}
 
 
-def multi_label_figures(
+def multi_label_metrics(
     targets: Ints, probabilities: Floats, holds: NDArray[np.bool_], names: Sequence[str]
 ) -> dict[str, Any]:
     """Measures where any number of labels holds.

@@ -1,7 +1,7 @@
 """Heads: what makes one vector of a text's states, one paper a file.
 
-A head is built as ``Head(dim, *, options)`` and called as ``head(tokens, real) -> [batch, out_dim]`` on
-``tokens [batch, seq, dim]`` and ``real`` bool ``[batch, seq]``; it has the attribute ``out_dim``. What a task makes of
+A head is built as ``Head(dim, *, options)`` and called as ``head(tokens, mask) -> [batch, out_dim]`` on
+``tokens [batch, seq, dim]`` and ``mask`` bool ``[batch, seq]``; it has the attribute ``out_dim``. What a task makes of
 the vector (classes, a similarity) is the task's own.
 """
 

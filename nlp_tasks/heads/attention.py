@@ -18,8 +18,8 @@ class Attention(nn.Module):
         self.hidden = nn.Linear(dim, hidden or dim)
         self.question = nn.Linear(hidden or dim, 1, bias=False)
 
-    def forward(self, tokens: Tensor, real: Tensor) -> Tensor:
-        """Reduce ``[batch, seq, dim]`` to ``[batch, dim]`` where ``real`` (bool ``[batch, seq]``) holds."""
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Reduce ``[batch, seq, dim]`` to ``[batch, dim]`` where ``mask`` (bool ``[batch, seq]``) holds."""
         scores = self.question(torch.tanh(self.hidden(tokens))).squeeze(-1)
-        weights = torch.softmax(scores.float().masked_fill(~real, -torch.inf), dim=-1).to(tokens.dtype)
+        weights = torch.softmax(scores.float().masked_fill(~mask, -torch.inf), dim=-1).to(tokens.dtype)
         return (weights[:, None, :] @ tokens).squeeze(1)

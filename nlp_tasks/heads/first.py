@@ -16,6 +16,6 @@ class First(nn.Module):
         self.out_dim = dim
         self.pooler = nn.Sequential(nn.Linear(dim, dim), nn.Tanh()) if pooler else nn.Identity()
 
-    def forward(self, tokens: Tensor, real: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Take ``[batch, dim]`` out of ``[batch, seq, dim]``."""
         return self.pooler(tokens[:, 0])

@@ -15,6 +15,6 @@ class Maximum(nn.Module):
         super().__init__()
         self.out_dim = dim
 
-    def forward(self, tokens: Tensor, real: Tensor) -> Tensor:
-        """Reduce ``[batch, seq, dim]`` to ``[batch, dim]`` where ``real`` (bool ``[batch, seq]``) holds."""
-        return tokens.masked_fill(~real[:, :, None], -torch.inf).amax(dim=1)
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Reduce ``[batch, seq, dim]`` to ``[batch, dim]`` where ``mask`` (bool ``[batch, seq]``) holds."""
+        return tokens.masked_fill(~mask[:, :, None], -torch.inf).amax(dim=1)

@@ -14,7 +14,7 @@ class Mean(nn.Module):
         super().__init__()
         self.out_dim = dim
 
-    def forward(self, tokens: Tensor, real: Tensor) -> Tensor:
-        """Average ``[batch, seq, dim]`` over the positions where ``real`` (bool ``[batch, seq]``) holds."""
-        total = tokens.masked_fill(~real[:, :, None], 0.0).sum(dim=1)
-        return total / real.sum(dim=1, keepdim=True).to(total.dtype)
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Average ``[batch, seq, dim]`` over the positions where ``mask`` (bool ``[batch, seq]``) holds."""
+        total = tokens.masked_fill(~mask[:, :, None], 0.0).sum(dim=1)
+        return total / mask.sum(dim=1, keepdim=True).to(total.dtype)

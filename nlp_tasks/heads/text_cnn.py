@@ -21,12 +21,12 @@ class TextCNN(nn.Module):
         self.out_dim = filters * (max_width - 1)
         self.convolutions = nn.ModuleList(nn.Conv1d(dim, filters, width) for width in range(2, max_width + 1))
 
-    def forward(self, tokens: Tensor, real: Tensor) -> Tensor:
-        """Reduce ``[batch, seq, dim]`` to ``[batch, out_dim]`` where ``real`` (bool ``[batch, seq]``) holds."""
-        x = tokens.masked_fill(~real[:, :, None], 0.0).transpose(1, 2)
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Reduce ``[batch, seq, dim]`` to ``[batch, out_dim]`` where ``mask`` (bool ``[batch, seq]``) holds."""
+        x = tokens.masked_fill(~mask[:, :, None], 0.0).transpose(1, 2)
         found = []
         for convolution in self.convolutions:
             assert isinstance(convolution, nn.Conv1d)
             answers = F.relu(convolution(F.pad(x, (0, convolution.kernel_size[0] - 1))))
-            found.append(answers.masked_fill(~real[:, None, :], 0.0).amax(dim=2))  # none is below 0 after ReLU
+            found.append(answers.masked_fill(~mask[:, None, :], 0.0).amax(dim=2))  # none is below 0 after ReLU
         return torch.cat(found, dim=1)

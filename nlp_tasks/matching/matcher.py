@@ -18,12 +18,12 @@ from nlp_tasks.classification.metrics import best_threshold
 from nlp_tasks.config import HeadConfig, LengthConfig, MatchingConfig
 from nlp_tasks.distilled import no_and_yes
 from nlp_tasks.inputs import Inputs, longest, read_texts
-from nlp_tasks.matching.metrics import pair_figures, search_figures
+from nlp_tasks.matching.metrics import pair_metrics, search_metrics
 from nlp_tasks.model import TextModel, outputs, task_loss
 from nlp_tasks.tokenization import Tokenizer
-from recsys_bert.encoder.model import Encoded
+from recsys_bert.encoder.model import EncoderOutput
 from recsys_bert.errors import InputError
-from recsys_bert.losses.classification import any_of_many
+from recsys_bert.losses.classification import multilabel_cross_entropy
 from recsys_bert.losses.contrastive import in_batch_loss, pair_ranking_loss
 
 TASK = "matcher"
@@ -54,7 +54,7 @@ class MatchingLoss(nn.Module):
         """Mean loss of the pairs; ``batch["labels"]`` int ``[pairs]``, 1 for a match."""
         return self.loss_of(self.model.encode(batch), batch)
 
-    def loss_of(self, encoded: Encoded, batch: Mapping[str, Tensor]) -> Tensor:
+    def loss_of(self, encoded: EncoderOutput, batch: Mapping[str, Tensor]) -> Tensor:
         """The same, where the encoder has been over the batch."""
         return task_loss(self.model, encoded, batch, partial(self._of_outputs, batch=batch), self.auxiliary_weight)
 
@@ -82,7 +82,7 @@ class MatchingLoss(nn.Module):
 
     def _on_labels(self, logits: Tensor, labels: Tensor) -> Tensor:
         weights, config = logits.new_tensor([self.weight]), self.config
-        return any_of_many(
+        return multilabel_cross_entropy(
             logits[:, None],
             labels[:, None],
             weights=weights,
@@ -174,7 +174,7 @@ class Matcher:
         inputs = read_texts(self.tokenizer, texts, None, self.length, self.max_len)
         return _unit(outputs(self.model, inputs))
 
-    def figures(
+    def metrics(
         self, pairs: Inputs, labels: NDArray[np.int64] | None, ids: NDArray[np.int64], tune: str | None = None
     ) -> dict[str, Any]:
         """Measures on pairs: of matches against the threshold, and, of a bi-encoder, of finding them among all texts.
@@ -193,10 +193,10 @@ class Matcher:
             first, second = vectors[0::2], vectors[1::2]
             scores = (first * second).sum(axis=1)
             matches = np.ones(len(ids), bool) if labels is None else labels == 1
-            found |= search_figures(first[matches], ids[matches], second, ids[:, 1])
+            found |= search_metrics(first[matches], ids[matches], second, ids[:, 1])
         if labels is not None:
             self.threshold = best_threshold(labels, scores, tune) if tune else self.threshold
-            found |= pair_figures(labels, scores, self.threshold)
+            found |= pair_metrics(labels, scores, self.threshold)
         return found
 
     def save(self, folder: Path, head: HeadConfig) -> None:

@@ -9,7 +9,7 @@ from sklearn import metrics
 _QUESTIONS = 256  # compared with all texts at a time
 
 
-def pair_figures(labels: NDArray[np.int64], scores: NDArray[Any], threshold: float | None) -> dict[str, Any]:
+def pair_metrics(labels: NDArray[np.int64], scores: NDArray[Any], threshold: float | None) -> dict[str, Any]:
     """Measures of yes-or-no answers.
 
     Args:
@@ -33,7 +33,7 @@ def pair_figures(labels: NDArray[np.int64], scores: NDArray[Any], threshold: flo
     return found
 
 
-def search_figures(
+def search_metrics(
     questions: NDArray[np.float32], ids: NDArray[np.int64], texts: NDArray[np.float32], text_ids: NDArray[np.int64]
 ) -> dict[str, float]:
     """How well vectors find the match of a question among all distinct texts; see ``search_ranks``.

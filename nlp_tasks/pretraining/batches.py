@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from nlp_tasks.config import PretrainingConfig
 from nlp_tasks.pretraining.corpus import Corpus
 from nlp_tasks.tokenization import Tokenizer
-from recsys_bert.encoder.model import Encoded, Encoder
+from recsys_bert.encoder.model import Encoder, EncoderOutput
 from recsys_bert.errors import InputError
+from recsys_bert.losses.config import LossConfig
+from recsys_bert.objectives.config import MaskingConfig
 from recsys_bert.objectives.masking import choose_positions, corrupt
 from recsys_bert.objectives.token_prediction import TokenPrediction, at
 from recsys_bert.progress import Progress
-from recsys_bert.training.config import LossConfig, MaskingConfig
 
 _POOL = 32  # batches that are sorted by length together: little padding, and still well mixed
 _NO_PAIR = -100
@@ -211,9 +212,9 @@ class TextPretraining(nn.Module):
         pair = None if self.pair is None else self.pair(encoded.tokens[:, 0])
         return queries @ self.prediction.items().T, pair
 
-    def _encode(self, batch: Mapping[str, Tensor]) -> Encoded:
+    def _encode(self, batch: Mapping[str, Tensor]) -> EncoderOutput:
         segments = batch["segments"] if self.encoder.config.n_segments > 1 else None
-        encoded: Encoded = self.encoder(batch["tokens"], segments=segments)
+        encoded: EncoderOutput = self.encoder(batch["tokens"], segments=segments)
         return encoded
 
 
@@ -223,7 +224,7 @@ def _mean_known(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.float(), labels, ignore_index=_NO_PAIR, reduction="sum") / known
 
 
-def figures(model: TextPretraining, batches: PretrainingBatches) -> dict[str, float]:
+def metrics(model: TextPretraining, batches: PretrainingBatches) -> dict[str, float]:
     """How well masked tokens are predicted, with the same masks every time.
 
     Returns:

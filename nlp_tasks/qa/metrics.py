@@ -109,7 +109,7 @@ def em_and_f1(
     return best(_EM[language]), best(_F1[language])
 
 
-def answer_figures(answers: Sequence[str | None], references: Sequence[Sequence[str]], language: str) -> dict[str, Any]:
+def answer_metrics(answers: Sequence[str | None], references: Sequence[Sequence[str]], language: str) -> dict[str, Any]:
     """Means of ``em_and_f1``.
 
     Returns:

@@ -13,7 +13,7 @@ from nlp_tasks.inputs import Ints
 from nlp_tasks.model import on_device, without_gradients
 from nlp_tasks.qa.inputs import Windows
 from recsys_bert.encoder.dropout import Dropout
-from recsys_bert.encoder.model import Encoded, Encoder
+from recsys_bert.encoder.model import Encoder, EncoderOutput
 from recsys_bert.objectives.auxiliary import LastLayer
 
 NOT_THERE = -1e4  # the logit of padding: no probability is left of it, and none of two of them differs by inf - inf
@@ -50,21 +50,21 @@ class SpanModel(nn.Module):
         """
         return self.on_output(self.encode(batch))
 
-    def encode(self, batch: Mapping[str, Tensor]) -> Encoded:
+    def encode(self, batch: Mapping[str, Tensor]) -> EncoderOutput:
         """Run the encoder over the rows of a batch."""
         segments = batch["segments"] if self.encoder.config.n_segments > 1 else None
-        encoded: Encoded = self.encoder(batch["tokens"], segments=segments)
+        encoded: EncoderOutput = self.encoder(batch["tokens"], segments=segments)
         return encoded
 
-    def on_output(self, encoded: Encoded, owner: Tensor | None = None) -> Tensor:
+    def on_output(self, encoded: EncoderOutput, owner: Tensor | None = None) -> Tensor:
         """Logits, by what the encoder gives; every row is an example, so ``owner`` says nothing."""
-        return _logits(self.output(self.dropout(encoded.tokens)), encoded.real)
+        return _logits(self.output(self.dropout(encoded.tokens)), encoded.mask)
 
-    def on_last_layer(self, encoded: Encoded, owner: Tensor | None = None) -> Tensor | None:
+    def on_last_layer(self, encoded: EncoderOutput, owner: Tensor | None = None) -> Tensor | None:
         """Logits by the last layer as it is; None without ``auxiliary``."""
         if self.auxiliary is None:
             return None
-        return _logits(self.auxiliary.output(self.dropout(self.auxiliary.last(encoded.states[-1]))), encoded.real)
+        return _logits(self.auxiliary.output(self.dropout(self.auxiliary.last(encoded.states[-1]))), encoded.mask)
 
 
 class _Auxiliary(nn.Module):
@@ -82,8 +82,8 @@ def _output(width: int) -> nn.Linear:
     return output
 
 
-def _logits(scores: Tensor, real: Tensor) -> Tensor:
-    return scores.float().masked_fill(~real[:, :, None], NOT_THERE).transpose(1, 2)
+def _logits(scores: Tensor, mask: Tensor) -> Tensor:
+    return scores.float().masked_fill(~mask[:, :, None], NOT_THERE).transpose(1, 2)
 
 
 def span_loss(logits: Tensor, starts: Tensor, ends: Tensor) -> Tensor:

@@ -15,10 +15,10 @@ from nlp_tasks.checkpoint import load_parts, open_task, save_parts
 from nlp_tasks.qa.config import ReadingConfig
 from nlp_tasks.qa.data import Question, ReadingSet
 from nlp_tasks.qa.inputs import Labels, Passages, Windows, read_passages, read_windows, some_empty
-from nlp_tasks.qa.metrics import answer_figures, best_answer_threshold, em_and_f1
+from nlp_tasks.qa.metrics import answer_metrics, best_answer_threshold, em_and_f1
 from nlp_tasks.qa.model import SpanModel, read, span_loss
 from nlp_tasks.tokenization import Tokenizer
-from recsys_bert.encoder.model import Encoded, Encoder
+from recsys_bert.encoder.model import Encoder, EncoderOutput
 from recsys_bert.errors import InputError
 from recsys_bert.objectives.auxiliary import weighed
 
@@ -58,7 +58,7 @@ class ReadingLoss(nn.Module):
         """Mean loss of the windows; ``batch["starts"]`` and ``batch["ends"]`` are ``[rows]``."""
         return self.loss_of(self.model.encode(batch), batch)
 
-    def loss_of(self, encoded: Encoded, batch: Mapping[str, Tensor]) -> Tensor:
+    def loss_of(self, encoded: EncoderOutput, batch: Mapping[str, Tensor]) -> Tensor:
         """The same, where the encoder has been over the batch."""
         starts, ends = batch["starts"], batch["ends"]
         main, raw = span_loss(self.model.on_output(encoded), starts, ends), self.model.on_last_layer(encoded)
@@ -144,8 +144,8 @@ class Reader:
             return []
         return self.given(self.best(self.asked(self.passages(passages), questions, np.arange(len(questions)))))
 
-    def figures(self, windows: Windows, questions: Sequence[Question], *, tune: bool = False) -> dict[str, Any]:
-        """Exact match and F1; see ``answer_figures``.
+    def metrics(self, windows: Windows, questions: Sequence[Question], *, tune: bool = False) -> dict[str, Any]:
+        """Exact match and F1; see ``answer_metrics``.
 
         Args:
             windows: Rows of the questions.
@@ -158,7 +158,7 @@ class Reader:
             _, f1 = em_and_f1([None if a is None else a.text for a in best], references, self.language)
             self.threshold = best_answer_threshold(scores, f1, np.array([not right for right in references]))
         answers = [None if answer is None else answer.text for answer in self.given(best)]
-        return answer_figures(answers, references, self.language)
+        return answer_metrics(answers, references, self.language)
 
     def save(self, folder: Path) -> None:
         """Write the reader to ``folder``, whole or not at all."""
@@ -167,7 +167,7 @@ class Reader:
 
     @classmethod
     def load(cls, folder: Path) -> "Reader":
-        """Open a run folder of ``text read train``.
+        """Open a run folder of ``text qa train``.
 
         Raises:
             InputError: It holds no reader, or a damaged one.

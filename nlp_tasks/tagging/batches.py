@@ -60,9 +60,9 @@ def laid_out(batch: dict[str, Any], units: UnitInputs, examples: Ints) -> dict[s
     With a lexicon, also ``words [k, 4]``: example, first unit, one past the last, row of the word table.
     """
     first_row = np.searchsorted(batch["owner"], np.arange(len(examples)))
-    places, real = units.heard(examples, first_row, batch["tokens"].shape[1])
+    places, mask = units.heard(examples, first_row, batch["tokens"].shape[1])
     words = {} if units.words is None else {"words": units.words.of(examples)}
-    return batch | {"places": places, "real_units": real} | words
+    return batch | {"places": places, "real_units": mask} | words
 
 
 def unit_batch(units: UnitInputs, first_row: Ints, examples: Ints) -> dict[str, Any]:

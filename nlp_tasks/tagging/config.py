@@ -49,7 +49,7 @@ class AnnotatedFilesConfig:
     tag_columns: tuple[int, ...] = (-1,)
     """Columns of a conll file with tags, the outermost entities first; several where entities lie within others."""
 
-    joint: Joint = "auto"
+    word_separator: Joint = "auto"
     """What stands between the words of a conll file; ``auto`` takes nothing where those with Chinese characters are
     nearly all single ones, or where all words are single characters."""
 

@@ -36,7 +36,7 @@ class Annotated:
     units: Units
     """What they are made of, ``words`` or ``characters``."""
 
-    joint: Joint = "blank"
+    word_separator: Joint = "blank"
     """What stands between their units, or would between those of a conll file: ``blank`` or ``none``."""
 
     left_out: dict[str, int] = field(default_factory=dict)
@@ -155,10 +155,12 @@ def _read_conll(
             bad.append(problem)
             continue
         kept.append((block[0][0], [cells[config.word_column] for _, cells in block], levels))
-    units, joint = _made_of([word for _, words, _ in kept[:_SAMPLE] for word in words], config)
-    sentences = [replace(join(words, "" if joint == "none" else " "), levels=levels) for _, words, levels in kept]
+    units, word_separator = _made_of([word for _, words, _ in kept[:_SAMPLE] for word in words], config)
+    sentences = [
+        replace(join(words, "" if word_separator == "none" else " "), levels=levels) for _, words, levels in kept
+    ]
     left_out = {"mark between documents": marks} if marks else {}
-    return Annotated(path, [line for line, _, _ in kept], sentences, units, joint, left_out)
+    return Annotated(path, [line for line, _, _ in kept], sentences, units, word_separator, left_out)
 
 
 def _made_of(words: Sequence[str], config: AnnotatedFilesConfig) -> tuple[Units, Joint]:
@@ -170,8 +172,8 @@ def _made_of(words: Sequence[str], config: AnnotatedFilesConfig) -> tuple[Units,
     """
     single = bool(words) and all(len(word) == 1 for word in words)
     units: Units = ("characters" if single else "words") if config.units == "auto" else config.units
-    if config.joint != "auto":
-        return units, config.joint
+    if config.word_separator != "auto":
+        return units, config.word_separator
     chinese = [word for word in words if mostly_chinese([word])]
     by_characters = mostly_chinese(words) and sum(len(word) == 1 for word in chinese) > 0.9 * len(chinese)
     return units, "none" if single or by_characters or config.units == "characters" else "blank"
@@ -291,10 +293,10 @@ def _json_entity(one: Any) -> tuple[int, int, str] | None:
 def _from_texts(path: Path, texts: Sequence[tuple[int, str]], config: AnnotatedFilesConfig) -> Annotated:
     chinese = mostly_chinese(text for _, text in texts[:_SAMPLE])
     units = ("characters" if chinese else "words") if config.units == "auto" else config.units
-    joint: Joint = "none" if chinese or units == "characters" else "blank"
-    if config.joint != "auto":
-        joint = config.joint
-    return Annotated(path, [line for line, _ in texts], [cut(text, units) for _, text in texts], units, joint)
+    word_separator: Joint = "none" if chinese or units == "characters" else "blank"
+    if config.word_separator != "auto":
+        word_separator = config.word_separator
+    return Annotated(path, [line for line, _ in texts], [cut(text, units) for _, text in texts], units, word_separator)
 
 
 def types_of(sentences: Sequence[Sentence], *, nested: bool = False) -> list[str]:

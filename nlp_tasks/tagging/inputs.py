@@ -70,11 +70,11 @@ class UnitInputs:
             Place in the batch's flattened positions, ``[examples, units]`` (0 on padding), and which units there are.
         """
         lengths = self.lengths[examples]
-        real = np.arange(lengths.max()) < lengths[:, None]
+        mask = np.arange(lengths.max()) < lengths[:, None]
         units = ranges(self.offsets[examples], lengths)
-        places = np.zeros(real.shape, np.int64)
-        places[real] = (np.repeat(first_row, lengths) + self.window[units]) * width + self.place[units]
-        return places, real
+        places = np.zeros(mask.shape, np.int64)
+        places[mask] = (np.repeat(first_row, lengths) + self.window[units]) * width + self.place[units]
+        return places, mask
 
 
 def read_sentences(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from nlp_tasks.classification.metrics import by_class
 
 
-def span_figures(
+def span_metrics(
     true: NDArray[np.int64], found: NDArray[np.int64], types: Sequence[str], sentences: int
 ) -> dict[str, Any]:
     """Count entities as sets: each counts once, and order does not matter.
@@ -43,7 +43,7 @@ def span_figures(
 
 
 def exact(true: NDArray[np.int64], found: NDArray[np.int64], sentences: int) -> NDArray[np.bool_]:
-    """``[sentences]``: whether nothing is missing and nothing too much; see ``span_figures``."""
+    """``[sentences]``: whether nothing is missing and nothing too much; see ``span_metrics``."""
     true, found = np.unique(true, axis=0), np.unique(found, axis=0)
     both, right = _both(true, found), np.ones(sentences, np.bool_)
     for rows in (true, found):
@@ -51,15 +51,15 @@ def exact(true: NDArray[np.int64], found: NDArray[np.int64], sentences: int) -> 
     return right
 
 
-def level_figures(
+def level_metrics(
     true: NDArray[np.int64], found: NDArray[np.int64], types: Sequence[str], sentences: int
 ) -> dict[str, float]:
     """``outer_f1`` and ``inner_f1``: of entities that lie within no longer one of their own side, and of the others."""
     split = [(rows, _inner(rows)) for rows in (np.unique(true, axis=0), np.unique(found, axis=0))]
     outer, inner = ([rows[level == is_inner] for rows, level in split] for is_inner in (False, True))
     return {
-        "outer_f1": span_figures(outer[0], outer[1], types, sentences)["f1"],
-        "inner_f1": span_figures(inner[0], inner[1], types, sentences)["f1"],
+        "outer_f1": span_metrics(outer[0], outer[1], types, sentences)["f1"],
+        "inner_f1": span_metrics(inner[0], inner[1], types, sentences)["f1"],
     }
 
 

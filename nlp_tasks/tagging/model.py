@@ -15,7 +15,7 @@ from nlp_tasks.tagging.heads import NER_HEADS
 from nlp_tasks.tagging.inputs import UnitInputs
 from nlp_tasks.tagging.mrc import as_sentences, asks, flat, nested
 from recsys_bert.encoder.dropout import Dropout
-from recsys_bert.encoder.model import Encoded, Encoder
+from recsys_bert.encoder.model import Encoder, EncoderOutput
 from recsys_bert.encoder.parts import build
 from recsys_bert.objectives.auxiliary import LastLayer, weighed
 
@@ -56,22 +56,22 @@ class NerModel(nn.Module):
         """
         return self.head(self._units(self.encode(batch).tokens, batch))
 
-    def encode(self, batch: Mapping[str, Tensor]) -> Encoded:
+    def encode(self, batch: Mapping[str, Tensor]) -> EncoderOutput:
         """Run the encoder over the rows of a batch."""
         segments = batch["segments"] if self.encoder.config.n_segments > 1 else None
-        encoded: Encoded = self.encoder(batch["tokens"], segments=segments)
+        encoded: EncoderOutput = self.encoder(batch["tokens"], segments=segments)
         return encoded
 
     def loss(self, batch: Mapping[str, Tensor], auxiliary_weight: float) -> Tensor:
         """Mean loss over the units of a batch, which has ``entities [k, 4]`` too."""
-        encoded, real, entities = self.encode(batch), batch["real_units"], batch["entities"]
+        encoded, mask, entities = self.encode(batch), batch["real_units"], batch["entities"]
         head: Any = self.head
-        main: Tensor = head.loss(head(self._units(encoded.tokens, batch)), real, entities)
+        main: Tensor = head.loss(head(self._units(encoded.tokens, batch)), mask, entities)
         if self.auxiliary is None:
             return main
         own: Any = self.auxiliary.head
         last = self.dropout(_heard(self.auxiliary.last(encoded.states[-1]), batch))
-        raw = own.loss(own(last), real, entities)
+        raw = own.loss(own(last), mask, entities)
         return weighed(main, raw, auxiliary_weight)
 
     def _units(self, states: Tensor, batch: Mapping[str, Tensor]) -> Tensor:

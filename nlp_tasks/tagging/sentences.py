@@ -52,11 +52,11 @@ def cut(text: str, units: str) -> Sentence:
     return Sentence(text, np.array(spans, np.int64).reshape(-1, 2))
 
 
-def join(words: Sequence[str], joint: str) -> Sentence:
-    """Make a text of words with ``joint`` between them."""
+def join(words: Sequence[str], word_separator: str) -> Sentence:
+    """Make a text of words with ``word_separator`` between them."""
     lengths = np.array([len(word) for word in words])
-    starts = np.cumsum(lengths + len(joint)) - lengths - len(joint)
-    return Sentence(joint.join(words), np.stack([starts, starts + lengths], axis=1))
+    starts = np.cumsum(lengths + len(word_separator)) - lengths - len(word_separator)
+    return Sentence(word_separator.join(words), np.stack([starts, starts + lengths], axis=1))
 
 
 def levels_of(entities: Iterable[Entity]) -> tuple[tuple[Entity, ...], ...]:

@@ -13,7 +13,7 @@ from nlp_tasks.checkpoint import load_parts, open_task, save_parts
 from nlp_tasks.tagging.config import Joint, LexiconConfig, NerHeadConfig, SentenceLengthConfig, Units
 from nlp_tasks.tagging.inputs import Listed, UnitInputs, read_sentences
 from nlp_tasks.tagging.lexicon import Lexicon
-from nlp_tasks.tagging.metrics import level_figures, span_figures
+from nlp_tasks.tagging.metrics import level_metrics, span_metrics
 from nlp_tasks.tagging.model import NerModel, find
 from nlp_tasks.tagging.mrc import as_examples, asks, nested
 from nlp_tasks.tagging.sentences import Sentence, cut
@@ -48,7 +48,7 @@ class Found(NamedTuple):
 
 
 @dataclass
-class Recogniser:
+class Tagger:
     """Finds named entities.
 
     Make one with ``load``, or train it with ``pipelines.text.tag.train``.
@@ -67,7 +67,7 @@ class Recogniser:
     questions: Sequence[str] = ()
     """One for every type, where the head asks."""
 
-    joint: Joint = "auto"
+    word_separator: Joint = "auto"
     """What stands between the words of a conll file, as in training; ``auto`` where an older training did not say."""
 
     @property
@@ -109,9 +109,9 @@ class Recogniser:
         return find(self.model, inputs)
 
     def score(self, found: NDArray[np.int64], true: NDArray[np.int64], sentences: int) -> dict[str, Any]:
-        """Strict measures of what was found; see ``span_figures`` and, for nested entities, ``level_figures``."""
-        levels = level_figures(true, found, self.types, sentences) if nested(self.model.head) else {}
-        return span_figures(true, found, self.types, sentences) | levels
+        """Strict measures of what was found; see ``span_metrics`` and, for nested entities, ``level_metrics``."""
+        levels = level_metrics(true, found, self.types, sentences) if nested(self.model.head) else {}
+        return span_metrics(true, found, self.types, sentences) | levels
 
     def true(self, sentences: Sequence[Sentence]) -> NDArray[np.int64]:
         """Entities that this model should find, ``[k, 4]``: the outermost, or those of all levels."""
@@ -128,7 +128,7 @@ class Recogniser:
     def save(self, folder: Path, head: NerHeadConfig, words: LexiconConfig | None = None) -> None:
         """Write the recogniser to ``folder``, whole or not at all; ``head`` and ``words`` as the model was built."""
         about = {"head": asdict(head), "length": asdict(self.length), "types": self.types, "units": self.units}
-        about |= {"questions": list(self.questions), "joint": self.joint}
+        about |= {"questions": list(self.questions), "word_separator": self.word_separator}
         lexicon, also = self.lexicon, None
         if lexicon is not None and words is not None:
             about["words"] = {"name": words.name, "options": words.options, "min_count": words.min_count}
@@ -136,8 +136,8 @@ class Recogniser:
         save_parts(folder, TASK, self.model, self.model.encoder, self.tokenizer, about, also)
 
     @classmethod
-    def load(cls, folder: Path) -> "Recogniser":
-        """Open a run folder of ``text ner train``.
+    def load(cls, folder: Path) -> "Tagger":
+        """Open a run folder of ``text tag train``.
 
         Raises:
             InputError: It holds no recogniser, or a damaged one.
@@ -146,7 +146,7 @@ class Recogniser:
         try:
             head, length = NerHeadConfig(**about["head"]), SentenceLengthConfig(**about["length"])
             types, units, questions = list(about["types"]), about["units"], list(about["questions"])
-            joint = about.get("joint", "auto")
+            word_separator = about.get("word_separator", "auto")
             encoder, lexicon, part = Encoder.load(folder), None, None
             if words := about.get("words"):
                 lexicon = Lexicon.load(folder, words["min_count"])
@@ -155,7 +155,7 @@ class Recogniser:
         except (KeyError, TypeError) as error:
             raise InputError(f"{folder}/task.json is damaged: {error}. Train the run again.") from error
         load_parts(model, folder)
-        return cls(model.eval(), Tokenizer.load(folder), types, length, units, lexicon, questions, joint)
+        return cls(model.eval(), Tokenizer.load(folder), types, length, units, lexicon, questions, word_separator)
 
 
 def word_part(config: LexiconConfig, dim: int, lexicon: Lexicon) -> nn.Module:

@@ -67,17 +67,17 @@ class TagSet:
         tags[sentence[owner], start[owner] + place] = 1 + kind[owner] * self.per_type + letter
         return tags
 
-    def decode(self, tags: NDArray[np.int64], real: NDArray[np.bool_]) -> NDArray[np.int64]:
+    def decode(self, tags: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Entities of allowed tags.
 
         Args:
             tags: ``[sentences, units]``.
-            real: Which units there are, ``[sentences, units]``.
+            mask: Which units there are, ``[sentences, units]``.
 
         Returns:
             ``[k, 4]`` as ``encode`` takes them, by sentence and place.
         """
-        tags = np.where(real, tags, 0)
+        tags = np.where(mask, tags, 0)
         letter, kind = (tags - 1) % self.per_type, (tags - 1) // self.per_type
         begins = (tags > 0) & np.isin(letter, [self._place["begin"], self._place["single"]])
         after = np.pad(begins | (tags == 0), ((0, 0), (0, 1)), constant_values=True)[:, 1:]

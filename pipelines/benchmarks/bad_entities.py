@@ -1,4 +1,4 @@
-"""Bad input to ``text ner``: the part of ``bad_texts`` that is about named entities."""
+"""Bad input to ``text tag``: the part of ``bad_texts`` that is about named entities."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,12 @@ QUICK = f"{ENCODER} --train.epochs 1 --train.device cpu"
 """Flags of a tiny training, for all text commands."""
 
 _LIKE = "--data.validation-share 0.3"
-TRAIN = f"text ner train --out out --data.train named.conll --data.scheme bio {_LIKE} {QUICK}"
-_JSON = f"text ner train --out out --data.train named.jsonl {_LIKE} {QUICK}"
+TRAIN = f"text tag train --out out --data.train named.conll --data.scheme bio {_LIKE} {QUICK}"
+_JSON = f"text tag train --out out --data.train named.jsonl {_LIKE} {QUICK}"
 _ASKING = "--head.name reading"
 _WORDS = "--words.name soft_lexicon --words.file words.txt"
-_PREDICT = "text ner predict --run named"
-_EVALUATE = "text ner evaluate --run named --file new.conll"
+_PREDICT = "text tag predict --run named"
+_EVALUATE = "text tag evaluate --run named --file new.conll"
 
 
 def _sentence(**cells: object) -> Spoil:
@@ -92,7 +92,7 @@ CASES = (
         "line 1 of asked.txt is not TYPE<tab>question",
         write_text("asked.txt", "LOC which place?\n"),
     ),
-    Case("run of another task, entities", "text ner predict --run classified --texts a", "no recogniser"),
+    Case("run of another task, entities", "text tag predict --run classified --texts a", "no recogniser"),
     Case("recogniser of another task's command", "text classify predict --run named --texts a", "no classifier"),
     Case("damaged recogniser", f"{_PREDICT} --texts a", "cannot be read", cut("named/recogniser/head.safetensors")),
     Case("nothing to look through", _PREDICT, "give either texts"),

@@ -176,7 +176,7 @@ CASES = (
     Case("unknown user", "recommend --run run --data data --users 9999", "users are not in data"),
     Case("user of another type", "recommend --run run --data data --users nobody", "user ids of this log are integers"),
     Case("unknown items", "recommend --run run --data data --history 'x y z'", "cannot be"),
-    Case("a blend over a log", "blend --runs run --data data --out data", "is there and is no blend"),
+    Case("a score fusion over a log", "fuse --runs run --data data --out data", "is there and is no score fusion"),
     Case("misspelt command", "pretrian --data data --out out", "did you mean 'pretrain'"),
 )
 

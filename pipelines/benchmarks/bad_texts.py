@@ -16,7 +16,7 @@ from pipelines.benchmarks.bad_inputs import Case, Spoil, append, call, cut, repl
 ENCODER, QUICK = bad_entities.ENCODER, bad_entities.QUICK
 CLASSIFY = f"text classify train --out out --data.train train.tsv --data.validation validation.tsv {QUICK}"
 MATCH = f"text match train --out out --data.train pairs.tsv {QUICK}"
-READ = f"text read train --out out --data.train questions.jsonl --data.validation-share 0.3 {QUICK}"
+READ = f"text qa train --out out --data.train questions.jsonl --data.validation-share 0.3 {QUICK}"
 PRETRAIN = f"text pretrain --out out --data.train lines.txt {QUICK}"
 TRAININGS = (CLASSIFY, MATCH, READ, PRETRAIN, bad_entities.TRAIN)
 """One of each kind, into ``out``."""
@@ -211,46 +211,44 @@ CASES = (
         "they do not belong together",
         _other_tokenizer,
     ),
-    Case(
-        "reading with another task's run", "text read predict --run classified --questions a --passage b", "no reader"
-    ),
+    Case("reading with another task's run", "text qa predict --run classified --questions a --passage b", "no reader"),
     Case(
         "unwritable out, before all work, reading",
-        "text read evaluate --run gone --file gone.jsonl --out lines.txt/found.json",
+        "text qa evaluate --run gone --file gone.jsonl --out lines.txt/found.json",
         "cannot write lines.txt/found.json",
     ),
-    Case("question without a passage", "text read predict --run read --questions a", "--passage"),
-    Case("empty question typed in", "text read predict --run read --questions ' ' --passage b", "a question is empty"),
+    Case("question without a passage", "text qa predict --run read --questions a", "--passage"),
+    Case("empty question typed in", "text qa predict --run read --questions ' ' --passage b", "a question is empty"),
     Case(
         "search without a word",
-        "text read search --run read --files marks.txt --questions a",
+        "text qa search --run read --files marks.txt --questions a",
         "has a word to search by",
         write_text("marks.txt", "。。\n!\n"),
     ),
     Case(
         "search in a file without text",
-        "text read search --run read --files lines.txt --questions a",
+        "text qa search --run read --files lines.txt --questions a",
         "holds no text",
         write_text("lines.txt", " \n"),
     ),
     Case(
         "search in a passage that is no text",
-        "text read search --run read --files a.json --questions a",
+        "text qa search --run read --files a.json --questions a",
         "paragraph 1 of article 1 of a.json: context is no text",
         write_text("a.json", '{"data": [{"paragraphs": [{"context": null, "qas": []}]}]}'),
     ),
     Case(
         "index where something else lies",
-        "text read search --run read --files lines.txt --questions rose --index matched",
+        "text qa search --run read --files lines.txt --questions rose --index matched",
         "matched is there and holds no index of paragraphs",
     ),
     Case(
         "more answers than paragraphs read",
-        "text read search --run read --files lines.txt --questions a --k 9",
+        "text qa search --run read --files lines.txt --questions a --k 9",
         "k is 9",
     ),
-    Case("what two texts share, of one text", f"{CLASSIFY} --encoder.shared-runs 2", "this reads one"),
-    Case("what texts share, read one by one", f"{MATCH} --task.form bi --encoder.shared-runs 2", "this reads one"),
+    Case("what two texts share, of one text", f"{CLASSIFY} --encoder.exact-match 2", "this reads one"),
+    Case("what texts share, read one by one", f"{MATCH} --task.form bi --encoder.exact-match 2", "this reads one"),
     Case("no text to pretrain on", PRETRAIN, "holds no text", write_text("lines.txt", "\n \n")),
     Case("pairs of texts of one sentence", f"{PRETRAIN} --task.pair sop", "needs texts of two sentences or more"),
     Case("reading set of another form", f"{PRETRAIN} --data.format squad", "cannot be read as JSON"),

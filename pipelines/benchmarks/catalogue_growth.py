@@ -4,7 +4,7 @@
 
 For every size a log is drawn in which every item occurs (``large_log``) and prepared. Then steps of ``pretrain`` are
 measured (``training_steps``: the real loop): by full cross-entropy where the catalogue is small enough for it, by
-sampled softmax with Adam over the whole item table, and with ``train.row_updates``. On the largest catalogue one epoch
+sampled softmax with Adam over the whole item table, and with ``train.sparse_adam``. On the largest catalogue one epoch
 is then trained, every item ranked for held-out events, and indexes of several types built and asked (``evaluate``).
 Every figure comes from a process of its own. The same command goes on where it was stopped, with the figures it has.
 """
@@ -21,8 +21,9 @@ from pipelines.support.settings import load_config, write_config
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.files import replacing, write_json
+from recsys_bert.losses.config import LossConfig
 from recsys_bert.progress import Progress
-from recsys_bert.training.config import LossConfig, TrainConfig
+from recsys_bert.training.config import TrainConfig
 
 Kind = Literal["full", "sampled", "sampled, rows"]
 _COLOURS: dict[Kind, str] = {"full": "#e0763a", "sampled": "#3b82c4", "sampled, rows": "#3f9e6b"}
@@ -145,7 +146,7 @@ def _recipe(config: Config, n: int, kind: Kind, out: Path) -> pretrain.Config:
         encoder=EncoderConfig(dim=config.dim, n_layers=2, n_heads=1, max_len=config.max_len),
         loss=LossConfig(name="full" if kind == "full" else "sampled", negatives=config.negatives, similarity="cosine"),
         train=TrainConfig(
-            epochs=1, batch_size=config.batch_size, row_updates=kind == "sampled, rows", average=config.average
+            epochs=1, batch_size=config.batch_size, sparse_adam=kind == "sampled, rows", average=config.average
         ),
     )
 

@@ -52,11 +52,11 @@ def run(config: Config) -> dict[str, Any]:
     """
     import torch
 
-    from recsys_bert.clicks.dataset import open_prepared
+    from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.clicks.queries import Queries
     from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 
-    prepared = open_prepared(config.data)
+    dataset = open_dataset(config.data)
     recipe = pretrain.Config(
         data=config.data,
         out=config.export,
@@ -69,8 +69,8 @@ def run(config: Config) -> dict[str, Any]:
             layer_options={"ffn_dim": config.dim, "activation": "relu"},  # as SASRec has them
         ),
     )
-    ranker = EncoderRanker(pretrain.build(recipe, prepared)[0].eval(), "next")
-    queries = Queries.of(prepared, "test")
+    ranker = EncoderRanker(pretrain.build(recipe, dataset)[0].eval(), "next")
+    queries = Queries.of(dataset, "test")
     ranker.recommend(queries[:256], config.k)
     start = time.perf_counter()
     ranker.recommend(queries, config.k)
@@ -80,7 +80,7 @@ def run(config: Config) -> dict[str, Any]:
     told = {
         "users_per_s": len(queries) / seconds,
         "users": len(queries),
-        "items": prepared.vocabulary.n_items,
+        "items": dataset.vocabulary.n_items,
         "threads": torch.get_num_threads(),
     }
     print(json.dumps(told))

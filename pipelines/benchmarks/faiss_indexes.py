@@ -4,7 +4,7 @@
 
 Item vectors are drawn by ``recsys_bert.clicks.simulation.simulate.simulated_vectors``: unit length, in clusters.
 A query is an item's vector with noise, like the user vector of a trained model. Recall@k is the share of the exact k
-best that an index returns. Memory is the size of the serialised index. Queries a second are over one batch, in all threads.
+best that an index returns. Memory is the size of the serialised index. Queries a second: one batch, all threads.
 """
 
 import os

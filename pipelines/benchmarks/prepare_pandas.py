@@ -19,7 +19,7 @@ def main(log: str, out: str, split: str, min_user: int, min_item: int) -> dict[s
     """Prepare a Parquet log; min_user and min_item are the minimum counts of the k-core."""
     events = pd.read_parquet(log, columns=[USER, ITEM, TIME]).dropna()
     events = events.sort_values([USER, TIME], kind="stable", ignore_index=True)
-    borders = moments(events) if split == "time" else None
+    borders = timestamps(events) if split == "time" else None
     events = k_core(events, borders, min_user, min_item)
     part = parts(events, borders)
     counts = events.loc[part == 0, ITEM].value_counts().rename_axis(ITEM).reset_index(name="count")
@@ -38,7 +38,7 @@ def main(log: str, out: str, split: str, min_user: int, min_item: int) -> dict[s
     return told | {name: int((part == number).sum()) for name, number in held_out.items()}
 
 
-def moments(events: pd.DataFrame) -> tuple[int, int]:
+def timestamps(events: pd.DataFrame) -> tuple[int, int]:
     """First moments of validation and test: quantiles .8 and .9 of all times."""
     times = events[TIME].sort_values(ignore_index=True)
     return times[int(0.8 * len(times))], times[int(0.9 * len(times))]

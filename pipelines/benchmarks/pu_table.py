@@ -45,7 +45,7 @@ class Config:
     """Folder of the runs; the table is written beside it, with the endings .md and .json."""
 
     recipe: Path = Path("pipelines/recipes/text_resume_ner_pu.toml")
-    """Recipe of ``text ner train`` with a dictionary; its training file must be marked, and a test file be named."""
+    """Recipe of ``text tag train`` with a dictionary; its training file must be marked, and a test file be named."""
 
     rows: tuple[str, ...] = ("matching", "biased", "unbiased", "non_negative", "supervised")
     """Which rows, of: matching, biased, unbiased, non_negative, grown, supervised."""
@@ -93,15 +93,15 @@ def run(config: Config) -> dict[str, Any]:
         recipe = replace(recipe, train=replace(recipe.train, epochs=config.epochs))
     found = read_files(recipe.data)
     _check_types(found)
-    figures: dict[str, list[dict[str, Any]]] = {row: [] for row in config.rows}
+    metrics: dict[str, list[dict[str, Any]]] = {row: [] for row in config.rows}
     for seed in range(config.seeds):
         dictionary = _dictionary(config, found["train"], seed)
         for row in config.rows:
             print(f"seed {seed}, {row}", file=sys.stderr, flush=True)
             settings = _settings(row, recipe, dictionary, config.out, seed)
-            figures[row].append(_matching(settings, found["test"]) if row == "matching" else _trained(settings))
-            table = _table(config, recipe, figures)
-            result = {"config": _plain(config), "rows": figures, "order": _order(figures)}
+            metrics[row].append(_matching(settings, found["test"]) if row == "matching" else _trained(settings))
+            table = _table(config, recipe, metrics)
+            result = {"config": _plain(config), "rows": metrics, "order": _order(metrics)}
             write_tables(config.out, table, result, show=False)
     print(table, end="")
     return result
@@ -174,7 +174,7 @@ def _trained(settings: train.Config) -> dict[str, Any]:
 
 def _matching(settings: train.Config, marked: "Annotated") -> dict[str, Any]:
     """Figures of the dictionary alone."""
-    from nlp_tasks.tagging.metrics import span_figures
+    from nlp_tasks.tagging.metrics import span_metrics
     from nlp_tasks.tagging.pu.dictionary import match, read_dictionary
     from nlp_tasks.tagging.tagger import rows_of
 
@@ -182,18 +182,18 @@ def _matching(settings: train.Config, marked: "Annotated") -> dict[str, Any]:
     test = marked.sentences
     types = sorted({*dictionary.types.values(), *(one.type for sentence in test for one in sentence.levels[0])})
     found = rows_of(match(dictionary, test).sentences, types)
-    figures = span_figures(rows_of(test, types), found, types, len(test))
-    return {name: figures[name] for name in _FIGURES} | {"entries": len(dictionary), "left_out": dictionary.left_out}
+    metrics = span_metrics(rows_of(test, types), found, types, len(test))
+    return {name: metrics[name] for name in _FIGURES} | {"entries": len(dictionary), "left_out": dictionary.left_out}
 
 
-def _order(figures: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def _order(metrics: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Each row against the one before it, seed by seed."""
     import numpy as np
 
     found = []
-    names = [row for row in figures if figures[row]]
+    names = [row for row in metrics if metrics[row]]
     for before, after in pairwise(names):
-        pairs = zip(figures[before], figures[after], strict=False)
+        pairs = zip(metrics[before], metrics[after], strict=False)
         more = np.array([two["f1"] - one["f1"] for one, two in pairs])
         found.append({
             "rows": [before, after],
@@ -211,7 +211,7 @@ def _plain(config: Config) -> dict[str, Any]:
     return {**given, "recipe": str(config.recipe), "rows": list(config.rows)}
 
 
-def _table(config: Config, recipe: train.Config, figures: dict[str, list[dict[str, Any]]]) -> str:
+def _table(config: Config, recipe: train.Config, metrics: dict[str, list[dict[str, Any]]]) -> str:
     drawn = "places" if config.of == "mentions" else "different entities"
     lines = [
         f"{recipe.data.test}, strict F1 on exact spans, mean ± deviation over seeds. A dictionary of "
@@ -222,12 +222,12 @@ def _table(config: Config, recipe: train.Config, figures: dict[str, list[dict[st
         "| row | what it learns | seeds | F1 | precision | recall |",
         "|---|---|---|---|---|---|",
     ]
-    for row, found in figures.items():
+    for row, found in metrics.items():
         if found:
             cells = " | ".join(_cell([one[name] for one in found]) for name in _FIGURES)
             lines.append(f"| {row} | {ROWS[row]} | {len(found)} | {cells} |")
     lines += ["", "| step | F1 more | seeds in this order |", "|---|---|---|"]
-    for one in _order(figures):
+    for one in _order(metrics):
         lines.append(
             f"| {' → '.join(one['rows'])} | {one['f1_more']:+.4f} | {one['seeds_in_order']} of {one['seeds']} |"
         )

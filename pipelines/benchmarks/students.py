@@ -80,7 +80,7 @@ def run(config: Config) -> dict[str, Any]:
             "parameters": sum(parameter.numel() for parameter in model.model.parameters()),
             "layers": model.model.encoder.config.n_layers,
             "dim": model.model.encoder.config.dim,
-            "figures": {k: v for k, v in model.score(answer, targets).items() if isinstance(v, float)},
+            "metrics": {k: v for k, v in model.score(answer, targets).items() if isinstance(v, float)},
             "agrees": float((model.holds(answer) == told).all(axis=1).mean()),
             **{name: statistics.median(turn[at][name] for turn in turns) for name in turns[0][at]},
             **{f"times_{k}": statistics.median(turn[at][k] / turn[0][k] for turn in turns) for k in turns[0][at]},
@@ -129,13 +129,13 @@ def _table(result: dict[str, Any]) -> str:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    figures = row["figures"]
+    metrics = row["metrics"]
     return [
         Path(row["run"]).name,
         str(row["layers"]),
         str(row["dim"]),
         f"{row['parameters']:,}",
-        f"{figures.get('accuracy', figures.get('exact')):.4f}",
+        f"{metrics.get('accuracy', metrics.get('exact')):.4f}",
         f"{row['agrees']:.4f}",
         f"{row['per_s']:,.0f}",
         f"{row['times_per_s']:.2f}",

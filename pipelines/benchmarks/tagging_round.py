@@ -22,7 +22,7 @@ class Config:
     """Find the entities of a file's sentences, once after a start."""
 
     run: Path
-    """Run folder of `text ner train`."""
+    """Run folder of `text tag train`."""
 
     file: Path | None = None
     """Its sentences; None: the test file of that training."""
@@ -38,11 +38,11 @@ def run(config: Config) -> dict[str, Any]:
     import torch
 
     from nlp_tasks.tagging.data import read_annotated
-    from nlp_tasks.tagging.tagger import Recogniser
+    from nlp_tasks.tagging.tagger import Tagger
     from pipelines.support.settings import read_config
     from pipelines.text.tag import train
 
-    recogniser, trained = Recogniser.load(config.run), read_config(train.Config, config.run / "config.toml")
+    recogniser, trained = Tagger.load(config.run), read_config(train.Config, config.run / "config.toml")
     file = config.file or trained.data.test
     if file is None:
         raise InputError(f"{config.run} was trained without a test file; name one with --file.")

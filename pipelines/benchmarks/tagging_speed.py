@@ -3,7 +3,7 @@
     python -m pipelines.benchmarks.tagging_speed --out runs/ner_speed --runs runs/text-resume-ner-*
 
 Training: the sentences of a recipe's training file are joined and cut into equally long ones, of which as many are
-trained on by `text ner train` as a user would; the peak is that of the whole command, lexicon and libraries included,
+trained on by `text tag train` as a user would; the peak is that of the whole command, lexicon and libraries included,
 and an epoch ends with its checkpoint. Then the run finds the entities of the same sentences. Prediction: every run
 that is given finds those of its test file, from text to entities, words of a lexicon and best tag sequences included;
 the runs take turns. Every figure has a process of its own.
@@ -39,7 +39,7 @@ class Config:
     """Where the tables (with the ending .md) and the same numbers (.json) are written."""
 
     recipes: tuple[Path, ...] = (_RECIPES / "text_resume_ner_crf.toml", _RECIPES / "text_resume_ner_flat.toml")
-    """Recipes of `text ner train` whose training is measured; none measures prediction alone."""
+    """Recipes of `text tag train` whose training is measured; none measures prediction alone."""
 
     lengths: tuple[int, ...] = (50, 150, 300)
     """Characters of a sentence."""
@@ -51,7 +51,7 @@ class Config:
     """Epochs that are trained; the first one is not timed, of the others the median counts."""
 
     runs: tuple[Path, ...] = ()
-    """Run folders of `text ner train` whose prediction is measured."""
+    """Run folders of `text tag train` whose prediction is measured."""
 
     file: Path | None = None
     """Sentences for prediction; None: every run's own test file."""
@@ -80,7 +80,7 @@ def run(config: Config) -> dict[str, Any]:
     """
     training, turns = [], {folder: list[dict[str, Any]]() for folder in config.runs}
     total = len(config.recipes) * len(config.lengths) + config.rounds * len(turns)
-    with Progress("NER speed", total, "figures") as progress:
+    with Progress("NER speed", total, "metrics") as progress:
         for length in config.lengths:
             for recipe in config.recipes:
                 training.append(_trained(config, recipe, length))
@@ -112,7 +112,7 @@ def _trained(config: Config, recipe: Path, length: int) -> dict[str, Any]:
         folder = Path(name)
         for file, lines in (("train.jsonl", texts), ("validation.jsonl", texts[:1])):
             (folder / file).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        command = [sys.executable, "-m", "pipelines.cli", "text", "ner", "train", str(recipe.absolute())]
+        command = [sys.executable, "-m", "pipelines.cli", "text", "tag", "train", str(recipe.absolute())]
         command += ["--out", str(folder / "run"), "--data.train", str(folder / "train.jsonl")]
         command += ["--data.validation", str(folder / "validation.jsonl"), "--data.test", "None"]
         command += ["--data.format", "jsonl", "--data.units", "characters", "--length.max-len", "None"]

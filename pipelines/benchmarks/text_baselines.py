@@ -129,7 +129,7 @@ def _matched(recipe: Match) -> list[dict[str, Any]]:
 
     from nlp_tasks.classification.metrics import best_threshold
     from nlp_tasks.matching.matcher import not_yes_or_no, yes_or_no
-    from nlp_tasks.matching.metrics import pair_figures
+    from nlp_tasks.matching.metrics import pair_metrics
     from pipelines.text.fine_tuning import read_splits
 
     if recipe.label is None:
@@ -152,13 +152,13 @@ def _matched(recipe: Match) -> list[dict[str, Any]]:
     most = int(2 * labels["train"].sum() >= len(labels["train"]))
     said = np.full(len(labels["test"]), most)
     rows: list[dict[str, Any]] = [
-        {"name": f"always {('no', 'yes')[most]}", "test": pair_figures(labels["test"], said, 1)}
+        {"name": f"always {('no', 'yes')[most]}", "test": pair_metrics(labels["test"], said, 1)}
     ]
     for name, score in (("overlap", shared), ("TF-IDF, cosine", cosine)):
         scores = {split: score(*_pair(tables[split], recipe)) for split in ("validation", "test")}
         threshold = best_threshold(labels["validation"], scores["validation"], recipe.task.threshold)
-        figures = pair_figures(labels["test"], scores["test"], threshold)
-        rows.append({"name": f"{name} ({unit})", "test": figures, "threshold": threshold})
+        metrics = pair_metrics(labels["test"], scores["test"], threshold)
+        rows.append({"name": f"{name} ({unit})", "test": metrics, "threshold": threshold})
     return rows
 
 

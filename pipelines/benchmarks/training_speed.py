@@ -29,8 +29,9 @@ from pipelines.support.settings import load_config, write_config
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.parts import Options
 from recsys_bert.errors import InputError
+from recsys_bert.losses.config import LossConfig
 from recsys_bert.progress import Progress
-from recsys_bert.training.config import LossConfig, TrainConfig
+from recsys_bert.training.config import TrainConfig
 
 Objective = Literal["next-full", "next-sampled", "masked"]
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 START_UP = 10
 """Steps before the clock starts."""
 
-_SIDE = 2048  # of the square matrices whose product is measured
+_SIDE = 2048  # of the largest square matrices whose product is measured
 _OPERATORS = 15  # lines of a profile
 
 
@@ -74,10 +74,10 @@ def run(config: Config) -> dict[str, Any]:
     import torch
 
     from pipelines.support.runs import is_first_process
-    from recsys_bert.clicks.dataset import open_prepared
+    from recsys_bert.clicks.dataset import open_dataset
 
     recipe = read_config(pretrain.Config, config.recipe)
-    _, model, batches = pretrain.build(recipe, open_prepared(recipe.data))
+    _, model, batches = pretrain.build(recipe, open_dataset(recipe.data))
     found = measure(model, batches, recipe.train, config.steps, count=config.count, profile=config.profile)
     device = next(model.parameters()).device
     found["product_flops"] = {
@@ -206,9 +206,9 @@ class _Clock:
         now = time.perf_counter()
         if step - 1 in self.timed:
             self.seconds += now - self.before
-            sequences, real, positions = self.sizes[step - 1]
+            sequences, mask, positions = self.sizes[step - 1]
             self.sequences += sequences
-            self.tokens += real
+            self.tokens += mask
             self.positions += positions
         if step - 1 == self.timed[-1]:
             self.peak_bytes = _peak_bytes()
@@ -271,23 +271,30 @@ def count_flops(model: "torch.nn.Module", batches: "Batches", steps: list[int], 
 
 
 def product_flops(device: "torch.device", dtype: "torch.dtype", seconds: float = 1.0) -> float:
-    """Operations a second of products of two square matrices, by the median over ``seconds`` of them."""
+    """Operations a second of products of two square matrices, by the median over ``seconds`` of them.
+
+    The matrices grow up to ``_SIDE`` while a product is quick: without bf16 instructions a large one takes minutes.
+    """
     import torch
 
-    one, other = (torch.randn(_SIDE, _SIDE, device=device).to(dtype) for _ in range(2))
-
-    def product() -> float:
+    def product(one: torch.Tensor, other: torch.Tensor) -> float:
         start = time.perf_counter()
         one @ other
         if device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - start
 
-    product()
-    taken = [product()]
+    side = _SIDE // 16
+    while True:
+        matrices = [torch.randn(side, side, device=device).to(dtype) for _ in range(2)]
+        product(*matrices)
+        taken = [product(*matrices)]
+        if side == _SIDE or taken[0] > seconds / 16:
+            break
+        side *= 2
     while sum(taken) < seconds:
-        taken.append(product())
-    return 2 * _SIDE**3 / statistics.median(taken)
+        taken.append(product(*matrices))
+    return 2 * side**3 / statistics.median(taken)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ from pipelines.support.settings import load_config, write_config
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.files import replacing, write_json
+from recsys_bert.losses.config import LossConfig
 from recsys_bert.progress import Progress
-from recsys_bert.training.config import LossConfig, TrainConfig
+from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from recsys_bert.clicks.batches import HistoryBatches
@@ -54,7 +55,7 @@ class Config:
     loss: LossConfig = LossConfig(name="sampled", negatives=64, similarity="cosine")  # noqa: RUF009, it is frozen
     """The loss."""
 
-    row_updates: bool = False
+    sparse_adam: bool = False
     """Update only the rows of the item table that a step has read."""
 
     log_steps: int = 5
@@ -82,15 +83,15 @@ def run(config: Config) -> dict[str, Any]:
         for name, words in (("one", []), ("several", launcher)):
             trained[name] = _train(config, name, words)
             progress.advance(training=name)
-    figures = [line for line in _lines(config, "one") if "loss" not in line][-1]
+    metrics = [line for line in _lines(config, "one") if "loss" not in line][-1]
     several = [line for line in _lines(config, "several") if "loss" not in line][-1]
     losses = _side_by_side(config)
     result = {
         "processes": config.processes,
         "losses": losses,
         "largest_difference": max(abs(one - other) for _, one, other in losses),
-        "figures": [{name: line[name] for name in line if "@" in name} for line in (figures, several)],
-        "seconds": [figures["seconds"], several["seconds"]],
+        "metrics": [{name: line[name] for name in line if "@" in name} for line in (metrics, several)],
+        "seconds": [metrics["seconds"], several["seconds"]],
         "peak_bytes": [ended.peak_bytes for ended in trained.values()],
         "writers": [ended.said.count("wrote ") for ended in trained.values()],
         "shards": _shards(config),
@@ -113,7 +114,7 @@ def _recipe(config: Config, name: str) -> pretrain.Config:
         train=TrainConfig(
             epochs=config.epochs,
             batch_size=config.batch_size,
-            row_updates=config.row_updates,
+            sparse_adam=config.sparse_adam,
             device="cpu",
             precision="fp32",
             log_steps=config.log_steps,
@@ -152,9 +153,9 @@ def _shards(config: Config) -> dict[str, int]:
     Returns:
         Histories and targets in all; histories in no shard, in several, and shards without any.
     """
-    from recsys_bert.clicks.dataset import open_prepared
+    from recsys_bert.clicks.dataset import open_dataset
 
-    _, _, batches = pretrain.build(_recipe(config, "one"), open_prepared(config.data))
+    _, _, batches = pretrain.build(_recipe(config, "one"), open_dataset(config.data))
     count = {"batches": 0, "histories": 0, "targets": 0, "in no shard": 0, "in several": 0, "spare shards": 0}
     for whole, *shards in zip(batches(0), *_ranks(batches, config.processes), strict=True):
         owners = [_rows(shard["tokens"]) for shard in shards[: len(whole["tokens"])]]  # see ``share``: others are spare
@@ -182,7 +183,7 @@ def _table(config: Config, result: dict[str, Any]) -> str:
     shards, seconds = result["shards"], result["seconds"]
     text = (
         f"Next-item training, epochs: {config.epochs}, global batch {config.batch_size}, one process against "
-        f"{config.processes} (torchrun, gloo, one thread each), row updates {'on' if config.row_updates else 'off'}. "
+        f"{config.processes} (torchrun, gloo, one thread each), row updates {'on' if config.sparse_adam else 'off'}. "
         f"{shards['histories']:,} histories in {shards['batches']:,} batches of the first epoch: "
         f"{shards['in no shard']} in no shard, {shards['in several']} in several. Processes that said they wrote: "
         f"{result['writers'][0]} and {result['writers'][1]}. Largest difference of a loss: "
@@ -191,8 +192,8 @@ def _table(config: Config, result: dict[str, Any]) -> str:
     )
     for step, one, several in result["losses"]:
         text += f"| {step} | {one:.5f} | {several:.5f} | {abs(one - several):.1e} |\n"
-    for name, value in result["figures"][0].items():
-        other = result["figures"][1][name]
+    for name, value in result["metrics"][0].items():
+        other = result["metrics"][1][name]
         text += f"| {name} | {value:.5f} | {other:.5f} | {abs(value - other):.1e} |\n"
     peaks = [f"{size / 2**20:,.0f}" for size in result["peak_bytes"]]
     text += f"| seconds | {seconds[0]:.1f} | {seconds[1]:.1f} | {seconds[0] / seconds[1]:.2f} times as fast |\n"

@@ -25,7 +25,7 @@ class Measured:
     examples: "dict[str, NDArray[np.float64]]"
     """Measure → one value an example, ``[n]``, NaN where it has none; their mean is the figure. Higher is better."""
 
-    figures: dict[str, float]
+    metrics: dict[str, float]
     """Measures of the test as a whole; higher is better."""
 
 
@@ -42,26 +42,26 @@ class Measures:
 
 def _clicks_asked(config: Any) -> str:
     from pipelines.support.runs import log_digest
-    from recsys_bert.clicks.dataset import open_prepared
+    from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.clicks.queries import Queries
 
-    prepared = open_prepared(config.data)
-    if not len(Queries.of(prepared, "test")):
+    dataset = open_dataset(config.data)
+    if not len(Queries.of(dataset, "test")):
         raise InputError(f"{config.data} holds out no test events to compare runs by; prepare it with another split.")
-    return log_digest(prepared)
+    return log_digest(dataset)
 
 
 def _ranking(config: Any) -> Measured:
     """The full catalogue ranked for every user with a test event, seen items removed."""
     from pipelines.support.runs import open_run
-    from recsys_bert.clicks.dataset import open_prepared
+    from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.clicks.queries import Queries
     from recsys_bert.evaluation.ranking import per_user
 
-    prepared = open_prepared(config.data)
-    queries, depth = Queries.of(prepared, "test"), min(_K, prepared.vocabulary.n_items)
-    ranked = open_run(config.out, prepared).recommend(queries, depth)
-    values = per_user(ranked, queries.targets(), len(queries), (depth,), prepared.vocabulary.first_item)
+    dataset = open_dataset(config.data)
+    queries, depth = Queries.of(dataset, "test"), min(_K, dataset.vocabulary.n_items)
+    ranked = open_run(config.out, dataset).recommend(queries, depth)
+    values = per_user(ranked, queries.targets(), len(queries), (depth,), dataset.vocabulary.first_item)
     return Measured({f"{name}@{_K}": values[f"{name}@{depth}"] for name in ("ndcg", "recall")}, {})
 
 
@@ -100,7 +100,7 @@ def _matching(config: Any) -> Measured:
     """Right or wrong for every pair; without labels, 1 / rank of every text's match among all texts."""
     from nlp_tasks.data import read_table
     from nlp_tasks.matching.matcher import Matcher, not_yes_or_no, text_ids, yes_or_no
-    from nlp_tasks.matching.metrics import pair_figures, search_ranks
+    from nlp_tasks.matching.metrics import pair_metrics, search_ranks
 
     table = read_table(config.data.test, config.data, [config.first, config.second], config.label)
     matcher = Matcher.load(config.out)
@@ -113,10 +113,10 @@ def _matching(config: Any) -> Measured:
     known = table.without(reasons, config.data.bad_rows)
     labels = yes_or_no(known.labels or [])
     scores = matcher.score(known.texts[config.first], known.texts[config.second])
-    found = pair_figures(labels, scores, threshold := matcher.known_threshold())
+    found = pair_metrics(labels, scores, threshold := matcher.known_threshold())
     right = (scores >= threshold) == (labels == 1)
-    figures: dict[str, float] = {name: found[name] for name in ("f1", "auc") if name in found}
-    return Measured({"accuracy": _placed(right, reasons)}, figures)
+    metrics: dict[str, float] = {name: found[name] for name in ("f1", "auc") if name in found}
+    return Measured({"accuracy": _placed(right, reasons)}, metrics)
 
 
 def _reading(config: Any) -> Measured:
@@ -140,17 +140,19 @@ def _recognition(config: Any) -> Measured:
     from nlp_tasks.tagging.data import read_annotated, unseen_types
     from nlp_tasks.tagging.metrics import exact
     from nlp_tasks.tagging.mrc import nested
-    from nlp_tasks.tagging.tagger import Recogniser
+    from nlp_tasks.tagging.tagger import Tagger
 
-    recogniser = Recogniser.load(config.out)
-    made = read_annotated(config.data.test, replace(config.data, units=recogniser.units, joint=recogniser.joint))
+    recogniser = Tagger.load(config.out)
+    made = read_annotated(
+        config.data.test, replace(config.data, units=recogniser.units, word_separator=recogniser.word_separator)
+    )
     reasons = unseen_types(made.sentences, recogniser.types, nested=nested(recogniser.model.head))
     known = made.without(reasons, config.data.bad_rows)
     true = recogniser.true(known.sentences)
     entities = recogniser.entities(recogniser.inputs(known.sentences))[0]
-    figures = recogniser.score(entities, true, len(known))
+    metrics = recogniser.score(entities, true, len(known))
     told: dict[str, float] = {
-        name: figures[name] for name in ("f1", "precision", "recall", "outer_f1", "inner_f1") if name in figures
+        name: metrics[name] for name in ("f1", "precision", "recall", "outer_f1", "inner_f1") if name in metrics
     }
     return Measured({"exact": _placed(exact(true, entities, len(known)), reasons)}, told)
 
@@ -169,6 +171,6 @@ MEASURES = {
     "train-retrieval": Measures(_clicks_asked, _ranking),
     "text classify train": Measures(_text_asked, _classification),
     "text match train": Measures(_text_asked, _matching),
-    "text read train": Measures(_text_asked, _reading),
-    "text ner train": Measures(_text_asked, _recognition),
+    "text qa train": Measures(_text_asked, _reading),
+    "text tag train": Measures(_text_asked, _recognition),
 }

@@ -151,9 +151,9 @@ def train(trial: Trial, beside: Sequence[Trial], run: Callable[[Any], dict[str, 
     measured = measures.measure(trial.config)
     with replacing(trial.out / "test.npz") as aside, open(aside, "wb") as file:
         np.savez_compressed(file, **measured.examples)  # type: ignore[arg-type]
-    figures = {name: float(np.nanmean(values)) for name, values in measured.examples.items()} | measured.figures
+    metrics = {name: float(np.nanmean(values)) for name, values in measured.examples.items()} | measured.metrics
     kept = {name: told[name] for name in ("seconds", "parameters", "epochs", "best_epoch")}
-    write_json(trial.out / "test.json", {"asked": measures.asked(trial.config), "figures": figures, **kept})
+    write_json(trial.out / "test.json", {"asked": measures.asked(trial.config), "metrics": metrics, **kept})
     shutil.rmtree(trial.out / "checkpoints", ignore_errors=True)
 
 
@@ -178,7 +178,7 @@ def finished_run(trial: Trial, monitor: str) -> "tuple[Run, str]":
     measure = monitor if monitor in examples else next(iter(examples))
     found = Run(
         seed=trial.seed,
-        figures=told["figures"],
+        metrics=told["metrics"],
         examples=examples[measure],
         curve=[(line["epoch"], line[monitor]) for line in logged(trial.out) if monitor in line],
         **{name: told[name] for name in ("seconds", "parameters", "epochs", "best_epoch")},

@@ -31,29 +31,33 @@ def best_possible(path: Path, split: str, asked: "Asked") -> "Candidate":
 
     from pipelines.support.candidates import Candidate
 
-    prepared, queries = asked.prepared, asked.queries
+    dataset, queries = asked.dataset, asked.queries
     truth = _read(path).filter(pl.col("split") == split)
-    users = pl.DataFrame({"user_id": prepared.user_ids.gather(queries.users)}).with_row_index("query")
+    users = pl.DataFrame({"user_id": dataset.user_ids.gather(queries.users)}).with_row_index("query")
     found = users.join(truth.with_columns(pl.col("user_id").cast(users["user_id"].dtype)), on="user_id")
     query = found["query"].to_numpy().astype(np.int64)
     if (queries.target_stop - queries.stop != 1).any() or not _same_targets(asked, query, found["item_id"]):
         raise InputError(
-            f"{path} answers for the {split} events of another log or split than {prepared.folder}. It fits a "
+            f"{path} answers for the {split} events of another log or split than {dataset.folder}. It fits a "
             "leave-one-out split of the simulated log, unfiltered."
         )
     best = np.array(found["best_items"].to_list(), dtype=np.int64)
-    if best.shape[1] < asked.study.headline_k:
-        raise InputError(f"{path} has lists of {best.shape[1]} items; k = {asked.study.headline_k} needs longer ones.")
+    if best.shape[1] < asked.evaluation_run.headline_k:
+        raise InputError(
+            f"{path} has lists of {best.shape[1]} items; k = {asked.evaluation_run.headline_k} needs longer ones."
+        )
     lists = np.full((len(queries), best.shape[1]), -1, dtype=np.int32)
-    lists[query] = prepared.rows(best.ravel()).reshape(best.shape)
-    lists[lists < asked.study.first_item] = -1
-    covered = np.isin(asked.study.asked[0], query)
-    own = replace(asked.study, asked=(asked.study.asked[0][covered], asked.study.asked[1][covered]))
+    lists[query] = dataset.rows(best.ravel()).reshape(best.shape)
+    lists[lists < asked.evaluation_run.first_item] = -1
+    covered = np.isin(asked.evaluation_run.asked[0], query)
+    own = replace(
+        asked.evaluation_run, asked=(asked.evaluation_run.asked[0][covered], asked.evaluation_run.asked[1][covered])
+    )
     return Candidate(
         name="best possible",
         kind="best_possible",
-        rank=_lists(lists[:, : asked.study.ks[-1]], np.array(found["probabilities"].to_list()), query, asked),
-        study=None if covered.all() else own,
+        rank=_lists(lists[:, : asked.evaluation_run.ks[-1]], np.array(found["probabilities"].to_list()), query, asked),
+        evaluation_run=None if covered.all() else own,
     )
 
 
@@ -61,7 +65,7 @@ def _lists(
     lists: "NDArray[np.int32]", chances: "NDArray[np.float64]", query: "NDArray[np.int64]", asked: "Asked"
 ) -> Callable[..., Any]:
     def rank(results: dict[str, Any]) -> "tuple[NDArray[np.int32], None]":
-        ks = [k for k in asked.study.ks if k <= lists.shape[1]]
+        ks = [k for k in asked.evaluation_run.ks if k <= lists.shape[1]]
         expected = {f"recall@{k}": float(chances[:, :k].sum(axis=1).mean()) for k in ks}
         results["best_possible"] = {"users": len(query), "expected": expected}
         shown = ", ".join(f"{name} {value:.4f}" for name, value in expected.items())
@@ -91,4 +95,4 @@ def _same_targets(asked: "Asked", query: "NDArray[np.int64]", item_ids: "pl.Seri
     if not len(query):
         return False
     events = asked.queries.histories.items[asked.queries.stop[query]]
-    return bool((events == asked.prepared.rows(item_ids)).all())
+    return bool((events == asked.dataset.rows(item_ids)).all())

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from recsys_bert.clicks.dataset import Prepared
+    from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.clicks.queries import Queries
-    from recsys_bert.evaluation.evaluation_run import Study
+    from recsys_bert.evaluation.evaluation_run import EvaluationRun
     from recsys_bert.retrieval.ranker import Ranker
 
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 class Asked:
     """The questions that every candidate gets."""
 
-    prepared: "Prepared"
+    dataset: "ClickDataset"
     """The log."""
     queries: "Queries"
     """The users."""
-    study: "Study"
+    evaluation_run: "EvaluationRun"
     """The targets, and how lists are measured."""
     seen: "tuple[NDArray[np.int64], NDArray[np.int32]] | None"
     """``(query_index, row)`` pairs that are left out of every list; None leaves nothing out."""
@@ -40,7 +40,7 @@ class Candidate:
     """What it is."""
     rank: "Callable[[dict[str, Any]], tuple[NDArray[np.int32], float | None]]"
     """Gives lists ``[n, K]`` and users a second; may add to the results that it is handed."""
-    study: "Study | None" = None
+    evaluation_run: "EvaluationRun | None" = None
     """Set where it answers for some of the users only; its figures are over them."""
 
 
@@ -48,7 +48,7 @@ def runs(folders: Sequence[Path], factories: Sequence[str], asked: Asked) -> lis
     """Load run folders.
 
     Args:
-        folders: Of ``pretrain``, ``train-retrieval`` or ``blend``.
+        folders: Of ``pretrain``, ``train-retrieval`` or ``score_fusion``.
         factories: Indexes that exact search is compared with.
         asked: The questions.
 
@@ -63,7 +63,7 @@ def runs(folders: Sequence[Path], factories: Sequence[str], asked: Asked) -> lis
     found = []
     for folder in folders:
         name = folder.name if names.count(folder.name) == 1 else str(folder)
-        ranker = open_run(folder, asked.prepared)
+        ranker = open_run(folder, asked.dataset)
         items = ranker.item_vectors()
         check_factories(factories, items.shape[1], len(items) - ranker.first_row)
         found.append(Candidate(name=name, kind="run", rank=_run_lists(name, folder, ranker, factories, asked)))
@@ -76,19 +76,19 @@ def _run_lists(name: str, folder: Path, ranker: "Ranker", factories: Sequence[st
         from pipelines.support.run_records import layer_weights, training_curve
         from recsys_bert.progress import step
         from recsys_bert.retrieval.ranker import search_vectors
-        from recsys_bert.retrieval.score_fusion import Blend
+        from recsys_bert.retrieval.score_fusion import ScoreFusion
 
         items, first_row, start = ranker.item_vectors(), ranker.first_row, time.perf_counter()
         users = ranker.user_vectors(asked.queries)
         encoded = time.perf_counter()
         with step(f"{name}: exact search"):
-            lists = search_vectors(ranker, users, items, asked.queries, asked.study.ks[-1], asked.seen)[0]
+            lists = search_vectors(ranker, users, items, asked.queries, asked.evaluation_run.ks[-1], asked.seen)[0]
         seconds = time.perf_counter() - encoded
-        if factories and not isinstance(ranker, Blend):  # no index finds what counts raise
+        if factories and not isinstance(ranker, ScoreFusion):  # no index finds what counts raise
             searched = Searched(
                 name=name, users=users, items=items, first_row=first_row, seen=asked.seen, exact=lists, seconds=seconds
             )
-            results["indexes"] += compare_indexes(searched, factories, asked.study)
+            results["indexes"] += compare_indexes(searched, factories, asked.evaluation_run)
         results["training"] += [found for found in [training_curve(folder, name)] if found]
         results["fusion"] += [found for found in [layer_weights(ranker, asked.queries, name)] if found]
         return lists, len(asked.queries) / max(encoded - start + seconds, 1e-9)
@@ -109,11 +109,11 @@ def baselines(names: Sequence[str], asked: Asked, notes: list[str]) -> list[Cand
     kinds = {name: find("baseline", name, BASELINES) for name in names}
     found = []
     for name, kind in kinds.items():
-        if name == "popular_recent" and not asked.prepared.has_times:
+        if name == "popular_recent" and not asked.dataset.has_times:
             notes.append("popular_recent is left out: the log has no times.")
             continue
         with step(f"fitting {name}"):
-            fitted = kind().fit(asked.prepared)
+            fitted = kind().fit(asked.dataset)
         found.append(Candidate(name=name, kind="baseline", rank=_baseline_lists(fitted, asked)))
     return found
 
@@ -121,7 +121,7 @@ def baselines(names: Sequence[str], asked: Asked, notes: list[str]) -> list[Cand
 def _baseline_lists(fitted: Any, asked: Asked) -> Callable[..., Any]:
     def rank(results: dict[str, Any]) -> "tuple[NDArray[np.int32], float]":
         start = time.perf_counter()
-        lists = fitted.recommend(asked.queries, asked.study.ks[-1], exclude_seen=asked.seen is not None)
+        lists = fitted.recommend(asked.queries, asked.evaluation_run.ks[-1], exclude_seen=asked.seen is not None)
         return lists, len(asked.queries) / max(time.perf_counter() - start, 1e-9)
 
     return rank

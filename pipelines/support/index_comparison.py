@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from recsys_bert.evaluation.evaluation_run import Study
+    from recsys_bert.evaluation.evaluation_run import EvaluationRun
     from recsys_bert.retrieval.index_config import Metric
 
 _WARM_UP = 64  # queries before the clock starts
@@ -60,7 +60,9 @@ def _metric(factory: str) -> "Metric":
     return "cosine" if "LSH" in factory else "ip"  # LSH compares directions only; its recall shows what that costs
 
 
-def compare_indexes(searched: Searched, factories: Sequence[str], study: "Study") -> list[dict[str, Any]]:
+def compare_indexes(
+    searched: Searched, factories: Sequence[str], evaluation_run: "EvaluationRun"
+) -> list[dict[str, Any]]:
     """Build every index from the same vectors and ask it what the exact search was asked.
 
     Returns:
@@ -76,23 +78,23 @@ def compare_indexes(searched: Searched, factories: Sequence[str], study: "Study"
     k = searched.exact.shape[1]
     items = np.ascontiguousarray(searched.items[searched.first_row :])
     rows = np.arange(searched.first_row, len(searched.items), dtype=np.int32)
-    lines = [_line(searched, study, "exact", searched.exact, searched.seconds, items.nbytes, None)]
+    lines = [_line(searched, evaluation_run, "exact", searched.exact, searched.seconds, items.nbytes, None)]
     for factory in factories:
         with step(f"{searched.name}: index {factory}"):
             start = time.perf_counter()
-            index = ItemIndex.build(items, rows, factory, _metric(factory), seed=study.seed)
+            index = ItemIndex.build(items, rows, factory, _metric(factory), seed=evaluation_run.seed)
             build = time.perf_counter() - start
             index.search(searched.users[:_WARM_UP], k)
             start = time.perf_counter()
             found = index.search(searched.users, k, searched.seen)[0]
             seconds = time.perf_counter() - start
-        lines.append(_line(searched, study, factory, found, seconds, index.memory, build))
+        lines.append(_line(searched, evaluation_run, factory, found, seconds, index.memory, build))
     return lines
 
 
 def _line(
     searched: Searched,
-    study: "Study",
+    evaluation_run: "EvaluationRun",
     factory: str,
     found: "NDArray[np.int32]",
     seconds: float,
@@ -105,12 +107,12 @@ def _line(
     from recsys_bert.evaluation.ranking import per_user
 
     n, k = found.shape
-    ends = per_user(found, study.targets, n, (study.headline_k, k), study.first_item)
+    ends = per_user(found, evaluation_run.targets, n, (evaluation_run.headline_k, k), evaluation_run.first_item)
     return {
         "run": searched.name,
         "factory": factory,
         "ann_recall": list_recall(found, searched.exact),
-        "headline_recall": float(np.nanmean(ends[f"recall@{study.headline_k}"])),
+        "headline_recall": float(np.nanmean(ends[f"recall@{evaluation_run.headline_k}"])),
         "recall": float(np.nanmean(ends[f"recall@{k}"])),
         "queries_per_second": n / max(seconds, 1e-9),
         "bytes": size,

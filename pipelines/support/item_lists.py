@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from recsys_bert.clicks.dataset import Prepared
+    from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.retrieval.index import ItemIndex
 
 _TITLES = ("title", "item_title", "movie_title", "name", "item_name", "product_name")
@@ -44,14 +44,14 @@ def check_k(k: int, n_items: int) -> None:
         raise InputError(f"k is {k}; the catalogue has {n_items} items. Choose a smaller k.")
 
 
-def index_source(run: Path, prepared: "Prepared") -> dict[str, str]:
+def index_source(run: Path, dataset: "ClickDataset") -> dict[str, str]:
     """What an index of this run's item vectors is made from."""
     from pipelines.support.runs import weights_fingerprint
 
-    return {"run": run.name, "data": prepared.fingerprint, "weights": weights_fingerprint(run)}
+    return {"run": run.name, "data": dataset.fingerprint, "weights": weights_fingerprint(run)}
 
 
-def open_index(folder: Path, run: Path, prepared: "Prepared") -> "ItemIndex":
+def open_index(folder: Path, run: Path, dataset: "ClickDataset") -> "ItemIndex":
     """Load an index and check that it holds this run's vectors.
 
     Raises:
@@ -60,10 +60,10 @@ def open_index(folder: Path, run: Path, prepared: "Prepared") -> "ItemIndex":
     from recsys_bert.retrieval.index import ItemIndex
 
     index = ItemIndex.load(folder)
-    for what, value in index_source(run, prepared).items():
+    for what, value in index_source(run, dataset).items():
         if what != "run" and index.source.get(what, value) != value:
             raise InputError(
-                f"the index {folder} was made from other {what} than those of {run} and {prepared.folder} (run "
+                f"the index {folder} was made from other {what} than those of {run} and {dataset.folder} (run "
                 f"{index.source.get('run')!r}). Make it again with `recsys-bert index`."
             )
     return index
@@ -83,12 +83,12 @@ def check_replaceable(out: Path) -> None:
         check_nothing_lost(out, ("index.json", "index.faiss", "rows.npy"), "an item index")
 
 
-def as_frame(found: Found, prepared: "Prepared", keys: "pl.Series") -> "pl.DataFrame":
+def as_frame(found: Found, dataset: "ClickDataset", keys: "pl.Series") -> "pl.DataFrame":
     """One line an item.
 
     Args:
         found: The lists.
-        prepared: Knows ids and titles.
+        dataset: Knows ids and titles.
         keys: What each list answers, ``[n]``; its name becomes the first column's.
 
     Returns:
@@ -99,17 +99,17 @@ def as_frame(found: Found, prepared: "Prepared", keys: "pl.Series") -> "pl.DataF
 
     query, place = np.nonzero(found.rows >= 0)
     rows = found.rows[query, place]
-    columns = {"rank": (place + 1).astype(np.int32), "item_id": prepared.ids(rows), "score": found.scores[query, place]}
+    columns = {"rank": (place + 1).astype(np.int32), "item_id": dataset.ids(rows), "score": found.scores[query, place]}
     frame = pl.DataFrame({keys.name: keys.gather(query), **columns})
-    title = title_column(prepared)
+    title = title_column(dataset)
     if title is not None:
-        frame = frame.with_columns(title=prepared.items[title].gather(rows - prepared.vocabulary.first_item))
+        frame = frame.with_columns(title=dataset.items[title].gather(rows - dataset.vocabulary.first_item))
     return frame
 
 
-def title_column(prepared: "Prepared") -> str | None:
+def title_column(dataset: "ClickDataset") -> str | None:
     """Column of the items' side table that says how an item is called."""
-    return next((name for name in _TITLES if name in prepared.items.columns), None)
+    return next((name for name in _TITLES if name in dataset.items.columns), None)
 
 
 def show(frame: "pl.DataFrame", told: dict[str, Any], out: Path | None, as_json: bool) -> dict[str, Any]:
@@ -158,17 +158,17 @@ def _table(frame: "pl.DataFrame") -> str:
     return "\n".join(lines) + "\n"
 
 
-def known_rows(prepared: "Prepared", ids: Sequence[str]) -> "NDArray[np.int32]":
+def known_rows(dataset: "ClickDataset", ids: Sequence[str]) -> "NDArray[np.int32]":
     """Rows of items that must be in the catalogue.
 
     Raises:
         InputError: Some are not.
     """
-    rows = prepared.rows(list(ids))
-    missing = [name for name, row in zip(ids, rows.tolist(), strict=True) if row < prepared.vocabulary.first_item]
+    rows = dataset.rows(list(ids))
+    missing = [name for name, row in zip(ids, rows.tolist(), strict=True) if row < dataset.vocabulary.first_item]
     if missing:
         raise InputError(
-            f"{len(missing):,} of {len(ids):,} items are not in {prepared.folder}: {', '.join(map(repr, missing[:5]))}"
+            f"{len(missing):,} of {len(ids):,} items are not in {dataset.folder}: {', '.join(map(repr, missing[:5]))}"
             f"{' …' if len(missing) > 5 else ''}"
         )
     return rows

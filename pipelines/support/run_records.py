@@ -79,7 +79,7 @@ def layer_weights(ranker: "Ranker", queries: "Queries", name: str) -> dict[str, 
     if kind == "scalar_mix":
         found, meaning = [fusion.weights()], "softmax weight"
     elif kind in ("token_mix", "layer_attention"):
-        hook = encoder.register_forward_hook(lambda _, __, out: found.append(fusion.weights(out.states)[out.real]))
+        hook = encoder.register_forward_hook(lambda _, __, out: found.append(fusion.weights(out.states)[out.mask]))
         precision, ranker.precision = ranker.precision, "fp32"  # weights of a softmax are to add up to 1
         try:
             ranker.user_vectors(queries[:256])

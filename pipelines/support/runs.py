@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from recsys_bert.clicks.dataset import Prepared
+    from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.clicks.queries import Queries
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.retrieval.ranker import Ranker
@@ -113,39 +113,39 @@ def check_writable(folder: Path) -> None:
         raise InputError(f"cannot write to {folder}: {error.strerror}. Choose another --out.") from error
 
 
-def check_log_unchanged(out: Path, prepared: "Prepared", *runs: Path | None) -> None:
+def check_log_unchanged(out: Path, dataset: "ClickDataset", *runs: Path | None) -> None:
     """Note which prepared log and other runs a run reads, or check that they are the same when it goes on.
 
     See ``check_unchanged``.
     """
     weights = {run: weights_fingerprint(run) for run in runs if run is not None}
-    check_unchanged(out, {prepared.folder: log_digest(prepared), **feature_digests(prepared), **weights})
+    check_unchanged(out, {dataset.folder: log_digest(dataset), **feature_digests(dataset), **weights})
 
 
-def log_digest(prepared: "Prepared") -> str:
+def log_digest(dataset: "ClickDataset") -> str:
     """A digest that is equal where a log was prepared from the same events in the same way."""
-    manifest = prepared.manifest
+    manifest = dataset.manifest
     parts = [manifest.fingerprint, manifest.log.get("sha256"), manifest.filters, manifest.split, manifest.counts]
     return sha256(repr(parts).encode()).hexdigest()
 
 
-def feature_digests(prepared: "Prepared") -> dict[Path, str]:
+def feature_digests(dataset: "ClickDataset") -> dict[Path, str]:
     """A digest of the side features of items and of users, by the folder that holds them; of none where none are.
 
     The log's own digest knows which values there are, not which item has which.
     """
     found = {}
-    for kind, codes in (("item", prepared.item_features), ("user", prepared.user_features)):
+    for kind, codes in (("item", dataset.item_features), ("user", dataset.user_features)):
         digest = sha256()
         for name, table in codes.items():
             digest.update(f"{name} {table.shape}".encode() + table.tobytes())
         if codes:
-            found[prepared.folder / f"{kind}_features"] = digest.hexdigest()
+            found[dataset.folder / f"{kind}_features"] = digest.hexdigest()
     return found
 
 
 def weights_fingerprint(run: Path) -> str:
-    """Hash of the trained weights of a run of ``pretrain`` or ``train-retrieval``, or of those that are blended."""
+    """Hash of the trained weights of a run of ``pretrain`` or ``train-retrieval``, or of those that are fused."""
     from recsys_bert.files import fingerprint
     from recsys_bert.retrieval.score_fusion import trained_runs
 
@@ -187,8 +187,8 @@ def check_unchanged(out: Path, contents: dict[Path, str]) -> None:
         )
 
 
-def open_run(run: Path, prepared: "Prepared") -> "Ranker":
-    """Load a run of ``pretrain``, ``train-retrieval`` or ``blend``, to encode in the precision that it was trained in.
+def open_run(run: Path, dataset: "ClickDataset") -> "Ranker":
+    """Load a run of ``pretrain``, ``train-retrieval`` or ``fuse``; it encodes in the precision that it was trained in.
 
     Raises:
         InputError: See ``load_ranker``; or its ``config.toml`` is damaged.
@@ -196,11 +196,11 @@ def open_run(run: Path, prepared: "Prepared") -> "Ranker":
     import tomllib
 
     from recsys_bert.retrieval.load import load_ranker
-    from recsys_bert.retrieval.score_fusion import is_blend, load_blend, trained_runs
+    from recsys_bert.retrieval.score_fusion import is_score_fusion, load_score_fusion, trained_runs
 
-    if is_blend(run):
-        return load_blend(run, [open_run(one, prepared) for one in trained_runs(run)], prepared)
-    ranker = load_ranker(run, prepared)
+    if is_score_fusion(run):
+        return load_score_fusion(run, [open_run(one, dataset) for one in trained_runs(run)], dataset)
+    ranker = load_ranker(run, dataset)
     try:
         trained = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
     except FileNotFoundError:  # a folder that was not written by a command
@@ -250,12 +250,12 @@ def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
 
 
 def validation(
-    prepared: "Prepared", ranker: Callable[[Any], "Ranker"], *, users: int, seed: int, monitor: str, k: int = 10
+    dataset: "ClickDataset", ranker: Callable[[Any], "Ranker"], *, users: int, seed: int, monitor: str, k: int = 10
 ) -> Callable[[Any], dict[str, float]] | None:
     """Full-ranking recall@k and NDCG@k on the validation events; None where nothing was held out for it.
 
     Args:
-        prepared: The log.
+        dataset: The log.
         ranker: Makes a ranker of the module in training.
         users: At most this many, drawn once; 0 takes all.
         seed: Of that draw.
@@ -265,22 +265,22 @@ def validation(
     Raises:
         InputError: ``monitor`` is none of the figures.
     """
-    queries = drawn_queries(prepared, users, seed)
+    queries = drawn_queries(dataset, users, seed)
     if not len(queries):
         print("nothing is held out for validation: every epoch is run, the last weights are kept.", file=sys.stderr)
         return None
-    depth = min(k, prepared.vocabulary.n_items)
+    depth = min(k, dataset.vocabulary.n_items)
     if monitor not in (known := (f"recall@{k}", f"ndcg@{k}")):
         raise InputError(f"train.monitor is {monitor!r}; this training validates {' and '.join(known)}.")
-    targets, first = queries.targets(), prepared.vocabulary.first_item
+    targets, first = queries.targets(), dataset.vocabulary.first_item
 
     def validate(model: Any) -> dict[str, float]:
-        return list_figures(ranker(model).recommend(queries, depth), targets, first, k)
+        return list_metrics(ranker(model).recommend(queries, depth), targets, first, k)
 
     return validate
 
 
-def list_figures(
+def list_metrics(
     ranked: "NDArray[np.int32]", targets: "tuple[NDArray[np.int64], NDArray[np.int32]]", first_item: int, k: int
 ) -> dict[str, float]:
     """Mean recall and NDCG of lists ``[n, depth]``, called those at ``k`` where the catalogue ends before it, too."""
@@ -293,13 +293,13 @@ def list_figures(
     return {f"{name}@{k}": float(np.nanmean(values[f"{name}@{depth}"])) for name in ("recall", "ndcg")}
 
 
-def drawn_queries(prepared: "Prepared", users: int, seed: int) -> "Queries":
+def drawn_queries(dataset: "ClickDataset", users: int, seed: int) -> "Queries":
     """What is asked on validation: of all users, or of ``users`` of them, drawn by ``seed``, where there are more."""
     import numpy as np
 
     from recsys_bert.clicks.queries import Queries
 
-    queries = Queries.of(prepared, "validation")
+    queries = Queries.of(dataset, "validation")
     if not 0 < users < len(queries):
         return queries
     return queries[np.sort(np.random.default_rng(seed).choice(len(queries), users, replace=False))]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nlp_tasks.config import FilesConfig, TokenizerConfig
 from nlp_tasks.qa.config import ReadingFilesConfig
 from recsys_bert.errors import InputError
-from recsys_bert.training.config import DistillationConfig
+from recsys_bert.objectives.config import DistillationConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -121,14 +121,14 @@ def train(
     }
 
 
-def _numbers(figures: dict[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in figures.items() if isinstance(value, int | float)}
+def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
 
 
-def tell(figures: dict[str, Any], title: str) -> None:
+def tell(metrics: dict[str, Any], title: str) -> None:
     """Say the figures that are numbers, on stderr."""
-    shown = [f"{name.replace('_', ' ')} {value:.4f}" for name, value in _numbers(figures).items() if name != "examples"]
-    print(f"{title}, {figures['examples']:,} examples: {', '.join(shown)}", file=sys.stderr)
+    shown = [f"{name.replace('_', ' ')} {value:.4f}" for name, value in _numbers(metrics).items() if name != "examples"]
+    print(f"{title}, {metrics['examples']:,} examples: {', '.join(shown)}", file=sys.stderr)
 
 
 def tell_training(results: dict[str, Any], wrote: Path) -> None:

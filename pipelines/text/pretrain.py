@@ -8,7 +8,8 @@ from typing import Any
 from nlp_tasks.config import TEXT_ENCODER, CorpusConfig, PretrainingConfig, TokenizerConfig, check_encoder
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
-from recsys_bert.training.config import MaskingConfig, TrainConfig
+from recsys_bert.objectives.config import MaskingConfig
+from recsys_bert.training.config import TrainConfig
 
 _TRAIN = TrainConfig(
     epochs=20, batch_size=64, lr=1e-3, schedule="linear", warmup_steps=200, patience=0, monitor="log_likelihood"
@@ -34,7 +35,7 @@ class Config:
 
     encoder: EncoderConfig = TEXT_ENCODER
     """The encoder; with ``init``, its fusion, neck, residual form, dropout, layer_drop and gradient_checkpointing, and
-    what it adds: shared_runs, ngrams."""
+    what it adds: exact_match, ngrams."""
 
     task: PretrainingConfig = field(default_factory=PretrainingConfig)
     """Units that are masked as a whole, and pairs."""
@@ -49,8 +50,8 @@ class Config:
         check_encoder(self.encoder, pairs=self.task.pair != "none")
         if not self.data.train:
             raise InputError("no text is given; name files with --data.train FILE ….")
-        if self.train.row_updates:
-            raise InputError("train.row_updates is for sampled losses; masked words are scored against all words.")
+        if self.train.sparse_adam:
+            raise InputError("train.sparse_adam is for sampled losses; masked words are scored against all words.")
         known = ("log_likelihood", "masked_accuracy", *(["pair_accuracy"] if self.task.pair != "none" else []))
         if self.train.monitor not in known:
             raise InputError(f"train.monitor is {self.train.monitor!r}; this training validates {', '.join(known)}.")
@@ -65,7 +66,7 @@ def run(config: Config) -> dict[str, Any]:
     import torch
 
     from nlp_tasks.encoders import make_text_encoder, save_text_encoder
-    from nlp_tasks.pretraining.batches import PretrainingBatches, TextPretraining, figures
+    from nlp_tasks.pretraining.batches import PretrainingBatches, TextPretraining, metrics
     from nlp_tasks.pretraining.corpus import cut_corpus, hold_out_documents, read_documents
     from pipelines.support.runs import begin, is_first_process
     from pipelines.text.fine_tuning import check_sources, tell_training, train
@@ -95,9 +96,9 @@ def run(config: Config) -> dict[str, Any]:
     begin(config.out, config)  # after everything that bad input can stop
     check_sources(config.out, files.values(), config.init, config.tokenizer)
     results = train(
-        model, encoder, batches, config.train, config.out, lambda: figures(model, asked), "pretraining (masked words)"
+        model, encoder, batches, config.train, config.out, lambda: metrics(model, asked), "pretraining (masked words)"
     )
-    results["validation"] = figures(model, asked)
+    results["validation"] = metrics(model, asked)
     results["examples"] = {"train": len(corpus), "validation": len(held_out)}
     results["tokens"] = {"train": len(corpus.ids), "validation": len(held_out.ids)}
     results["counted"] = {name: left_out for name, (_, left_out) in read.items() if left_out}

@@ -31,7 +31,7 @@ class Shown:
 Make = Callable[[Shown, np.random.Generator], dict[str, Any]]
 """``(shown, random) -> batch``."""
 
-Window = Literal["newest", "random", "prefix"]
+Crop = Literal["last", "random", "prefix"]
 
 _POOL = 32  # batches that are sorted by length together: little padding, and still well mixed
 
@@ -45,7 +45,7 @@ class HistoryBatches:
         batch_size: Users per batch.
         length: Events shown of a user at most.
         min_length: Users with fewer training events are left out; ``n_skipped`` counts them.
-        window: Which events are shown, at most ``length`` of them: the newest; of a longer history any run; or those up
+        crop: Which events are shown, at most ``length`` of them: the newest; of a longer history any run; or those up
             to any event from the ``min_length``-th on. Both of the latter are drawn anew every epoch.
         times: Whether the events' times are shown as well.
         seed: Of order, windows and ``make``.
@@ -62,7 +62,7 @@ class HistoryBatches:
         batch_size: int,
         length: int,
         min_length: int = 2,
-        window: Window = "newest",
+        crop: Crop = "last",
         times: bool = False,
         seed: int = 0,
     ) -> None:
@@ -75,7 +75,7 @@ class HistoryBatches:
             )
         self.counts = counts[self.users]
         self.histories, self.make, self.batch_size = histories, make, batch_size
-        self.length, self.min_length, self.window, self.seed = length, min_length, window, seed
+        self.length, self.min_length, self.crop, self.seed = length, min_length, crop, seed
         self.times = times
 
     @property
@@ -108,9 +108,9 @@ class HistoryBatches:
 
     def _shown(self, random: np.random.Generator) -> Ints:
         """How many of each user's training events lie before the end of what is shown."""
-        if self.window == "prefix":
+        if self.crop == "prefix":
             return random.integers(self.min_length, self.counts + 1)
-        if self.window == "random":
+        if self.crop == "random":
             return self.counts - random.integers(0, np.maximum(self.counts - self.length, 0) + 1)
         return self.counts
 

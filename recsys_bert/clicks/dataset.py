@@ -18,7 +18,7 @@ Codes = dict[str, NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
-class Prepared:
+class ClickDataset:
     """A prepared click log.
 
     Args:
@@ -136,7 +136,7 @@ class Prepared:
             )
 
 
-def open_prepared(folder: Path) -> Prepared:
+def open_dataset(folder: Path) -> ClickDataset:
     """Open a folder that prepare made.
 
     Raises:
@@ -153,7 +153,7 @@ def open_prepared(folder: Path) -> Prepared:
                 f"{folder} does not fit its manifest: it has {n:,} {name}, not {manifest.counts.get(name)}."
                 " Files of two runs were mixed, or one is damaged; run prepare again."
             )
-    return Prepared(folder, manifest, vocabulary, histories)
+    return ClickDataset(folder, manifest, vocabulary, histories)
 
 
 def _table(path: Path) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from recsys_bert.clicks.histories import Histories, Ints, Rows, distinct, ranges
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
-    from recsys_bert.clicks.dataset import Prepared
+    from recsys_bert.clicks.dataset import ClickDataset
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Queries:
     timed: bool = True
 
     @staticmethod
-    def of(prepared: "Prepared", split: Literal["validation", "test"] = "test") -> "Queries":
+    def of(dataset: "ClickDataset", split: Literal["validation", "test"] = "test") -> "Queries":
         """Ask for what each user did in the held-out part, given everything before it."""
-        data = prepared.histories
+        data = dataset.histories
         first = data.offsets[:-1]
         stop, target_stop = (
             (data.train_end, data.validation_end) if split == "validation" else (data.validation_end, data.offsets[1:])
@@ -54,7 +54,7 @@ class Queries:
         }
         stop = stop[users]
         start, target_stop, times = first[users], target_stop[users], data.times[stop]
-        return Queries(data, users, start, stop, target_stop, times, skipped, prepared.has_times)
+        return Queries(data, users, start, stop, target_stop, times, skipped, dataset.has_times)
 
     @staticmethod
     def from_lists(lists: Sequence[Any], times: Any = None, event_times: Sequence[Any] | None = None) -> "Queries":
@@ -73,18 +73,18 @@ class Queries:
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         parts = [np.asarray(rows, np.int32) for rows in lists]
         items = np.concatenate(parts) if parts else np.zeros(0, np.int32)
-        moments = np.zeros(len(lists), np.int64) if times is None else np.asarray(times, np.int64)
+        timestamps = np.zeros(len(lists), np.int64) if times is None else np.asarray(times, np.int64)
         if event_times is None:
             chosen_at = np.arange(len(items)) - np.repeat(offsets[:-1], lengths)
         elif [len(part) for part in event_times] == lengths.tolist():
-            chosen_at = np.array([moment for part in event_times for moment in part], np.int64)
+            chosen_at = np.array([timestamp for part in event_times for timestamp in part], np.int64)
         else:
             given = [len(part) for part in event_times]
             raise InputError(f"event_times has parts of {given} moments; the lists have {lengths.tolist()} items.")
         data = Histories(items, chosen_at, None, offsets, offsets[1:], offsets[1:])
         nobody = np.full(len(lists), -1, np.int64)  # not users of the log, whose side features they do not have
         start, stop = offsets[:-1], offsets[1:]
-        return Queries(data, nobody, start, stop, stop, moments, timed=event_times is not None)
+        return Queries(data, nobody, start, stop, stop, timestamps, timed=event_times is not None)
 
     def __len__(self) -> int:
         return len(self.users)

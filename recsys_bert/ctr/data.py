@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recsys_bert.clicks.dataset import Prepared
+from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.histories import Histories, Ints
 from recsys_bert.clicks.vocabulary import as_ids
 from recsys_bert.ctr.config import FeaturesConfig, ImpressionsConfig
@@ -79,12 +79,12 @@ class ClickData:
         return batch
 
 
-def side_fields(prepared: Prepared, config: FeaturesConfig) -> list[Field]:
+def side_fields(dataset: ClickDataset, config: FeaturesConfig) -> list[Field]:
     """Fields that the prepared folder's side tables give."""
     fields = []
     for wanted, kind, codes, sizes in (
-        (config.item_side, "item", prepared.item_features, prepared.item_feature_sizes),
-        (config.user_side, "user", prepared.user_features, prepared.user_feature_sizes),
+        (config.item_side, "item", dataset.item_features, dataset.item_feature_sizes),
+        (config.user_side, "user", dataset.user_features, dataset.user_feature_sizes),
     ):
         for name, values in codes.items() if wanted else ():
             width = values.shape[1]
@@ -93,7 +93,7 @@ def side_fields(prepared: Prepared, config: FeaturesConfig) -> list[Field]:
 
 
 def encode(
-    shown: Impressions, columns: ImpressionsConfig, features: Features, layout: Layout, prepared: Prepared | None
+    shown: Impressions, columns: ImpressionsConfig, features: Features, layout: Layout, dataset: ClickDataset | None
 ) -> ClickData:
     """Turn impressions into arrays and find each one's history.
 
@@ -102,7 +102,7 @@ def encode(
         columns: How their columns are called.
         features: Learned from training impressions.
         layout: Fields of ``features``, then those of ``side_fields``.
-        prepared: The click log, or None for impressions alone.
+        dataset: The click log, or None for impressions alone.
 
     Raises:
         InputError: The history cannot be joined.
@@ -112,30 +112,30 @@ def encode(
     if columns.user is not None:
         nobody = as_text(shown.frame[columns.user]).is_null()
         groups = shown.frame[columns.user].rank("dense").cast(pl.Int64).set(nobody, -1).to_numpy()
-    if prepared is None:
+    if dataset is None:
         return ClickData(own.ids, own.numbers, shown.labels, groups, None, None, None, None, own.counts)
     if columns.user is None or columns.item is None or shown.times is None:
         raise InputError("joining histories needs impressions.user, impressions.item and impressions.time.")
-    if not prepared.has_times:
-        raise InputError(f"{prepared.folder} has no times, so nobody can tell what came before an impression.")
-    users = user_rows(prepared, shown.frame[columns.user])
-    targets = prepared.rows(shown.frame[columns.item])
-    start, stop = events_before(prepared.histories, users, shown.times)
-    side = _side_ids(prepared, layout, len(features.layout.fields), users, targets)
+    if not dataset.has_times:
+        raise InputError(f"{dataset.folder} has no times, so nobody can tell what came before an impression.")
+    users = user_rows(dataset, shown.frame[columns.user])
+    targets = dataset.rows(shown.frame[columns.item])
+    start, stop = events_before(dataset.histories, users, shown.times)
+    side = _side_ids(dataset, layout, len(features.layout.fields), users, targets)
     counts = own.counts | {
         "users without history before the impression": int((stop == start).sum()),
         "items without training event": int(
-            ((targets < prepared.vocabulary.first_item) | (targets >= prepared.vocabulary.size)).sum()
+            ((targets < dataset.vocabulary.first_item) | (targets >= dataset.vocabulary.size)).sum()
         ),
     }
     ids = np.concatenate([own.ids, *side], axis=1)
-    return ClickData(ids, own.numbers, shown.labels, groups, targets, start, stop, prepared.histories, counts)
+    return ClickData(ids, own.numbers, shown.labels, groups, targets, start, stop, dataset.histories, counts)
 
 
-def user_rows(prepared: Prepared, ids: pl.Series) -> Ints:
+def user_rows(dataset: ClickDataset, ids: pl.Series) -> Ints:
     """Row of each user; -1 where the click log does not have them."""
-    asked = as_ids(ids, prepared.user_ids.dtype).rename("user_id").to_frame()
-    found = asked.join(prepared.users.select("user_id", "user_row"), on="user_id", how="left", maintain_order="left")
+    asked = as_ids(ids, dataset.user_ids.dtype).rename("user_id").to_frame()
+    found = asked.join(dataset.users.select("user_id", "user_row"), on="user_id", how="left", maintain_order="left")
     return found["user_row"].cast(pl.Int64).fill_null(-1).to_numpy()
 
 
@@ -162,16 +162,16 @@ def events_before(histories: Histories, users: Ints, times: Ints) -> tuple[Ints,
 
 
 def _side_ids(
-    prepared: Prepared, layout: Layout, first: int, users: Ints, targets: NDArray[np.int32]
+    dataset: ClickDataset, layout: Layout, first: int, users: Ints, targets: NDArray[np.int32]
 ) -> list[NDArray[np.int32]]:
     """Rows of the flat table for every side field, ``[n, width]`` each."""
     columns = []
     for field, offset in list(zip(layout.fields, layout.offsets, strict=True))[first:]:
         kind, _, name = field.name.partition(".")
         if kind == "item":
-            codes = prepared.item_features[name][targets].astype(np.int32)
+            codes = dataset.item_features[name][targets].astype(np.int32)
         else:
-            codes = np.where((users >= 0)[:, None], prepared.user_features[name][users], 0).astype(np.int32)
+            codes = np.where((users >= 0)[:, None], dataset.user_features[name][users], 0).astype(np.int32)
         if field.kind == "multi":
             ids = np.where(codes > 0, codes + offset, 0)
             ids[(codes == 0).all(1), 0] = offset  # nothing known is a value of its own

@@ -34,7 +34,7 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncoderOutput:
     """Impressions as integer arrays.
 
     Args:
@@ -94,7 +94,7 @@ class Features:
             fields.append(Field(name, "multi", FIRST + len(values[name]), width))
         return Features(Layout(tuple(fields)), values, numbers, config.separator)
 
-    def encode(self, frame: pl.DataFrame) -> Encoded:
+    def encode(self, frame: pl.DataFrame) -> EncoderOutput:
         """Turn impressions into arrays.
 
         Raises:
@@ -117,7 +117,7 @@ class Features:
         n = len(frame)
         ids = np.concatenate(columns, axis=1) if columns else np.zeros((n, 0), np.int32)
         numbers = np.stack(scaled, axis=1) if scaled else np.zeros((n, 0), np.float32)
-        return Encoded(ids, numbers, counts)
+        return EncoderOutput(ids, numbers, counts)
 
     def _categorical(self, name: str, text: pl.Series, offset: int) -> tuple[NDArray[np.int32], dict[str, int]]:
         rows = _look_up(text, self.values[name])

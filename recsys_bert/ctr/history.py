@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
-from recsys_bert.encoder.times import repeat_newest
+from recsys_bert.encoder.times import repeat_last
 from recsys_bert.objectives.token_prediction import TokenPrediction
 
 Read = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -109,7 +109,7 @@ class EncodedItems(nn.Module):
         if self.masked:
             rows = torch.cat([rows, rows.new_zeros(len(rows), 1)], 1)
             rows[here, lengths] = MASK
-            times = None if times is None else repeat_newest(times, lengths)
+            times = None if times is None else repeat_last(times, lengths)
         newest = lengths if self.masked else (lengths - 1).clamp(min=0)
         if not rows.shape[1]:
             rows = history.new_zeros(len(rows), 1)

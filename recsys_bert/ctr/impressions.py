@@ -144,10 +144,10 @@ def read_times(column: pl.Series, unit: str) -> NDArray[np.int64]:
     frame = column.rename("time").to_frame()
     numbers = pl.Series([], dtype=pl.Float64) if column.dtype.is_temporal() else column.cast(pl.Float64, strict=False)
     chosen = guess_unit(numbers) if unit == "auto" else unit
-    moment = microseconds(pl.col("time"), column.dtype, chosen)
+    timestamp = microseconds(pl.col("time"), column.dtype, chosen)
     if column.dtype == pl.String:
-        moment = pl.coalesce(moment, text_dates(pl.col("time")))
-    times = frame.select(moment.alias("time"))["time"]
+        timestamp = pl.coalesce(timestamp, text_dates(pl.col("time")))
+    times = frame.select(timestamp.alias("time"))["time"]
     if bad := times.null_count():
         row = int(times.is_null().arg_max() or 0)
         raise InputError(
@@ -190,9 +190,9 @@ def read_splits(
     return {name: whole.where(chosen) for name, chosen in parts.items()}
 
 
-def _border(asked: float | str | None, times: NDArray[np.int64], default: float, prepared: int | None) -> int:
-    if asked is None and prepared is not None:
-        return prepared
+def _border(asked: float | str | None, times: NDArray[np.int64], default: float, dataset: int | None) -> int:
+    if asked is None and dataset is not None:
+        return dataset
     if isinstance(asked, str):
         return parse_moment(asked) // PER_SECOND
     place = int((default if asked is None else asked) * len(times))  # as `prepare` cuts the click log

@@ -77,16 +77,16 @@ class ClickModel(nn.Module):
         """
         fields = self._fields(batch["ids"], batch["numbers"])
         if self.reader is None:
-            history, real = fields.new_zeros(len(fields), 0, self.dim), fields.new_zeros(len(fields), 0).bool()
+            history, mask = fields.new_zeros(len(fields), 0, self.dim), fields.new_zeros(len(fields), 0).bool()
         else:
             rows = batch["history"].long()
-            real = rows != 0
+            mask = rows != 0
             kept = {name: batch[name] for name in ("whole", "times") if name in batch}
             history, whole, target, match = self.reader(rows, batch["target"].long(), **kept)
-            real = real[:, : history.shape[1]]
+            mask = mask[:, : history.shape[1]]
             matched = self.match_norm(match.float()[:, None]) * self.match
             fields = torch.cat([torch.stack([target, whole, matched.to(whole.dtype)], 1), fields], 1)
-        logits: Tensor = self.head(fields, history, real)
+        logits: Tensor = self.head(fields, history, mask)
         return logits.float()
 
     @property

@@ -10,7 +10,7 @@ from recsys_bert.errors import InputError
 
 
 @dataclass(frozen=True)
-class Attend:
+class AttentionMask:
     """Where a query may look; handed to every layer of one forward pass.
 
     Padding is on the right, so that in causal mode no real position can reach padding and no mask is needed at all.
@@ -27,16 +27,16 @@ class Attend:
     times: Tensor | None = None
     """When each position happened: unix seconds, int64 ``[batch, seq]``; None where the encoder reads no times."""
 
-    asked: Tensor | None = None
+    query_position: Tensor | None = None
     """int64 ``[batch]``: the one position of each row that a layer's output is read at; None = all. Only layers with
-    ``narrows`` are given it."""
+    ``last_position_only`` are given it."""
 
     @classmethod
-    def of(cls, real: Tensor, causal: bool, padded: bool = True, times: Tensor | None = None) -> "Attend":
+    def of(cls, mask: Tensor, causal: bool, padded: bool = True, times: Tensor | None = None) -> "AttentionMask":
         """Describe attention over right-padded rows.
 
         Args:
-            real: bool ``[batch, seq]``.
+            mask: bool ``[batch, seq]``.
             causal: No position sees a later one.
             padded: False where the caller knows that everything is real.
             times: Unix seconds, int64 ``[batch, seq]``, for layers that read them.
@@ -45,12 +45,14 @@ class Attend:
             return cls(causal, times=times)
         # The first position is real unless the whole row is padding: opening it changes no real position and keeps
         # a softmax over nothing, which is NaN, from ever being taken.
-        first = torch.arange(real.shape[1], device=real.device) == 0
-        return cls(causal, (real | first)[:, None, None, :], times)
+        first = torch.arange(mask.shape[1], device=mask.device) == 0
+        return cls(causal, (mask | first)[:, None, None, :], times)
 
-    def narrow(self, x: Tensor) -> Tensor:
+    def select_query(self, x: Tensor) -> Tensor:
         """What is asked for of ``[batch, seq, dim]``: all of it, or ``[batch, 1, dim]``."""
-        return x if self.asked is None else x[torch.arange(len(x), device=x.device), self.asked][:, None]
+        return (
+            x if self.query_position is None else x[torch.arange(len(x), device=x.device), self.query_position][:, None]
+        )
 
     def full(self, seq: int, device: torch.device) -> Tensor:
         """The same as one mask: bool ``[batch or 1, 1, seq, seq]``, True where a query may look at a key."""
@@ -90,8 +92,8 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     @property
-    def last_map(self) -> nn.Linear:
-        """What the branch ends with; see ``EncoderConfig.branch_init``."""
+    def output_projection(self) -> nn.Linear:
+        """What the branch ends with; see ``EncoderConfig.residual_init_scale``."""
         return self.out
 
     def split(self, projected: Tensor, parts: int = 3) -> tuple[Tensor, ...]:
@@ -104,44 +106,44 @@ class SelfAttention(nn.Module):
         """Bring ``[batch, n_heads, seq, dim / n_heads]`` back to ``[batch, seq, dim]``."""
         return self.out(mixed.transpose(1, 2).flatten(2))
 
-    def forward(self, x: Tensor, attend: Attend) -> Tensor:
+    def forward(self, x: Tensor, attention_mask: AttentionMask) -> Tensor:
         """Mix positions: ``[batch, seq, dim]`` → the same shape, or ``[batch, 1, dim]`` where one is asked for."""
-        if attend.asked is not None:
-            return self.join(self._mix_at(x, attend, attend.asked))
+        if attention_mask.query_position is not None:
+            return self.join(self._mix_at(x, attention_mask, attention_mask.query_position))
         projected = self.qkv(x)
         if projected.device.type != "cpu" or projected.dtype not in (torch.bfloat16, torch.float16):
-            return self.join(self._mix(projected, attend))
+            return self.join(self._mix(projected, attention_mask))
         if projected.shape[1] <= PLAIN_UP_TO and not (self.training and self.dropout):
-            return self.join(self._mix_plainly(projected, attend))
+            return self.join(self._mix_plainly(projected, attention_mask))
         # PyTorch's CPU kernel needs up to twice as long in 16 bits as in float32, so autocast ends here for a moment.
         with torch.autocast("cpu", enabled=False):
-            mixed = self._mix(projected.float(), attend)
+            mixed = self._mix(projected.float(), attention_mask)
         return self.join(mixed.to(projected.dtype))
 
-    def _mix_plainly(self, projected: Tensor, attend: Attend) -> Tensor:
+    def _mix_plainly(self, projected: Tensor, attention_mask: AttentionMask) -> Tensor:
         """Softmax between two batched products, which CPUs do in 16 bits much faster than the fused kernel."""
         query, key, value = self.split(projected)
         batch, heads, seq, width = query.shape
-        bias = attend.bias(seq, projected).expand(batch, heads, seq, seq)
+        bias = attention_mask.bias(seq, projected).expand(batch, heads, seq, seq)
         keys = key.flatten(0, 1).transpose(1, 2)
         scores = torch.baddbmm(bias.flatten(0, 1), query.flatten(0, 1), keys, alpha=width**-0.5)
         return torch.bmm(scores.softmax(dim=2), value.flatten(0, 1)).view(batch, heads, seq, width)
 
-    def _mix_at(self, x: Tensor, attend: Attend, asked: Tensor) -> Tensor:
+    def _mix_at(self, x: Tensor, attention_mask: AttentionMask, query_position: Tensor) -> Tensor:
         """One query a row: keys and values everywhere, the rest where it is asked for."""
         (weight, rest), (bias, others) = (w.tensor_split([x.shape[2]]) for w in (self.qkv.weight, self.qkv.bias))
-        (query,) = self.split(F.linear(attend.narrow(x), weight, bias), 1)
+        (query,) = self.split(F.linear(attention_mask.select_query(x), weight, bias), 1)
         key, value = self.split(F.linear(x, rest, others), 2)
-        keys = attend.keys
-        if attend.causal:
-            keys = (torch.arange(x.shape[1], device=x.device) <= asked[:, None])[:, None, None]
+        keys = attention_mask.keys
+        if attention_mask.causal:
+            keys = (torch.arange(x.shape[1], device=x.device) <= query_position[:, None])[:, None, None]
         return F.scaled_dot_product_attention(query, key, value, attn_mask=keys)
 
-    def _mix(self, projected: Tensor, attend: Attend) -> Tensor:
+    def _mix(self, projected: Tensor, attention_mask: AttentionMask) -> Tensor:
         query, key, value = self.split(projected)
         dropout = self.dropout if self.training else 0.0
         return F.scaled_dot_product_attention(
-            query, key, value, attn_mask=attend.keys, dropout_p=dropout, is_causal=attend.causal
+            query, key, value, attn_mask=attention_mask.keys, dropout_p=dropout, is_causal=attention_mask.causal
         )
 
 

@@ -99,7 +99,7 @@ class EncoderConfig:
     ngram_rows: int = 100_000
     """Rows of the table of runs, with ``ngrams`` from 2 on; runs are hashed into them."""
 
-    shared_runs: int = 0
+    exact_match: int = 0
     """With two segments, a question and a passage, say: every position has a vector for the length of the run around it
     that stands in the other segment too, up to this length; 0 has none, 4 is enough for most."""
 
@@ -132,7 +132,7 @@ class EncoderConfig:
     init_std: float = 0.02
     """Standard deviation of embeddings at the start; linear maps start as Glorot has them."""
 
-    branch_init: float = 0.01
+    residual_init_scale: float = 0.01
     """Factor on the starting weights of the map with which attention and feed-forward branches end.
 
     Near 0 a layer starts as the identity (https://arxiv.org/abs/1901.09321), so that the item's own embedding is not
@@ -150,11 +150,11 @@ class EncoderConfig:
         _at_least("n_segments", self.n_segments, 0)
         _at_least("ngrams", self.ngrams, 1)
         _at_least("ngram_rows", self.ngram_rows, 2)
-        _at_least("shared_runs", self.shared_runs, 0)
-        if self.shared_runs and self.n_segments < 2:
+        _at_least("exact_match", self.exact_match, 0)
+        if self.exact_match and self.n_segments < 2:
             raise InputError(
-                f"shared_runs is {self.shared_runs}, but n_segments {self.n_segments}: there are no two segments that "
-                "could share anything. Set n_segments to 2, or leave shared_runs out."
+                f"exact_match is {self.exact_match}, but n_segments {self.n_segments}: there are no two segments that "
+                "could share anything. Set n_segments to 2, or leave exact_match out."
             )
         if self.embedding_dim is not None:
             _at_least("embedding_dim", self.embedding_dim, 1)
@@ -163,7 +163,7 @@ class EncoderConfig:
         for name in ("dropout", "layer_drop"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must lie in [0, 1).")
-        for name in ("init_std", "branch_init", "norm_eps"):
+        for name in ("init_std", "residual_init_scale", "norm_eps"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
         self._check_names()

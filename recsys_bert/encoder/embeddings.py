@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from recsys_bert.encoder.config import EncoderConfig, FeatureConfig
 from recsys_bert.encoder.dropout import Dropout
-from recsys_bert.encoder.exact_match import SharedRuns
+from recsys_bert.encoder.exact_match import ExactMatch
 from recsys_bert.encoder.ngrams import NGrams
 from recsys_bert.encoder.times import N_BUCKETS, span_buckets
 from recsys_bert.errors import InputError
@@ -30,18 +30,18 @@ class Embeddings(nn.Module):
         self.position = nn.Embedding(config.max_len, width) if config.position != "none" else None
         self.segment = nn.Embedding(config.n_segments, width) if config.n_segments else None
         self.ngrams = NGrams(config.ngrams, config.ngram_rows, width) if config.ngrams > 1 else None
-        self.shared_runs = SharedRuns(config.shared_runs, width) if config.shared_runs else None
+        self.exact_match = ExactMatch(config.exact_match, width) if config.exact_match else None
         self.gap = nn.Embedding(1 + N_BUCKETS, width) if config.time_gaps else None  # row 0: nothing came before
         # A ModuleDict's keys may hold no dot, which a feature's name may; so the tables are kept in order instead.
         self.features = nn.ModuleList(nn.Embedding(feature.size, width, padding_idx=0) for feature in config.features)
         self.norm = nn.LayerNorm(width, eps=config.norm_eps) if config.embedding_norm else nn.Identity()
         self.dropout = Dropout(config.dropout)
-        self.widen = nn.Linear(width, config.dim) if config.embedding_dim is not None else nn.Identity()
+        self.projection = nn.Linear(width, config.dim) if config.embedding_dim is not None else nn.Identity()
 
     def forward(
         self,
         tokens: Tensor,
-        real: Tensor,
+        mask: Tensor,
         segments: Tensor | None,
         features: dict[str, Tensor] | None,
         times: Tensor | None = None,
@@ -50,7 +50,7 @@ class Embeddings(nn.Module):
 
         Args:
             tokens: Rows of the token table, integer ``[batch, seq]``, already checked.
-            real: bool ``[batch, seq]``.
+            mask: bool ``[batch, seq]``.
             segments: Rows of the segment table ``[batch, seq]``; None = segment 0 everywhere.
             features: Values by name, ``[batch, seq]`` or ``[batch, seq, width]``.
             times: Unix seconds, int64 ``[batch, seq]``, already checked; needed where time gaps are read.
@@ -63,20 +63,20 @@ class Embeddings(nn.Module):
         """
         x = self.token(tokens)
         if self.position is not None:
-            x = x + self._positions(self.position.weight, real)
+            x = x + self._positions(self.position.weight, mask)
         if segments is not None or self.segment is not None:
             x = x + self._segments(tokens, segments)
         if self.ngrams is not None:
-            x = x + self.ngrams(tokens, real)
-        if self.shared_runs is not None:
+            x = x + self.ngrams(tokens, mask)
+        if self.exact_match is not None:
             if segments is None:
-                raise InputError("the encoder reads what two segments share (shared_runs), but no segments came.")
-            x = x + self.shared_runs(tokens, real, segments)
+                raise InputError("the encoder reads what two segments share (exact_match), but no segments came.")
+            x = x + self.exact_match(tokens, mask, segments)
         if self.gap is not None and times is not None:
             x = x + self.gap(F.pad(1 + span_buckets(times.diff()), (1, 0)))
         for table, feature, values in self._features(tokens, features or {}):
             x = x + _embed_feature(table, feature, values)
-        return self.widen(self.dropout(self.norm(x)))
+        return self.projection(self.dropout(self.norm(x)))
 
     def place_sinusoids(self) -> None:
         """Start the position table on sinusoids (https://arxiv.org/abs/1706.03762) of the size ``init_std``."""
@@ -89,11 +89,11 @@ class Embeddings(nn.Module):
         with torch.no_grad():
             self.position.weight.copy_(waves * (2**0.5 * self.config.init_std))  # a sinusoid's deviation is 1/√2
 
-    def _positions(self, table: Tensor, real: Tensor) -> Tensor:
-        seq = real.shape[1]
+    def _positions(self, table: Tensor, mask: Tensor) -> Tensor:
+        seq = mask.shape[1]
         if self.config.position == "start":
             return table[:seq]
-        ahead = real.sum(1, keepdim=True) - 1 - torch.arange(seq, device=real.device)
+        ahead = mask.sum(1, keepdim=True) - 1 - torch.arange(seq, device=mask.device)
         return F.embedding(ahead.clamp_(min=0), table)  # padding shares row 0; nobody looks at it
 
     def _segments(self, tokens: Tensor, segments: Tensor | None) -> Tensor:
@@ -126,7 +126,7 @@ class Embeddings(nn.Module):
 
 def starts_at_zero(weight: str) -> bool:
     """Whether a weight of an encoder, by its dotted name, starts at 0, so that it can be added to a trained encoder."""
-    return weight.startswith(("embeddings.ngrams.", "embeddings.shared_runs."))
+    return weight.startswith(("embeddings.ngrams.", "embeddings.exact_match."))
 
 
 def _embed_feature(table: nn.Module, feature: FeatureConfig, values: Tensor) -> Tensor:

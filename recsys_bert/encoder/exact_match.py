@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class SharedRuns(nn.Module):
+class ExactMatch(nn.Module):
     """A vector for the length of the longest run around a position that stands in the other segment too.
 
     Attention can find equal tokens by itself, but has to learn it token by token; a small encoder, from random weights,
@@ -21,28 +21,28 @@ class SharedRuns(nn.Module):
         self.longest = longest
         self.table = nn.Embedding(longest + 1, width, padding_idx=0)
 
-    def forward(self, tokens: Tensor, real: Tensor, segments: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """Vectors of the lengths.
 
         Args:
             tokens: Integer ``[batch, seq]``.
-            real: bool ``[batch, seq]``.
+            mask: bool ``[batch, seq]``.
             segments: ``[batch, seq]``.
 
         Returns:
             ``[batch, seq, width]``.
         """
-        vectors: Tensor = self.table(self.lengths(tokens, real, segments))
+        vectors: Tensor = self.table(self.lengths(tokens, mask, segments))
         return vectors
 
-    def lengths(self, tokens: Tensor, real: Tensor, segments: Tensor) -> Tensor:
+    def lengths(self, tokens: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """Positions of the longest shared run that a position is part of, at most ``longest``, int64 ``[batch, seq]``.
 
         0 where the token is not in the other segment, and on padding.
         """
         equal = tokens[:, :, None] == tokens[:, None, :]
         other = segments[:, :, None] != segments[:, None, :]
-        shared = equal & other & (real[:, :, None] & real[:, None, :])
+        shared = equal & other & (mask[:, :, None] & mask[:, None, :])
         found = shared.any(2).long()
         runs = shared
         for length in range(2, self.longest + 1):

@@ -34,19 +34,19 @@ class FeedForward(nn.Module):
     def __init__(self, dim: int, ffn_dim: int | None = None, activation: str = "gelu", dropout: float = 0.0) -> None:
         super().__init__()
         width = _checked_width(dim, ffn_dim)
-        self.widen = nn.Linear(dim, width)
+        self.up_proj = nn.Linear(dim, width)
         self.activation = activation_by_name(activation)
         self.dropout = Dropout(dropout)
-        self.narrow = nn.Linear(width, dim)
+        self.down_proj = nn.Linear(width, dim)
 
     @property
-    def last_map(self) -> nn.Linear:
-        """What the branch ends with; see ``EncoderConfig.branch_init``."""
-        return self.narrow
+    def output_projection(self) -> nn.Linear:
+        """What the branch ends with; see ``EncoderConfig.residual_init_scale``."""
+        return self.down_proj
 
     def forward(self, x: Tensor) -> Tensor:
         """``[batch, seq, dim]`` → the same shape."""
-        return self.narrow(self.dropout(self.activation(self.widen(x))))
+        return self.down_proj(self.dropout(self.activation(self.up_proj(x))))
 
 
 class SwiGLU(nn.Module):
@@ -64,18 +64,18 @@ class SwiGLU(nn.Module):
         super().__init__()
         width = _checked_width(dim, ffn_dim)
         self.gate = nn.Linear(dim, width)
-        self.widen = nn.Linear(dim, width)
+        self.up_proj = nn.Linear(dim, width)
         self.dropout = Dropout(dropout)
-        self.narrow = nn.Linear(width, dim)
+        self.down_proj = nn.Linear(width, dim)
 
     @property
-    def last_map(self) -> nn.Linear:
-        """What the branch ends with; see ``EncoderConfig.branch_init``."""
-        return self.narrow
+    def output_projection(self) -> nn.Linear:
+        """What the branch ends with; see ``EncoderConfig.residual_init_scale``."""
+        return self.down_proj
 
     def forward(self, x: Tensor) -> Tensor:
         """``[batch, seq, dim]`` → the same shape."""
-        return self.narrow(self.dropout(F.silu(self.gate(x)) * self.widen(x)))
+        return self.down_proj(self.dropout(F.silu(self.gate(x)) * self.up_proj(x)))
 
 
 def _checked_width(dim: int, ffn_dim: int | None) -> int:

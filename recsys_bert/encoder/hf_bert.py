@@ -33,8 +33,8 @@ EMBEDDINGS = {
 LAYER = {
     "attention.out": "attention.output.dense",
     "attention_norm": "attention.output.LayerNorm",
-    "ffn.widen": "intermediate.dense",
-    "ffn.narrow": "output.dense",
+    "ffn.up_proj": "intermediate.dense",
+    "ffn.down_proj": "output.dense",
     "ffn_norm": "output.LayerNorm",
 }
 """Ours → theirs, below ``layers.n.`` and ``encoder.layer.n.``; each has a weight and a bias."""
@@ -98,7 +98,7 @@ def save_bert(encoder: Encoder, folder: Path) -> None:
         "hidden_size": config.dim,
         "num_hidden_layers": config.n_layers,
         "num_attention_heads": config.n_heads,
-        "intermediate_size": layer.ffn.widen.out_features,
+        "intermediate_size": layer.ffn.up_proj.out_features,
         "hidden_act": config.layer_options.get("activation", "gelu"),
         "hidden_dropout_prob": config.dropout,
         "attention_probs_dropout_prob": layer.attention.dropout,
@@ -220,7 +220,7 @@ def _not_bert(encoder: Encoder) -> list[str]:
         "embeddings are not normalised (embedding_norm)": not config.embedding_norm,
         "embeddings are factorised (embedding_dim)": config.embedding_dim is not None,
         "it has vectors of runs of tokens (ngrams)": config.ngrams > 1,
-        "it has vectors of what segments share (shared_runs)": config.shared_runs > 0,
+        "it has vectors of what segments share (exact_match)": config.exact_match > 0,
         "it has side features": bool(config.features),
         "it reads time gaps (time_gaps)": config.time_gaps,
         f"norms differ in norm_eps: {sorted(eps)}": len(eps) > 1,

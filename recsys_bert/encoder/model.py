@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from recsys_bert.encoder.attention import Attend
+from recsys_bert.encoder.attention import AttentionMask
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.embeddings import Embeddings, check_rows
-from recsys_bert.encoder.exact_match import SharedRuns
+from recsys_bert.encoder.exact_match import ExactMatch
 from recsys_bert.encoder.fusions import FUSIONS
 from recsys_bert.encoder.layers import LAYERS
 from recsys_bert.encoder.necks import NECKS
@@ -29,7 +29,7 @@ FORMAT = "recsys_bert.encoder/1"
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncoderOutput:
     """What the encoder says of a batch."""
 
     states: tuple[Tensor, ...]
@@ -38,7 +38,7 @@ class Encoded:
     tokens: Tensor
     """``[batch, seq, out_dim]``: states, fused, and through the neck. Padding positions hold nothing of use."""
 
-    real: Tensor
+    mask: Tensor
     """bool ``[batch, seq]``, True on positions that are not padding."""
 
 
@@ -62,14 +62,14 @@ class Encoder(nn.Module):
             "fusion", config.fusion, FUSIONS, config.dim, config.n_layers, options=config.fusion_options
         )
         # Layers that end in a norm need none here; those that do not would let their scale grow into the neck.
-        normalised = len(self.layers) > 0 and getattr(self.layers[0], "normalised", False)
-        self.norm = nn.Identity() if normalised else nn.LayerNorm(config.dim, eps=config.norm_eps)
+        ends_with_norm = len(self.layers) > 0 and getattr(self.layers[0], "ends_with_norm", False)
+        self.norm = nn.Identity() if ends_with_norm else nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.neck = _build_neck(config)
         self.out_dim: int = config.dim if self.neck is None else self.neck.out_dim
         table_dim = self.embeddings.token.embedding_dim
         identity = self.out_dim == config.dim and config.embedding_dim is None
-        self.to_table: nn.Module = nn.Identity() if identity else nn.Linear(self.out_dim, table_dim)
-        for part in (self.embeddings, self.layers, self.to_table):
+        self.output_projection: nn.Module = nn.Identity() if identity else nn.Linear(self.out_dim, table_dim)
+        for part in (self.embeddings, self.layers, self.output_projection):
             part.apply(self._initialise)
         if config.position_init == "sinusoidal":
             self.embeddings.place_sinusoids()
@@ -81,8 +81,8 @@ class Encoder(nn.Module):
         segments: Tensor | None = None,
         features: dict[str, Tensor] | None = None,
         times: Tensor | None = None,
-        real: Tensor | None = None,
-    ) -> Encoded:
+        mask: Tensor | None = None,
+    ) -> EncoderOutput:
         """Encode a batch.
 
         Args:
@@ -91,19 +91,19 @@ class Encoder(nn.Module):
             features: Side features by name, ``[batch, seq]`` or, multi-valued, ``[batch, seq, width]``.
             times: When each position happened, unix seconds, int64 ``[batch, seq]``, anything on padding; exactly
                 where ``config.needs_times``. Only differences are read.
-            real: bool ``[batch, seq]``; None = where ``tokens`` is not 0.
+            mask: bool ``[batch, seq]``; None = where ``tokens`` is not 0.
 
         Raises:
             InputError: Too long, out of range, padding not on the right, or features or times that do not fit.
         """
-        x, attend, real = self._begin(tokens, segments, features, times, real)
-        states, carried = [x], None
+        x, attention_mask, mask = self._begin(tokens, segments, features, times, mask)
+        states, state = [x], None
         for layer in self.layers_in_order():
             if not self._dropped():
-                x, carried = self._run(layer, x, attend, carried)
+                x, state = self._run(layer, x, attention_mask, state)
             states.append(x)
         fused = self.norm(self.fusion(states))
-        return Encoded(tuple(states), fused if self.neck is None else self.neck(fused, real), real)
+        return EncoderOutput(tuple(states), fused if self.neck is None else self.neck(fused, mask), mask)
 
     def newest(
         self, tokens: Tensor, lengths: Tensor, *, features: dict[str, Tensor] | None = None, times: Tensor | None = None
@@ -123,25 +123,30 @@ class Encoder(nn.Module):
             InputError: As ``forward`` raises it.
         """
         layers = self.layers_in_order()
-        alone = self.config.fusion == "last" and self.neck is None and layers and getattr(layers[-1], "narrows", False)
+        alone = (
+            self.config.fusion == "last"
+            and self.neck is None
+            and layers
+            and getattr(layers[-1], "last_position_only", False)
+        )
         if self.training or not alone:
             encoded = self(tokens, features=features, times=times).tokens
             newest: Tensor = encoded[torch.arange(len(tokens), device=tokens.device), lengths - 1]
             return newest
-        x, attend, _ = self._begin(tokens, None, features, times, None)
-        carried = None
+        x, attention_mask, _ = self._begin(tokens, None, features, times, None)
+        state = None
         for layer in layers[:-1]:
-            x, carried = layer(x, attend, carried)
-        last: Tensor = self.norm(layers[-1](x, replace(attend, asked=lengths - 1), carried)[0])
+            x, state = layer(x, attention_mask, state)
+        last: Tensor = self.norm(layers[-1](x, replace(attention_mask, query_position=lengths - 1), state)[0])
         return last[:, 0]
 
-    def table_space(self, x: Tensor) -> Tensor:
+    def project(self, x: Tensor) -> Tensor:
         """Bring ``[n, out_dim]`` to where ``embeddings.token.weight`` lives, for an output tied to that table.
 
         Returns:
             ``[n, embedding_dim or dim]``; ``x`` itself where nothing changes the width, an own linear map elsewhere.
         """
-        return self.to_table(x)
+        return self.output_projection(x)
 
     def layers_in_order(self) -> list[nn.Module]:
         """The ``n_layers`` layers as they are run; one layer many times where weights are shared."""
@@ -175,26 +180,26 @@ class Encoder(nn.Module):
         segments: Tensor | None,
         features: dict[str, Tensor] | None,
         times: Tensor | None,
-        real: Tensor | None,
-    ) -> tuple[Tensor, Attend, Tensor]:
+        mask: Tensor | None,
+    ) -> tuple[Tensor, AttentionMask, Tensor]:
         """What the first layer gets, where it may look, and which positions are real; checked."""
-        real, padded = self._check(tokens, real)
+        mask, padded = self._check(tokens, mask)
         self._check_times(tokens, times)
-        attend = Attend.of(real, self.config.causal, padded, times if self.config.times else None)
-        return self.embeddings(tokens, real, segments, features, times), attend, real
+        attention_mask = AttentionMask.of(mask, self.config.causal, padded, times if self.config.times else None)
+        return self.embeddings(tokens, mask, segments, features, times), attention_mask, mask
 
-    def _check(self, tokens: Tensor, real: Tensor | None) -> tuple[Tensor, bool]:
-        """Check shape and padding; return ``real`` and whether anything is padded."""
+    def _check(self, tokens: Tensor, mask: Tensor | None) -> tuple[Tensor, bool]:
+        """Check shape and padding; return ``mask`` and whether anything is padded."""
         if tokens.ndim != 2 or not 1 <= tokens.shape[1] <= self.config.max_len:
             rule = f"[batch, seq] with seq from 1 to max_len {self.config.max_len}"
             raise InputError(f"tokens have shape {list(tokens.shape)}; they must be {rule}.")
         check_rows("tokens", tokens, self.config.vocab_size, tokens.shape)
-        real = tokens != 0 if real is None else real
-        if real.shape != tokens.shape or real.dtype != torch.bool:
-            raise InputError(f"real is {real.dtype} {list(real.shape)}; it must be bool {list(tokens.shape)}.")
-        if (real[:, 1:] > real[:, :-1]).any():
+        mask = tokens != 0 if mask is None else mask
+        if mask.shape != tokens.shape or mask.dtype != torch.bool:
+            raise InputError(f"real is {mask.dtype} {list(mask.shape)}; it must be bool {list(tokens.shape)}.")
+        if (mask[:, 1:] > mask[:, :-1]).any():
             raise InputError("padding (row 0) stands before a real position; put it on the right.")
-        return real, not bool(real[:, -1].all())
+        return mask, not bool(mask[:, -1].all())
 
     def _check_times(self, tokens: Tensor, times: Tensor | None) -> None:
         if times is None and self.config.needs_times:
@@ -208,16 +213,16 @@ class Encoder(nn.Module):
         """LayerDrop (https://arxiv.org/abs/1909.11556): whole layers, in training only, nothing rescaled."""
         return self.training and self.config.layer_drop > 0 and torch.rand(()).item() < self.config.layer_drop
 
-    def _run(self, layer: nn.Module, x: Tensor, attend: Attend, carried: Any) -> tuple[Tensor, Any]:
+    def _run(self, layer: nn.Module, x: Tensor, attention_mask: AttentionMask, state: Any) -> tuple[Tensor, Any]:
         if self.config.gradient_checkpointing and self.training and torch.is_grad_enabled():
-            return checkpoint(layer, x, attend, carried, use_reentrant=False)
-        return layer(x, attend, carried)
+            return checkpoint(layer, x, attention_mask, state, use_reentrant=False)
+        return layer(x, attention_mask, state)
 
     @torch.no_grad()
-    def scale_branches(self, factor: float) -> None:
+    def scale_residual_branches(self, factor: float) -> None:
         """Multiply the last map of every attention and feed-forward branch; near 0, layers are near the identity."""
         for module in self.modules():
-            if isinstance(last := getattr(module, "last_map", None), nn.Linear):
+            if isinstance(last := getattr(module, "output_projection", None), nn.Linear):
                 for parameter in last.parameters():
                     parameter.mul_(factor)
 
@@ -225,7 +230,7 @@ class Encoder(nn.Module):
         """Embeddings start at N(0, init_std), row 0 of a padded table at 0; maps as Glorot has them, biases at 0.
 
         Vectors of runs of tokens, and of shared ones, start at 0, where those that training never shows stay. The last
-        map of each branch is scaled down by ``branch_init``: see there.
+        map of each branch is scaled down by ``residual_init_scale``: see there.
         """
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=self.config.init_std)
@@ -233,12 +238,12 @@ class Encoder(nn.Module):
             nn.init.xavier_uniform_(module.weight)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
-        if isinstance(last := getattr(module, "last_map", None), nn.Linear):
+        if isinstance(last := getattr(module, "output_projection", None), nn.Linear):
             with torch.no_grad():
-                last.weight.mul_(self.config.branch_init)
+                last.weight.mul_(self.config.residual_init_scale)
         if isinstance(module, nn.Embedding) and module.padding_idx is not None:
             nn.init.zeros_(module.weight[module.padding_idx])
-        if isinstance(module, NGrams | SharedRuns):
+        if isinstance(module, NGrams | ExactMatch):
             nn.init.zeros_(module.table.weight)
 
 

@@ -24,23 +24,23 @@ class NGrams(nn.Module):
         self.longest = longest
         self.table = nn.Embedding(rows, width, padding_idx=0)
 
-    def forward(self, tokens: Tensor, real: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Sum of the vectors of the runs that end at each position.
 
         Args:
             tokens: Integer ``[batch, seq]``.
-            real: bool ``[batch, seq]``, padding on the right.
+            mask: bool ``[batch, seq]``, padding on the right.
 
         Returns:
             ``[batch, seq, width]``.
         """
-        first, *others = (self.table(rows) for rows in self.rows(tokens, real))
+        first, *others = (self.table(rows) for rows in self.rows(tokens, mask))
         sums: Tensor = first
         for other in others:
             sums = sums + other
         return sums
 
-    def rows(self, tokens: Tensor, real: Tensor) -> list[Tensor]:
+    def rows(self, tokens: Tensor, mask: Tensor) -> list[Tensor]:
         """Rows of the runs of two, of three, …, each int64 ``[batch, seq]``, 0 where there is none."""
         hashes, found = tokens.long(), []
         for before in range(1, self.longest):
@@ -49,5 +49,5 @@ class NGrams(nn.Module):
             mixed = hashes ^ (hashes >> 32)  # the last bits of a product depend on the last bits alone
             rows = 1 + mixed.remainder(self.table.num_embeddings - 1)
             whole = torch.arange(tokens.shape[1], device=tokens.device) >= before
-            found.append(rows * (real & whole))
+            found.append(rows * (mask & whole))
         return found

@@ -23,7 +23,7 @@ def span_buckets(seconds: Tensor) -> Tensor:
     return bits.bitwise_right_shift_(22).sub_(2 * 127)
 
 
-def repeat_newest(times: Tensor, lengths: Tensor) -> Tensor:
+def repeat_last(times: Tensor, lengths: Tensor) -> Tensor:
     """Give every row one more position at the moment of its newest: where the next item is asked for, that is now.
 
     Args:

@@ -50,8 +50,8 @@ def by_user_group(
         inside = group == number
         line: dict[str, Any] = {"group": name, "users": int(inside.sum())}
         for measure, value in values.items():
-            real = value[inside & ~np.isnan(value)]
-            line[measure] = float(real.mean()) if real.size else None
+            mask = value[inside & ~np.isnan(value)]
+            line[measure] = float(mask.mean()) if mask.size else None
         out.append(line)
     return out
 

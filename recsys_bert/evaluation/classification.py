@@ -140,7 +140,7 @@ def calibration(
     )
 
 
-def figures(
+def classification_metrics(
     labels: NDArray[Any], probabilities: NDArray[Any], groups: NDArray[Any] | None = None, n_bins: int = 10
 ) -> dict[str, float]:
     """Every measure of this file as one flat dict, for metrics files and tables.

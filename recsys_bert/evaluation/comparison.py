@@ -25,7 +25,7 @@ class Run:
 
     seed: int
     """Of the training."""
-    figures: dict[str, float]
+    metrics: dict[str, float]
     """Measures on the test examples; higher is better."""
     examples: NDArray[np.float64]
     """The measure that cells are compared by, float64 ``[n]``, in the order of the test; NaN where there is none."""
@@ -59,13 +59,13 @@ def describe(runs: Sequence[Run], target: float | None) -> dict[str, Any]:
         target: Validation figure whose first epoch is looked for; None looks for none.
 
     Returns:
-        ``figures``, ``seconds``, ``epochs``, ``best_epoch``, ``best``: see ``spread``; ``parameters``;
+        ``metrics``, ``seconds``, ``epochs``, ``best_epoch``, ``best``: see ``spread``; ``parameters``;
         ``curve``: ``[epoch, mean, deviation]`` of every epoch at which all seeds were validated; ``epochs_to_target``:
         one a seed, None where it was never reached.
     """
-    names = runs[0].figures if runs else {}
+    names = runs[0].metrics if runs else {}
     return {
-        "figures": {name: spread([run.figures[name] for run in runs]) for name in names},
+        "metrics": {name: spread([run.metrics[name] for run in runs]) for name in names},
         "seconds": spread([run.seconds for run in runs]),
         "epochs": spread([run.epochs for run in runs]),
         "best_epoch": spread([run.best_epoch for run in runs]),

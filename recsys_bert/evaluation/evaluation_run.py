@@ -24,7 +24,7 @@ Values = dict[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
+class EvaluationRun:
     """What was asked, and how it is measured."""
 
     asked: Pairs

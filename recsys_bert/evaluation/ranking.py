@@ -172,8 +172,8 @@ def bootstrap(
     n = len(values)
     if n == 0 or samples < 1:
         return np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
-    real = ~np.isnan(values)
-    filled = np.where(real, values, 0.0)
+    mask = ~np.isnan(values)
+    filled = np.where(mask, values, 0.0)
     rng = np.random.default_rng(seed)
     means = np.empty((samples, values.shape[1]))
     chunk = max(1, _CELLS // n)
@@ -181,10 +181,10 @@ def bootstrap(
         size = min(chunk, samples - start)
         drawn = rng.integers(0, n, size=(size, n), dtype=np.int64) + n * np.arange(size)[:, None]
         times = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
-        total = np.full((size, values.shape[1]), float(n)) if real.all() else times @ real
+        total = np.full((size, values.shape[1]), float(n)) if mask.all() else times @ mask
         means[start : start + size] = np.divide(times @ filled, total, out=np.full_like(total, np.nan), where=total > 0)
     tail = (1.0 - level) / 2.0
-    empty = ~real.any(axis=0)
+    empty = ~mask.any(axis=0)
     means[:, empty] = 0.0  # nanquantile warns about columns without a value
     low, high = np.nanquantile(means, [tail, 1.0 - tail], axis=0)
     low[empty] = high[empty] = np.nan

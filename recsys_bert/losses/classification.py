@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def one_of_many(
+def multiclass_cross_entropy(
     logits: Tensor, targets: Tensor, *, weights: Tensor | None = None, smoothing: float = 0.0, gamma: float = 0.0
 ) -> Tensor:
     """Mean over examples of ``−Σ_c q_c w_c (1 − p_c)^γ log p_c``, where each example has exactly one class.
@@ -29,7 +29,7 @@ def one_of_many(
     return ((1 - smoothing) * own + smoothing * terms.mean(dim=1)).mean()
 
 
-def any_of_many(
+def multilabel_cross_entropy(
     logits: Tensor, targets: Tensor, *, weights: Tensor | None = None, smoothing: float = 0.0, gamma: float = 0.0
 ) -> Tensor:
     """Mean over examples and classes of the binary (focal) cross-entropy, where any number of classes holds.
@@ -39,7 +39,7 @@ def any_of_many(
         targets: 0 or 1, ``[n, classes]``.
         weights: ``[classes]`` weight of the ones; None weighs them as the zeros.
         smoothing: Targets become ``smoothing / 2`` and ``1 − smoothing / 2``.
-        gamma: As in ``one_of_many``.
+        gamma: As in ``multiclass_cross_entropy``.
     """
     logits = logits.float()
     yes, no = F.logsigmoid(logits), F.logsigmoid(-logits)

@@ -70,17 +70,17 @@ class HiddenStateLoss(nn.Module):
         same = student_dim == teacher_dim
         self.maps = nn.ModuleList(nn.Identity() if same else nn.Linear(student_dim, teacher_dim) for _ in self.layers)
 
-    def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor], real: Tensor) -> Tensor:
+    def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:
         """Mean over pairs of layers, real positions and width.
 
         Args:
             student: Its states, ``[batch, seq, student_dim]`` each, the embedding output first.
             teacher: Its states, ``[batch, seq, teacher_dim]`` each.
-            real: bool ``[batch, seq]``.
+            mask: bool ``[batch, seq]``.
         """
         distances = []
         for map_, (ours, theirs) in zip(self.maps, self.layers, strict=True):
-            near, far = map_(student[ours][real]).float(), teacher[theirs][real].float()
+            near, far = map_(student[ours][mask]).float(), teacher[theirs][mask].float()
             near, far = F.layer_norm(near, near.shape[-1:]), F.layer_norm(far, far.shape[-1:])
             distances.append((near - far).square().sum() / max(1, near.numel()))
         return torch.stack(distances).mean()

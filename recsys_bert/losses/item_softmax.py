@@ -224,15 +224,15 @@ class _SampledLoss(torch.autograd.Function):
         asked, items = pad(queries.to(dtype), 0.0), vectors.to(dtype)
         positive = pad((queries * positives).sum(dim=1).float() - positive_log_q, 0.0)
         targets, negatives = pad(sampled.targets.int(), -1), sampled.negatives.int()
-        real = pad(torch.ones_like(sampled.targets, dtype=torch.bool), False)
+        mask = pad(torch.ones_like(sampled.targets, dtype=torch.bool), False)
         d_asked, d_items, d_positive = torch.empty_like(asked), torch.empty_like(items), torch.empty_like(positive)
         total = torch.zeros((), device=queries.device)
         for part in _parts(batch, max(1, _SCORES // max(1, width * k))):
             scores = torch.bmm(asked[part], items[part].transpose(1, 2)).float().sub_(negative_log_q[part, None])
             scores.masked_fill_(targets[part, :, None] == negatives[part, None], -torch.inf)
             losses, d_positive[part] = compare(positive[part], scores)
-            total += (losses * real[part]).sum()
-            d_scores = scores.mul_(real[part, :, None]).to(dtype)
+            total += (losses * mask[part]).sum()
+            d_scores = scores.mul_(mask[part, :, None]).to(dtype)
             d_asked[part] = torch.bmm(d_scores, items[part])
             d_items[part] = torch.bmm(d_scores.transpose(1, 2), asked[part])
         own = d_positive.flatten().index_select(0, place)[:, None]

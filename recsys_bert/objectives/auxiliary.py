@@ -25,7 +25,7 @@ class LastLayer(nn.Module):
         self.map: nn.Module = nn.Identity() if out_dim in (None, dim) else nn.Linear(dim, out_dim)
 
     def forward(self, state: Tensor) -> Tensor:
-        """``Encoded.states[-1]``, or some positions of it, ``[…, dim]`` → ``[…, out_dim]``."""
+        """``EncoderOutput.states[-1]``, or some positions of it, ``[…, dim]`` → ``[…, out_dim]``."""
         ready: Tensor = self.map(self.norm(state))
         return ready
 

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from recsys_bert.losses.distillation import HiddenStateLoss, Teacher, layer_pairs
 from recsys_bert.losses.item_softmax import soft_item_loss
+from recsys_bert.objectives.config import DistillationConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction, at
-from recsys_bert.training.config import DistillationConfig
 
 
 class DistilledPrediction(nn.Module):
@@ -48,7 +48,7 @@ class DistilledPrediction(nn.Module):
             parts.append(config.soft_weight * soft)
         if self.states is not None:
             own = ours.states if self.student.encoder.config.n_layers else (ours.tokens,)
-            parts.append(config.hidden_weight * self.states(own, theirs.states, ours.real))
+            parts.append(config.hidden_weight * self.states(own, theirs.states, ours.mask))
         return torch.stack(parts).sum()
 
     def _rows(self, batch: dict[str, Tensor]) -> Tensor | None:

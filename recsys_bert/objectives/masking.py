@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_bert.training.config import MaskingConfig
+from recsys_bert.objectives.config import MaskingConfig
 
 Ints = NDArray[np.integer]
 Bools = NDArray[np.bool_]
@@ -57,11 +57,11 @@ def choose_positions(
     Returns:
         bool ``[batch, seq]``.
     """
-    real = np.arange(seq) < lengths[:, None]
-    allowed = real if allowed is None else allowed & real
+    mask = np.arange(seq) < lengths[:, None]
+    allowed = mask if allowed is None else allowed & mask
     if units is None:
         return _choose(allowed, config, random, at_least)
-    units = np.where(real, units, 0)
+    units = np.where(mask, units, 0)
     counts = np.where(lengths > 0, units.max(axis=1, initial=0) + 1, 0)
     unit_allowed = np.zeros((len(lengths), int(counts.max(initial=0))), bool)
     rows, columns = np.nonzero(allowed)

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recsys_bert.encoder.model import Encoded, Encoder
+from recsys_bert.encoder.model import Encoder, EncoderOutput
+from recsys_bert.losses.config import LossConfig
 from recsys_bert.losses.item_softmax import Sampled, full_cross_entropy, gbce, sampled_softmax
 from recsys_bert.objectives.auxiliary import LastLayer, weighed
-from recsys_bert.training.config import LossConfig
 
 
 class TokenPrediction(nn.Module):
@@ -60,12 +60,12 @@ class TokenPrediction(nn.Module):
         """
         return self.loss_of(self.encode(batch), batch)
 
-    def encode(self, batch: dict[str, Tensor]) -> Encoded:
+    def encode(self, batch: dict[str, Tensor]) -> EncoderOutput:
         """Run the encoder over a batch."""
         tokens, times = batch["tokens"], batch.get("times") if self.encoder.config.needs_times else None
         return self.encoder(tokens, features=self.features(tokens), times=times)
 
-    def loss_of(self, encoded: Encoded, batch: dict[str, Tensor]) -> Tensor:
+    def loss_of(self, encoded: EncoderOutput, batch: dict[str, Tensor]) -> Tensor:
         """Mean loss of what ``encode`` gave."""
         loss, main = self._loss(batch), self.queries(at(encoded.tokens, batch["positions"]))
         if self.last is None or self.auxiliary is None:
@@ -96,7 +96,7 @@ class TokenPrediction(nn.Module):
 
     def queries(self, hidden: Tensor) -> Tensor:
         """Hidden states ``[n, out_dim]`` as vectors whose inner product with ``vectors(table)`` is the logit."""
-        return self._compared(self.encoder.table_space(hidden))
+        return self._compared(self.encoder.project(hidden))
 
     def items(self, rows: Tensor | None = None) -> Tensor:
         """Vectors of ``rows``, or of all rows that may be predicted."""

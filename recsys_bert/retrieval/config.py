@@ -44,16 +44,16 @@ class TowersConfig:
     log_q: bool = True
     """Correct for how often each item is drawn; for mixed."""
 
-    hide_own_items: bool = False
+    mask_history_hits: bool = False
     """Leave out negatives that the same user has anywhere in the history shown; for mixed."""
 
-    hard: int = 0
+    hard_negatives: int = 0
     """Negatives per user mined from the item index; for mixed."""
 
-    hard_every: int = 500
+    refresh_steps: int = 500
     """Optimiser steps from one mining to the next; the first is after as many."""
 
-    hard_skip: int = 0
+    skip_top: int = 0
     """Nearest items passed over when mining, since they may be what comes next."""
 
     def __post_init__(self) -> None:
@@ -67,15 +67,17 @@ class TowersConfig:
             raise InputError(
                 "towers.id_dropout hides an item's own embedding; name towers.item_features, or set it to 0."
             )
-        for name in ("in_batch", "uniform", "hard", "hard_skip"):
+        for name in ("in_batch", "uniform", "hard_negatives", "skip_top"):
             if getattr(self, name) < 0:
                 raise InputError(f"towers.{name} is {getattr(self, name)}; it cannot be negative.")
-        if self.hidden < 1 or self.hard_every < 1 or not self.temperature > 0:
+        if self.hidden < 1 or self.refresh_steps < 1 or not self.temperature > 0:
             raise InputError(
-                f"towers.hidden is {self.hidden}, hard_every {self.hard_every}, temperature {self.temperature}; "
+                f"towers.hidden is {self.hidden}, refresh_steps {self.refresh_steps}, temperature {self.temperature}; "
                 "all must be above 0."
             )
         if self.loss == "mixed" and self.in_batch + self.uniform < 1:
             raise InputError("towers.in_batch and towers.uniform are both 0; the mixed loss needs negatives.")
-        if self.loss == "full" and (self.hard or self.hide_own_items):
-            raise InputError("towers.hard and towers.hide_own_items are for the mixed loss; the full one scores all.")
+        if self.loss == "full" and (self.hard_negatives or self.mask_history_hits):
+            raise InputError(
+                "towers.hard_negatives and towers.mask_history_hits are for the mixed loss; the full one scores all."
+            )

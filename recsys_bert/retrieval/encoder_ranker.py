@@ -7,12 +7,12 @@ from torch import Tensor
 
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import MASK
-from recsys_bert.encoder.times import repeat_newest
+from recsys_bert.encoder.times import repeat_last
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.ranker import recommend
 from recsys_bert.training.config import Precision
 from recsys_bert.user_encoder.checkpoint import Objective
-from recsys_bert.user_encoder.encode import encode_queries, newest_states
+from recsys_bert.user_encoder.encode import encode_queries, last_states
 
 
 class EncoderRanker:
@@ -67,7 +67,7 @@ class EncoderRanker:
         if self.objective == "masked":
             rows = torch.cat([rows, rows.new_zeros(len(rows), 1)], dim=1)
             rows[torch.arange(len(rows), device=rows.device), lengths] = MASK
-            times = None if times is None else repeat_newest(times, lengths)
+            times = None if times is None else repeat_last(times, lengths)
             lengths = lengths + 1
-        hidden = newest_states(prediction.encoder, rows, lengths, prediction.features(rows), times)
+        hidden = last_states(prediction.encoder, rows, lengths, prediction.features(rows), times)
         return prediction.queries(hidden)

@@ -58,7 +58,7 @@ class Ensemble:
         vectors = [ranker.item_vectors() for ranker in self.rankers]
         if len({len(one) for one in vectors}) > 1:
             said = ", ".join(f"{ranker.name} {len(one):,}" for ranker, one in zip(self.rankers, vectors, strict=True))
-            raise InputError(f"the runs rank different numbers of items ({said} rows); blend runs of one kind.")
+            raise InputError(f"the runs rank different numbers of items ({said} rows); fuse runs of one kind.")
         return np.concatenate(vectors, axis=1)
 
     def user_vectors(self, queries: Queries) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.retrieval.exact import Seen, exact_top_k
 from recsys_bert.retrieval.index import ItemIndex
-from recsys_bert.retrieval.score_fusion import Blend
+from recsys_bert.retrieval.score_fusion import ScoreFusion
 from recsys_bert.training.config import Precision
 
 
@@ -74,6 +74,6 @@ def search_vectors(
         found = exact_top_k(users, torch.from_numpy(items), k, first_row=ranker.first_row, seen=seen)
     else:
         found = index.search(users, k, seen)
-    if not isinstance(ranker, Blend):
+    if not isinstance(ranker, ScoreFusion):
         return found
     return ranker.raised(found[0], users, items, queries, exclude_seen=seen is not None)

@@ -1,7 +1,7 @@
 """Trained runs and counts of what followed what, added up: none knows all that the others do.
 
-The score of an item is ``⟨user, item⟩ + weight · log(1 + share / floor)``, with its share in all that came soon after
-the user's newest items in training. In translation this is shallow fusion (Gulcehre et al. 2015,
+The score of an item is ``⟨user, item⟩ + weight · log(1 + share / smoothing)``, with its share in all that came soon
+after the user's newest items in training. In translation this is shallow fusion (Gulcehre et al. 2015,
 https://arxiv.org/abs/1503.03535): when words are chosen, and not before, a language model's log probability is added to
 the network's. Items that never came after those get nothing, so that only those that did are scored anew. Of
 several runs ``⟨user, item⟩`` is the mean.
@@ -24,7 +24,7 @@ from recsys_bert.retrieval.ensemble import Ensemble
 from recsys_bert.training.config import Precision
 
 if TYPE_CHECKING:
-    from recsys_bert.clicks.dataset import Prepared
+    from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.retrieval.ranker import Ranker
 
 Ints = NDArray[np.int64]
@@ -36,7 +36,7 @@ _DENSE = 32  # one pair in this many cells: then the product of all is quicker t
 _PAIRS = 1 << 17  # multiplied at a time
 
 
-class Blend:
+class ScoreFusion:
     """A ranker whose inner products are raised by counts.
 
     Args:
@@ -44,20 +44,20 @@ class Blend:
         counts: Fitted on the same log.
         weight: Factor on what counts add, above 0; the log probabilities of a model that was trained by a softmax are
             of the same scale as 1.
-        floor: Share at which an item gains ``weight · log 2``, above 0: about what the model itself gives to an item
-            that it has no reason to expect.
+        smoothing: Share at which an item gains ``weight · log 2``, above 0: about what the model itself gives to an
+            item that it has no reason to expect.
         name: Shown in tables.
 
     Raises:
-        InputError: ``weight`` or ``floor`` is not above 0.
+        InputError: ``weight`` or ``smoothing`` is not above 0.
     """
 
     def __init__(
-        self, ranker: "Ranker", counts: CoOccurrence, *, weight: float, floor: float, name: str = "blend"
+        self, ranker: "Ranker", counts: CoOccurrence, *, weight: float, smoothing: float, name: str = "score fusion"
     ) -> None:
-        if not (0 < weight < np.inf and 0 < floor < np.inf):
-            raise InputError(f"a blend's weight is {weight} and its floor {floor}; both must be above 0.")
-        self.ranker, self.counts, self.weight, self.floor, self.name = ranker, counts, weight, floor, name
+        if not (0 < weight < np.inf and 0 < smoothing < np.inf):
+            raise InputError(f"the fusion's weight is {weight} and its smoothing {smoothing}; both must be above 0.")
+        self.ranker, self.counts, self.weight, self.smoothing, self.name = ranker, counts, weight, smoothing, name
         self.first_row = ranker.first_row
 
     @property
@@ -153,64 +153,66 @@ class Blend:
         """Query, row and gain of whatever came soon after the newest items."""
         counted = self.counts.scores(part)
         total = np.repeat(counted.sum(axis=1), np.diff(counted.indptr))
-        gain = self.weight * np.log1p(counted.data / total / self.floor)
+        gain = self.weight * np.log1p(counted.data / total / self.smoothing)
         query = np.repeat(np.arange(len(part)), np.diff(counted.indptr))
         return query, counted.indices.astype(np.int64), gain.astype(np.float32)
 
 
-def save_blend(folder: Path, place: Path, runs: Sequence[Path], blend: Blend | None, about: dict[str, Any]) -> None:
+def save_score_fusion(
+    folder: Path, place: Path, runs: Sequence[Path], score_fusion: ScoreFusion | None, about: dict[str, Any]
+) -> None:
     """Write references to runs, and the counts that raise their scores and how they are used.
 
     Args:
         folder: Is made.
         place: Where it will lie.
         runs: Folders of the trained runs; kept relative to ``place``, so that all can move together.
-        blend: Has the counts; None leaves it at the mean of the runs.
-        about: Kept beside the settings: ``prepared``, the log's fingerprint, and what else there is to tell.
+        score_fusion: Has the counts; None leaves it at the mean of the runs.
+        about: Kept beside the settings: ``dataset``, the log's fingerprint, and what else there is to tell.
     """
     folder.mkdir(parents=True)
     told: dict[str, Any] = {"runs": [os.path.relpath(run, place) for run in runs]}
-    if blend is not None:
-        sparse.save_npz(folder / "after.npz", blend.counts.after)
-        counts = {name: getattr(blend.counts, name) for name in ("last", "window", "decay", "most")}
-        told |= {"weight": blend.weight, "floor": blend.floor, "counts": counts}
+    if score_fusion is not None:
+        sparse.save_npz(folder / "after.npz", score_fusion.counts.after)
+        counts = {name: getattr(score_fusion.counts, name) for name in ("last", "window", "decay", "most")}
+        told |= {"weight": score_fusion.weight, "smoothing": score_fusion.smoothing, "counts": counts}
     write_json(folder / "config.json", told | about)
 
 
-def is_blend(run: Path) -> bool:
-    """Whether a run folder is one of ``blend``."""
-    return (run / "blend" / "config.json").is_file()
+def is_score_fusion(run: Path) -> bool:
+    """Whether a run folder is one of ``score_fusion``."""
+    return (run / "score_fusion" / "config.json").is_file()
 
 
 def trained_runs(run: Path) -> list[Path]:
-    """The runs that were trained: those that a blend refers to, or else the run itself.
+    """The runs that were trained: those that a score fusion refers to, or else the run itself.
 
     Raises:
-        InputError: The blend's settings are damaged, or of an older version.
+        InputError: The fusion's settings are damaged, or of an older version.
     """
-    if not is_blend(run):
+    if not is_score_fusion(run):
         return [run]
-    path = run / "blend" / "config.json"
+    path = run / "score_fusion" / "config.json"
     told = read_json(path)
     if not isinstance(told, dict) or "runs" not in told:
-        raise InputError(f"{path} names no runs: it is damaged or of an older version. Make the blend again.")
+        raise InputError(f"{path} names no runs: it is damaged or of an older version. Make the score fusion again.")
     return [Path(os.path.normpath(path.parent / one)) for one in told["runs"]]
 
 
-def load_blend(run: Path, rankers: "Sequence[Ranker]", prepared: "Prepared") -> "Ranker":
-    """Load ``run/blend`` around its trained runs.
+def load_score_fusion(run: Path, rankers: "Sequence[Ranker]", dataset: "ClickDataset") -> "Ranker":
+    """Load ``run/score_fusion`` around its trained runs.
 
     Args:
-        run: Folder of ``blend``.
+        run: Folder of ``score_fusion``.
         rankers: What ``trained_runs`` names, loaded.
-        prepared: The log.
+        dataset: The log.
 
     Raises:
         InputError: It is damaged, or of another vocabulary.
     """
-    folder = run / "blend"
+    folder = run / "score_fusion"
     told = read_json(folder / "config.json")
-    prepared.check_same(told["prepared"])
+    dataset.check_same(told["prepared"])
     ranker = one_ranker(rankers, run.name)
     if "counts" not in told:
         return ranker
@@ -218,8 +220,8 @@ def load_blend(run: Path, rankers: "Sequence[Ranker]", prepared: "Prepared") -> 
     try:
         counts.after = sparse.csr_array(sparse.load_npz(folder / "after.npz"))
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{folder / 'after.npz'} is damaged: {error}. Make the blend again.") from error
-    return Blend(ranker, counts, weight=told["weight"], floor=told["floor"], name=run.name)
+        raise InputError(f"{folder / 'after.npz'} is damaged: {error}. Make the score fusion again.") from error
+    return ScoreFusion(ranker, counts, weight=told["weight"], smoothing=told["smoothing"], name=run.name)
 
 
 def one_ranker(rankers: "Sequence[Ranker]", name: str = "ensemble") -> "Ranker":

@@ -31,10 +31,10 @@ from recsys_bert.retrieval.config import TowersConfig
 from recsys_bert.retrieval.ranker import recommend
 from recsys_bert.training.config import Precision
 from recsys_bert.user_encoder.checkpoint import check_times
-from recsys_bert.user_encoder.encode import encode_queries, newest_states
+from recsys_bert.user_encoder.encode import encode_queries, last_states
 
 if TYPE_CHECKING:
-    from recsys_bert.clicks.dataset import Prepared
+    from recsys_bert.clicks.dataset import ClickDataset
 
 Tables = dict[str, NDArray[np.int32]]
 
@@ -119,8 +119,8 @@ class TwoTower(nn.Module):
         n_items = encoder.config.vocab_size - first_row
         expected = config.in_batch * shares + config.uniform / n_items
         self.register_buffer("log_q", torch.from_numpy(np.log(np.maximum(expected, 1e-12))).float(), persistent=False)
-        if config.hard:  # part of checkpoints, so that a resumed run has the same negatives
-            self.register_buffer("hard_rows", torch.zeros(n_users, config.hard, dtype=torch.int64))
+        if config.hard_negatives:  # part of checkpoints, so that a resumed run has the same negatives
+            self.register_buffer("hard_rows", torch.zeros(n_users, config.hard_negatives, dtype=torch.int64))
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Mean loss over ``batch["targets"]``.
@@ -165,12 +165,14 @@ class TwoTower(nn.Module):
         log_q = self.log_q[negatives] if self.config.log_q else torch.zeros(negatives.shape, device=negatives.device)
         if "own" in batch:
             log_q = log_q.masked_fill(batch["own"], torch.inf)
-        if not self.config.hard:
+        if not self.config.hard_negatives:
             return negatives, log_q
-        hard = self.hard_rows[batch["users"]]
+        hard_negatives = self.hard_rows[batch["users"]]
         # they were not drawn, so they count as they are; row 0 stands where none was mined yet
-        no_correction = torch.zeros(hard.shape, device=hard.device).masked_fill(hard < self.first_row, torch.inf)
-        return torch.cat([negatives, hard], dim=1), torch.cat([log_q, no_correction], dim=1)
+        no_correction = torch.zeros(hard_negatives.shape, device=hard_negatives.device).masked_fill(
+            hard_negatives < self.first_row, torch.inf
+        )
+        return torch.cat([negatives, hard_negatives], dim=1), torch.cat([log_q, no_correction], dim=1)
 
     def user_side(self, hidden: Tensor, users: Tensor, row: Tensor | None = None) -> Tensor:
         """Vectors of users at some moments.
@@ -183,7 +185,7 @@ class TwoTower(nn.Module):
         Returns:
             ``[n, dim]`` whose inner product with ``item_side`` is the logit.
         """
-        return self._user_vectors(self.encoder.table_space(hidden), users, row)
+        return self._user_vectors(self.encoder.project(hidden), users, row)
 
     def _user_vectors(self, x: Tensor, users: Tensor, row: Tensor | None) -> Tensor:
         """As ``user_side``, of what is as wide as the item table."""
@@ -235,7 +237,7 @@ class TwoTowerRanker:
         model = self.model
 
         def encode(rows: Tensor, lengths: Tensor, users: Tensor, times: Tensor | None) -> Tensor:
-            hidden = newest_states(model.encoder, rows, lengths, model.encoder_features(rows), times)
+            hidden = last_states(model.encoder, rows, lengths, model.encoder_features(rows), times)
             return model.user_side(hidden, users)
 
         config = model.encoder.config
@@ -248,18 +250,18 @@ class TwoTowerRanker:
 
 
 def build_two_tower(
-    encoder: Encoder, config: TowersConfig, prepared: "Prepared", auxiliary: float | None = None
+    encoder: Encoder, config: TowersConfig, dataset: "ClickDataset", auxiliary: float | None = None
 ) -> TwoTower:
     """Put towers on an encoder for a prepared log; ``auxiliary`` is for training, as in ``TwoTower``.
 
     Raises:
         InputError: The log has no such feature, or no times for an encoder that reads them.
     """
-    check_times(prepared, encoder.config)
-    vocabulary = prepared.vocabulary
+    check_times(dataset, encoder.config)
+    vocabulary = dataset.vocabulary
     for kind, wanted, known in (
-        ("item", config.item_features, prepared.item_features),
-        ("user", config.user_features, prepared.user_features),
+        ("item", config.item_features, dataset.item_features),
+        ("user", config.user_features, dataset.user_features),
     ):
         if missing := sorted(set(wanted) - set(known)):
             raise InputError(
@@ -270,18 +272,18 @@ def build_two_tower(
         encoder,
         config,
         first_row=vocabulary.first_item,
-        encoder_tables={feature.name: prepared.item_features[feature.name] for feature in encoder.config.features},
-        item_tables={name: prepared.item_features[name] for name in config.item_features},
-        item_sizes={name: prepared.item_feature_sizes[name] for name in config.item_features},
-        user_tables={name: prepared.user_features[name] for name in config.user_features},
-        user_sizes={name: prepared.user_feature_sizes[name] for name in config.user_features},
+        encoder_tables={feature.name: dataset.item_features[feature.name] for feature in encoder.config.features},
+        item_tables={name: dataset.item_features[name] for name in config.item_features},
+        item_sizes={name: dataset.item_feature_sizes[name] for name in config.item_features},
+        user_tables={name: dataset.user_features[name] for name in config.user_features},
+        user_sizes={name: dataset.user_feature_sizes[name] for name in config.user_features},
         shares=vocabulary.counts / vocabulary.counts.sum(),
-        n_users=prepared.histories.n_users,
+        n_users=dataset.histories.n_users,
         auxiliary=auxiliary,
     )
 
 
-def save_two_tower(folder: Path, model: TwoTower, prepared: "Prepared") -> None:
+def save_two_tower(folder: Path, model: TwoTower, dataset: "ClickDataset") -> None:
     """Write both towers with their settings and vocabulary."""
     folder.mkdir(parents=True, exist_ok=True)
     only_training = ("hard_rows", "last.")
@@ -289,12 +291,12 @@ def save_two_tower(folder: Path, model: TwoTower, prepared: "Prepared") -> None:
         name: value.contiguous() for name, value in model.state_dict().items() if not name.startswith(only_training)
     }
     save_file(weights, folder / "model.safetensors")
-    prepared.vocabulary.save(folder / "vocabulary.parquet")
+    dataset.vocabulary.save(folder / "vocabulary.parquet")
     told: dict[str, Any] = {"encoder": model.encoder.config.to_dict(), "towers": asdict(model.config)}
-    write_json(folder / "config.json", {**told, "prepared": prepared.fingerprint})
+    write_json(folder / "config.json", {**told, "prepared": dataset.fingerprint})
 
 
-def load_two_tower(run: Path, prepared: "Prepared") -> TwoTowerRanker:
+def load_two_tower(run: Path, dataset: "ClickDataset") -> TwoTowerRanker:
     """Load a run of ``train-retrieval`` for ranking.
 
     Raises:
@@ -302,8 +304,10 @@ def load_two_tower(run: Path, prepared: "Prepared") -> TwoTowerRanker:
     """
     folder = run / "two_tower"
     told = read_json(folder / "config.json")
-    prepared.check_same(told["prepared"])
-    towers = pydantic.TypeAdapter(TowersConfig).validate_python({**told["towers"], "hard": 0})  # only training mines
-    model = build_two_tower(Encoder(EncoderConfig.from_dict(told["encoder"])), towers, prepared)
+    dataset.check_same(told["prepared"])
+    towers = pydantic.TypeAdapter(TowersConfig).validate_python(
+        {**told["towers"], "hard_negatives": 0}
+    )  # only training mines
+    model = build_two_tower(Encoder(EncoderConfig.from_dict(told["encoder"])), towers, dataset)
     load_weights(model, folder / "model.safetensors")
     return TwoTowerRanker(model.eval(), run.name)

@@ -118,29 +118,29 @@ class Word2Vec:
         Returns:
             The loss before.
         """
-        there, real = given >= 0, targets >= 0
+        there, mask = given >= 0, targets >= 0
         given, targets = given.clamp(min=0), targets.clamp(min=0)
         share = there / there.sum(dim=1, keepdim=True)  # of the mean, [batch, n]
         hidden = F.embedding_bag(given, self.inputs, per_sample_weights=share, mode="sum")
         logits = (F.embedding(targets, self.outputs) * hidden[:, None, :]).sum(dim=2)
-        loss = _loss(logits, real)
+        loss = _loss(logits, mask)
         error = torch.sigmoid(logits)
         error[:, 0] -= 1
-        error *= real
+        error *= mask
         to_hidden = F.embedding_bag(targets, self.outputs, per_sample_weights=error, mode="sum")
-        self._move(self.outputs, targets, real, error[:, :, None] * hidden[:, None, :], lr)
+        self._move(self.outputs, targets, mask, error[:, :, None] * hidden[:, None, :], lr)
         self._move(self.inputs, given, there, to_hidden[:, None, :] * share[:, :, None], lr)
         return loss
 
-    def _move(self, table: Tensor, rows: Tensor, real: Tensor, gradient: Tensor, lr: float) -> None:
+    def _move(self, table: Tensor, rows: Tensor, mask: Tensor, gradient: Tensor, lr: float) -> None:
         rows, gradient = rows.flatten(), gradient.flatten(0, 1)
-        self._times.index_fill_(0, rows, 0).index_add_(0, rows, real.flatten().to(self._times.dtype))
+        self._times.index_fill_(0, rows, 0).index_add_(0, rows, mask.flatten().to(self._times.dtype))
         size = (_LONGEST_STEP / self._times[rows]).clamp_(max=lr)
         # scatter_add_ is several times faster than index_add_ on a CPU
         table.scatter_add_(0, rows[:, None].expand_as(gradient), gradient.mul_(-size[:, None]))
 
 
-def _loss(logits: Tensor, real: Tensor) -> Tensor:
+def _loss(logits: Tensor, mask: Tensor) -> Tensor:
     signed = logits.clone()
     signed[:, 0] *= -1
-    return (F.softplus(signed) * real).sum()
+    return (F.softplus(signed) * mask).sum()

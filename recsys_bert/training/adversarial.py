@@ -77,7 +77,7 @@ def check_table(model: nn.Module, config: TrainConfig) -> None:
     """
     if config.adversarial != "none":
         find_table(model, config.adversarial_table)
-    if config.row_updates:
+    if config.sparse_adam:
         token_tables(model)
 
 

@@ -114,7 +114,7 @@ def fit(
         where ``config.average`` says so.
 
     Raises:
-        InputError: The loss is not finite, a checkpoint is damaged, or ``config.row_updates`` does not suit the model.
+        InputError: The loss is not finite, a checkpoint is damaged, or ``config.sparse_adam`` does not suit the model.
         KeyboardInterrupt: After Ctrl-C, once a checkpoint is written.
     """
     accelerator = _accelerator(model, config)
@@ -217,13 +217,13 @@ class _Loop:
 
     def _validate(self, validate: Callable[[nn.Module], dict[str, float]]) -> None:
         """Measure the weights as they are now; keep them if they are the best."""
-        state, figures = self.state, validate(self.model)
-        if self.config.monitor not in figures:
+        state, metrics = self.state, validate(self.model)
+        if self.config.monitor not in metrics:
             raise InputError(
-                f"train.monitor is {self.config.monitor!r}; this training validates {', '.join(sorted(figures))}."
+                f"train.monitor is {self.config.monitor!r}; this training validates {', '.join(sorted(metrics))}."
             )
-        self.log.write({"step": state.step, "epoch": state.epoch, **figures, "seconds": round(self._seconds(), 2)})
-        value = figures[self.config.monitor]
+        self.log.write({"step": state.step, "epoch": state.epoch, **metrics, "seconds": round(self._seconds(), 2)})
+        value = metrics[self.config.monitor]
         if state.best is None or value > state.best:
             state.best, state.best_epoch, state.waited = value, state.epoch, 0
             if self.accelerator.is_main_process:

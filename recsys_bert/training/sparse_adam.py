@@ -30,7 +30,7 @@ def row_tables(model: nn.Module, config: TrainConfig) -> list[nn.Embedding]:
     """Tables in ``model`` that are updated row by row.
 
     Those of runs, which nothing reads whole, always: but not under an adversarial attack, which moves a whole table.
-    With ``config.row_updates`` token tables too.
+    With ``config.sparse_adam`` token tables too.
 
     Raises:
         InputError: See ``token_tables``.
@@ -42,7 +42,7 @@ def row_tables(model: nn.Module, config: TrainConfig) -> list[nn.Embedding]:
         if isinstance(module, NGrams) and module.table.weight.requires_grad
         if attacked is None or not f".{name}.table".endswith(attacked)
     ]
-    return [*(token_tables(model) if config.row_updates else []), *runs]
+    return [*(token_tables(model) if config.sparse_adam else []), *runs]
 
 
 def token_tables(model: nn.Module) -> list[nn.Embedding]:
@@ -54,7 +54,7 @@ def token_tables(model: nn.Module) -> list[nn.Embedding]:
     tables = dict.fromkeys(module.embeddings.token for module in model.modules() if isinstance(module, Encoder))
     if found := [table for table in tables if table.weight.requires_grad]:
         return found
-    raise InputError("train.row_updates is for the item table of an encoder that is trained; there is none here.")
+    raise InputError("train.sparse_adam is for the item table of an encoder that is trained; there is none here.")
 
 
 @contextmanager
@@ -88,9 +88,9 @@ def mean_over_processes(accelerator: Accelerator, tables: Sequence[nn.Embedding]
         spare = most - len(rows)
         all_rows = accelerator.gather(F.pad(rows, (0, spare), value=-1))
         gradients = accelerator.gather(F.pad(gradient, (0, 0, 0, spare))) / accelerator.num_processes
-        real = all_rows >= 0
+        mask = all_rows >= 0
         table.weight.grad = torch.sparse_coo_tensor(
-            all_rows[real][None], gradients[real], table.weight.shape, check_invariants=False
+            all_rows[mask][None], gradients[mask], table.weight.shape, check_invariants=False
         )
 
 
@@ -150,8 +150,8 @@ def check_gradients(model: nn.Module) -> None:
     for table in token_tables(model):
         if table.weight.grad is not None and not table.weight.grad.is_sparse:
             raise InputError(
-                "train.row_updates needs a loss that reads single rows of the item table; this one reads all of it. "
-                "Take a sampled loss, or leave row_updates out."
+                "train.sparse_adam needs a loss that reads single rows of the item table; this one reads all of it. "
+                "Take a sampled loss, or leave sparse_adam out."
             )
 
 

@@ -62,7 +62,7 @@ class OptimiserStep:
         losses = self._backward(window, shares)
         if self.attack:
             self.attack(lambda: self._backward(window, shares))
-        if self.config.row_updates:
+        if self.config.sparse_adam:
             check_gradients(self.model)
         if self.tables and self.accelerator.num_processes > 1:
             mean_over_processes(self.accelerator, self.tables)

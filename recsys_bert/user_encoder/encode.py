@@ -16,7 +16,7 @@ from recsys_bert.progress import Progress
 from recsys_bert.training.config import Precision
 
 
-def newest_states(
+def last_states(
     encoder: Encoder,
     rows: Tensor,
     lengths: Tensor,
@@ -62,8 +62,8 @@ def encode_queries(
 
     def encode_part(part: NDArray[np.int64]) -> NDArray[np.float32]:
         rows, lengths = queries[part].inputs(max_len)
-        moments = queries[part].input_times(max_len) if times else None
-        given = (rows, lengths, queries.users[part], moments)
+        timestamps = queries[part].input_times(max_len) if times else None
+        given = (rows, lengths, queries.users[part], timestamps)
         moved = (None if array is None else torch.from_numpy(array).long().to(device) for array in given)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             found: NDArray[np.float32] = encode(*moved).float().cpu().numpy()

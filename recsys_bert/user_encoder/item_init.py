@@ -5,17 +5,17 @@ from typing import Literal
 import numpy as np
 import torch
 
-from recsys_bert.clicks.dataset import Prepared
+from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.training_events import TrainingEvents
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.static_embeddings.ppmi import ppmi_vectors
 from recsys_bert.static_embeddings.sequences import Sequences
 
-ItemStart = Literal["random", "ppmi"]
+ItemInit = Literal["random", "ppmi"]
 
 
 @torch.no_grad()
-def start_items(encoder: Encoder, prepared: Prepared, start: ItemStart) -> None:
+def init_items(encoder: Encoder, dataset: ClickDataset, start: ItemInit) -> None:
     """Place the items of a new encoder.
 
     With ``ppmi``, items that stand near each other in training histories start near each other
@@ -28,7 +28,7 @@ def start_items(encoder: Encoder, prepared: Prepared, start: ItemStart) -> None:
     if start == "random":
         return
     table = encoder.embeddings.token.weight
-    sequences = item_sequences(prepared, TrainingEvents.of(prepared.histories))
+    sequences = item_sequences(dataset, TrainingEvents.of(dataset.histories))
     vectors = torch.from_numpy(ppmi_vectors(sequences, table.shape[1]))
     lengths = vectors.norm(dim=1)
     placed = lengths > 0
@@ -36,9 +36,9 @@ def start_items(encoder: Encoder, prepared: Prepared, start: ItemStart) -> None:
     table[placed] = (vectors[placed] / lengths[placed, None] * size).to(table)
 
 
-def item_sequences(prepared: Prepared, events: TrainingEvents) -> Sequences:
+def item_sequences(dataset: ClickDataset, events: TrainingEvents) -> Sequences:
     """Every user's training events in order, without the rows that stand for many items."""
-    first_item, size = prepared.vocabulary.first_item, prepared.vocabulary.size
+    first_item, size = dataset.vocabulary.first_item, dataset.vocabulary.size
     known = (events.items >= first_item) & (events.items < size)
-    offsets = np.searchsorted(events.users[known], np.arange(prepared.histories.n_users + 1))
+    offsets = np.searchsorted(events.users[known], np.arange(dataset.histories.n_users + 1))
     return Sequences(events.items[known], offsets, size)

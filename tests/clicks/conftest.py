@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from pipelines.prepare import Config, run
-from recsys_bert.clicks.dataset import Prepared, open_prepared
+from recsys_bert.clicks.dataset import ClickDataset, open_dataset
 from recsys_bert.clicks.prepare.config import LogConfig
 from recsys_bert.clicks.prepare.events import Events, sorted_events
 from recsys_bert.clicks.prepare.log import read_log
@@ -22,13 +22,15 @@ def write_log(path: Path, rows: Rows, columns: Sequence[str] = ("user_id", "item
 
 
 @pytest.fixture
-def prepare(tmp_path: Path) -> Callable[..., Prepared]:
+def prepare(tmp_path: Path) -> Callable[..., ClickDataset]:
     """``prepare(rows or path, log=…, **parts of Config)``; rows are (user, item, time) tuples."""
 
-    def make(log: Rows | Path, out: str = "out", log_options: dict[str, Any] | None = None, **parts: Any) -> Prepared:
+    def make(
+        log: Rows | Path, out: str = "out", log_options: dict[str, Any] | None = None, **parts: Any
+    ) -> ClickDataset:
         path = log if isinstance(log, Path) else write_log(tmp_path / "log.parquet", log)
         run(Config(log=LogConfig(path=str(path), **(log_options or {})), out=tmp_path / out, **parts))
-        return open_prepared(tmp_path / out)
+        return open_dataset(tmp_path / out)
 
     return make
 

@@ -57,7 +57,7 @@ def test_a_row_is_the_newest_of_the_users_training_events(histories):
 
 
 def test_a_random_window_is_a_run_of_training_events_and_moves(histories):
-    batches, starts = make(histories, window="random"), {}
+    batches, starts = make(histories, crop="random"), {}
     for epoch in range(15):
         for batch in batches(epoch):
             for row, length, user in zip(batch["tokens"], batch["lengths"], batch["users"], strict=True):
@@ -73,7 +73,7 @@ def test_a_random_window_is_a_run_of_training_events_and_moves(histories):
 
 
 def test_a_prefix_ends_at_any_event(histories):
-    batches, ends = make(histories, window="prefix"), {}
+    batches, ends = make(histories, crop="prefix"), {}
     for epoch in range(40):
         for batch in batches(epoch):
             for row, length, user in zip(batch["tokens"], batch["lengths"], batch["users"], strict=True):
@@ -90,9 +90,9 @@ def test_a_prefix_ends_at_any_event(histories):
 
 
 def test_the_same_seed_epoch_and_step_give_the_same_batch(histories):
-    for window in ("newest", "random", "prefix"):
-        batches = make(histories, window=window)
-        first, second = list(batches(3)), list(make(histories, window=window)(3))
+    for crop in ("last", "random", "prefix"):
+        batches = make(histories, crop=crop)
+        first, second = list(batches(3)), list(make(histories, crop=crop)(3))
         later = list(batches(3, first_step=7))
         for one, two in zip(first + first[7:], second + later, strict=True):
             assert all(np.array_equal(one[name], two[name]) for name in one)
@@ -101,9 +101,9 @@ def test_the_same_seed_epoch_and_step_give_the_same_batch(histories):
     assert not np.array_equal(first[0]["users"], other["users"])
 
 
-@pytest.mark.parametrize("window", ["newest", "random", "prefix"])
-def test_times_are_those_of_the_events_shown(histories, window):
-    for batch in make(histories, window=window, times=True)(0):
+@pytest.mark.parametrize("crop", ["last", "random", "prefix"])
+def test_times_are_those_of_the_events_shown(histories, crop):
+    for batch in make(histories, crop=crop, times=True)(0):
         expected = np.where(batch["tokens"] != 0, batch["tokens"] + MONDAY, 0)  # here an event's row tells its time
         np.testing.assert_array_equal(batch["times"], expected)
         assert batch["times"].dtype == np.int64
@@ -112,9 +112,9 @@ def test_times_are_those_of_the_events_shown(histories, window):
 
 def test_histories_of_like_length_come_together(histories):
     batches = make(histories, length=60)
-    real = sum(batch["lengths"].sum() for batch in batches(0))
+    mask = sum(batch["lengths"].sum() for batch in batches(0))
     cells = sum(batch["tokens"].size for batch in batches(0))
-    assert real / cells > 0.93  # about a half where 16 users are drawn at random
+    assert mask / cells > 0.93  # about a half where 16 users are drawn at random
     widths = [batch["tokens"].shape[1] for batch in batches(0)]
     assert np.corrcoef(widths, np.arange(len(widths)))[0, 1] < 0.6  # short and long batches take turns
 
@@ -200,10 +200,10 @@ def test_a_process_without_a_row_takes_part_and_counts_nothing(batch):
 
 
 def test_an_epoch_of_two_processes_is_that_of_one(histories):
-    def real(shown, random):
+    def mask(shown, random):
         return next_item(shown.items, shown.lengths, FIRST) | {"users": shown.users}
 
-    batches = HistoryBatches(histories, real, batch_size=16, length=20)
+    batches = HistoryBatches(histories, mask, batch_size=16, length=20)
     parts = [list(batches(2, 5, rank, 2)) for rank in range(2)]
     for whole, first, second in zip(batches(2, 5), *parts, strict=True):
         assert sorted([*first["targets"], *second["targets"]]) == sorted(whole["targets"])

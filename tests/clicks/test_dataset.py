@@ -3,25 +3,25 @@ import shutil
 
 import pytest
 
-from recsys_bert.clicks.dataset import open_prepared
+from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.errors import InputError
 
 LOG = [(user, item, user + item) for user in (1, 2, 3) for item in (10, 20, 30, 40)]
 
 
 @pytest.fixture
-def prepared(prepare):
+def dataset(prepare):
     return prepare(LOG)
 
 
-def edit(prepared, **values):
-    path = prepared.folder / "manifest.json"
+def edit(dataset, **values):
+    path = dataset.folder / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values), encoding="utf-8")
 
 
-def test_opened_again_it_is_the_same(prepared):
-    again = open_prepared(prepared.folder)
-    assert again.manifest == prepared.manifest
+def test_opened_again_it_is_the_same(dataset):
+    again = open_dataset(dataset.folder)
+    assert again.manifest == dataset.manifest
     assert again.n_rows == again.vocabulary.size == 3 + 2
     assert again.has_times
     assert again.user_ids.to_list() == [1, 2, 3]
@@ -29,16 +29,16 @@ def test_opened_again_it_is_the_same(prepared):
     assert again.item_features == {}
 
 
-def test_users_are_found_by_id(prepared):
-    assert prepared.user_rows([3, 1]).tolist() == [2, 0]
+def test_users_are_found_by_id(dataset):
+    assert dataset.user_rows([3, 1]).tolist() == [2, 0]
     with pytest.raises(InputError, match=r"1 of 2 users are not in .*: 9"):
-        prepared.user_rows([1, 9])
+        dataset.user_rows([1, 9])
 
 
-def test_a_run_on_other_rows_is_refused(prepared):
-    prepared.check_same(prepared.fingerprint)
+def test_a_run_on_other_rows_is_refused(dataset):
+    dataset.check_same(dataset.fingerprint)
     with pytest.raises(InputError, match="trained on the vocabulary 0123"):
-        prepared.check_same("0123")
+        dataset.check_same("0123")
 
 
 @pytest.mark.parametrize(
@@ -50,33 +50,33 @@ def test_a_run_on_other_rows_is_refused(prepared):
         ({"counts": {"users": 3, "events": 11}}, "it has 12 events, not 11"),
     ],
 )
-def test_a_manifest_that_does_not_fit_is_refused_with_the_reason(prepared, values, message):
-    edit(prepared, **values)
+def test_a_manifest_that_does_not_fit_is_refused_with_the_reason(dataset, values, message):
+    edit(dataset, **values)
     with pytest.raises(InputError, match=message):
-        open_prepared(prepared.folder)
+        open_dataset(dataset.folder)
 
 
-def test_files_of_two_runs_do_not_mix(prepared, prepare):
+def test_files_of_two_runs_do_not_mix(dataset, prepare):
     other = prepare(LOG[:8], "other")
-    shutil.copy(other.folder / "histories.arrow", prepared.folder)
+    shutil.copy(other.folder / "histories.arrow", dataset.folder)
     with pytest.raises(InputError, match="it has 2 users, not 3"):
-        open_prepared(prepared.folder)
+        open_dataset(dataset.folder)
 
 
 @pytest.mark.parametrize("name", ["histories.arrow", "vocabulary.parquet", "manifest.json"])
 @pytest.mark.parametrize("damage", ["gone", "cut", "empty"])
-def test_damaged_or_missing_files_are_refused(prepared, name, damage):
-    path = prepared.folder / name
+def test_damaged_or_missing_files_are_refused(dataset, name, damage):
+    path = dataset.folder / name
     if damage == "gone":
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:-60] if damage == "cut" else b"")
     with pytest.raises(InputError, match=name):
-        open_prepared(prepared.folder)
+        open_dataset(dataset.folder)
 
 
 def test_a_folder_that_is_not_ours_is_refused(tmp_path):
     with pytest.raises(InputError, match="was not made by prepare"):
-        open_prepared(tmp_path)
+        open_dataset(tmp_path)
     with pytest.raises(InputError, match="is not a folder"):
-        open_prepared(tmp_path / "nowhere")
+        open_dataset(tmp_path / "nowhere")

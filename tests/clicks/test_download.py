@@ -10,8 +10,9 @@ import zipfile
 import pytest
 
 from pipelines import download as pipeline
-from recsys_bert.clicks import download, sources
-from recsys_bert.clicks.dataset import open_prepared
+from recsys_bert.clicks import download
+from recsys_bert.clicks import download_sources as sources
+from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.download import accept_licence, fetch, unpack
 from recsys_bert.clicks.download_sources import Source
 from recsys_bert.errors import InputError
@@ -302,13 +303,13 @@ def test_a_movielens_archive_goes_straight_into_prepare(publisher, tmp_path, mon
     monkeypatch.setitem(sources.SOURCES, name, local)
     config = pipeline.Config(name=name, out=tmp_path, yes=True)
     pipeline.run(config)
-    prepared = open_prepared(tmp_path / name / "prepared")
-    assert prepared.histories.n_users == 5
-    assert prepared.histories.items.size == 25
-    assert prepared.vocabulary.item_ids.drop_nulls().sort().to_list() == list(range(10, 17))
-    assert prepared.item_feature_sizes["genres"] == 4  # none, unknown, Action, Comedy
-    assert ("occupation" in prepared.user_features) == (name in ("ml-100k", "ml-1m"))
-    titles = prepared.items["title"].drop_nulls().to_list()
+    dataset = open_dataset(tmp_path / name / "prepared")
+    assert dataset.histories.n_users == 5
+    assert dataset.histories.items.size == 25
+    assert dataset.vocabulary.item_ids.drop_nulls().sort().to_list() == list(range(10, 17))
+    assert dataset.item_feature_sizes["genres"] == 4  # none, unknown, Action, Comedy
+    assert ("occupation" in dataset.user_features) == (name in ("ml-100k", "ml-1m"))
+    titles = dataset.items["title"].drop_nulls().to_list()
     assert "Café 10 (1995)" in titles
     pipeline.run(config)  # once more: nothing is fetched or asked again
     assert len(publisher.ranges) == 1
@@ -327,7 +328,7 @@ def test_gzipped_reviews_go_straight_into_prepare(publisher, tmp_path, monkeypat
     local = dataclasses.replace(sources.SOURCES["amazon-beauty"], url=url)
     monkeypatch.setitem(sources.SOURCES, "amazon-beauty", local)
     pipeline.run(pipeline.Config(name="amazon-beauty", out=tmp_path, yes=True))
-    assert open_prepared(tmp_path / "amazon-beauty" / "prepared").histories.items.size == 12
+    assert open_dataset(tmp_path / "amazon-beauty" / "prepared").histories.items.size == 12
 
 
 def test_known_sets_are_listed_and_an_unknown_one_is_refused(tmp_path, capsys):

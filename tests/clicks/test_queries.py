@@ -9,45 +9,45 @@ from recsys_bert.evaluation.ranking import per_user
 LOG = [(1, 10, 1), (1, 11, 2), (1, 10, 3), (1, 13, 4), (2, 10, 5), (2, 11, 6), (3, 12, 7), (3, 10, 8), (3, 11, 9)]
 
 
-def ids(prepared, rows):
-    return prepared.ids(rows).to_list()
+def ids(dataset, rows):
+    return dataset.ids(rows).to_list()
 
 
 @pytest.fixture
-def prepared(prepare):
+def dataset(prepare):
     return prepare(LOG)
 
 
-def test_test_queries_see_training_and_validation(prepared):
-    queries = Queries.of(prepared, "test")
-    assert prepared.user_ids.gather(queries.users).to_list() == [1, 3]
+def test_test_queries_see_training_and_validation(dataset):
+    queries = Queries.of(dataset, "test")
+    assert dataset.user_ids.gather(queries.users).to_list() == [1, 3]
     rows, lengths = queries.inputs(max_len=10)
-    assert [ids(prepared, row[:n]) for row, n in zip(rows, lengths, strict=True)] == [[10, 11, 10], [12, 10]]
+    assert [ids(dataset, row[:n]) for row, n in zip(rows, lengths, strict=True)] == [[10, 11, 10], [12, 10]]
     assert queries.times.tolist() == [4, 9]
     index, targets = queries.targets()
     assert index.tolist() == [0, 1]
-    assert ids(prepared, targets) == [None, 11]  # 13 occurs in no training part
+    assert ids(dataset, targets) == [None, 11]  # 13 occurs in no training part
     assert queries.skipped == {"no test event": 1, "no event before test": 0}
 
 
-def test_validation_queries_see_training_only(prepared):
-    queries = Queries.of(prepared, "validation")
+def test_validation_queries_see_training_only(dataset):
+    queries = Queries.of(dataset, "validation")
     rows, lengths = queries.inputs(max_len=1)  # the newest one
-    assert ids(prepared, rows[:, 0]) == [11, 12]
+    assert ids(dataset, rows[:, 0]) == [11, 12]
     assert lengths.tolist() == [1, 1]
-    assert ids(prepared, queries.targets()[1]) == [10, 10]
+    assert ids(dataset, queries.targets()[1]) == [10, 10]
 
 
-def test_seen_items_are_unique_pairs_over_the_whole_input(prepared):
-    index, rows = Queries.of(prepared, "test").seen()
+def test_seen_items_are_unique_pairs_over_the_whole_input(dataset):
+    index, rows = Queries.of(dataset, "test").seen()
     found = {(query, row) for query, row in zip(index.tolist(), rows.tolist(), strict=True)}
-    first, second, third = prepared.rows([10, 11, 12]).tolist()
+    first, second, third = dataset.rows([10, 11, 12]).tolist()
     assert found == {(0, first), (0, second), (1, third), (1, first)}
     assert len(index) == len(found)
 
 
-def test_slices_keep_what_they_slice(prepared):
-    queries = Queries.of(prepared, "test")
+def test_slices_keep_what_they_slice(dataset):
+    queries = Queries.of(dataset, "test")
     last = queries[1:]
     assert len(last) == 1
     assert last.targets()[0].tolist() == [0]
@@ -59,23 +59,23 @@ def test_slices_keep_what_they_slice(prepared):
 def test_time_cut_skips_users_without_history_and_says_so(prepare):
     log = [(1, 10, 10), (1, 11, 60), (1, 12, 95), (2, 10, 20), (3, 10, 97), (4, 11, 30), (4, 10, 96), (4, 10, 98)]
     cut = SplitConfig(kind="time", validation_from="1970-01-01T00:00:50", test_from="1970-01-01T00:01:30")
-    prepared = prepare(log, split=cut)
-    queries = Queries.of(prepared, "test")
-    assert prepared.user_ids.gather(queries.users).to_list() == [1, 4]
+    dataset = prepare(log, split=cut)
+    queries = Queries.of(dataset, "test")
+    assert dataset.user_ids.gather(queries.users).to_list() == [1, 4]
     assert queries.skipped == {"no test event": 1, "no event before test": 1}
     assert (queries.target_stop - queries.stop).tolist() == [1, 2]
     assert queries.targets()[0].tolist() == [0, 1, 1]
-    assert prepared.manifest.cold["test_users_without_history"] == 1
+    assert dataset.manifest.cold["test_users_without_history"] == 1
 
 
 def test_a_repeated_target_counts_once_and_two_unknown_ones_twice(prepare):
     log = list(zip([1] * 7, [10, 11, 11, 10, 20, 10, 21], [10, 20, 60, 96, 97, 98, 99], strict=True))
     cut = SplitConfig(kind="time", validation_from="1970-01-01T00:00:50", test_from="1970-01-01T00:01:30")
-    prepared = prepare(log, split=cut)
-    queries = Queries.of(prepared, "test")
-    assert ids(prepared, queries.targets()[1]) == [10, None, 10, None]
-    first = prepared.vocabulary.first_item
-    values = per_user(prepared.rows([10, 11])[None], queries.targets(), 1, (2,), first)
+    dataset = prepare(log, split=cut)
+    queries = Queries.of(dataset, "test")
+    assert ids(dataset, queries.targets()[1]) == [10, None, 10, None]
+    first = dataset.vocabulary.first_item
+    values = per_user(dataset.rows([10, 11])[None], queries.targets(), 1, (2,), first)
     assert values["recall@2"].tolist() == [pytest.approx(1 / 3)]
 
 

@@ -65,27 +65,27 @@ LOG = [
 
 
 def test_rows_follow_training_counts_then_ids(prepare):
-    prepared = prepare(LOG, split=SplitConfig(validation=False))
+    dataset = prepare(LOG, split=SplitConfig(validation=False))
     # training: a c | b c | b rare c → c 3, b 2, a 1, rare 1; "new" and the last "b" are held out
-    assert prepared.vocabulary.item_ids.to_list() == [None] * 3 + ["c", "b", "a", "rare"]
-    assert prepared.vocabulary.counts.tolist() == [0, 0, 0, 3, 2, 1, 1]
-    assert prepared.histories.items.tolist() == [5, 3, 4, 4, 3, UNKNOWN, 4, 6, 3, 4]
-    assert prepared.manifest.cold["held_out_events_on_unknown_items"] == 1
+    assert dataset.vocabulary.item_ids.to_list() == [None] * 3 + ["c", "b", "a", "rare"]
+    assert dataset.vocabulary.counts.tolist() == [0, 0, 0, 3, 2, 1, 1]
+    assert dataset.histories.items.tolist() == [5, 3, 4, 4, 3, UNKNOWN, 4, 6, 3, 4]
+    assert dataset.manifest.cold["held_out_events_on_unknown_items"] == 1
 
 
 def test_rare_items_share_hashed_unknown_rows(prepare):
-    prepared = prepare(
+    dataset = prepare(
         LOG, split=SplitConfig(validation=False), vocabulary=VocabularyConfig(min_count=2, unknown_rows=4)
     )
-    vocabulary = prepared.vocabulary
+    vocabulary = dataset.vocabulary
     assert vocabulary.item_ids.to_list() == [None] * 6 + ["c", "b"]
     expected = {name: UNKNOWN + zlib.crc32(name.encode()) % 4 for name in ("a", "rare", "new")}
-    assert prepared.histories.items.tolist() == [
+    assert dataset.histories.items.tolist() == [
         expected["a"], 6, 7, 7, 6, expected["new"], 7, expected["rare"], 6, 7,
     ]  # fmt: skip
     assert vocabulary.rows(["rare", "c", "a"]).tolist() == [expected["rare"], 6, expected["a"]]
-    assert prepared.manifest.cold["rare_items_called_unknown"] == 2
-    assert prepared.manifest.cold["training_events_on_unknown_items"] == 2
+    assert dataset.manifest.cold["rare_items_called_unknown"] == 2
+    assert dataset.manifest.cold["training_events_on_unknown_items"] == 2
 
 
 def test_weights_are_summed_over_training(prepare, tmp_path):
@@ -93,5 +93,5 @@ def test_weights_are_summed_over_training(prepare, tmp_path):
         {"user_id": [1, 1, 1, 1], "item_id": [5, 6, 5, 5], "timestamp": [1, 2, 3, 4], "stars": [2.0, 3.0, 4.0, 50.0]}
     )
     log.write_parquet(tmp_path / "stars.parquet")
-    prepared = prepare(tmp_path / "stars.parquet", log_options={"weight": "stars"}, split=SplitConfig(validation=False))
-    assert prepared.vocabulary.weights.tolist() == [0, 0, 0, 6.0, 3.0]
+    dataset = prepare(tmp_path / "stars.parquet", log_options={"weight": "stars"}, split=SplitConfig(validation=False))
+    assert dataset.vocabulary.weights.tolist() == [0, 0, 0, 6.0, 3.0]

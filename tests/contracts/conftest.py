@@ -43,7 +43,7 @@ def part_class(part: tuple[str, str]) -> type:
     return find(*part, TABLES[part[0]])
 
 
-@pytest.fixture(params=[False, True], ids=["both_ways", "causal"])
+@pytest.fixture(params=[False, True], ids=["bidirectional", "causal"])
 def causal(request: pytest.FixtureRequest) -> bool:
     return request.param
 

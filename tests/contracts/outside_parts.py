@@ -4,19 +4,19 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from recsys_bert.encoder.attention import Attend
+from recsys_bert.encoder.attention import AttentionMask
 from recsys_bert.errors import InputError
 
 
 class PlainLayer(nn.Module):
-    normalised = True
+    ends_with_norm = True
 
     def __init__(self, dim: int, n_heads: int, dropout: float, *, gain: float = 1.0) -> None:
         super().__init__()
         self.linear = nn.Linear(dim, dim)
         self.gain = gain
 
-    def forward(self, x: Tensor, attend: Attend, carried: None) -> tuple[Tensor, None]:
+    def forward(self, x: Tensor, attention_mask: AttentionMask, state: None) -> tuple[Tensor, None]:
         return self.gain * self.linear(x), None
 
 
@@ -37,5 +37,5 @@ class Halves(nn.Module):
         self.out_dim = dim // 2
         self.gain = gain
 
-    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         return self.gain * x[..., : self.out_dim]

@@ -39,8 +39,8 @@ def inputs():
     random = torch.Generator().manual_seed(1)
     fields = torch.randn(BATCH, N_FIELDS, DIM, generator=random)
     history = torch.randn(BATCH, SEQ, DIM, generator=random)
-    real = torch.arange(SEQ) < torch.tensor([5, 4, 3, 2, 1, 0])[:, None]
-    return fields, history, real
+    mask = torch.arange(SEQ) < torch.tensor([5, 4, 3, 2, 1, 0])[:, None]
+    return fields, history, mask
 
 
 def test_logits_are_one_number_an_impression(head, inputs):
@@ -50,23 +50,23 @@ def test_logits_are_one_number_an_impression(head, inputs):
 
 
 def test_every_parameter_and_every_field_gets_a_gradient(head, inputs):
-    fields, history, real = inputs
+    fields, history, mask = inputs
     fields.requires_grad_()
-    head(fields, history, real).square().sum().backward()
+    head(fields, history, mask).square().sum().backward()
     idle = [key for key, value in head.named_parameters() if value.grad is None or not value.grad.abs().sum()]
     assert not idle
     assert (fields.grad.abs().sum((0, 2)) > 0).all()
 
 
 def test_padding_of_the_history_changes_nothing(head, inputs):
-    fields, history, real = inputs
+    fields, history, mask = inputs
     padded = torch.cat([history, torch.full((BATCH, 3, DIM), 7.0)], 1)
-    noise = torch.where(real.unsqueeze(2), history, 9.0)
+    noise = torch.where(mask.unsqueeze(2), history, 9.0)
     for train in (False, True):
         head.train(train)
-        expected = head(fields, history, real)
-        torch.testing.assert_close(head(fields, padded, nn.functional.pad(real, (0, 3))), expected)
-        torch.testing.assert_close(head(fields, noise, real), expected)
+        expected = head(fields, history, mask)
+        torch.testing.assert_close(head(fields, padded, nn.functional.pad(mask, (0, 3))), expected)
+        torch.testing.assert_close(head(fields, noise, mask), expected)
 
 
 def test_an_empty_history_works_whatever_its_width(head, inputs):
@@ -85,10 +85,10 @@ def test_gradients_stay_finite_with_an_empty_history(head, inputs):
 
 
 def test_sequence_heads_read_the_history_and_the_others_do_not(head, inputs, name):
-    fields, history, real = inputs
+    fields, history, mask = inputs
     head.eval()
-    changed = head(fields, history.flip(2) * real.unsqueeze(2), real)
-    differs = (changed - head(fields, history, real)).abs() > 1e-7
+    changed = head(fields, history.flip(2) * mask.unsqueeze(2), mask)
+    differs = (changed - head(fields, history, mask)).abs() > 1e-7
     assert differs[:-1].all() if name in SEQUENCE_HEADS else not differs.any()
     assert getattr(head, "needs_history", False) == (name in SEQUENCE_HEADS)
 

@@ -21,7 +21,7 @@ def test_output_has_the_width_that_is_announced(encoder):
     encoded = encoder(TOKENS)
     assert encoded.tokens.shape == (*TOKENS.shape, encoder.out_dim)
     assert [tuple(state.shape) for state in encoded.states] == [(3, 6, 8)] * 4
-    assert encoder.table_space(encoded.tokens).shape[-1] == encoder.embeddings.token.embedding_dim
+    assert encoder.project(encoded.tokens).shape[-1] == encoder.embeddings.token.embedding_dim
 
 
 def test_the_newest_position_alone_is_what_it_is_among_all(encoder):
@@ -46,7 +46,7 @@ def test_a_row_of_padding_alone_is_finite_and_harms_nobody(encoder):
     encoded = encoder(tokens)
     assert encoded.tokens.isfinite().all()
     torch.testing.assert_close(encoded.tokens[:3], encoder(TOKENS).tokens)
-    encoded.tokens[encoded.real].square().sum().backward()
+    encoded.tokens[encoded.mask].square().sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in encoder.parameters())
 
 
@@ -55,7 +55,7 @@ def test_every_parameter_gets_a_gradient(make, part: tuple[str, str]):
     layer = part[1] if part[0] == "layer" else "bert"
     encoder = make(layer=layer, embedding_dim=4, n_segments=2, embedding_norm=True).train()
     encoded = encoder(TOKENS, segments=TOKENS % 2)
-    out = encoder.table_space(encoded.tokens[encoded.real])
+    out = encoder.project(encoded.tokens[encoded.mask])
     (out * torch.randn_like(out)).sum().backward()
     untouched = [name for name, p in encoder.named_parameters() if p.grad is None or not p.grad.any()]
     assert untouched == []

@@ -100,9 +100,9 @@ def test_bf16(any_head, units):
 
 def test_answers_that_overlap_are_none(head):
     random = torch.Generator().manual_seed(4)
-    units, real = 5 * torch.randn(8, 12, DIM, generator=random), torch.ones(8, 12, dtype=torch.bool)
+    units, mask = 5 * torch.randn(8, 12, DIM, generator=random), torch.ones(8, 12, dtype=torch.bool)
     with torch.no_grad():
-        entities, _ = head.find(head(units), real)
+        entities, _ = head.find(head(units), mask)
     assert len(entities)
     for (sentence, _, stop, _), (after, start, _, _) in pairwise(entities):
         assert after > sentence or start >= stop

@@ -39,8 +39,8 @@ def test_the_time_between_positions_counts_and_the_date_does_not(make):
     other = encoder(TOKENS, times=stretched).tokens
     assert not torch.allclose(here[0, 3:], other[0, 3:])
     torch.testing.assert_close(here[1:], other[1:])
-    real = TOKENS != 0
-    torch.testing.assert_close(encoder(TOKENS, times=TIMES - 1_000_000_000).tokens[real], here[real])
+    mask = TOKENS != 0
+    torch.testing.assert_close(encoder(TOKENS, times=TIMES - 1_000_000_000).tokens[mask], here[mask])
 
 
 def test_padding_and_its_times_do_not_change_real_positions(make):

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from pipelines import prepare
-from recsys_bert.clicks.dataset import Prepared, open_prepared
+from recsys_bert.clicks.dataset import ClickDataset, open_dataset
 from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig, TableConfig
 
 
@@ -21,7 +21,7 @@ def click_log() -> pl.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def prepared(click_log: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+def dataset(click_log: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> ClickDataset:
     """The log cut by time, with item genres (multi-valued) and user ages."""
     folder = tmp_path_factory.mktemp("prepared")
     click_log.write_parquet(folder / "log.parquet")
@@ -43,7 +43,7 @@ def prepared(click_log: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) 
             users=TableConfig(path=folder / "users.parquet", categorical=("age",)),
         )
     )
-    return open_prepared(folder / "data")
+    return open_dataset(folder / "data")
 
 
 @pytest.fixture

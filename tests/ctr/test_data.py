@@ -32,51 +32,51 @@ def test_only_events_strictly_before_are_history(histories):
 
 
 @pytest.fixture
-def encoded(prepared, impressions):
+def encoded(dataset, impressions):
     shown = read_impressions(impressions, COLUMNS, ["device"])
     features = Features.fit(shown.frame, FeaturesConfig(categorical=("device",)), ["user_id"])
-    layout = Layout((*features.layout.fields, *side_fields(prepared, FeaturesConfig())))
-    return shown, features, layout, encode(shown, COLUMNS, features, layout, prepared)
+    layout = Layout((*features.layout.fields, *side_fields(dataset, FeaturesConfig())))
+    return shown, features, layout, encode(shown, COLUMNS, features, layout, dataset)
 
 
-def test_every_history_is_that_of_the_log_before_the_impression(click_log, prepared, encoded):
+def test_every_history_is_that_of_the_log_before_the_impression(click_log, dataset, encoded):
     shown, _, _, data = encoded
     batch = data.batch(slice(None), 5)
-    for row, (user, moment) in enumerate(zip(shown.frame["user_id"], shown.times, strict=True)):
-        past = click_log.filter((pl.col("user_id") == user) & (pl.col("timestamp") < moment))
-        expected = prepared.rows(past.sort("timestamp", maintain_order=True)["item_id"])[-5:]
+    for row, (user, timestamp) in enumerate(zip(shown.frame["user_id"], shown.times, strict=True)):
+        past = click_log.filter((pl.col("user_id") == user) & (pl.col("timestamp") < timestamp))
+        expected = dataset.rows(past.sort("timestamp", maintain_order=True)["item_id"])[-5:]
         found = batch["history"][row]
         assert found[found > 0].tolist() == expected.tolist()
         assert not found[len(expected) :].any()
     assert data.counts["users without history before the impression"] == int((batch["history"][:, 0] == 0).sum()) > 0
 
 
-def test_times_are_those_of_the_history(prepared, encoded):
+def test_times_are_those_of_the_history(dataset, encoded):
     data = replace(encoded[3], timed=True)
     batch = data.batch(slice(None), 5)
     for row, (start, stop) in enumerate(zip(data.start, data.stop, strict=True)):
-        expected = prepared.histories.times[max(start, stop - 5) : stop]
+        expected = dataset.histories.times[max(start, stop - 5) : stop]
         assert batch["times"][row, : len(expected)].tolist() == expected.tolist()
         assert not batch["times"][row, len(expected) :].any()
     assert "times" not in encoded[3].batch(slice(None), 5)
     assert "times" not in replace(data, whole=np.zeros((len(data), 4), np.float32)).batch(slice(None), 5)
 
 
-def test_later_events_change_no_history(prepared, encoded):
+def test_later_events_change_no_history(dataset, encoded):
     shown, features, layout, data = encoded
-    moment = int(np.median(shown.times))
-    early = shown.where(shown.times <= moment)
-    items = prepared.histories.items.copy()
-    items[prepared.histories.times >= moment] = 3
-    changed = replace(prepared, histories=replace(prepared.histories, items=items))
-    before = encode(early, COLUMNS, features, layout, prepared).batch(slice(None), 50)
+    timestamp = int(np.median(shown.times))
+    early = shown.where(shown.times <= timestamp)
+    items = dataset.histories.items.copy()
+    items[dataset.histories.times >= timestamp] = 3
+    changed = replace(dataset, histories=replace(dataset.histories, items=items))
+    before = encode(early, COLUMNS, features, layout, dataset).batch(slice(None), 50)
     after = encode(early, COLUMNS, features, layout, changed).batch(slice(None), 50)
     np.testing.assert_array_equal(before["history"], after["history"])
     late = encode(shown, COLUMNS, features, layout, changed).batch(slice(None), 50)
     assert (late["history"] != data.batch(slice(None), 50)["history"]).any()  # the change could have been seen
 
 
-def test_side_features_stand_behind_the_columns(prepared, encoded):
+def test_side_features_stand_behind_the_columns(dataset, encoded):
     shown, _, layout, data = encoded
     names = [field.name for field in layout.fields]
     assert sorted(names[2:]) == ["item.genre", "item.year", "user.age"]
@@ -86,19 +86,19 @@ def test_side_features_stand_behind_the_columns(prepared, encoded):
         kind, name = field.name.split(".")
         for row in range(len(shown)):
             if kind == "item":
-                codes = prepared.item_features[name][data.targets[row]]
+                codes = dataset.item_features[name][data.targets[row]]
             else:
-                user = user_rows(prepared, shown.frame["user_id"][row : row + 1])[0]
-                codes = prepared.user_features[name][user] if user >= 0 else np.zeros(field.width, np.int32)
+                user = user_rows(dataset, shown.frame["user_id"][row : row + 1])[0]
+                codes = dataset.user_features[name][user] if user >= 0 else np.zeros(field.width, np.int32)
             expected = [offset + code for code in codes if code] or [offset]
             assert [value for value in ids[row] if value] == expected
 
 
-def test_unknown_users_and_cold_items_are_counted(prepared, encoded):
+def test_unknown_users_and_cold_items_are_counted(dataset, encoded):
     shown, _, _, data = encoded
-    known = set(prepared.vocabulary.item_ids.drop_nulls())
+    known = set(dataset.vocabulary.item_ids.drop_nulls())
     assert data.counts["items without training event"] == sum(item not in known for item in shown.frame["item_id"])
-    assert user_rows(prepared, pl.Series([3, 12, 13])).tolist() == [3, -1, -1]
+    assert user_rows(dataset, pl.Series([3, 12, 13])).tolist() == [3, -1, -1]
 
 
 @pytest.mark.parametrize("users", [["b", None, "a", "", "b"], [2.0, None, 1.0, float("nan"), 2.0]])
@@ -112,20 +112,20 @@ def test_impressions_without_a_user_belong_to_nobody(users):
     assert data.counts == {"user_id: missing": 2}
 
 
-def test_ids_as_text_find_the_same_users(prepared):
-    assert user_rows(prepared, pl.Series(["3", "12"])).tolist() == [3, -1]
+def test_ids_as_text_find_the_same_users(dataset):
+    assert user_rows(dataset, pl.Series(["3", "12"])).tolist() == [3, -1]
     with pytest.raises(InputError, match="integers"):
-        user_rows(prepared, pl.Series(["ann"]))
+        user_rows(dataset, pl.Series(["ann"]))
 
 
-def test_joining_needs_user_item_and_time(prepared, encoded):
+def test_joining_needs_user_item_and_time(dataset, encoded):
     shown, features, layout, _ = encoded
     for missing in ("user", "item"):
         with pytest.raises(InputError, match="joining histories needs"):
-            encode(shown, replace(COLUMNS, **{missing: None}), features, layout, prepared)
+            encode(shown, replace(COLUMNS, **{missing: None}), features, layout, dataset)
     with pytest.raises(InputError, match="joining histories needs"):
-        encode(replace(shown, times=None), COLUMNS, features, layout, prepared)
-    timeless = replace(prepared, manifest=replace(prepared.manifest, has_times=False))
+        encode(replace(shown, times=None), COLUMNS, features, layout, dataset)
+    timeless = replace(dataset, manifest=replace(dataset.manifest, has_times=False))
     with pytest.raises(InputError, match="has no times"):
         encode(shown, COLUMNS, features, layout, timeless)
 

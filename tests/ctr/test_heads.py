@@ -122,10 +122,10 @@ def test_final_mlp_without_gates_is_two_networks_and_a_fusion(fields, nothing):
 def test_din_weighs_real_items_by_the_activation_unit(softmax, fields):
     head = DIN(5, 4, target=1, attention_hidden=(6,), hidden=(), softmax=softmax)
     history = torch.randn(3, 2, 4)
-    real = torch.tensor([[True, True], [True, False], [False, False]])
+    mask = torch.tensor([[True, True], [True, False], [False, False]])
     interest = torch.zeros(3, 4)
     for row in range(3):
-        kept, target = history[row][real[row]], fields[row, 1]
+        kept, target = history[row][mask[row]], fields[row, 1]
         if not len(kept):
             continue
         weights = torch.stack(
@@ -134,16 +134,16 @@ def test_din_weighs_real_items_by_the_activation_unit(softmax, fields):
         weights = weights.softmax(0) if softmax else weights
         interest[row] = (weights * kept).sum(0)
     expected = head.out(torch.cat([fields.flatten(1), interest], 1)).squeeze(1)
-    torch.testing.assert_close(head(fields, history, real), expected)
+    torch.testing.assert_close(head(fields, history, mask), expected)
 
 
 def test_bst_sees_order_but_not_absolute_length(fields):
     head = BST(5, 4, n_heads=2).eval()
-    history, real = torch.randn(3, 4, 4), torch.ones(3, 4, dtype=torch.bool)
-    assert (head(fields, history, real) - head(fields, history.flip(1), real)).abs().min() > 1e-6
+    history, mask = torch.randn(3, 4, 4), torch.ones(3, 4, dtype=torch.bool)
+    assert (head(fields, history, mask) - head(fields, history.flip(1), mask)).abs().min() > 1e-6
     short = BST(5, 4, n_heads=2, max_len=2).eval()  # positions further back than max_len share one
     swapped = history[:, [1, 0, 2, 3]]
-    torch.testing.assert_close(short(fields, history, real), short(fields, swapped, real))
+    torch.testing.assert_close(short(fields, history, mask), short(fields, swapped, mask))
     with pytest.raises(InputError, match="do not divide"):
         BST(5, 4, n_heads=3)
 

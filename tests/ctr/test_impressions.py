@@ -164,7 +164,10 @@ def test_a_missing_column_and_an_empty_file(tmp_path):
 
 
 def test_one_odd_time_does_not_change_the_unit_of_the_others():
-    moments = [1_700_000_000 + n for n in range(5)]
-    assert read_times(pl.Series([0, *(1_000 * moment for moment in moments)]), "auto").tolist() == [0, *moments]
+    timestamps = [1_700_000_000 + n for n in range(5)]
+    assert read_times(pl.Series([0, *(1_000 * timestamp for timestamp in timestamps)]), "auto").tolist() == [
+        0,
+        *timestamps,
+    ]
     with pytest.raises(InputError, match="row 6: time 1700000005000"):
-        read_times(pl.Series([*moments, 1_700_000_005_000]), "auto")
+        read_times(pl.Series([*timestamps, 1_700_000_005_000]), "auto")

@@ -16,8 +16,8 @@ from recsys_bert.ctr.model import HISTORY_FIELDS, ClickLoss, ClickModel, learnin
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
+from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
-from recsys_bert.training.config import LossConfig
 
 LAYOUT = Layout((Field("c", "categorical", 5), Field("x", "number", 2), Field("m", "multi", 4, 3)))
 N_ROWS, DIM = 12, 4
@@ -202,10 +202,10 @@ def test_an_encoder_that_reads_times_gets_those_of_the_history(masked, batch):
     times = torch.tensor([[100, 5_000, 90_000], [70, 0, 0], [0, 0, 0]])
     states, whole = reader.encode(batch["history"].long(), times)
     for row, length in enumerate((3, 1)):
-        tokens, moments = batch["history"][row, :length].tolist(), times[row, :length].tolist()
+        tokens, timestamps = batch["history"][row, :length].tolist(), times[row, :length].tolist()
         if masked:
-            tokens, moments = [*tokens, MASK], [*moments, moments[-1]]
-        alone = prediction.encoder(torch.tensor([tokens]), times=torch.tensor([moments])).tokens[0]
+            tokens, timestamps = [*tokens, MASK], [*timestamps, timestamps[-1]]
+        alone = prediction.encoder(torch.tensor([tokens]), times=torch.tensor([timestamps])).tokens[0]
         torch.testing.assert_close(whole[row], alone[-1])
         torch.testing.assert_close(states[row, :length], alone[:length])
     model = ClickModel(LAYOUT, ClickModelConfig(head="din", dim=DIM, init_std=0.5), reader).eval()

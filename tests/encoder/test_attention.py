@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recsys_bert.encoder.attention import Attend, SelfAttention
+from recsys_bert.encoder.attention import AttentionMask, SelfAttention
 from recsys_bert.errors import InputError
 
 REAL = torch.tensor([[True, True, True, True], [True, True, False, False]])
@@ -19,28 +19,32 @@ def test_attention_equals_torchs_own_module():
         }
     )
     x = torch.randn(2, 4, 12)
-    out = ours(x, Attend.of(REAL, causal=False))
+    out = ours(x, AttentionMask.of(REAL, causal=False))
     torch.testing.assert_close(out, theirs(x, x, x, key_padding_mask=~REAL, need_weights=False)[0])
     later = torch.ones(4, 4, dtype=torch.bool).triu(1)
-    causal = ours(x, Attend.of(REAL, causal=True))
+    causal = ours(x, AttentionMask.of(REAL, causal=True))
     torch.testing.assert_close(causal, theirs(x, x, x, attn_mask=later, need_weights=False)[0])
 
 
 def test_no_mask_is_built_where_none_is_needed():
-    assert Attend.of(REAL, causal=True).keys is None
-    assert Attend.of(REAL, causal=False, padded=False).keys is None
-    assert Attend.of(REAL, causal=False).keys.tolist() == REAL[:, None, None].tolist()
+    assert AttentionMask.of(REAL, causal=True).keys is None
+    assert AttentionMask.of(REAL, causal=False, padded=False).keys is None
+    assert AttentionMask.of(REAL, causal=False).keys.tolist() == REAL[:, None, None].tolist()
 
 
 def test_the_full_mask_says_who_sees_whom():
-    full = Attend.of(REAL, causal=False).full(4, REAL.device)
+    full = AttentionMask.of(REAL, causal=False).full(4, REAL.device)
     assert full.expand(2, 1, 4, 4)[1, 0].tolist() == [[True, True, False, False]] * 4
-    causal = Attend.of(REAL, causal=True).full(4, REAL.device)
+    causal = AttentionMask.of(REAL, causal=True).full(4, REAL.device)
     assert causal[0, 0].tolist() == [[key <= query for key in range(4)] for query in range(4)]
 
 
 def test_a_row_of_padding_keeps_one_key_open():
-    assert Attend.of(torch.zeros(1, 3, dtype=torch.bool), causal=False).keys.flatten().tolist() == [True, False, False]
+    assert AttentionMask.of(torch.zeros(1, 3, dtype=torch.bool), causal=False).keys.flatten().tolist() == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_heads_must_divide_the_width():
@@ -54,8 +58,8 @@ def test_heads_must_divide_the_width():
 @pytest.mark.parametrize("causal", [True, False])
 def test_the_quick_cpu_kernel_is_taken(heads: int, causal: bool):
     attention = SelfAttention(64, heads)
-    attend = Attend.of(REAL, causal)
+    attention_mask = AttentionMask.of(REAL, causal)
     with torch.profiler.profile() as profile:
-        attention(torch.randn(2, 4, 64), attend).sum().backward()
+        attention(torch.randn(2, 4, 64), attention_mask).sum().backward()
     names = {event.key for event in profile.key_averages()}
     assert "aten::_scaled_dot_product_flash_attention_for_cpu" in names

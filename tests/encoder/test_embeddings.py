@@ -64,8 +64,8 @@ def test_the_factorised_form_maps_narrow_tables_to_the_width(make):
     assert {t.weight.shape[1] for t in (embeddings.token, embeddings.position, embeddings.segment)} == {3}
     narrow = embeddings.token.weight[3] + embeddings.position.weight[2] + embeddings.segment.weight[0]
     got = encoder(TOKENS, features={"shop": torch.zeros_like(TOKENS)}).states[0]
-    torch.testing.assert_close(got[0, 0], embeddings.widen(narrow))
-    assert encoder.table_space(torch.ones(2, 8)).shape == (2, 3)
+    torch.testing.assert_close(got[0, 0], embeddings.projection(narrow))
+    assert encoder.project(torch.ones(2, 8)).shape == (2, 3)
 
 
 def test_embeddings_are_normalised_when_asked(make):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recsys_bert.encoder.exact_match import SharedRuns
+from recsys_bert.encoder.exact_match import ExactMatch
 from recsys_bert.errors import InputError
 
 #           [  question    ][        passage        ]
@@ -11,15 +11,15 @@ SEGMENTS = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0]])
 
 def by_hand(tokens, segments, longest):
     """Length of the longest run through each position that the other segment has as well, run by run."""
-    real = [n for n, token in enumerate(tokens) if token]
+    mask = [n for n, token in enumerate(tokens) if token]
     found = [0] * len(tokens)
-    for first in real:
-        for stop in range(first + 1, min(first + longest, len(real)) + 1):
+    for first in mask:
+        for stop in range(first + 1, min(first + longest, len(mask)) + 1):
             run = tokens[first:stop]
             if len(set(segments[first:stop])) == 1 and any(
                 tokens[other : other + len(run)] == run
                 and set(segments[other : other + len(run)]) == {1 - segments[first]}
-                for other in real
+                for other in mask
             ):
                 for n in range(first, stop):
                     found[n] = max(found[n], len(run))
@@ -35,7 +35,7 @@ def by_hand(tokens, segments, longest):
     ],
 )
 def test_the_longest_shared_run_around_a_position(longest, expected):
-    part = SharedRuns(longest, 4)
+    part = ExactMatch(longest, 4)
     assert part.lengths(TOKENS, TOKENS != 0, SEGMENTS).tolist() == [expected]
     assert by_hand(TOKENS[0].tolist(), SEGMENTS[0].tolist(), longest) == expected
 
@@ -46,23 +46,23 @@ def test_runs_are_those_of_a_search():
     tokens = torch.randint(1, 5, (40, 12), generator=random)
     segments = (torch.arange(12) >= torch.randint(1, 12, (40, 1), generator=random)).long()
     tokens = tokens * (torch.arange(12) < torch.randint(6, 13, (40, 1), generator=random))
-    found = SharedRuns(longest, 4).lengths(tokens, tokens != 0, segments)
+    found = ExactMatch(longest, 4).lengths(tokens, tokens != 0, segments)
     for row, one, own in zip(found.tolist(), tokens.tolist(), segments.tolist(), strict=True):
         assert row == by_hand(one, own, longest)
 
 
 def test_an_encoder_starts_as_without_them_and_learns_them(make):
-    plain, encoder = make(n_segments=2, max_len=12), make(n_segments=2, max_len=12, shared_runs=3)
+    plain, encoder = make(n_segments=2, max_len=12), make(n_segments=2, max_len=12, exact_match=3)
     encoder.load_state_dict(plain.state_dict(), strict=False)
     given = encoder(TOKENS, segments=SEGMENTS).tokens
     assert torch.equal(given, plain(TOKENS, segments=SEGMENTS).tokens)
     given[0, 0].sum().backward()
-    touched = encoder.embeddings.shared_runs.table.weight.grad.abs().sum(1) > 0
+    touched = encoder.embeddings.exact_match.table.weight.grad.abs().sum(1) > 0
     assert touched.tolist() == [False, True, True, True]
 
 
 def test_one_segment_has_nothing_to_share(make):
-    with pytest.raises(InputError, match="shared_runs is 2, but n_segments 0"):
-        make(shared_runs=2)
+    with pytest.raises(InputError, match="exact_match is 2, but n_segments 0"):
+        make(exact_match=2)
     with pytest.raises(InputError, match="no segments came"):
-        make(shared_runs=2, n_segments=2)(torch.tensor([[3, 4]]))
+        make(exact_match=2, n_segments=2)(torch.tensor([[3, 4]]))

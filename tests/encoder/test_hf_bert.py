@@ -119,8 +119,8 @@ def test_a_checkpoint_takes_a_fusion_a_neck_and_another_layer_of_the_same_weight
     assert encoder.out_dim == 48
     assert encoder.config.dropout == 0.0
     assert_same(encoder(TOKENS, segments=SEGMENTS).states, states_of(model))
-    real = load_bert(folder, {"layer": "realformer", "layer_options": {"attention_dropout": 0.0}})
-    torch.testing.assert_close(real(TOKENS, segments=SEGMENTS).states[1][0], states_of(model)[1][0])
+    mask = load_bert(folder, {"layer": "realformer", "layer_options": {"attention_dropout": 0.0}})
+    torch.testing.assert_close(mask(TOKENS, segments=SEGMENTS).states[1][0], states_of(model)[1][0])
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_checkpoint_takes_a_fusion_a_neck_and_another_layer_of_the_same_weight
     [
         ({"dim": 48}, "does not fit the settings: .* is .* in the checkpoint"),
         ({"n_layers": 4}, "lacks the weight 'encoder.layer.3"),
-        ({"embedding_dim": 24}, "embeddings.widen.* is on one side only"),
+        ({"embedding_dim": 24}, "embeddings.projection.* is on one side only"),
         ({"position": "none"}, "embeddings.position.weight is on one side only"),
         ({"nekc": "cnn"}, "no encoder setting is called 'nekc'; did you mean 'neck'"),
     ],
@@ -185,9 +185,9 @@ def test_a_trained_checkpoint_has_the_same_numbers():
     torch.manual_seed(0)
     tokens = torch.randint(1, 30_000, (3, 40))
     tokens[1, 20:] = tokens[2, 5:] = 0
-    real = tokens != 0
+    mask = tokens != 0
     with torch.no_grad():
-        theirs = model(tokens, attention_mask=real.long(), output_hidden_states=True).hidden_states
+        theirs = model(tokens, attention_mask=mask.long(), output_hidden_states=True).hidden_states
         ours = encoder(tokens).states
     for one, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(one[real], other[real], atol=1e-5, rtol=0)
+        torch.testing.assert_close(one[mask], other[mask], atol=1e-5, rtol=0)

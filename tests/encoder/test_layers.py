@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recsys_bert.encoder.attention import Attend, SelfAttention
+from recsys_bert.encoder.attention import AttentionMask, SelfAttention
 from recsys_bert.encoder.layers.bert import BertLayer
 from recsys_bert.encoder.layers.gated import GatedLayer
 from recsys_bert.encoder.layers.hstu import HstuLayer
@@ -34,18 +34,18 @@ def slow_scores(attention: SelfAttention, x: Tensor) -> tuple[Tensor, Tensor]:
 def test_realformer_adds_up_raw_scores_and_masks_once(causal: bool):
     torch.manual_seed(0)
     layers = [RealFormerLayer(6, 2, 0.0).eval() for _ in range(3)]
-    attend = Attend.of(REAL, causal)
+    attention_mask = AttentionMask.of(REAL, causal)
     x = ours = torch.randn(2, 4, 6)
-    total, carried = torch.zeros(2, 2, 4, 4), None
+    total, state = torch.zeros(2, 2, 4, 4), None
     for layer in layers:
-        ours, carried = layer(ours, attend, carried)
+        ours, state = layer(ours, attention_mask, state)
         scores, value = slow_scores(layer.attention, x)
         total = total + scores
-        weights = total.masked_fill(~attend.full(4, x.device), -1e9).softmax(-1)
+        weights = total.masked_fill(~attention_mask.full(4, x.device), -1e9).softmax(-1)
         mixed = torch.cat(list((weights @ value).unbind(1)), dim=-1)
         x = layer.attention_norm(x + layer.attention.out(mixed))
-        x = layer.ffn_norm(x + layer.ffn.narrow(F.gelu(layer.ffn.widen(x))))
-        torch.testing.assert_close(carried, total)
+        x = layer.ffn_norm(x + layer.ffn.down_proj(F.gelu(layer.ffn.up_proj(x))))
+        torch.testing.assert_close(state, total)
         torch.testing.assert_close(ours[REAL], x[REAL])
 
 
@@ -53,8 +53,8 @@ def test_the_first_realformer_layer_is_a_bert_layer():
     torch.manual_seed(0)
     ours, plain = RealFormerLayer(6, 2, 0.0), BertLayer(6, 2, 0.0)
     plain.load_state_dict(ours.state_dict())
-    x, attend = torch.randn(2, 4, 6), Attend.of(REAL, causal=False)
-    torch.testing.assert_close(ours(x, attend)[0], plain(x, attend)[0])
+    x, attention_mask = torch.randn(2, 4, 6), AttentionMask.of(REAL, causal=False)
+    torch.testing.assert_close(ours(x, attention_mask)[0], plain(x, attention_mask)[0])
 
 
 @pytest.mark.parametrize(("layer_class", "norm_first"), [(BertLayer, False), (PreNormLayer, True)])
@@ -70,8 +70,8 @@ def test_layers_equal_torchs_own(layer_class: type, norm_first: bool, activation
         "attention.qkv.bias": "self_attn.in_proj_bias",
         "attention.out": "self_attn.out_proj",
         "attention_norm": "norm1",
-        "ffn.widen": "linear1",
-        "ffn.narrow": "linear2",
+        "ffn.up_proj": "linear1",
+        "ffn.down_proj": "linear2",
         "ffn_norm": "norm2",
     }
     weights = {}
@@ -82,7 +82,7 @@ def test_layers_equal_torchs_own(layer_class: type, norm_first: bool, activation
     theirs.load_state_dict(weights)
     x = torch.randn(2, 4, 6)
     torch.testing.assert_close(
-        ours(x, Attend.of(REAL, causal=False))[0][REAL], theirs(x, src_key_padding_mask=~REAL)[REAL]
+        ours(x, AttentionMask.of(REAL, causal=False))[0][REAL], theirs(x, src_key_padding_mask=~REAL)[REAL]
     )
 
 
@@ -100,28 +100,28 @@ def test_the_gate_reads_the_stream_and_scales_what_a_branch_adds(activation: str
     layer = GatedLayer(6, 2, 0.0, ffn_dim=10, activation=activation)
     for p in (p for name, p in layer.named_parameters() if "norm" not in name):
         torch.nn.init.normal_(p, std=0.5)
-    x, attend = torch.randn(2, 4, 6), Attend.of(REAL, causal=False)
+    x, attention_mask = torch.randn(2, 4, 6), AttentionMask.of(REAL, causal=False)
     scores, value = slow_scores(layer.attention, normed(x))
-    weights = scores.masked_fill(~attend.full(4, x.device), -1e9).softmax(-1)
+    weights = scores.masked_fill(~attention_mask.full(4, x.device), -1e9).softmax(-1)
     mixed = by_hand(torch.cat(list((weights @ value).unbind(1)), dim=-1), layer.attention.out)
     middle = x + mixed / (1 + (-by_hand(x, layer.attention_gate)).exp())
-    wide = by_hand(normed(middle), layer.ffn.widen)
+    wide = by_hand(normed(middle), layer.ffn.up_proj)
     if activation == "swiglu":
         gate = by_hand(normed(middle), layer.ffn.gate)
         wide = wide * gate / (1 + (-gate).exp())
     else:
         wide = {"gelu": F.gelu, "relu": F.relu}[activation](wide)
-    expected = middle + by_hand(wide, layer.ffn.narrow) / (1 + (-by_hand(middle, layer.ffn_gate)).exp())
-    torch.testing.assert_close(layer(x, attend)[0][REAL], expected[REAL])
+    expected = middle + by_hand(wide, layer.ffn.down_proj) / (1 + (-by_hand(middle, layer.ffn_gate)).exp())
+    torch.testing.assert_close(layer(x, attention_mask)[0][REAL], expected[REAL])
 
 
 def test_dropout_inside_the_feed_forward_branch_drops_there():
     torch.manual_seed(0)
-    x, attend = torch.randn(2, 4, 6), Attend.of(REAL, causal=False)
+    x, attention_mask = torch.randn(2, 4, 6), AttentionMask.of(REAL, causal=False)
     for activation in ("swiglu", "relu"):
         layer = GatedLayer(6, 2, 0.0, activation=activation, ffn_dropout=0.5)
-        assert not torch.equal(layer(x, attend)[0], layer(x, attend)[0])
-        assert torch.equal(layer.eval()(x, attend)[0], layer(x, attend)[0])
+        assert not torch.equal(layer(x, attention_mask)[0], layer(x, attention_mask)[0])
+        assert torch.equal(layer.eval()(x, attention_mask)[0], layer(x, attention_mask)[0])
 
 
 def test_an_activation_that_is_not_known_is_refused_with_all_that_are():
@@ -129,13 +129,13 @@ def test_an_activation_that_is_not_known_is_refused_with_all_that_are():
         GatedLayer(6, 2, 0.0, activation="swigul")
 
 
-def hstu_by_hand(layer: HstuLayer, x: Tensor, attend: Attend, times: Tensor | None) -> Tensor:
+def hstu_by_hand(layer: HstuLayer, x: Tensor, attention_mask: AttentionMask, times: Tensor | None) -> Tensor:
     """The paper's formulas, one pair of positions at a time."""
     batch, seq, dim = x.shape
     width = dim // layer.n_heads
     projected = by_hand(normed(x), layer.uvqk)
     gate, value, query, key = (projected / (1 + (-projected).exp())).split(dim, dim=-1)
-    allowed = attend.full(seq, x.device).expand(batch, 1, seq, seq)[:, 0]
+    allowed = attention_mask.full(seq, x.device).expand(batch, 1, seq, seq)[:, 0]
     mixed = torch.zeros(batch, seq, dim)
     for b, i, j in allowed.nonzero().tolist():
         bias = layer.distance_bias[layer.max_distance + max(-layer.max_distance, min(layer.max_distance, i - j))]
@@ -158,12 +158,12 @@ def test_hstu_equals_its_formula(causal: bool, timed: bool):
         if "norm" not in name:
             torch.nn.init.normal_(p, std=0.5)
     times = torch.tensor([[1_000_000_000, 1_000_000_002, 1_000_000_005, 1_000_604_805], [5, 5, 0, 0]])
-    x, attend = torch.randn(2, 4, 6), Attend.of(REAL, causal, times=times if timed else None)
-    ours, carried = layer(x, attend)
-    expected = hstu_by_hand(layer, x, attend, times if timed else None)
+    x, attention_mask = torch.randn(2, 4, 6), AttentionMask.of(REAL, causal, times=times if timed else None)
+    ours, state = layer(x, attention_mask)
+    expected = hstu_by_hand(layer, x, attention_mask, times if timed else None)
     torch.testing.assert_close(ours[REAL], expected[REAL])
-    assert (carried is not None) == timed
-    torch.testing.assert_close(layer(x, attend, carried)[0], ours)  # the next layer need not look at times again
+    assert (state is not None) == timed
+    torch.testing.assert_close(layer(x, attention_mask, state)[0], ours)  # the next layer need not look at times again
 
 
 def test_hstu_tells_how_much_there_is_and_a_softmax_does_not():
@@ -171,9 +171,9 @@ def test_hstu_tells_how_much_there_is_and_a_softmax_does_not():
     x = torch.randn(1, 1, 6).repeat(1, 4, 1)  # the same item four times
     layer = HstuLayer(6, 2, 0.0)
     torch.nn.init.normal_(layer.distance_bias)
-    seen = layer(x, Attend(causal=True))[0]
+    seen = layer(x, AttentionMask(causal=True))[0]
     assert not torch.allclose(seen[:, 1], seen[:, 3])
-    softmax = PreNormLayer(6, 2, 0.0)(x, Attend(causal=True))[0]
+    softmax = PreNormLayer(6, 2, 0.0)(x, AttentionMask(causal=True))[0]
     torch.testing.assert_close(softmax[:, 1], softmax[:, 3])
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from recsys_bert.encoder.attention import Attend
+from recsys_bert.encoder.attention import AttentionMask
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
 
@@ -32,11 +32,11 @@ def test_tokens_that_do_not_fit_are_refused(make, tokens: torch.Tensor, message:
 def test_real_can_be_given(make):
     encoder = make()
     cut = torch.tensor([[True, True, False, False], [True, True, False, False]])
-    encoded = encoder(TOKENS, real=cut)
-    assert torch.equal(encoded.real, cut)
+    encoded = encoder(TOKENS, mask=cut)
+    assert torch.equal(encoded.mask, cut)
     torch.testing.assert_close(encoded.tokens[:, :2], encoder(TOKENS[:, :2]).tokens)
     with pytest.raises(InputError, match=r"real is torch.bool \[2, 2\]; it must be bool \[2, 4\]"):
-        encoder(TOKENS, real=cut[:, :2])
+        encoder(TOKENS, mask=cut[:, :2])
 
 
 def test_int32_rows_are_the_same_rows(make):
@@ -52,10 +52,10 @@ def test_only_layers_that_do_not_end_in_a_norm_get_one_behind_the_fusion(make):
 
 def test_table_space_changes_nothing_where_widths_agree(make):
     x = torch.randn(3, 8)
-    assert make().table_space(x) is x
+    assert make().project(x) is x
     wide = make(neck="cnn", residual="concat")
     assert wide.out_dim == 16
-    assert wide.table_space(torch.randn(3, 16)).shape == (3, 8)
+    assert wide.project(torch.randn(3, 16)).shape == (3, 8)
 
 
 def test_shared_layers_equal_separate_ones_of_the_same_weights(make):
@@ -73,7 +73,7 @@ def test_layer_drop_leaves_out_whole_layers_in_training_only(make):
     assert not any(torch.equal(before, after) for before, after in pairwise(states))
     encoder.train()
     torch.manual_seed(0)
-    attend = Attend.of(TOKENS != 0, causal=False)
+    attention_mask = AttentionMask.of(TOKENS != 0, causal=False)
     dropped = 0
     for _ in range(100):
         states = encoder(TOKENS).states
@@ -81,24 +81,24 @@ def test_layer_drop_leaves_out_whole_layers_in_training_only(make):
             left_out = after is before
             dropped += left_out
             if not left_out:  # what is kept is not rescaled
-                torch.testing.assert_close(after, layer(before, attend, None)[0])
+                torch.testing.assert_close(after, layer(before, attention_mask, None)[0])
     assert 90 < dropped < 150  # of 400, expected 120
 
 
 def test_embeddings_start_small_and_maps_keep_the_size_of_what_they_map(make):
     encoder = make(vocab_size=2000, dim=64, init_std=0.02)
     assert abs(encoder.embeddings.token.weight.std().item() - 0.02) < 0.002
-    widen = encoder.layers[0].ffn.widen.weight
+    widen = encoder.layers[0].ffn.up_proj.weight
     assert widen.std().item() == pytest.approx((2 / sum(widen.shape)) ** 0.5, rel=0.05)
     assert not encoder.embeddings.token.weight[0].any()
     assert not encoder.layers[0].attention.qkv.bias.any()
 
 
-@pytest.mark.parametrize("branch_init", [0.01, 1.0])
-def test_the_last_map_of_a_branch_starts_scaled(make, branch_init):
-    layer = make(vocab_size=50, dim=64, branch_init=branch_init).layers[0]
-    for last in (layer.attention.out.weight, layer.ffn.narrow.weight):
-        assert last.std().item() == pytest.approx(branch_init * (2 / sum(last.shape)) ** 0.5, rel=0.05)
+@pytest.mark.parametrize("residual_init_scale", [0.01, 1.0])
+def test_the_last_map_of_a_branch_starts_scaled(make, residual_init_scale):
+    layer = make(vocab_size=50, dim=64, residual_init_scale=residual_init_scale).layers[0]
+    for last in (layer.attention.out.weight, layer.ffn.down_proj.weight):
+        assert last.std().item() == pytest.approx(residual_init_scale * (2 / sum(last.shape)) ** 0.5, rel=0.05)
 
 
 def test_a_folder_that_is_not_ours_or_is_damaged_is_refused(make, tmp_path: Path):

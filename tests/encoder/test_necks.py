@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from recsys_bert.encoder.necks import both_ways
-from recsys_bert.encoder.necks.bidirectional import BothWays, reverse_real
+from recsys_bert.encoder.necks import bidirectional
+from recsys_bert.encoder.necks.bidirectional import Bidirectional, reverse_tokens
 from recsys_bert.encoder.necks.cnn import Cnn
 from recsys_bert.encoder.necks.residual import Residual
 from recsys_bert.encoder.necks.rtransformer import LocalRnn, RTransformer
@@ -28,9 +28,9 @@ def x() -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
 def test_both_ways_equals_torchs_packed_network(kind: type, x: torch.Tensor):
-    ours, theirs = BothWays(kind, 4, 3, causal=False), kind(4, 3, batch_first=True, bidirectional=True)
-    back = {f"{name}_reverse": value for name, value in ours.back.state_dict().items()}
-    theirs.load_state_dict(ours.ahead.state_dict() | back)
+    ours, theirs = Bidirectional(kind, 4, 3, causal=False), kind(4, 3, batch_first=True, bidirectional=True)
+    backward_rnn = {f"{name}_reverse": value for name, value in ours.backward_rnn.state_dict().items()}
+    theirs.load_state_dict(ours.forward_rnn.state_dict() | backward_rnn)
     packed = nn.utils.rnn.pack_padded_sequence(x, LENGTHS, batch_first=True)
     expected, _ = nn.utils.rnn.pad_packed_sequence(theirs(packed)[0], batch_first=True)
     torch.testing.assert_close(ours(x, REAL)[REAL], expected[REAL])
@@ -40,8 +40,8 @@ def test_both_ways_equals_torchs_packed_network(kind: type, x: torch.Tensor):
 @pytest.mark.parametrize("supported", [True, False])
 def test_recurrent_parts_train_under_bf16_on_every_machine(kind: type, supported: bool, x: torch.Tensor, monkeypatch):
     if not supported:
-        monkeypatch.setattr(both_ways, "lstm_runs_in_bf16", lambda device: False)
-    rnn = BothWays(kind, 4, 3, causal=False)
+        monkeypatch.setattr(bidirectional, "lstm_runs_in_bf16", lambda device: False)
+    rnn = Bidirectional(kind, 4, 3, causal=False)
     exact = rnn(x, REAL)
     with torch.autocast("cpu", torch.bfloat16):
         rough = rnn(x.bfloat16(), REAL)
@@ -69,7 +69,7 @@ def test_bilstm_trains_in_bf16_on_a_processor_with(isa: str):
 
 def test_reverse_real_turns_only_what_is_real():
     x = torch.tensor([[1, 2, 3], [4, 5, 0], [0, 0, 0]])[..., None]
-    assert reverse_real(x, x[..., 0] != 0)[..., 0].tolist() == [[3, 2, 1], [5, 4, 0], [0, 0, 0]]
+    assert reverse_tokens(x, x[..., 0] != 0)[..., 0].tolist() == [[3, 2, 1], [5, 4, 0], [0, 0, 0]]
 
 
 @pytest.mark.parametrize(("causal", "kernel", "before"), [(True, 2, 1), (True, 3, 2), (False, 3, 1), (False, 5, 2)])
@@ -111,14 +111,14 @@ def test_the_two_way_rtransformer_reads_windows_on_both_sides(x: torch.Tensor):
 class Narrow(nn.Module):
     out_dim = 2
 
-    def forward(self, x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return x[..., :2] ** 2
 
 
 class Square(nn.Module):
     out_dim = 4
 
-    def forward(self, x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return x**2
 
 

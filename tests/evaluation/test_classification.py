@@ -3,7 +3,7 @@ import pytest
 from sklearn import metrics
 
 from recsys_bert.errors import InputError
-from recsys_bert.evaluation.classification import auc, calibration, figures, gauc, log_loss
+from recsys_bert.evaluation.classification import auc, calibration, classification_metrics, gauc, log_loss
 
 
 @pytest.fixture
@@ -77,21 +77,21 @@ def test_equal_mass_bins_hold_about_equally_many(rng):
 
 def test_figures_hold_every_measure(impressions):
     labels, scores, users = impressions
-    found = figures(labels, scores, users)
+    found = classification_metrics(labels, scores, users)
     assert found["auc"] == auc(labels, scores)
     assert found["gauc"] == gauc(labels, scores, users).value
     assert found["click_rate"] == pytest.approx(labels.mean())
-    assert "gauc" not in figures(labels, scores)
+    assert "gauc" not in classification_metrics(labels, scores)
 
 
 def test_impressions_without_a_user_are_no_user_of_their_own(impressions):
     labels, scores, users = impressions
     known = np.arange(len(users)) % 3 > 0
-    found = figures(labels, scores, np.where(known, users, -1))
+    found = classification_metrics(labels, scores, np.where(known, users, -1))
     assert found["gauc"] == gauc(labels[known], scores[known], users[known]).value
     assert found["impressions_without_user"] == (~known).sum()
     assert found["impressions"] == len(users)
-    assert "gauc" not in figures(labels, scores, np.full(len(users), -1))
+    assert "gauc" not in classification_metrics(labels, scores, np.full(len(users), -1))
 
 
 @pytest.mark.parametrize(

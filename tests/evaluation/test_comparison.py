@@ -8,9 +8,9 @@ from recsys_bert.evaluation.comparison import Run, against_first, describe, firs
 
 def make_run(seed=0, examples=(1.0, 0.0), curve=((1, 0.2), (2, 0.5)), **changes):
     values = np.array(examples, np.float64)
-    figures = {"accuracy": float(np.nanmean(values))}
+    metrics = {"accuracy": float(np.nanmean(values))}
     rest = {"seconds": 10.0 + seed, "parameters": 7, "epochs": 2, "best_epoch": 2}
-    return Run(seed=seed, figures=figures, examples=values, curve=list(curve), **{**rest, **changes})
+    return Run(seed=seed, metrics=metrics, examples=values, curve=list(curve), **{**rest, **changes})
 
 
 def test_spread_is_mean_and_sample_deviation():
@@ -36,13 +36,13 @@ def test_first_epoch_at_the_target():
 def test_a_cell_by_itself():
     runs = [make_run(0, curve=[(1, 0.2), (2, 0.6)]), make_run(1, (1.0, 1.0), curve=[(1, 0.4), (2, 0.3)], best_epoch=1)]
     found = describe(runs, 0.5)
-    assert found["figures"]["accuracy"]["mean"] == 0.75
+    assert found["metrics"]["accuracy"]["mean"] == 0.75
     assert found["seconds"]["mean"] == 10.5
     assert found["best"]["mean"] == pytest.approx(0.5)
     assert found["best_epoch"]["mean"] == 1.5
     assert found["epochs_to_target"] == [2, None]
     assert found["parameters"] == 7
-    assert describe([], 0.5)["figures"] == {}
+    assert describe([], 0.5)["metrics"] == {}
 
 
 def test_examples_are_averaged_over_seeds_before_they_are_compared():

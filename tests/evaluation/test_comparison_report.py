@@ -13,13 +13,13 @@ def mean(value, deviation=0.01, n=3):
 
 
 def make_cell(name, values, level, seeds=(0, 1, 2), curve=True):
-    runs = [{"seed": seed, "figures": {"macro_f1": level, "accuracy": level + 0.01 * (seed - 1)}} for seed in seeds]
+    runs = [{"seed": seed, "metrics": {"macro_f1": level, "accuracy": level + 0.01 * (seed - 1)}} for seed in seeds]
     return {
         "name": name,
         "values": values,
         "seeds": list(seeds),
         "runs": runs,
-        "figures": {"macro_f1": mean(level - 0.1), "accuracy": mean(level)} if seeds else {},
+        "metrics": {"macro_f1": mean(level - 0.1), "accuracy": mean(level)} if seeds else {},
         "seconds": mean(83.4, 2.0) if seeds else mean(None, None, 0),
         "epochs": mean(9.0) if seeds else mean(None, None, 0),
         "best_epoch": mean(7.0) if seeds else mean(None, None, 0),
@@ -147,7 +147,7 @@ def test_what_was_not_validated_has_no_curves(compared):
     for cell in compared["cells"]:
         cell |= {"curve": [], "epochs_to_target": [None for _ in cell["seeds"]], "best": mean(None, None, 0)}
     compared["target"] = None
-    assert set(comparison_pictures.svgs(compared)) == {"figures"}
+    assert set(comparison_pictures.svgs(compared)) == {"metrics"}
     assert comparison.convergence(compared).rows == []
     assert "Convergence" not in comparison.text(compared)
     Page(comparison.page(compared))
@@ -155,7 +155,7 @@ def test_what_was_not_validated_has_no_curves(compared):
 
 def test_one_cell_of_one_seed_can_be_shown(compared):
     one = make_cell("the recipe", {}, 0.5, seeds=(0,))
-    one["figures"] = {"accuracy": mean(0.5, None, 1)}
+    one["metrics"] = {"accuracy": mean(0.5, None, 1)}
     compared |= {"cells": [one], "comparisons": [], "failed": [], "seeds": 1}
     text = comparison.text(compared)
     assert "1 cells · 1 seed each" in text

@@ -3,16 +3,16 @@ import json
 import numpy as np
 import pytest
 
-from recsys_bert.evaluation.evaluation_run import Study, list_recall
+from recsys_bert.evaluation.evaluation_run import EvaluationRun, list_recall
 from recsys_bert.evaluation.ranking import per_user
 
 
 @pytest.fixture
-def study(lists, rng):
+def evaluation_run(lists, rng):
     """Rows 3..49 warm, 50..62 cold; query 7 wants nothing but one UNKNOWN row."""
     _, (query, rows) = lists
     query, rows = query[query != 7], rows[query != 7]
-    return Study(
+    return EvaluationRun(
         asked=(np.append(query, 7), np.append(rows, 2)),
         n_queries=40,
         history_lengths=rng.integers(1, 50, size=40),
@@ -25,8 +25,8 @@ def study(lists, rng):
     )
 
 
-def test_results_of_a_model_are_json_and_hold_every_part(study, lists):
-    found, values = study.measure(lists[0])
+def test_results_of_a_model_are_json_and_hold_every_part(evaluation_run, lists):
+    found, values = evaluation_run.measure(lists[0])
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert set(found) == {"metrics", "warm", "curve", "beyond", "by_history", "by_popularity"}
     assert set(found["metrics"]) == {f"{name}@{k}" for name in ("recall", "ndcg", "hit", "mrr") for k in (5, 10)}
@@ -35,9 +35,9 @@ def test_results_of_a_model_are_json_and_hold_every_part(study, lists):
     assert interval["low"] < interval["value"] < interval["high"]
 
 
-def test_both_denominators(study, lists):
-    found, _ = study.measure(lists[0])
-    query, rows = study.asked
+def test_both_denominators(evaluation_run, lists):
+    found, _ = evaluation_run.measure(lists[0])
+    query, rows = evaluation_run.asked
     warm = (rows >= 3) & (rows < 50)
     expected = per_user(lists[0], (query[warm], rows[warm]), 40, (10,))["recall@10"]
     assert found["warm"]["recall@10"]["value"] == pytest.approx(np.nanmean(expected))
@@ -45,9 +45,9 @@ def test_both_denominators(study, lists):
     assert found["metrics"]["recall@10"]["n"] == 40
 
 
-def test_groups_cover_every_target_and_user(study, lists):
-    found, _ = study.measure(lists[0])
-    assert sum(line["targets"] for line in found["by_popularity"]) == len(study.targets[0])
+def test_groups_cover_every_target_and_user(evaluation_run, lists):
+    found, _ = evaluation_run.measure(lists[0])
+    assert sum(line["targets"] for line in found["by_popularity"]) == len(evaluation_run.targets[0])
     assert sum(line["users"] for line in found["by_history"]) == 40
     assert [line["group"] for line in found["by_popularity"]][-2:] == [
         "cold: features only",
@@ -55,18 +55,18 @@ def test_groups_cover_every_target_and_user(study, lists):
     ]
 
 
-def test_lists_shorter_than_the_largest_k_have_no_figure_there(study, lists):
-    study.__dict__["ks"] = (5, 10, 20)
-    found, _ = study.measure(lists[0])
+def test_lists_shorter_than_the_largest_k_have_no_figure_there(evaluation_run, lists):
+    evaluation_run.__dict__["ks"] = (5, 10, 20)
+    found, _ = evaluation_run.measure(lists[0])
     assert "recall@20" not in found["metrics"]
     assert "recall@10" in found["metrics"]
 
 
-def test_comparisons_are_corrected_together(study, lists):
+def test_comparisons_are_corrected_together(evaluation_run, lists):
     worse = lists[0].copy()
     worse[:20] = -1
-    values = {"a": study.measure(lists[0])[1], "b": study.measure(worse)[1]}
-    lines = study.compare(values, [("a", "b"), ("a", "a")])
+    values = {"a": evaluation_run.measure(lists[0])[1], "b": evaluation_run.measure(worse)[1]}
+    lines = evaluation_run.compare(values, [("a", "b"), ("a", "a")])
     assert [line["measure"] for line in lines] == ["ndcg@10", "recall@10"] * 2
     assert lines[0]["difference"] > 0
     assert lines[0]["worse"] == 0

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from recsys_bert.losses.classification import any_of_many, one_of_many
+from recsys_bert.losses.classification import multiclass_cross_entropy, multilabel_cross_entropy
 
 WEIGHTS = torch.tensor([0.5, 2.0, 1.0, 3.0])
 
@@ -28,19 +28,21 @@ def labels():
 
 
 def test_plain_cross_entropy_is_torchs(logits, classes, labels):
-    torch.testing.assert_close(one_of_many(logits, classes), F.cross_entropy(logits, classes))
-    torch.testing.assert_close(any_of_many(logits, labels), F.binary_cross_entropy_with_logits(logits, labels.float()))
+    torch.testing.assert_close(multiclass_cross_entropy(logits, classes), F.cross_entropy(logits, classes))
+    torch.testing.assert_close(
+        multilabel_cross_entropy(logits, labels), F.binary_cross_entropy_with_logits(logits, labels.float())
+    )
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_weights_and_smoothing_are_torchs_but_for_the_divisor(logits, classes, smoothing):
-    found = one_of_many(logits, classes, weights=WEIGHTS, smoothing=smoothing)
+    found = multiclass_cross_entropy(logits, classes, weights=WEIGHTS, smoothing=smoothing)
     theirs = F.cross_entropy(logits, classes, WEIGHTS, label_smoothing=smoothing, reduction="sum")
     torch.testing.assert_close(found, theirs / 7)
 
 
 def test_weights_of_labels_are_torchs_positive_weights(logits, labels):
-    found = any_of_many(logits, labels, weights=WEIGHTS)
+    found = multilabel_cross_entropy(logits, labels, weights=WEIGHTS)
     theirs = F.binary_cross_entropy_with_logits(logits, labels.float(), pos_weight=WEIGHTS)
     torch.testing.assert_close(found, theirs)
 
@@ -50,7 +52,7 @@ def test_focal_formula(logits, classes):
     for row, label in zip(logits.tolist(), classes.tolist(), strict=True):
         p = math.exp(row[label]) / sum(map(math.exp, row))
         expected -= WEIGHTS[label].item() * (1 - p) ** 2 * math.log(p)
-    found = one_of_many(logits, classes, weights=WEIGHTS, gamma=2.0)
+    found = multiclass_cross_entropy(logits, classes, weights=WEIGHTS, gamma=2.0)
     assert found.item() == pytest.approx(expected / 7, rel=1e-5)
 
 
@@ -61,21 +63,22 @@ def test_focal_formula_for_labels(logits, labels):
             p = 1 / (1 + math.exp(-logit))
             q = 0.9 * target + 0.05
             expected -= q * weight * (1 - p) ** 1.5 * math.log(p) + (1 - q) * p**1.5 * math.log(1 - p)
-    found = any_of_many(logits, labels, weights=WEIGHTS, smoothing=0.1, gamma=1.5)
+    found = multilabel_cross_entropy(logits, labels, weights=WEIGHTS, smoothing=0.1, gamma=1.5)
     assert found.item() == pytest.approx(expected / 28, rel=1e-5)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_sure_predictions_have_finite_gradients(gamma):
     logits = torch.tensor([[80.0, -80.0], [-80.0, 80.0]], requires_grad=True)
-    one_of_many(logits, torch.tensor([0, 0]), gamma=gamma, smoothing=0.1).backward()
-    any_of_many(logits, torch.tensor([[1, 0], [1, 0]]), gamma=gamma).backward()
+    multiclass_cross_entropy(logits, torch.tensor([0, 0]), gamma=gamma, smoothing=0.1).backward()
+    multilabel_cross_entropy(logits, torch.tensor([[1, 0], [1, 0]]), gamma=gamma).backward()
     assert torch.isfinite(logits.grad).all()
 
 
 def test_batches_of_a_step_add_up(logits, classes):
-    whole = one_of_many(logits, classes, weights=WEIGHTS)
+    whole = multiclass_cross_entropy(logits, classes, weights=WEIGHTS)
     parts = [
-        one_of_many(logits[part], classes[part], weights=WEIGHTS) * n for part, n in ((slice(3), 3), (slice(3, 7), 4))
+        multiclass_cross_entropy(logits[part], classes[part], weights=WEIGHTS) * n
+        for part, n in ((slice(3), 3), (slice(3, 7), 4))
     ]
     torch.testing.assert_close(sum(parts) / 7, whole)

@@ -8,7 +8,7 @@ from torch import nn
 
 from recsys_bert.errors import InputError
 from recsys_bert.losses.distillation import HiddenStateLoss, Teacher, layer_pairs, soft_target_loss
-from recsys_bert.training.config import DistillationConfig
+from recsys_bert.objectives.config import DistillationConfig
 
 
 def softmax(logits):
@@ -48,7 +48,7 @@ def test_hidden_states_are_compared_position_by_position_where_real(teacher_dim)
     torch.manual_seed(0)
     loss = HiddenStateLoss(4, teacher_dim, [(0, 0), (1, 3)])
     student, teacher = torch.randn(2, 2, 3, 4).unbind(), torch.randn(4, 2, 3, teacher_dim).unbind()
-    real = torch.tensor([[True, True, True], [True, False, False]])
+    mask = torch.tensor([[True, True, True], [True, False, False]])
     pairs = []
     for n, (ours, theirs) in enumerate([(0, 0), (1, 3)]):
         squares = []
@@ -56,7 +56,7 @@ def test_hidden_states_are_compared_position_by_position_where_real(teacher_dim)
             near = loss.maps[n](student[ours][row, place])
             squares.append((standard(near) - standard(teacher[theirs][row, place])).square().mean())
         pairs.append(sum(squares) / 4)
-    torch.testing.assert_close(loss(student, teacher, real), sum(pairs) / 2)
+    torch.testing.assert_close(loss(student, teacher, mask), sum(pairs) / 2)
     assert bool(list(loss.parameters())) is (teacher_dim != 4)
 
 
@@ -108,12 +108,12 @@ def test_a_bilstm_comes_near_its_teacher_on_logits_and_states():
     inputs = torch.randn(16, 5, 6)
     lstm, head = nn.LSTM(6, 4, bidirectional=True, batch_first=True), nn.Linear(8, 4)
     hidden = HiddenStateLoss(8, 12, [(0, 2)])
-    real = torch.ones(16, 5, dtype=torch.bool)
+    mask = torch.ones(16, 5, dtype=torch.bool)
     parameters = [*lstm.parameters(), *head.parameters(), *hidden.parameters()]
     optimiser, losses = torch.optim.Adam(parameters, lr=0.05), []
     for _ in range(150):
         states = lstm(inputs)[0]
-        parts = soft_target_loss(head(states.mean(1)), targets, 2.0), hidden([states], teacher_states, real)
+        parts = soft_target_loss(head(states.mean(1)), targets, 2.0), hidden([states], teacher_states, mask)
         optimiser.zero_grad()
         sum(parts).backward()
         optimiser.step()

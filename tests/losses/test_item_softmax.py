@@ -12,11 +12,11 @@ from recsys_bert.clicks.batches import next_item
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
+from recsys_bert.losses.config import LossConfig
 from recsys_bert.losses.distillation import soft_target_loss
 from recsys_bert.losses.item_softmax import Sampled, full_cross_entropy, gbce, sampled_softmax, soft_item_loss
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.negatives import NegativeSampler
-from recsys_bert.training.config import LossConfig
 
 FIRST = 3
 

@@ -15,7 +15,7 @@ from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
 from recsys_bert.losses.distillation import HiddenStateLoss
-from recsys_bert.training.config import DistillationConfig
+from recsys_bert.objectives.config import DistillationConfig
 
 ONES = np.ones(3, np.float32)
 
@@ -58,7 +58,7 @@ def test_the_whole_formula(student, teacher, batch):
     hidden.load_state_dict(distilled.states.state_dict())
     expected = 0.7 * F.cross_entropy(model(batch), batch["labels"])
     expected += 0.3 * kl(model(batch), larger(batch), 3.0)
-    expected += 0.7 * hidden(ours.states, theirs.states, ours.real)
+    expected += 0.7 * hidden(ours.states, theirs.states, ours.mask)
     torch.testing.assert_close(distilled(batch), expected)
 
 
@@ -103,7 +103,7 @@ def test_a_student_without_layers(settings, tokenizer, teacher, batch):
     model = TextModel(Encoder(light), HeadConfig(dropout=0.0), 3)
     distilled = DistilledTask(ClassificationLoss(model, ClassificationConfig(), ONES), teacher(3), DistillationConfig())
     distilled(batch).backward()
-    assert all(weight.grad is not None for name, weight in model.named_parameters() if "to_table" not in name)
+    assert all(weight.grad is not None for name, weight in model.named_parameters() if "output_projection" not in name)
 
 
 def test_a_teacher_that_does_not_fit(student, teacher, tokenizer):

@@ -148,13 +148,13 @@ def test_what_follows_from_the_data_is_not_set(settings, change):
 
 
 def test_shared_runs_need_two_texts(settings):
-    shared = replace(settings, shared_runs=2)
+    shared = replace(settings, exact_match=2)
     check_encoder(shared, pairs=True)
     with pytest.raises(InputError, match="this reads one"):
         check_encoder(shared, pairs=False)
 
 
-@pytest.mark.parametrize("addition", [{"shared_runs": 2}, {"ngrams": 3, "ngram_rows": 50}])
+@pytest.mark.parametrize("addition", [{"exact_match": 2}, {"ngrams": 3, "ngram_rows": 50}])
 def test_what_starts_at_zero_can_be_added_to_a_trained_encoder(folder, settings, tmp_path, addition):
     plain, tokenizer = load_text_encoder(folder, settings)
     richer, _ = load_text_encoder(folder, replace(settings, **addition))

@@ -8,9 +8,9 @@ import torch
 
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
+from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.auxiliary import LastLayer, weighed
 from recsys_bert.objectives.token_prediction import TokenPrediction
-from recsys_bert.training.config import LossConfig
 
 TOKENS = torch.tensor([[3, 4, 5, 6], [2, 7, 0, 0]])
 
@@ -73,7 +73,7 @@ def test_token_prediction_weighs_the_loss_on_the_last_layer_against_its_own(name
     plain, both = prediction(None), prediction(0.8)
     swapped = prediction(None)  # the same loss on the last layer, where fusion and neck stand otherwise
     swapped.encode = lambda batch: replace(whole := both.encode(batch), tokens=both.last(whole.states[-1]))
-    swapped.encoder.to_table = torch.nn.Identity()
+    swapped.encoder.output_projection = torch.nn.Identity()
     expected = 0.8 * swapped(batch) + 0.2 * plain(batch)
     torch.testing.assert_close(both(batch), expected)
     both(batch).backward()

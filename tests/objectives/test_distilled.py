@@ -7,9 +7,10 @@ import torch.nn.functional as F
 
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
+from recsys_bert.losses.config import LossConfig
+from recsys_bert.objectives.config import DistillationConfig
 from recsys_bert.objectives.distilled import DistilledPrediction
 from recsys_bert.objectives.token_prediction import TokenPrediction
-from recsys_bert.training.config import DistillationConfig, LossConfig
 
 FIRST, SIZE = 2, 12
 BATCH = {
@@ -72,8 +73,8 @@ def test_only_the_student_and_its_maps_are_trained_and_saved():
 def test_a_student_without_layers_has_its_output_compared_with_the_last_layer():
     student, teacher = prediction(8, 0, neck="bilstm", residual="none"), prediction(16, 3)
     model = DistilledPrediction(student, teacher, DistillationConfig(soft_weight=0.0))
-    tokens, real = student.encode(BATCH).tokens, BATCH["tokens"] != 0
-    expected = model.states([tokens], teacher.encode(BATCH).states, real)
+    tokens, mask = student.encode(BATCH).tokens, BATCH["tokens"] != 0
+    expected = model.states([tokens], teacher.encode(BATCH).states, mask)
     assert model.states.layers == [(0, 3)]
     torch.testing.assert_close(model(BATCH), student(BATCH) + expected)
 

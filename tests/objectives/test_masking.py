@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from recsys_bert.errors import InputError
+from recsys_bert.objectives.config import MaskingConfig
 from recsys_bert.objectives.masking import choose_positions, corrupt
-from recsys_bert.training.config import MaskingConfig
 
 BATCH, SEQ = 4000, 50
 
@@ -81,16 +81,16 @@ def units_of(lengths, seed=3):
 
 
 def test_units_are_masked_whole_or_not_at_all(lengths):
-    units, real = units_of(lengths), np.arange(SEQ) < lengths[:, None]
+    units, mask = units_of(lengths), np.arange(SEQ) < lengths[:, None]
     for settings in ({"span_prob": 0.5}, {"last_only_prob": 1.0}, {"ngram_prob": 1.0, "last_only_prob": 0.0}):
         config = MaskingConfig(**settings)
         chosen = choose_positions(lengths, SEQ, config, np.random.default_rng(0), units=units)
-        assert not chosen[~real].any()
+        assert not chosen[~mask].any()
         assert chosen.any(axis=1).all()
-        together = (units[:, 1:] == units[:, :-1]) & real[:, 1:]
+        together = (units[:, 1:] == units[:, :-1]) & mask[:, 1:]
         np.testing.assert_array_equal(chosen[:, 1:][together], chosen[:, :-1][together])
     last_only = choose_positions(lengths, SEQ, MaskingConfig(last_only_prob=1.0), np.random.default_rng(0), units=units)
-    np.testing.assert_array_equal(last_only, real & (units == units[np.arange(BATCH), lengths - 1][:, None]))
+    np.testing.assert_array_equal(last_only, mask & (units == units[np.arange(BATCH), lengths - 1][:, None]))
 
 
 def test_units_cover_the_same_share():
@@ -110,14 +110,14 @@ def test_units_of_one_position_change_nothing(lengths):
 def test_what_is_not_allowed_is_never_chosen(lengths):
     allowed = np.random.default_rng(4).random((BATCH, SEQ)) < 0.3
     allowed[:100] = False
-    real = np.arange(SEQ) < lengths[:, None]
+    mask = np.arange(SEQ) < lengths[:, None]
     for at_least in ("last", "any"):
         for settings in ({}, {"last_only_prob": 1.0}, {"mask_prob": 0.001, "span_prob": 0.5}):
             config = MaskingConfig(**settings)
             random = np.random.default_rng(0)
             chosen = choose_positions(lengths, SEQ, config, random, allowed=allowed, at_least=at_least)
-            assert not chosen[~(allowed & real)].any()
-            np.testing.assert_array_equal(chosen.any(axis=1), (allowed & real).any(axis=1))
+            assert not chosen[~(allowed & mask)].any()
+            np.testing.assert_array_equal(chosen.any(axis=1), (allowed & mask).any(axis=1))
 
 
 def test_any_one_position_makes_up_for_none():

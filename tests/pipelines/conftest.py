@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipelines import prepare
-from recsys_bert.clicks.dataset import Prepared, open_prepared
+from recsys_bert.clicks.dataset import ClickDataset, open_dataset
 from recsys_bert.clicks.prepare.config import LogConfig, TableConfig
 from recsys_bert.clicks.simulation.config import SimulateConfig
 from recsys_bert.clicks.simulation.simulate import simulate
@@ -15,7 +15,7 @@ from recsys_bert.training.config import TrainConfig
 
 
 @pytest.fixture(scope="session")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> ClickDataset:
     """200 users, 80 items with categories, some of them cold; leave-one-out."""
     folder = tmp_path_factory.mktemp("simulated")
     world = simulate(
@@ -31,11 +31,11 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
             users=TableConfig(path=folder / "users.parquet", categorical=("age_group",)),
         )
     )
-    return open_prepared(folder / "data")
+    return open_dataset(folder / "data")
 
 
 @pytest.fixture(scope="session")
-def other_vocabulary(simulated: Prepared) -> Path:
+def other_vocabulary(simulated: ClickDataset) -> Path:
     """The same clicks prepared with another choice of events, hence other item rows."""
     out = simulated.folder.parent / "other"
     log = LogConfig(path=str(out.parent / "clicks.parquet"), event="event", events={"purchase": 1.0})

@@ -49,7 +49,7 @@ def test_figures_are_those_of_evaluate(compare, simulated, tmp_path):
     )
     told = evaluate.run(config)
     for cell, model in zip(results["cells"], told["models"], strict=True):
-        found = {name: entry["mean"] for name, entry in cell["figures"].items()}
+        found = {name: entry["mean"] for name, entry in cell["metrics"].items()}
         assert found == {name: pytest.approx(model["metrics"][name]["value"]) for name in ("ndcg@10", "recall@10")}
         assert [epoch for epoch, *_ in cell["curve"]] == [1, 2]
     (line,) = results["comparisons"]
@@ -64,7 +64,7 @@ def test_the_monitor_says_what_cells_are_compared_by(compare, tmp_path, capsys):
     assert compare("train-retrieval", *flags) == 0
     results = json.loads(capsys.readouterr().out)
     assert results["measure"] == "recall@10"
-    means = [cell["figures"]["recall@10"]["mean"] for cell in results["cells"]]
+    means = [cell["metrics"]["recall@10"]["mean"] for cell in results["cells"]]
     assert results["comparisons"][0]["difference"] == pytest.approx(means[1] - means[0])
     folder = tmp_path / "out" / "runs" / "loss=mixed" / "seed-0"
     with np.load(folder / "test.npz") as kept:
@@ -100,7 +100,7 @@ def test_killed_towers_go_on(compare, tmp_path, monkeypatch, capsys):
     assert "1 of 2 runs are there already" in shown
     assert "seed-0 holds this run already: going on where it stopped" in shown
     one, other = (read_json(tmp_path / name / "compare.json") for name in ("straight", "killed"))
-    assert [cell["figures"] for cell in one["cells"]] == [cell["figures"] for cell in other["cells"]]
+    assert [cell["metrics"] for cell in one["cells"]] == [cell["metrics"] for cell in other["cells"]]
     assert [cell["curve"] for cell in one["cells"]] == [cell["curve"] for cell in other["cells"]]
     assert one["comparisons"] == other["comparisons"]
 
@@ -108,7 +108,11 @@ def test_killed_towers_go_on(compare, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("command", "flags", "message"),
     [
-        ("train-retrieval", ["towers.hard=0,500"], "error: hard=500: towers.hard_skip + towers.hard is 0 + 500, but"),
+        (
+            "train-retrieval",
+            ["towers.hard_negatives=0,500"],
+            "error: hard_negatives=500: towers.skip_top + towers.hard_negatives is 0 + 500, but",
+        ),
         ("train-retrieval", ["towers.loss=full,ful"], "towers.loss = 'ful': Input should be 'mixed' or 'full'"),
         ("pretrain", ["encoder.layer=pre_norm,hstu", "encoder.times=false,true"], "layer=pre_norm times=true: "),
         ("pretrain", ["teacher=nowhere"], "nowhere"),

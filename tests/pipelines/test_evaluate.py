@@ -14,7 +14,7 @@ import torch
 from pipelines import cli, evaluate, prepare, pretrain
 from pipelines.support.run_records import layer_weights, training_curve
 from pipelines.support.runs import open_run
-from recsys_bert.clicks.dataset import open_prepared
+from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig, VocabularyConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.simulation.config import SimulateConfig
@@ -22,9 +22,10 @@ from recsys_bert.clicks.simulation.simulate import write_simulation
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
+from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
-from recsys_bert.training.config import LossConfig, TrainConfig
+from recsys_bert.training.config import TrainConfig
 
 SIMULATED = {"categories": 2, "leaves": 2, "styles": 3, "items": 60, "mean_events": 12, "max_events": 25}
 
@@ -101,9 +102,9 @@ def test_the_best_possible_is_what_the_simulator_says(folder, results):
 
 
 def test_a_runs_figures_equal_its_own_recommendations(folder, results):
-    prepared = open_prepared(folder / "loo")
-    queries = Queries.of(prepared, "test")
-    lists = open_run(folder / "mix", prepared).recommend(queries, 10)
+    dataset = open_dataset(folder / "loo")
+    queries = Queries.of(dataset, "test")
+    lists = open_run(folder / "mix", dataset).recommend(queries, 10)
     targets = dict(zip(*queries.targets(), strict=True))
     found = [targets[query] in row for query, row in enumerate(lists)]
     assert model(results, "mix")["metrics"]["hit@10"]["value"] == pytest.approx(np.mean(found))
@@ -140,23 +141,23 @@ def test_layer_weights_are_those_of_the_run(folder, results):
     for line in by_run.values():
         assert line["labels"] == ["0", "1", "2"]
         assert sum(line["weights"]) == pytest.approx(1.0, abs=1e-5)
-    prepared = open_prepared(folder / "loo")
-    ranker = open_run(folder / "mix", prepared)
+    dataset = open_dataset(folder / "loo")
+    ranker = open_run(folder / "mix", dataset)
     with torch.no_grad():
         ranker.prediction.encoder.fusion.mix.copy_(torch.tensor([0.0, 0.0, 20.0]))
-    found = layer_weights(ranker, Queries.of(prepared), "mix")
+    found = layer_weights(ranker, Queries.of(dataset), "mix")
     assert found["weights"] == pytest.approx([0, 0, 1], abs=1e-6)
 
 
 @pytest.mark.parametrize(("fusion", "labels"), [("token_mix", ["0", "1", "2"]), ("layer_attention", ["1", "2"])])
 def test_layer_weights_of_histories_are_means_over_real_positions(folder, fusion: str, labels: list[str]):
-    prepared = open_prepared(folder / "loo")
+    dataset = open_dataset(folder / "loo")
     torch.manual_seed(0)
-    settings = EncoderConfig(vocab_size=prepared.vocabulary.size, dim=8, n_heads=1, max_len=20, fusion=fusion)
-    prediction = TokenPrediction(Encoder(settings), LossConfig(), first_row=prepared.vocabulary.first_item).eval()
+    settings = EncoderConfig(vocab_size=dataset.vocabulary.size, dim=8, n_heads=1, max_len=20, fusion=fusion)
+    prediction = TokenPrediction(Encoder(settings), LossConfig(), first_row=dataset.vocabulary.first_item).eval()
     for parameter in prediction.encoder.fusion.parameters():
         torch.nn.init.normal_(parameter)
-    ranker, queries = EncoderRanker(prediction, "next"), Queries.of(prepared)[:5]
+    ranker, queries = EncoderRanker(prediction, "next"), Queries.of(dataset)[:5]
     seen = []
     for rows in (queries[[n]].inputs(20)[0] for n in range(5)):  # one by one, so that nothing is padding
         states = prediction.encoder(torch.from_numpy(rows)).states
@@ -185,12 +186,12 @@ def test_unknown_targets_of_a_time_split_are_misses_and_both_denominators_are_sh
         data=folder / "time", out=tmp_path, baselines=("popular",), ks=(10,), indexes=(), samples=0
     )
     found = evaluate.run(config)
-    prepared = open_prepared(folder / "time")
-    data = prepared.histories
+    dataset = open_dataset(folder / "time")
+    data = dataset.histories
     test = np.concatenate([data.items[a:b] for a, b in zip(data.validation_end, data.offsets[1:], strict=True)])
-    asked = Queries.of(prepared)
-    assert found["protocol"]["targets_unknown"] == (test < prepared.vocabulary.first_item).sum() - sum(
-        (data.items[data.validation_end[u] : data.offsets[u + 1]] < prepared.vocabulary.first_item).sum()
+    asked = Queries.of(dataset)
+    assert found["protocol"]["targets_unknown"] == (test < dataset.vocabulary.first_item).sum() - sum(
+        (data.items[data.validation_end[u] : data.offsets[u + 1]] < dataset.vocabulary.first_item).sum()
         for u in set(range(data.n_users)) - set(asked.users.tolist())
     )
     assert found["protocol"]["targets_unknown"] > 0

@@ -13,7 +13,7 @@ from pipelines.prepare import Config, run
 from pipelines.support.runs import open_run
 from pipelines.train_retrieval import Config as TrainConfig
 from pipelines.train_retrieval import run as train
-from recsys_bert.clicks.dataset import open_prepared
+from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig
 from recsys_bert.encoder.config import EncoderConfig
 
@@ -21,7 +21,7 @@ from recsys_bert.encoder.config import EncoderConfig
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, quick):
     """40 items that everybody takes in one of three orders, prepared twice, and towers that hardly learned of it."""
-    folder = tmp_path_factory.mktemp("blend")
+    folder = tmp_path_factory.mktemp("fusion")
     random = np.random.default_rng(0)
     orders = [random.permutation(40) for _ in range(3)]
     events = [
@@ -43,7 +43,7 @@ def folder(tmp_path_factory, quick):
 
 @pytest.fixture
 def call(folder, capsys, monkeypatch):
-    """``call("blend", flags …)`` → (exit status, stdout, stderr)."""
+    """``call("score_fusion", flags …)`` → (exit status, stdout, stderr)."""
     monkeypatch.chdir(folder)
 
     def command(*flags):
@@ -54,12 +54,12 @@ def call(folder, capsys, monkeypatch):
 
 
 def test_the_best_pair_on_validation_is_kept_and_served(folder, call):
-    status, out, err = call("blend", "--runs", "of-data", "--data", "data", "--out", "both", "--json")
+    status, out, err = call("fuse", "--runs", "of-data", "--data", "data", "--out", "both", "--json")
     assert status == 0, err
     told = json.loads(out)
     alone, *tried = told["tried"]
     best = max(tried, key=lambda one: one["ndcg@10"])
-    assert (told["weight"], told["floor"]) == (best["weight"], best["floor"])
+    assert (told["weight"], told["smoothing"]) == (best["weight"], best["smoothing"])
     assert len(tried) == 8
     assert best["ndcg@10"] > alone["ndcg@10"] + 0.1
 
@@ -67,10 +67,10 @@ def test_the_best_pair_on_validation_is_kept_and_served(folder, call):
     status, out, err = call(*flags, "--out", "report", "--baselines", "markov", "--indexes", "Flat", "--json")
     assert status == 0, err
     report = json.loads(out)
-    figures = {one["name"]: one for one in report["models"]}
-    assert figures["both"]["metrics"]["ndcg@10"]["value"] == pytest.approx(best["ndcg@10"])
-    assert figures["of-data"]["metrics"]["ndcg@10"]["value"] == pytest.approx(alone["ndcg@10"])
-    assert {one["run"] for one in report["indexes"]} == {"of-data"}  # a blend has no vectors of its own
+    metrics = {one["name"]: one for one in report["models"]}
+    assert metrics["both"]["metrics"]["ndcg@10"]["value"] == pytest.approx(best["ndcg@10"])
+    assert metrics["of-data"]["metrics"]["ndcg@10"]["value"] == pytest.approx(alone["ndcg@10"])
+    assert {one["run"] for one in report["indexes"]} == {"of-data"}  # a score fusion has no vectors of its own
 
     lists = [
         call("recommend", "--run", name, "--data", "data", "--all-users", "--json") for name in ("both", "of-data")
@@ -86,11 +86,11 @@ def test_the_best_pair_on_validation_is_kept_and_served(folder, call):
 def test_of_several_runs_the_mean_is_served(folder, call):
     """By itself and with counts; an index holds it as any run."""
     flags = ["--data", "data", "--runs", "of-data", "other-seed"]
-    status, out, err = call("blend", *flags, "--out", "mean", "--weights", "--json")
+    status, out, err = call("fuse", *flags, "--out", "mean", "--weights", "--json")
     assert status == 0, err
     alone = json.loads(out)["tried"]
     assert [one["weight"] for one in alone] == [0]
-    status, out, err = call("blend", *flags, "--out", "mean-and-counts", "--json")
+    status, out, err = call("fuse", *flags, "--out", "mean-and-counts", "--json")
     assert status == 0, err
     tried = json.loads(out)["tried"]
     assert tried[0] == alone[0]
@@ -99,9 +99,9 @@ def test_of_several_runs_the_mean_is_served(folder, call):
     flags = ["evaluate", "--data", "data", "--runs", "mean", "of-data", "other-seed", "--split", "validation"]
     status, out, err = call(*flags, "--ks", "10", "--out", "report-of-several", "--baselines", "--json")
     assert status == 0, err
-    figures = {one["name"]: one["metrics"]["ndcg@10"]["value"] for one in json.loads(out)["models"]}
-    assert figures["mean"] == pytest.approx(alone[0]["ndcg@10"])
-    assert figures["mean"] not in (figures["of-data"], figures["other-seed"])
+    metrics = {one["name"]: one["metrics"]["ndcg@10"]["value"] for one in json.loads(out)["models"]}
+    assert metrics["mean"] == pytest.approx(alone[0]["ndcg@10"])
+    assert metrics["mean"] not in (metrics["of-data"], metrics["other-seed"])
 
     assert call("index", "--run", "mean", "--data", "data", "--out", "mean-index")[0] == 0
     lists = [
@@ -111,7 +111,7 @@ def test_of_several_runs_the_mean_is_served(folder, call):
     exact, indexed = (json.loads(one)["results"] for one in lists)
     for one, other in zip(exact, indexed, strict=True):
         assert [item["item_id"] for item in one["items"]] == [item["item_id"] for item in other["items"]]
-    status, _, err = call("blend", "--data", "data", "--runs", "other-seed", "of-data", "--out", "naem", "--weights")
+    status, _, err = call("fuse", "--data", "data", "--runs", "other-seed", "of-data", "--out", "naem", "--weights")
     assert status == 0, err
     assert "without counts; wrote naem" in err
     for other in ("naem", "of-data"):
@@ -119,9 +119,9 @@ def test_of_several_runs_the_mean_is_served(folder, call):
         assert status == 2
         assert "was made from other weights" in err
 
-    assert not (folder / "mean" / "blend" / "after.npz").exists()
-    prepared = open_prepared(folder / "data")
-    ensemble, raised = (open_run(folder / name, prepared) for name in ("mean", "mean-and-counts"))
+    assert not (folder / "mean" / "score_fusion" / "after.npz").exists()
+    dataset = open_dataset(folder / "data")
+    ensemble, raised = (open_run(folder / name, dataset) for name in ("mean", "mean-and-counts"))
     assert (ensemble.name, raised.name) == ("mean", "mean-and-counts")
     assert [one.precision for one in raised.ranker.rankers] == ["fp32", "auto"]
     assert [one.precision for one in ensemble.rankers] == ["fp32", "auto"]
@@ -129,8 +129,8 @@ def test_of_several_runs_the_mean_is_served(folder, call):
 
 def test_index_types_are_compared_where_scores_are_inner_products(folder, call):
     for name, weights in (("plain", []), ("raised", ["1"])):
-        flags = ["--data", "data", "--runs", "of-data", "other-seed", "--out", name, "--floors", "0.01"]
-        assert call("blend", *flags, "--weights", *weights)[0] == 0
+        flags = ["--data", "data", "--runs", "of-data", "other-seed", "--out", name, "--smoothings", "0.01"]
+        assert call("fuse", *flags, "--weights", *weights)[0] == 0
     flags = ["evaluate", "--data", "data", "--runs", "plain", "raised", "--ks", "5", "--baselines", "--indexes", "Flat"]
     status, out, err = call(*flags, "--out", "report-of-indexes", "--json")
     assert status == 0, err
@@ -138,9 +138,9 @@ def test_index_types_are_compared_where_scores_are_inner_products(folder, call):
 
 
 def test_a_blend_of_an_older_version(folder, call):
-    flags = ["--data", "data", "--runs", "of-data", "--out", "old", "--weights", "1", "--floors", "0.01"]
-    assert call("blend", *flags)[0] == 0
-    path = folder / "old" / "blend" / "config.json"
+    flags = ["--data", "data", "--runs", "of-data", "--out", "old", "--weights", "1", "--smoothings", "0.01"]
+    assert call("fuse", *flags)[0] == 0
+    path = folder / "old" / "score_fusion" / "config.json"
     path.write_text(path.read_text().replace('"runs"', '"run"'))
     status, _, err = call("recommend", "--run", "old", "--data", "data", "--all-users")
     assert status == 2
@@ -150,43 +150,43 @@ def test_a_blend_of_an_older_version(folder, call):
 def test_made_again_it_is_replaced_and_nothing_else_is(folder, call):
     for weight in ("0.5", "2"):
         status, out, err = call(
-            *("blend", "--runs", "of-data", "--data", "data", "--out", "twice"),
-            *("--weights", weight, "--floors", "0.01", "--validation-users", "30"),
+            *("fuse", "--runs", "of-data", "--data", "data", "--out", "twice"),
+            *("--weights", weight, "--smoothings", "0.01", "--validation-users", "30"),
         )
         assert status == 0, err
         assert out.splitlines()[-1].split()[:2] == [weight, "0.01"]
         (folder / "twice" / "mine.txt").write_text("kept")
-    assert json.loads((folder / "twice" / "blend" / "config.json").read_text())["weight"] == 2
+    assert json.loads((folder / "twice" / "score_fusion" / "config.json").read_text())["weight"] == 2
     assert (folder / "twice" / "mine.txt").exists()
 
 
 def test_without_validation_there_must_be_one_pair(folder, call):
-    flags = ["blend", "--runs", "of-refit", "--data", "refit", "--out", "refitted"]
+    flags = ["fuse", "--runs", "of-refit", "--data", "refit", "--out", "refitted"]
     status, _, err = call(*flags)
     assert status == 2
     assert "8 pairs cannot be told apart" in err
     assert not (folder / "refitted").exists()
-    assert call(*flags, "--weights", "1", "--floors", "0.01")[0] == 0
-    assert (folder / "refitted" / "blend" / "after.npz").exists()
+    assert call(*flags, "--weights", "1", "--smoothings", "0.01")[0] == 0
+    assert (folder / "refitted" / "score_fusion" / "after.npz").exists()
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--runs", "of-data", "--out", "data"], "data is there and is no blend"),
-        (["--runs", "of-data", "--out", "log.parquet"], "log.parquet is there and is no blend"),
+        (["--runs", "of-data", "--out", "data"], "data is there and is no score fusion"),
+        (["--runs", "of-data", "--out", "log.parquet"], "log.parquet is there and is no score fusion"),
         (["--runs", "data", "--out", "new"], "holds no pretrained encoder"),
         (["--runs", "of-data", "--out", "new", "--weights", "0"], r"weights are \[0.0\]; give one number above 0"),
-        (["--runs", "of-data", "--out", "new", "--floors"], r"floors are \[\]; give one number above 0"),
+        (["--runs", "of-data", "--out", "new", "--smoothings"], r"smoothings are \[\]; give one number above 0"),
         (["--runs", "of-data", "--out", "new", "--weights"], "without weights a run stays as it is"),
         (["--runs", "of-data", "of-data", "--out", "new"], "runs are of-data, of-data; give one at least, and each"),
         (["--runs", "of-data", "--out", "new", "--decay", "2"], "decay 2.0"),
-        (["--runs", "twice", "--out", "new"], "twice is a blend already"),
+        (["--runs", "twice", "--out", "new"], "twice is a score fusion already"),
     ],
 )
 def test_what_cannot_be(folder, call, flags, message):
-    call("blend", "--runs", "of-data", "--data", "data", "--out", "twice", "--weights", "1", "--floors", "0.01")
-    status, _, err = call("blend", "--data", "data", *flags)
+    call("fuse", "--runs", "of-data", "--data", "data", "--out", "twice", "--weights", "1", "--smoothings", "0.01")
+    status, _, err = call("fuse", "--data", "data", *flags)
     assert status == 2
     assert re.search(message, err)
     assert not (folder / "new").exists()

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.benchmarks.ml1m_known import convert
 from pipelines.cli import main
-from recsys_bert.clicks.dataset import open_prepared
+from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.queries import Queries
 
 HEADER = "user_id,item_id,timestamp\n"
@@ -51,7 +51,7 @@ def test_a_recipe_and_flags_reach_the_log(log, tmp_path):
         "0.6",
     ]
     assert main(arguments) == 0
-    told = open_prepared(tmp_path / "out").manifest
+    told = open_dataset(tmp_path / "out").manifest
     assert (told.split["validation_from"], told.split["test_from"]) == (3, 4)
     assert told.config["split"]["validation_from"] == 0.6
 
@@ -201,19 +201,19 @@ def test_an_output_below_a_file_is_refused(log, capsys):
 def test_amazon_beauty(shared_data, tmp_path, variant, trained):
     log = shared_data / "amazon-beauty" / "Beauty.txt"
     assert main(["prepare", "--log.path", str(log), "--out", str(tmp_path / "out"), *variant]) == 0
-    prepared = open_prepared(tmp_path / "out")
+    dataset = open_dataset(tmp_path / "out")
     sequences = [list(map(int, line.split())) for line in log.read_text(encoding="utf-8").splitlines()]
-    assert (prepared.histories.n_users, len(prepared.histories.items)) == (22_363, 198_502)
-    assert prepared.vocabulary.counts.sum() == trained
+    assert (dataset.histories.n_users, len(dataset.histories.items)) == (22_363, 198_502)
+    assert dataset.vocabulary.counts.sum() == trained
     held_out = 1 if variant else 2
-    assert set(prepared.vocabulary.item_ids.drop_nulls()) == {i for line in sequences for i in line[1:-held_out]}
-    queries = Queries.of(prepared, "test")
-    assert prepared.user_ids.to_list() == [line[0] for line in sequences]
+    assert set(dataset.vocabulary.item_ids.drop_nulls()) == {i for line in sequences for i in line[1:-held_out]}
+    queries = Queries.of(dataset, "test")
+    assert dataset.user_ids.to_list() == [line[0] for line in sequences]
     index, rows = queries.targets()
     assert len(index) == 22_363
-    known = rows >= prepared.vocabulary.first_item
+    known = rows >= dataset.vocabulary.first_item
     expected = np.array([line[-1] for line in sequences])
-    assert (prepared.ids(rows[known]).to_numpy() == expected[known]).all()
+    assert (dataset.ids(rows[known]).to_numpy() == expected[known]).all()
     if not variant:
         assert int((~known).sum()) == 138  # the users that published tables drop
 
@@ -225,27 +225,27 @@ def test_ml1m_known(shared_data, tmp_path):
     side = ["--items.path", str(tmp_path / "source" / "items.tsv"), "--items.multi", "genres"]
     log = tmp_path / "source" / "log.txt"
     assert main(["prepare", "--log.path", str(log), "--out", str(tmp_path / "out"), *side]) == 0
-    prepared = open_prepared(tmp_path / "out")
-    assert (prepared.histories.n_users, len(prepared.histories.items)) == (6_040, 988_555)
-    assert prepared.item_feature_sizes == {"genres": 2 + 18}
+    dataset = open_dataset(tmp_path / "out")
+    assert (dataset.histories.n_users, len(dataset.histories.items)) == (6_040, 988_555)
+    assert dataset.item_feature_sizes == {"genres": 2 + 18}
     first = pl.read_csv(shared_data / "ml-1m" / "sequences.tsv", separator="\t", infer_schema=False).row(0, named=True)
     assert first["history_state"] == "gap1"
-    history = prepared.histories.items[: prepared.histories.offsets[1]]
-    assert prepared.ids(history).to_list() == list(map(int, first["history"].split()))
+    history = dataset.histories.items[: dataset.histories.offsets[1]]
+    assert dataset.ids(history).to_list() == list(map(int, first["history"].split()))
 
 
 @pytest.mark.shared_data
 def test_ml100k_by_time(shared_data, tmp_path):
     log = shared_data / "ml-100k" / "ml-100k.inter"
     assert main(["prepare", "--log.path", str(log), "--out", str(tmp_path / "out"), "--split.kind", "time"]) == 0
-    prepared = open_prepared(tmp_path / "out")
+    dataset = open_dataset(tmp_path / "out")
     rows = [line.split("\t") for line in Path(log).read_text(encoding="utf-8").splitlines()[1:]]
     times = sorted(int(row[3]) for row in rows)
     cut = (times[80_000], times[90_000])
-    assert (prepared.manifest.split["validation_from"], prepared.manifest.split["test_from"]) == cut
-    assert prepared.vocabulary.counts.sum() == sum(int(row[3]) < cut[0] for row in rows)
+    assert (dataset.manifest.split["validation_from"], dataset.manifest.split["test_from"]) == cut
+    assert dataset.vocabulary.counts.sum() == sum(int(row[3]) < cut[0] for row in rows)
     early = {row[0] for row in rows if int(row[3]) < cut[1]}
     late = {row[0] for row in rows if int(row[3]) >= cut[1]}
-    queries = Queries.of(prepared, "test")
+    queries = Queries.of(dataset, "test")
     assert len(queries) == len(late & early)
     assert queries.skipped["no event before test"] == len(late - early)

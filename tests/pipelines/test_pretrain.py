@@ -24,8 +24,9 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
+from recsys_bert.losses.config import LossConfig
+from recsys_bert.objectives.config import DistillationConfig, MaskingConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
-from recsys_bert.training.config import DistillationConfig, LossConfig, MaskingConfig
 from recsys_bert.user_encoder.checkpoint import save_encoder
 
 ROOT = Path(__file__).parents[2]
@@ -64,9 +65,9 @@ def plain_ndcg(simulated, ranker):
 def test_a_run_learns_and_keeps_its_best_epoch(simulated, config, quick, objective, fall):
     results = pretrain.run(replace(config, objective=objective, train=quick(epochs=12, patience=2, lr=0.02)))
     assert sorted(os.listdir(config.out)) == ["checkpoints", "config.toml", "data.json", "encoder", "metrics.jsonl"]
-    figures = [line["ndcg@10"] for line in lines(config.out) if "ndcg@10" in line]
-    assert results["best"] == max(figures)
-    assert results["best_epoch"] == figures.index(max(figures)) + 1
+    metrics = [line["ndcg@10"] for line in lines(config.out) if "ndcg@10" in line]
+    assert results["best"] == max(metrics)
+    assert results["best_epoch"] == metrics.index(max(metrics)) + 1
     ranker = open_run(config.out, simulated)
     assert ranker.precision == config.train.precision == "fp32"
     assert plain_ndcg(simulated, ranker) == pytest.approx(results["best"], abs=1e-6)
@@ -118,8 +119,8 @@ def test_a_process_killed_at_random_goes_on_to_the_same_curve_and_weights(config
 
 
 def lines_step(run):
-    (newest,) = sorted(run.glob("checkpoints/step-*"), key=lambda path: int(path.name[5:]))[-1:]
-    return int(newest.name[5:])
+    (last,) = sorted(run.glob("checkpoints/step-*"), key=lambda path: int(path.name[5:]))[-1:]
+    return int(last.name[5:])
 
 
 def test_a_finished_run_called_again_ends_at_once_with_the_same_files(config, files):
@@ -184,7 +185,9 @@ def test_a_run_that_was_begun_with_another_stops_when_that_is_made_anew(config, 
 def test_next_item_training_starts_from_masked_weights(config, quick, tmp_path):
     pretrain.run(config)
     still = replace(config, init=config.out, objective="next", out=tmp_path / "next", train=quick(epochs=1, lr=1e-12))
-    still = replace(still, encoder=replace(config.encoder, branch_init=1.0))  # of weights that are taken over anyway
+    still = replace(
+        still, encoder=replace(config.encoder, residual_init_scale=1.0)
+    )  # of weights that are taken over anyway
     pretrain.run(still)
     given, taken = weights(config.out), weights(still.out)
     assert all(torch.allclose(taken[name], value, atol=1e-6) for name, value in given.items())
@@ -216,7 +219,7 @@ def test_sampled_losses_start_where_the_formula_says_and_fall(simulated, config,
 def test_item_features_windows_and_spans_reach_the_training(simulated, config):
     spans = MaskingConfig(last_only_prob=0.2, span_prob=0.5)
     encoder = replace(config.encoder, max_len=8)
-    results = pretrain.run(replace(config, features=("category",), window="random", masking=spans, encoder=encoder))
+    results = pretrain.run(replace(config, features=("category",), crop="random", masking=spans, encoder=encoder))
     ranker = open_run(config.out, simulated)
     assert [feature.name for feature in ranker.prediction.encoder.config.features] == ["category"]
     assert plain_ndcg(simulated, ranker) == pytest.approx(results["best"], abs=1e-6)
@@ -245,8 +248,8 @@ def test_times_reach_the_training_and_every_later_use(simulated, config, objecti
     ranker = open_run(config.out, simulated)
     assert ranker.precision == config.train.precision == "fp32"
     assert ranker.prediction.encoder.config.needs_times
-    figures = [line["ndcg@10"] for line in lines(config.out) if "ndcg@10" in line]
-    assert plain_ndcg(simulated, ranker) == pytest.approx(max(figures), abs=1e-6)
+    metrics = [line["ndcg@10"] for line in lines(config.out) if "ndcg@10" in line]
+    assert plain_ndcg(simulated, ranker) == pytest.approx(max(metrics), abs=1e-6)
 
 
 def test_times_of_a_log_without_any_are_refused(simulated, config, tmp_path):
@@ -388,8 +391,8 @@ def test_an_auxiliary_loss_beside_soft_targets_alone_is_refused(config, quick, t
 
 
 def test_row_updates_are_refused_where_a_loss_reads_all_rows(config, quick):
-    with pytest.raises(InputError, match=r"row_updates is for sampled losses; loss\.name 'full' reads all items"):
-        replace(config, train=quick(row_updates=True))
+    with pytest.raises(InputError, match=r"sparse_adam is for sampled losses; loss\.name 'full' reads all items"):
+        replace(config, train=quick(sparse_adam=True))
 
 
 def test_settings_that_the_data_decide_are_refused(config):

@@ -11,17 +11,17 @@ import torch
 from pipelines import prepare, recommend
 from pipelines.cli import main
 from pipelines.support.runs import open_run
-from recsys_bert.clicks.dataset import open_prepared
+from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.prepare.config import LogConfig, TableConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
+from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval import exact
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.index import ItemIndex
-from recsys_bert.training.config import LossConfig
 from recsys_bert.user_encoder.checkpoint import save_encoder
 
 N_ITEMS = 40
@@ -46,17 +46,17 @@ def folder(tmp_path_factory):
     log = LogConfig(path=str(folder / "log.parquet"))
     prepare.run(prepare.Config(log=log, out=folder / "data", items=TableConfig(path=folder / "items.csv")))
     for seed, name in enumerate(["run", "other"]):
-        write_run(folder / name, open_prepared(folder / "data"), seed)
+        write_run(folder / name, open_dataset(folder / "data"), seed)
     return folder
 
 
-def write_run(run, prepared, seed, **settings):
+def write_run(run, dataset, seed, **settings):
     torch.manual_seed(seed)
-    size = prepared.vocabulary.size
+    size = dataset.vocabulary.size
     config = EncoderConfig(vocab_size=size, dim=8, n_layers=1, max_len=12, causal=True, init_std=1.0, **settings)
-    prediction = TokenPrediction(Encoder(config), LossConfig(), first_row=prepared.vocabulary.first_item)
+    prediction = TokenPrediction(Encoder(config), LossConfig(), first_row=dataset.vocabulary.first_item)
     (run / "encoder").mkdir(parents=True)
-    save_encoder(run / "encoder", prediction, "next", prepared)
+    save_encoder(run / "encoder", prediction, "next", dataset)
 
 
 @pytest.fixture
@@ -73,15 +73,15 @@ def call(folder, capsys, monkeypatch):
 
 def best(folder, histories, k, seen=False):
     """Item ids by a plain product of the run's vectors."""
-    prepared = open_prepared(folder / "data")
-    ranker = open_run(folder / "run", prepared)
-    rows = [prepared.rows(history) for history in histories]
+    dataset = open_dataset(folder / "data")
+    ranker = open_run(folder / "run", dataset)
+    rows = [dataset.rows(history) for history in histories]
     scores = ranker.user_vectors(Queries.from_lists(rows)) @ ranker.item_vectors().T
-    scores[:, : prepared.vocabulary.first_item] = -np.inf
+    scores[:, : dataset.vocabulary.first_item] = -np.inf
     for number, history in enumerate(rows):
         if not seen:
             scores[number, history] = -np.inf
-    return [prepared.ids(line).to_list() for line in np.argsort(-scores, axis=1)[:, :k]]
+    return [dataset.ids(line).to_list() for line in np.argsort(-scores, axis=1)[:, :k]]
 
 
 def lists(output):
@@ -157,14 +157,14 @@ def test_what_was_put_beside_an_index_is_not_lost(call, tmp_path):
 
 
 def test_similar_items(call, folder, tmp_path):
-    prepared = open_prepared(folder / "data")
-    vectors = open_run(folder / "run", prepared).item_vectors()
+    dataset = open_dataset(folder / "data")
+    vectors = open_run(folder / "run", dataset).item_vectors()
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9)  # padding is all zeros
-    asked = prepared.rows(["i5", "i30"])
+    asked = dataset.rows(["i5", "i30"])
     cosine = unit[asked] @ unit.T
-    cosine[:, : prepared.vocabulary.first_item] = -np.inf
+    cosine[:, : dataset.vocabulary.first_item] = -np.inf
     cosine[[0, 1], asked] = -np.inf
-    expected = [prepared.ids(line).to_list() for line in np.argsort(-cosine, axis=1)[:, :7]]
+    expected = [dataset.ids(line).to_list() for line in np.argsort(-cosine, axis=1)[:, :7]]
     out = call("similar", "--items", "i5", "i30", "--k", "7", "--json")[1]
     assert lists(out) == expected
     assert [one["similar_to"] for one in json.loads(out)["results"]] == ["i5", "i30"]
@@ -177,7 +177,7 @@ def test_similar_items(call, folder, tmp_path):
 
 
 def test_a_run_that_reads_times_answers_for_users_of_the_log_only(call, folder, tmp_path):
-    write_run(tmp_path / "timed", open_prepared(folder / "data"), 0, time_gaps=True)
+    write_run(tmp_path / "timed", open_dataset(folder / "data"), 0, time_gaps=True)
     run = ["--run", str(tmp_path / "timed")]
     status, _, err = call("recommend", "--history", "i3 i7", *run)
     assert status == 2

@@ -8,13 +8,13 @@ import polars as pl
 import pytest
 
 from pipelines import prepare
-from pipelines.benchmarks import catalogue_growth, evaluation_speed, evaluation_turn, large_log, two_processes
+from pipelines.benchmarks import catalogue_growth, evaluation_round, evaluation_speed, large_log, two_processes
 from pipelines.benchmarks.processes import Ended, run_alone
-from recsys_bert.clicks.dataset import open_prepared
+from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.prepare.config import LogConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
-from recsys_bert.training.config import LossConfig
+from recsys_bert.losses.config import LossConfig
 
 
 def test_every_item_of_a_large_log_is_trained_on(tmp_path):
@@ -24,7 +24,7 @@ def test_every_item_of_a_large_log_is_trained_on(tmp_path):
     follow = log["item_id"].diff().fill_null(0).eq(1).mean()
     assert follow > 0.7  # three of four items continue a series
     prepare.run(prepare.Config(log=LogConfig(path=str(tmp_path / "log.parquet")), out=tmp_path / "data"))
-    assert open_prepared(tmp_path / "data").vocabulary.n_items == 4000
+    assert open_dataset(tmp_path / "data").vocabulary.n_items == 4000
     with pytest.raises(InputError, match="do not get through"):
         large_log.Config(out=tmp_path / "log.parquet", items=4000, users=10)
 
@@ -88,8 +88,8 @@ def test_shards_of_a_log_share_every_history_once(simulated, tmp_path):
 
 
 def test_ranking_speed_and_what_it_exports(simulated, tmp_path, capsys):
-    config = evaluation_turn.Config(data=simulated.folder, export=tmp_path / "log.npz", dim=8, n_layers=1, max_len=20)
-    told = evaluation_turn.run(config)
+    config = evaluation_round.Config(data=simulated.folder, export=tmp_path / "log.npz", dim=8, n_layers=1, max_len=20)
+    told = evaluation_round.run(config)
     assert json.loads(capsys.readouterr().out) == told
     queries, log = Queries.of(simulated, "test"), np.load(tmp_path / "log.npz")
     assert told["users"] == len(queries)

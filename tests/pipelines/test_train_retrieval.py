@@ -52,7 +52,7 @@ def weights(run):
 
 def test_towers_on_a_pretrained_encoder_and_their_index(simulated, config, pretrained, quick):
     config = replace(config, encoder=EncoderConfig(), init=pretrained, train=quick(epochs=6, lr=0.01))
-    results = train_retrieval.run(towers(config, **SIDES, id_dropout=0.1, hide_own_items=True))
+    results = train_retrieval.run(towers(config, **SIDES, id_dropout=0.1, mask_history_hits=True))
     written = ["checkpoints", "config.toml", "data.json", "index", "metrics.jsonl", "two_tower"]
     assert sorted(os.listdir(config.out)) == written
     ranker, queries = load_ranker(config.out, simulated), Queries.of(simulated, "validation")
@@ -68,9 +68,9 @@ def test_towers_on_a_pretrained_encoder_and_their_index(simulated, config, pretr
 
 @pytest.mark.parametrize(("loss", "rows"), [("full", False), ("mixed", False), ("mixed", True)])
 def test_towers_without_pretraining(config, loss, rows, quick):
-    train = quick(epochs=6, lr=0.01, row_updates=rows)
+    train = quick(epochs=6, lr=0.01, sparse_adam=rows)
     results = train_retrieval.run(
-        towers(replace(config, features=("category",), window="random", train=train), loss=loss)
+        towers(replace(config, features=("category",), crop="random", train=train), loss=loss)
     )
     assert results["best"] > 0.1
 
@@ -91,7 +91,7 @@ def test_a_pretrained_encoder_takes_another_dropout(config, pretrained):
 
 
 def test_branches_of_a_pretrained_encoder_start_as_small_as_told(config, pretrained):
-    still = replace(config, encoder=EncoderConfig(), init=pretrained, encoder_lr=1e-12, encoder_branch_scale=0.1)
+    still = replace(config, encoder=EncoderConfig(), init=pretrained, encoder_lr=1e-12, encoder_residual_scale=0.1)
     train_retrieval.run(towers(still, **SIDES))
     given = load_file(pretrained / "encoder" / "model.safetensors")
     after = weights(config.out)
@@ -100,8 +100,8 @@ def test_branches_of_a_pretrained_encoder_start_as_small_as_told(config, pretrai
     for name, value in given.items():
         expected = 0.1 * value if name in last else value
         torch.testing.assert_close(after[f"encoder.{name}"], expected, atol=1e-6, rtol=0)
-    with pytest.raises(InputError, match=r"encoder_branch_scale is -1; it must be 0 or more"):
-        replace(still, encoder_branch_scale=-1)
+    with pytest.raises(InputError, match=r"encoder_residual_scale is -1; it must be 0 or more"):
+        replace(still, encoder_residual_scale=-1)
 
 
 @pytest.mark.parametrize(("lr", "moved"), [(1e-12, 1e-6), (0.0, 0)])
@@ -116,7 +116,7 @@ def test_a_pretrained_encoder_moves_at_its_own_rate(config, pretrained, lr, move
 
 
 def test_mined_negatives_are_near_and_never_the_users_own(simulated, config, monkeypatch):
-    config = towers(config, hard=5, hard_every=4, hard_skip=2)
+    config = towers(config, hard_negatives=5, refresh_steps=4, skip_top=2)
     asked = []
     search = ItemIndex.search
 
@@ -140,7 +140,7 @@ def test_mined_negatives_are_near_and_never_the_users_own(simulated, config, mon
 
 def test_a_run_stopped_between_two_minings_goes_on_to_the_same_numbers(config, quick, tmp_path, monkeypatch):
     config = replace(config, train=quick(epochs=3))
-    config = towers(config, hard=4, hard_every=5, dropout=0.2, hide_own_items=True, **SIDES)
+    config = towers(config, hard_negatives=4, refresh_steps=5, dropout=0.2, mask_history_hits=True, **SIDES)
     train_retrieval.run(replace(config, out=tmp_path / "whole"))
     steps, own = iter(range(100)), train_retrieval._own
 
@@ -184,7 +184,7 @@ def test_what_cannot_be_trained_is_refused_and_leaves_no_folder(config, pretrain
         "holds no pretrained encoder": replace(bare, init=tmp_path),
         "no item feature 'mood'": towers(config, item_features=("mood",)),
         "no user feature 'mood'": towers(config, user_features=("mood",)),
-        "hard is 50 \\+ 60, but there are only": towers(config, hard_skip=50, hard=60),
+        "hard_negatives is 50 \\+ 60, but there are only": towers(config, skip_top=50, hard_negatives=60),
         "FAISS cannot build 'Flatt'": replace(config, index=IndexConfig(factory="Flatt")),
         "learns 256 centroids but there are only": replace(config, index=IndexConfig(factory="IVF256,Flat")),
         r"train\.monitor is 'auc'": replace(config, train=quick(monitor="auc")),

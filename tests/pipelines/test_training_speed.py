@@ -10,7 +10,7 @@ from pipelines import pretrain
 from pipelines.benchmarks import training_speed, training_steps
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
-from recsys_bert.training.config import LossConfig
+from recsys_bert.losses.config import LossConfig
 
 DIM, LAYERS, NEGATIVES = 16, 2, 8
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from pipelines.prepare import Config, run
-from recsys_bert.clicks.dataset import open_prepared
+from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.prepare.config import FilterConfig, LogConfig, SplitConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
@@ -26,7 +26,7 @@ MONDAY = 19_723 * DAY  # 2024-01-01
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
+def dataset(tmp_path_factory):
     """60 users of 6 to 40 events over 25 items, some of them repeated; leave-one-out."""
     rng = np.random.default_rng(0)
     folder = tmp_path_factory.mktemp("baselines")
@@ -38,37 +38,37 @@ def prepared(tmp_path_factory):
     ]
     pl.DataFrame(users, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(folder / "log.parquet")
     run(Config(log=LogConfig(path=str(folder / "log.parquet")), out=folder / "out"))
-    return open_prepared(folder / "out")
+    return open_dataset(folder / "out")
 
 
 @pytest.fixture(scope="module")
-def histories(prepared):
+def histories(dataset):
     """Training rows of each user, as lists."""
-    data = prepared.histories
+    data = dataset.histories
     ends = zip(data.offsets[:-1], data.train_end, strict=True)
     return [data.items[start:stop].tolist() for start, stop in ends]
 
 
 @pytest.fixture(scope="module")
-def queries(prepared):
-    return Queries.of(prepared, "test")
+def queries(dataset):
+    return Queries.of(dataset, "test")
 
 
-def plain_lists(prepared, queries, k, score):
+def plain_lists(dataset, queries, k, score):
     """Rank every item by ``score(history) -> {row: score}``, then popularity, then row; by sorting."""
     lists = []
     for start, stop in zip(queries.start, queries.stop, strict=True):
         history = queries.histories.items[start:stop].tolist()
         scores = score(history)
-        rows = [row for row in range(prepared.vocabulary.first_item, prepared.vocabulary.size) if row not in history]
-        rows.sort(key=lambda row: (-round(scores.get(row, 0), 9), -prepared.vocabulary.counts[row], row))
+        rows = [row for row in range(dataset.vocabulary.first_item, dataset.vocabulary.size) if row not in history]
+        rows.sort(key=lambda row: (-round(scores.get(row, 0), 9), -dataset.vocabulary.counts[row], row))
         lists.append([*rows[:k], *[-1] * (k - len(rows))])
     return np.array(lists)
 
 
 @pytest.mark.parametrize("name", list(BASELINES))
-def test_lists_hold_k_distinct_unseen_items(prepared, queries, name):
-    lists = BASELINES[name]().fit(prepared).recommend(queries, 12)
+def test_lists_hold_k_distinct_unseen_items(dataset, queries, name):
+    lists = BASELINES[name]().fit(dataset).recommend(queries, 12)
     assert lists.shape == (len(queries), 12)
     assert lists.dtype == np.int32
     unseen = 25 - np.bincount(queries.seen()[0])
@@ -76,59 +76,59 @@ def test_lists_hold_k_distinct_unseen_items(prepared, queries, name):
     np.testing.assert_array_equal((lists >= 0).sum(1), np.minimum(12, unseen))
     query, row = queries.seen()
     for number, found in enumerate(lists):
-        real = found[found >= 0]
-        assert len(set(real)) == len(real)
-        assert real.min() >= prepared.vocabulary.first_item
-        assert not set(real) & set(row[query == number])
+        mask = found[found >= 0]
+        assert len(set(mask)) == len(mask)
+        assert mask.min() >= dataset.vocabulary.first_item
+        assert not set(mask) & set(row[query == number])
 
 
 @pytest.mark.parametrize("name", list(BASELINES))
-def test_seen_items_come_when_allowed(prepared, queries, name):
-    lists = BASELINES[name]().fit(prepared).recommend(queries, 25, exclude_seen=False)
-    everything = np.arange(prepared.vocabulary.first_item, prepared.vocabulary.size)
+def test_seen_items_come_when_allowed(dataset, queries, name):
+    lists = BASELINES[name]().fit(dataset).recommend(queries, 25, exclude_seen=False)
+    everything = np.arange(dataset.vocabulary.first_item, dataset.vocabulary.size)
     np.testing.assert_array_equal(np.sort(lists, axis=1), np.tile(everything, (len(queries), 1)))
 
 
 @pytest.mark.parametrize("name", list(BASELINES))
-def test_a_list_longer_than_the_catalogue_is_refused(prepared, queries, name):
+def test_a_list_longer_than_the_catalogue_is_refused(dataset, queries, name):
     with pytest.raises(InputError, match="k is 26; the catalogue has 25 items"):
-        BASELINES[name]().fit(prepared).recommend(queries, 26)
+        BASELINES[name]().fit(dataset).recommend(queries, 26)
 
 
 @pytest.mark.parametrize("name", list(BASELINES))
-def test_histories_given_on_the_fly(prepared, name):
+def test_histories_given_on_the_fly(dataset, name):
     """Unknown and cold rows are no reason to fail; nobody at all is asked for nothing."""
-    first, size = prepared.vocabulary.first_item, prepared.vocabulary.size
+    first, size = dataset.vocabulary.first_item, dataset.vocabulary.size
     given = Queries.from_lists([[first, 2], [2], [size + 5], [first + 1]], times=[MONDAY + 9 * DAY] * 4)
-    fitted = BASELINES[name]().fit(prepared)
+    fitted = BASELINES[name]().fit(dataset)
     lists = fitted.recommend(given, 5)
     assert (lists >= first).all()
     assert first not in lists[0]
     assert fitted.recommend(given[slice(0, 0)], 5).shape == (0, 5)
 
 
-def test_popular_is_the_vocabulary_in_order(prepared, queries):
-    found = Popular().fit(prepared).recommend(queries, 10)
-    np.testing.assert_array_equal(found, plain_lists(prepared, queries, 10, lambda history: {}))
+def test_popular_is_the_vocabulary_in_order(dataset, queries):
+    found = Popular().fit(dataset).recommend(queries, 10)
+    np.testing.assert_array_equal(found, plain_lists(dataset, queries, 10, lambda history: {}))
 
 
 @pytest.mark.parametrize("dense", [1, 10**9])  # both ways to the same lists
-def test_markov_counts_what_followed(prepared, queries, histories, dense, monkeypatch):
+def test_markov_counts_what_followed(dataset, queries, histories, dense, monkeypatch):
     monkeypatch.setattr("recsys_bert.retrieval.baselines.lists._DENSE", dense)
     after = {row: Counter() for row in range(30)}
     for history in histories:
         for before, following in itertools.pairwise(history):
             after[before][following] += 1
-    plain = plain_lists(prepared, queries, 10, lambda history: after[history[-1]])
-    np.testing.assert_array_equal(Markov().fit(prepared).recommend(queries, 10), plain)
+    plain = plain_lists(dataset, queries, 10, lambda history: after[history[-1]])
+    np.testing.assert_array_equal(Markov().fit(dataset).recommend(queries, 10), plain)
 
 
-def test_markov_ties_by_first_met_follow_a_counter(prepared, queries, histories):
+def test_markov_ties_by_first_met_follow_a_counter(dataset, queries, histories):
     after = {row: Counter() for row in range(30)}
     for history in histories:
         for before, following in itertools.pairwise(history):
             after[before][following] += 1
-    lists = Markov(ties="first_met").fit(prepared).recommend(queries, 5)
+    lists = Markov(ties="first_met").fit(dataset).recommend(queries, 5)
     differ = 0
     for found, stop, start in zip(lists, queries.stop, queries.start, strict=True):
         history = queries.histories.items[start:stop].tolist()
@@ -146,15 +146,15 @@ def test_item_knn_where_some_items_are_like_no_other(tmp_path, monkeypatch):
         tmp_path / "log.parquet"
     )
     run(Config(log=LogConfig(path=str(tmp_path / "log.parquet")), out=tmp_path / "out", split=SplitConfig(kind="none")))
-    prepared = open_prepared(tmp_path / "out")
-    alone, first, second = prepared.rows([3, 8, 9]).tolist()
-    found = ItemKNN().fit(prepared).recommend(Queries.from_lists([[alone], [first]]), 2)
+    dataset = open_dataset(tmp_path / "out")
+    alone, first, second = dataset.rows([3, 8, 9]).tolist()
+    found = ItemKNN().fit(dataset).recommend(Queries.from_lists([[alone], [first]]), 2)
     assert found[1, 0] == second
     assert (found[0] >= 0).all()  # popular ones instead
 
 
 @pytest.mark.parametrize("dense", [1, 10**9])
-def test_item_knn_adds_up_cosines_of_the_nearest(prepared, queries, histories, dense, monkeypatch):
+def test_item_knn_adds_up_cosines_of_the_nearest(dataset, queries, histories, dense, monkeypatch):
     monkeypatch.setattr("recsys_bert.retrieval.baselines.lists._DENSE", dense)
     matrix = np.zeros((len(histories), 28))
     for user, history in enumerate(histories):
@@ -168,11 +168,11 @@ def test_item_knn_adds_up_cosines_of_the_nearest(prepared, queries, histories, d
     def score(history):
         return dict(enumerate(cosine[sorted(set(history))].sum(0)))
 
-    found = ItemKNN(neighbours=4, shrink=3.0).fit(prepared).recommend(queries, 10)
-    np.testing.assert_array_equal(found, plain_lists(prepared, queries, 10, score))
+    found = ItemKNN(neighbours=4, shrink=3.0).fit(dataset).recommend(queries, 10)
+    np.testing.assert_array_equal(found, plain_lists(dataset, queries, 10, score))
 
 
-def test_co_occurrence_weighs_gap_and_age(prepared, queries, histories):  # in halves, whose sums are exact
+def test_co_occurrence_weighs_gap_and_age(dataset, queries, histories):  # in halves, whose sums are exact
     after = np.zeros((28, 28))
     for history in histories:
         for at, before in enumerate(history):
@@ -183,23 +183,23 @@ def test_co_occurrence_weighs_gap_and_age(prepared, queries, histories):  # in h
         newest = history[::-1][:2]
         return dict(enumerate(sum(0.5**age * after[row] for age, row in enumerate(newest))))
 
-    found = CoOccurrence(last=2, window=2, decay=0.5).fit(prepared).recommend(queries, 10)
-    np.testing.assert_array_equal(found, plain_lists(prepared, queries, 10, score))
+    found = CoOccurrence(last=2, window=2, decay=0.5).fit(dataset).recommend(queries, 10)
+    np.testing.assert_array_equal(found, plain_lists(dataset, queries, 10, score))
 
 
 @pytest.mark.parametrize("pairs", [1, 50, 10**6])
-def test_few_followers_are_the_most_counted_ones(prepared, pairs, monkeypatch):
+def test_few_followers_are_the_most_counted_ones(dataset, pairs, monkeypatch):
     monkeypatch.setattr(counts, "_PAIRS", pairs)
-    everything = CoOccurrence(window=3).fit(prepared).after.toarray()
-    found = CoOccurrence(window=3, most=4).fit(prepared).after.toarray()
+    everything = CoOccurrence(window=3).fit(dataset).after.toarray()
+    found = CoOccurrence(window=3, most=4).fit(dataset).after.toarray()
     place = np.argsort(np.argsort(-everything, axis=1, kind="stable"), axis=1)
     np.testing.assert_array_equal(found, np.where(place < 4, everything, 0))
     assert (np.count_nonzero(everything, axis=1) > 4).any()
 
 
-def test_co_occurrence_of_one_step_is_markov(prepared, queries):
-    one = CoOccurrence(last=1, window=1).fit(prepared).recommend(queries, 10)
-    np.testing.assert_array_equal(one, Markov().fit(prepared).recommend(queries, 10))
+def test_co_occurrence_of_one_step_is_markov(dataset, queries):
+    one = CoOccurrence(last=1, window=1).fit(dataset).recommend(queries, 10)
+    np.testing.assert_array_equal(one, Markov().fit(dataset).recommend(queries, 10))
 
 
 def test_item2vec_finds_what_stands_beside(tmp_path):
@@ -213,29 +213,29 @@ def test_item2vec_finds_what_stands_beside(tmp_path):
     log = tmp_path / "log.parquet"
     pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(log)
     run(Config(log=LogConfig(path=str(log)), out=tmp_path / "out"))
-    prepared = open_prepared(tmp_path / "out")
+    dataset = open_dataset(tmp_path / "out")
     settings = Word2VecConfig(dim=16, window=1, sample=0, lr=0.1, epochs=5, batch_size=64)
-    fitted = Item2Vec(vectors=settings, last=1).fit(prepared)
+    fitted = Item2Vec(vectors=settings, last=1).fit(dataset)
     asked = np.arange(30)
-    given = Queries.from_lists([[row] for row in prepared.rows(asked.tolist())])
-    found = np.array([prepared.ids(rows).to_list() for rows in fitted.recommend(given, 2)])
+    given = Queries.from_lists([[row] for row in dataset.rows(asked.tolist())])
+    found = np.array([dataset.ids(rows).to_list() for rows in fitted.recommend(given, 2)])
     beside = asked[:, None] // 6 * 6 + (asked[:, None] + [1, 5]) % 6
     assert np.mean(np.sort(found) == np.sort(beside)) > 0.9
     nobody = Queries.from_lists([[2], []])
-    np.testing.assert_array_equal(fitted.recommend(nobody, 5), Popular().fit(prepared).recommend(nobody, 5))
+    np.testing.assert_array_equal(fitted.recommend(nobody, 5), Popular().fit(dataset).recommend(nobody, 5))
 
 
-def test_held_out_events_change_nothing(prepared, queries):
+def test_held_out_events_change_nothing(dataset, queries):
     """What validation and test hold must not reach the counts."""
-    data = prepared.histories
+    data = dataset.histories
     items = data.items.copy()
     held_out = np.concatenate([np.arange(*ends) for ends in zip(data.train_end, data.offsets[1:], strict=True)])
-    items[held_out] = prepared.vocabulary.first_item + 24
-    spoiled = type(prepared)(prepared.folder, prepared.manifest, prepared.vocabulary, type(data)(
+    items[held_out] = dataset.vocabulary.first_item + 24
+    spoiled = type(dataset)(dataset.folder, dataset.manifest, dataset.vocabulary, type(data)(
         items, data.times, data.weights, data.offsets, data.train_end, data.validation_end
     ))  # fmt: skip
     for kind in BASELINES.values():
-        before, after = (kind().fit(log).recommend(queries, 10) for log in (prepared, spoiled))
+        before, after = (kind().fit(log).recommend(queries, 10) for log in (dataset, spoiled))
         np.testing.assert_array_equal(before, after)
 
 
@@ -251,7 +251,7 @@ def recent(tmp_path):
     )
     split = SplitConfig(kind="time", validation=False, test_from="2024-01-21")
     run(Config(log=LogConfig(path=str(tmp_path / "log.parquet")), out=tmp_path / "out", split=split))
-    return open_prepared(tmp_path / "out")
+    return open_dataset(tmp_path / "out")
 
 
 def test_popular_recent_looks_at_the_last_days_only(recent):
@@ -270,7 +270,7 @@ def test_popular_recent_needs_times(tmp_path):
     (tmp_path / "log.tsv").write_text("user_id\titem_id\n" + "".join(f"{u}\t{i}\n" for u in range(3) for i in range(4)))
     run(Config(log=LogConfig(path=str(tmp_path / "log.tsv"), time=None), out=tmp_path / "out"))
     with pytest.raises(InputError, match="popular_recent needs times"):
-        PopularRecent().fit(open_prepared(tmp_path / "out"))
+        PopularRecent().fit(open_dataset(tmp_path / "out"))
 
 
 def test_event_weights_count(tmp_path):
@@ -282,9 +282,9 @@ def test_event_weights_count(tmp_path):
     pl.DataFrame(events, schema=["user_id", "item_id", "timestamp", "event"], orient="row").write_parquet(log)
     weighted = LogConfig(path=str(log), event="event", events={"view": 1.0, "buy": 10.0})
     run(Config(log=weighted, out=tmp_path / "out"))
-    fitted = Popular().fit(open_prepared(tmp_path / "out"))
+    fitted = Popular().fit(open_dataset(tmp_path / "out"))
     best = fitted.recommend(Queries.from_lists([[2]]), 1)
-    assert open_prepared(tmp_path / "out").ids(best[0]).to_list() == [9]  # 2 events of weight 10 beat 5 of weight 1
+    assert open_dataset(tmp_path / "out").ids(best[0]).to_list() == [9]  # 2 events of weight 10 beat 5 of weight 1
 
 
 @pytest.mark.parametrize(
@@ -315,10 +315,10 @@ def test_bad_options_are_refused(build, message):
 def test_beauty_gives_the_reference_figures(shared_data, tmp_path, baseline, validation, recall, ndcg):
     log = LogConfig(path=str(shared_data / "amazon-beauty" / "Beauty.txt"), format="lines")
     run(Config(log=log, out=tmp_path / "out", split=SplitConfig(validation=validation), filters=FilterConfig()))
-    prepared = open_prepared(tmp_path / "out")
-    queries = Queries.of(prepared, "test")
-    lists = baseline.fit(prepared).recommend(queries, 10)
-    values = per_user(lists, queries.targets(), len(queries), (10,), prepared.vocabulary.first_item)
+    dataset = open_dataset(tmp_path / "out")
+    queries = Queries.of(dataset, "test")
+    lists = baseline.fit(dataset).recommend(queries, 10)
+    values = per_user(lists, queries.targets(), len(queries), (10,), dataset.vocabulary.first_item)
     assert len(queries) == 22_363
     assert np.mean(values["recall@10"]) == pytest.approx(recall, abs=6e-5)
     assert np.mean(values["ndcg@10"]) == pytest.approx(ndcg, abs=6e-5)

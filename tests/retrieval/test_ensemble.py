@@ -6,11 +6,11 @@ import torch
 
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
+from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.ensemble import Ensemble
 from recsys_bert.retrieval.ranker import search
-from recsys_bert.training.config import LossConfig
 
 K = 7
 

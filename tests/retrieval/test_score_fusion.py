@@ -5,15 +5,21 @@ import pytest
 
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
+from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
-from recsys_bert.retrieval import blend as module
+from recsys_bert.retrieval import score_fusion as module
 from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.index import ItemIndex
 from recsys_bert.retrieval.load import load_ranker
 from recsys_bert.retrieval.ranker import search
-from recsys_bert.retrieval.score_fusion import Blend, is_blend, load_blend, save_blend, trained_runs
-from recsys_bert.training.config import LossConfig
+from recsys_bert.retrieval.score_fusion import (
+    ScoreFusion,
+    is_score_fusion,
+    load_score_fusion,
+    save_score_fusion,
+    trained_runs,
+)
 from recsys_bert.user_encoder.checkpoint import save_encoder
 
 K = 7
@@ -32,13 +38,13 @@ def run(side_log, encoder, tmp_path):
 def made(side_log, run):
     """A blend of it, of few events so that most items are not raised."""
     counts = CoOccurrence(last=2, window=1).fit(side_log)
-    return Blend(load_ranker(run, side_log), counts, weight=0.7, floor=0.02)
+    return ScoreFusion(load_ranker(run, side_log), counts, weight=0.7, smoothing=0.02)
 
 
-def brute(made, prepared, queries, *, exclude_seen):
+def brute(made, dataset, queries, *, exclude_seen):
     """Scores of all items for all users, -inf for what is left out."""
     scores = made.user_vectors(queries) @ made.item_vectors().T
-    data = prepared.histories
+    data = dataset.histories
     for i, (start, stop) in enumerate(zip(queries.start, queries.stop, strict=True)):
         history = data.items[start:stop]
         counted = np.zeros(scores.shape[1])
@@ -49,7 +55,7 @@ def brute(made, prepared, queries, *, exclude_seen):
                     for gap, after in enumerate(trained[at + 1 : at + 1 + made.counts.window], start=1):
                         counted[after] += (before == row) * made.counts.decay**age / gap
         if counted.any():
-            scores[i] += made.weight * np.log(1 + counted / counted.sum() / made.floor)
+            scores[i] += made.weight * np.log(1 + counted / counted.sum() / made.smoothing)
         if exclude_seen:
             scores[i, history] = -np.inf
     scores[:, : made.first_row] = -np.inf
@@ -108,32 +114,32 @@ def test_a_history_of_which_nothing_is_known(side_log, made):
 
 def test_saved_beside_its_run_both_move(side_log, made, run, tmp_path):
     out, about = run.parent / "both", {"prepared": side_log.fingerprint}
-    save_blend(out / "blend", out / "blend", [run], made, about)
+    save_score_fusion(out / "score_fusion", out / "score_fusion", [run], made, about)
     (tmp_path / "elsewhere").mkdir()
     run.parent.rename(tmp_path / "elsewhere" / "runs")
     out, run = (tmp_path / "elsewhere" / "runs" / name for name in ("both", "one"))
-    assert is_blend(out)
-    assert not is_blend(run)
+    assert is_score_fusion(out)
+    assert not is_score_fusion(run)
     assert trained_runs(out) == trained_runs(run) == [run]
     again, queries = load_ranker(out, side_log), Queries.of(side_log, "test")
     assert again.name == "both"
     np.testing.assert_array_equal(again.recommend(queries, K), made.recommend(queries, K))
     again.precision = "fp32"
     assert again.ranker.precision == "fp32"
-    (out / "blend" / "after.npz").write_bytes(b"no archive")
+    (out / "score_fusion" / "after.npz").write_bytes(b"no archive")
     with pytest.raises(InputError, match=r"after\.npz is damaged"):
         load_ranker(out, side_log)
 
 
 def test_another_log_is_refused(side_log, made, run, tmp_path):
     out = tmp_path / "both"
-    save_blend(out / "blend", out / "blend", [run], made, {"prepared": "of another one"})
+    save_score_fusion(out / "score_fusion", out / "score_fusion", [run], made, {"prepared": "of another one"})
     with pytest.raises(InputError, match="was trained on the vocabulary"):
-        load_blend(out, [made.ranker], side_log)
+        load_score_fusion(out, [made.ranker], side_log)
 
 
-@pytest.mark.parametrize(("weight", "floor"), [(0.0, 1e-3), (1.0, -1.0), (float("nan"), 1e-3), (1.0, float("inf"))])
-def test_numbers_that_cannot_be(made, weight, floor):
+@pytest.mark.parametrize(("weight", "smoothing"), [(0.0, 1e-3), (1.0, -1.0), (float("nan"), 1e-3), (1.0, float("inf"))])
+def test_numbers_that_cannot_be(made, weight, smoothing):
     assert isinstance(made.ranker, EncoderRanker)
     with pytest.raises(InputError, match="both must be above 0"):
-        Blend(made.ranker, made.counts, weight=weight, floor=floor)
+        ScoreFusion(made.ranker, made.counts, weight=weight, smoothing=smoothing)

@@ -7,7 +7,7 @@ import torch
 
 from pipelines.prepare import Config, run
 from recsys_bert.clicks.batches import HistoryBatches, next_item
-from recsys_bert.clicks.dataset import open_prepared
+from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.histories import Histories
 from recsys_bert.clicks.prepare.config import LogConfig
 from recsys_bert.clicks.queries import Queries
@@ -15,12 +15,12 @@ from recsys_bert.clicks.vocabulary import MASK
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
+from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.config import TowersConfig
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.load import load_ranker
 from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, load_two_tower, save_two_tower
-from recsys_bert.training.config import LossConfig
 from recsys_bert.user_encoder.checkpoint import save_encoder
 
 TIMED = [{"layer": "hstu", "times": True}, {"time_gaps": True}, {"layer": "hstu", "times": True, "time_gaps": True}]
@@ -33,7 +33,7 @@ def timeless(side_log, tmp_path_factory):
     path = side_log.folder.parent / "log.parquet"
     pl.read_parquet(path).drop("timestamp").write_parquet(folder / "log.parquet")
     run(Config(log=LogConfig(path=str(folder / "log.parquet"), time=None), out=folder / "data"))
-    return open_prepared(folder / "data")
+    return open_dataset(folder / "data")
 
 
 def one_by_one(encoder, queries, appended=False):

@@ -55,7 +55,7 @@ def vectors(model, batch):
     return users.detach().double(), items.detach().double(), [row for row, _ in pairs]
 
 
-def plain_loss(model, batch, log_q, hidden=None, hard=None):
+def plain_loss(model, batch, log_q, hidden=None, hard_negatives=None):
     """Softmax over the target and what is left of the negatives, pair by pair."""
     users, items, rows = vectors(model, batch)
     losses = []
@@ -65,7 +65,7 @@ def plain_loss(model, batch, log_q, hidden=None, hard=None):
         for j, negative in enumerate(batch["negatives"][row].tolist()):
             if negative != target and not (hidden is not None and hidden[row, j]):
                 others += math.exp(users[i] @ items[negative] - log_q[negative])
-        for negative in hard[batch["users"][row]] if hard is not None else []:
+        for negative in hard_negatives[batch["users"][row]] if hard_negatives is not None else []:
             if negative >= model.first_row and negative != target:
                 others += math.exp(users[i] @ items[negative])
         losses.append(-math.log(right / (right + others)))
@@ -90,7 +90,7 @@ def test_mixed_loss_with_log_q_matches_a_plain_loop(side_log, towers, batch, sim
 
 
 def test_own_items_are_no_negatives_where_hidden(side_log, towers, batch):
-    model = towers(hide_own_items=True)
+    model = towers(mask_history_hits=True)
     own = torch.rand(*batch["negatives"].shape, generator=torch.Generator().manual_seed(0)) < 0.4
     expected = plain_loss(model, batch, expected_log_q(side_log, model.config), hidden=own)
     assert model(batch | {"own": own}).item() == pytest.approx(expected, rel=1e-4)
@@ -98,14 +98,14 @@ def test_own_items_are_no_negatives_where_hidden(side_log, towers, batch):
 
 
 def test_mined_negatives_are_scored_for_their_user_alone(side_log, towers, batch):
-    model = towers(hard=3)
+    model = towers(hard_negatives=3)
     without = model(batch).item()  # nothing is mined yet: zeros are no items
     assert without == pytest.approx(plain_loss(model, batch, expected_log_q(side_log, model.config)), rel=1e-4)
     first, size = model.first_row, side_log.vocabulary.size
     model.hard_rows = torch.randint(first, size, (40, 3), generator=torch.Generator().manual_seed(1))
     model.hard_rows[0, 1] = 0  # the user had no more
     model.hard_rows[1, 0] = batch["targets"][batch["positions"] // batch["tokens"].shape[1] == 1][0]
-    expected = plain_loss(model, batch, expected_log_q(side_log, model.config), hard=model.hard_rows)
+    expected = plain_loss(model, batch, expected_log_q(side_log, model.config), hard_negatives=model.hard_rows)
     assert model(batch).item() == pytest.approx(expected, rel=1e-4)
     assert expected > without
 
@@ -206,14 +206,14 @@ def test_a_cold_item_in_a_history_is_read_as_unknown_with_its_features(side_log,
 
 
 def test_every_parameter_learns(towers, batch):
-    model = towers(**SIDES, hard=2).train()
+    model = towers(**SIDES, hard_negatives=2).train()
     model(batch).backward()
     idle = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert not idle
 
 
 def test_save_and_load_are_exact(side_log, towers, tmp_path):
-    model = towers(**SIDES, hard=2, hard_every=7)
+    model = towers(**SIDES, hard_negatives=2, refresh_steps=7)
     save_two_tower(tmp_path / "run" / "two_tower", model, side_log)
     loaded = load_ranker(tmp_path / "run", side_log)
     queries = Queries.of(side_log, "test")
@@ -257,7 +257,7 @@ def test_features_that_are_not_there_are_refused(towers, kind, known):
         ({"uniform": -1}, r"towers.uniform is -1"),
         ({"temperature": 0.0}, "temperature 0.0"),
         ({"in_batch": 0, "uniform": 0}, "needs negatives"),
-        ({"loss": "full", "hard": 2}, "are for the mixed loss"),
+        ({"loss": "full", "hard_negatives": 2}, "are for the mixed loss"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(settings, message):

@@ -9,10 +9,10 @@ import torch
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import MASK
 from recsys_bert.errors import InputError
+from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.load import load_ranker
-from recsys_bert.training.config import LossConfig
 from recsys_bert.user_encoder.checkpoint import feature_configs, save_encoder
 from recsys_bert.user_encoder.encode import encode_queries
 

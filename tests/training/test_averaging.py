@@ -72,11 +72,11 @@ def test_averaging_leaves_the_training_as_it_is(toy, batches, settings, curve, t
 
 
 def test_validation_the_best_and_the_last_weights_are_the_average(toy, batches, settings, tmp_path):
-    seen, figures = [], iter([1.0, 3.0, 2.0])
+    seen, metrics = [], iter([1.0, 3.0, 2.0])
 
     def validate(model):
         seen.append(copied(model))
-        return {"figure": next(figures)}
+        return {"figure": next(metrics)}
 
     config = settings(average="swa", average_from=2)
     model, passed = trained(toy, batches, config, tmp_path, validate=validate)

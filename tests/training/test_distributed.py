@@ -17,7 +17,8 @@ from recsys_bert.clicks.prepare.config import LogConfig
 from recsys_bert.ctr.config import ClickModelConfig, FeaturesConfig, ImpressionsConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
-from recsys_bert.training.config import LossConfig, TrainConfig
+from recsys_bert.losses.config import LossConfig
+from recsys_bert.training.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
 ONE_AFTER_ANOTHER = """
@@ -39,7 +40,7 @@ CPU = "cpu" if torch.accelerator.is_available() else "auto"  # which has to find
 TRAIN = {"batch_size": 8, "device": CPU, "precision": "fp32", "log_steps": 1}
 RUNS = {
     "pgd": {"average": "ema", "adversarial": "pgd", "accumulate": 2},
-    "rows": {"average": "ema", "row_updates": True, "accumulate": 2},
+    "rows": {"average": "ema", "sparse_adam": True, "accumulate": 2},
     "layer_drop": {"accumulate": 2},  # alone: without other chance, both processes leave out the layers that one would
 }
 DROPOUT = (("", "whole"), ("stop|", "stopped"), ("", "stopped"))

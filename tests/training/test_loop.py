@@ -154,11 +154,11 @@ def test_ctrl_c_in_the_last_validation_is_not_lost(toy, batches, settings, tmp_p
 
 
 def test_early_stopping_puts_the_best_weights_back(toy, batches, settings, tmp_path):
-    figures, kept = iter([0.1, 0.3, 0.2, 0.3, 0.9]), []
+    metrics, kept = iter([0.1, 0.3, 0.2, 0.3, 0.9]), []
 
     def validate(model):
         kept.append({name: value.clone() for name, value in model.state_dict().items()})
-        return {"figure": next(figures)}
+        return {"figure": next(metrics)}
 
     model = toy()
     summary = fit(model, batches(), settings(epochs=9, patience=2), tmp_path, validate=validate)

@@ -3,13 +3,13 @@ import torch
 
 from recsys_bert.clicks.training_events import TrainingEvents
 from recsys_bert.static_embeddings.ppmi import ppmi_vectors
-from recsys_bert.user_encoder.item_init import item_sequences, start_items
+from recsys_bert.user_encoder.item_init import init_items, item_sequences
 
 
 def test_items_start_where_their_neighbours_are(side_log, encoder):
     at_random, placed = encoder(), encoder()
-    start_items(at_random, side_log, "random")
-    start_items(placed, side_log, "ppmi")
+    init_items(at_random, side_log, "random")
+    init_items(placed, side_log, "ppmi")
     before, after = (each.embeddings.token.weight.detach() for each in (at_random, placed))
     assert torch.equal(before, encoder().embeddings.token.weight)
     first = side_log.vocabulary.first_item
@@ -25,7 +25,7 @@ def test_an_item_that_stands_alone_keeps_its_random_start(side_log, encoder, mon
     vectors[7] = 0
     monkeypatch.setattr("recsys_bert.user_encoder.item_init.ppmi_vectors", lambda *_: vectors)
     before, placed = encoder().embeddings.token.weight, encoder()
-    start_items(placed, side_log, "ppmi")
+    init_items(placed, side_log, "ppmi")
     after = placed.embeddings.token.weight
     assert torch.equal(after[7], before[7])
     assert not torch.equal(after[8], before[8])

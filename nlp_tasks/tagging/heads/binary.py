@@ -51,22 +51,22 @@ class Binary(nn.Module):
         logits: Tensor = self.decisions(units)
         return logits
 
-    def loss(self, outputs: Tensor, real: Tensor, entities: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, mask: Tensor, entities: Tensor) -> Tensor:
         """``risk`` of the units."""
-        risk: Tensor = self.risk(outputs[real], marked(entities, outputs)[real])
+        risk: Tensor = self.risk(outputs[mask], marked(entities, outputs)[mask])
         return risk
 
-    def find(self, outputs: Tensor, real: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def find(self, outputs: Tensor, mask: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Runs of one type; their score is the probability of all their decisions and of both borders'."""
         logits = outputs.float()
         # against "no" for all types, a "yes" for one changes the log probability of a unit's decisions by its logit
-        chosen = self.runs.best(nn.functional.pad(logits, (1, 0)), real).cpu().numpy() - 1
+        chosen = self.runs.best(nn.functional.pad(logits, (1, 0)), mask).cpu().numpy() - 1
         begins = chosen != np.pad(chosen, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
         ends = chosen != np.pad(chosen, ((0, 0), (0, 1)), constant_values=-1)[:, 1:]
         sentence, start = np.nonzero(begins & (chosen >= 0))
         _, last = np.nonzero(ends & (chosen >= 0))
         types = chosen[sentence, start]
-        return np.stack([sentence, start, last + 1, types], axis=1), _scores(logits, real, sentence, start, last, types)
+        return np.stack([sentence, start, last + 1, types], axis=1), _scores(logits, mask, sentence, start, last, types)
 
 
 def marked(entities: Tensor, outputs: Tensor) -> Tensor:
@@ -80,11 +80,11 @@ def marked(entities: Tensor, outputs: Tensor) -> Tensor:
     return borders.cumsum(dim=1)[:, :-1] > 0
 
 
-def _scores(logits: Tensor, real: Tensor, *places: NDArray[np.int64]) -> NDArray[np.float64]:
+def _scores(logits: Tensor, mask: Tensor, *places: NDArray[np.int64]) -> NDArray[np.float64]:
     """Probability of a run's yeses and of no beside it; ``places``: sentence, first unit, last unit, type."""
     sentence, start, last, kind = places
     yes = torch.nn.functional.logsigmoid(logits).double().cpu().numpy().cumsum(axis=1)
-    no = torch.where(real[:, :, None], torch.nn.functional.logsigmoid(-logits), 0.0).double().cpu().numpy()
+    no = torch.where(mask[:, :, None], torch.nn.functional.logsigmoid(-logits), 0.0).double().cpu().numpy()
     yes, no = np.pad(yes, ((0, 0), (1, 0), (0, 0))), np.pad(no, ((0, 0), (1, 1), (0, 0)))  # place i is now i + 1
     within = yes[sentence, last + 1, kind] - yes[sentence, start, kind]
     scores: NDArray[np.float64] = np.exp(within + no[sentence, start, kind] + no[sentence, last + 2, kind])

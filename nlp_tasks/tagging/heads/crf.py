@@ -30,11 +30,11 @@ class CRFHead(nn.Module):
         emissions: Tensor = self.emissions(units)
         return emissions
 
-    def loss(self, outputs: Tensor, real: Tensor, entities: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, mask: Tensor, entities: Tensor) -> Tensor:
         """Negative log-likelihood of the sentences, divided by the number of their units."""
-        likelihood = self.crf.log_likelihood(outputs, self.tags.encode(entities, real.shape), real)
-        return -(likelihood.sum() / real.sum()).float()
+        likelihood = self.crf.log_likelihood(outputs, self.tags.encode(entities, mask.shape), mask)
+        return -(likelihood.sum() / mask.sum()).float()
 
-    def find(self, outputs: Tensor, real: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def find(self, outputs: Tensor, mask: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Entities of the best sequences, and their probability, whatever else is in the sentence."""
-        return tagged(self.crf, self.tags, outputs, real)
+        return tagged(self.crf, self.tags, outputs, mask)

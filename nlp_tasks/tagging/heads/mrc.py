@@ -60,27 +60,27 @@ class Reading(nn.Module):
         scores: Tensor = self.scores(units)
         return scores.float()
 
-    def loss(self, outputs: Tensor, real: Tensor, entities: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, mask: Tensor, entities: Tensor) -> Tensor:
         """Weighted sum of the mean over units for starts and for ends, and of the mean over pairs."""
         sentence, start, stop = entities[:, :3].long().unbind(1)
-        starts, ends = (outputs.new_zeros(real.shape) for _ in range(2))
+        starts, ends = (outputs.new_zeros(mask.shape) for _ in range(2))
         starts[sentence, start] = 1.0
         ends[sentence, stop - 1] = 1.0
-        pairs = outputs.new_zeros(*real.shape, real.shape[1])
+        pairs = outputs.new_zeros(*mask.shape, mask.shape[1])
         pairs[sentence, start, stop - 1] = 1.0
-        proposed = _pairs((outputs[..., _START] > 0) | (starts > 0), (outputs[..., _END] > 0) | (ends > 0), real)
+        proposed = _pairs((outputs[..., _START] > 0) | (starts > 0), (outputs[..., _END] > 0) | (ends > 0), mask)
         found = proposed.nonzero(as_tuple=True)
         losses = (
-            F.binary_cross_entropy_with_logits(outputs[..., _START][real], starts[real]),
-            F.binary_cross_entropy_with_logits(outputs[..., _END][real], ends[real]),
+            F.binary_cross_entropy_with_logits(outputs[..., _START][mask], starts[mask]),
+            F.binary_cross_entropy_with_logits(outputs[..., _END][mask], ends[mask]),
             F.binary_cross_entropy_with_logits(self._match(outputs, *found), pairs[found], reduction="sum")
             / max(1, len(found[0])),
         )
         return torch.stack([weight * loss for weight, loss in zip(self.weights, losses, strict=True)]).sum()
 
-    def find(self, outputs: Tensor, real: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def find(self, outputs: Tensor, mask: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Pairs of a likely start and a likely end that likely match, and the probability of the match."""
-        found = _pairs(outputs[..., _START] > 0, outputs[..., _END] > 0, real).nonzero(as_tuple=True)
+        found = _pairs(outputs[..., _START] > 0, outputs[..., _END] > 0, mask).nonzero(as_tuple=True)
         match = self._match(outputs, *found)
         sentence, start, last = (place[match > 0].cpu().numpy() for place in found)
         entities = np.stack([sentence, start, last + 1, np.zeros_like(start)], axis=1)
@@ -93,6 +93,6 @@ class Reading(nn.Module):
         return pairs.squeeze(1).float()
 
 
-def _pairs(starts: Tensor, ends: Tensor, real: Tensor) -> Tensor:
+def _pairs(starts: Tensor, ends: Tensor, mask: Tensor) -> Tensor:
     """Pairs of a start and an end that is not before it, bool ``[batch, seq, seq]``."""
-    return ((starts & real)[:, :, None] & (ends & real)[:, None, :]).triu()
+    return ((starts & mask)[:, :, None] & (ends & mask)[:, None, :]).triu()

@@ -8,7 +8,7 @@ from nlp_tasks.tagging.crf import CRF
 from nlp_tasks.tagging.decoding import tagged
 from nlp_tasks.tagging.tags import TagSet
 from recsys_bert.errors import InputError
-from recsys_bert.losses.classification import one_of_many
+from recsys_bert.losses.classification import multiclass_cross_entropy
 
 
 class Softmax(nn.Module):
@@ -48,11 +48,13 @@ class Softmax(nn.Module):
         logits: Tensor = self.emissions(units)
         return logits
 
-    def loss(self, outputs: Tensor, real: Tensor, entities: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, mask: Tensor, entities: Tensor) -> Tensor:
         """Mean cross-entropy of the units."""
-        targets = self.tags.encode(entities, real.shape)
-        return one_of_many(outputs[real], targets[real], smoothing=self.label_smoothing, gamma=self.focal_gamma)
+        targets = self.tags.encode(entities, mask.shape)
+        return multiclass_cross_entropy(
+            outputs[mask], targets[mask], smoothing=self.label_smoothing, gamma=self.focal_gamma
+        )
 
-    def find(self, outputs: Tensor, real: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def find(self, outputs: Tensor, mask: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Entities of the best allowed sequences, and their probability among all allowed ones."""
-        return tagged(self.allowed, self.tags, outputs, real)
+        return tagged(self.allowed, self.tags, outputs, mask)

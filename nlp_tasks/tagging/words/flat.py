@@ -67,32 +67,32 @@ class Flat(nn.Module):
         self.ffn = FeedForward(dim, ffn_dim, "relu")
         self.dropout = Dropout(dropout)
 
-    def forward(self, units: Tensor, real: Tensor, words: Tensor) -> Tensor:
-        """``units [batch, seq, dim]``, bool ``real [batch, seq]``, ``words [k, 4]`` -> ``[batch, seq, dim]``."""
-        row, first, last, real = self._lattice(real, words)
+    def forward(self, units: Tensor, mask: Tensor, words: Tensor) -> Tensor:
+        """``units [batch, seq, dim]``, bool ``mask [batch, seq]``, ``words [k, 4]`` -> ``[batch, seq, dim]``."""
+        row, first, last, mask = self._lattice(mask, words)
         x = torch.cat([units, self.dropout(self.widen(self.words(row))).to(units.dtype)], dim=1)
-        x = self.attention_norm(units + self.dropout(self.out(self._attend(units, x, first, last, real))))
+        x = self.attention_norm(units + self.dropout(self.out(self._attend(units, x, first, last, mask))))
         ended: Tensor = self.ffn_norm(x + self.dropout(self.ffn(x)))
         return ended
 
-    def _lattice(self, real: Tensor, words: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _lattice(self, mask: Tensor, words: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Sequences of units and words.
 
         Returns:
             Rows of the words ``[batch, words]``; first and last units ``[batch, seq + words]``; and what is no padding.
         """
-        batch, seq = real.shape
+        batch, seq = mask.shape
         words = words[words[:, 2] - words[:, 1] >= self.shortest].long()
         sentence, first, stop, row = words[words[:, 0].argsort(stable=True)].unbind(1)
         counts = sentence.bincount(minlength=batch)
-        column = torch.arange(len(sentence), device=real.device) - (counts.cumsum(0) - counts)[sentence]
+        column = torch.arange(len(sentence), device=mask.device) - (counts.cumsum(0) - counts)[sentence]
         filled = column.new_zeros(4, batch, int(counts.max()))
         filled[:, sentence, column] = torch.stack([row, first, stop - 1, torch.ones_like(row)])
-        places = torch.arange(seq, device=real.device).expand(batch, seq)
+        places = torch.arange(seq, device=mask.device).expand(batch, seq)
         row, first, last, there = filled
-        return row, *(torch.cat([a, b], 1) for a, b in ((places, first), (places, last), (real, there.bool())))
+        return row, *(torch.cat([a, b], 1) for a, b in ((places, first), (places, last), (mask, there.bool())))
 
-    def _attend(self, units: Tensor, x: Tensor, first: Tensor, last: Tensor, real: Tensor) -> Tensor:
+    def _attend(self, units: Tensor, x: Tensor, first: Tensor, last: Tensor, mask: Tensor) -> Tensor:
         """What units take from units and words, ``[batch, seq, dim]``, some units at a time."""
         batch, seq, _ = units.shape
         query, key, value = self._split(self.query(units)), self._split(self.key(x)), self._split(self.value(x))
@@ -107,14 +107,14 @@ class Flat(nn.Module):
             near = related[:, start * len(lengths) : (stop + seq - 1) * len(lengths)]
             places = torch.arange(stop - start, device=first.device)[None, :, None] + seq - 1 - first[:, None]
             at = places * len(lengths) + length[:, None]
-            given = (query[:, :, start:stop], key, value, near, at, real)
+            given = (query[:, :, start:stop], key, value, near, at, mask)
             if step < seq and torch.is_grad_enabled():
                 mixed.append(checkpoint(self._mix, *given, use_reentrant=False))
             else:
                 mixed.append(self._mix(*given))
         return torch.cat(mixed, dim=2).transpose(1, 2).flatten(2)
 
-    def _mix(self, query: Tensor, key: Tensor, value: Tensor, related: Tensor, at: Tensor, real: Tensor) -> Tensor:
+    def _mix(self, query: Tensor, key: Tensor, value: Tensor, related: Tensor, at: Tensor, mask: Tensor) -> Tensor:
         """Attention of some units.
 
         Args:
@@ -123,7 +123,7 @@ class Flat(nn.Module):
             value: Like ``key``.
             related: ``[heads, relations, width]``.
             at: ``[batch, units, keys]``, which relation a unit has to a key.
-            real: bool ``[batch, keys]``.
+            mask: bool ``[batch, keys]``.
 
         Returns:
             ``[batch, heads, units, width]``.
@@ -132,7 +132,7 @@ class Flat(nn.Module):
         by_relation = (query + self.v[:, None]) @ related.transpose(1, 2)
         scores = self.scale * (by_content + by_relation.gather(3, at[:, None].expand_as(by_content)))
         # no −∞: a row of padding alone would become NaN
-        scores = scores.masked_fill(~real[:, None, None], torch.finfo(scores.dtype).min)
+        scores = scores.masked_fill(~mask[:, None, None], torch.finfo(scores.dtype).min)
         return scores.softmax(dim=3).to(value.dtype) @ value
 
     def _relations(self, seq: int, lengths: Tensor) -> Tensor:

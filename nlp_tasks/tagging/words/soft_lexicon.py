@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nlp_tasks.tagging.lexicon import NONE
-from recsys_bert.encoder.necks.bidirectional import BothWays
+from recsys_bert.encoder.necks.bidirectional import Bidirectional
 from recsys_bert.errors import InputError
 
 _BEGIN, _MIDDLE, _END, _SINGLE, _SETS = 0, 1, 2, 3, 4
@@ -35,18 +35,20 @@ class SoftLexicon(nn.Module):
         self.words = nn.Embedding(len(counts), width)
         nn.init.uniform_(self.words.weight, -((3 / width) ** 0.5), (3 / width) ** 0.5)  # as long as published vectors
         self.register_buffer("counts", torch.tensor(list(counts), dtype=torch.float32), persistent=False)
-        self.rnn = BothWays(nn.LSTM, dim + _SETS * width, max(1, dim // 2) if hidden is None else hidden, causal=False)
+        self.rnn = Bidirectional(
+            nn.LSTM, dim + _SETS * width, max(1, dim // 2) if hidden is None else hidden, causal=False
+        )
         self.out_dim = self.rnn.out_dim
 
-    def forward(self, units: Tensor, real: Tensor, words: Tensor) -> Tensor:
-        """``units [batch, seq, dim]``, bool ``real [batch, seq]``, ``words [k, 4]`` -> ``[batch, seq, out_dim]``."""
-        sets = self.sets(real, words).to(units.dtype)
-        read: Tensor = self.rnn(torch.cat([units, sets], dim=-1), real)
+    def forward(self, units: Tensor, mask: Tensor, words: Tensor) -> Tensor:
+        """``units [batch, seq, dim]``, bool ``mask [batch, seq]``, ``words [k, 4]`` -> ``[batch, seq, out_dim]``."""
+        sets = self.sets(mask, words).to(units.dtype)
+        read: Tensor = self.rnn(torch.cat([units, sets], dim=-1), mask)
         return read
 
-    def sets(self, real: Tensor, words: Tensor) -> Tensor:
+    def sets(self, mask: Tensor, words: Tensor) -> Tensor:
         """The four sets of every unit side by side, ``[batch, seq, 4 · width]``."""
-        batch, seq = real.shape
+        batch, seq = mask.shape
         sentence, start, stop, row = words.long().unbind(1)
         length = stop - start
         owner = torch.arange(len(length), device=length.device).repeat_interleave(length)

@@ -60,8 +60,8 @@ def run(config: Config) -> dict[str, Any]:
     table = table.without(unseen(table.labels or [], classifier.labels), config.read.bad_rows)
     inputs = classifier.inputs(table.texts[text])
     targets = encode_labels(table.labels or [], classifier.labels, classifier.multi_label)
-    figures = classifier.score(classifier.probabilities(inputs), targets)
-    found = figures | {"left_out": table.left_out, "counted": inputs.counts}
+    metrics = classifier.score(classifier.probabilities(inputs), targets)
+    found = metrics | {"left_out": table.left_out, "counted": inputs.counts}
     if config.out is not None:
         write(config.out, found)
         print(f"the report is in {config.out}", file=sys.stderr)

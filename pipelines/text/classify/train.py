@@ -16,7 +16,8 @@ from nlp_tasks.config import (
 from pipelines.text.fine_tuning import check_distillation, check_files
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
-from recsys_bert.training.config import DistillationConfig, TrainConfig
+from recsys_bert.objectives.config import DistillationConfig
+from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -184,7 +185,7 @@ def run(config: Config) -> dict[str, Any]:
     files = [table.path for table in tables.values()]
     check_sources(config.out, files, config.init, config.tokenizer, config.teacher)
 
-    def figures(split: str) -> dict[str, Any]:
+    def metrics(split: str) -> dict[str, Any]:
         probabilities = classifier.probabilities(made.inputs[split])
         if classifier.multi_label and split == "validation":
             classifier.tune(probabilities, made.targets[split], config.task.thresholds)
@@ -196,12 +197,12 @@ def run(config: Config) -> dict[str, Any]:
         made.batches,
         config.train,
         config.out,
-        lambda: figures("validation"),
+        lambda: metrics("validation"),
         "training the classifier",
     )
     for split in ("validation", "test"):
         if split in tables:
-            results[split] = figures(split)
+            results[split] = metrics(split)
             tell(results[split], split)
     results["examples"] = {name: len(table) for name, table in tables.items()}
     results["counted"] = counted(tables, made.inputs)

@@ -76,7 +76,7 @@ def run(config: Config) -> dict[str, Any]:
     first, second = (table.texts[column] for column in columns)
     pairs = matcher.inputs(first, second)
     labels = None if table.labels is None else yes_or_no(table.labels)
-    found = matcher.figures(pairs, labels, text_ids(first, second)) | {"threshold": matcher.threshold}
+    found = matcher.metrics(pairs, labels, text_ids(first, second)) | {"threshold": matcher.threshold}
     found |= {"left_out": table.left_out, "counted": pairs.counts}
     if config.out is not None:
         write_json(config.out, found)

@@ -16,7 +16,8 @@ from nlp_tasks.config import (
 from pipelines.text.fine_tuning import check_distillation, check_files
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
-from recsys_bert.training.config import DistillationConfig, TrainConfig
+from recsys_bert.objectives.config import DistillationConfig
+from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,7 +60,7 @@ class Config:
 
     encoder: EncoderConfig = TEXT_ENCODER
     """The encoder; with ``init``, its fusion, neck, residual form, dropout, layer_drop and gradient_checkpointing, and
-    what it adds: shared_runs, ngrams."""
+    what it adds: exact_match, ngrams."""
 
     length: LengthConfig = field(default_factory=LengthConfig)
     """What happens to long texts."""
@@ -124,17 +125,17 @@ def run(config: Config) -> dict[str, Any]:
     files = [table.path for table in tables.values()]
     check_sources(config.out, files, config.init, config.tokenizer, config.teacher)
 
-    def figures(split: str) -> dict[str, Any]:
+    def metrics(split: str) -> dict[str, Any]:
         known = labels[split] if config.label else None
         tune = task.threshold if split == "validation" else None
-        return matcher.figures(inputs[split], known, text_ids(*texts[split]), tune)
+        return matcher.metrics(inputs[split], known, text_ids(*texts[split]), tune)
 
     results = train(
-        trained, model, batches, config.train, config.out, lambda: figures("validation"), "training the matcher"
+        trained, model, batches, config.train, config.out, lambda: metrics("validation"), "training the matcher"
     )
     for split in ("validation", "test"):
         if split in tables:
-            results[split] = figures(split)
+            results[split] = metrics(split)
             tell(results[split], split)
     results["threshold"] = matcher.threshold
     results["examples"] = {name: len(table) for name, table in tables.items()}

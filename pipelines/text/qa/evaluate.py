@@ -19,7 +19,7 @@ class Config:
     """Measure a reader: exact match and F1, beside the sentence that is most like the question."""
 
     run: Path
-    """Run folder of `text read train`."""
+    """Run folder of `text qa train`."""
 
     file: Path
     """File with questions, passages and answers."""
@@ -28,7 +28,7 @@ class Config:
     """How it is read."""
 
     search: bool = False
-    """Also look for each question's answer among all passages of the file, as `text read search` does."""
+    """Also look for each question's answer among all passages of the file, as `text qa search` does."""
 
     chain: ChainConfig = field(default_factory=ChainConfig)
     """How, for ``search``."""
@@ -53,7 +53,7 @@ def run(config: Config) -> dict[str, Any]:
     import json
 
     from nlp_tasks.qa.data import read_set, unusable
-    from nlp_tasks.qa.metrics import answer_figures, nearest_sentence
+    from nlp_tasks.qa.metrics import answer_metrics, nearest_sentence
     from nlp_tasks.qa.question_answerer import Reader
     from recsys_bert.files import write_json
 
@@ -61,10 +61,10 @@ def run(config: Config) -> dict[str, Any]:
     made = read_set(config.file, config.read)
     made = made.without(unusable(made, train=False, no_answer=reader.config.no_answer), config.read.bad_rows)
     windows = reader.windows(made)
-    found = reader.figures(windows, made.questions)
+    found = reader.metrics(windows, made.questions)
     sentences = [nearest_sentence(q.text, made.passages[q.passage], reader.language) for q in made.questions]
     references = [[answer.text for answer in question.answers] for question in made.questions]
-    found["nearest_sentence"] = answer_figures(sentences, references, reader.language)
+    found["nearest_sentence"] = answer_metrics(sentences, references, reader.language)
     if config.search:
         found |= _searched(reader, made, references, config.chain)
     found |= {"language": reader.language, "left_out": made.left_out, "counted": made.counts | windows.counts}
@@ -78,7 +78,7 @@ def _searched(
     reader: "Reader", made: "ReadingSet", references: list[list[str]], config: ChainConfig
 ) -> dict[str, dict[str, Any]]:
     """Figures of BM25 and of the whole chain, over all passages of the file."""
-    from nlp_tasks.qa.metrics import answer_figures
+    from nlp_tasks.qa.metrics import answer_metrics
     from nlp_tasks.qa.open_domain import Chain, recall_at
 
     chain = Chain(reader, made.passages, config)
@@ -86,7 +86,7 @@ def _searched(
     bm25 = recall_at(chain.bm25, questions, right, _KS) | {"paragraphs": len(made.passages)}
     ranked, counts = chain.answer(questions)
     answers = [some[0].answer.text if some else None for some in ranked]
-    found = answer_figures(answers, references, reader.language)
+    found = answer_metrics(answers, references, reader.language)
     found["right_paragraph"] = sum(
         bool(some) and some[0].paragraph == own for some, own in zip(ranked, right, strict=True)
     ) / len(right)

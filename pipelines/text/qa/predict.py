@@ -19,7 +19,7 @@ class Config:
     """Print or write answers to questions about passages, with their characters in the passage."""
 
     run: Path
-    """Run folder of `text read train`."""
+    """Run folder of `text qa train`."""
 
     questions: tuple[str, ...] = ()
     """Questions about one passage, each in quotes."""

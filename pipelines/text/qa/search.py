@@ -15,7 +15,7 @@ class Config:
     """Print or write answers to questions, with the paragraph of many in which each was found."""
 
     run: Path
-    """Run folder of `text read train`."""
+    """Run folder of `text qa train`."""
 
     files: tuple[Path, ...]
     """Files of paragraphs."""

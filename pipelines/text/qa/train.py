@@ -9,7 +9,8 @@ from nlp_tasks.qa.config import ReadingConfig, ReadingFilesConfig
 from pipelines.text.fine_tuning import check_distillation, check_files
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
-from recsys_bert.training.config import DistillationConfig, TrainConfig
+from recsys_bert.objectives.config import DistillationConfig
+from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,7 +45,7 @@ class Config:
 
     encoder: EncoderConfig = TEXT_ENCODER
     """The encoder; with ``init``, its fusion, neck, residual form, dropout, layer_drop and gradient_checkpointing, and
-    what it adds: shared_runs, ngrams."""
+    what it adds: exact_match, ngrams."""
 
     task: ReadingConfig = field(default_factory=ReadingConfig)
     """Windows, length of answers, questions without an answer."""
@@ -98,14 +99,14 @@ def run(config: Config) -> dict[str, Any]:
     files = [made.path for made in sets.values()]
     check_sources(config.out, files, config.init, config.tokenizer, config.teacher)
 
-    def figures(split: str) -> dict[str, Any]:
-        return reader.figures(windows[split], sets[split].questions, tune=split == "validation")
+    def metrics(split: str) -> dict[str, Any]:
+        return reader.metrics(windows[split], sets[split].questions, tune=split == "validation")
 
     results = train(
-        trained, model, batches, config.train, config.out, lambda: figures("validation"), "training the reader"
+        trained, model, batches, config.train, config.out, lambda: metrics("validation"), "training the reader"
     )
     for split in windows:
-        results[split] = figures(split)
+        results[split] = metrics(split)
         tell(results[split], split)
     results |= {"language": language, "threshold": reader.threshold}
     results["examples"] = {name: len(made) for name, made in sets.items()}

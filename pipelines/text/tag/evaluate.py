@@ -13,7 +13,7 @@ class Config:
     """Measure a recogniser on sentences with named entities: an entity is right where both ends and its type are."""
 
     run: Path
-    """Run folder of `text ner train`."""
+    """Run folder of `text tag train`."""
 
     file: Path
     """File of sentences with entities."""
@@ -42,23 +42,23 @@ def run(config: Config) -> dict[str, Any]:
 
     from nlp_tasks.tagging.data import read_annotated, unseen_types
     from nlp_tasks.tagging.mrc import nested
-    from nlp_tasks.tagging.tagger import Recogniser
+    from nlp_tasks.tagging.tagger import Tagger
     from pipelines.support.settings import read_config
     from pipelines.text.tag import train
     from pipelines.text.tag.report import as_text, write
 
-    recogniser = Recogniser.load(config.run)
+    recogniser = Tagger.load(config.run)
     trained = read_config(train.Config, config.run / "config.toml")
     found = read_annotated(config.file, config.read.like(trained.data, recogniser, config.file), flags="read")
     reasons = unseen_types(found.sentences, recogniser.types, nested=nested(recogniser.model.head))
     found = found.without(reasons, config.read.bad_rows)
     inputs = recogniser.inputs(found.sentences)
     true = recogniser.true(found.sentences)
-    figures = recogniser.score(recogniser.entities(inputs)[0], true, len(found))
+    metrics = recogniser.score(recogniser.entities(inputs)[0], true, len(found))
     counts = dict(inputs.inputs.counts)
     if beyond := recogniser.beyond(found.sentences):
         counts["inner_entities_not_counted"] = beyond
-    told = figures | {"left_out": found.left_out, "counted": counts}
+    told = metrics | {"left_out": found.left_out, "counted": counts}
     if config.out is not None:
         write(config.out, told)
         print(f"the report is in {config.out}", file=sys.stderr)

@@ -9,7 +9,7 @@ from nlp_tasks.tagging.schemes import SCHEMES
 
 if TYPE_CHECKING:
     from nlp_tasks.tagging.data import Annotated
-    from nlp_tasks.tagging.tagger import Recogniser
+    from nlp_tasks.tagging.tagger import Tagger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class NewSentencesConfig:
     bad_rows: Literal["raise", "drop"] = "raise"
     """What a sentence that cannot be used does: stop with its line, or drop out and be counted."""
 
-    def like(self, trained: AnnotatedFilesConfig, recogniser: "Recogniser", file: Path) -> AnnotatedFilesConfig:
+    def like(self, trained: AnnotatedFilesConfig, recogniser: "Tagger", file: Path) -> AnnotatedFilesConfig:
         """Settings for reading ``file`` as the files that the recogniser was trained on."""
         names = ("scheme", "word_column", "tag_columns", "text_key", "entities_key")
         given: dict[str, Any] = {name: value for name in names if (value := getattr(self, name)) is not None}
@@ -51,7 +51,7 @@ class NewSentencesConfig:
             **given,
             format=self.format or kind,
             units=recogniser.units,
-            joint=recogniser.joint,
+            word_separator=recogniser.word_separator,
             bad_rows=self.bad_rows,
         )
 
@@ -66,7 +66,7 @@ def read_files(files: AnnotatedFilesConfig, *, marked: bool = True) -> "dict[str
     from nlp_tasks.tagging.data import read_annotated
 
     train = read_annotated(files.train or Path(), files, entities=marked)
-    like = replace(files, units=train.units, joint=train.joint)
+    like = replace(files, units=train.units, word_separator=train.word_separator)
     paths = {"validation": files.validation, "test": files.test}
     return {"train": train} | {name: read_annotated(path, like) for name, path in paths.items() if path is not None}
 

@@ -11,7 +11,7 @@ from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
     from nlp_tasks.tagging.data import Annotated
-    from nlp_tasks.tagging.tagger import Recogniser
+    from nlp_tasks.tagging.tagger import Tagger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Config:
     """Show new texts with their entities, or write them."""
 
     run: Path
-    """Run folder of `text ner train`."""
+    """Run folder of `text tag train`."""
 
     texts: tuple[str, ...] = ()
     """Texts, each in quotes."""
@@ -60,11 +60,11 @@ def run(config: Config) -> dict[str, Any]:
     """
     import sys
 
-    from nlp_tasks.tagging.tagger import Recogniser
+    from nlp_tasks.tagging.tagger import Tagger
     from pipelines.text.answers import show
     from pipelines.text.tag.display import print_answers, write_page
 
-    recogniser = Recogniser.load(config.run)
+    recogniser = Tagger.load(config.run)
     new = _read(config, recogniser)
     found = [
         [entity for entity in entities if entity.score >= config.min_score]
@@ -87,7 +87,7 @@ def run(config: Config) -> dict[str, Any]:
     return told
 
 
-def _read(config: Config, recogniser: "Recogniser") -> "Annotated":
+def _read(config: Config, recogniser: "Tagger") -> "Annotated":
     from nlp_tasks.tagging.config import AnnotatedFilesConfig
     from nlp_tasks.tagging.data import Annotated, read_annotated
     from nlp_tasks.tagging.sentences import cut

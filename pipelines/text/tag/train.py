@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nlp_tasks.tagging.inputs import UnitInputs
     from nlp_tasks.tagging.lexicon import Lexicon
     from nlp_tasks.tagging.model import NerLoss
-    from nlp_tasks.tagging.tagger import Recogniser
+    from nlp_tasks.tagging.tagger import Tagger
 
 _TRAIN = TrainConfig(epochs=20, batch_size=32, schedule="linear", patience=5, monitor="f1")
 _MONITORS = ("f1", "macro_f1", "precision", "recall", "exact")
@@ -46,7 +46,7 @@ class Config:
 
     encoder: EncoderConfig = TEXT_ENCODER
     """The encoder; with ``init``, its fusion, neck, residual form, dropout, layer_drop and gradient_checkpointing, and
-    what it adds: shared_runs, ngrams."""
+    what it adds: exact_match, ngrams."""
 
     length: SentenceLengthConfig = field(default_factory=SentenceLengthConfig)
     """What happens to long sentences."""
@@ -123,7 +123,7 @@ class Training:
 
     config: Config
     found: "dict[str, Annotated]"
-    recogniser: "Recogniser"
+    recogniser: "Tagger"
     inputs: "dict[str, UnitInputs]"
     true: "dict[str, NDArray[np.int64]]"
     loss: "NerLoss"
@@ -138,7 +138,7 @@ class Training:
         """
         from pipelines.text.fine_tuning import tell, train
 
-        validate = (lambda: self.figures("validation")) if "validation" in self.found else None
+        validate = (lambda: self.metrics("validation")) if "validation" in self.found else None
         results = train(
             self.loss,
             self.loss.model,
@@ -151,7 +151,7 @@ class Training:
         )
         for split in ("validation", "test"):
             if split in self.found:
-                results[split] = self.figures(split)
+                results[split] = self.metrics(split)
                 tell(results[split], split)
         results["examples"] = {name: len(one) for name, one in self.found.items()}
         counts = {name: {**one.left_out, **self.inputs[name].inputs.counts} for name, one in self.found.items()}
@@ -163,7 +163,7 @@ class Training:
             results["lexicon"] = self.recogniser.lexicon.counted
         return results
 
-    def figures(self, split: str) -> dict[str, Any]:
+    def metrics(self, split: str) -> dict[str, Any]:
         """How well the entities of a split are found."""
         found = self.recogniser.entities(self.inputs[split])[0]
         return self.recogniser.score(found, self.true[split], len(self.found[split]))
@@ -194,7 +194,7 @@ def prepare(config: Config, found: "dict[str, Annotated]", types: list[str], que
     from nlp_tasks.tagging.heads import NER_HEADS
     from nlp_tasks.tagging.model import NerLoss, NerModel
     from nlp_tasks.tagging.mrc import asks
-    from nlp_tasks.tagging.tagger import Recogniser, word_part
+    from nlp_tasks.tagging.tagger import Tagger, word_part
     from recsys_bert.encoder.parts import find
     from recsys_bert.training.adversarial import check_table
 
@@ -212,8 +212,8 @@ def prepare(config: Config, found: "dict[str, Annotated]", types: list[str], que
     lexicon = _lexicon(config, found["train"])
     words = None if lexicon is None else word_part(config.words, encoder.out_dim, lexicon)
     model = NerModel(encoder, config.head, len(types), words=words, auxiliary=config.train.auxiliary)
-    units, joint = found["train"].units, found["train"].joint
-    recogniser = Recogniser(model, tokenizer, types, config.length, units, lexicon, questions, joint)
+    units, word_separator = found["train"].units, found["train"].word_separator
+    recogniser = Tagger(model, tokenizer, types, config.length, units, lexicon, questions, word_separator)
     inputs = {name: recogniser.inputs(one.sentences) for name, one in found.items()}
     _tell_of_no_match(inputs["train"], found["train"])
     true = {name: recogniser.true(one.sentences) for name, one in found.items()}
@@ -281,10 +281,10 @@ def _tell_of_no_match(inputs: "UnitInputs", train: "Annotated") -> None:
         first, last = train.sentences[sentence].characters(start, stop)
         if last - first > 1:
             return
-    joint = "a blank" if train.joint == "blank" else "nothing"
+    word_separator = "a blank" if train.word_separator == "blank" else "nothing"
     print(
         f"warning: no word of the lexicon that is longer than a character stands in {train.path}, whose units are "
-        f"joined by {joint} (data.joint).",
+        f"joined by {word_separator} (data.joint).",
         file=sys.stderr,
     )
 

@@ -190,12 +190,12 @@ def _round(
 
 def _matching(dictionary: "Dictionary", marked: "dict[str, Annotated]", types: list[str]) -> dict[str, Any]:
     """How well the dictionary alone does on marked sentences."""
-    from nlp_tasks.tagging.metrics import span_figures
+    from nlp_tasks.tagging.metrics import span_metrics
     from nlp_tasks.tagging.pu.dictionary import match
     from nlp_tasks.tagging.tagger import rows_of
 
     return {
-        name: span_figures(
+        name: span_metrics(
             rows_of(one.sentences, types), rows_of(match(dictionary, one.sentences).sentences, types), types, len(one)
         )
         for name, one in marked.items()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.histories import ranges
 from recsys_bert.clicks.prepare.config import FilterConfig, SplitConfig
 from recsys_bert.clicks.prepare.events import Events
-from recsys_bert.clicks.prepare.splits import by_time, moments, training_mask
+from recsys_bert.clicks.prepare.splits import by_time, timestamps, training_mask
 from recsys_bert.errors import InputError
 
 Ints = NDArray[np.int64]
@@ -119,7 +119,7 @@ def filtered(events: Events, config: FilterConfig, split: SplitConfig) -> Filter
         rest = events.keep(~again, "once")
         told.append(_entry("repeats", events, rest, {"consecutive repeats": int(again.sum())}))
         events = rest
-    cut = moments(events, split) if split.kind == "time" else None
+    cut = timestamps(events, split) if split.kind == "time" else None
     if max(config.min_user_events, config.min_item_events) > 1:
         ends = by_time(events, *cut).train_end if cut else events.offsets[1:]
         enough = core(events, ends, config.min_user_events, config.min_item_events, config.k_core)

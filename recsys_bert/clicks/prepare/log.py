@@ -154,10 +154,10 @@ def _judged(table: pl.LazyFrame, config: LogConfig, sampled: bool) -> pl.LazyFra
     columns = [pl.col("user"), pl.col("item")]
     faults = [(pl.col("user").is_null(), NO_USER), (pl.col("item").is_null(), NO_ITEM)]
     if "time" in schema:
-        moment = _moment(table, schema["time"], config, sampled)
+        timestamp = _moment(table, schema["time"], config, sampled)
         missing = pl.col("time").is_null() | ((pl.col("time") == "") if schema["time"] == pl.String else pl.lit(False))
-        faults += [(missing, NO_TIME), (moment.is_null(), BAD_TIME)]
-        columns.append(moment.alias("time"))
+        faults += [(missing, NO_TIME), (timestamp.is_null(), BAD_TIME)]
+        columns.append(timestamp.alias("time"))
     weight = pl.lit(1.0, pl.Float32)
     if "weight" in schema:
         weight = pl.col("weight").cast(pl.Float32, strict=False)

@@ -73,7 +73,7 @@ def leave_one_out(offsets: Ints, config: SplitConfig) -> Borders:
     return Borders(train_end, validation_end, {"users_for_training_only": int((~long).sum())})
 
 
-def moments(events: Events, config: SplitConfig) -> tuple[int, int]:
+def timestamps(events: Events, config: SplitConfig) -> tuple[int, int]:
     """First moments of validation and of test of a time cut, microseconds, whole seconds.
 
     Raises:
@@ -94,10 +94,10 @@ def by_time(events: Events, validation: int, test: int) -> Borders:
     """Cut all users at the same two moments: an event at or after one belongs to the later part."""
     assert events.times is not None
     ends = {}
-    for name, moment in (("train", validation), ("validation", test)):
+    for name, timestamp in (("train", validation), ("validation", test)):
         end = np.empty(events.n_users, np.int64)
         for users, part in events.chunks():
-            before = np.concatenate([[0], np.cumsum(events.times[part] < moment)])
+            before = np.concatenate([[0], np.cumsum(events.times[part] < timestamp)])
             here = events.offsets[users.start : users.stop + 1] - part.start
             end[users] = part.start + here[:-1] + np.diff(before[here])
         ends[name] = end
@@ -149,8 +149,8 @@ def _extremes(events: Events) -> tuple[int, int]:
     return min(low for low, _ in parts), max(high for _, high in parts)
 
 
-def _iso(moment: int) -> str:
-    return str(np.datetime64(moment // PER_SECOND, "s"))
+def _iso(timestamp: int) -> str:
+    return str(np.datetime64(timestamp // PER_SECOND, "s"))
 
 
 def training_mask(offsets: Ints, train_end: Ints, users: slice, events: slice) -> NDArray[np.bool_]:

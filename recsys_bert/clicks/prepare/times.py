@@ -85,8 +85,8 @@ def _scaled(column: pl.Expr, kind: pl.DataType, unit: str) -> pl.Expr:
     return pl.when(whole.abs() <= LIMIT // factor).then(whole) * factor  # beyond it the product could overflow
 
 
-def _sane(moment: pl.Expr) -> pl.Expr:
-    return pl.when(moment.abs() <= LIMIT).then(moment)
+def _sane(timestamp: pl.Expr) -> pl.Expr:
+    return pl.when(timestamp.abs() <= LIMIT).then(timestamp)
 
 
 def parse_moment(text: str) -> int:

@@ -32,7 +32,7 @@ def write_folder(
     sides: dict[str, tuple[SideTable | None, TableConfig]],
     settings: dict[str, Any],
 ) -> Manifest:
-    """Write everything that ``open_prepared`` reads.
+    """Write everything that ``open_dataset`` reads.
 
     Args:
         folder: To be made.
@@ -85,11 +85,11 @@ def write_histories(events: Events, borders: Borders, catalogue: Catalogue, path
         for users, part in events.chunks():
             catalogue.row_of_code[events.items[part]].tofile(rows)
             if events.times is not None:
-                moments = events.times[part] // PER_SECOND
+                timestamps = events.times[part] // PER_SECOND
             else:  # the position in the history stands for the time
                 lengths = np.diff(events.offsets[users.start : users.stop + 1])
-                moments = np.arange(part.start, part.stop) - np.repeat(events.offsets[users], lengths)
-            moments.tofile(seconds)
+                timestamps = np.arange(part.start, part.stop) - np.repeat(events.offsets[users], lengths)
+            timestamps.tofile(seconds)
     histories = Histories(
         items=mapped(events.folder / "rows.raw", np.int32),
         times=mapped(events.folder / "seconds.raw", np.int64),

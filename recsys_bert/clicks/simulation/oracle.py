@@ -40,7 +40,7 @@ def next_item_probabilities(
 
 def _normalised(world: World, past: Ints, lengths: Longs, group: Ints, share: int) -> Floats:
     shares, rows = world.shares[share], np.arange(lengths.size)
-    real = np.arange(past.shape[1]) < lengths[:, None]
+    mask = np.arange(past.shape[1]) < lengths[:, None]
     some = np.flatnonzero(lengths > 0)
     last = past[some, lengths[some] - 1]
     leaves: Floats = (1.0 - shares[EXPLORE]) * world.likes[group]  # a first click
@@ -53,7 +53,7 @@ def _normalised(world: World, past: Ints, lengths: Longs, group: Ints, share: in
     styles[some] = world.config.style_noise * styles[some] + (1.0 - world.config.style_noise) * taste
     chances = leaves[:, world.leaf] * styles[:, world.style] * world.within + shares[EXPLORE] * world.popularity
     chances[some, world.successor[last]] += shares[SUCCESSOR]
-    where, position = np.nonzero(real)
+    where, position = np.nonzero(mask)
     chances[where, past[where, position]] = 0.0
     return chances / chances.sum(1, keepdims=True)
 

@@ -82,8 +82,8 @@ def _block(world: World, first: int, n: int, rng: np.random.Generator) -> Block:
         items[:active, step] = draw_unseen(
             world, rng, items[:, :step], rows, np.full(active, step), group[:active], begins[:active, step]
         )
-    real = np.arange(shape[1]) < lengths[:, None]
-    times = np.where(real, _times(config.days, lengths, begins, rng), -1)
+    mask = np.arange(shape[1]) < lengths[:, None]
+    times = np.where(mask, _times(config.days, lengths, begins, rng), -1)
     user = first + 1 + rng.permutation(n)  # an id tells nothing of how active its user is
     return Block(user, group, country, lengths, items, times, rng.random(shape) < config.purchase_share, rng)
 

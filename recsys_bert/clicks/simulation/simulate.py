@@ -125,12 +125,12 @@ def _tables(world: World, drawn: list[Block]) -> dict[str, pl.DataFrame]:
 
 
 def _clicks(block: Block) -> pl.DataFrame:
-    real = np.arange(block.items.shape[1]) < block.lengths[:, None]
-    event = pl.when(pl.lit(pl.Series(block.purchase[real]))).then(pl.lit("purchase")).otherwise(pl.lit("click"))
+    mask = np.arange(block.items.shape[1]) < block.lengths[:, None]
+    event = pl.when(pl.lit(pl.Series(block.purchase[mask]))).then(pl.lit("purchase")).otherwise(pl.lit("click"))
     columns = {
         "user_id": np.repeat(block.user, block.lengths),
-        "item_id": block.items[real].astype(np.int64) + 1,
-        "timestamp": block.times[real],
+        "item_id": block.items[mask].astype(np.int64) + 1,
+        "timestamp": block.times[mask],
     }
     return pl.DataFrame(columns).with_columns(event=event)
 

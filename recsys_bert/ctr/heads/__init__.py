@@ -1,11 +1,11 @@
 """Click models, one paper a file.
 
-A head is built as ``Head(n_fields, dim, *, options)`` and called as ``head(fields, history, real) -> logits [batch]``:
+A head is built as ``Head(n_fields, dim, *, options)`` and called as ``head(fields, history, mask) -> logits [batch]``:
 
 * ``fields`` ``[batch, n_fields, dim]``: one vector a field. Where impressions have a history, field 0 is the target
   item, field 1 the history pooled into one vector, and field 2 says how well both match; features follow from 3 on,
   as ``metrics.json`` lists them: ids, categorical, numeric and multi-valued columns, side features.
-* ``history`` ``[batch, seq, dim]``, oldest first, and ``real`` bool ``[batch, seq]``; ``seq`` may be 0. A head that
+* ``history`` ``[batch, seq, dim]``, oldest first, and ``mask`` bool ``[batch, seq]``; ``seq`` may be 0. A head that
   does not read the sequence has the pooled history among its fields.
 
 First-order weights need no second table: a head that wants them reads channel 0 of every field, as libFM stores

@@ -30,11 +30,11 @@ class BSTLayer(nn.Module):
         self.ffn = nn.Sequential(nn.Linear(dim, ffn_dim), nn.LeakyReLU(), nn.Linear(ffn_dim, dim))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, attend: Tensor) -> Tensor:
-        """Transform ``[batch, seq, dim]``; ``attend`` is bool ``[batch, 1, 1, seq]``, True for real positions."""
+    def forward(self, x: Tensor, attention_mask: Tensor) -> Tensor:
+        """Transform ``[batch, seq, dim]``; ``attention_mask`` is bool ``[batch, 1, 1, seq]``, False on padding."""
         parts = (self.query(x), *self.keys_values(x).chunk(2, -1))
         query, key, value = (part.unflatten(2, (self.n_heads, -1)).transpose(1, 2) for part in parts)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=attend)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
         x = self.norm_1(x + self.dropout(self.mix(mixed.transpose(1, 2).flatten(2))))
         return self.norm_2(x + self.dropout(self.ffn(x)))
 
@@ -90,16 +90,16 @@ class BST(nn.Module):
         self.deep = Mlp((n_fields + 2) * dim, hidden, dropout=dropout, batch_norm=batch_norm, activation="leaky_relu")
         self.out = nn.Linear(self.deep.out_dim, 1)
 
-    def forward(self, fields: Tensor, history: Tensor, real: Tensor) -> Tensor:
+    def forward(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
         """Return logits ``[batch]``; the shapes are those of the package's docstring."""
         # the target leads, so that padding stays at the end; its distance to itself is 0
         x = torch.cat([fields[:, self.target].unsqueeze(1), history], 1)
-        distance = real.sum(1, keepdim=True) - torch.arange(history.shape[1], device=real.device)
+        distance = mask.sum(1, keepdim=True) - torch.arange(history.shape[1], device=mask.device)
         distance = F.pad(distance, (1, 0)).clamp(0, self.position.num_embeddings - 1)
         x = x + self.position(distance)
-        attend = F.pad(real, (1, 0), value=True)
+        attention_mask = F.pad(mask, (1, 0), value=True)
         for layer in self.layers:
-            x = layer(x, attend[:, None, None])
-        kept = x[:, 1:] * real.unsqueeze(2)
-        mean = kept.sum(1) / real.sum(1, keepdim=True).clamp(min=1)
+            x = layer(x, attention_mask[:, None, None])
+        kept = x[:, 1:] * mask.unsqueeze(2)
+        mean = kept.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
         return self.out(self.deep(torch.cat([fields.flatten(1), x[:, 0], mean], 1))).squeeze(1)

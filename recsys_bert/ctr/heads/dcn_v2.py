@@ -65,7 +65,7 @@ class DCNv2(nn.Module):
         self.deep = Mlp(flat, hidden, dropout=dropout, batch_norm=batch_norm)
         self.out = nn.Linear(self.deep.out_dim + (0 if self.stacked else flat), 1)
 
-    def forward(self, fields: Tensor, history: Tensor, real: Tensor) -> Tensor:
+    def forward(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
         """Return logits ``[batch]``; the shapes are those of the package's docstring."""
         first = crossed = fields.flatten(1)
         for cross in self.crosses:

@@ -33,6 +33,6 @@ class DeepFM(nn.Module):
         self.deep = Mlp(n_fields * dim, hidden, dropout=dropout, batch_norm=batch_norm)
         self.out = nn.Linear(self.deep.out_dim, 1, bias=False)  # the machine has a bias
 
-    def forward(self, fields: Tensor, history: Tensor, real: Tensor) -> Tensor:
+    def forward(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
         """Return logits ``[batch]``; the shapes are those of the package's docstring."""
-        return self.machine(fields, history, real) + self.out(self.deep(fields.flatten(1))).squeeze(1)
+        return self.machine(fields, history, mask) + self.out(self.deep(fields.flatten(1))).squeeze(1)

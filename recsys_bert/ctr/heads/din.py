@@ -53,13 +53,13 @@ class DIN(nn.Module):
         self.deep = Mlp((n_fields + 1) * dim, hidden, dropout=dropout, batch_norm=batch_norm, activation=activation)
         self.out = nn.Linear(self.deep.out_dim, 1)
 
-    def forward(self, fields: Tensor, history: Tensor, real: Tensor) -> Tensor:
+    def forward(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
         """Return logits ``[batch]``; the shapes are those of the package's docstring."""
         target = fields[:, self.target].unsqueeze(1).expand_as(history)
         both = torch.cat([history, target, target - history, target * history], 2)
         weights = self.weight(self.attention(both)).squeeze(2)  # [batch, seq]
         if self.softmax:
-            weights = weights.masked_fill(~real, torch.finfo(weights.dtype).min).softmax(1)
-        weights = weights.masked_fill(~real, 0.0)  # after the softmax too: an empty history has no weight at all
+            weights = weights.masked_fill(~mask, torch.finfo(weights.dtype).min).softmax(1)
+        weights = weights.masked_fill(~mask, 0.0)  # after the softmax too: an empty history has no weight at all
         interest = (weights.unsqueeze(2) * history).sum(1)
         return self.out(self.deep(torch.cat([fields.flatten(1), interest], 1))).squeeze(1)

@@ -110,7 +110,7 @@ class FinalMLP(nn.Module):
         width_1, width_2 = (hidden[-1] if hidden else flat for hidden in (hidden_1, hidden_2))
         self.fusion = BilinearFusion(width_1, width_2, n_heads)
 
-    def forward(self, fields: Tensor, history: Tensor, real: Tensor) -> Tensor:
+    def forward(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
         """Return logits ``[batch]``; the shapes are those of the package's docstring."""
         a, b = (stream(gate(fields)) for gate, stream in zip(self.gates, self.streams, strict=True))
         return self.fusion(a, b)

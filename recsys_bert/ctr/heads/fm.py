@@ -39,6 +39,6 @@ class FactorisationMachine(nn.Module):
             raise InputError(f"dim is {dim}; a factorisation machine needs at least 2: a weight and one factor.")
         self.bias = nn.Parameter(torch.zeros(()))
 
-    def forward(self, fields: Tensor, history: Tensor, real: Tensor) -> Tensor:
+    def forward(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
         """Return logits ``[batch]``; the shapes are those of the package's docstring."""
         return self.bias + fields[:, :, 0].sum(1) + pair_sum(fields[:, :, 1:])

@@ -16,6 +16,6 @@ class LogisticRegression(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(()))
 
-    def forward(self, fields: Tensor, history: Tensor, real: Tensor) -> Tensor:
+    def forward(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
         """Return logits ``[batch]``; the shapes are those of the package's docstring."""
         return fields.sum((1, 2)) + self.bias

@@ -1,13 +1,14 @@
-"""Layers, one paper a file: ``(dim, n_heads, dropout, *, options)``, ``(x, attend, carried) -> (x, carried)``.
+"""Layers, one paper a file: ``(dim, n_heads, dropout, *, options)``, ``(x, attention_mask, state) -> (x, state)``.
 
-A class attribute ``normalised`` says whether what the layer returns has just been through a layer norm; where it is
+A class attribute ``ends_with_norm`` says whether what the layer returns has just been through a layer norm; where it is
 ``False``, the encoder puts one norm behind the fusion.
 
-A class attribute ``narrows`` says that a layer can be asked for one position of each row alone (``attend.asked``), and
-then returns ``[batch, 1, dim]``; the encoder asks the last layer so when ranking. Without it all are computed.
+A class attribute ``last_position_only`` says that a layer can compute one position of each row alone
+(``attention_mask.query_position``) and then returns ``[batch, 1, dim]``; the encoder asks the last layer so when
+ranking. Without it all positions are computed.
 
 A layer that can read when events happened takes the keyword-only argument ``timed`` as well. It is the encoder's to
-give, not an option: True where its config has ``times``, and then ``attend.times`` is there in every forward pass.
+give, not an option: True where its config has ``times``, and then ``attention_mask.times`` is there.
 """
 
 LAYERS: dict[str, str] = {

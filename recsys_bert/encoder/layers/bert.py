@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from recsys_bert.encoder.attention import Attend, SelfAttention
+from recsys_bert.encoder.attention import AttentionMask, SelfAttention
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.feed_forward import FeedForward
 
@@ -20,8 +20,8 @@ class BertLayer(nn.Module):
         norm_eps: Added to the variance in the norms.
     """
 
-    normalised = True
-    narrows = True
+    ends_with_norm = True
+    last_position_only = True
 
     def __init__(
         self,
@@ -41,16 +41,16 @@ class BertLayer(nn.Module):
         self.ffn_norm = nn.LayerNorm(dim, eps=norm_eps)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, attend: Attend, carried: None = None) -> tuple[Tensor, None]:
+    def forward(self, x: Tensor, attention_mask: AttentionMask, state: None = None) -> tuple[Tensor, None]:
         """Transform every position.
 
         Args:
             x: ``[batch, seq, dim]``.
-            attend: Where a query may look.
-            carried: Not used; handed on.
+            attention_mask: Where a query may look.
+            state: Not used; handed on.
 
         Returns:
             ``[batch, seq, dim]``, or ``[batch, 1, dim]`` where one position is asked for, and None.
         """
-        x = self.attention_norm(attend.narrow(x) + self.dropout(self.attention(x, attend)))
-        return self.ffn_norm(x + self.dropout(self.ffn(x))), carried
+        x = self.attention_norm(attention_mask.select_query(x) + self.dropout(self.attention(x, attention_mask)))
+        return self.ffn_norm(x + self.dropout(self.ffn(x))), state

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from recsys_bert.encoder.attention import Attend, SelfAttention
+from recsys_bert.encoder.attention import AttentionMask, SelfAttention
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.feed_forward import ACTIVATIONS, FeedForward, SwiGLU
 from recsys_bert.errors import unknown_name
@@ -27,8 +27,8 @@ class GatedLayer(nn.Module):
         norm_eps: Added to the variance in the norms.
     """
 
-    normalised = False
-    narrows = True
+    ends_with_norm = False
+    last_position_only = True
 
     def __init__(
         self,
@@ -54,18 +54,18 @@ class GatedLayer(nn.Module):
         self.ffn_gate = nn.Linear(dim, dim)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, attend: Attend, carried: None = None) -> tuple[Tensor, None]:
+    def forward(self, x: Tensor, attention_mask: AttentionMask, state: None = None) -> tuple[Tensor, None]:
         """Transform every position.
 
         Args:
             x: ``[batch, seq, dim]``.
-            attend: Where a query may look.
-            carried: Not used; handed on.
+            attention_mask: Where a query may look.
+            state: Not used; handed on.
 
         Returns:
             ``[batch, seq, dim]``, or ``[batch, 1, dim]`` where one position is asked for, and None.
         """
-        mixed = self.dropout(self.attention(self.attention_norm(x), attend))
-        x = attend.narrow(x)
+        mixed = self.dropout(self.attention(self.attention_norm(x), attention_mask))
+        x = attention_mask.select_query(x)
         x = x + mixed * torch.sigmoid(self.attention_gate(x))
-        return x + self.dropout(self.ffn(self.ffn_norm(x))) * torch.sigmoid(self.ffn_gate(x)), carried
+        return x + self.dropout(self.ffn(self.ffn_norm(x))) * torch.sigmoid(self.ffn_gate(x)), state

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recsys_bert.encoder.attention import Attend, check_heads
+from recsys_bert.encoder.attention import AttentionMask, check_heads
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.times import N_BUCKETS, buckets_between
 from recsys_bert.errors import InputError
@@ -33,7 +33,7 @@ class HstuLayer(nn.Module):
         norm_eps: Added to the variance in the norms.
     """
 
-    normalised = False
+    ends_with_norm = False
 
     def __init__(
         self,
@@ -59,27 +59,29 @@ class HstuLayer(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     @property
-    def last_map(self) -> nn.Linear:
-        """What the branch ends with; see ``EncoderConfig.branch_init``."""
+    def output_projection(self) -> nn.Linear:
+        """What the branch ends with; see ``EncoderConfig.residual_init_scale``."""
         return self.out
 
-    def forward(self, x: Tensor, attend: Attend, carried: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, x: Tensor, attention_mask: AttentionMask, state: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Transform every position.
 
         Args:
             x: ``[batch, seq, dim]``.
-            attend: Where a query may look, and when positions happened.
-            carried: What a layer before has found of the times: buckets int32 ``[batch, seq, seq]``.
+            attention_mask: Where a query may look, and when positions happened.
+            state: What a layer before has found of the times: buckets int32 ``[batch, seq, seq]``.
 
         Returns:
             ``[batch, seq, dim]`` and the buckets, or None without times.
         """
-        if carried is None and self.time_bias is not None and attend.times is not None:
-            carried = buckets_between(attend.times)
+        if state is None and self.time_bias is not None and attention_mask.times is not None:
+            state = buckets_between(attention_mask.times)
         gate, value, query, key = F.silu(self.uvqk(self.norm(x))).chunk(4, dim=-1)
-        mixed = self._mix(query, key, value, self._bias(query, attend, carried))
-        mixed = self.mixed_norm(mixed / _visible(attend, x.shape[1], x.device))
-        return x + self.out(self.dropout(mixed * gate)), carried
+        mixed = self._mix(query, key, value, self._bias(query, attention_mask, state))
+        mixed = self.mixed_norm(mixed / _visible(attention_mask, x.shape[1], x.device))
+        return x + self.out(self.dropout(mixed * gate)), state
 
     def _mix(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
         """Σ silu(score) · value, ``[batch, seq, dim]``."""
@@ -88,7 +90,7 @@ class HstuLayer(nn.Module):
         heads = zip(*(part.chunk(self.n_heads, dim=-1) for part in (query, key, value)), strict=True)
         return torch.cat([F.silu(torch.baddbmm(bias, q, k.transpose(1, 2))) @ v for q, k, v in heads], dim=-1)
 
-    def _bias(self, like: Tensor, attend: Attend, buckets: Tensor | None) -> Tensor:
+    def _bias(self, like: Tensor, attention_mask: AttentionMask, buckets: Tensor | None) -> Tensor:
         """What is added to scores, ``[batch or 1, seq, seq]``; where a query may not look, so little that silu is 0."""
         seq = like.shape[1]
         place = torch.arange(seq, device=like.device)
@@ -96,18 +98,22 @@ class HstuLayer(nn.Module):
         bias = self.distance_bias[distance].to(like.dtype)[None]
         # Half of the least number there is: a score on top of it overflows neither way.
         barred = torch.finfo(like.dtype).min / 2
-        if attend.causal:
+        if attention_mask.causal:
             bias = bias.masked_fill(place > place[:, None], barred)
-        if attend.keys is not None:
-            bias = bias.masked_fill(~attend.keys[:, 0], barred)
+        if attention_mask.keys is not None:
+            bias = bias.masked_fill(~attention_mask.keys[:, 0], barred)
         if self.time_bias is None or buckets is None:
             return bias
         # Gathered in float32, or the gradients of many thousand pairs would be added up in 16 bits.
         return bias + self.time_bias.index_select(0, buckets.flatten()).view(buckets.shape).to(like.dtype)
 
 
-def _visible(attend: Attend, seq: int, device: torch.device) -> Tensor:
+def _visible(attention_mask: AttentionMask, seq: int, device: torch.device) -> Tensor:
     """How many keys each query may look at: int64 ``[batch or 1, seq or 1, 1]``."""
-    if attend.causal:
+    if attention_mask.causal:
         return torch.arange(1, seq + 1, device=device)[None, :, None]
-    return torch.full((1, 1, 1), seq, device=device) if attend.keys is None else attend.keys[:, 0].sum(-1, keepdim=True)
+    return (
+        torch.full((1, 1, 1), seq, device=device)
+        if attention_mask.keys is None
+        else attention_mask.keys[:, 0].sum(-1, keepdim=True)
+    )

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from recsys_bert.encoder.attention import Attend, SelfAttention
+from recsys_bert.encoder.attention import AttentionMask, SelfAttention
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.feed_forward import FeedForward
 
@@ -22,8 +22,8 @@ class PreNormLayer(nn.Module):
         norm_eps: Added to the variance in the norms.
     """
 
-    normalised = False
-    narrows = True
+    ends_with_norm = False
+    last_position_only = True
 
     def __init__(
         self,
@@ -43,16 +43,16 @@ class PreNormLayer(nn.Module):
         self.ffn = FeedForward(dim, ffn_dim, activation)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, attend: Attend, carried: None = None) -> tuple[Tensor, None]:
+    def forward(self, x: Tensor, attention_mask: AttentionMask, state: None = None) -> tuple[Tensor, None]:
         """Transform every position.
 
         Args:
             x: ``[batch, seq, dim]``.
-            attend: Where a query may look.
-            carried: Not used; handed on.
+            attention_mask: Where a query may look.
+            state: Not used; handed on.
 
         Returns:
             ``[batch, seq, dim]``, or ``[batch, 1, dim]`` where one position is asked for, and None.
         """
-        x = attend.narrow(x) + self.dropout(self.attention(self.attention_norm(x), attend))
-        return x + self.dropout(self.ffn(self.ffn_norm(x))), carried
+        x = attention_mask.select_query(x) + self.dropout(self.attention(self.attention_norm(x), attention_mask))
+        return x + self.dropout(self.ffn(self.ffn_norm(x))), state

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from recsys_bert.encoder.attention import Attend, SelfAttention
+from recsys_bert.encoder.attention import AttentionMask, SelfAttention
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.feed_forward import FeedForward
 
@@ -24,7 +24,7 @@ class RealFormerLayer(nn.Module):
         norm_eps: Added to the variance in the norms.
     """
 
-    normalised = True
+    ends_with_norm = True
 
     def __init__(
         self,
@@ -45,22 +45,22 @@ class RealFormerLayer(nn.Module):
         self.ffn_norm = nn.LayerNorm(dim, eps=norm_eps)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, attend: Attend, carried: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, attention_mask: AttentionMask, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Transform every position.
 
         Args:
             x: ``[batch, seq, dim]``.
-            attend: Where a query may look.
-            carried: Sum of the scores of all layers before, ``[batch, n_heads, seq, seq]``; None in the first.
+            attention_mask: Where a query may look.
+            state: Sum of the scores of all layers before, ``[batch, n_heads, seq, seq]``; None in the first.
 
         Returns:
             ``[batch, seq, dim]`` and the sum of scores with this layer's.
         """
         query, key, value = self.attention.split(self.attention.qkv(x))
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-        if carried is not None:
-            scores = scores + carried
-        hidden = ~attend.full(x.shape[1], x.device)
+        if state is not None:
+            scores = scores + state
+        hidden = ~attention_mask.full(x.shape[1], x.device)
         # Softmax in float32: under autocast a sum over many layers would lose its last digits in bf16.
         weights = torch.softmax(scores.float().masked_fill(hidden, -torch.inf), dim=-1).to(value.dtype)
         mixed = self.attention.join(self.attention_dropout(weights) @ value)

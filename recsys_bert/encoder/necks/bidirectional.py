@@ -6,19 +6,19 @@ from torch import Tensor, nn
 from recsys_bert.devices import lstm_runs_in_bf16
 
 
-def reverse_real(x: Tensor, real: Tensor) -> Tensor:
+def reverse_tokens(x: Tensor, mask: Tensor) -> Tensor:
     """Turn the real positions of every row around and leave padding where it is; its own inverse.
 
     Args:
         x: ``[batch, seq, dim]``.
-        real: bool ``[batch, seq]``, padding on the right.
+        mask: bool ``[batch, seq]``, padding on the right.
     """
     steps = torch.arange(x.shape[1], device=x.device)
-    mirrored = real.sum(1, keepdim=True) - 1 - steps
-    return x.gather(1, torch.where(real, mirrored, steps)[..., None].expand_as(x))
+    mirrored = mask.sum(1, keepdim=True) - 1 - steps
+    return x.gather(1, torch.where(mask, mirrored, steps)[..., None].expand_as(x))
 
 
-class BothWays(nn.Module):
+class Bidirectional(nn.Module):
     """One network reads left to right; where that is allowed, another reads right to left, from the last real item.
 
     In causal mode there is only the first. No packing is needed: the first network meets padding after everything
@@ -33,17 +33,17 @@ class BothWays(nn.Module):
 
     def __init__(self, kind: type[nn.LSTM] | type[nn.GRU], dim: int, hidden: int, causal: bool) -> None:
         super().__init__()
-        self.ahead = kind(dim, hidden, batch_first=True)
-        self.back = None if causal else kind(dim, hidden, batch_first=True)
+        self.forward_rnn = kind(dim, hidden, batch_first=True)
+        self.backward_rnn = None if causal else kind(dim, hidden, batch_first=True)
         self.out_dim = hidden if causal else 2 * hidden
 
-    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """``[batch, seq, dim]`` → ``[batch, seq, out_dim]``."""
-        ahead = _run(self.ahead, x)
-        if self.back is None:
-            return ahead
-        back = _run(self.back, reverse_real(x, real))
-        return torch.cat([ahead, reverse_real(back, real)], dim=-1)
+        forward_rnn = _run(self.forward_rnn, x)
+        if self.backward_rnn is None:
+            return forward_rnn
+        backward_rnn = _run(self.backward_rnn, reverse_tokens(x, mask))
+        return torch.cat([forward_rnn, reverse_tokens(backward_rnn, mask)], dim=-1)
 
 
 def _run(rnn: nn.LSTM | nn.GRU, x: Tensor) -> Tensor:

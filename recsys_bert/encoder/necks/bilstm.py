@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from recsys_bert.encoder.dropout import Dropout
-from recsys_bert.encoder.necks.bidirectional import BothWays, default_hidden
+from recsys_bert.encoder.necks.bidirectional import Bidirectional, default_hidden
 from recsys_bert.errors import InputError
 
 
@@ -21,18 +21,18 @@ class BiLstm(nn.Module):
         super().__init__()
         if hidden is not None and hidden < 1:
             raise InputError(f"neck bilstm: hidden is {hidden}; it must be at least 1.")
-        self.rnn = BothWays(nn.LSTM, dim, default_hidden(hidden, dim, causal), causal)
+        self.rnn = Bidirectional(nn.LSTM, dim, default_hidden(hidden, dim, causal), causal)
         self.dropout = Dropout(dropout)
         self.out_dim = self.rnn.out_dim
 
-    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Refine every position.
 
         Args:
             x: ``[batch, seq, dim]``.
-            real: bool ``[batch, seq]``.
+            mask: bool ``[batch, seq]``.
 
         Returns:
             ``[batch, seq, out_dim]``.
         """
-        return self.dropout(self.rnn(x, real))
+        return self.dropout(self.rnn(x, mask))

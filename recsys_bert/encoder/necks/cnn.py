@@ -42,16 +42,16 @@ class Cnn(nn.Module):
         self.activation = activation_by_name(activation)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Refine every position.
 
         Args:
             x: ``[batch, seq, dim]``.
-            real: bool ``[batch, seq]``.
+            mask: bool ``[batch, seq]``.
 
         Returns:
             ``[batch, seq, out_dim]``.
         """
-        x = x * real[..., None]  # padding must look like the nothing beyond the row's end
+        x = x * mask[..., None]  # padding must look like the nothing beyond the row's end
         windows = F.pad(x.transpose(1, 2), self.sides)
         return self.dropout(self.activation(self.convolution(windows).transpose(1, 2)))

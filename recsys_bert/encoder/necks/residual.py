@@ -11,7 +11,7 @@ class Residual(nn.Module):
     linear map otherwise; ``concat`` returns [f(x); x]; ``none`` returns f(x), the plain stack.
 
     Args:
-        neck: f, a module ``(x, real) -> [batch, seq, neck.out_dim]``.
+        neck: f, a module ``(x, mask) -> [batch, seq, neck.out_dim]``.
         dim: Width of x.
         form: ``add``, ``concat`` or ``none``.
     """
@@ -27,17 +27,17 @@ class Residual(nn.Module):
         if form == "add" and width != dim:
             self.shortcut = nn.Linear(dim, width, bias=False)
 
-    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Refine every position.
 
         Args:
             x: ``[batch, seq, dim]``.
-            real: bool ``[batch, seq]``, True on positions that are not padding.
+            mask: bool ``[batch, seq]``, True on positions that are not padding.
 
         Returns:
             ``[batch, seq, out_dim]``.
         """
-        refined = self.neck(x, real)
+        refined = self.neck(x, mask)
         if self.form == "add":
             return refined + self.shortcut(x)
         # Under autocast f(x) may be of half width in bits; cat brings both to the wider type.

@@ -3,10 +3,10 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recsys_bert.encoder.attention import Attend, SelfAttention
+from recsys_bert.encoder.attention import AttentionMask, SelfAttention
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.feed_forward import FeedForward
-from recsys_bert.encoder.necks.bidirectional import reverse_real
+from recsys_bert.encoder.necks.bidirectional import reverse_tokens
 from recsys_bert.errors import InputError
 
 
@@ -70,21 +70,21 @@ class RTransformer(nn.Module):
         self.ffn = FeedForward(dim, ffn_dim, activation)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Refine every position.
 
         Args:
             x: ``[batch, seq, dim]``.
-            real: bool ``[batch, seq]``.
+            mask: bool ``[batch, seq]``.
 
         Returns:
             ``[batch, seq, dim]``.
         """
-        x = x + self.dropout(self._local(self.local_norm(x), real))
-        x = x + self.dropout(self.attention(self.attention_norm(x), Attend.of(real, self.causal)))
+        x = x + self.dropout(self._local(self.local_norm(x), mask))
+        x = x + self.dropout(self.attention(self.attention_norm(x), AttentionMask.of(mask, self.causal)))
         return x + self.dropout(self.ffn(self.ffn_norm(x)))
 
-    def _local(self, x: Tensor, real: Tensor) -> Tensor:
+    def _local(self, x: Tensor, mask: Tensor) -> Tensor:
         # Turned around, the real positions come first again, so windows never reach into padding.
         left = self.left(x)
-        return left if self.right is None else left + reverse_real(self.right(reverse_real(x, real)), real)
+        return left if self.right is None else left + reverse_tokens(self.right(reverse_tokens(x, mask)), mask)

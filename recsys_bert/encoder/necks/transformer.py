@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from recsys_bert.encoder.attention import Attend
+from recsys_bert.encoder.attention import AttentionMask
 from recsys_bert.encoder.layers.bert import BertLayer
 
 
@@ -33,15 +33,15 @@ class Transformer(nn.Module):
         self.causal = causal
         self.out_dim = dim
 
-    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Refine every position.
 
         Args:
             x: ``[batch, seq, dim]``.
-            real: bool ``[batch, seq]``.
+            mask: bool ``[batch, seq]``.
 
         Returns:
             ``[batch, seq, dim]``.
         """
-        refined, _ = self.layer(x, Attend.of(real, self.causal))
+        refined, _ = self.layer(x, AttentionMask.of(mask, self.causal))
         return refined

@@ -22,7 +22,7 @@ def page(results: Results) -> str:
         drawn = svgs(results)
     shown = escape(json.dumps(results["config"], indent=2, ensure_ascii=False))
     sections = [
-        section("test", _table(figures(results)) + figure(drawn.get("figures"))),
+        section("test", _table(metrics(results)) + figure(drawn.get("metrics"))),
         section("significance", _table(differences(results))),
         section("convergence", _table(convergence(results)) + figure(drawn.get("curves"))),
         section("settings", f"<details><summary>Settings of this comparison</summary><pre>{shown}</pre></details>"),
@@ -33,7 +33,7 @@ def page(results: Results) -> str:
 
 def text(results: Results) -> str:
     """The same as plain text."""
-    tables = [table for table in (figures(results), differences(results), convergence(results)) if table.rows]
+    tables = [table for table in (metrics(results), differences(results), convergence(results)) if table.rows]
     parts = [f"{table.title}\n{table.says}\n{lay_out(table)}" for table in tables]
     return "\n\n".join([line(results), *parts, *_failures(results), verdict(results)])
 
@@ -48,13 +48,13 @@ def line(results: Results) -> str:
 def verdict(results: Results) -> str:
     """The result in a few words."""
     measure, done = results["measure"], [cell for cell in results["cells"] if cell["seeds"]]
-    best = max(done, key=lambda cell: cell["figures"][measure]["mean"])
+    best = max(done, key=lambda cell: cell["metrics"][measure]["mean"])
     first = results["cells"][0]
-    says = f"Highest mean {measure}: {best['name']}, {_spread(best['figures'][measure])}."
+    says = f"Highest mean {measure}: {best['name']}, {_spread(best['metrics'][measure])}."
     if not first["seeds"]:
         return f"{says} {first['name']}, which the others are compared with, failed."
     if best is not first:
-        says += f" {first['name']}: {_spread(first['figures'][measure])}."
+        says += f" {first['name']}: {_spread(first['metrics'][measure])}."
     better, worse = (
         sum(one["p_holm"] < 0.05 and sign * one["difference"] > 0 for one in results["comparisons"]) for sign in (1, -1)
     )
@@ -66,9 +66,9 @@ def verdict(results: Results) -> str:
     )
 
 
-def figures(results: Results) -> Table:
+def metrics(results: Results) -> Table:
     """Test figures and costs of every cell."""
-    names = list(next(cell["figures"] for cell in results["cells"] if cell["seeds"]))
+    names = list(next(cell["metrics"] for cell in results["cells"] if cell["seeds"]))
     names = [results["measure"], *(name for name in names if name != results["measure"])]
     columns = [Column(name, "test", "higher") for name in names]
     columns += [Column("Seconds", "a training"), Column("Parameters"), Column("Epoch kept"), Column("Seeds")]
@@ -77,7 +77,7 @@ def figures(results: Results) -> Table:
     for cell in results["cells"]:
         costs = [_mean(cell["seconds"], 0), Cell("–" if not cell["seeds"] else f"{cell['parameters']:,}")]
         costs += [_mean(cell["best_epoch"], 1), Cell(f"{len(cell['seeds'])} of {results['seeds']}")]
-        table.rows.append(Row(cell["name"], "cell", [*(_mean(cell["figures"].get(name), 4) for name in names), *costs]))
+        table.rows.append(Row(cell["name"], "cell", [*(_mean(cell["metrics"].get(name), 4) for name in names), *costs]))
     return table
 
 

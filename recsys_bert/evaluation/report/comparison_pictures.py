@@ -25,7 +25,7 @@ _MOST_BANDS = 4  # curves of a panel; bands of more cover each other
 
 
 def svgs(results: Results) -> dict[str, str]:
-    """``curves`` and ``figures`` as SVG elements in the page's colours; what has no numbers is left out."""
+    """``curves`` and ``metrics`` as SVG elements in the page's colours; what has no numbers is left out."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -61,7 +61,7 @@ def _parts(results: Results) -> dict[str, Any]:
     if any(cell["curve"] for cell in results["cells"]):
         rows = -(-len(_panels(results)) // _columns(results))
         found["curves"] = (_curves, 3.6 if rows == 1 else 2.7 * rows)
-    found["figures"] = (_figures, 1.1 + 0.3 * len(results["cells"]))
+    found["metrics"] = (_figures, 1.1 + 0.3 * len(results["cells"]))
     return found
 
 
@@ -162,17 +162,17 @@ def _figures(figure: "FigureBase", results: Results) -> None:
     """Every cell's test figure: the seeds as dots, their mean, and the deviation as a bar."""
     axes, measure = figure.subplots(), results["measure"]
     for place, cell in enumerate(results["cells"]):
-        values = [run["figures"][measure] for run in cell["runs"]]
+        values = [run["metrics"][measure] for run in cell["runs"]]
         if not values:
             continue
-        found, colour = cell["figures"][measure], COLOURS[_choice(results, cell, 0) % len(COLOURS)]
+        found, colour = cell["metrics"][measure], COLOURS[_choice(results, cell, 0) % len(COLOURS)]
         axes.scatter(values, [place] * len(values), s=22, color=colour, alpha=0.6, linewidths=0, zorder=3)
         axes.errorbar(
             found["mean"], place, xerr=found["deviation"] or 0, color=colour, marker="|", markersize=11, linewidth=1.6
         )
     first = results["cells"][0]
     if first["seeds"]:
-        axes.axvline(first["figures"][measure]["mean"], color=GREY, linewidth=1, linestyle=":")
+        axes.axvline(first["metrics"][measure]["mean"], color=GREY, linewidth=1, linestyle=":")
     axes.set_yticks(range(len(results["cells"])), [cell["name"] for cell in results["cells"]])
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")

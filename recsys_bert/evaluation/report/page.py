@@ -82,10 +82,10 @@ def verdict(results: Results) -> str:
     if not ranked:
         return "Nothing was ranked."
     best = ranked[0]
-    figures = best["metrics"]
+    metrics = best["metrics"]
     says = (
-        f"{best['name']} ranks best: recall@{k} {figures[f'recall@{k}']['value']:.4f}, "
-        f"NDCG@{k} {figures[measure]['value']:.4f}."
+        f"{best['name']} ranks best: recall@{k} {metrics[f'recall@{k}']['value']:.4f}, "
+        f"NDCG@{k} {metrics[measure]['value']:.4f}."
     )
     baselines = [m for m in ranked if m["kind"] == "baseline"]
     if best["kind"] == "baseline":
@@ -95,7 +95,7 @@ def verdict(results: Results) -> str:
     if baselines:
         second = baselines[0]
         gain = (
-            figures[measure]["value"] / second["metrics"][measure]["value"] - 1
+            metrics[measure]["value"] / second["metrics"][measure]["value"] - 1
             if second["metrics"][measure]["value"]
             else None
         )
@@ -107,7 +107,7 @@ def verdict(results: Results) -> str:
 def _tiles(results: Results) -> str:
     protocol = results["protocol"]
     skipped = sum(results["skipped"].values())
-    figures = [
+    metrics = [
         (f"{protocol['users']:,}", "users asked"),
         (f"{skipped:,}", "users skipped, by reason below"),
         (f"{protocol['items']:,}", "items ranked, all of them"),
@@ -116,7 +116,7 @@ def _tiles(results: Results) -> str:
     ]
     return (
         '<div class="tiles">'
-        + "".join(f'<div class="tile"><b>{value}</b><span>{name}</span></div>' for value, name in figures)
+        + "".join(f'<div class="tile"><b>{value}</b><span>{name}</span></div>' for value, name in metrics)
         + "</div>"
     )
 

@@ -173,12 +173,12 @@ def significance(results: Results) -> Table | None:
     says = "Same users, paired. It speaks of users, not of training seeds."
     table = Table("Is the difference real?", says, columns, first="comparison")
     for line in results["comparisons"]:
-        real = line["p_holm"] < 0.05
+        mask = line["p_holm"] < 0.05
         cells = [
             Cell(line["measure"]),
             Cell(f"{line['difference']:+.4f}", f"{line['low']:+.4f} … {line['high']:+.4f}"),
             Cell(p_value(line["p_value"])),
-            Cell(p_value(line["p_holm"]), "significant at 5 %" if real else "not significant"),
+            Cell(p_value(line["p_holm"]), "significant at 5 %" if mask else "not significant"),
             Cell(f"{line['better']:,} / {line['worse']:,} / {line['tied']:,}"),
         ]
         table.rows.append(Row(f"{line['model']} − {line['against']}", "comparison", cells))

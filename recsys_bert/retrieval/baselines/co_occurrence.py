@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from recsys_bert.clicks.dataset import Prepared
+from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.training_events import TrainingEvents
 from recsys_bert.errors import InputError
@@ -36,10 +36,10 @@ class CoOccurrence:
             )
         self.last, self.window, self.decay, self.most = last, window, decay, most
 
-    def fit(self, prepared: Prepared) -> "CoOccurrence":
+    def fit(self, dataset: ClickDataset) -> "CoOccurrence":
         """Count pairs; one weighs what its second event weighs."""
-        size, first_item = prepared.vocabulary.size, prepared.vocabulary.first_item
-        events = TrainingEvents.of(prepared.histories)
+        size, first_item = dataset.vocabulary.size, dataset.vocabulary.first_item
+        events = TrainingEvents.of(dataset.histories)
         self._order = by_popularity(events.popularity(size), first_item)
         self.after = soon_after(events, size, first_item, self.window, self.most)
         return self

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_bert.clicks.dataset import Prepared
+from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.training_events import TrainingEvents
 from recsys_bert.errors import InputError
@@ -39,16 +39,16 @@ class Item2Vec:
             raise InputError(f"item2vec: last is {last}, decay {decay}; needed are at least 1 and (0, 1].")
         self.vectors, self.last, self.decay = vectors, last, decay
 
-    def fit(self, prepared: Prepared) -> "Item2Vec":
+    def fit(self, dataset: ClickDataset) -> "Item2Vec":
         """Train on the items of every user, in order.
 
         Raises:
             InputError: Nobody has two training events.
         """
-        self._first_item, size = prepared.vocabulary.first_item, prepared.vocabulary.size
-        events = TrainingEvents.of(prepared.histories)
+        self._first_item, size = dataset.vocabulary.first_item, dataset.vocabulary.size
+        events = TrainingEvents.of(dataset.histories)
         self._order = by_popularity(events.popularity(size), self._first_item)
-        model = Word2Vec(item_sequences(prepared, events), self.vectors)
+        model = Word2Vec(item_sequences(dataset, events), self.vectors)
         fit_vectors(model)
         self._given, self._beside = (_of_length_one(table.numpy()) for table in (model.inputs, model.outputs))
         return self

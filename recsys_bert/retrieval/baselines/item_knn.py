@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from recsys_bert.clicks.dataset import Prepared
+from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.training_events import TrainingEvents
 from recsys_bert.errors import InputError
@@ -32,12 +32,12 @@ class ItemKNN:
             raise InputError(f"item_knn: neighbours is {neighbours}, shrink {shrink}; at least 1 and 0 are needed.")
         self.neighbours, self.shrink = neighbours, shrink
 
-    def fit(self, prepared: Prepared) -> "ItemKNN":
+    def fit(self, dataset: ClickDataset) -> "ItemKNN":
         """Find every item's neighbours, some hundred items at a time."""
-        size, first_item = prepared.vocabulary.size, prepared.vocabulary.first_item
-        events = TrainingEvents.of(prepared.histories)
+        size, first_item = dataset.vocabulary.size, dataset.vocabulary.first_item
+        events = TrainingEvents.of(dataset.histories)
         self._order = by_popularity(events.popularity(size), first_item)
-        matrix = only_items(events.by_user(size, prepared.histories.n_users), first_item)
+        matrix = only_items(events.by_user(size, dataset.histories.n_users), first_item)
         norms = np.sqrt(matrix.power(2).sum(axis=0))
         place = np.empty(size, np.int64)
         place[self._order] = np.arange(len(self._order))

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from scipy import sparse
 
-from recsys_bert.clicks.dataset import Prepared
+from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.training_events import TrainingEvents
 from recsys_bert.errors import InputError
@@ -30,10 +30,10 @@ class Markov:
             raise InputError(f"markov: ties is {ties!r}; known are 'popular' and 'first_met'.")
         self.ties = ties
 
-    def fit(self, prepared: Prepared) -> "Markov":
+    def fit(self, dataset: ClickDataset) -> "Markov":
         """Count pairs of neighbours; one weighs what its second event weighs."""
-        size, first_item = prepared.vocabulary.size, prepared.vocabulary.first_item
-        events = TrainingEvents.of(prepared.histories)
+        size, first_item = dataset.vocabulary.size, dataset.vocabulary.first_item
+        events = TrainingEvents.of(dataset.histories)
         self._order = by_popularity(events.popularity(size), first_item)
         self._next = follows(events, size, first_item, gap=1)
         if self.ties == "first_met":

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from recsys_bert.clicks.dataset import Prepared
+from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.training_events import TrainingEvents
 from recsys_bert.errors import InputError
@@ -18,11 +18,11 @@ class Popular:
 
     name = "popular"
 
-    def fit(self, prepared: Prepared) -> "Popular":
+    def fit(self, dataset: ClickDataset) -> "Popular":
         """Count training events."""
-        self._size = prepared.vocabulary.size
-        popularity = TrainingEvents.of(prepared.histories).popularity(self._size)
-        self._order = by_popularity(popularity, prepared.vocabulary.first_item)
+        self._size = dataset.vocabulary.size
+        popularity = TrainingEvents.of(dataset.histories).popularity(self._size)
+        self._order = by_popularity(popularity, dataset.vocabulary.first_item)
         return self
 
     def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> Rows:
@@ -53,19 +53,19 @@ class PopularRecent:
             raise InputError(f"popular_recent: days is {days}; it must be more than 0.")
         self.days = days
 
-    def fit(self, prepared: Prepared) -> "PopularRecent":
+    def fit(self, dataset: ClickDataset) -> "PopularRecent":
         """Sort training events by time.
 
         Raises:
             InputError: The log has no times.
         """
-        if not prepared.has_times:
+        if not dataset.has_times:
             raise InputError("popular_recent needs times and this log has none. Leave it out, or use popular.")
-        events = TrainingEvents.of(prepared.histories)
+        events = TrainingEvents.of(dataset.histories)
         order = np.argsort(events.times, kind="stable")
         self._times, self._items = events.times[order], events.items[order]
-        self._weights, self._size = events.weights[order], prepared.vocabulary.size
-        self._first_item = prepared.vocabulary.first_item
+        self._weights, self._size = events.weights[order], dataset.vocabulary.size
+        self._first_item = dataset.vocabulary.first_item
         self._ever = events.popularity(self._size)
         return self
 
@@ -77,18 +77,18 @@ class PopularRecent:
         """
         check_k(k, self._size - self._first_item)
         end = int(self._times[-1]) + 1
-        moments = np.where(queries.times >= end, end, queries.times // _DAY * _DAY)
+        timestamps = np.where(queries.times >= end, end, queries.times // _DAY * _DAY)
         ranked = np.full((len(queries), k), -1, np.int32)
-        for moment in np.unique(moments):
-            at = np.flatnonzero(moments == moment)
+        for timestamp in np.unique(timestamps):
+            at = np.flatnonzero(timestamps == timestamp)
             part = queries[at]
             seen = part.seen() if exclude_seen else (np.empty(0, np.int64), np.empty(0, np.int32))
-            ranked[at] = fill(np.full((len(at), k), -1, np.int32), self._order(int(moment)), seen)
+            ranked[at] = fill(np.full((len(at), k), -1, np.int32), self._order(int(timestamp)), seen)
         return ranked
 
-    def _order(self, moment: int) -> Ints:
-        """Rows in the order of the window that ends before ``moment``."""
-        first, last = np.searchsorted(self._times, [moment - self.days * _DAY, moment])
+    def _order(self, timestamp: int) -> Ints:
+        """Rows in the order of the window that ends before ``timestamp``."""
+        first, last = np.searchsorted(self._times, [timestamp - self.days * _DAY, timestamp])
         recent = np.bincount(self._items[first:last], self._weights[first:last], minlength=self._size)
         rows = np.lexsort((np.arange(self._size), -self._ever, -recent))
         return rows[rows >= self._first_item]

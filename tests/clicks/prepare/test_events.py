@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recsys_bert.clicks import events as module
-from recsys_bert.clicks import numbering
+from recsys_bert.clicks.prepare import events as module
+from recsys_bert.clicks.prepare import numbering
 from recsys_bert.clicks.prepare.events import chunks
 
 FEW = st.integers(0, 4)

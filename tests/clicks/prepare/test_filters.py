@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recsys_bert.clicks import events as module
+from recsys_bert.clicks.prepare import events as module
 from recsys_bert.clicks.prepare.config import FilterConfig, SplitConfig
 from recsys_bert.clicks.prepare.filters import core, filtered, repeats
 from recsys_bert.errors import InputError

@@ -44,10 +44,10 @@ def write(path):
         as_text(path, separated("," if kind == "csv" else "\t"))
 
 
-def histories(prepared):
-    data, ids = prepared.histories, prepared.user_ids.to_list()
+def histories(dataset):
+    data, ids = dataset.histories, dataset.user_ids.to_list()
     return {
-        user: prepared.ids(data.items[data.offsets[row] : data.offsets[row + 1]]).to_list()
+        user: dataset.ids(data.items[data.offsets[row] : data.offsets[row + 1]]).to_list()
         for row, user in enumerate(ids)
     }
 
@@ -60,18 +60,18 @@ FILES = ["parquet", "arrow", "csv", "csv.gz", "tsv", "tsv.gz", "jsonl", "jsonl.g
 def test_every_format_gives_the_same_histories(prepare, tmp_path, ending):
     path = tmp_path / f"ratings.{ending}"
     write(path)
-    prepared = prepare(path, split=NO_SPLIT)
-    assert histories(prepared) == EXPECTED
-    assert prepared.histories.times.tolist() == [5, 10, 10, 1, 20, 20, 50, 60]
+    dataset = prepare(path, split=NO_SPLIT)
+    assert histories(dataset) == EXPECTED
+    assert dataset.histories.times.tolist() == [5, 10, 10, 1, 20, 20, 50, 60]
 
 
 def test_lines_are_users_with_items_in_order(prepare, tmp_path):
     path = tmp_path / "log.txt"
     path.write_text("5 30 10 20\n\n7\t10 20  30 40 \r\n6 10", encoding="utf-8")
-    prepared = prepare(path, split=NO_SPLIT)
-    assert histories(prepared) == EXPECTED
-    assert not prepared.has_times
-    assert prepared.histories.times.tolist() == [0, 1, 2, 0, 0, 1, 2, 3]
+    dataset = prepare(path, split=NO_SPLIT)
+    assert histories(dataset) == EXPECTED
+    assert not dataset.has_times
+    assert dataset.histories.times.tolist() == [0, 1, 2, 0, 0, 1, 2, 3]
 
 
 def test_a_user_without_items_on_the_line_is_a_bad_row(prepare, tmp_path):
@@ -79,8 +79,8 @@ def test_a_user_without_items_on_the_line_is_a_bad_row(prepare, tmp_path):
     path.write_text("5 30 10 20\n\n 6\n7 1\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"line 3 of log\.txt: item_id None \(no item\); 1 such rows"):
         prepare(path)
-    prepared = prepare(path, log_options={"bad_rows": "drop"})
-    assert prepared.manifest.filters[0]["reasons"] == {"no item": 1}
+    dataset = prepare(path, log_options={"bad_rows": "drop"})
+    assert dataset.manifest.filters[0]["reasons"] == {"no item": 1}
 
 
 @pytest.mark.parametrize("how", ["folder", "glob"])
@@ -90,9 +90,9 @@ def test_files_are_read_in_the_order_of_their_names(prepare, tmp_path, how):
     for name, rows in (("b", ROWS[3:]), ("a", ROWS[:3])):
         pl.DataFrame(rows, schema=list(NAMES), orient="row").write_csv(folder / f"{name}.csv")
     (folder / "notes.md").write_text("not a log", encoding="utf-8")
-    prepared = prepare(folder if how == "folder" else folder / "*.csv", split=NO_SPLIT)
-    assert histories(prepared) == EXPECTED
-    assert [file["name"] for file in prepared.manifest.log["files"]] == ["a.csv", "b.csv"]
+    dataset = prepare(folder if how == "folder" else folder / "*.csv", split=NO_SPLIT)
+    assert histories(dataset) == EXPECTED
+    assert [file["name"] for file in dataset.manifest.log["files"]] == ["a.csv", "b.csv"]
 
 
 def test_a_folder_of_several_kinds_is_refused(prepare, tmp_path):
@@ -120,9 +120,9 @@ def test_movielens_side_tables(prepare, tmp_path):
     )
     (tmp_path / "movies.dat").write_bytes(movies.encode("latin-1"))
     table = TableConfig(path=tmp_path / "movies.dat", multi=("genres",))
-    prepared = prepare(tmp_path / "ratings.dat", split=NO_SPLIT, items=table)
-    assert prepared.items.filter(item_id=10)["title"].item() == "Amélie (2001)"
-    assert prepared.item_feature_sizes == {"genres": 2 + 4}
+    dataset = prepare(tmp_path / "ratings.dat", split=NO_SPLIT, items=table)
+    assert dataset.items.filter(item_id=10)["title"].item() == "Amélie (2001)"
+    assert dataset.item_feature_sizes == {"genres": 2 + 4}
 
 
 def test_recbole_columns_lose_their_types(prepare, tmp_path):
@@ -131,9 +131,9 @@ def test_recbole_columns_lose_their_types(prepare, tmp_path):
         "item_id:token\tclass:token_seq\n10\tA B\n20\tB\n30\tA\n40\t\n", encoding="utf-8"
     )
     table = TableConfig(path=tmp_path / "log.item", multi=("class",), separator=" ")
-    prepared = prepare(tmp_path / "log.inter", split=NO_SPLIT, items=table)
-    assert prepared.items.columns == ["item_row", "item_id", "count", "class"]
-    assert prepared.manifest.features["items"]["class"]["rows_with_a_value"] == 3
+    dataset = prepare(tmp_path / "log.inter", split=NO_SPLIT, items=table)
+    assert dataset.items.columns == ["item_row", "item_id", "count", "class"]
+    assert dataset.manifest.features["items"]["class"]["rows_with_a_value"] == 3
 
 
 def test_columns_are_mapped_by_option(prepare, tmp_path):

@@ -20,13 +20,13 @@ ONE_AFTER = [(1, 3, 85), (2, 4, 95)]
 OTHER_AFTER = [(user, item, time) for user in range(20) for item, time in ((0, 80), (8, 84), (50, 90), (51, 99))]
 
 
-def parts(prepared):
+def parts(dataset):
     """Everything that a model may learn from."""
-    data = prepared.histories
+    data = dataset.histories
     trained = [data.items[a:b].tolist() for a, b in zip(data.offsets, data.train_end, strict=False) if b > a]
-    values = pl.read_parquet(prepared.folder / "item_features" / "values.parquet").rows()
-    table = prepared.vocabulary
-    return table.item_ids.to_list(), table.counts.tolist(), trained, values, prepared.fingerprint
+    values = pl.read_parquet(dataset.folder / "item_features" / "values.parquet").rows()
+    table = dataset.vocabulary
+    return table.item_ids.to_list(), table.counts.tolist(), trained, values, dataset.fingerprint
 
 
 @pytest.mark.parametrize("filters", [FilterConfig(), FilterConfig(min_user_events=8, min_item_events=12)])
@@ -47,10 +47,10 @@ def found(prepare):
     return prepare(BEFORE + ONE_AFTER, split=CUT)
 
 
-def check(prepared, counts=None, cut=(80, 90), features=None):
-    vocabulary = prepared.vocabulary if counts is None else replace(prepared.vocabulary, counts=counts)
+def check(dataset, counts=None, cut=(80, 90), features=None):
+    vocabulary = dataset.vocabulary if counts is None else replace(dataset.vocabulary, counts=counts)
     catalogue = Catalogue(vocabulary, pl.Series([], dtype=pl.Int64), np.zeros(0, np.int32), 0)
-    return check_no_leak(prepared.histories, catalogue, features or {}, cut)
+    return check_no_leak(dataset.histories, catalogue, features or {}, cut)
 
 
 def test_the_check_accepts_what_is_clean(found):

@@ -28,11 +28,11 @@ def shop(tmp_path):
 
 def test_event_types_are_weighted_and_dropped(prepare, shop):
     options = {"event": "kind", "events": {"view": 1.0, "purchase": 3.0, "refund": 0.0}}
-    prepared = prepare(shop, log_options=options, split=NO_SPLIT)
-    assert prepared.histories.weights.tolist() == [1.0, 1.0, 3.0]
-    assert prepared.manifest.filters[0]["reasons"] == {"event type not wanted": 2}
-    assert prepared.manifest.log["event_types"] == {"cart": 1, "purchase": 1, "refund": 1, "view": 2}
-    assert prepared.manifest.has_weights
+    dataset = prepare(shop, log_options=options, split=NO_SPLIT)
+    assert dataset.histories.weights.tolist() == [1.0, 1.0, 3.0]
+    assert dataset.manifest.filters[0]["reasons"] == {"event type not wanted": 2}
+    assert dataset.manifest.log["event_types"] == {"cart": 1, "purchase": 1, "refund": 1, "view": 2}
+    assert dataset.manifest.has_weights
 
 
 def test_other_event_types_can_be_kept_or_refused(prepare, shop):
@@ -46,9 +46,9 @@ def test_other_event_types_can_be_kept_or_refused(prepare, shop):
 def test_a_weight_column_multiplies_and_its_minimum_drops(prepare, shop):
     options = {"event": "kind", "events": {"view": 2.0}, "weight": "stars"}
     assert prepare(shop, log_options=options, split=NO_SPLIT).histories.weights.tolist() == [10.0, 2.0]
-    prepared = prepare(shop, log_options={**options, "min_weight": 3}, split=NO_SPLIT)
-    assert prepared.histories.weights.tolist() == [10.0]
-    assert prepared.manifest.filters[0]["reasons"] == {"event type not wanted": 3, "weight too low": 1}
+    dataset = prepare(shop, log_options={**options, "min_weight": 3}, split=NO_SPLIT)
+    assert dataset.histories.weights.tolist() == [10.0]
+    assert dataset.manifest.filters[0]["reasons"] == {"event type not wanted": 3, "weight too low": 1}
 
 
 def test_bad_rows_are_counted_by_reason_and_the_first_is_shown(prepare, tmp_path):
@@ -58,8 +58,8 @@ def test_bad_rows_are_counted_by_reason_and_the_first_is_shown(prepare, tmp_path
     )
     with pytest.raises(InputError, match=message):
         prepare(log)
-    prepared = prepare(log, log_options={"bad_rows": "drop"}, split=NO_SPLIT)
-    assert prepared.manifest.filters[0] == {
+    dataset = prepare(log, log_options={"bad_rows": "drop"}, split=NO_SPLIT)
+    assert dataset.manifest.filters[0] == {
         "filter": "read",
         "events_in": 6,
         "events_out": 1,
@@ -85,10 +85,10 @@ def test_unsigned_ids_stay_what_they_are(prepare, tmp_path, largest, kind):
     users = pl.Series([1, 1, largest, largest], dtype=pl.UInt64)
     log = pl.DataFrame({"user_id": users, "item_id": [5, 6, 6, 5], "timestamp": [1, 2, 3, 4]})
     log.write_parquet(tmp_path / "log.parquet")
-    prepared = prepare(tmp_path / "log.parquet", split=NO_SPLIT)
-    assert prepared.user_ids.cast(pl.UInt64).to_list() == [1, largest]
-    assert (prepared.user_ids.dtype, prepared.items["item_id"].dtype) == (kind, pl.Int64)
-    assert prepared.user_rows(pl.Series([largest], dtype=pl.UInt64)).tolist() == [1]
+    dataset = prepare(tmp_path / "log.parquet", split=NO_SPLIT)
+    assert dataset.user_ids.cast(pl.UInt64).to_list() == [1, largest]
+    assert (dataset.user_ids.dtype, dataset.items["item_id"].dtype) == (kind, pl.Int64)
+    assert dataset.user_rows(pl.Series([largest], dtype=pl.UInt64)).tolist() == [1]
     if kind == pl.String:
         with pytest.raises(InputError, match=rf"'user_id' holds {largest}; .* Pass --log\.ids text"):
             prepare(tmp_path / "log.parquet", log_options={"ids": "integer"})

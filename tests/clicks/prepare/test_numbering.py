@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recsys_bert.clicks import numbering as module
+from recsys_bert.clicks.prepare import numbering as module
 from recsys_bert.clicks.prepare.numbering import batches, number
 
 IDS = st.one_of(

@@ -21,8 +21,8 @@ def items(tmp_path):
     return write
 
 
-def named(prepared, name, codes):
-    values = pl.read_parquet(prepared.folder / "item_features" / "values.parquet").filter(feature=name)
+def named(dataset, name, codes):
+    values = pl.read_parquet(dataset.folder / "item_features" / "values.parquet").filter(feature=name)
     table = {0: None, 1: "?"} | dict(zip(values["code"], values["value"], strict=True))
     return [[table[code] for code in row if code] for row in codes.tolist()]
 
@@ -34,30 +34,30 @@ def test_values_are_coded_from_trained_items_only(prepare, items):
         kind=["x", "y", "y", "z", "x"],
     )
     table = TableConfig(path=path, multi=("tags",), categorical=("kind",))
-    prepared = prepare(LOG_BEFORE, split=CUT, items=table)
-    ids = prepared.items["item_id"].to_list()
+    dataset = prepare(LOG_BEFORE, split=CUT, items=table)
+    ids = dataset.items["item_id"].to_list()
     assert ids == [10, 11, 12, 13, 99]  # 13 and 99 are cold; 14 is in no table, hence unknown
-    assert prepared.n_rows == prepared.vocabulary.size + 2
-    first = prepared.vocabulary.first_item
-    tags, kinds = prepared.item_features["tags"], prepared.item_features["kind"]
-    assert tags.shape == (prepared.n_rows, 2)
-    assert kinds.shape == (prepared.n_rows, 1)
+    assert dataset.n_rows == dataset.vocabulary.size + 2
+    first = dataset.vocabulary.first_item
+    tags, kinds = dataset.item_features["tags"], dataset.item_features["kind"]
+    assert tags.shape == (dataset.n_rows, 2)
+    assert kinds.shape == (dataset.n_rows, 1)
     assert not tags[:first].any()
-    assert named(prepared, "tags", tags[first:]) == [["a", "b"], ["b"], ["b", "c"], ["c", "?"], ["?"]]
+    assert named(dataset, "tags", tags[first:]) == [["a", "b"], ["b"], ["b", "c"], ["c", "?"], ["?"]]
     assert kinds[first:, 0].tolist() == [3, 2, 2, 1, 3]  # y twice before x once; z is never trained on
-    assert prepared.item_feature_sizes == {"kind": 4, "tags": 5}
-    told = prepared.manifest.features["items"]["tags"]
+    assert dataset.item_feature_sizes == {"kind": 4, "tags": 5}
+    told = dataset.manifest.features["items"]["tags"]
     assert (told["values_unknown_in_training"], told["rows_with_a_value"]) == (2, 5)
 
 
 @pytest.mark.parametrize("name", ["row", "trained", "id", "place", "value", "item_row", "count"])
 def test_columns_may_be_called_anything(prepare, items, name):
     path = items(item_id=[12, 11, 10], **{name: ["z", "y", "x"]})
-    prepared = prepare(LOG_BEFORE, split=CUT, items=TableConfig(path=path, categorical=(name,)))
-    first = prepared.vocabulary.first_item
-    assert named(prepared, name, prepared.item_features[name][first:]) == [["x"], ["y"], ["z"]]
+    dataset = prepare(LOG_BEFORE, split=CUT, items=TableConfig(path=path, categorical=(name,)))
+    first = dataset.vocabulary.first_item
+    assert named(dataset, name, dataset.item_features[name][first:]) == [["x"], ["y"], ["z"]]
     kept = f"{name}_side" if name in ("item_row", "count") else name
-    assert prepared.items[kept].to_list() == ["x", "y", "z"]
+    assert dataset.items[kept].to_list() == ["x", "y", "z"]
 
 
 def test_a_feature_is_named_once():
@@ -66,42 +66,42 @@ def test_a_feature_is_named_once():
 
 
 def test_cold_items_have_rows_that_histories_point_to(prepare, items):
-    prepared = prepare(LOG_BEFORE, split=CUT, items=TableConfig(path=items(item_id=[10, 13])))
-    cold = prepared.vocabulary.size
-    assert prepared.rows([13, 14, 12]).tolist() == [cold, 2, prepared.vocabulary.rows([12])[0]]
-    assert prepared.vocabulary.rows([13]).tolist() == [2]
-    assert prepared.ids([cold, 2, -1]).to_list() == [13, None, None]
-    assert sorted(prepared.histories.items.tolist()) == sorted(prepared.rows([10, 11, 13, 10, 12, 13, 14]).tolist())
-    assert prepared.manifest.cold["held_out_events_on_cold_items"] == 2
-    assert prepared.manifest.cold["held_out_events_on_unknown_items"] == 1
+    dataset = prepare(LOG_BEFORE, split=CUT, items=TableConfig(path=items(item_id=[10, 13])))
+    cold = dataset.vocabulary.size
+    assert dataset.rows([13, 14, 12]).tolist() == [cold, 2, dataset.vocabulary.rows([12])[0]]
+    assert dataset.vocabulary.rows([13]).tolist() == [2]
+    assert dataset.ids([cold, 2, -1]).to_list() == [13, None, None]
+    assert sorted(dataset.histories.items.tolist()) == sorted(dataset.rows([10, 11, 13, 10, 12, 13, 14]).tolist())
+    assert dataset.manifest.cold["held_out_events_on_cold_items"] == 2
+    assert dataset.manifest.cold["held_out_events_on_unknown_items"] == 1
 
 
 def test_user_tables_are_joined_by_id(prepare, tmp_path):
     (tmp_path / "users.csv").write_text("who,sex,age\n3,f,20\n1,m,30\n9,m,40\n1,f,50\n,m,1\n", encoding="utf-8")
     table = TableConfig(path=tmp_path / "users.csv", id="who", categorical=("sex",))
-    prepared = prepare(LOG_BEFORE, split=CUT, users=table)
-    assert prepared.users["age"].to_list() == ["30", None, "20"]
+    dataset = prepare(LOG_BEFORE, split=CUT, users=table)
+    assert dataset.users["age"].to_list() == ["30", None, "20"]
     # user 3 has no training event: her value is unknown to training
-    assert prepared.user_features["sex"][:, 0].tolist() == [2, 0, 1]
-    assert prepared.user_feature_sizes == {"sex": 3}
-    assert prepared.manifest.side_tables["users"] == {"rows": 5, "without_usable_id": 1, "repeated_id": 1}
+    assert dataset.user_features["sex"][:, 0].tolist() == [2, 0, 1]
+    assert dataset.user_feature_sizes == {"sex": 3}
+    assert dataset.manifest.side_tables["users"] == {"rows": 5, "without_usable_id": 1, "repeated_id": 1}
 
 
 def test_a_json_object_is_a_table(prepare, tmp_path):
     (tmp_path / "attributes.json").write_text(json.dumps({"10": [7, 8], "12": [8], "13": []}), encoding="utf-8")
     table = TableConfig(path=tmp_path / "attributes.json", multi=("attributes",))
-    prepared = prepare(LOG_BEFORE, split=CUT, items=table)
-    found = named(prepared, "attributes", prepared.item_features["attributes"])
-    assert dict(zip(prepared.items["item_id"].to_list(), found[prepared.vocabulary.first_item :], strict=True)) == {
+    dataset = prepare(LOG_BEFORE, split=CUT, items=table)
+    found = named(dataset, "attributes", dataset.item_features["attributes"])
+    assert dict(zip(dataset.items["item_id"].to_list(), found[dataset.vocabulary.first_item :], strict=True)) == {
         10: ["7", "8"], 11: [], 12: ["8"], 13: [],
     }  # fmt: skip
 
 
 def test_long_lists_are_cut_and_counted(prepare, items):
     path = items(item_id=[10, 11], tags=[["a", "b", "c"], ["a"]])
-    prepared = prepare(LOG_BEFORE, split=CUT, items=TableConfig(path=path, multi=("tags",), max_values=2))
-    assert prepared.item_features["tags"].shape[1] == 2
-    assert prepared.manifest.features["items"]["tags"]["rows_cut_to_max_values"] == 1
+    dataset = prepare(LOG_BEFORE, split=CUT, items=TableConfig(path=path, multi=("tags",), max_values=2))
+    assert dataset.item_features["tags"].shape[1] == 2
+    assert dataset.manifest.features["items"]["tags"]["rows_cut_to_max_values"] == 1
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recsys_bert.clicks import events as module
+from recsys_bert.clicks.prepare import events as module
 from recsys_bert.clicks.prepare.config import SplitConfig
-from recsys_bert.clicks.prepare.splits import by_time, leave_one_out, moments, quantile, split_events
+from recsys_bert.clicks.prepare.splits import by_time, leave_one_out, quantile, split_events, timestamps
 from recsys_bert.errors import InputError
 
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -53,7 +53,7 @@ def test_time_cut_sends_each_event_where_its_time_says(sort, monkeypatch, rows, 
 def test_dates_and_quantiles_mix(sort):
     rows = [(1, 1, 86_400 * day) for day in range(10)]
     split = SplitConfig(kind="time", validation_from=0.5, test_from="1970-01-09")
-    assert moments(sort(rows), split) == (5 * 86_400_000_000, 8 * 86_400_000_000)
+    assert timestamps(sort(rows), split) == (5 * 86_400_000_000, 8 * 86_400_000_000)
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_dates_and_quantiles_mix(sort):
 def test_splits_that_leave_nothing_are_refused(sort, split, message):
     events = sort([(1, 1, 1000 * day) for day in range(10)])
     with pytest.raises(InputError, match=message):
-        split_events(events, split, moments(events, split) if split.kind == "time" else None)
+        split_events(events, split, timestamps(events, split) if split.kind == "time" else None)
 
 
 def test_time_split_needs_times(sort):
     with pytest.raises(InputError, match="needs a time column"):
-        moments(sort([(1, 1)], time=None), SplitConfig(kind="time"))
+        timestamps(sort([(1, 1)], time=None), SplitConfig(kind="time"))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from pipelines import prepare
 from pipelines import simulate as pipeline
 from pipelines.cli import main
-from recsys_bert.clicks.dataset import open_prepared
+from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig
 from recsys_bert.clicks.simulation import process
 from recsys_bert.clicks.simulation.impressions import click_probability
@@ -31,7 +31,7 @@ from recsys_bert.clicks.simulation.simulate import (
 from recsys_bert.clicks.simulation.world import make_world
 from recsys_bert.errors import InputError
 
-SAMPLES = Path(__file__).parents[2] / "data" / "samples"
+SAMPLES = Path(__file__).parents[3] / "data" / "samples"
 
 SMALL = SimulateConfig(
     users=700, items=60, mean_events=14, max_events=30, categories=3, leaves=2, styles=3, seed=4, impressions=8
@@ -353,7 +353,7 @@ def test_the_command_writes_a_log_that_prepare_reads(tmp_path, capsys):
     summary = json.loads(capsys.readouterr().out)
     assert summary == json.loads((tmp_path / "log" / "truth.json").read_text())
     prepare.run(prepare.Config(log=LogConfig(path=str(tmp_path / "log" / "clicks.parquet")), out=tmp_path / "data"))
-    assert open_prepared(tmp_path / "data").histories.items.size == summary["clicks"]
+    assert open_dataset(tmp_path / "data").histories.items.size == summary["clicks"]
     assert main(["simulate", "--out", str(tmp_path / "log"), "--users", "0"]) == 2
     assert pipeline.run(pipeline.Config(out=tmp_path / "log", log=SMALL))["oracle_users"] == 700
 
@@ -389,8 +389,8 @@ def test_every_sample_prepares_to_the_same_histories(name, tmp_path):
     time = None if name == "sequences.txt" else "timestamp"
     log, split = LogConfig(path=str(SAMPLES / name), time=time), SplitConfig(kind="none")
     prepare.run(prepare.Config(log=log, split=split, out=tmp_path / "data"))
-    prepared = open_prepared(tmp_path / "data")
-    found = prepared.vocabulary.ids(prepared.histories.items).to_list()
+    dataset = open_dataset(tmp_path / "data")
+    found = dataset.vocabulary.ids(dataset.histories.items).to_list()
     csv = pl.read_csv(SAMPLES / "clicks.csv").sort("user_id", "timestamp")
     assert found == csv["item_id"].to_list()
 

@@ -15,7 +15,7 @@ from nlp_tasks.classification.classifier import (
 from nlp_tasks.config import ClassificationConfig, HeadConfig, LengthConfig
 from nlp_tasks.model import TextModel
 from recsys_bert.errors import InputError
-from recsys_bert.losses.classification import one_of_many
+from recsys_bert.losses.classification import multiclass_cross_entropy
 
 
 def one(*labels):
@@ -145,7 +145,9 @@ def test_the_loss_is_that_of_the_outputs(classifier, topics):
     labels = torch.tensor([0, 2, 1, 1])
     rows = made.inputs(topics(4)[0]).gather(np.arange(4)) | {"owner": np.arange(4)}
     batch = {name: torch.from_numpy(value) for name, value in rows.items()} | {"labels": labels}
-    expected = one_of_many(made.model(batch), labels, weights=torch.tensor(weights), smoothing=0.1, gamma=2.0)
+    expected = multiclass_cross_entropy(
+        made.model(batch), labels, weights=torch.tensor(weights), smoothing=0.1, gamma=2.0
+    )
     torch.testing.assert_close(ClassificationLoss(made.model, config, weights)(batch), expected)
 
 
@@ -157,8 +159,8 @@ def test_the_auxiliary_loss_is_weighed_in(classifier, topics):
     loss = ClassificationLoss(made.model, ClassificationConfig(), np.ones(3, np.float32), 0.7)(batch)
     encoded = made.model.encode(batch)
     last = made.model.auxiliary.last.norm(encoded.states[-1])
-    mean = (last * encoded.real[:, :, None]).sum(dim=1) / encoded.real.sum(dim=1, keepdim=True)
-    raw = one_of_many(made.model.auxiliary.output(mean), labels)
-    torch.testing.assert_close(loss, 0.7 * raw + 0.3 * one_of_many(made.model(batch), labels))
+    mean = (last * encoded.mask[:, :, None]).sum(dim=1) / encoded.mask.sum(dim=1, keepdim=True)
+    raw = multiclass_cross_entropy(made.model.auxiliary.output(mean), labels)
+    torch.testing.assert_close(loss, 0.7 * raw + 0.3 * multiclass_cross_entropy(made.model(batch), labels))
     loss.backward()
     assert all(weight.grad is not None for weight in made.model.auxiliary.parameters())

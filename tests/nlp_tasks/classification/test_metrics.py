@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from nlp_tasks.classification.metrics import best_threshold, best_thresholds, multi_label_figures, single_label_figures
+from nlp_tasks.classification.metrics import best_threshold, best_thresholds, multi_label_metrics, single_label_metrics
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -20,7 +20,7 @@ def test_one_label_each(random):
     probabilities[np.arange(200), targets] += 0.3
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     predicted = probabilities.argmax(axis=1)
-    found = single_label_figures(targets, probabilities, NAMES)
+    found = single_label_metrics(targets, probabilities, NAMES)
     assert found["accuracy"] == pytest.approx(metrics.accuracy_score(targets, predicted))
     assert found["log_loss"] == pytest.approx(metrics.log_loss(targets, probabilities, labels=range(4)))
     p, r, f, n = metrics.precision_recall_fscore_support(targets, predicted, labels=range(4), zero_division=0)
@@ -35,10 +35,10 @@ def test_one_label_each(random):
 
 def test_two_classes(random):
     targets, scores = random.integers(0, 2, 100), random.random(100)
-    found = single_label_figures(targets, np.stack([1 - scores, scores], axis=1), ["no", "yes"])
+    found = single_label_metrics(targets, np.stack([1 - scores, scores], axis=1), ["no", "yes"])
     assert found["f1"] == pytest.approx(metrics.f1_score(targets, scores > 0.5))
     assert found["auc"] == pytest.approx(metrics.roc_auc_score(targets, scores))
-    one = single_label_figures(np.zeros(3, int), np.full((3, 2), 0.5), ["no", "yes"])
+    one = single_label_metrics(np.zeros(3, int), np.full((3, 2), 0.5), ["no", "yes"])
     assert "auc" not in one  # nothing to rank
     assert one["accuracy"] == 1.0
 
@@ -47,7 +47,7 @@ def test_several_labels(random):
     targets, probabilities = random.integers(0, 2, (80, 4)), random.random((80, 4))
     targets[:, 3] = 0
     holds = probabilities > 0.4
-    found = multi_label_figures(targets, probabilities, holds, NAMES)
+    found = multi_label_metrics(targets, probabilities, holds, NAMES)
     assert found["micro_f1"] == pytest.approx(metrics.f1_score(targets, holds, average="micro"))
     assert found["macro_f1"] == pytest.approx(metrics.f1_score(targets, holds, average="macro", zero_division=0))
     assert found["exact"] == pytest.approx(metrics.accuracy_score(targets, holds))

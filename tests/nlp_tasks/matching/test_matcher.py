@@ -81,12 +81,12 @@ def test_a_threshold_is_chosen_by_labels(matcher):
     with pytest.raises(InputError, match="no threshold"):
         made.predict(FIRST, SECOND)
     ids = text_ids(FIRST, SECOND)
-    found = made.figures(made.inputs(FIRST, SECOND), labels, ids, tune="accuracy")
+    found = made.metrics(made.inputs(FIRST, SECOND), labels, ids, tune="accuracy")
     scores = made.score(FIRST, SECOND)
     best = max(((scores >= cut) == labels).mean() for cut in [*scores, 9])
     assert found["accuracy"] == best == (made.predict(FIRST, SECOND) == labels).mean()
     assert {"hit@1", "mrr", "auc", "examples"} <= found.keys()
-    again = made.figures(made.inputs(FIRST, SECOND), None, ids)
+    again = made.metrics(made.inputs(FIRST, SECOND), None, ids)
     assert "accuracy" not in again
 
 

@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 
 from nlp_tasks.config import PretrainingConfig
-from nlp_tasks.pretraining.batches import PretrainingBatches, TextPretraining, figures
+from nlp_tasks.pretraining.batches import PretrainingBatches, TextPretraining, metrics
 from nlp_tasks.pretraining.corpus import cut_corpus
 from recsys_bert.errors import InputError
-from recsys_bert.training.config import MaskingConfig
+from recsys_bert.objectives.config import MaskingConfig
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_the_loss_is_that_of_masked_tokens_and_of_pairs(model, batches):
 @torch.no_grad()
 def test_figures_are_those_of_all_batches(model, batches):
     made, asked = model("sop"), batches(pair="sop")
-    found = figures(made, asked)
+    found = metrics(made, asked)
     right = total = log_p = pairs = known = 0
     for values in asked(0):
         logits, pair = made.answers(as_tensors(values))
@@ -195,9 +195,9 @@ def test_figures_are_those_of_all_batches(model, batches):
         right += int((logits.argmax(1) == targets).sum())
         log_p += float(logits.log_softmax(1)[torch.arange(len(targets)), targets].sum())
         total += len(targets)
-        real = values["pair"] >= 0
-        pairs += int((pair.argmax(1).numpy() == values["pair"])[real].sum())
-        known += int(real.sum())
+        mask = values["pair"] >= 0
+        pairs += int((pair.argmax(1).numpy() == values["pair"])[mask].sum())
+        known += int(mask.sum())
     assert found == pytest.approx(
         {
             "masked_accuracy": right / total,
@@ -207,4 +207,4 @@ def test_figures_are_those_of_all_batches(model, batches):
         },
         rel=1e-4,
     )
-    assert "pair_accuracy" not in figures(model(), batches())
+    assert "pair_accuracy" not in metrics(model(), batches())

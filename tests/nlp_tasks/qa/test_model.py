@@ -48,11 +48,11 @@ def test_the_best_span_is_the_best_of_all_that_are_allowed():
 def test_the_loss_is_the_mean_of_two_cross_entropies(model, windows):
     batch = {name: torch.from_numpy(v) for name, v in windows.inputs.gather(np.arange(3)).items()}
     logits, starts, ends = model(batch), torch.tensor([0, 4, 5]), torch.tensor([0, 6, 5])
-    real = batch["tokens"] != 0
+    mask = batch["tokens"] != 0
     expected = 0.0
     for row in range(3):
         for side, target in ((0, starts), (1, ends)):
-            here = logits[row, side][real[row]]
+            here = logits[row, side][mask[row]]
             expected += (here.logsumexp(0) - here[target[row]]).item() / 6
     assert span_loss(logits, starts, ends).item() == pytest.approx(expected, rel=1e-5)
 

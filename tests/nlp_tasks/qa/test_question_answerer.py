@@ -13,7 +13,7 @@ from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
-from recsys_bert.training.config import DistillationConfig
+from recsys_bert.objectives.config import DistillationConfig
 
 PASSAGES = [
     "　范廷颂， 1919年\t生于 Cafe\u0301 Zürich…\n他在1963年 被任为主教。  New-York 3.14!   ",
@@ -98,16 +98,16 @@ def test_a_threshold_is_chosen_where_there_may_be_no_answer(reader, made):
     both = ReadingSet("file", PASSAGES, questions)
     windows = reader.windows(both)
     always = Reader(reader.model, reader.tokenizer, ReadingConfig(max_answer=9), "chinese")
-    assert always.figures(windows, questions, tune=True)["right_without_answer"] == 0
+    assert always.metrics(windows, questions, tune=True)["right_without_answer"] == 0
     assert always.threshold is None
     may = Reader(reader.model, reader.tokenizer, ReadingConfig(max_answer=9, no_answer=True), "chinese")
-    found = may.figures(windows, questions, tune=True)
-    assert found["f1"] >= always.figures(windows, questions)["f1"]
+    found = may.metrics(windows, questions, tune=True)
+    assert found["f1"] >= always.metrics(windows, questions)["f1"]
     scores = [answer.score for answer in may.best(windows)]
     best = may.threshold
     for threshold in [0.0, *(np.array(scores) + 1e-9)]:
         may.threshold = float(threshold)
-        assert may.figures(windows, questions)["f1"] <= found["f1"] + 1e-9
+        assert may.metrics(windows, questions)["f1"] <= found["f1"] + 1e-9
     may.threshold = best
     assert [answer is None for answer in may.given(may.best(windows))] == [score < best for score in scores]
     assert may.given([Found("a", 0, 1, 0.0), None])[1] is None

@@ -40,14 +40,14 @@ def test_runs_of_one_type_and_their_scores():
 
 def test_scores_of_many_runs_are_products():
     random = torch.Generator().manual_seed(0)
-    logits, real = (
+    logits, mask = (
         2 * torch.randn(6, 9, 3, generator=random),
         torch.arange(9) < torch.tensor([9, 1, 4, 7, 2, 8])[:, None],
     )
-    found, scores = Binary(4, 3).find(logits, real)
+    found, scores = Binary(4, 3).find(logits, mask)
     assert len(found) > 6
     for (sentence, start, stop, kind), score in zip(found.tolist(), scores.tolist(), strict=True):
-        p = sigmoid(logits[sentence, real[sentence], kind].numpy())
+        p = sigmoid(logits[sentence, mask[sentence], kind].numpy())
         expected = np.prod(p[start:stop]) * np.prod(1 - p[max(0, start - 1) : start]) * np.prod(1 - p[stop : stop + 1])
         assert score == pytest.approx(expected, rel=1e-5)
         rest = logits[sentence, start:stop]
@@ -59,9 +59,9 @@ def test_scores_of_many_runs_are_products():
 def test_best_runs_are_those_of_enumeration(border):
     random = torch.Generator().manual_seed(1)
     logits = 2 * torch.randn(8, 4, 2, generator=random)
-    real = torch.arange(4) < torch.tensor([4, 1, 2, 3, 4, 4, 3, 4])[:, None]
-    found, _ = Binary(4, 2, border=border).find(logits, real)
-    for sentence, length in enumerate(real.sum(dim=1).tolist()):
+    mask = torch.arange(4) < torch.tensor([4, 1, 2, 3, 4, 4, 3, 4])[:, None]
+    found, _ = Binary(4, 2, border=border).find(logits, mask)
+    for sentence, length in enumerate(mask.sum(dim=1).tolist()):
 
         def value(kinds, sentence=sentence):
             decided = sum(float(logits[sentence, place, kind]) for place, kind in enumerate(kinds) if kind >= 0)
@@ -76,9 +76,9 @@ def test_best_runs_are_those_of_enumeration(border):
 
 def test_a_border_mends_a_broken_run():
     logits = torch.tensor([[[3.0], [-0.5], [3.0], [-3.0], [1.0], [-3.0]]])
-    real = torch.ones(1, 6, dtype=torch.bool)
-    np.testing.assert_array_equal(Binary(4, 1).find(logits, real)[0], [[0, 0, 1, 0], [0, 2, 3, 0], [0, 4, 5, 0]])
-    np.testing.assert_array_equal(Binary(4, 1, border=1.0).find(logits, real)[0], [[0, 0, 3, 0]])
+    mask = torch.ones(1, 6, dtype=torch.bool)
+    np.testing.assert_array_equal(Binary(4, 1).find(logits, mask)[0], [[0, 0, 1, 0], [0, 2, 3, 0], [0, 4, 5, 0]])
+    np.testing.assert_array_equal(Binary(4, 1, border=1.0).find(logits, mask)[0], [[0, 0, 3, 0]])
 
 
 def test_another_risk_can_be_learned():

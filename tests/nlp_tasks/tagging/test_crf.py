@@ -13,7 +13,7 @@ LENGTHS = [1, 2, 3, 4]
 
 
 @pytest.fixture
-def real():
+def mask():
     return torch.arange(4) < torch.tensor(LENGTHS)[:, None]
 
 
@@ -53,52 +53,52 @@ def scores_of(paths):
     return torch.tensor(list(paths.values()), dtype=torch.float64)
 
 
-def test_the_partition_function_is_the_sum_over_all_paths(crf, emissions, real):
-    found = crf.log_partition(emissions, real)
+def test_the_partition_function_is_the_sum_over_all_paths(crf, emissions, mask):
+    found = crf.log_partition(emissions, mask)
     for row, n in enumerate(LENGTHS):
         scores = scores_of(all_paths(crf, emissions[row], n))
         torch.testing.assert_close(found[row], torch.logsumexp(scores, dim=0), atol=1e-4, rtol=1e-6)
 
 
-def test_viterbi_is_the_best_path(crf, emissions, real):
-    found = crf.best(emissions, real)
+def test_viterbi_is_the_best_path(crf, emissions, mask):
+    found = crf.best(emissions, mask)
     for row, n in enumerate(LENGTHS):
         paths = all_paths(crf, emissions[row], n)
         assert tuple(found[row, :n].tolist()) == max(paths, key=paths.get)
         assert not found[row, n:].any()
 
 
-def test_likelihoods_are_those_of_the_paths_and_sum_to_one(crf, emissions, real):
+def test_likelihoods_are_those_of_the_paths_and_sum_to_one(crf, emissions, mask):
     for row, n in enumerate(LENGTHS[:3]):
         paths = all_paths(crf, emissions[row], n)
         tags = torch.zeros(len(paths), 4, dtype=torch.int64)
         tags[:, :n] = torch.tensor(list(paths))
         many = emissions[row].expand(len(paths), -1, -1)
-        found = crf.log_likelihood(many, tags, real[row].expand(len(paths), -1))
+        found = crf.log_likelihood(many, tags, mask[row].expand(len(paths), -1))
         expected = torch.log_softmax(scores_of(paths), dim=0)
         torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-5)
         assert found.exp().sum().item() == pytest.approx(1, abs=1e-3)
 
 
-def test_padding_changes_nothing(crf, emissions, real):
-    other = torch.where(real[:, :, None], emissions, torch.full_like(emissions, 7.0))
-    torch.testing.assert_close(crf.log_partition(other, real), crf.log_partition(emissions, real))
-    tags = crf.best(emissions, real)
-    torch.testing.assert_close(crf.best(other, real), tags)
-    torch.testing.assert_close(crf.score(other, tags, real), crf.score(emissions, tags, real))
-    cut = crf.log_partition(emissions[1:2, :2], real[1:2, :2])
-    torch.testing.assert_close(cut, crf.log_partition(emissions, real)[1:2])
+def test_padding_changes_nothing(crf, emissions, mask):
+    other = torch.where(mask[:, :, None], emissions, torch.full_like(emissions, 7.0))
+    torch.testing.assert_close(crf.log_partition(other, mask), crf.log_partition(emissions, mask))
+    tags = crf.best(emissions, mask)
+    torch.testing.assert_close(crf.best(other, mask), tags)
+    torch.testing.assert_close(crf.score(other, tags, mask), crf.score(emissions, tags, mask))
+    cut = crf.log_partition(emissions[1:2, :2], mask[1:2, :2])
+    torch.testing.assert_close(cut, crf.log_partition(emissions, mask)[1:2])
 
 
 @pytest.mark.parametrize("going_on", [False, True])
-def test_the_probability_of_a_stretch_is_that_of_all_paths_through_it(crf, emissions, real, going_on):
+def test_the_probability_of_a_stretch_is_that_of_all_paths_through_it(crf, emissions, mask, going_on):
     tags = torch.randint(len(crf.start), (4, 4), generator=torch.Generator().manual_seed(2))
     every = [all_paths(crf, emissions[row], n) for row, n in enumerate(LENGTHS)]
     for row, n in enumerate(LENGTHS):
         tags[row, :n] = torch.tensor(max(every[row]))
     spans = torch.tensor([(row, a, b) for row, n in enumerate(LENGTHS) for a in range(n) for b in range(a + 1, n + 1)])
     after = torch.full((len(spans),), 2) if going_on else None
-    found = crf.log_span_probability(emissions, tags, real, spans, after).exp()
+    found = crf.log_span_probability(emissions, tags, mask, spans, after).exp()
     for (row, a, b), probability in zip(spans.tolist(), found.tolist(), strict=True):
         paths = every[row]
         shares = torch.softmax(scores_of(paths), dim=0)
@@ -122,33 +122,33 @@ def test_it_agrees_with_pytorch_crf(seed):
         ):
             other.normal_()
             own.copy_(other)
-    real = torch.arange(12) < lengths[:, None]
+    mask = torch.arange(12) < lengths[:, None]
     emissions, tags = 3 * torch.randn(4, 12, n_tags), torch.randint(n_tags, (4, 12))
     emissions.requires_grad_()
-    expected = theirs(emissions, tags, mask=real, reduction="none")
+    expected = theirs(emissions, tags, mask=mask, reduction="none")
     (gradient,) = torch.autograd.grad(expected.sum(), emissions)
-    found = ours.log_likelihood(emissions, tags, real)
+    found = ours.log_likelihood(emissions, tags, mask)
     torch.testing.assert_close(found.float(), expected, atol=1e-4, rtol=1e-5)
     torch.testing.assert_close(torch.autograd.grad(found.sum(), emissions)[0], gradient, atol=1e-4, rtol=1e-4)
-    best = ours.best(emissions, real)
-    assert [row[:n].tolist() for row, n in zip(best, lengths, strict=True)] == theirs.decode(emissions, mask=real)
+    best = ours.best(emissions, mask)
+    assert [row[:n].tolist() for row, n in zip(best, lengths, strict=True)] == theirs.decode(emissions, mask=mask)
 
 
-def test_forbidden_paths_get_no_gradient_and_none_is_lost(real):
+def test_forbidden_paths_get_no_gradient_and_none_is_lost(mask):
     tags = TagSet(2)
     crf = CRF(*tags.constraints())
     emissions = torch.randn(4, 4, len(tags), generator=torch.Generator().manual_seed(3), requires_grad=True)
-    target = crf.best(emissions, real)
-    crf.log_likelihood(emissions, target, real).sum().backward()
+    target = crf.best(emissions, mask)
+    crf.log_likelihood(emissions, target, mask).sum().backward()
     assert torch.isfinite(emissions.grad).all()
-    assert not emissions.grad[~real].any()
+    assert not emissions.grad[~mask].any()
     starts, transitions, _ = tags.constraints()
     assert not emissions.grad[:, 0][:, ~starts].any()
     assert not crf.transition.grad[~transitions].any()
     assert crf.transition.grad[transitions].any()
 
 
-def test_scores_that_are_not_learned_stay_out_of_the_model(real):
+def test_scores_that_are_not_learned_stay_out_of_the_model(mask):
     crf = CRF(*TagSet(1).constraints(), learned=False)
     assert list(crf.parameters()) == []
     assert crf.state_dict() == {}

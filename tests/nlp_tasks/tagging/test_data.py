@@ -22,7 +22,7 @@ def test_characters_and_tags(write):
 
 
 @pytest.mark.parametrize(
-    ("lines", "text", "units", "joint"),
+    ("lines", "text", "units", "word_separator"),
     [
         ("生 O\n于 O\n2001 O\n年 O\n", "生于2001年", "words", "none"),  # a year in one piece
         ("北京 O\n大学 O\n在 O\n", "北京 大学 在", "words", "blank"),
@@ -30,16 +30,21 @@ def test_characters_and_tags(write):
         ("生 O\n于 O\n", "生于", "characters", "none"),
     ],
 )
-def test_chinese_characters_are_joined_by_nothing(write, lines, text, units, joint):
+def test_chinese_characters_are_joined_by_nothing(write, lines, text, units, word_separator):
     found = read_annotated(write("a.bmes", lines), BMES)
-    assert (found.sentences[0].text, found.units, found.joint) == (text, units, joint)
+    assert (found.sentences[0].text, found.units, found.word_separator) == (text, units, word_separator)
     assert [len(word) for word in found.sentences[0].words()] == [len(line.split()[0]) for line in lines.splitlines()]
-    assert read_annotated(write("b.bmes", lines), AnnotatedFilesConfig(scheme="bmes", joint="blank")).joint == "blank"
+    assert (
+        read_annotated(
+            write("b.bmes", lines), AnnotatedFilesConfig(scheme="bmes", word_separator="blank")
+        ).word_separator
+        == "blank"
+    )
 
 
-@pytest.mark.parametrize(("text", "joint"), [("生于中国", "none"), ("born here", "blank")])
-def test_plain_text_says_what_would_join_its_units(write, text, joint):
-    assert read_annotated(write("a.txt", text), AnnotatedFilesConfig(), entities=False).joint == joint
+@pytest.mark.parametrize(("text", "word_separator"), [("生于中国", "none"), ("born here", "blank")])
+def test_plain_text_says_what_would_join_its_units(write, text, word_separator):
+    assert read_annotated(write("a.txt", text), AnnotatedFilesConfig(), entities=False).word_separator == word_separator
 
 
 def test_blanks_around_cells_are_no_part_of_them(write):

@@ -12,7 +12,7 @@ from nlp_tasks.tagging.config import NerHeadConfig, SentenceLengthConfig
 from nlp_tasks.tagging.lexicon import Lexicon
 from nlp_tasks.tagging.model import NerModel
 from nlp_tasks.tagging.sentences import join
-from nlp_tasks.tagging.tagger import Recogniser
+from nlp_tasks.tagging.tagger import Tagger
 from nlp_tasks.tagging.words import flat
 from nlp_tasks.tagging.words.flat import Flat, sinusoids
 from recsys_bert.encoder.model import Encoder
@@ -65,7 +65,7 @@ def by_the_formula(part, units, words):
         for h in range(HEADS):
             mixed[i, h] = (scores[h] * part.scale).softmax(0) @ v[:, h]
     x = nn.functional.layer_norm(x + linear(part.out, mixed.flatten(1)), [DIM], *part.attention_norm.parameters())
-    branch = linear(part.ffn.narrow, linear(part.ffn.widen, x).relu())
+    branch = linear(part.ffn.down_proj, linear(part.ffn.up_proj, x).relu())
     return nn.functional.layer_norm(x + branch, [DIM], *part.ffn_norm.parameters())
 
 
@@ -126,8 +126,8 @@ def test_300_characters_never_make_a_tensor_of_queries_keys_and_width():
 
 
 def test_a_word_is_told_by_where_it_begins_and_ends():
-    part, units, real = build(), units_of(1, 7), REAL[:1]
-    found = [part(units, real, torch.tensor([[0, start, stop, 2]])) for start, stop in ((1, 3), (2, 4), (1, 4))]
+    part, units, mask = build(), units_of(1, 7), REAL[:1]
+    found = [part(units, mask, torch.tensor([[0, start, stop, 2]])) for start, stop in ((1, 3), (2, 4), (1, 4))]
     for one, other in ((0, 1), (0, 2), (1, 2)):
         assert (found[one] - found[other]).abs().amax(2).min() > 1e-4
 
@@ -145,7 +145,7 @@ def test_words_reach_over_the_windows_of_a_long_sentence(tokenizer, types, marke
     ).eval()
     found = []
     for max_len in (None, 10, 13):
-        made = Recogniser(model, tokenizer, types, SentenceLengthConfig(max_len=max_len), "words", lexicon)
+        made = Tagger(model, tokenizer, types, SentenceLengthConfig(max_len=max_len), "words", lexicon)
         units = made.inputs([long, short])
         assert len(units.words.of(np.arange(2))) > len(words) // 2
         batch = unit_batch(units, units.inputs.first_row, np.arange(2))

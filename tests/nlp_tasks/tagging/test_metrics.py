@@ -3,7 +3,7 @@ import pytest
 from seqeval.metrics import classification_report
 from seqeval.scheme import IOBES
 
-from nlp_tasks.tagging.metrics import span_figures
+from nlp_tasks.tagging.metrics import span_metrics
 from nlp_tasks.tagging.schemes import SCHEMES, Entity, write_tags
 
 TYPES = ["LOC", "ORG", "PER"]
@@ -12,20 +12,20 @@ TYPES = ["LOC", "ORG", "PER"]
 def test_by_hand():
     true = np.array([[0, 0, 2, 0], [0, 3, 4, 1], [1, 0, 1, 2]])
     found = np.array([[0, 3, 4, 1], [0, 0, 2, 1], [0, 3, 4, 1], [2, 1, 2, 0]])  # right, wrong type, twice, too much
-    figures = span_figures(true, found, TYPES, 4)
-    assert figures["precision"] == pytest.approx(1 / 3)
-    assert figures["recall"] == pytest.approx(1 / 3)
-    assert figures["f1"] == pytest.approx(1 / 3)
-    assert figures["exact"] == 0.25  # nothing is in the fourth sentence, and nothing was found
-    assert [one["f1"] for one in figures["classes"]] == pytest.approx([0, 2 / 3, 0])
-    assert figures["macro_f1"] == pytest.approx(2 / 9)
-    assert [one["examples"] for one in figures["classes"]] == [1, 1, 1]
+    metrics = span_metrics(true, found, TYPES, 4)
+    assert metrics["precision"] == pytest.approx(1 / 3)
+    assert metrics["recall"] == pytest.approx(1 / 3)
+    assert metrics["f1"] == pytest.approx(1 / 3)
+    assert metrics["exact"] == 0.25  # nothing is in the fourth sentence, and nothing was found
+    assert [one["f1"] for one in metrics["classes"]] == pytest.approx([0, 2 / 3, 0])
+    assert metrics["macro_f1"] == pytest.approx(2 / 9)
+    assert [one["examples"] for one in metrics["classes"]] == [1, 1, 1]
 
 
 def test_nothing_there_and_nothing_found():
     none = np.empty((0, 4), np.int64)
-    figures = span_figures(none, none, TYPES, 3)
-    assert (figures["f1"], figures["exact"], figures["macro_f1"]) == (0, 1, 0)
+    metrics = span_metrics(none, none, TYPES, 3)
+    assert (metrics["f1"], metrics["exact"], metrics["macro_f1"]) == (0, 1, 0)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -46,11 +46,11 @@ def test_it_agrees_with_seqeval_in_strict_mode(seed):
         np.array([(i, a, b, TYPES.index(kind)) for i, own in enumerate(part) for a, b, kind in own])
         for part in (true, found)
     ]
-    figures = span_figures(*rows, TYPES, 30)
+    metrics = span_metrics(*rows, TYPES, 30)
     tags = [[write_tags(own, 20, SCHEMES["iobes"]) for own in part] for part in (true, found)]
     theirs = classification_report(*tags, mode="strict", scheme=IOBES, output_dict=True, zero_division=0)
     for ours, name in (("f1", "f1-score"), ("precision", "precision"), ("recall", "recall")):
-        assert figures[ours] == pytest.approx(theirs["micro avg"][name])
-        for one in figures["classes"]:
+        assert metrics[ours] == pytest.approx(theirs["micro avg"][name])
+        for one in metrics["classes"]:
             assert one[ours] == pytest.approx(theirs[one["label"]][name])
-    assert figures["macro_f1"] == pytest.approx(theirs["macro avg"]["f1-score"])
+    assert metrics["macro_f1"] == pytest.approx(theirs["macro avg"]["f1-score"])

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from nlp_tasks.tagging.heads.mrc import Reading
-from nlp_tasks.tagging.metrics import level_figures
+from nlp_tasks.tagging.metrics import level_metrics
 from nlp_tasks.tagging.mrc import as_examples, as_sentences, flat, read_questions
 from recsys_bert.errors import InputError
 
@@ -86,6 +86,6 @@ def test_answers_are_likely_starts_and_ends_that_match():
 def test_outer_and_inner_entities_have_figures_of_their_own():
     true = np.array([[0, 0, 4, 0], [0, 1, 2, 1], [0, 3, 4, 1], [1, 0, 2, 0], [1, 0, 2, 1]])
     found = np.array([[0, 0, 4, 0], [0, 3, 4, 1], [1, 0, 2, 0]])
-    figures = level_figures(true, found, ["A", "B"], 2)
-    assert figures["outer_f1"] == pytest.approx(2 * 2 / (3 + 2))  # of the same place, neither lies within the other
-    assert figures["inner_f1"] == pytest.approx(2 * 1 / (2 + 1))
+    metrics = level_metrics(true, found, ["A", "B"], 2)
+    assert metrics["outer_f1"] == pytest.approx(2 * 2 / (3 + 2))  # of the same place, neither lies within the other
+    assert metrics["inner_f1"] == pytest.approx(2 * 1 / (2 + 1))

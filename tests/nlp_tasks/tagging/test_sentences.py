@@ -11,12 +11,12 @@ def test_plain_text_is_cut_into_words_or_characters():
     assert len(cut(" \n", "words")) == 0
 
 
-@pytest.mark.parametrize("joint", ["", " "])
-def test_joined_words_lie_where_the_units_say(joint):
-    sentence = join(["ab", "c", "def"], joint)
-    assert sentence.text == joint.join(["ab", "c", "def"])
+@pytest.mark.parametrize("word_separator", ["", " "])
+def test_joined_words_lie_where_the_units_say(word_separator):
+    sentence = join(["ab", "c", "def"], word_separator)
+    assert sentence.text == word_separator.join(["ab", "c", "def"])
     assert sentence.words() == ["ab", "c", "def"]
-    assert sentence.characters(1, 3) == ((2, 6) if not joint else (3, 8))
+    assert sentence.characters(1, 3) == ((2, 6) if not word_separator else (3, 8))
 
 
 def test_levels_go_from_the_outside_in():

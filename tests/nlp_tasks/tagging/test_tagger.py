@@ -11,7 +11,7 @@ from nlp_tasks.tagging.heads import NER_HEADS
 from nlp_tasks.tagging.model import NerLoss, NerModel
 from nlp_tasks.tagging.schemes import Entity
 from nlp_tasks.tagging.sentences import Sentence, join
-from nlp_tasks.tagging.tagger import Recogniser, rows_of
+from nlp_tasks.tagging.tagger import Tagger, rows_of
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
 from recsys_bert.training.step import to_device
@@ -23,7 +23,7 @@ def recogniser(encoder, tokenizer, types):
         torch.manual_seed(1)
         config = NerHeadConfig(name=head)
         model = NerModel(encoder, config, len(types), **settings).eval()
-        return Recogniser(model, tokenizer, types, SentenceLengthConfig(), "words", questions=types), config
+        return Tagger(model, tokenizer, types, SentenceLengthConfig(), "words", questions=types), config
 
     return build
 
@@ -33,7 +33,7 @@ def test_saved_and_loaded_it_says_the_same(recogniser, marked, tmp_path, head):
     before, config = recogniser(head, auxiliary=True)
     sentences = marked(20)
     before.save(tmp_path / "run" / "recogniser", config)
-    after = Recogniser.load(tmp_path / "run")
+    after = Tagger.load(tmp_path / "run")
     for one, other in zip(
         after.entities(after.inputs(sentences)), before.entities(before.inputs(sentences)), strict=True
     ):
@@ -83,7 +83,7 @@ def test_windows_change_nothing_for_an_encoder_that_sees_one_position(tokenizer,
     long = [join([word for one in marked(9) for word in one.words()], " ")]
     found = []
     for max_len in (None, 10, 13):
-        made = Recogniser(model, tokenizer, types, SentenceLengthConfig(max_len=max_len), "words")
+        made = Tagger(model, tokenizer, types, SentenceLengthConfig(max_len=max_len), "words")
         units = made.inputs(long)
         batch = {
             name: torch.from_numpy(v) for name, v in unit_batch(units, units.inputs.first_row, np.arange(1)).items()
@@ -100,10 +100,10 @@ def test_the_auxiliary_loss_is_weighed_in(recogniser, marked, types):
     model = made.model
     loss = NerLoss(model, 0.7)(batch)
     encoded = model.encode(batch)
-    real, entities = batch["real_units"], batch["entities"]
-    main = model.head.loss(model(batch), real, entities)
+    mask, entities = batch["real_units"], batch["entities"]
+    main = model.head.loss(model(batch), mask, entities)
     last = model.auxiliary.last.norm(encoded.states[-1]).flatten(0, 1)[batch["places"]]
-    raw = model.auxiliary.head.loss(model.auxiliary.head(last), real, entities)
+    raw = model.auxiliary.head.loss(model.auxiliary.head(last), mask, entities)
     torch.testing.assert_close(loss, 0.7 * raw + 0.3 * main)
     loss.backward()
     assert all(weight.grad is not None for weight in model.parameters())
@@ -112,16 +112,16 @@ def test_the_auxiliary_loss_is_weighed_in(recogniser, marked, types):
 def test_other_folders_are_refused(tmp_path, recogniser):
     made, config = recogniser()
     with pytest.raises(InputError, match="holds no encoder"):
-        Recogniser.load(tmp_path)
+        Tagger.load(tmp_path)
     made.save(tmp_path / "recogniser", config)
     task = tmp_path / "recogniser" / "task.json"
     whole = task.read_text()
     task.write_text(whole.replace('"types"', '"kinds"'))
     with pytest.raises(InputError, match=r"task\.json is damaged: 'types'"):
-        Recogniser.load(tmp_path)
+        Tagger.load(tmp_path)
     task.write_text(whole.replace('"task": "recogniser"', '"task": "matcher"'))
     with pytest.raises(InputError, match="holds a 'matcher' model"):
-        Recogniser.load(tmp_path)
+        Tagger.load(tmp_path)
 
 
 def test_a_row_longer_than_the_encoder_reads(recogniser):

@@ -26,9 +26,9 @@ def test_rows_are_the_schemes_tags_and_back(scheme):
     for row, n, entities in zip(found, lengths, sentences, strict=True):
         assert [tags.names[tag] for tag in row[:n]] == write_tags(entities, n, SCHEMES[scheme])
         assert not row[n:].any()
-    real = np.arange(9) < np.array(lengths)[:, None]
-    noise = np.where(real, found.numpy(), 5)  # what stands on padding is not read
-    np.testing.assert_array_equal(tags.decode(noise, real), rows)
+    mask = np.arange(9) < np.array(lengths)[:, None]
+    noise = np.where(mask, found.numpy(), 5)  # what stands on padding is not read
+    np.testing.assert_array_equal(tags.decode(noise, mask), rows)
 
 
 @pytest.mark.parametrize("scheme", MODEL_SCHEMES)

@@ -10,7 +10,7 @@ from recsys_bert.files import write_json
 
 
 def test_damaged_results_say_what_to_delete(tmp_path):
-    told = {"figures": {}, "seconds": 1.0, "parameters": 2, "epochs": 3, "best_epoch": 3}
+    told = {"metrics": {}, "seconds": 1.0, "parameters": 2, "epochs": 3, "best_epoch": 3}
     write_json(tmp_path / "test.json", told)
     (tmp_path / "metrics.jsonl").write_text("")
     path, trial = tmp_path / "test.npz", Trial(Cell({}, "plain"), 0, SimpleNamespace(out=tmp_path))

@@ -85,16 +85,16 @@ def test_every_cell_is_trained_as_its_command_trains_it(compare, recipe, tmp_pat
     assert main(["text", "classify", "train", str(recipe), "--out", str(tmp_path / "alone"), *alone]) == 0
     told, cell = read_json(tmp_path / "alone" / "metrics.json"), results["cells"][2]
     run = cell["runs"][1]
-    assert run["figures"] == {name: told["test"][name] for name in ("accuracy", "macro_f1")}
+    assert run["metrics"] == {name: told["test"][name] for name in ("accuracy", "macro_f1")}
     assert {name: run[name] for name in ("parameters", "best_epoch", "epochs")} == {
         name: told[name] for name in ("parameters", "best_epoch", "epochs")
     }
     lines = [json.loads(line) for line in (tmp_path / "alone" / "metrics.jsonl").read_text().splitlines()]
     assert run["curve"] == [[line["epoch"], line["accuracy"]] for line in lines if "accuracy" in line]
-    assert cell["figures"]["accuracy"]["mean"] == pytest.approx(
-        np.mean([one["figures"]["accuracy"] for one in cell["runs"]])
+    assert cell["metrics"]["accuracy"]["mean"] == pytest.approx(
+        np.mean([one["metrics"]["accuracy"] for one in cell["runs"]])
     )
-    difference = cell["figures"]["accuracy"]["mean"] - results["cells"][0]["figures"]["accuracy"]["mean"]
+    difference = cell["metrics"]["accuracy"]["mean"] - results["cells"][0]["metrics"]["accuracy"]["mean"]
     assert results["comparisons"][1]["difference"] == pytest.approx(difference)
 
     folder = tmp_path / "out" / "runs" / "fusion=scalar_mix,neck=bigru" / "seed-1"
@@ -322,13 +322,13 @@ precision = "fp32"
 
 
 @pytest.mark.parametrize(
-    ("settings", "measure", "figures"),
+    ("settings", "measure", "metrics"),
     [
         ("", "accuracy", {"accuracy", "f1", "auc"}),
         ("label=None task.form=bi task.loss=in_batch train.monitor=mrr", "mrr", {"mrr", "hit@1", "hit@10"}),
     ],
 )
-def test_matchers_are_measured_pair_by_pair(tmp_path, settings, measure, figures):
+def test_matchers_are_measured_pair_by_pair(tmp_path, settings, measure, metrics):
     random, words = np.random.default_rng(0), [f"w{n}" for n in range(30)]
     for name, n in (("pairs", 80), ("asked", 30)):
         rows = [(random.choice(words, 3).tolist(), random.choice(words, 3).tolist(), at % 2) for at in range(n)]
@@ -343,8 +343,8 @@ def test_matchers_are_measured_pair_by_pair(tmp_path, settings, measure, figures
     for cell in results["cells"]:
         folder = tmp_path / "out" / "runs" / cell["name"] / "seed-0"
         told = read_json(folder / "metrics.json")["test"]
-        assert set(cell["runs"][0]["figures"]) == figures
-        assert cell["runs"][0]["figures"] == {name: pytest.approx(told[name]) for name in figures}
+        assert set(cell["runs"][0]["metrics"]) == metrics
+        assert cell["runs"][0]["metrics"] == {name: pytest.approx(told[name]) for name in metrics}
         with np.load(folder / "test.npz") as kept:
             assert kept[measure].shape == (30,)
 
@@ -388,16 +388,16 @@ def write_sentences(folder):
 
 
 @pytest.mark.parametrize(
-    ("task", "write", "ending", "measure", "figures"),
+    ("task", "write", "ending", "measure", "metrics"),
     [
-        ("read", write_questions, "jsonl", "f1", {"f1", "em"}),
-        ("ner", write_sentences, "bio", "exact", {"exact", "f1", "precision", "recall"}),
+        ("qa", write_questions, "jsonl", "f1", {"f1", "em"}),
+        ("tag", write_sentences, "bio", "exact", {"exact", "f1", "precision", "recall"}),
     ],
 )
-def test_spans_are_measured_example_by_example(tmp_path, task, write, ending, measure, figures):
+def test_spans_are_measured_example_by_example(tmp_path, task, write, ending, measure, metrics):
     write(tmp_path)
     (tmp_path / "tiny.toml").write_text(SPANS.format(folder=tmp_path, ending=ending))
-    scheme = ["--grid", "data.scheme=bio"] if task == "ner" else []
+    scheme = ["--grid", "data.scheme=bio"] if task == "tag" else []
     flags = ["--grid", "encoder.neck=none,cnn", *scheme, "--seeds", "1", "--out", str(tmp_path / "out")]
     assert main(["compare", "text", task, "train", str(tmp_path / "tiny.toml"), *flags]) == 0
     results = read_json(tmp_path / "out" / "compare.json")
@@ -405,6 +405,6 @@ def test_spans_are_measured_example_by_example(tmp_path, task, write, ending, me
     for cell in results["cells"]:
         folder = tmp_path / "out" / "runs" / cell["name"] / "seed-0"
         told = read_json(folder / "metrics.json")["test"]
-        assert cell["runs"][0]["figures"] == {name: pytest.approx(told[name]) for name in figures}
+        assert cell["runs"][0]["metrics"] == {name: pytest.approx(told[name]) for name in metrics}
         with np.load(folder / "test.npz") as kept:
             assert kept[measure].shape == (15,)

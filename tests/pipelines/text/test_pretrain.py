@@ -76,7 +76,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--train.row-updates"], "masked words are scored against all words"),
+        (["--train.sparse-adam"], "masked words are scored against all words"),
         (["--train.monitor", "pair_accuracy"], "this training validates log_likelihood, masked_accuracy"),
         (["--task.max-len", "99"], r"task\.max_len is 99; this encoder reads 24"),
         (["--task.pair", "sop", "--encoder.n-segments", "0"], r"needs encoder\.n_segments 2"),

@@ -66,7 +66,7 @@ def told(capsys):
 
 def test_train_evaluate_predict_search(flags, tmp_path, capsys):
     run, test = tmp_path / "run", tmp_path / "test.json"
-    assert main(["text", "read", "train", *flags]) == 0
+    assert main(["text", "qa", "train", *flags]) == 0
     found = metrics(run)
     assert found["test"]["em"] > 0.8
     assert found["language"] == "english"
@@ -76,17 +76,17 @@ def test_train_evaluate_predict_search(flags, tmp_path, capsys):
     assert found["counted"]["test"] == {"read_in_windows": 40}
 
     capsys.readouterr()
-    out = tmp_path / "figures.json"
-    ask = ["text", "read", "evaluate", "--run", str(run), "--file", str(test)]
+    out = tmp_path / "metrics.json"
+    ask = ["text", "qa", "evaluate", "--run", str(run), "--file", str(test)]
     assert main([*ask, "--search", "--chain.paragraphs", "2", "--out", str(out), "--json"]) == 0
-    figures = told(capsys)
-    assert figures == json.loads(out.read_text())
-    assert {name: figures[name] for name in ("em", "f1", "examples")} == found["test"]
-    assert figures["nearest_sentence"]["em"] == 0  # a whole passage is its only sentence
-    assert 0 < figures["nearest_sentence"]["f1"] < 0.3
-    assert figures["bm25"]["recall@1"] <= figures["bm25"]["recall@5"] <= figures["bm25"]["recall@10"]
-    assert figures["bm25"]["paragraphs"] == 40
-    assert figures["chain"]["examples"] == 40
+    printed = told(capsys)
+    assert printed == json.loads(out.read_text())
+    assert {name: printed[name] for name in ("em", "f1", "examples")} == found["test"]
+    assert printed["nearest_sentence"]["em"] == 0  # a whole passage is its only sentence
+    assert 0 < printed["nearest_sentence"]["f1"] < 0.3
+    assert printed["bm25"]["recall@1"] <= printed["bm25"]["recall@5"] <= printed["bm25"]["recall@10"]
+    assert printed["bm25"]["paragraphs"] == 40
+    assert printed["chain"]["examples"] == 40
     assert main(ask) == 0
     table = capsys.readouterr().out
     assert f"{found['test']['em']:.4f}  {found['test']['f1']:.4f}" in table
@@ -94,7 +94,7 @@ def test_train_evaluate_predict_search(flags, tmp_path, capsys):
     assert "BM25" not in table
 
     answers = tmp_path / "answers.jsonl"
-    assert main(["text", "read", "predict", "--run", str(run), "--file", str(test), "--out", str(answers)]) == 0
+    assert main(["text", "qa", "predict", "--run", str(run), "--file", str(test), "--out", str(answers)]) == 0
     rows = pl.read_ndjson(answers)
     contexts = {p["qas"][0]["id"]: p for p in json.loads(test.read_text())["data"][0]["paragraphs"]}
     right = 0
@@ -107,14 +107,14 @@ def test_train_evaluate_predict_search(flags, tmp_path, capsys):
     capsys.readouterr()
     passage = "  the of  a and to the blue of by a ."
     ask = ["--questions", "which colour ?", "--passage", passage]
-    assert main(["text", "read", "predict", "--run", str(run), *ask, "--json"]) == 0
+    assert main(["text", "qa", "predict", "--run", str(run), *ask, "--json"]) == 0
     said = told(capsys)["answers"]
     assert [(one["answer"], one["start"]) for one in said] == [("blue", 23)]
 
     lines = tmp_path / "many.txt"
     lines.write_text(f"the cat of a tree in the tree\n\n{passage}\nthe cat of a tree in the tree\n")
     ask = ["--questions", "which of the blue ?", "zebra", "--k", "2", "--chain.paragraphs", "2", "--json"]
-    assert main(["text", "read", "search", "--run", str(run), "--files", str(lines), *ask]) == 0
+    assert main(["text", "qa", "search", "--run", str(run), "--files", str(lines), *ask]) == 0
     said = told(capsys)
     assert (said["paragraphs"], said["left_out"]) == (2, {"equal_paragraphs": 1})
     assert said["counted"]["questions_that_share_no_word"] == 1
@@ -124,7 +124,7 @@ def test_train_evaluate_predict_search(flags, tmp_path, capsys):
     assert passage[first["start"] : first["stop"]] == first["answer"]
     for _ in range(2):  # the index is made, and found
         keep = ["--index", str(tmp_path / "index")]
-        assert main(["text", "read", "search", "--run", str(run), "--files", str(lines), *ask, *keep]) == 0
+        assert main(["text", "qa", "search", "--run", str(run), "--files", str(lines), *ask, *keep]) == 0
         assert told(capsys)["answers"] == said["answers"]
 
 
@@ -169,7 +169,7 @@ def test_questions_without_an_answer(flags, files, tmp_path, capsys):
     lines = [json.dumps({"question": "which animal ?", "context": passage}) for passage in passages]
     asked.write_text("\n".join(lines))
     capsys.readouterr()
-    assert main(["text", "read", "predict", "--run", str(tmp_path / "run"), "--json", "--file", str(asked)]) == 0
+    assert main(["text", "qa", "predict", "--run", str(tmp_path / "run"), "--json", "--file", str(asked)]) == 0
     assert [one["answer"] for one in told(capsys)["answers"]] == ["cow", None]
 
 
@@ -232,7 +232,7 @@ def test_a_passage_that_is_no_text_drops_out_and_is_counted(tmp_path):
 
 
 def test_what_is_asked_is_checked_at_once(tmp_path, capsys):
-    predict, search = (["text", "read", name, "--run", str(tmp_path)] for name in ("predict", "search"))
+    predict, search = (["text", "qa", name, "--run", str(tmp_path)] for name in ("predict", "search"))
     for line, message in (
         ([*predict], "give either texts"),
         ([*predict, "--questions", "a"], "write it with --passage"),

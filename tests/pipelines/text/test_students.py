@@ -30,7 +30,7 @@ def test_a_student_beside_its_teacher(topic_files, tiny, tmp_path):
     first, second = found["rows"]
     for row, run in zip(found["rows"], (teacher, student), strict=True):
         told = json.loads((run / "metrics.json").read_text())
-        assert row["figures"]["accuracy"] == told["test"]["accuracy"]
+        assert row["metrics"]["accuracy"] == told["test"]["accuracy"]
         assert row["parameters"] == told["parameters"]
         assert row["per_s"] > 0
     assert first["agrees"] == first["times_per_s"] == first["times_alone_per_s"] == 1

@@ -46,7 +46,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def flags(files, tiny, tmp_path):
-    """Flags of ``text ner train``."""
+    """Flags of ``text tag train``."""
     given = [flag for name, path in files.items() for flag in (f"--data.{name}", str(path))]
     return ["--out", str(tmp_path / "run"), *given, "--data.scheme", "iob2", *tiny, *QUICK]
 
@@ -62,7 +62,7 @@ def curve(run):
 
 def test_train_evaluate_predict(flags, files, tmp_path, capsys):
     run = tmp_path / "run"
-    assert main(["text", "ner", "train", *flags]) == 0
+    assert main(["text", "tag", "train", *flags]) == 0
     found = metrics(run)
     assert found["test"]["f1"] > 0.8
     assert found["examples"] == {"train": 120, "validation": 30, "test": 30}
@@ -70,17 +70,17 @@ def test_train_evaluate_predict(flags, files, tmp_path, capsys):
 
     capsys.readouterr()
     report, test = tmp_path / "report", str(files["test"])
-    assert main(["text", "ner", "evaluate", "--run", str(run), "--file", test, "--out", str(report)]) == 0
+    assert main(["text", "tag", "evaluate", "--run", str(run), "--file", test, "--out", str(report)]) == 0
     printed = capsys.readouterr().out
     assert f"f1 {found['test']['f1']:.4f}" in printed
     assert "60 entities in 30 sentences" in printed
     assert json.loads((report / "report.json").read_text())["classes"] == found["test"]["classes"]
-    assert main(["text", "ner", "evaluate", "--run", str(run), "--file", test, "--json"]) == 0
+    assert main(["text", "tag", "evaluate", "--run", str(run), "--file", test, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["f1"] == found["test"]["f1"]
 
     text = "Ada and bob in  Oslo."
     page = tmp_path / "page.html"
-    assert main(["text", "ner", "predict", "--run", str(run), "--texts", text, "--html", str(page), "--json"]) == 0
+    assert main(["text", "tag", "predict", "--run", str(run), "--texts", text, "--html", str(page), "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)["answers"]
     assert [(one["text"], one["type"]) for one in answer["entities"]] == [
         ("Ada", "PER"),
@@ -89,7 +89,7 @@ def test_train_evaluate_predict(flags, files, tmp_path, capsys):
     ]
     assert all(text[one["start"] : one["end"]] == one["text"] and one["score"] > 0.3 for one in answer["entities"])
     assert page.read_text().count("</mark>") == 3 + 3  # the key has one for every type
-    assert main(["text", "ner", "predict", "--run", str(run), "--texts", text]) == 0
+    assert main(["text", "tag", "predict", "--run", str(run), "--texts", text]) == 0
     assert capsys.readouterr().out == "1  [Ada PER] and [bob PER] in  [Oslo LOC].\n"
 
 
@@ -97,14 +97,14 @@ def test_what_predict_writes_is_what_evaluate_reads(flags, files, tmp_path, caps
     run, test = tmp_path / "run", str(files["test"])
     train.run(load_config(train.Config, [*flags, "--train.epochs", "2"]))
     answers = tmp_path / "answers.jsonl"
-    predict = ["text", "ner", "predict", "--run", str(run), "--file", test, "--min-score", "0.2"]
+    predict = ["text", "tag", "predict", "--run", str(run), "--file", test, "--min-score", "0.2"]
     assert main([*predict, "--out", str(answers)]) == 0
     assert len(pl.read_ndjson(answers)) == 30
     for suffix in ("csv", "parquet"):
         assert main([*predict, "--out", str(tmp_path / f"answers.{suffix}")]) == 0
     assert len(pl.read_parquet(tmp_path / "answers.parquet")) == 30
     capsys.readouterr()
-    assert main(["text", "ner", "evaluate", "--run", str(run), "--file", str(answers), "--json"]) == 0
+    assert main(["text", "tag", "evaluate", "--run", str(run), "--file", str(answers), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["recall"] == 1
 
 
@@ -177,11 +177,11 @@ def test_words_of_a_lexicon_are_read_along(flags, files, tmp_path, capsys, part,
         vectors = tmp_path / "vectors.txt"
         write_vectors(vectors, started, np.random.default_rng(0).normal(size=(len(started), 8)))
         way += ["--words.vectors", str(vectors)]
-    assert main(["text", "ner", "train", *flags, *way]) == 0
+    assert main(["text", "tag", "train", *flags, *way]) == 0
     run = tmp_path / "run"
     assert metrics(run)["test"]["f1"] > 0.8
     capsys.readouterr()
-    assert main(["text", "ner", "evaluate", "--run", str(run), "--file", str(files["test"]), "--json"]) == 0
+    assert main(["text", "tag", "evaluate", "--run", str(run), "--file", str(files["test"]), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["f1"] == metrics(run)["test"]["f1"]
     words = dict(line.split("\t")[:2] for line in (run / "recogniser" / "lexicon.tsv").read_text().splitlines())
     assert metrics(run)["lexicon"].get("rows_with_vectors", 0) == min(2, len(started))
@@ -235,7 +235,7 @@ def test_reading_finds_entities_within_others(flags, files, tmp_path, capsys):
     assert found["counted"] == {}
     assert found["test"]["f1"] > 0.4
     run = ["--run", str(tmp_path / "run")]
-    assert main(["text", "ner", "evaluate", *run, "--file", str(files["test"]), "--json"]) == 0
+    assert main(["text", "tag", "evaluate", *run, "--file", str(files["test"]), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["inner_f1"] == found["test"]["inner_f1"]
     with pytest.raises(InputError, match="a head that asks questions reads no words"):
         train.run(
@@ -290,17 +290,17 @@ def test_other_files_are_read_as_the_training_file(flags, files, tmp_path, capsy
     test = tmp_path / "test.txt"
     test.write_text("a O\nb B-LOC\n\n")  # single characters
     found = read_files(load_config(train.Config, [*flags, *way]).data)
-    assert [one.joint for one in found.values()] == ["blank"] * 3
+    assert [one.word_separator for one in found.values()] == ["blank"] * 3
     assert [one.units for one in found.values()] == ["words"] * 3
     assert found["test"].sentences[0].text == "a b"
 
     train.run(load_config(train.Config, [*flags, *way]))
     run = ["--run", str(tmp_path / "run"), "--file", str(test)]
-    assert main(["text", "ner", "evaluate", *run]) == 0
+    assert main(["text", "tag", "evaluate", *run]) == 0
     capsys.readouterr()
-    assert main(["text", "ner", "predict", *run, "--json"]) == 0
+    assert main(["text", "tag", "predict", *run, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["answers"][0]["text"] == "a b"
-    assert main(["text", "ner", "predict", *run, "--read.format", "lines", "--json"]) == 0
+    assert main(["text", "tag", "predict", *run, "--read.format", "lines", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["answers"]) == 2
 
 
@@ -343,7 +343,7 @@ def test_training_sentences_without_entities(flags, files):
 
 
 def test_what_is_answered_for_is_given_once(tmp_path, capsys):
-    run = ["text", "ner", "predict", "--run", str(tmp_path)]
+    run = ["text", "tag", "predict", "--run", str(tmp_path)]
     assert main(run) == 2
     assert main([*run, "--texts", "a", "--file", "b.txt"]) == 2
     assert main([*run, "--texts", " "]) == 2

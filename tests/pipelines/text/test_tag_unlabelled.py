@@ -60,7 +60,7 @@ def trained(flags, *more):
 
 def test_names_that_the_dictionary_lacks_are_found(flags, files, tmp_path, capsys):
     run = tmp_path / "run"
-    assert main(["text", "ner", "train", *flags, *PRIORS]) == 0
+    assert main(["text", "tag", "train", *flags, *PRIORS]) == 0
     told = capsys.readouterr().err
     assert "160 entries match" in told
     assert "prior 11.00 % (given)" in told
@@ -74,9 +74,9 @@ def test_names_that_the_dictionary_lacks_are_found(flags, files, tmp_path, capsy
     assert only["matches"] == sum(only["matches_by_type"].values()) > 60
     assert metrics["examples"] == {"train": 150, "test": 40}
 
-    assert main(["text", "ner", "evaluate", "--run", str(run), "--file", str(files["test"]), "--json"]) == 0
+    assert main(["text", "tag", "evaluate", "--run", str(run), "--file", str(files["test"]), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["f1"] == metrics["test"]["f1"]
-    assert main(["text", "ner", "predict", "--run", str(run), "--texts", "the a in baku and", "--json"]) == 0
+    assert main(["text", "tag", "predict", "--run", str(run), "--texts", "the a in baku and", "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)["answers"]
     assert {(one["text"], one["type"]) for one in answer["entities"]} <= {("baku", "LOC")}
 

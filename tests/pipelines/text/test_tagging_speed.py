@@ -5,7 +5,7 @@ import pytest
 
 from nlp_tasks.tagging.schemes import Entity
 from nlp_tasks.tagging.sentences import Sentence, cut
-from pipelines.benchmarks import ner_speed, ner_turn
+from pipelines.benchmarks import tagging_round, tagging_speed
 from pipelines.support.settings import load_config
 from pipelines.text.tag import train
 from recsys_bert.errors import InputError
@@ -56,7 +56,7 @@ def test_sentences_are_joined_and_cut_anew():
     sentences = [cut("甲乙丙丁", "characters"), cut("戊己庚", "characters")]
     sentences = [Sentence(one.text, one.units, ((Entity(1, 3, "X"),),)) for one in sentences]
     for length in (1, 2, 3, 5, 9):
-        lines = [json.loads(line) for line in ner_speed.equally_long(sentences, length, 6)]
+        lines = [json.loads(line) for line in tagging_speed.equally_long(sentences, length, 6)]
         endless = itertools.cycle("甲乙丙丁戊己庚")
         assert [line["text"] for line in lines] == ["".join(itertools.islice(endless, length)) for _ in range(6)]
         found = {
@@ -70,8 +70,8 @@ def test_sentences_are_joined_and_cut_anew():
 
 
 def test_training_by_length(recipe, tmp_path, capsys):
-    config = ner_speed.Config(out=tmp_path / "speed", recipes=(recipe,), lengths=(20,), sentences=8, epochs=2)
-    (found,) = ner_speed.run(config)["training"]
+    config = tagging_speed.Config(out=tmp_path / "speed", recipes=(recipe,), lengths=(20,), sentences=8, epochs=2)
+    (found,) = tagging_speed.run(config)["training"]
     assert len(found["epochs_s"]) == 1
     assert found["words"] == pytest.approx(60 / 7, abs=1)  # three in seven characters
     assert found["peak_bytes"] > 2**27
@@ -86,13 +86,13 @@ def test_prediction_of_runs_that_take_turns(recipe, tmp_path, capsys, monkeypatc
     flags = ["--out", str(tmp_path / "run"), "--train.epochs", "1", "--data.test", str(tmp_path / "train.bmes")]
     train.run(load_config(train.Config, [str(recipe), *flags]))
     capsys.readouterr()
-    turn = ner_turn.run(ner_turn.Config(run=tmp_path / "run"))
+    turn = tagging_round.run(tagging_round.Config(run=tmp_path / "run"))
     assert json.loads(capsys.readouterr().out) == turn
     assert (turn["sentences"], turn["units"], turn["words"]) == (4, 14, 6)
     assert (turn["encoder"], turn["words_part"], turn["head"]) == ("1 × 8", "flat", "crf")
     speeds = iter([4.0, 1.0, 3.0])
-    monkeypatch.setattr(ner_speed, "_turn", lambda *_: turn | {"sentences_per_s": next(speeds), "peak_bytes": 1})
-    (found,) = ner_speed.run(ner_speed.Config(out=tmp_path / "speed", recipes=(), runs=(tmp_path / "run",)))[
+    monkeypatch.setattr(tagging_speed, "_turn", lambda *_: turn | {"sentences_per_s": next(speeds), "peak_bytes": 1})
+    (found,) = tagging_speed.run(tagging_speed.Config(out=tmp_path / "speed", recipes=(), runs=(tmp_path / "run",)))[
         "prediction"
     ]
     assert found["sentences_per_s"] == 3.0
@@ -102,10 +102,10 @@ def test_prediction_of_runs_that_take_turns(recipe, tmp_path, capsys, monkeypatc
 def test_a_training_without_test_file_asks_for_one(recipe, tmp_path):
     train.run(load_config(train.Config, [str(recipe), "--out", str(tmp_path / "run"), "--train.epochs", "1"]))
     with pytest.raises(InputError, match="name one with --file"):
-        ner_turn.run(ner_turn.Config(run=tmp_path / "run"))
+        tagging_round.run(tagging_round.Config(run=tmp_path / "run"))
 
 
 @pytest.mark.parametrize("change", [{"epochs": 1}, {"lengths": ()}, {"lengths": (0,)}, {"rounds": 0}])
 def test_what_cannot_be_measured_is_refused(tmp_path, change):
     with pytest.raises(InputError):
-        ner_speed.Config(out=tmp_path / "speed", **change)
+        tagging_speed.Config(out=tmp_path / "speed", **change)
