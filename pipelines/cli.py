@@ -13,11 +13,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipelines.support.settings import load_config, read_config, write_config
+from pipelines.support.flags import load_config
 from recsys_bert import __version__
 from recsys_bert.errors import InputError, unknown_name
-
-__all__ = ["COMMANDS", "load_config", "main", "read_config", "write_config"]
 
 COMMANDS = {  # in the order in which one uses them
     "demo": ("pipelines.demo", "the whole path on a small simulated log, with a report"),

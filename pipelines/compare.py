@@ -75,10 +75,10 @@ def run(config: Config) -> dict[str, Any]:
     """
     from pipelines.comparison.grid import cells, parse_grid
     from pipelines.comparison.trials import check, make_trials
-    from pipelines.support.runs import check_writable, only_checking
     from recsys_bert.evaluation.report.comparison import page, text
     from recsys_bert.evaluation.report.pictures import available
     from recsys_bert.files import replacing, write_json
+    from recsys_bert.training.run_folder import check_writable, only_checking
 
     name, recipe = _command(config.command)
     pipeline, measures = _pipeline(name)

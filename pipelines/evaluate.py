@@ -89,12 +89,12 @@ def run(config: Config) -> dict[str, Any]:
     """
     from pipelines.support.best_possible import best_possible
     from pipelines.support.candidates import Asked, baselines, runs
-    from pipelines.support.runs import check_writable
     from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.evaluation.report.page import page
     from recsys_bert.evaluation.report.text import text
     from recsys_bert.files import replacing, write_json
     from recsys_bert.progress import step
+    from recsys_bert.training.run_folder import check_writable
 
     dataset = open_dataset(config.data)
     queries = _questions(config, dataset)

@@ -87,13 +87,13 @@ def run(config: Config) -> dict[str, Any]:
         InputError: Nothing is held out for validation and there are several pairs; or the runs, the log or ``out`` do
             not suit.
     """
-    from pipelines.support.runs import open_run
-    from pipelines.support.settings import write_config
     from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.files import replacing
     from recsys_bert.progress import step
     from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
+    from recsys_bert.retrieval.load import open_run
     from recsys_bert.retrieval.score_fusion import ScoreFusion, is_score_fusion, one_ranker, save_score_fusion
+    from recsys_bert.settings import write_config
 
     counts = CoOccurrence(last=config.last, window=config.window, decay=config.decay, most=config.most)
     for one in config.runs:
@@ -131,10 +131,10 @@ def _tried(
     config: Config, dataset: "ClickDataset", ranker: "Ranker", items: "NDArray[np.float32]", counts: "CoOccurrence"
 ) -> list[dict[str, Any]]:
     """Validation figures without counts, as weight 0, and of every pair; empty where nothing is held out."""
-    from pipelines.support.runs import drawn_queries, list_metrics
     from recsys_bert.progress import Progress
     from recsys_bert.retrieval.ranker import search_vectors
     from recsys_bert.retrieval.score_fusion import ScoreFusion
+    from recsys_bert.retrieval.validation import drawn_queries, list_metrics
 
     pairs = list(product(config.weights, config.smoothings))
     queries = drawn_queries(dataset, config.validation_users, config.seed)

@@ -45,9 +45,9 @@ def run(config: Config) -> dict[str, Any]:
     import numpy as np
 
     from pipelines.support.item_lists import check_replaceable, index_source
-    from pipelines.support.runs import open_run
     from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.retrieval.index import ItemIndex
+    from recsys_bert.retrieval.load import open_run
 
     check_replaceable(config.out)
     dataset = open_dataset(config.data)

@@ -51,13 +51,13 @@ def run(config: Config) -> dict[str, Any]:
     import polars as pl
 
     from pipelines import train_ctr
-    from pipelines.support.settings import read_config
     from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.ctr.features import Features
     from recsys_bert.ctr.impressions import read_impressions
     from recsys_bert.ctr.model import load
     from recsys_bert.ctr.score import probabilities
     from recsys_bert.files import read_json, replacing
+    from recsys_bert.settings import read_config
 
     if not (config.run / "metrics.json").exists():
         raise InputError(f"{config.run} holds no finished click model (metrics.json is missing). Run train-ctr first.")

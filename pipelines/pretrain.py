@@ -87,13 +87,16 @@ def run(config: Config) -> dict[str, Any]:
     Returns:
         Best validation figure, epochs, seconds, parameters.
     """
-    from pipelines.support.runs import begin, check_log_unchanged, finish, is_first_process, validation
     from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.files import replacing
     from recsys_bert.retrieval.encoder_ranker import EncoderRanker
+    from recsys_bert.retrieval.validation import validation
+    from recsys_bert.stages.results import finish
     from recsys_bert.training.adversarial import check_table
     from recsys_bert.training.loop import fit
+    from recsys_bert.training.run_folder import begin, is_first_process
     from recsys_bert.user_encoder.checkpoint import save_encoder
+    from recsys_bert.user_encoder.unchanged import check_log_unchanged
 
     dataset = open_dataset(config.data)
     prediction, model, batches = build(config, dataset)
@@ -173,9 +176,8 @@ def build(
 
 
 def _encoder(config: Config, encoder_config: EncoderConfig, dataset: "ClickDataset") -> Any:
-    from pipelines.support.runs import take_weights
     from recsys_bert.encoder.model import Encoder
-    from recsys_bert.user_encoder.checkpoint import load_encoder
+    from recsys_bert.user_encoder.checkpoint import load_encoder, take_weights
     from recsys_bert.user_encoder.item_init import init_items
 
     encoder = Encoder(encoder_config)

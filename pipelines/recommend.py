@@ -143,7 +143,7 @@ def _of_histories(config: Config, dataset: "ClickDataset") -> tuple["Queries", "
 
 
 def _search(config: Config, dataset: "ClickDataset", queries: "Queries") -> Found:
-    from pipelines.support.runs import open_run
+    from recsys_bert.retrieval.load import open_run
     from recsys_bert.retrieval.ranker import search
 
     ranker = open_run(config.run, dataset)

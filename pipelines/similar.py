@@ -83,8 +83,8 @@ def run(config: Config) -> dict[str, Any]:
 def _search(config: Config, dataset: "ClickDataset", rows: "NDArray[np.int32]") -> Found:
     import numpy as np
 
-    from pipelines.support.runs import open_run
     from recsys_bert.retrieval.exact import exact_top_k
+    from recsys_bert.retrieval.load import open_run
 
     ranker = open_run(config.run, dataset)
     items = ranker.item_vectors()

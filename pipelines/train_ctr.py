@@ -65,13 +65,13 @@ def run(config: Config) -> dict[str, Any]:
 
     import torch
 
-    from pipelines.support.runs import begin, check_unchanged, is_first_process
     from recsys_bert.ctr.features import Features
     from recsys_bert.ctr.model import save
     from recsys_bert.ctr.score import can_remember, remember_histories
     from recsys_bert.files import write_json
     from recsys_bert.progress import step
     from recsys_bert.training.adversarial import check_table
+    from recsys_bert.training.run_folder import begin, check_unchanged, is_first_process
 
     dataset = _prepared(config)
     with step("reading impressions"):
@@ -173,9 +173,9 @@ def _prepared(config: Config) -> "ClickDataset | None":
 
 def _read(config: Config, dataset: "ClickDataset | None") -> dict[Path, str]:
     """A digest of everything that the run reads, by path."""
-    from pipelines.support.runs import feature_digests, log_digest, weights_fingerprint
     from recsys_bert.clicks.prepare.files import find_files
     from recsys_bert.files import fingerprint
+    from recsys_bert.user_encoder.unchanged import feature_digests, log_digest, weights_fingerprint
 
     shown = config.impressions
     paths = (shown.log, shown.train, shown.validation, shown.test, shown.libfm_fields)

@@ -102,12 +102,15 @@ def run(config: Config) -> dict[str, Any]:
     """
     import torch
 
-    from pipelines.support.runs import begin, check_log_unchanged, finish, is_first_process, validation
     from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.files import replacing
     from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, save_two_tower
+    from recsys_bert.retrieval.validation import validation
+    from recsys_bert.stages.results import finish
     from recsys_bert.training.adversarial import check_table
     from recsys_bert.training.loop import fit
+    from recsys_bert.training.run_folder import begin, is_first_process
+    from recsys_bert.user_encoder.unchanged import check_log_unchanged
 
     dataset = open_dataset(config.data)
     torch.manual_seed(config.train.seed)
@@ -149,9 +152,8 @@ def run(config: Config) -> dict[str, Any]:
 
 def _encoder(config: Config, dataset: "ClickDataset") -> "Encoder":
     """The user tower's encoder: a pretrained one made causal, or a new one."""
-    from pipelines.support.runs import take_weights
     from recsys_bert.encoder.model import Encoder
-    from recsys_bert.user_encoder.checkpoint import feature_configs, load_encoder
+    from recsys_bert.user_encoder.checkpoint import feature_configs, load_encoder, take_weights
     from recsys_bert.user_encoder.item_init import init_items
 
     if config.init is None:

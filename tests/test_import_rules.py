@@ -17,7 +17,14 @@ from pipelines.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 OURS = ("recsys_bert", "nlp_tasks", "pipelines")
-GROUND = {"recsys_bert", "recsys_bert.errors", "recsys_bert.files", "recsys_bert.progress", "recsys_bert.devices"}
+GROUND = {
+    "recsys_bert",
+    "recsys_bert.errors",
+    "recsys_bert.files",
+    "recsys_bert.progress",
+    "recsys_bert.devices",
+    "recsys_bert.settings",
+}
 BELOW_USERS = {f"recsys_bert.{area}" for area in ("encoder", "losses", "objectives", "training", "static_embeddings")}
 BELOW_RANKERS = BELOW_USERS | {"recsys_bert.clicks", "recsys_bert.user_encoder"}
 AREAS = {  # area → which other areas of ours it may import; GROUND is open to everyone
@@ -29,8 +36,9 @@ AREAS = {  # area → which other areas of ours it may import; GROUND is open to
     "recsys_bert.positive_unlabelled": {"recsys_bert.losses"},
     "recsys_bert.clicks": set(),
     "recsys_bert.user_encoder": BELOW_USERS | {"recsys_bert.clicks"},
-    "recsys_bert.retrieval": BELOW_RANKERS,
-    "recsys_bert.ctr": BELOW_RANKERS,
+    "recsys_bert.retrieval": BELOW_RANKERS | {"recsys_bert.evaluation"},
+    "recsys_bert.ctr": BELOW_RANKERS | {"recsys_bert.evaluation"},
+    "recsys_bert.stages": {"recsys_bert"},
     "recsys_bert.evaluation": set(),
     "nlp_tasks": BELOW_USERS | {"recsys_bert.positive_unlabelled", "recsys_bert.evaluation"},
     "pipelines": {"nlp_tasks", "recsys_bert"},

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import pretrain
-from pipelines.support.settings import load_config
+from pipelines.support.flags import load_config
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.files import replacing
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from pipelines.benchmarks.processes import run_alone
 from pipelines.benchmarks.tables import write_tables
-from pipelines.support.settings import load_config
+from pipelines.support.flags import load_config
 from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
 

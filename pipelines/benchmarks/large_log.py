@@ -74,6 +74,6 @@ def run(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    from pipelines.support.settings import load_config
+    from pipelines.support.flags import load_config
 
     run(load_config(Config, sys.argv[1:], prog="python -m pipelines.benchmarks.large_log"))

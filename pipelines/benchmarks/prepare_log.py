@@ -91,6 +91,6 @@ def _of_day(table: "pl.LazyFrame", day: int) -> "pl.DataFrame":
 
 
 if __name__ == "__main__":
-    from pipelines.cli import load_config
+    from pipelines.support.flags import load_config
 
     run(load_config(Config, sys.argv[1:], prog="python -m pipelines.benchmarks.prepare_log"))

@@ -147,6 +147,6 @@ def _table(runs: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    from pipelines.cli import load_config
+    from pipelines.support.flags import load_config
 
     run(load_config(Config, sys.argv[1:], prog="python -m pipelines.benchmarks.prepare_speed"))

@@ -82,8 +82,8 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         InputError: The recipe does not suit, or ``out`` holds what other settings or files gave.
     """
-    from pipelines.support.runs import check_writable
-    from pipelines.support.settings import read_config
+    from recsys_bert.settings import read_config
+    from recsys_bert.training.run_folder import check_writable
 
     recipe = read_config(train.Config, config.recipe)
     if recipe.pu.dictionary is None or recipe.data.test is None:
@@ -157,8 +157,8 @@ def _trained(settings: train.Config) -> dict[str, Any]:
     Raises:
         InputError: The run folder holds another run, or one that was trained on other files.
     """
-    from pipelines.support.runs import check_out
     from recsys_bert.files import read_json
+    from recsys_bert.training.run_folder import check_out
 
     path = settings.out / "metrics.json"
     if check_out(settings.out, settings) and path.exists():
@@ -242,6 +242,6 @@ def _cell(values: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
-    from pipelines.support.settings import load_config
+    from pipelines.support.flags import load_config
 
     run(load_config(Config, sys.argv[1:], prog="python -m pipelines.benchmarks.pu_table"))

@@ -118,6 +118,6 @@ def as_text(entries: Sequence[tuple[str, str]]) -> str:
 
 
 if __name__ == "__main__":
-    from pipelines.support.settings import load_config
+    from pipelines.support.flags import load_config
 
     run(load_config(Config, sys.argv[1:], prog="python -m pipelines.benchmarks.sample_dictionary"))

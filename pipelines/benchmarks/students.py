@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.benchmarks.tables import write_tables
-from pipelines.support.settings import load_config, read_config
+from pipelines.support.flags import load_config
 from pipelines.text.answers import NewFileConfig
 from pipelines.text.classify import train
 from recsys_bert.errors import InputError
+from recsys_bert.settings import read_config
 
 if TYPE_CHECKING:
     from nlp_tasks.classification.classifier import Classifier

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.support.settings import load_config
+from pipelines.support.flags import load_config
 from pipelines.text.tag.files import NewSentencesConfig
 from recsys_bert.errors import InputError
 
@@ -39,8 +39,8 @@ def run(config: Config) -> dict[str, Any]:
 
     from nlp_tasks.tagging.data import read_annotated
     from nlp_tasks.tagging.tagger import Tagger
-    from pipelines.support.settings import read_config
     from pipelines.text.tag import train
+    from recsys_bert.settings import read_config
 
     recogniser, trained = Tagger.load(config.run), read_config(train.Config, config.run / "config.toml")
     file = config.file or trained.data.test

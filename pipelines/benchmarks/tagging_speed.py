@@ -23,10 +23,11 @@ from nlp_tasks.tagging.data import read_annotated
 from nlp_tasks.tagging.sentences import Sentence
 from pipelines.benchmarks.processes import run_alone
 from pipelines.benchmarks.tables import write_tables
-from pipelines.support.settings import load_config, read_config
+from pipelines.support.flags import load_config
 from pipelines.text.tag import train
 from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
+from recsys_bert.settings import read_config
 
 _RECIPES = Path(__file__).parents[1] / "recipes"
 

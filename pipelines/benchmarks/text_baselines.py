@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.support.settings import load_config, read_config
+from pipelines.support.flags import load_config
 from pipelines.text.classify.train import Config as Classify
 from pipelines.text.match.train import Config as Match
 from recsys_bert.errors import InputError
+from recsys_bert.settings import read_config
 
 if TYPE_CHECKING:
     import numpy as np

@@ -22,11 +22,12 @@ from typing import Any, Literal, NamedTuple
 from nlp_tasks.config import TEXT_ENCODER, FilesConfig, HeadConfig, TokenizerConfig
 from pipelines.benchmarks.processes import run_alone
 from pipelines.benchmarks.tables import write_tables
-from pipelines.support.settings import load_config, write_config
+from pipelines.support.flags import load_config
 from pipelines.text.classify import train
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
+from recsys_bert.settings import write_config
 from recsys_bert.training.config import TrainConfig
 
 Precision = Literal["auto", "fp32", "bf16"]

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.benchmarks.training_steps import measure
-from pipelines.support.settings import load_config, read_config
+from pipelines.support.flags import load_config
 from pipelines.text.classify import train
 from recsys_bert.errors import InputError
+from recsys_bert.settings import read_config
 
 if TYPE_CHECKING:
     from nlp_tasks.classification.classifier import Classifier

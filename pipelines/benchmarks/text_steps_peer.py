@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.benchmarks.text_steps import WARM_UP
 from pipelines.benchmarks.training_steps import START_UP
-from pipelines.support.settings import load_config, read_config
+from pipelines.support.flags import load_config
 from pipelines.text.classify import train
+from recsys_bert.settings import read_config
 
 if TYPE_CHECKING:
     from torch import nn

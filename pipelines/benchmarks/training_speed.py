@@ -25,12 +25,13 @@ from typing import Any, Literal, NamedTuple
 from pipelines import pretrain
 from pipelines.benchmarks.processes import run_alone
 from pipelines.benchmarks.tables import write_tables
-from pipelines.support.settings import load_config, write_config
+from pipelines.support.flags import load_config
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.parts import Options
 from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.progress import Progress
+from recsys_bert.settings import write_config
 from recsys_bert.training.config import TrainConfig
 
 Objective = Literal["next-full", "next-sampled", "masked"]

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import pretrain
-from pipelines.support.settings import load_config, read_config
+from pipelines.support.flags import load_config
 from recsys_bert.errors import InputError
+from recsys_bert.settings import read_config
 
 if TYPE_CHECKING:
     import torch
@@ -73,8 +74,8 @@ def run(config: Config) -> dict[str, Any]:
     """
     import torch
 
-    from pipelines.support.runs import is_first_process
     from recsys_bert.clicks.dataset import open_dataset
+    from recsys_bert.training.run_folder import is_first_process
 
     recipe = read_config(pretrain.Config, config.recipe)
     _, model, batches = pretrain.build(recipe, open_dataset(recipe.data))

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import pretrain
 from pipelines.benchmarks.processes import Ended, run_alone
-from pipelines.support.settings import load_config, write_config
+from pipelines.support.flags import load_config
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.files import replacing, write_json
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.progress import Progress
+from recsys_bert.settings import write_config
 from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:

@@ -41,9 +41,9 @@ class Measures:
 
 
 def _clicks_asked(config: Any) -> str:
-    from pipelines.support.runs import log_digest
     from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.clicks.queries import Queries
+    from recsys_bert.user_encoder.unchanged import log_digest
 
     dataset = open_dataset(config.data)
     if not len(Queries.of(dataset, "test")):
@@ -53,10 +53,10 @@ def _clicks_asked(config: Any) -> str:
 
 def _ranking(config: Any) -> Measured:
     """The full catalogue ranked for every user with a test event, seen items removed."""
-    from pipelines.support.runs import open_run
     from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.clicks.queries import Queries
     from recsys_bert.evaluation.ranking import per_user
+    from recsys_bert.retrieval.load import open_run
 
     dataset = open_dataset(config.data)
     queries, depth = Queries.of(dataset, "test"), min(_K, dataset.vocabulary.n_items)

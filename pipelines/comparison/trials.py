@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.comparison.grid import Cell
 from pipelines.comparison.measures import Measures
-from pipelines.support.settings import read_config
 from recsys_bert.errors import InputError
+from recsys_bert.settings import read_config
 
 if TYPE_CHECKING:
     from recsys_bert.evaluation.comparison import Run
@@ -89,9 +89,9 @@ def check(trials: Sequence[Trial], measures: Measures, rehearse: Callable[[Any],
         InputError: A run folder holds a run with other settings, or measured on another test; the cells have different
             tests; or parts of a cell refuse each other, or the data.
     """
-    from pipelines.support.runs import check_out
     from recsys_bert.files import read_json
     from recsys_bert.progress import Progress
+    from recsys_bert.training.run_folder import check_out
 
     firsts = [trial for trial in trials if trial.seed == 0]
     wrong = _Complaints(len(firsts))

@@ -57,7 +57,7 @@ def runs(folders: Sequence[Path], factories: Sequence[str], asked: Asked) -> lis
             large for the catalogue.
     """
     from pipelines.support.index_comparison import check_factories
-    from pipelines.support.runs import open_run
+    from recsys_bert.retrieval.load import open_run
 
     names = [folder.name for folder in folders]
     found = []

@@ -46,9 +46,9 @@ def check_k(k: int, n_items: int) -> None:
 
 def index_source(run: Path, dataset: "ClickDataset") -> dict[str, str]:
     """What an index of this run's item vectors is made from."""
-    from pipelines.support.runs import weights_fingerprint
+    from recsys_bert.retrieval.load import ranker_fingerprint
 
-    return {"run": run.name, "data": dataset.fingerprint, "weights": weights_fingerprint(run)}
+    return {"run": run.name, "data": dataset.fingerprint, "weights": ranker_fingerprint(run)}
 
 
 def open_index(folder: Path, run: Path, dataset: "ClickDataset") -> "ItemIndex":

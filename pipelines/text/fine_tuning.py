@@ -76,7 +76,7 @@ def check_sources(
         InputError: See ``check_unchanged``.
     """
     from nlp_tasks.encoders import start_files
-    from pipelines.support.runs import check_files_unchanged
+    from recsys_bert.training.run_folder import check_files_unchanged
 
     check_files_unchanged(out, [*data, *start_files(init, tokenizer, teacher)])
 

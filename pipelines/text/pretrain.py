@@ -68,10 +68,10 @@ def run(config: Config) -> dict[str, Any]:
     from nlp_tasks.encoders import make_text_encoder, save_text_encoder
     from nlp_tasks.pretraining.batches import PretrainingBatches, TextPretraining, metrics
     from nlp_tasks.pretraining.corpus import cut_corpus, hold_out_documents, read_documents
-    from pipelines.support.runs import begin, is_first_process
     from pipelines.text.fine_tuning import check_sources, tell_training, train
     from recsys_bert.files import replacing, write_json
     from recsys_bert.training.adversarial import check_table
+    from recsys_bert.training.run_folder import begin, is_first_process
 
     files = {f"train {n}": path for n, path in enumerate(config.data.train)}
     files |= {"validation": config.data.validation} if config.data.validation else {}

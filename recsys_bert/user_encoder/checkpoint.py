@@ -74,3 +74,18 @@ def load_encoder(run: Path, dataset: "ClickDataset") -> tuple[Encoder, Objective
     if feature_configs(dataset, tuple(feature.name for feature in wanted)) != wanted:
         raise InputError(f"the item features of {dataset.folder} are not those that {folder} was trained with.")
     return encoder, objective["objective"], LossConfig(**objective["loss"])
+
+
+def take_weights(encoder: "Encoder", given: "Encoder", source: Path) -> None:
+    """Start ``encoder`` from the weights of ``given``, which differs at most in being causal or not.
+
+    Raises:
+        InputError: Being causal changes what weights it has.
+    """
+    try:
+        encoder.load_state_dict(given.state_dict())
+    except RuntimeError as error:
+        raise InputError(
+            f"the encoder of {source} cannot become {'causal' if encoder.config.causal else 'bidirectional'}: its "
+            f"{given.config.neck} neck has other weights then. Pretrain with the other objective, or with another neck."
+        ) from error

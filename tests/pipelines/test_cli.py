@@ -10,8 +10,10 @@ from typing import Any, Literal
 import pytest
 
 from pipelines import cli
-from pipelines.cli import load_config, main, read_config, write_config
+from pipelines.cli import main
+from pipelines.support.flags import load_config
 from recsys_bert.errors import InputError
+from recsys_bert.settings import read_config, write_config
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,6 @@ import torch
 
 from pipelines import cli, evaluate, prepare, pretrain
 from pipelines.support.run_records import layer_weights, training_curve
-from pipelines.support.runs import open_run
 from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig, VocabularyConfig
 from recsys_bert.clicks.queries import Queries
@@ -25,6 +24,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
+from recsys_bert.retrieval.load import open_run
 from recsys_bert.training.config import TrainConfig
 
 SIMULATED = {"categories": 2, "leaves": 2, "styles": 3, "items": 60, "mean_events": 12, "max_events": 25}

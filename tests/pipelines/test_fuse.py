@@ -10,12 +10,12 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.prepare import Config, run
-from pipelines.support.runs import open_run
 from pipelines.train_retrieval import Config as TrainConfig
 from pipelines.train_retrieval import run as train
 from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig
 from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.retrieval.load import open_run
 
 
 @pytest.fixture(scope="module")

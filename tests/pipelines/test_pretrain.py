@@ -17,8 +17,6 @@ from safetensors.torch import load_file
 
 from pipelines import prepare, pretrain
 from pipelines.pretrain import Config
-from pipelines.support.runs import open_run
-from pipelines.support.settings import write_config
 from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
@@ -27,6 +25,8 @@ from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.config import DistillationConfig, MaskingConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
+from recsys_bert.retrieval.load import open_run
+from recsys_bert.settings import write_config
 from recsys_bert.user_encoder.checkpoint import save_encoder
 
 ROOT = Path(__file__).parents[2]

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from pipelines import compare
-from pipelines.cli import COMMANDS, load_config
+from pipelines.cli import COMMANDS
 from pipelines.comparison.grid import cells, parse_grid
 from pipelines.comparison.trials import make_trials
+from pipelines.support.flags import load_config
 from recsys_bert.errors import InputError
 
 RECIPES = sorted((Path(__file__).parents[2] / "pipelines" / "recipes").glob("*.toml"))

@@ -10,7 +10,6 @@ import torch
 
 from pipelines import prepare, recommend
 from pipelines.cli import main
-from pipelines.support.runs import open_run
 from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.prepare.config import LogConfig, TableConfig
 from recsys_bert.clicks.queries import Queries
@@ -22,6 +21,7 @@ from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval import exact
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.index import ItemIndex
+from recsys_bert.retrieval.load import open_run
 from recsys_bert.user_encoder.checkpoint import save_encoder
 
 N_ITEMS = 40

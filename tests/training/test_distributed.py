@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from pipelines import prepare, pretrain, train_ctr
-from pipelines.support.settings import write_config
 from recsys_bert.clicks.prepare.config import LogConfig
 from recsys_bert.ctr.config import ClickModelConfig, FeaturesConfig, ImpressionsConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.losses.config import LossConfig
+from recsys_bert.settings import write_config
 from recsys_bert.training.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]

@@ -48,9 +48,9 @@ def run(config: Config) -> dict[str, Any]:
 
     from nlp_tasks.classification.classifier import Classifier, encode_labels, unseen
     from nlp_tasks.data import read_table
-    from pipelines.support.settings import read_config
     from pipelines.text.classify import train
     from pipelines.text.classify.report import as_text, write
+    from recsys_bert.settings import read_config
 
     classifier = Classifier.load(config.run)
     trained = read_config(train.Config, config.run / "config.toml")

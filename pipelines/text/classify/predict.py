@@ -52,9 +52,9 @@ def run(config: Config) -> dict[str, Any]:
 
     from nlp_tasks.classification.classifier import Classifier
     from nlp_tasks.data import read_table
-    from pipelines.support.settings import read_config
     from pipelines.text.answers import show, typed_in
     from pipelines.text.classify import train
+    from recsys_bert.settings import read_config
 
     classifier = Classifier.load(config.run)
     trained = read_config(train.Config, config.run / "config.toml")

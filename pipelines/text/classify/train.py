@@ -175,9 +175,9 @@ def run(config: Config) -> dict[str, Any]:
     Returns:
         What ``metrics.json`` says.
     """
-    from pipelines.support.runs import begin, is_first_process
     from pipelines.text.fine_tuning import check_sources, counted, tell, tell_training, train
     from recsys_bert.files import write_json
+    from recsys_bert.training.run_folder import begin, is_first_process
 
     made = build(config)
     classifier, tables = made.classifier, made.tables

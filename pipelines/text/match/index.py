@@ -48,9 +48,9 @@ def run(config: Config) -> dict[str, Any]:
 
     from nlp_tasks.data import read_table
     from nlp_tasks.matching.matcher import Matcher
-    from pipelines.support.settings import read_config
     from pipelines.text.match import train
     from pipelines.text.match.questions import Questions, check_replaceable
+    from recsys_bert.settings import read_config
 
     check_replaceable(config.out)
     check_place(config.out, folder=True)

@@ -56,9 +56,9 @@ def run(config: Config) -> dict[str, Any]:
     """
     from nlp_tasks.data import read_table
     from nlp_tasks.matching.matcher import Matcher
-    from pipelines.support.settings import read_config
     from pipelines.text.answers import show, typed_in
     from pipelines.text.match import train
+    from recsys_bert.settings import read_config
 
     matcher = Matcher.load(config.run, config.threshold)
     trained = read_config(train.Config, config.run / "config.toml")

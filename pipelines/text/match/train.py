@@ -99,10 +99,10 @@ def run(config: Config) -> dict[str, Any]:
     from nlp_tasks.encoders import make_text_encoder
     from nlp_tasks.matching.matcher import Matcher, MatchingLoss, check_both_kinds, match_weight, pair_batches, text_ids
     from nlp_tasks.model import TextModel
-    from pipelines.support.runs import begin, is_first_process
     from pipelines.text.fine_tuning import check_sources, counted, tell, tell_training, train
     from recsys_bert.files import write_json
     from recsys_bert.training.adversarial import check_table
+    from recsys_bert.training.run_folder import begin, is_first_process
 
     task, tables = config.task, _read(config)
     texts = {name: (table.texts[config.first], table.texts[config.second]) for name, table in tables.items()}

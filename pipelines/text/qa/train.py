@@ -76,10 +76,10 @@ def run(config: Config) -> dict[str, Any]:
     from nlp_tasks.qa.model import SpanModel
     from nlp_tasks.qa.question_answerer import Reader, ReadingLoss, reading_batches
     from nlp_tasks.tokenization import mostly_chinese
-    from pipelines.support.runs import begin, is_first_process
     from pipelines.text.fine_tuning import check_sources, tell, tell_training, train
     from recsys_bert.files import write_json
     from recsys_bert.training.adversarial import check_table
+    from recsys_bert.training.run_folder import begin, is_first_process
 
     task, sets = config.task, _read(config)
     passages = sets["train"].passages

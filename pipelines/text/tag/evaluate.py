@@ -43,9 +43,9 @@ def run(config: Config) -> dict[str, Any]:
     from nlp_tasks.tagging.data import read_annotated, unseen_types
     from nlp_tasks.tagging.mrc import nested
     from nlp_tasks.tagging.tagger import Tagger
-    from pipelines.support.settings import read_config
     from pipelines.text.tag import train
     from pipelines.text.tag.report import as_text, write
+    from recsys_bert.settings import read_config
 
     recogniser = Tagger.load(config.run)
     trained = read_config(train.Config, config.run / "config.toml")

@@ -91,8 +91,8 @@ def _read(config: Config, recogniser: "Tagger") -> "Annotated":
     from nlp_tasks.tagging.config import AnnotatedFilesConfig
     from nlp_tasks.tagging.data import Annotated, read_annotated
     from nlp_tasks.tagging.sentences import cut
-    from pipelines.support.settings import read_config
     from pipelines.text.tag import train
+    from recsys_bert.settings import read_config
 
     if config.file is None:
         sentences = [cut(text, recogniser.units) for text in config.texts]

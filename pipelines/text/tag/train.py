@@ -170,9 +170,9 @@ class Training:
 
     def write(self, results: dict[str, Any]) -> None:
         """Keep the recogniser and ``metrics.json``."""
-        from pipelines.support.runs import is_first_process
         from pipelines.text.fine_tuning import tell_training
         from recsys_bert.files import write_json
+        from recsys_bert.training.run_folder import is_first_process
 
         if is_first_process():
             out = self.config.out
@@ -231,7 +231,7 @@ def prepare(config: Config, found: "dict[str, Annotated]", types: list[str], que
 
 def begin_run(config: Config) -> None:
     """Make the run folder, or check that the run there is this one; after everything that bad input can stop."""
-    from pipelines.support.runs import begin
+    from recsys_bert.training.run_folder import begin
 
     begin(config.out, config)
     check_begun(config)

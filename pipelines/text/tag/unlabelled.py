@@ -28,7 +28,7 @@ def run(config: Config) -> dict[str, Any]:
         What ``metrics.json`` says.
     """
     from nlp_tasks.tagging.pu.dictionary import read_dictionary
-    from pipelines.support.runs import is_first_process
+    from recsys_bert.training.run_folder import is_first_process
 
     dictionary = read_dictionary(config.pu.dictionary or Path(), config.data.bad_rows)
     types = sorted(set(dictionary.types.values()))

@@ -53,10 +53,10 @@ def run(config: Config) -> dict[str, Any]:
     from nlp_tasks.pretraining.corpus import read_documents
     from nlp_tasks.word_vectors.files import write_vectors
     from nlp_tasks.word_vectors.train import cut_words
-    from pipelines.support.runs import begin, check_files_unchanged
     from recsys_bert.files import write_json
     from recsys_bert.static_embeddings.fit import fit_vectors
     from recsys_bert.training.metrics_file import MetricsFile
+    from recsys_bert.training.run_folder import begin, check_files_unchanged
 
     text = config.text
     how = CorpusConfig(format=text.format, columns=text.columns, texts=text.texts, bad_rows=text.bad_rows)

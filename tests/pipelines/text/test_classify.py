@@ -7,7 +7,7 @@ import pytest
 
 from nlp_tasks.config import TokenizerConfig
 from pipelines.cli import main
-from pipelines.support.settings import load_config
+from pipelines.support.flags import load_config
 from pipelines.text.classify import train
 from recsys_bert.errors import InputError
 

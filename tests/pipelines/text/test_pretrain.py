@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.cli import main
-from pipelines.support.settings import load_config
+from pipelines.support.flags import load_config
 from pipelines.text import pretrain
 from pipelines.text.classify import train as classify
 from recsys_bert.errors import InputError

@@ -6,7 +6,7 @@ import pytest
 from nlp_tasks.tagging.schemes import Entity
 from nlp_tasks.tagging.sentences import cut
 from pipelines.benchmarks import pu_table, sample_dictionary
-from pipelines.support.settings import load_config
+from pipelines.support.flags import load_config
 from pipelines.text.tag import train
 from recsys_bert.errors import InputError
 

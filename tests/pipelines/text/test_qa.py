@@ -6,7 +6,7 @@ import pytest
 
 from nlp_tasks.batches import TextBatches
 from pipelines.cli import main
-from pipelines.support.settings import load_config
+from pipelines.support.flags import load_config
 from pipelines.text.qa import train
 from pipelines.text.qa.paragraphs import ParagraphsConfig, read_paragraphs
 from recsys_bert.errors import InputError

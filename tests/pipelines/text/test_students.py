@@ -7,7 +7,7 @@ import pytest
 
 from nlp_tasks.classification.classifier import Classifier
 from pipelines.benchmarks import students
-from pipelines.support.settings import load_config
+from pipelines.support.flags import load_config
 from pipelines.text.classify import train
 from recsys_bert.errors import InputError
 

@@ -7,7 +7,7 @@ import pytest
 
 from nlp_tasks.word_vectors.files import write_vectors
 from pipelines.cli import main
-from pipelines.support.settings import load_config
+from pipelines.support.flags import load_config
 from pipelines.text.tag import train
 from pipelines.text.tag.display import print_answers, write_page
 from pipelines.text.tag.files import hold_out_sentences, read_files

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.cli import main
-from pipelines.support.settings import load_config
+from pipelines.support.flags import load_config
 from pipelines.text.tag import train
 from recsys_bert.errors import InputError
 

@@ -8,7 +8,7 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from pipelines.benchmarks import text_baselines
-from pipelines.support.settings import load_config
+from pipelines.support.flags import load_config
 from pipelines.text.classify import train
 from recsys_bert.errors import InputError
 

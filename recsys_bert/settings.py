@@ -1,12 +1,8 @@
-"""Settings of the pipelines: defaults < recipe (TOML) < flags, and the resolved ones written beside every result."""
+"""Settings as config dataclasses: defaults < recipe (TOML) < keyword arguments; resolved ones are written out."""
 
-import contextlib
 import dataclasses
-import inspect
-import io
-import sys
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,56 +12,6 @@ from recsys_bert.errors import InputError, unknown_name
 from recsys_bert.files import replacing
 
 T = TypeVar("T")
-
-
-def load_config(kind: type[T], argv: Sequence[str], prog: str = "recsys-bert") -> T:
-    """Resolve the settings of one pipeline: defaults < recipe < flags.
-
-    Args:
-        kind: The pipeline's ``Config``, a dataclass with a docstring under every field.
-        argv: ``[recipe.toml] [--flags]``.
-        prog: How the command is called, for its help.
-
-    Raises:
-        InputError: The recipe is missing, is not TOML, or has an unknown key or a value of another type; or settings
-            do not fit together.
-        SystemExit: Help was asked for, or a flag is wrong (tyro has printed why).
-    """
-    import tyro
-
-    argv = list(argv)
-    recipe = _read_recipe(kind, Path(argv.pop(0))) if argv and argv[0].endswith(".toml") else {}
-    about = [f"{inspect.getdoc(kind)}\n\nSettings can come from a recipe too: {prog} recipe.toml.", *_names(kind)]
-    draft, complaints = _fill(kind, recipe, missing=tyro.MISSING), io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaints):
-            return tyro.cli(
-                kind,
-                prog=prog,
-                description="\n".join(about),
-                args=argv,
-                default=draft,
-                config=(tyro.conf.AvoidSubcommands,),
-                registry=_json_flags(),
-            )
-    except SystemExit as leave:
-        cause = leave.__context__
-        while cause is not None:
-            if isinstance(cause, InputError):  # our own checks: the message alone, not in tyro's box
-                raise cause from None
-            cause = cause.__context__
-        sys.stderr.write(complaints.getvalue())
-        raise
-
-
-def _names(kind: Any, prefix: str = "--") -> Iterator[str]:
-    """List the names that a setting knows beside ``module:Class``: those in the table of its field's metadata."""
-    for field, hint in zip(dataclasses.fields(kind), _hints(kind).values(), strict=True):
-        flag = prefix + field.name.replace("_", "-")
-        if "names" in field.metadata:
-            yield f"{flag}: {', '.join(sorted(field.metadata['names']))}, or module:Class"
-        if dataclasses.is_dataclass(hint):
-            yield from _names(hint, f"{flag}.")
 
 
 def read_config(kind: type[T], path: Path, changes: Mapping[str, Any] | None = None) -> T:
@@ -79,7 +25,7 @@ def read_config(kind: type[T], path: Path, changes: Mapping[str, Any] | None = N
     Raises:
         InputError: As in ``load_config``, or a required setting is missing.
     """
-    return _fill(kind, _read_recipe(kind, path, changes))
+    return fill(kind, read_recipe(kind, path, changes))
 
 
 def write_config(config: Any, path: Path) -> None:
@@ -108,12 +54,9 @@ def _plain(value: Any, default: Any) -> Any:
     return [_plain(item, None) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _read_recipe(kind: type, path: Path, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def read_recipe(kind: type, path: Path, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Read a TOML file, with ``changes``, as the settings of ``kind`` that it names, each of the right type."""
-    import json
     import tomllib
-
-    import pydantic
 
     try:
         recipe = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -123,14 +66,55 @@ def _read_recipe(kind: type, path: Path, changes: Mapping[str, Any] | None = Non
         raise InputError(f"{path} is not a TOML file: {error}.") from error
     for name, value in (changes or {}).items():
         _put(recipe, name, value)
+    return check_settings(kind, recipe, str(path))
+
+
+def check_settings(kind: type, settings: Mapping[str, Any], source: str = "settings") -> dict[str, Any]:
+    """Validate the settings that a recipe or a call names, nested ones as dicts.
+
+    Args:
+        kind: The config dataclass; every setting may be left out and no other one may come.
+        settings: Values as TOML has them; paths, tuples and config objects are taken too.
+        source: Begins every line of the error.
+
+    Raises:
+        InputError: An unknown name, or a value of another type.
+    """
+    import json
+
+    import pydantic
+
+    plain = {name: _plain(value, None) for name, value in settings.items()}
     try:
         adapter = pydantic.TypeAdapter(_partial(kind))
         # strict JSON is what a recipe needs: "3" is no number, but a list may be a tuple and text a path
-        settings: dict[str, Any] = adapter.validate_json(json.dumps(recipe, default=str), strict=True)
+        checked: dict[str, Any] = adapter.validate_json(json.dumps(plain, default=str), strict=True)
     except pydantic.ValidationError as error:
-        found = {_complaint(kind, recipe, dict(one)) for one in error.errors()}
-        raise InputError("\n".join(f"{path}: {line}" for line in sorted(found))) from error
-    return settings
+        complaints = {_complaint(kind, plain, dict(one)) for one in error.errors()}
+        raise InputError("\n".join(f"{source}: {line}" for line in sorted(complaints))) from error
+    return checked
+
+
+def make_config(kind: type[T], config: T | None, settings: Mapping[str, Any]) -> T:
+    """Settle what a call was given: a config object, keyword arguments as in a recipe, or neither (the defaults).
+
+    Args:
+        kind: The config dataclass.
+        config: Given whole; None takes ``settings``.
+        settings: Keyword arguments; nested ones as dicts or config objects.
+
+    Raises:
+        InputError: Both came, an unknown name, a value of another type, or settings that do not fit together.
+    """
+    if config is None:
+        return fill(kind, check_settings(kind, settings))
+    if settings:
+        raise InputError(
+            f"settings came twice: as config and as {', '.join(sorted(settings))}. Give one config object, or keywords."
+        )
+    if not isinstance(config, kind):
+        raise InputError(f"config is a {type(config).__name__}; a {kind.__name__} is needed.")
+    return config
 
 
 def _put(recipe: dict[str, Any], name: str, value: Any) -> None:
@@ -150,7 +134,7 @@ def _partial(kind: Any) -> Any:
     from typing_extensions import TypedDict
 
     if dataclasses.is_dataclass(kind):
-        fields = {name: _partial(hint) for name, hint in _hints(kind).items()}
+        fields = {name: _partial(hint) for name, hint in hints(kind).items()}
         shape = TypedDict(getattr(kind, "__name__", "Recipe"), fields, total=False)  # type: ignore[misc]
         return pydantic.with_config(pydantic.ConfigDict(extra="forbid"))(shape)
     if type(None) in typing.get_args(kind):
@@ -166,7 +150,7 @@ def _complaint(kind: Any, recipe: Any, error: dict[str, Any]) -> str:
     value = recipe
     for part in error["loc"]:  # pydantic also names union members and missing keys here; they are not in the recipe
         if (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int)):
-            known = known if isinstance(part, int) else _hints(kind)
+            known = known if isinstance(part, int) else hints(kind)
             kind = kind if isinstance(part, int) else known.get(part)
             value = value[part]
             path.append(str(part))
@@ -178,7 +162,8 @@ def _complaint(kind: Any, recipe: Any, error: dict[str, Any]) -> str:
     return f"{name} = {value!r}: {error['msg'].removeprefix('Value error, ')}."
 
 
-def _hints(kind: Any) -> dict[str, Any]:
+def hints(kind: Any) -> dict[str, Any]:
+    """Types of the fields of a config dataclass, or of the one within an optional; empty for anything else."""
     for option in (kind, *typing.get_args(kind)):
         if dataclasses.is_dataclass(option):
             hints = typing.get_type_hints(option)
@@ -186,7 +171,7 @@ def _hints(kind: Any) -> dict[str, Any]:
     return {}
 
 
-def _fill(kind: type[T], settings: dict[str, Any], base: T | None = None, missing: Any = dataclasses.MISSING) -> T:
+def fill(kind: type[T], settings: dict[str, Any], base: T | None = None, missing: Any = dataclasses.MISSING) -> T:
     """Build ``kind`` from the settings of a recipe and, for the rest, from ``base`` or the defaults.
 
     Args:
@@ -200,13 +185,13 @@ def _fill(kind: type[T], settings: dict[str, Any], base: T | None = None, missin
         InputError: A required value is missing and no ``missing`` was given.
     """
     values: dict[str, Any] = {}
-    for field, hint in zip(dataclasses.fields(kind), _hints(kind).values(), strict=True):  # type: ignore[arg-type]
+    for field, hint in zip(dataclasses.fields(kind), hints(kind).values(), strict=True):  # type: ignore[arg-type]
         default = _default(field, base, missing)
         values[field.name] = value = settings.get(field.name, default)
         nested = next((option for option in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(option)), None)
         if nested and (isinstance(value, dict) or (value is missing and nested is hint)):
             given = value if isinstance(value, dict) else {}
-            values[field.name] = _fill(typing.cast("type[Any]", nested), given, default, missing)
+            values[field.name] = fill(typing.cast("type[Any]", nested), given, default, missing)
     if missing is dataclasses.MISSING:
         lacking = [name for name, value in values.items() if value is missing]
         if lacking:
@@ -224,37 +209,3 @@ def _default(field: "dataclasses.Field[Any]", base: Any, missing: Any) -> Any:
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()
     return missing if field.default is dataclasses.MISSING else field.default
-
-
-def _json_flags() -> Any:
-    """Let a setting that is a dict (a part's options) be given as JSON: ``--neck-options '{"width": 3}'``."""
-    import json
-
-    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
-
-    registry = ConstructorRegistry()
-
-    @registry.primitive_rule
-    def _(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[dict[str, Any]] | None:
-        if info.type is not dict and info.type_origin is not dict:
-            return None
-        return PrimitiveConstructorSpec(
-            nargs=1,
-            metavar="JSON",
-            instance_from_str=lambda texts: _from_json(info.type, texts[0]),
-            is_instance=lambda value: isinstance(value, dict),
-            str_from_instance=lambda value: [json.dumps(value)],
-        )
-
-    return registry
-
-
-def _from_json(kind: Any, text: str) -> Any:
-    import pydantic
-
-    try:
-        return pydantic.TypeAdapter(kind).validate_json(text, strict=True)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = "".join(f"{part}: " for part in first["loc"])
-        raise ValueError(f"{text!r} does not fit: {where}{first['msg']}.") from error

@@ -1,0 +1,99 @@
+"""Settings from the command line: defaults < recipe (TOML) < flags."""
+
+import contextlib
+import dataclasses
+import inspect
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from recsys_bert.errors import InputError
+from recsys_bert.settings import fill, hints, read_recipe
+
+T = TypeVar("T")
+
+
+def load_config(kind: type[T], argv: Sequence[str], prog: str = "recsys-bert") -> T:
+    """Resolve the settings of one pipeline: defaults < recipe < flags.
+
+    Args:
+        kind: The pipeline's ``Config``, a dataclass with a docstring under every field.
+        argv: ``[recipe.toml] [--flags]``.
+        prog: How the command is called, for its help.
+
+    Raises:
+        InputError: The recipe is missing, is not TOML, or has an unknown key or a value of another type; or settings
+            do not fit together.
+        SystemExit: Help was asked for, or a flag is wrong (tyro has printed why).
+    """
+    import tyro
+
+    argv = list(argv)
+    recipe = read_recipe(kind, Path(argv.pop(0))) if argv and argv[0].endswith(".toml") else {}
+    about = [f"{inspect.getdoc(kind)}\n\nSettings can come from a recipe too: {prog} recipe.toml.", *_names(kind)]
+    draft, complaints = fill(kind, recipe, missing=tyro.MISSING), io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaints):
+            return tyro.cli(
+                kind,
+                prog=prog,
+                description="\n".join(about),
+                args=argv,
+                default=draft,
+                config=(tyro.conf.AvoidSubcommands,),
+                registry=_json_flags(),
+            )
+    except SystemExit as leave:
+        cause = leave.__context__
+        while cause is not None:
+            if isinstance(cause, InputError):  # our own checks: the message alone, not in tyro's box
+                raise cause from None
+            cause = cause.__context__
+        sys.stderr.write(complaints.getvalue())
+        raise
+
+
+def _names(kind: Any, prefix: str = "--") -> Iterator[str]:
+    """List the names that a setting knows beside ``module:Class``: those in the table of its field's metadata."""
+    for field, hint in zip(dataclasses.fields(kind), hints(kind).values(), strict=True):
+        flag = prefix + field.name.replace("_", "-")
+        if "names" in field.metadata:
+            yield f"{flag}: {', '.join(sorted(field.metadata['names']))}, or module:Class"
+        if dataclasses.is_dataclass(hint):
+            yield from _names(hint, f"{flag}.")
+
+
+def _json_flags() -> Any:
+    """Let a setting that is a dict (a part's options) be given as JSON: ``--neck-options '{"width": 3}'``."""
+    import json
+
+    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+    registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def _(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[dict[str, Any]] | None:
+        if info.type is not dict and info.type_origin is not dict:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="JSON",
+            instance_from_str=lambda texts: _from_json(info.type, texts[0]),
+            is_instance=lambda value: isinstance(value, dict),
+            str_from_instance=lambda value: [json.dumps(value)],
+        )
+
+    return registry
+
+
+def _from_json(kind: Any, text: str) -> Any:
+    import pydantic
+
+    try:
+        return pydantic.TypeAdapter(kind).validate_json(text, strict=True)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"{part}: " for part in first["loc"])
+        raise ValueError(f"{text!r} does not fit: {where}{first['msg']}.") from error

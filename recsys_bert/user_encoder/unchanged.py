@@ -1,0 +1,45 @@
+"""Whether a prepared log is the one that a run was begun with."""
+
+from hashlib import sha256
+from pathlib import Path
+
+from recsys_bert.clicks.dataset import ClickDataset
+from recsys_bert.files import fingerprint
+from recsys_bert.training.run_folder import check_unchanged
+
+
+def check_log_unchanged(out: Path, dataset: "ClickDataset", *runs: Path | None) -> None:
+    """Note which prepared log and other runs a run reads, or check that they are the same when it goes on.
+
+    See ``check_unchanged``.
+    """
+    weights = {run: weights_fingerprint(run) for run in runs if run is not None}
+    check_unchanged(out, {dataset.folder: log_digest(dataset), **feature_digests(dataset), **weights})
+
+
+def log_digest(dataset: "ClickDataset") -> str:
+    """A digest that is equal where a log was prepared from the same events in the same way."""
+    manifest = dataset.manifest
+    parts = [manifest.fingerprint, manifest.log.get("sha256"), manifest.filters, manifest.split, manifest.counts]
+    return sha256(repr(parts).encode()).hexdigest()
+
+
+def feature_digests(dataset: "ClickDataset") -> dict[Path, str]:
+    """A digest of the side features of items and of users, by the folder that holds them; of none where none are.
+
+    The log's own digest knows which values there are, not which item has which.
+    """
+    found = {}
+    for kind, codes in (("item", dataset.item_features), ("user", dataset.user_features)):
+        digest = sha256()
+        for name, table in codes.items():
+            digest.update(f"{name} {table.shape}".encode() + table.tobytes())
+        if codes:
+            found[dataset.folder / f"{kind}_features"] = digest.hexdigest()
+    return found
+
+
+def weights_fingerprint(*runs: Path) -> str:
+    """Hash of the trained weights of some runs of ``pretrain`` or ``train-retrieval``."""
+    folders = [run / name for run in runs for name in ("encoder", "two_tower")]
+    return fingerprint([path for folder in folders for path in sorted(folder.glob("*.safetensors"))])
