@@ -1,6 +1,7 @@
 """Settings as config dataclasses: defaults < recipe (TOML) < keyword arguments; resolved ones are written out."""
 
 import dataclasses
+import itertools
 import typing
 from collections.abc import Mapping
 from enum import Enum
@@ -25,7 +26,8 @@ def read_config(kind: type[T], path: Path, changes: Mapping[str, Any] | None = N
     Raises:
         InputError: As in ``load_config``, or a required setting is missing.
     """
-    return fill(kind, read_recipe(kind, path, changes))
+    recipe = read_recipe(kind, path, changes)
+    return check_named(fill(kind, with_preset(kind, recipe)), named_settings(recipe))
 
 
 def write_config(config: Any, path: Path) -> None:
@@ -107,7 +109,8 @@ def make_config(kind: type[T], config: T | None, settings: Mapping[str, Any]) ->
         InputError: Both came, an unknown name, a value of another type, or settings that do not fit together.
     """
     if config is None:
-        return fill(kind, check_settings(kind, settings))
+        checked = check_settings(kind, settings)
+        return check_named(fill(kind, with_preset(kind, checked)), named_settings(checked))
     if settings:
         raise InputError(
             f"settings came twice: as config and as {', '.join(sorted(settings))}. Give one config object, or keywords."
@@ -115,6 +118,80 @@ def make_config(kind: type[T], config: T | None, settings: Mapping[str, Any]) ->
     if not isinstance(config, kind):
         raise InputError(f"config is a {type(config).__name__}; a {kind.__name__} is needed.")
     return config
+
+
+def presets(kind: Any) -> Mapping[str, Mapping[str, Any]]:
+    """Settings that go together, by size and dotted name: the class attribute ``SIZES`` of a config; empty without."""
+    sizes: Mapping[str, Mapping[str, Any]] = getattr(kind, "SIZES", {})
+    return sizes
+
+
+def with_preset(kind: Any, settings: Mapping[str, Any], size: str | None = None) -> dict[str, Any]:
+    """Put the preset of ``size`` under the settings, which win over it.
+
+    Args:
+        kind: The config dataclass.
+        settings: Checked ones; their own ``size`` is taken where ``size`` is None.
+        size: One of ``presets(kind)``.
+
+    Raises:
+        InputError: There is no such size.
+    """
+    rest = {name: value for name, value in settings.items() if name != "size"}
+    size = size or settings.get("size")
+    if size is None:
+        return rest
+    if size not in (known := presets(kind)):
+        raise unknown_name("size", size, known)
+    merged: dict[str, Any] = {}
+    for name, value in known[size].items():
+        _put(merged, name, value)
+    return _merged(merged, rest)
+
+
+def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    both = {name: value for name, value in above.items() if isinstance(value, dict) and name in below}
+    return {**below, **above, **{name: _merged(below[name], value) for name, value in both.items()}}
+
+
+def named_settings(settings: Mapping[str, Any], prefix: str = "") -> frozenset[str]:
+    """Dotted names of the settings that somebody gave, defaults given by hand included."""
+    names: set[str] = set()
+    for name, value in settings.items():
+        nested = isinstance(value, dict) and not name.endswith("options")
+        names |= named_settings(value, f"{prefix}{name}.") if nested else {prefix + name}
+    return frozenset(names)
+
+
+def check_named(config: T, names: frozenset[str]) -> T:
+    """Let a config refuse settings that it would ignore: its method ``check_named``, where it has one.
+
+    Values alone cannot say it: a default given by hand looks like one that nobody gave.
+
+    Raises:
+        InputError: A named setting has no effect.
+    """
+    if (check := getattr(config, "check_named", None)) is not None:
+        check(names)
+    return config
+
+
+def field_docs(kind: type) -> dict[str, str]:
+    """Docstring under every field of a config dataclass, its bases' included, on one line each."""
+    import ast
+    import inspect
+    import textwrap
+
+    docs: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if not dataclasses.is_dataclass(base):
+            continue
+        body = typing.cast(ast.ClassDef, ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]).body
+        for field, text in itertools.pairwise(body):
+            is_text = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and is_text:
+                docs[field.target.id] = " ".join(str(text.value.value).split())  # type: ignore[attr-defined]
+    return docs
 
 
 def _put(recipe: dict[str, Any], name: str, value: Any) -> None:
@@ -135,6 +212,8 @@ def _partial(kind: Any) -> Any:
 
     if dataclasses.is_dataclass(kind):
         fields = {name: _partial(hint) for name, hint in hints(kind).items()}
+        if presets(kind):
+            fields["size"] = str
         shape = TypedDict(getattr(kind, "__name__", "Recipe"), fields, total=False)  # type: ignore[misc]
         return pydantic.with_config(pydantic.ConfigDict(extra="forbid"))(shape)
     if type(None) in typing.get_args(kind):

@@ -4,13 +4,15 @@ import contextlib
 import dataclasses
 import inspect
 import io
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pipelines.support.short_help import describe_size, short_help
 from recsys_bert.errors import InputError
-from recsys_bert.settings import fill, hints, read_recipe
+from recsys_bert.settings import check_named, fill, hints, named_settings, presets, read_recipe, with_preset
 
 T = TypeVar("T")
 
@@ -32,11 +34,17 @@ def load_config(kind: type[T], argv: Sequence[str], prog: str = "recsys-bert") -
 
     argv = list(argv)
     recipe = read_recipe(kind, Path(argv.pop(0))) if argv and argv[0].endswith(".toml") else {}
+    size, argv = _take_size(kind, argv)
+    settings = with_preset(kind, recipe, size)
+    if {"-h", "--help"} & set(argv):
+        print(short_help(kind, prog))
+        raise SystemExit(0)
+    argv = ["--help" if word == "--help-all" else word for word in argv]
     about = [f"{inspect.getdoc(kind)}\n\nSettings can come from a recipe too: {prog} recipe.toml.", *_names(kind)]
-    draft, complaints = fill(kind, recipe, missing=tyro.MISSING), io.StringIO()
+    draft, complaints = fill(kind, settings, missing=tyro.MISSING), io.StringIO()
     try:
         with contextlib.redirect_stderr(complaints):
-            return tyro.cli(
+            config = tyro.cli(
                 kind,
                 prog=prog,
                 description="\n".join(about),
@@ -45,6 +53,9 @@ def load_config(kind: type[T], argv: Sequence[str], prog: str = "recsys-bert") -
                 config=(tyro.conf.AvoidSubcommands,),
                 registry=_json_flags(),
             )
+        if (size := size or recipe.get("size")) is not None:
+            print(f"size {size}: {describe_size(kind, size)}", file=sys.stderr)
+        return check_named(config, named_settings(recipe) | _named_flags(argv))
     except SystemExit as leave:
         cause = leave.__context__
         while cause is not None:
@@ -53,6 +64,26 @@ def load_config(kind: type[T], argv: Sequence[str], prog: str = "recsys-bert") -
             cause = cause.__context__
         sys.stderr.write(complaints.getvalue())
         raise
+
+
+def _take_size(kind: type, argv: list[str]) -> tuple[str | None, list[str]]:
+    """Take ``--size NAME`` out of the flags of a command that has presets."""
+    if not presets(kind):
+        return None, argv
+    for index, word in enumerate(argv):
+        name, equals, value = word.partition("=")
+        if name == "--size":
+            if not equals and index + 1 == len(argv):
+                raise InputError(f"--size needs a value: {', '.join(presets(kind))}.")
+            stop = index + (1 if equals else 2)
+            return value if equals else argv[index + 1], argv[:index] + argv[stop:]
+    return None, argv
+
+
+def _named_flags(argv: Sequence[str]) -> frozenset[str]:
+    """Settings that the flags name, as in a recipe: ``--encoder.max-len=8`` is ``encoder.max_len``."""
+    names = (word[2:].partition("=")[0].replace("-", "_") for word in argv if word.startswith("--"))
+    return frozenset(re.sub(r"(^|\.)no_", r"\1", name) if "no_" in name else name for name in names)
 
 
 def _names(kind: Any, prefix: str = "--") -> Iterator[str]:

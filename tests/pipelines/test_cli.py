@@ -223,7 +223,7 @@ def test_help_shows_docstrings_defaults_and_the_recipe(capsys):
         "Days back; all where None.",
         "--model.dim",
         "default: 32",
-        "stage recipe.toml",
+        "stage [recipe.toml]",
         "--model.neck-kind: cnn, none, or module:Class",
     ):
         assert part in text
