@@ -146,16 +146,16 @@ def _tried(
             )
         return []
     users, targets = ranker.user_vectors(queries), queries.targets()
-    alone = search_vectors(ranker, users, items, queries, min(10, len(items) - ranker.first_row), queries.seen())[0]
+    alone = search_vectors(ranker, users, items, queries, min(10, len(items) - ranker.first_item), queries.seen())
 
     def metrics(ranked: "NDArray[np.int32]") -> dict[str, float]:
-        return list_metrics(ranked, targets, ranker.first_row, 10)
+        return list_metrics(ranked, targets, ranker.first_item, 10)
 
-    tried: list[dict[str, Any]] = [{"weight": 0.0, "smoothing": None, **metrics(alone)}]
+    tried: list[dict[str, Any]] = [{"weight": 0.0, "smoothing": None, **metrics(alone[0])}]
     with Progress("trying weights", len(pairs), "pairs") as progress:
         for weight, smoothing in pairs:
             score_fusion = ScoreFusion(ranker, counts, weight=weight, smoothing=smoothing)
-            ranked = score_fusion.raised(alone, users, items, queries, exclude_seen=True)[0]
+            ranked = score_fusion.rerank(alone, users, queries, items=items, exclude_seen=True)[0]
             tried.append({"weight": weight, "smoothing": smoothing, **metrics(ranked)})
             progress.advance(1)
     return tried

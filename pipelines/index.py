@@ -53,9 +53,9 @@ def run(config: Config) -> dict[str, Any]:
     dataset = open_dataset(config.data)
     ranker = open_run(config.run, dataset)
     vectors = ranker.item_vectors()
-    rows, start = np.arange(ranker.first_row, len(vectors)), time.perf_counter()
+    rows, start = np.arange(ranker.first_item, len(vectors)), time.perf_counter()
     source = index_source(config.run, dataset)
-    index = ItemIndex.build(vectors[ranker.first_row :], rows, **asdict(config.index), source=source)
+    index = ItemIndex.build(vectors[ranker.first_item :], rows, **asdict(config.index), source=source)
     seconds = time.perf_counter() - start
     index.save(config.out)
     told = {"items": len(index), "dim": index.dim, "bytes": index.memory, "build_seconds": seconds}

@@ -158,5 +158,5 @@ def _search(config: Config, dataset: "ClickDataset", queries: "Queries") -> Foun
             f"the index {config.index} searches by {index.config.metric}, but a run's scores are inner products. "
             "Make one with `recsys-bert index --metric ip`."
         )
-    check_k(config.k, len(ranker.item_vectors()) - ranker.first_row if index is None else len(index))
+    check_k(config.k, len(ranker.item_vectors()) - ranker.first_item if index is None else len(index))
     return Found(*search(ranker, queries, config.k, None if config.seen else queries.seen(), index))

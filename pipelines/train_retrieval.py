@@ -147,7 +147,7 @@ def run(config: Config) -> dict[str, Any]:
         _build_index(config, dataset, TwoTowerRanker(model)).save(config.out / "index")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     results = finish(config.out / "two_tower", summary, config.train.monitor, parameters, batches.n_skipped)
-    return results | {"items_indexed": model.n_rows - model.first_row}
+    return results | {"items_indexed": model.n_rows - model.first_item}
 
 
 def _encoder(config: Config, dataset: "ClickDataset") -> "Encoder":
@@ -225,7 +225,7 @@ def _miner(config: Config, dataset: "ClickDataset", model: "TwoTower") -> Callab
     from recsys_bert.retrieval.two_tower import TwoTowerRanker
 
     histories, towers = dataset.histories, config.towers
-    n_items = model.n_rows - model.first_row
+    n_items = model.n_rows - model.first_item
     if towers.skip_top + towers.hard_negatives > n_items:
         raise InputError(
             f"towers.skip_top + towers.hard_negatives is {towers.skip_top} + {towers.hard_negatives}, "
@@ -256,7 +256,7 @@ def _check_index(config: Config, model: "TwoTower") -> None:
     """Find out before the training whether the index can be built after it."""
     from recsys_bert.retrieval import faiss_parts
 
-    faiss_parts.check(config.index, model.encoder.embeddings.token.embedding_dim, model.n_rows - model.first_row)
+    faiss_parts.check(config.index, model.encoder.embeddings.token.embedding_dim, model.n_rows - model.first_item)
 
 
 def _build_index(config: Config, dataset: "ClickDataset", ranker: Any) -> Any:
@@ -268,6 +268,6 @@ def _build_index(config: Config, dataset: "ClickDataset", ranker: Any) -> Any:
     from recsys_bert.retrieval.index import ItemIndex
 
     vectors = ranker.item_vectors()
-    rows = np.arange(ranker.first_row, len(vectors))
+    rows = np.arange(ranker.first_item, len(vectors))
     settings = dataclasses.asdict(config.index)
-    return ItemIndex.build(vectors[ranker.first_row :], rows, **settings, source=index_source(config.out, dataset))
+    return ItemIndex.build(vectors[ranker.first_item :], rows, **settings, source=index_source(config.out, dataset))

@@ -71,9 +71,9 @@ def run(config: Config) -> dict[str, Any]:
     )
     ranker = EncoderRanker(pretrain.build(recipe, dataset)[0].eval(), "next")
     queries = Queries.of(dataset, "test")
-    ranker.recommend(queries[:256], config.k)
+    ranker.rank(queries[:256], config.k)
     start = time.perf_counter()
-    ranker.recommend(queries, config.k)
+    ranker.rank(queries, config.k)
     seconds = time.perf_counter() - start
     if not config.export.exists():
         _export(config.export, queries)

@@ -60,7 +60,7 @@ def _ranking(config: Any) -> Measured:
 
     dataset = open_dataset(config.data)
     queries, depth = Queries.of(dataset, "test"), min(_K, dataset.vocabulary.n_items)
-    ranked = open_run(config.out, dataset).recommend(queries, depth)
+    ranked = open_run(config.out, dataset).rank(queries, depth)
     values = per_user(ranked, queries.targets(), len(queries), (depth,), dataset.vocabulary.first_item)
     return Measured({f"{name}@{_K}": values[f"{name}@{depth}"] for name in ("ndcg", "recall")}, {})
 

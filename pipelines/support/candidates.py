@@ -64,8 +64,8 @@ def runs(folders: Sequence[Path], factories: Sequence[str], asked: Asked) -> lis
     for folder in folders:
         name = folder.name if names.count(folder.name) == 1 else str(folder)
         ranker = open_run(folder, asked.dataset)
-        items = ranker.item_vectors()
-        check_factories(factories, items.shape[1], len(items) - ranker.first_row)
+        rows, dim = ranker.shape
+        check_factories(factories, dim, rows - ranker.first_item)
         found.append(Candidate(name=name, kind="run", rank=_run_lists(name, folder, ranker, factories, asked)))
     return found
 
@@ -76,17 +76,22 @@ def _run_lists(name: str, folder: Path, ranker: "Ranker", factories: Sequence[st
         from pipelines.support.run_records import layer_weights, training_curve
         from recsys_bert.progress import step
         from recsys_bert.retrieval.ranker import search_vectors
-        from recsys_bert.retrieval.score_fusion import ScoreFusion
 
-        items, first_row, start = ranker.item_vectors(), ranker.first_row, time.perf_counter()
+        items, start = ranker.item_vectors(), time.perf_counter()
         users = ranker.user_vectors(asked.queries)
         encoded = time.perf_counter()
         with step(f"{name}: exact search"):
             lists = search_vectors(ranker, users, items, asked.queries, asked.evaluation_run.ks[-1], asked.seen)[0]
         seconds = time.perf_counter() - encoded
-        if factories and not isinstance(ranker, ScoreFusion):  # no index finds what counts raise
+        if factories and not ranker.reranks:  # no index finds the items that gain
             searched = Searched(
-                name=name, users=users, items=items, first_row=first_row, seen=asked.seen, exact=lists, seconds=seconds
+                name=name,
+                users=users,
+                items=items,
+                first_item=ranker.first_item,
+                seen=asked.seen,
+                exact=lists,
+                seconds=seconds,
             )
             results["indexes"] += compare_indexes(searched, factories, asked.evaluation_run)
         results["training"] += [found for found in [training_curve(folder, name)] if found]
@@ -121,7 +126,7 @@ def baselines(names: Sequence[str], asked: Asked, notes: list[str]) -> list[Cand
 def _baseline_lists(fitted: Any, asked: Asked) -> Callable[..., Any]:
     def rank(results: dict[str, Any]) -> "tuple[NDArray[np.int32], float]":
         start = time.perf_counter()
-        lists = fitted.recommend(asked.queries, asked.evaluation_run.ks[-1], exclude_seen=asked.seen is not None)
+        lists = fitted.rank(asked.queries, asked.evaluation_run.ks[-1], exclude_seen=asked.seen is not None)
         return lists, len(asked.queries) / max(time.perf_counter() - start, 1e-9)
 
     return rank

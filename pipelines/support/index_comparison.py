@@ -28,7 +28,7 @@ class Searched:
     """``[n, dim]``."""
     items: "NDArray[np.float32]"
     """``[rows, dim]``, by item row."""
-    first_row: int
+    first_item: int
     """Rows below it are no items."""
     seen: "tuple[NDArray[np.int64], NDArray[np.int32]] | None"
     """Pairs never to return."""
@@ -76,8 +76,8 @@ def compare_indexes(
     from recsys_bert.retrieval.index import ItemIndex
 
     k = searched.exact.shape[1]
-    items = np.ascontiguousarray(searched.items[searched.first_row :])
-    rows = np.arange(searched.first_row, len(searched.items), dtype=np.int32)
+    items = np.ascontiguousarray(searched.items[searched.first_item :])
+    rows = np.arange(searched.first_item, len(searched.items), dtype=np.int32)
     lines = [_line(searched, evaluation_run, "exact", searched.exact, searched.seconds, items.nbytes, None)]
     for factory in factories:
         with step(f"{searched.name}: index {factory}"):

@@ -1,5 +1,7 @@
 """A pretrained encoder as a ranker."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,14 +11,14 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import MASK
 from recsys_bert.encoder.times import repeat_last
 from recsys_bert.objectives.token_prediction import TokenPrediction
-from recsys_bert.retrieval.ranker import recommend
+from recsys_bert.retrieval.ranker import Lists, full_ranking
 from recsys_bert.training.config import Precision
 from recsys_bert.user_encoder.checkpoint import Objective
 from recsys_bert.user_encoder.encode import encode_queries, last_states
 
 
 class EncoderRanker:
-    """A pretrained encoder as it is: the state at the appended mask, or at the newest click, against the item table.
+    """Ranker of a pretrained encoder: its state at the appended mask, or at the last click, times the item table.
 
     Args:
         prediction: The trained module.
@@ -24,6 +26,8 @@ class EncoderRanker:
         name: Shown in tables.
         precision: See ``encode_queries``.
     """
+
+    reranks = False
 
     def __init__(
         self,
@@ -33,12 +37,18 @@ class EncoderRanker:
         precision: Precision = "auto",
     ) -> None:
         self.prediction, self.objective, self.name, self.precision = prediction, objective, name, precision
-        self.first_row = prediction.first_row
+        self.first_item = prediction.first_row
 
     @property
     def reads_times(self) -> bool:
-        """Whether the encoder reads when events happened."""
+        """True iff the encoder reads timestamps."""
         return self.prediction.encoder.config.needs_times
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of ``item_vectors()``."""
+        rows, dim = self.prediction.encoder.embeddings.token.weight.shape
+        return rows, dim
 
     def item_vectors(self) -> NDArray[np.float32]:
         """``[vocab_size, d]``; items without training events have no vector here."""
@@ -54,9 +64,13 @@ class EncoderRanker:
             queries, self._encode, length, times=config.needs_times, device=device, precision=self.precision
         )
 
-    def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
+    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
         """Exact full ranking."""
-        return recommend(self, queries, k, exclude_seen)
+        return full_ranking(self, queries, k, exclude_seen)
+
+    def rerank(self, lists: Lists, users: Any, queries: Queries, *, items: Any, exclude_seen: bool) -> Lists:
+        """Lists as they are: the score is the inner product."""
+        return lists
 
     @property
     def _appended(self) -> int:

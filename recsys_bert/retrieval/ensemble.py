@@ -1,38 +1,40 @@
-"""Several trained runs as one: runs that differ in nothing but their seed err on different items."""
+"""Ensemble of trained models by the mean of their scores: models that differ by seed alone err on different items."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
+from recsys_bert.retrieval.ranker import Lists, Ranker, full_ranking
 from recsys_bert.training.config import Precision
-
-if TYPE_CHECKING:
-    from recsys_bert.retrieval.ranker import Ranker
 
 
 class Ensemble:
-    """A ranker whose scores are the mean of others': one inner product of all their vectors, side by side.
+    """Ranker whose score is the mean of its members' scores: one inner product of their concatenated vectors.
 
-    So whatever searches vectors, a FAISS index too, searches an ensemble. Of models trained by a softmax it is the
-    logarithm of the geometric mean of their probabilities, up to a constant of each user's; scores of other losses, or
-    of another scale, count by their size.
+    A FAISS index searches it like any other. For softmax models the mean is the logarithm of the geometric mean of
+    their probabilities, up to a constant per user; scores of another scale weigh by their size.
 
     Args:
         rankers: Two or more, of one catalogue.
-        name: Shown in tables.
+        name: In tables.
 
     Raises:
-        InputError: Their items start at different rows.
+        InputError: They rank different catalogues.
     """
 
-    def __init__(self, rankers: "Sequence[Ranker]", name: str = "ensemble") -> None:
-        self.rankers, self.name, self.first_row = list(rankers), name, rankers[0].first_row
-        if {ranker.first_row for ranker in rankers} != {self.first_row}:
+    reranks = False
+
+    def __init__(self, rankers: Sequence[Ranker], name: str = "ensemble") -> None:
+        self.rankers, self.name, self.first_item = list(rankers), name, rankers[0].first_item
+        if {ranker.first_item for ranker in rankers} != {self.first_item}:
             raise InputError("the runs were trained on different catalogues; train them on one prepared log.")
+        if len({ranker.shape[0] for ranker in rankers}) > 1:
+            sizes = ", ".join(f"{ranker.name} {ranker.shape[0]:,}" for ranker in rankers)
+            raise InputError(f"the runs rank different numbers of items ({sizes} rows); fuse runs of one kind.")
 
     @property
     def precision(self) -> Precision:
@@ -46,20 +48,17 @@ class Ensemble:
 
     @property
     def reads_times(self) -> bool:
-        """Whether any of them reads when events happened."""
+        """True iff any of them reads timestamps."""
         return any(ranker.reads_times for ranker in self.rankers)
 
-    def item_vectors(self) -> NDArray[np.float32]:
-        """``[rows, d]``, the width of all of them together.
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of ``item_vectors()``: widths add up."""
+        return self.rankers[0].shape[0], sum(ranker.shape[1] for ranker in self.rankers)
 
-        Raises:
-            InputError: Some rank items that others do not.
-        """
-        vectors = [ranker.item_vectors() for ranker in self.rankers]
-        if len({len(one) for one in vectors}) > 1:
-            said = ", ".join(f"{ranker.name} {len(one):,}" for ranker, one in zip(self.rankers, vectors, strict=True))
-            raise InputError(f"the runs rank different numbers of items ({said} rows); fuse runs of one kind.")
-        return np.concatenate(vectors, axis=1)
+    def item_vectors(self) -> NDArray[np.float32]:
+        """``[rows, d]``, concatenated."""
+        return np.concatenate([ranker.item_vectors() for ranker in self.rankers], axis=1)
 
     def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
         """``[n, d]``."""
@@ -67,8 +66,10 @@ class Ensemble:
         joined /= len(self.rankers)
         return joined
 
-    def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
+    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
         """Exact full ranking."""
-        from recsys_bert.retrieval.ranker import recommend
+        return full_ranking(self, queries, k, exclude_seen)
 
-        return recommend(self, queries, k, exclude_seen)
+    def rerank(self, lists: Lists, users: Any, queries: Queries, *, items: Any, exclude_seen: bool) -> Lists:
+        """Lists as they are: the score is the inner product."""
+        return lists

@@ -18,7 +18,7 @@ def exact_top_k(
     items: Tensor | NDArray[np.float32],
     k: int,
     *,
-    first_row: int = 0,
+    first_item: int = 0,
     seen: Seen | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Best ``k`` rows of every user; between equal scores the lower row wins.
@@ -27,7 +27,7 @@ def exact_top_k(
         users: ``[n, dim]``.
         items: ``[rows, dim]``.
         k: Length of the lists.
-        first_row: Rows below it are never returned.
+        first_item: Rows below it are never returned.
         seen: Rows that are left out, by query.
 
     Returns:
@@ -37,7 +37,7 @@ def exact_top_k(
         InputError: ``k`` is larger than the catalogue.
     """
     users, items = torch.as_tensor(users), torch.as_tensor(items)
-    n_items = len(items) - first_row
+    n_items = len(items) - first_item
     if not 1 <= k <= n_items:
         raise InputError(f"k is {k}; the catalogue has {n_items} items. Choose k from 1 to {n_items}.")
     rows, scores = np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32)
@@ -47,19 +47,19 @@ def exact_top_k(
         if seen is not None:
             low, high = np.searchsorted(seen[0], [start, start + _USERS])
             near = (torch.from_numpy(seen[0][low:high] - start), torch.from_numpy(seen[1][low:high].astype(np.int64)))
-        best, found = _best(users[part].to(items.device), items, k, first_row, near)
+        best, found = _best(users[part].to(items.device), items, k, first_item, near)
         missing = best == -torch.inf
         rows[part], scores[part] = found.masked_fill(missing, -1).cpu().numpy(), best.cpu().numpy()
     return rows, scores
 
 
 def _best(
-    users: Tensor, items: Tensor, k: int, first_row: int, seen: tuple[Tensor, Tensor] | None
+    users: Tensor, items: Tensor, k: int, first_item: int, seen: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor, Tensor]:
     """Best scores and rows of a few users over all chunks of items."""
     best = users.new_full((len(users), 0), -torch.inf)
     rows = torch.zeros(len(users), 0, dtype=torch.int64, device=users.device)
-    for start in range(first_row, len(items), _ITEMS):
+    for start in range(first_item, len(items), _ITEMS):
         stop = min(start + _ITEMS, len(items))
         scores = users @ items[start:stop].T
         if seen is not None:

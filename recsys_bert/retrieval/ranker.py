@@ -9,55 +9,83 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.retrieval.exact import Seen, exact_top_k
 from recsys_bert.retrieval.index import ItemIndex
-from recsys_bert.retrieval.score_fusion import ScoreFusion
 from recsys_bert.training.config import Precision
+
+Lists = tuple[NDArray[np.int32], NDArray[np.float32]]
+"""Rows ``[n, k]``, best first, -1 after the last, and their scores ``[n, k]``."""
 
 
 class Ranker(Protocol):
-    """What every trained run can do."""
+    """A trained model that ranks the catalogue."""
 
     name: str
-    first_row: int
+    """In tables."""
+    first_item: int
+    """First row that is an item."""
     precision: Precision
+    """Number format of products while encoding."""
+    reranks: bool
+    """True iff ``rerank`` changes lists, so that scores are more than inner products."""
 
     @property
     def reads_times(self) -> bool:
-        """Whether ``user_vectors`` has to be told when events happened."""
+        """True iff ``user_vectors`` reads the timestamps of events."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of ``item_vectors()``, without computing them."""
 
     def item_vectors(self) -> NDArray[np.float32]:
-        """``[rows, d]``, by item row; those below ``first_row`` are no items."""
+        """``[rows, d]`` by item row; rows below ``first_item`` are no items."""
 
     def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
-        """``[n, d]``, one for each query."""
+        """``[n, d]``, one a query."""
 
-    def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
-        """Rows ``[n, k]``, best first, -1 where fewer are left."""
+    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
+        """Exact full ranking: rows ``[n, k]``, best first, -1 where fewer are left."""
+
+    def rerank(
+        self,
+        lists: Lists,
+        users: NDArray[np.float32],
+        queries: Queries,
+        *,
+        items: NDArray[np.float32] | None,
+        exclude_seen: bool,
+    ) -> Lists:
+        """Final lists from those of the vector search; identity where the score is the inner product.
+
+        Args:
+            lists: The best by inner product.
+            users: ``user_vectors(queries)``.
+            queries: The users' histories.
+            items: ``item_vectors()`` where they are at hand; None computes them if needed.
+            exclude_seen: Leave out items of the histories.
+        """
 
 
-def recommend(ranker: Ranker, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
-    """Exact full ranking."""
+def full_ranking(ranker: Ranker, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
+    """Exact full ranking, ``[n, k]``."""
     return search(ranker, queries, k, queries.seen() if exclude_seen else None)[0]
 
 
-def search(
-    ranker: Ranker, queries: Queries, k: int, seen: Seen | None, index: "ItemIndex | None" = None
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The best items of any ranker for some users.
+def search(ranker: Ranker, queries: Queries, k: int, seen: Seen | None, index: ItemIndex | None = None) -> Lists:
+    """Best items of any ranker; item vectors are computed for exact search only.
 
     Args:
-        ranker: The run.
+        ranker: The model.
         queries: The users' histories.
         k: Length of the lists.
-        seen: Pairs that are left out; None leaves nothing out.
-        index: Where to search; None scores all items.
-
-    Returns:
-        Rows int32 ``[n, k]``, -1 where a user has fewer left, and scores float32 ``[n, k]``.
+        seen: (query, row) pairs that are left out; None leaves nothing out.
+        index: Index to search; None scores all items.
 
     Raises:
         InputError: ``k`` is larger than the catalogue.
     """
-    return search_vectors(ranker, ranker.user_vectors(queries), ranker.item_vectors(), queries, k, seen, index)
+    users = ranker.user_vectors(queries)
+    if index is None:
+        return search_vectors(ranker, users, ranker.item_vectors(), queries, k, seen)
+    return ranker.rerank(index.search(users, k, seen), users, queries, items=None, exclude_seen=seen is not None)
 
 
 def search_vectors(
@@ -67,13 +95,7 @@ def search_vectors(
     queries: Queries,
     k: int,
     seen: Seen | None,
-    index: "ItemIndex | None" = None,
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """As ``search``, where the ranker's vectors are at hand."""
-    if index is None:
-        found = exact_top_k(users, torch.from_numpy(items), k, first_row=ranker.first_row, seen=seen)
-    else:
-        found = index.search(users, k, seen)
-    if not isinstance(ranker, ScoreFusion):
-        return found
-    return ranker.raised(found[0], users, items, queries, exclude_seen=seen is not None)
+) -> Lists:
+    """As ``search``, exactly, over vectors that are computed already."""
+    lists = exact_top_k(users, torch.from_numpy(items), k, first_item=ranker.first_item, seen=seen)
+    return ranker.rerank(lists, users, queries, items=items, exclude_seen=seen is not None)

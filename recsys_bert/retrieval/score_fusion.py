@@ -1,35 +1,30 @@
-"""Trained runs and counts of what followed what, added up: none knows all that the others do.
+"""Score fusion of trained rankers with co-occurrence counts.
 
-The score of an item is ``⟨user, item⟩ + weight · log(1 + share / smoothing)``, with its share in all that came soon
-after the user's newest items in training. In translation this is shallow fusion (Gulcehre et al. 2015,
-https://arxiv.org/abs/1503.03535): when words are chosen, and not before, a language model's log probability is added to
-the network's. Items that never came after those get nothing, so that only those that did are scored anew. Of
-several runs ``⟨user, item⟩`` is the mean.
+The score of an item is ``⟨user, item⟩ + weight · log(1 + share / smoothing)``; ``share`` is its share in the training
+events that followed the user's last items. In translation this is shallow fusion (Gulcehre et al. 2015,
+https://arxiv.org/abs/1503.03535): a language model's log probability is added at decoding time. Items that never
+followed gain nothing, so only those that did are scored again. For several rankers ``⟨user, item⟩`` is the mean.
 """
 
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
 from recsys_bert.retrieval.ensemble import Ensemble
+from recsys_bert.retrieval.ranker import Lists, Ranker, full_ranking
 from recsys_bert.training.config import Precision
 
-if TYPE_CHECKING:
-    from recsys_bert.clicks.dataset import ClickDataset
-    from recsys_bert.retrieval.ranker import Ranker
-
 Ints = NDArray[np.int64]
-Found = tuple[NDArray[np.int32], NDArray[np.float32]]
-"""Rows and scores, ``[n, k]`` each, best first; rows are -1 after the last."""
 
 _QUERIES = 512
 _DENSE = 32  # one pair in this many cells: then the product of all is quicker than pair by pair
@@ -37,32 +32,33 @@ _PAIRS = 1 << 17  # multiplied at a time
 
 
 class ScoreFusion:
-    """A ranker whose inner products are raised by counts.
+    """Ranker that adds co-occurrence gains to a model's inner products.
 
     Args:
-        ranker: The trained run, or several as an ``Ensemble``.
+        ranker: The trained model, or several as an ``Ensemble``.
         counts: Fitted on the same log.
-        weight: Factor on what counts add, above 0; the log probabilities of a model that was trained by a softmax are
-            of the same scale as 1.
-        smoothing: Share at which an item gains ``weight · log 2``, above 0: about what the model itself gives to an
-            item that it has no reason to expect.
-        name: Shown in tables.
+        weight: Factor on the gains, above 0; 1 puts a share on the scale of a softmax model's probabilities.
+        smoothing: Share at which an item gains ``weight · log 2``, above 0; about the probability that the model gives
+            to an item it does not expect.
+        name: In tables.
 
     Raises:
         InputError: ``weight`` or ``smoothing`` is not above 0.
     """
 
+    reranks = True
+
     def __init__(
-        self, ranker: "Ranker", counts: CoOccurrence, *, weight: float, smoothing: float, name: str = "score fusion"
+        self, ranker: Ranker, counts: CoOccurrence, *, weight: float, smoothing: float, name: str = "score fusion"
     ) -> None:
         if not (0 < weight < np.inf and 0 < smoothing < np.inf):
             raise InputError(f"the fusion's weight is {weight} and its smoothing {smoothing}; both must be above 0.")
         self.ranker, self.counts, self.weight, self.smoothing, self.name = ranker, counts, weight, smoothing, name
-        self.first_row = ranker.first_row
+        self.first_item = ranker.first_item
 
     @property
     def precision(self) -> Precision:
-        """Of the run."""
+        """Precision of the model."""
         return self.ranker.precision
 
     @precision.setter
@@ -71,46 +67,40 @@ class ScoreFusion:
 
     @property
     def reads_times(self) -> bool:
-        """Whether the run reads when events happened."""
+        """True iff the model reads timestamps."""
         return self.ranker.reads_times
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of ``item_vectors()``."""
+        return self.ranker.shape
+
     def item_vectors(self) -> NDArray[np.float32]:
-        """Of the run: ``[rows, d]``."""
+        """Item vectors of the model, ``[rows, d]``."""
         return self.ranker.item_vectors()
 
     def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
-        """Of the run: ``[n, d]``."""
+        """User vectors of the model, ``[n, d]``."""
         return self.ranker.user_vectors(queries)
 
-    def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
+    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
         """Exact full ranking."""
-        from recsys_bert.retrieval.ranker import recommend
+        return full_ranking(self, queries, k, exclude_seen)
 
-        return recommend(self, queries, k, exclude_seen)
-
-    def raised(
+    def rerank(
         self,
-        listed: NDArray[np.int32],
+        lists: Lists,
         users: NDArray[np.float32],
-        items: NDArray[np.float32],
         queries: Queries,
         *,
+        items: NDArray[np.float32] | None,
         exclude_seen: bool,
-    ) -> Found:
-        """The best of what is listed and of what counts raise; exact where ``listed`` is.
+    ) -> Lists:
+        """Merge the best by inner product with the items that gain; exact where ``lists`` is.
 
-        Whatever no count raises is among the best k of all only if it is among the best k by inner product.
-
-        Args:
-            listed: ``[n, k]``, the best rows by inner product, -1 after the last.
-            users: ``[n, d]``.
-            items: ``[rows, d]``.
-            queries: The users' histories.
-            exclude_seen: Raise nothing that is in them.
-
-        Returns:
-            As many of each as ``listed`` has.
+        An item without gain is among the best k only if it is among the best k by inner product.
         """
+        listed, items = lists[0], self.item_vectors() if items is None else items
         rows, scores = np.full(listed.shape, -1, np.int32), np.full(listed.shape, -np.inf, np.float32)
         for part in _parts(len(queries)):
             query, row, score = self._candidates(listed[part], users[part], items, queries[part], exclude_seen)
@@ -130,7 +120,7 @@ class ScoreFusion:
         part: Queries,
         exclude_seen: bool,
     ) -> tuple[Ints, Ints, NDArray[np.float32]]:
-        """Query, row and score of what is listed or raised to where it may be among the best, each pair once."""
+        """Query, row and score of listed items and of those whose gain may lift them into the list, each pair once."""
         query, row, gain = self._gains(part)
         if exclude_seen:
             seen = part.seen()
@@ -150,7 +140,7 @@ class ScoreFusion:
         return query[first], row[first], score[first]
 
     def _gains(self, part: Queries) -> tuple[Ints, Ints, NDArray[np.float32]]:
-        """Query, row and gain of whatever came soon after the newest items."""
+        """Query, row and gain of the items that followed the last items in training."""
         counted = self.counts.scores(part)
         total = np.repeat(counted.sum(axis=1), np.diff(counted.indptr))
         gain = self.weight * np.log1p(counted.data / total / self.smoothing)
@@ -199,7 +189,7 @@ def trained_runs(run: Path) -> list[Path]:
     return [Path(os.path.normpath(path.parent / one)) for one in told["runs"]]
 
 
-def load_score_fusion(run: Path, rankers: "Sequence[Ranker]", dataset: "ClickDataset") -> "Ranker":
+def load_score_fusion(run: Path, rankers: Sequence[Ranker], dataset: ClickDataset) -> Ranker:
     """Load ``run/score_fusion`` around its trained runs.
 
     Args:
@@ -224,7 +214,7 @@ def load_score_fusion(run: Path, rankers: "Sequence[Ranker]", dataset: "ClickDat
     return ScoreFusion(ranker, counts, weight=told["weight"], smoothing=told["smoothing"], name=run.name)
 
 
-def one_ranker(rankers: "Sequence[Ranker]", name: str = "ensemble") -> "Ranker":
+def one_ranker(rankers: Sequence[Ranker], name: str = "ensemble") -> Ranker:
     """Several as an ensemble of that name, one as it is."""
     return rankers[0] if len(rankers) == 1 else Ensemble(rankers, name)
 

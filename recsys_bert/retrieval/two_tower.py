@@ -28,7 +28,7 @@ from recsys_bert.losses.item_softmax import Sampled, full_cross_entropy, sampled
 from recsys_bert.objectives.auxiliary import LastLayer, weighed
 from recsys_bert.objectives.token_prediction import RowFeatures, at
 from recsys_bert.retrieval.config import TowersConfig
-from recsys_bert.retrieval.ranker import recommend
+from recsys_bert.retrieval.ranker import Lists, full_ranking
 from recsys_bert.training.config import Precision
 from recsys_bert.user_encoder.checkpoint import check_times
 from recsys_bert.user_encoder.encode import encode_queries, last_states
@@ -76,7 +76,7 @@ class TwoTower(nn.Module):
     Args:
         encoder: Causal; its token table is the item tower's own embedding.
         config: The settings.
-        first_row: First row that is an item.
+        first_item: First row that is an item.
         encoder_tables: Values of the encoder's side features by catalogue row.
         item_tables: Values of the item tower's features by catalogue row, ``[n_rows, width]`` each.
         item_sizes: Number of values of each.
@@ -95,7 +95,7 @@ class TwoTower(nn.Module):
         encoder: Encoder,
         config: TowersConfig,
         *,
-        first_row: int,
+        first_item: int,
         encoder_tables: Tables,
         item_tables: Tables,
         item_sizes: dict[str, int],
@@ -108,7 +108,7 @@ class TwoTower(nn.Module):
         super().__init__()
         if not encoder.config.causal:
             raise InputError("the user tower learns from every position, so its encoder must be causal.")
-        self.encoder, self.config, self.first_row = encoder, config, first_row
+        self.encoder, self.config, self.first_item = encoder, config, first_item
         self.n_rows = max([encoder.config.vocab_size, *(len(table) for table in item_tables.values())])
         self.encoder_features, self.item_features = RowFeatures(encoder_tables), RowFeatures(item_tables)
         self.user_features = RowFeatures(user_tables)
@@ -116,7 +116,7 @@ class TwoTower(nn.Module):
         self.auxiliary, self.last = auxiliary, None if auxiliary is None else LastLayer(encoder, width)
         self.item_mlp = FeatureMlp(item_sizes, width, config.hidden, config.dropout) if item_sizes else None
         self.user_mlp = FeatureMlp(user_sizes, width, config.hidden, config.dropout) if user_sizes else None
-        n_items = encoder.config.vocab_size - first_row
+        n_items = encoder.config.vocab_size - first_item
         expected = config.in_batch * shares + config.uniform / n_items
         self.register_buffer("log_q", torch.from_numpy(np.log(np.maximum(expected, 1e-12))).float(), persistent=False)
         if config.hard_negatives:  # part of checkpoints, so that a resumed run has the same negatives
@@ -144,8 +144,8 @@ class TwoTower(nn.Module):
         """What compares user vectors ``[n, dim]``, of histories ``row [n]``, with the item side of a batch."""
         targets = batch["targets"].long()
         if self.config.loss == "full":
-            rows = torch.arange(self.first_row, self.encoder.config.vocab_size, device=targets.device)
-            return partial(full_cross_entropy, table=self.item_side(rows), targets=targets - self.first_row, chunk=512)
+            rows = torch.arange(self.first_item, self.encoder.config.vocab_size, device=targets.device)
+            return partial(full_cross_entropy, table=self.item_side(rows), targets=targets - self.first_item, chunk=512)
         negatives, log_q_negative = self._negatives(batch)
         distinct, place = torch.cat([targets, negatives.flatten()]).unique(return_inverse=True)
         items = self.item_side(distinct)
@@ -170,7 +170,7 @@ class TwoTower(nn.Module):
         hard_negatives = self.hard_rows[batch["users"]]
         # they were not drawn, so they count as they are; row 0 stands where none was mined yet
         no_correction = torch.zeros(hard_negatives.shape, device=hard_negatives.device).masked_fill(
-            hard_negatives < self.first_row, torch.inf
+            hard_negatives < self.first_item, torch.inf
         )
         return torch.cat([negatives, hard_negatives], dim=1), torch.cat([log_q, no_correction], dim=1)
 
@@ -209,7 +209,7 @@ class TwoTower(nn.Module):
 
 
 class TwoTowerRanker:
-    """Two towers for ranking.
+    """Ranker of two towers.
 
     Args:
         model: The trained module.
@@ -217,13 +217,20 @@ class TwoTowerRanker:
         precision: See ``encode_queries``.
     """
 
+    reranks = False
+
     def __init__(self, model: TwoTower, name: str = "two towers", precision: Precision = "auto") -> None:
-        self.model, self.name, self.precision, self.first_row = model, name, precision, model.first_row
+        self.model, self.name, self.precision, self.first_item = model, name, precision, model.first_item
 
     @property
     def reads_times(self) -> bool:
-        """Whether the user tower's encoder reads when events happened."""
+        """True iff the user tower's encoder reads timestamps."""
         return self.model.encoder.config.needs_times
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of ``item_vectors()``."""
+        return self.model.n_rows, self.model.encoder.embeddings.token.embedding_dim
 
     def item_vectors(self) -> NDArray[np.float32]:
         """``[n_rows, d]``; with item features, items without training events are among them."""
@@ -244,9 +251,13 @@ class TwoTowerRanker:
         device, times = model.log_q.device, config.needs_times
         return encode_queries(queries, encode, config.max_len, times=times, device=device, precision=self.precision)
 
-    def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
+    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
         """Exact full ranking."""
-        return recommend(self, queries, k, exclude_seen)
+        return full_ranking(self, queries, k, exclude_seen)
+
+    def rerank(self, lists: Lists, users: Any, queries: Queries, *, items: Any, exclude_seen: bool) -> Lists:
+        """Lists as they are: the score is the inner product."""
+        return lists
 
 
 def build_two_tower(
@@ -271,7 +282,7 @@ def build_two_tower(
     return TwoTower(
         encoder,
         config,
-        first_row=vocabulary.first_item,
+        first_item=vocabulary.first_item,
         encoder_tables={feature.name: dataset.item_features[feature.name] for feature in encoder.config.features},
         item_tables={name: dataset.item_features[name] for name in config.item_features},
         item_sizes={name: dataset.item_feature_sizes[name] for name in config.item_features},

@@ -40,7 +40,7 @@ def validation(
     targets, first = queries.targets(), dataset.vocabulary.first_item
 
     def validate(model: Any) -> dict[str, float]:
-        return list_metrics(ranker(model).recommend(queries, depth), targets, first, k)
+        return list_metrics(ranker(model).rank(queries, depth), targets, first, k)
 
     return validate
 

@@ -104,7 +104,7 @@ def test_the_best_possible_is_what_the_simulator_says(folder, results):
 def test_a_runs_figures_equal_its_own_recommendations(folder, results):
     dataset = open_dataset(folder / "loo")
     queries = Queries.of(dataset, "test")
-    lists = open_run(folder / "mix", dataset).recommend(queries, 10)
+    lists = open_run(folder / "mix", dataset).rank(queries, 10)
     targets = dict(zip(*queries.targets(), strict=True))
     found = [targets[query] in row for query, row in enumerate(lists)]
     assert model(results, "mix")["metrics"]["hit@10"]["value"] == pytest.approx(np.mean(found))

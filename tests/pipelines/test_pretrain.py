@@ -53,9 +53,9 @@ def plain_ndcg(simulated, ranker):
     scores = ranker.user_vectors(queries) @ ranker.item_vectors().T
     for i, row in enumerate(scores):
         row[simulated.histories.items[queries.start[i] : queries.stop[i]]] = -np.inf
-        row[: ranker.first_row] = -np.inf
+        row[: ranker.first_item] = -np.inf
         target = simulated.histories.items[queries.stop[i]]
-        known = ranker.first_row <= target < len(row)
+        known = ranker.first_item <= target < len(row)
         rank = (row > row[target]).sum() if known else 99
         found.append(1 / np.log2(rank + 2) if rank < 10 else 0.0)
     return np.mean(found)
@@ -326,7 +326,7 @@ def test_a_student_comes_nearer_to_its_teacher_than_the_same_encoder_alone(simul
 
     def said(run):
         ranker = open_run(run, simulated)
-        logits = torch.from_numpy(ranker.user_vectors(queries) @ ranker.item_vectors().T)[:, ranker.first_row :]
+        logits = torch.from_numpy(ranker.user_vectors(queries) @ ranker.item_vectors().T)[:, ranker.first_item :]
         return logits.log_softmax(dim=1)
 
     target = said(teacher.out).exp()

@@ -56,7 +56,7 @@ def test_towers_on_a_pretrained_encoder_and_their_index(simulated, config, pretr
     written = ["checkpoints", "config.toml", "data.json", "index", "metrics.jsonl", "two_tower"]
     assert sorted(os.listdir(config.out)) == written
     ranker, queries = load_ranker(config.out, simulated), Queries.of(simulated, "validation")
-    lists = ranker.recommend(queries, 10)
+    lists = ranker.rank(queries, 10)
     hits = [simulated.histories.items[stop] in row for stop, row in zip(queries.stop, lists, strict=True)]
     assert results["best"] <= np.mean(hits)  # NDCG@10 of one target is at most its recall
     assert np.mean(hits) > 0.2  # an eighth by chance

@@ -68,7 +68,7 @@ def plain_lists(dataset, queries, k, score):
 
 @pytest.mark.parametrize("name", list(BASELINES))
 def test_lists_hold_k_distinct_unseen_items(dataset, queries, name):
-    lists = BASELINES[name]().fit(dataset).recommend(queries, 12)
+    lists = BASELINES[name]().fit(dataset).rank(queries, 12)
     assert lists.shape == (len(queries), 12)
     assert lists.dtype == np.int32
     unseen = 25 - np.bincount(queries.seen()[0])
@@ -84,7 +84,7 @@ def test_lists_hold_k_distinct_unseen_items(dataset, queries, name):
 
 @pytest.mark.parametrize("name", list(BASELINES))
 def test_seen_items_come_when_allowed(dataset, queries, name):
-    lists = BASELINES[name]().fit(dataset).recommend(queries, 25, exclude_seen=False)
+    lists = BASELINES[name]().fit(dataset).rank(queries, 25, exclude_seen=False)
     everything = np.arange(dataset.vocabulary.first_item, dataset.vocabulary.size)
     np.testing.assert_array_equal(np.sort(lists, axis=1), np.tile(everything, (len(queries), 1)))
 
@@ -92,7 +92,7 @@ def test_seen_items_come_when_allowed(dataset, queries, name):
 @pytest.mark.parametrize("name", list(BASELINES))
 def test_a_list_longer_than_the_catalogue_is_refused(dataset, queries, name):
     with pytest.raises(InputError, match="k is 26; the catalogue has 25 items"):
-        BASELINES[name]().fit(dataset).recommend(queries, 26)
+        BASELINES[name]().fit(dataset).rank(queries, 26)
 
 
 @pytest.mark.parametrize("name", list(BASELINES))
@@ -101,14 +101,14 @@ def test_histories_given_on_the_fly(dataset, name):
     first, size = dataset.vocabulary.first_item, dataset.vocabulary.size
     given = Queries.from_lists([[first, 2], [2], [size + 5], [first + 1]], times=[MONDAY + 9 * DAY] * 4)
     fitted = BASELINES[name]().fit(dataset)
-    lists = fitted.recommend(given, 5)
+    lists = fitted.rank(given, 5)
     assert (lists >= first).all()
     assert first not in lists[0]
-    assert fitted.recommend(given[slice(0, 0)], 5).shape == (0, 5)
+    assert fitted.rank(given[slice(0, 0)], 5).shape == (0, 5)
 
 
 def test_popular_is_the_vocabulary_in_order(dataset, queries):
-    found = Popular().fit(dataset).recommend(queries, 10)
+    found = Popular().fit(dataset).rank(queries, 10)
     np.testing.assert_array_equal(found, plain_lists(dataset, queries, 10, lambda history: {}))
 
 
@@ -120,7 +120,7 @@ def test_markov_counts_what_followed(dataset, queries, histories, dense, monkeyp
         for before, following in itertools.pairwise(history):
             after[before][following] += 1
     plain = plain_lists(dataset, queries, 10, lambda history: after[history[-1]])
-    np.testing.assert_array_equal(Markov().fit(dataset).recommend(queries, 10), plain)
+    np.testing.assert_array_equal(Markov().fit(dataset).rank(queries, 10), plain)
 
 
 def test_markov_ties_by_first_met_follow_a_counter(dataset, queries, histories):
@@ -128,7 +128,7 @@ def test_markov_ties_by_first_met_follow_a_counter(dataset, queries, histories):
     for history in histories:
         for before, following in itertools.pairwise(history):
             after[before][following] += 1
-    lists = Markov(ties="first_met").fit(dataset).recommend(queries, 5)
+    lists = Markov(ties="first_met").fit(dataset).rank(queries, 5)
     differ = 0
     for found, stop, start in zip(lists, queries.stop, queries.start, strict=True):
         history = queries.histories.items[start:stop].tolist()
@@ -148,7 +148,7 @@ def test_item_knn_where_some_items_are_like_no_other(tmp_path, monkeypatch):
     run(Config(log=LogConfig(path=str(tmp_path / "log.parquet")), out=tmp_path / "out", split=SplitConfig(kind="none")))
     dataset = open_dataset(tmp_path / "out")
     alone, first, second = dataset.rows([3, 8, 9]).tolist()
-    found = ItemKNN().fit(dataset).recommend(Queries.from_lists([[alone], [first]]), 2)
+    found = ItemKNN().fit(dataset).rank(Queries.from_lists([[alone], [first]]), 2)
     assert found[1, 0] == second
     assert (found[0] >= 0).all()  # popular ones instead
 
@@ -168,7 +168,7 @@ def test_item_knn_adds_up_cosines_of_the_nearest(dataset, queries, histories, de
     def score(history):
         return dict(enumerate(cosine[sorted(set(history))].sum(0)))
 
-    found = ItemKNN(neighbours=4, shrink=3.0).fit(dataset).recommend(queries, 10)
+    found = ItemKNN(neighbours=4, shrink=3.0).fit(dataset).rank(queries, 10)
     np.testing.assert_array_equal(found, plain_lists(dataset, queries, 10, score))
 
 
@@ -183,7 +183,7 @@ def test_co_occurrence_weighs_gap_and_age(dataset, queries, histories):  # in ha
         newest = history[::-1][:2]
         return dict(enumerate(sum(0.5**age * after[row] for age, row in enumerate(newest))))
 
-    found = CoOccurrence(last=2, window=2, decay=0.5).fit(dataset).recommend(queries, 10)
+    found = CoOccurrence(last=2, window=2, decay=0.5).fit(dataset).rank(queries, 10)
     np.testing.assert_array_equal(found, plain_lists(dataset, queries, 10, score))
 
 
@@ -198,8 +198,8 @@ def test_few_followers_are_the_most_counted_ones(dataset, pairs, monkeypatch):
 
 
 def test_co_occurrence_of_one_step_is_markov(dataset, queries):
-    one = CoOccurrence(last=1, window=1).fit(dataset).recommend(queries, 10)
-    np.testing.assert_array_equal(one, Markov().fit(dataset).recommend(queries, 10))
+    one = CoOccurrence(last=1, window=1).fit(dataset).rank(queries, 10)
+    np.testing.assert_array_equal(one, Markov().fit(dataset).rank(queries, 10))
 
 
 def test_item2vec_finds_what_stands_beside(tmp_path):
@@ -218,11 +218,11 @@ def test_item2vec_finds_what_stands_beside(tmp_path):
     fitted = Item2Vec(vectors=settings, last=1).fit(dataset)
     asked = np.arange(30)
     given = Queries.from_lists([[row] for row in dataset.rows(asked.tolist())])
-    found = np.array([dataset.ids(rows).to_list() for rows in fitted.recommend(given, 2)])
+    found = np.array([dataset.ids(rows).to_list() for rows in fitted.rank(given, 2)])
     beside = asked[:, None] // 6 * 6 + (asked[:, None] + [1, 5]) % 6
     assert np.mean(np.sort(found) == np.sort(beside)) > 0.9
     nobody = Queries.from_lists([[2], []])
-    np.testing.assert_array_equal(fitted.recommend(nobody, 5), Popular().fit(dataset).recommend(nobody, 5))
+    np.testing.assert_array_equal(fitted.rank(nobody, 5), Popular().fit(dataset).rank(nobody, 5))
 
 
 def test_held_out_events_change_nothing(dataset, queries):
@@ -235,7 +235,7 @@ def test_held_out_events_change_nothing(dataset, queries):
         items, data.times, data.weights, data.offsets, data.train_end, data.validation_end
     ))  # fmt: skip
     for kind in BASELINES.values():
-        before, after = (kind().fit(log).recommend(queries, 10) for log in (dataset, spoiled))
+        before, after = (kind().fit(log).rank(queries, 10) for log in (dataset, spoiled))
         np.testing.assert_array_equal(before, after)
 
 
@@ -257,7 +257,7 @@ def recent(tmp_path):
 def test_popular_recent_looks_at_the_last_days_only(recent):
     def ids(days, day, seen=()):
         given = Queries.from_lists([list(recent.rows(list(seen)))], times=[MONDAY + DAY * day])
-        return recent.ids(PopularRecent(days=days).fit(recent).recommend(given, 3)[0]).to_list()
+        return recent.ids(PopularRecent(days=days).fit(recent).rank(given, 3)[0]).to_list()
 
     assert ids(7, 20) == [2, 3, 1]  # 3 and 1 events in the window; 1 has none and follows by its popularity ever
     assert ids(30, 20) == [1, 2, 3]
@@ -283,7 +283,7 @@ def test_event_weights_count(tmp_path):
     weighted = LogConfig(path=str(log), event="event", events={"view": 1.0, "buy": 10.0})
     run(Config(log=weighted, out=tmp_path / "out"))
     fitted = Popular().fit(open_dataset(tmp_path / "out"))
-    best = fitted.recommend(Queries.from_lists([[2]]), 1)
+    best = fitted.rank(Queries.from_lists([[2]]), 1)
     assert open_dataset(tmp_path / "out").ids(best[0]).to_list() == [9]  # 2 events of weight 10 beat 5 of weight 1
 
 
@@ -317,7 +317,7 @@ def test_beauty_gives_the_reference_figures(shared_data, tmp_path, baseline, val
     run(Config(log=log, out=tmp_path / "out", split=SplitConfig(validation=validation), filters=FilterConfig()))
     dataset = open_dataset(tmp_path / "out")
     queries = Queries.of(dataset, "test")
-    lists = baseline.fit(dataset).recommend(queries, 10)
+    lists = baseline.fit(dataset).rank(queries, 10)
     values = per_user(lists, queries.targets(), len(queries), (10,), dataset.vocabulary.first_item)
     assert len(queries) == 22_363
     assert np.mean(values["recall@10"]) == pytest.approx(recall, abs=6e-5)

@@ -17,10 +17,10 @@ K = 7
 
 @pytest.fixture
 def ranker(side_log, encoder):
-    """``ranker(seed, first_row=…, **encoder's config)`` → one of random weights."""
+    """``ranker(seed, first_item=…, **encoder's config)`` → one of random weights."""
 
-    def make(seed, first_row=side_log.vocabulary.first_item, **config):
-        prediction = TokenPrediction(encoder(**config), LossConfig(), first_row=first_row).eval()
+    def make(seed, first_item=side_log.vocabulary.first_item, **config):
+        prediction = TokenPrediction(encoder(**config), LossConfig(), first_row=first_item).eval()
         torch.manual_seed(seed)
         with torch.no_grad():
             for weight in prediction.parameters():
@@ -37,7 +37,7 @@ def test_lists_are_those_of_the_mean_score(side_log, ranker, exclude_seen):
     rankers, queries = [ranker(0), ranker(1), ranker(2, dim=24, n_heads=2)], Queries.of(side_log, "test")
     scores = [one.user_vectors(queries).astype(float) @ one.item_vectors().T for one in rankers]
     mean = np.mean(scores, axis=0)
-    mean[:, : rankers[0].first_row] = -np.inf
+    mean[:, : rankers[0].first_item] = -np.inf
     if exclude_seen:
         mean[queries.seen()] = -np.inf
     ensemble = Ensemble(rankers)
@@ -46,8 +46,8 @@ def test_lists_are_those_of_the_mean_score(side_log, ranker, exclude_seen):
     wanted = np.take_along_axis(mean, best, 1)
     np.testing.assert_array_equal(rows, np.where(np.isfinite(wanted), best, -1))
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(ensemble.recommend(queries, K, exclude_seen), rows)
-    assert (rankers[0].recommend(queries, K, exclude_seen) != rows).mean() > 0.1
+    np.testing.assert_array_equal(ensemble.rank(queries, K, exclude_seen), rows)
+    assert (rankers[0].rank(queries, K, exclude_seen) != rows).mean() > 0.1
 
 
 def test_what_holds_of_all_its_rankers(ranker):
@@ -62,7 +62,7 @@ def test_what_holds_of_all_its_rankers(ranker):
 
 def test_of_different_catalogues(side_log, ranker):
     with pytest.raises(InputError, match="different catalogues"):
-        Ensemble([ranker(0), ranker(1, first_row=side_log.vocabulary.first_item + 1)])
+        Ensemble([ranker(0), ranker(1, first_item=side_log.vocabulary.first_item + 1)])
     larger = ranker(1, vocab_size=len(ranker(0).item_vectors()) + 1)
     with pytest.raises(InputError, match=r"rank different numbers of items \(encoder \d+, encoder \d+ rows\)"):
         Ensemble([ranker(0), larger]).item_vectors()

@@ -8,12 +8,12 @@ from recsys_bert.retrieval import exact
 from recsys_bert.retrieval.exact import exact_top_k
 
 
-def plain(users, items, k, first_row, seen):
+def plain(users, items, k, first_item, seen):
     """Sort all rows by score, then by row; one user at a time."""
     hidden = set(zip(*(part.tolist() for part in seen), strict=True)) if seen else set()
     rows = np.full((len(users), k), -1)
     for user, vector in enumerate(users):
-        left = [row for row in range(first_row, len(items)) if (user, row) not in hidden]
+        left = [row for row in range(first_item, len(items)) if (user, row) not in hidden]
         best = sorted(left, key=lambda row: (-float(vector @ items[row]), row))[:k]
         rows[user, : len(best)] = best
     return rows
@@ -49,7 +49,7 @@ def seen():
 def test_lists_are_those_of_a_full_sort(vectors, seen, k):
     users, items = vectors
     for hidden in (None, seen):
-        rows, scores = exact_top_k(users, items, k, first_row=3, seen=hidden)
+        rows, scores = exact_top_k(users, items, k, first_item=3, seen=hidden)
         np.testing.assert_array_equal(rows, plain(users, items, k, 3, hidden))
         assert rows.dtype == np.int32
         there = rows >= 0
@@ -59,13 +59,13 @@ def test_lists_are_those_of_a_full_sort(vectors, seen, k):
 
 @pytest.mark.usefixtures("chunks")
 def test_equal_scores_go_by_row():
-    rows, _ = exact_top_k(np.ones((3, 2), np.float32), np.ones((60, 2), np.float32), 9, first_row=2)
+    rows, _ = exact_top_k(np.ones((3, 2), np.float32), np.ones((60, 2), np.float32), 9, first_item=2)
     assert (rows == np.arange(2, 11)).all()
 
 
 @pytest.mark.usefixtures("chunks")
 def test_a_user_who_saw_almost_everything_gets_what_is_left(vectors, seen):
-    rows, scores = exact_top_k(*vectors, 10, first_row=3, seen=seen)
+    rows, scores = exact_top_k(*vectors, 10, first_item=3, seen=seen)
     assert sorted(rows[2][:4]) == [56, 57, 58, 59]
     assert (rows[2][4:] == -1).all()
     assert (scores[2][4:] == -np.inf).all()
@@ -82,4 +82,4 @@ def test_random_vectors_at_full_width():
 @pytest.mark.parametrize("k", [0, 58, 1000])
 def test_k_beyond_the_catalogue_is_refused(vectors, k):
     with pytest.raises(InputError, match=f"k is {k}; the catalogue has 57 items"):
-        exact_top_k(*vectors, k, first_row=3)
+        exact_top_k(*vectors, k, first_item=3)

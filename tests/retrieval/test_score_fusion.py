@@ -58,7 +58,7 @@ def brute(made, dataset, queries, *, exclude_seen):
             scores[i] += made.weight * np.log(1 + counted / counted.sum() / made.smoothing)
         if exclude_seen:
             scores[i, history] = -np.inf
-    scores[:, : made.first_row] = -np.inf
+    scores[:, : made.first_item] = -np.inf
     return scores
 
 
@@ -77,14 +77,14 @@ def test_lists_are_those_of_all_scores(side_log, made, exclude_seen, dense, monk
     wanted = np.take_along_axis(expected, best, 1)
     np.testing.assert_allclose(scores, wanted, rtol=1e-4)
     np.testing.assert_array_equal(rows, np.where(np.isfinite(wanted), best, -1))
-    np.testing.assert_array_equal(made.recommend(queries, K, exclude_seen), rows)
-    alone = made.ranker.recommend(queries, K, exclude_seen)
+    np.testing.assert_array_equal(made.rank(queries, K, exclude_seen), rows)
+    alone = made.ranker.rank(queries, K, exclude_seen)
     assert 0.05 < (alone != rows).mean() < 0.95
 
 
 @pytest.mark.usefixtures("in_float32")
 def test_an_exact_index_finds_the_same(side_log, made):
-    items, first = made.item_vectors(), made.first_row
+    items, first = made.item_vectors(), made.first_item
     index = ItemIndex.build(items[first:], np.arange(first, len(items)))
     queries = Queries.of(side_log, "test")
     rows, scores = search(made, queries, K, queries.seen(), index)
@@ -95,7 +95,7 @@ def test_an_exact_index_finds_the_same(side_log, made):
 
 @pytest.mark.usefixtures("in_float32")
 def test_short_lists_stay_short(side_log, made):
-    n_items = len(made.item_vectors()) - made.first_row
+    n_items = len(made.item_vectors()) - made.first_item
     queries = Queries.of(side_log, "test")
     rows, scores = search(made, queries, n_items, queries.seen())
     expected = brute(made, side_log, queries, exclude_seen=True)
@@ -109,7 +109,7 @@ def test_short_lists_stay_short(side_log, made):
 def test_a_history_of_which_nothing_is_known(side_log, made):
     """An item without training events says nothing; the run alone answers."""
     queries = Queries.from_lists([[1], [side_log.vocabulary.size + 1]])
-    np.testing.assert_array_equal(made.recommend(queries, K), made.ranker.recommend(queries, K))
+    np.testing.assert_array_equal(made.rank(queries, K), made.ranker.rank(queries, K))
 
 
 def test_saved_beside_its_run_both_move(side_log, made, run, tmp_path):
@@ -123,7 +123,7 @@ def test_saved_beside_its_run_both_move(side_log, made, run, tmp_path):
     assert trained_runs(out) == trained_runs(run) == [run]
     again, queries = load_ranker(out, side_log), Queries.of(side_log, "test")
     assert again.name == "both"
-    np.testing.assert_array_equal(again.recommend(queries, K), made.recommend(queries, K))
+    np.testing.assert_array_equal(again.rank(queries, K), made.rank(queries, K))
     again.precision = "fp32"
     assert again.ranker.precision == "fp32"
     (out / "score_fusion" / "after.npz").write_bytes(b"no archive")

@@ -66,7 +66,7 @@ def plain_loss(model, batch, log_q, hidden=None, hard_negatives=None):
             if negative != target and not (hidden is not None and hidden[row, j]):
                 others += math.exp(users[i] @ items[negative] - log_q[negative])
         for negative in hard_negatives[batch["users"][row]] if hard_negatives is not None else []:
-            if negative >= model.first_row and negative != target:
+            if negative >= model.first_item and negative != target:
                 others += math.exp(users[i] @ items[negative])
         losses.append(-math.log(right / (right + others)))
     return np.mean(losses)
@@ -101,7 +101,7 @@ def test_mined_negatives_are_scored_for_their_user_alone(side_log, towers, batch
     model = towers(hard_negatives=3)
     without = model(batch).item()  # nothing is mined yet: zeros are no items
     assert without == pytest.approx(plain_loss(model, batch, expected_log_q(side_log, model.config)), rel=1e-4)
-    first, size = model.first_row, side_log.vocabulary.size
+    first, size = model.first_item, side_log.vocabulary.size
     model.hard_rows = torch.randint(first, size, (40, 3), generator=torch.Generator().manual_seed(1))
     model.hard_rows[0, 1] = 0  # the user had no more
     model.hard_rows[1, 0] = batch["targets"][batch["positions"] // batch["tokens"].shape[1] == 1][0]
@@ -114,8 +114,8 @@ def test_mined_negatives_are_scored_for_their_user_alone(side_log, towers, batch
 def test_full_loss_is_cross_entropy_over_the_catalogue(towers, batch, sides):
     model = towers(loss="full", **sides)
     users, items, _ = vectors(model, batch)
-    logits = users @ items[model.first_row : model.encoder.config.vocab_size].T
-    expected = F.cross_entropy(logits, batch["targets"].long() - model.first_row)
+    logits = users @ items[model.first_item : model.encoder.config.vocab_size].T
+    expected = F.cross_entropy(logits, batch["targets"].long() - model.first_item)
     assert model(batch).item() == pytest.approx(expected.item(), rel=1e-4)
 
 

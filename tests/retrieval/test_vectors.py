@@ -59,13 +59,13 @@ def test_scores_are_those_of_histories_one_by_one(side_log, ranker, objective, f
 def test_lists_hold_no_seen_and_no_special_rows(side_log, ranker, objective):
     made, queries = ranker(objective), Queries.of(side_log, "test")
     first, n_items = side_log.vocabulary.first_item, side_log.vocabulary.n_items
-    lists = made.recommend(queries, n_items)
+    lists = made.rank(queries, n_items)
     for i, row in enumerate(lists):
         seen = set(side_log.histories.items[queries.start[i] : queries.stop[i]].tolist())
         expected = set(range(first, first + n_items)) - seen
         assert set(row[row >= 0].tolist()) == expected
         assert (row[len(expected) :] == -1).all()
-    everything = made.recommend(queries, n_items, exclude_seen=False)
+    everything = made.rank(queries, n_items, exclude_seen=False)
     assert (np.sort(everything, axis=1) == np.arange(first, first + n_items)).all()
 
 

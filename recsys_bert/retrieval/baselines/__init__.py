@@ -1,6 +1,6 @@
 """Recommenders without a neural network, which every trained one has to beat.
 
-Each has ``fit(dataset) -> self``, which looks at training events only, and ``recommend(queries, k, exclude_seen)``.
+Each has ``fit(dataset) -> self``, which looks at training events only, and ``rank(queries, k, exclude_seen)``.
 They rank all items with training events; others (cold ones) they never return.
 """
 

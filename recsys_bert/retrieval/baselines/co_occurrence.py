@@ -8,7 +8,7 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.training_events import TrainingEvents
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.baselines.counts import Rows, by_popularity, soon_after
-from recsys_bert.retrieval.baselines.lists import recommend_in_chunks
+from recsys_bert.retrieval.baselines.lists import rank_in_chunks
 
 
 class CoOccurrence:
@@ -44,13 +44,13 @@ class CoOccurrence:
         self.after = soon_after(events, size, first_item, self.window, self.most)
         return self
 
-    def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> Rows:
+    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> Rows:
         """Rank the catalogue: rows ``[n, k]``, popular ones after those that co-occurred, -1 where fewer are left.
 
         Raises:
             InputError: ``k`` is larger than the catalogue.
         """
-        return recommend_in_chunks(queries, k, self._order, exclude_seen, self.scores, self.name)
+        return rank_in_chunks(queries, k, self._order, exclude_seen, self.scores, self.name)
 
     def scores(self, part: Queries) -> sparse.csr_array:
         """Weighed counts of what came soon after the last items, ``[len(part), rows]``; what never did has none."""

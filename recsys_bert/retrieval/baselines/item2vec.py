@@ -53,7 +53,7 @@ class Item2Vec:
         self._given, self._beside = (_of_length_one(table.numpy()) for table in (model.inputs, model.outputs))
         return self
 
-    def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> Rows:
+    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> Rows:
         """Rank the catalogue: rows ``[n, k]``, popular ones where no item is known, -1 where fewer are left.
 
         Raises:
@@ -61,7 +61,7 @@ class Item2Vec:
         """
         seen = queries.seen() if exclude_seen else (np.empty(0, np.int64), np.empty(0, np.int32))
         users = self._users(queries)
-        ranked, _ = exact_top_k(users, self._beside, k, first_row=self._first_item, seen=seen)
+        ranked, _ = exact_top_k(users, self._beside, k, first_item=self._first_item, seen=seen)
         ranked[~users.any(axis=1)] = -1
         return fill(ranked, self._order, seen)
 

@@ -9,7 +9,7 @@ from recsys_bert.clicks.training_events import TrainingEvents
 from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
 from recsys_bert.retrieval.baselines.counts import Ints, Rows, by_popularity, only_items
-from recsys_bert.retrieval.baselines.lists import recommend_in_chunks, top_k
+from recsys_bert.retrieval.baselines.lists import rank_in_chunks, top_k
 
 _ITEMS = 512
 
@@ -64,13 +64,13 @@ class ItemKNN:
             return sparse.csr_array(common.shape)
         return sparse.csr_array((cosines[query, row], (query, row)), shape=common.shape)
 
-    def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> Rows:
+    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> Rows:
         """Rank the catalogue: rows ``[n, k]``, popular ones after those with a neighbour, -1 where fewer are left.
 
         Raises:
             InputError: ``k`` is larger than the catalogue.
         """
-        return recommend_in_chunks(queries, k, self._order, exclude_seen, self._score, self.name)
+        return rank_in_chunks(queries, k, self._order, exclude_seen, self._score, self.name)
 
     def _score(self, part: Queries) -> sparse.csr_array:
         query, row = part.seen()

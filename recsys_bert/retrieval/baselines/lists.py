@@ -18,7 +18,7 @@ _CELLS = 1 << 22  # of one dense array: 32 MB
 _DENSE = 4  # scores are dense from one stored number in this many on
 
 
-def recommend_in_chunks(
+def rank_in_chunks(
     queries: Queries,
     k: int,
     order: Ints,

@@ -10,7 +10,7 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.training_events import TrainingEvents
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.baselines.counts import Rows, by_popularity, follows
-from recsys_bert.retrieval.baselines.lists import recommend_in_chunks
+from recsys_bert.retrieval.baselines.lists import rank_in_chunks
 
 
 class Markov:
@@ -40,13 +40,13 @@ class Markov:
             self._next = _earlier_first(self._next, events)
         return self
 
-    def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> Rows:
+    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> Rows:
         """Rank the catalogue: rows ``[n, k]``, -1 where fewer are left.
 
         Raises:
             InputError: ``k`` is larger than the catalogue.
         """
-        return recommend_in_chunks(queries, k, self._order, exclude_seen, self._score, self.name)
+        return rank_in_chunks(queries, k, self._order, exclude_seen, self._score, self.name)
 
     def _score(self, part: Queries) -> sparse.csr_array:
         items, lengths = part.inputs(1)

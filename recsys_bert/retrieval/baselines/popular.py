@@ -8,7 +8,7 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.training_events import TrainingEvents
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.baselines.counts import Ints, Rows, by_popularity
-from recsys_bert.retrieval.baselines.lists import check_k, fill, recommend_in_chunks
+from recsys_bert.retrieval.baselines.lists import check_k, fill, rank_in_chunks
 
 _DAY = 86_400
 
@@ -25,14 +25,14 @@ class Popular:
         self._order = by_popularity(popularity, dataset.vocabulary.first_item)
         return self
 
-    def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> Rows:
+    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> Rows:
         """Rank the catalogue: rows ``[n, k]``, -1 where fewer are left.
 
         Raises:
             InputError: ``k`` is larger than the catalogue.
         """
         nothing = lambda part: sparse.csr_array((len(part), self._size))  # noqa: E731
-        return recommend_in_chunks(queries, k, self._order, exclude_seen, nothing, self.name)
+        return rank_in_chunks(queries, k, self._order, exclude_seen, nothing, self.name)
 
 
 class PopularRecent:
@@ -69,7 +69,7 @@ class PopularRecent:
         self._ever = events.popularity(self._size)
         return self
 
-    def recommend(self, queries: Queries, k: int, exclude_seen: bool = True) -> Rows:
+    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> Rows:
         """Rank the catalogue at the moment of each query: rows ``[n, k]``, -1 where fewer are left.
 
         Raises:
