@@ -11,10 +11,12 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from pipelines.support.flags import load_config
 from recsys_bert import __version__
+from recsys_bert.encoder.parts import parts_in
 from recsys_bert.errors import InputError, unknown_name
 
 COMMANDS = {  # in the order in which one uses them
@@ -62,10 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 2 for bad input, 130 after Ctrl-C or SIGTERM, 141 where the reader of the output went away.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # so that a part "mymodule:MyNeck" is found beside the recipe that names it
+    recipes = [Path(word).absolute().parent for word in argv if word.endswith(".toml")]
     try:
-        with _sigterm_as_ctrl_c():
+        with _sigterm_as_ctrl_c(), parts_in(*recipes, Path.cwd()):
             _dispatch(argv)
         sys.stdout.flush()
     except InputError as error:
@@ -131,8 +132,8 @@ def _overview(group: Sequence[str] = ()) -> str:
     commands = "\n".join(f"  {name:<{width}}  {COMMANDS[name][1]}" for name in names)
     return (
         f"usage: recsys-bert {' '.join([*group, '<command>'])} [recipe.toml] [--flags]\n\nCommands:\n{commands}\n\n"
-        "`recsys-bert <command> --help` lists every setting with its default. A recipe is a TOML file of the same\n"
-        "settings; flags win over it."
+        "`recsys-bert <command> --help` shows the settings that matter, --help-all every one. A recipe is a TOML file\n"
+        "of the same settings; flags win over it."
     )
 
 

@@ -1,8 +1,12 @@
 """Parts by name: find a class in a table or behind ``module:Class``, and build it with checked options."""
 
+import contextlib
 import importlib
 import inspect
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from recsys_bert.errors import InputError, unknown_name
@@ -12,6 +16,35 @@ Options = dict[str, bool | int | float | str]
 
 Table = Mapping[str, str | type]
 """Name → class, or ``"module:Class"`` so that nothing is imported before it is asked for."""
+
+
+_FOLDERS: ContextVar[tuple[str, ...]] = ContextVar("folders of outside parts", default=())
+
+
+@contextlib.contextmanager
+def parts_in(*folders: Path) -> Iterator[None]:
+    """Look up outside parts (``module:Class``) in these folders as well, such as a recipe's own.
+
+    A folder is importable only while such a part is: a ``triton/`` or ``pandas.py`` that lies beside the data must not
+    stand in for the package.
+    """
+    token = _FOLDERS.set(tuple(str(folder) for folder in folders))
+    try:
+        yield
+    finally:
+        _FOLDERS.reset(token)
+
+
+@contextlib.contextmanager
+def _importable(folders: tuple[str, ...]) -> Iterator[None]:
+    added = [folder for folder in folders if folder not in sys.path]
+    sys.path.extend(added)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        for folder in added:
+            sys.path.remove(folder)
 
 
 def check_name(kind: str, name: str, table: Table) -> None:
@@ -37,12 +70,13 @@ def find(kind: str, name: str, table: Table) -> type:
         return entry
     module_name, _, class_name = entry.partition(":")
     try:
-        found = getattr(importlib.import_module(module_name), class_name, None)
+        with _importable(() if name in table else _FOLDERS.get()):
+            part = getattr(importlib.import_module(module_name), class_name, None)
     except (ImportError, ValueError) as error:
         raise InputError(f"{kind} {name!r}: module {module_name!r} cannot be imported ({error}).") from error
-    if not isinstance(found, type):
+    if not isinstance(part, type):
         raise InputError(f"{kind} {name!r}: module {module_name!r} has no class {class_name!r}.")
-    return found
+    return part
 
 
 def build(kind: str, name: str, table: Table, *args: object, options: Mapping[str, object], **fixed: object) -> Any:

@@ -12,6 +12,7 @@ import pytest
 from pipelines import cli
 from pipelines.cli import main
 from pipelines.support.flags import load_config
+from recsys_bert.encoder.parts import find
 from recsys_bert.errors import InputError
 from recsys_bert.settings import read_config, write_config
 
@@ -224,7 +225,7 @@ def test_help_shows_docstrings_defaults_and_the_recipe(capsys):
         "--model.dim",
         "default: 32",
         "stage [recipe.toml]",
-        "--model.neck-kind: cnn, none, or module:Class",
+        "--model.neck-kind {cnn,none,module:Class}",
     ):
         assert part in text
 
@@ -291,9 +292,24 @@ def test_a_reader_that_goes_away_is_no_error():
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-def test_a_part_beside_the_caller_can_be_imported(stage, tmp_path, monkeypatch):
-    (tmp_path / "my_own_neck_module.py").write_text("WIDTH = 3")
+@pytest.mark.parametrize("beside", ["caller", "recipe"])
+def test_a_part_beside_the_caller_or_the_recipe_is_found(stage, tmp_path, monkeypatch, beside):
+    folder = tmp_path / beside
+    folder.mkdir()
+    (folder / f"my_neck_beside_{beside}.py").write_text("class MyNeck:\n    pass\n")
+    (folder / "recipe.toml").write_text("")
+    monkeypatch.chdir(folder if beside == "caller" else tmp_path)
+    name = f"my_neck_beside_{beside}:MyNeck"
+    stage.run = lambda config: find("neck", name, {})
+    argv = ["stage"] if beside == "caller" else ["stage", str(folder / "recipe.toml")]
+    assert main(argv) == 0
+    assert str(folder) not in sys.path
+
+
+def test_nothing_else_is_imported_from_the_working_folder(stage, tmp_path, monkeypatch, capsys):
+    (tmp_path / "stands_in_for_a_package.py").write_text("")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    stage.run = lambda config: __import__("my_own_neck_module")
-    assert main(["stage"]) == 0
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
+    stage.run = lambda config: __import__("stands_in_for_a_package")
+    with pytest.raises(ModuleNotFoundError):
+        main(["stage"])
