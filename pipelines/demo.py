@@ -152,14 +152,13 @@ def _two_towers(config: Config) -> None:
 
 
 def _training(config: Config, epochs: int, lr: float = 4e-3) -> "TrainConfig":
-    from recsys_bert.training.config import TrainConfig
+    from recsys_bert.training.config import ScheduleConfig, TrainConfig
 
     return TrainConfig(
         epochs=epochs,
         batch_size=64,
         lr=lr,
-        schedule="cosine",
-        warmup_steps=50,
+        schedule=ScheduleConfig(name="cosine", warmup_steps=50),
         validate_every=max(1, epochs // 3),
         seed=config.seed,
     )

@@ -71,14 +71,16 @@ class Config:
         for name in ("vocab_size", "features", "causal"):
             if getattr(self.encoder, name) != getattr(EncoderConfig(), name):
                 raise InputError(f"encoder.{name} follows from the data and the objective here; leave it out.")
-        if self.train.sparse_adam and self.loss.name == "full":
-            raise InputError("train.sparse_adam is for sampled losses; loss.name 'full' reads all items.")
+        if self.train.optimiser.sparse_adam and self.loss.name == "full":
+            raise InputError("train.optimiser.sparse_adam is for sampled losses; loss.name 'full' reads all items.")
         if self.init and self.item_init != "random":
             raise InputError(f"item embeddings come from {self.init} here; leave out item_init, or leave out init.")
         if self.distillation != DistillationConfig() and self.teacher is None:
             raise InputError("distillation says what is taken from a teacher; give teacher as well.")
-        if self.teacher and self.train.auxiliary and self.distillation.soft_weight == 1:
-            raise InputError("train.auxiliary adds to the loss of true targets; distillation.soft_weight 1 drops it.")
+        if self.teacher and self.train.auxiliary.weight and self.distillation.soft_weight == 1:
+            raise InputError(
+                "train.auxiliary.weight adds to the loss of true targets; distillation.soft_weight 1 drops it."
+            )
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -164,7 +166,7 @@ def build(
         first_row=vocabulary.first_item,
         expected_draws=sampler.expected_draws if sampled else None,
         features={name: dataset.item_features[name] for name in config.features},
-        auxiliary=config.train.auxiliary_weight if config.train.auxiliary else None,
+        auxiliary=config.train.auxiliary.weight or None,
     )
     model: TokenPrediction | DistilledPrediction = prediction
     times = encoder_config.needs_times

@@ -51,8 +51,10 @@ class Config:
                 "nothing of the impressions is read: name --impressions.user, --impressions.item or columns under "
                 "--features."
             )
-        if self.train.auxiliary:
-            raise InputError("train.auxiliary is for encoders that predict items or labels themselves; leave it out.")
+        if self.train.auxiliary.weight:
+            raise InputError(
+                "train.auxiliary.weight is for encoders that predict items or labels themselves; leave it out."
+            )
 
 
 def run(config: Config) -> dict[str, Any]:

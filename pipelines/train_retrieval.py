@@ -79,8 +79,8 @@ class Config:
                 f"[encoder], features and item embeddings come from {self.init} here; leave out [encoder], features "
                 "and item_init, or leave out init."
             )
-        if self.train.sparse_adam and self.towers.loss == "full":
-            raise InputError("train.sparse_adam is for sampled losses; towers.loss 'full' reads all items.")
+        if self.train.optimiser.sparse_adam and self.towers.loss == "full":
+            raise InputError("train.optimiser.sparse_adam is for sampled losses; towers.loss 'full' reads all items.")
         for name in ("encoder_lr", "encoder_dropout", "encoder_residual_scale"):
             if getattr(self, name) is not None and not self.init:
                 raise InputError(f"{name} is for a pretrained encoder; give init as well.")
@@ -114,7 +114,7 @@ def run(config: Config) -> dict[str, Any]:
 
     dataset = open_dataset(config.data)
     torch.manual_seed(config.train.seed)
-    auxiliary = config.train.auxiliary_weight if config.train.auxiliary else None
+    auxiliary = config.train.auxiliary.weight or None
     model = build_two_tower(_encoder(config, dataset), config.towers, dataset, auxiliary)
     batches = _batches(config, dataset, model.encoder.config)
     miner = _miner(config, dataset, model)

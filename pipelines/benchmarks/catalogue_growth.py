@@ -4,9 +4,10 @@
 
 For every size a log is drawn in which every item occurs (``large_log``) and prepared. Then steps of ``pretrain`` are
 measured (``training_steps``: the real loop): by full cross-entropy where the catalogue is small enough for it, by
-sampled softmax with Adam over the whole item table, and with ``train.sparse_adam``. On the largest catalogue one epoch
-is then trained, every item ranked for held-out events, and indexes of several types built and asked (``evaluate``).
-Every figure comes from a process of its own. The same command goes on where it was stopped, with the figures it has.
+sampled softmax with Adam over the whole item table, and with ``train.optimiser.sparse_adam``. On the largest
+catalogue one epoch is then trained, every item ranked for held-out events, and indexes of several types built and asked
+(``evaluate``). Every figure comes from a process of its own. The same command goes on where it was stopped, with the
+figures it has.
 """
 
 import json
@@ -24,7 +25,7 @@ from recsys_bert.files import replacing, write_json
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.progress import Progress
 from recsys_bert.settings import write_config
-from recsys_bert.training.config import TrainConfig
+from recsys_bert.training.config import AveragingConfig, OptimiserConfig, TrainConfig
 
 Kind = Literal["full", "sampled", "sampled, rows"]
 _COLOURS: dict[Kind, str] = {"full": "#e0763a", "sampled": "#3b82c4", "sampled, rows": "#3f9e6b"}
@@ -147,7 +148,10 @@ def _recipe(config: Config, n: int, kind: Kind, out: Path) -> pretrain.Config:
         encoder=EncoderConfig(dim=config.dim, n_layers=2, n_heads=1, max_len=config.max_len),
         loss=LossConfig(name="full" if kind == "full" else "sampled", negatives=config.negatives, similarity="cosine"),
         train=TrainConfig(
-            epochs=1, batch_size=config.batch_size, sparse_adam=kind == "sampled, rows", average=config.average
+            epochs=1,
+            batch_size=config.batch_size,
+            optimiser=OptimiserConfig(sparse_adam=kind == "sampled, rows"),
+            averaging=AveragingConfig(method=config.average),
         ),
     )
 

@@ -28,7 +28,7 @@ from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
 from recsys_bert.settings import write_config
-from recsys_bert.training.config import TrainConfig
+from recsys_bert.training.config import OptimiserConfig, TrainConfig
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -166,8 +166,7 @@ def _recipe(config: Config, row: _Row, out: Path) -> train.Config:
         train=TrainConfig(
             batch_size=config.batch_size,
             lr=1e-4,
-            weight_decay=0.01,
-            clip_norm=1.0,
+            optimiser=OptimiserConfig(weight_decay=0.01, clip_norm=1.0),
             precision=row.precision,
             monitor="accuracy",
         ),

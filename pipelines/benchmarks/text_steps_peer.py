@@ -111,7 +111,7 @@ def _train(
     from torch.optim import AdamW
 
     settings = recipe.train
-    optimiser = AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    optimiser = AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.optimiser.weight_decay)
     model.train()
     sequences = tokens = positions = 0
     start = 0.0
@@ -122,7 +122,7 @@ def _train(
         with autocast():  # anew for every step: it keeps the weights that it has cast
             loss = model(**batch).loss
         loss.backward()
-        clip_grad_norm_(model.parameters(), settings.clip_norm)
+        clip_grad_norm_(model.parameters(), settings.optimiser.clip_norm)
         optimiser.step()
         optimiser.zero_grad()
         loss.item()

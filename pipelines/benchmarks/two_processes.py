@@ -22,7 +22,7 @@ from recsys_bert.files import replacing, write_json
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.progress import Progress
 from recsys_bert.settings import write_config
-from recsys_bert.training.config import TrainConfig
+from recsys_bert.training.config import OptimiserConfig, TrainConfig
 
 if TYPE_CHECKING:
     from recsys_bert.clicks.batches import HistoryBatches
@@ -115,7 +115,7 @@ def _recipe(config: Config, name: str) -> pretrain.Config:
         train=TrainConfig(
             epochs=config.epochs,
             batch_size=config.batch_size,
-            sparse_adam=config.sparse_adam,
+            optimiser=OptimiserConfig(sparse_adam=config.sparse_adam),
             device="cpu",
             precision="fp32",
             log_steps=config.log_steps,

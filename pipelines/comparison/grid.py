@@ -84,20 +84,20 @@ def cells(axes: Sequence[Axis], skip: Sequence[str] = ()) -> list[Cell]:
     Args:
         axes: The settings; one with a single value holds in every cell and is not in their names.
         skip: Cells to leave out: ``encoder.neck=none encoder.residual=concat,none`` leaves out those with that neck and
-            with either of these forms.
+            with either of these forms. ``train.averaging.method=ema`` is one key of an axis of tables.
 
     Raises:
         InputError: ``skip`` names what is not in the grid, or leaves nothing.
     """
     names = [axis.name for axis in axes]
     rules = [_rule(text, axes) for text in skip]
-    last = [name.rpartition(".")[2] for name in names]
+    last = [name.partition(".")[2] or name for name in names]
     short = {name: end if last.count(end) == 1 else name for name, end in zip(names, last, strict=True)}
     shown = [axis.name for axis in axes if len(axis.values) > 1]
     found = []
     for combination in itertools.product(*(axis.values for axis in axes)):
         values = dict(zip(names, combination, strict=True))
-        if not any(all(values[term.name] in term.values for term in rule) for rule in rules):
+        if not any(all(_lookup(values, term.name) in term.values for term in rule) for rule in rules):
             name = " ".join(f"{short[name]}={said(values[name])}" for name in shown)
             found.append(Cell(values, name or "the recipe"))
     if not found:
@@ -107,11 +107,22 @@ def cells(axes: Sequence[Axis], skip: Sequence[str] = ()) -> list[Cell]:
 
 def said(value: Any) -> str:
     """A value as one writes it in a grid."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}={said(item)}" for key, item in value.items()) + "}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _lookup(values: dict[str, Any], name: str) -> Any:
+    """Value of a setting, or of one key of a table: ``train.averaging.method`` where ``train.averaging`` is an axis."""
+    table, _, key = name.rpartition(".")
+    return values[table].get(key) if name not in values and isinstance(values.get(table), dict) else values.get(name)
 
 
 def _rule(text: str, axes: Sequence[Axis]) -> list[Axis]:
     terms, known = [parse_axis(term) for term in text.split()], {axis.name: axis.values for axis in axes}
+    for axis in axes:
+        tables = [value for value in axis.values if isinstance(value, dict)]
+        known |= {f"{axis.name}.{key}": tuple(table.get(key) for table in tables) for table in tables for key in table}
     if not terms:
         raise InputError("skip is empty; write it as 'encoder.neck=none encoder.residual=concat'.")
     for term in terms:

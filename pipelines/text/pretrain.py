@@ -9,10 +9,15 @@ from nlp_tasks.config import TEXT_ENCODER, CorpusConfig, PretrainingConfig, Toke
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.objectives.config import MaskingConfig
-from recsys_bert.training.config import TrainConfig
+from recsys_bert.training.config import ScheduleConfig, TrainConfig
 
 _TRAIN = TrainConfig(
-    epochs=20, batch_size=64, lr=1e-3, schedule="linear", warmup_steps=200, patience=0, monitor="log_likelihood"
+    epochs=20,
+    batch_size=64,
+    lr=1e-3,
+    schedule=ScheduleConfig(name="linear", warmup_steps=200),
+    patience=0,
+    monitor="log_likelihood",
 )
 
 
@@ -50,8 +55,10 @@ class Config:
         check_encoder(self.encoder, pairs=self.task.pair != "none")
         if not self.data.train:
             raise InputError("no text is given; name files with --data.train FILE ….")
-        if self.train.sparse_adam:
-            raise InputError("train.sparse_adam is for sampled losses; masked words are scored against all words.")
+        if self.train.optimiser.sparse_adam:
+            raise InputError(
+                "train.optimiser.sparse_adam is for sampled losses; masked words are scored against all words."
+            )
         known = ("log_likelihood", "masked_accuracy", *(["pair_accuracy"] if self.task.pair != "none" else []))
         if self.train.monitor not in known:
             raise InputError(f"train.monitor is {self.train.monitor!r}; this training validates {', '.join(known)}.")
@@ -90,7 +97,7 @@ def run(config: Config) -> dict[str, Any]:
         PretrainingBatches(part, tokenizer, config.task, config.masking, batch_size=size, seed=seed)
         for part in (corpus, held_out)
     )
-    auxiliary = config.train.auxiliary_weight if config.train.auxiliary else None
+    auxiliary = config.train.auxiliary.weight or None
     model = TextPretraining(encoder, tokenizer, config.task, auxiliary)
     check_table(model, config.train)
     begin(config.out, config)  # after everything that bad input can stop

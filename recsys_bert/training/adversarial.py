@@ -21,19 +21,19 @@ class Attack:
 
     Args:
         model: All of its parameters gather gradients.
-        config: ``adversarial`` and the settings that go with it.
+        config: ``adversarial``.
 
     Raises:
         InputError: No table has that name, several have, or it is frozen.
     """
 
     def __init__(self, model: nn.Module, config: TrainConfig) -> None:
-        self.table = find_table(model, config.adversarial_table)
+        self.table = find_table(model, config.adversarial.table)
         self.weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.radius = config.adversarial_radius
-        self.is_fgm = config.adversarial == "fgm"
-        self.moves = 1 if self.is_fgm else config.adversarial_moves
-        self.length = self.radius if self.is_fgm else config.adversarial_length
+        self.radius = config.adversarial.epsilon
+        self.is_fgm = config.adversarial.method == "fgm"
+        self.moves = 1 if self.is_fgm else config.adversarial.steps
+        self.length = self.radius if self.is_fgm else config.adversarial.step_size
 
     def __call__(self, backward: Callable[[], object]) -> None:
         """Run the attack once the true gradients are there; adds to them and leaves the table as it was.
@@ -75,9 +75,9 @@ def check_table(model: nn.Module, config: TrainConfig) -> None:
     Raises:
         InputError: As ``find_table`` and ``token_tables``.
     """
-    if config.adversarial != "none":
-        find_table(model, config.adversarial_table)
-    if config.sparse_adam:
+    if config.adversarial.method != "none":
+        find_table(model, config.adversarial.table)
+    if config.optimiser.sparse_adam:
         token_tables(model)
 
 
@@ -92,7 +92,7 @@ def find_table(model: nn.Module, name: str) -> Tensor:
     found = [path for path in tables if path == name or path.endswith(f".{name}")]
     if len(found) != 1:
         said = f"fits several tables: {', '.join(found)}" if found else "is no embedding table here"
-        raise InputError(f"train.adversarial_table {name!r} {said}; this model has {', '.join(tables) or 'none'}.")
+        raise InputError(f"train.adversarial.table {name!r} {said}; this model has {', '.join(tables) or 'none'}.")
     if not tables[found[0]].requires_grad:
-        raise InputError(f"train.adversarial_table {name!r} is frozen; name a table that is trained.")
+        raise InputError(f"train.adversarial.table {name!r} is frozen; name a table that is trained.")
     return tables[found[0]]

@@ -22,12 +22,12 @@ class WeightAverage:
 
     Args:
         model: Whose trained parameters are averaged, on the device that they stay on.
-        config: ``average`` and the settings that go with it.
+        config: ``averaging``.
     """
 
     def __init__(self, model: nn.Module, config: TrainConfig) -> None:
         self.model, self.config = model, config
-        lazy = [table.weight for table in row_tables(model, config)] if config.average == "ema" else []
+        lazy = [table.weight for table in row_tables(model, config)] if config.averaging.method == "ema" else []
         self.tables = [RowAverage(table) for table in lazy]
         self.weights: list[Tensor] = [
             parameter for parameter in model.parameters() if parameter.requires_grad and not _is_in(parameter, lazy)
@@ -42,14 +42,14 @@ class WeightAverage:
 
     def after_step(self, epoch: int, step: int) -> None:
         """Take in the weights after optimiser step ``step`` of ``epoch``, both counted from 1, if they belong."""
-        every = 1 if self.config.average == "ema" else self.config.average_steps
-        if epoch >= self.config.average_from and every and step % every == 0:
+        every = 1 if self.config.averaging.method == "ema" else self.config.averaging.every_steps
+        if epoch >= self.config.averaging.first_epoch and every and step % every == 0:
             self._add()
 
     def after_epoch(self, epoch: int) -> None:
         """Take in the weights at the end of ``epoch``, counted from 1, if they belong."""
-        at_ends = self.config.average == "swa" and not self.config.average_steps
-        if at_ends and epoch >= self.config.average_from:
+        at_ends = self.config.averaging.method == "swa" and not self.config.averaging.every_steps
+        if at_ends and epoch >= self.config.averaging.first_epoch:
             self._add()
 
     @contextmanager
@@ -103,10 +103,10 @@ class WeightAverage:
             self.values = [weight.detach().clone() for weight in self.weights]
             for table in self.tables:
                 table.start()
-        elif self.config.average == "swa":
+        elif self.config.averaging.method == "swa":
             self._move(1 / (n + 1))
         else:  # the first weights are the worst: forget them sooner while there are few
-            kept = min(self.config.average_decay, (1 + n) / (10 + n))
+            kept = min(self.config.averaging.decay, (1 + n) / (10 + n))
             self._move(1 - kept)
             for table in self.tables:
                 table.after_step(kept)

@@ -1,7 +1,7 @@
 """Settings of the one training loop; no torch in here."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from recsys_bert.errors import InputError
 
@@ -10,8 +10,130 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class OptimiserConfig:
+    """AdamW and the gradients it is given."""
+
+    weight_decay: float = 0.0
+    """Decoupled weight decay; not applied to biases, norms and embeddings."""
+
+    layer_decay: float = 1.0
+    """Learning-rate factor in (0, 1] from each encoder layer to the one below it, embeddings last; 1 = one rate."""
+
+    clip_norm: float = 5.0
+    """Largest norm of the full gradient; 0 = no clipping."""
+
+    sparse_adam: bool = False
+    """Row-wise Adam without momentum for an encoder's item table: only rows that a step reads are updated, so a step
+    costs the same however many items there are, and the state is two numbers a row. For sampled losses. The n-gram
+    table (``encoder.ngrams``) is always updated so, unless it is attacked."""
+
+    def __post_init__(self) -> None:
+        _at_least("train.optimiser", self, 0, "weight_decay", "clip_norm")
+        if not 0 < self.layer_decay <= 1:
+            raise InputError(f"train.optimiser.layer_decay is {self.layer_decay}; it must lie in (0, 1], as 0.9 does.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """Learning-rate schedule."""
+
+    name: Literal["constant", "linear", "cosine", "cosine_restarts", "polynomial", "inverse_sqrt"] = "constant"
+    """Schedule after the warm-up: constant, falling to the floor by the last epoch, or 1 / √step (inverse_sqrt)."""
+
+    warmup_steps: int = 0
+    """Optimiser steps of linear warm-up."""
+
+    floor: float = 0.0
+    """Share of lr, in [0, 1), that linear, polynomial and the cosines fall to."""
+
+    cycles: int = 2
+    """Cycles of cosine_restarts."""
+
+    power: float = 2.0
+    """Power of polynomial; 1 is linear."""
+
+    def __post_init__(self) -> None:
+        _at_least("train.schedule", self, 0, "warmup_steps")
+        _at_least("train.schedule", self, 1, "cycles")
+        _above_zero("train.schedule", self, "power")
+        if not 0 <= self.floor < 1:
+            raise InputError(f"train.schedule.floor is {self.floor}; it must lie in [0, 1).")
+        read = {
+            "constant": (),
+            "inverse_sqrt": (),
+            "cosine_restarts": ("floor", "cycles"),
+            "polynomial": ("floor", "power"),
+        }
+        _no_unread("train.schedule", self, "name", ("warmup_steps", *read.get(self.name, ("floor",))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AveragingConfig:
+    """Weight averaging: validate and keep an average of the weights instead of the last ones."""
+
+    method: Literal["none", "ema", "swa"] = "none"
+    """ema = exponential average over steps, swa = equal average over epochs' ends or every so many steps."""
+
+    first_epoch: int = 1
+    """First epoch whose weights are averaged, counted from 1; before it the weights count as they are."""
+
+    decay: float = 0.999
+    """Decay of ema per step, in [0, 1); smaller during its first 10 / (1 - decay) steps or so."""
+
+    every_steps: int = 0
+    """Optimiser steps between weights that swa averages; 0 = one at each epoch's end."""
+
+    def __post_init__(self) -> None:
+        _at_least("train.averaging", self, 1, "first_epoch")
+        _at_least("train.averaging", self, 0, "every_steps")
+        if not 0 <= self.decay < 1:
+            raise InputError(f"train.averaging.decay is {self.decay}; it must lie in [0, 1), as 0.999 does.")
+        read = {"ema": ("first_epoch", "decay"), "swa": ("first_epoch", "every_steps")}
+        _no_unread("train.averaging", self, "method", read.get(self.method, ()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialConfig:
+    """Adversarial training on an embedding table."""
+
+    method: Literal["none", "fgm", "pgd"] = "none"
+    """fgm = one step along the gradient, pgd = several projected steps. Training costs twice as much, or 1 + steps
+    times."""
+
+    table: str = "embeddings.token"
+    """Name of the embedding table in the model, or the end of that name."""
+
+    epsilon: float = 1.0
+    """Length of fgm's step, radius of pgd's ball: Euclidean norm over the full table."""
+
+    step_size: float = 0.3
+    """Length of one step of pgd."""
+
+    steps: int = 3
+    """Steps of pgd."""
+
+    def __post_init__(self) -> None:
+        _at_least("train.adversarial", self, 1, "steps")
+        _above_zero("train.adversarial", self, "epsilon", "step_size")
+        read = {"fgm": ("table", "epsilon"), "pgd": ("table", "epsilon", "step_size", "steps")}
+        _no_unread("train.adversarial", self, "method", read.get(self.method, ()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuxiliaryConfig:
+    """Auxiliary loss on the encoder's raw last layer, beside the one on the fused and necked output."""
+
+    weight: float = 0.0
+    """Share of the auxiliary loss in the total, in [0, 1); 0 = none, 0.8 is usual."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < 1:
+            raise InputError(f"train.auxiliary.weight is {self.weight}; it must lie in [0, 1), as 0.8 does; 0 = none.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How a model is trained."""
+    """Training."""
 
     epochs: int = 50
     """Passes over the training data at most."""
@@ -23,74 +145,7 @@ class TrainConfig:
     """Batches per optimiser step."""
 
     lr: float = 1e-3
-    """Learning rate at its highest."""
-
-    weight_decay: float = 0.0
-    """AdamW's decoupled decay; biases, norms and embeddings are left out."""
-
-    layer_decay: float = 1.0
-    """Factor in (0, 1] on the learning rate from each encoder layer to the one below it; the embeddings are below the
-    lowest. 1 trains all at the same rate."""
-
-    auxiliary: bool = False
-    """Add a second loss on the encoder's last layer as it is, beside the one on the fused and necked output."""
-
-    auxiliary_weight: float = 0.8
-    """Share of that loss in the whole, in (0, 1)."""
-
-    schedule: Literal["constant", "linear", "cosine", "cosine_restarts", "polynomial", "inverse_sqrt"] = "constant"
-    """Course of the learning rate after the warm-up: flat, falling to its floor by the last epoch, or, as inverse_sqrt,
-    with 1 / √step."""
-
-    schedule_floor: float = 0.0
-    """Share of lr, in [0, 1), that linear, polynomial and the cosines fall to."""
-
-    schedule_cycles: int = 2
-    """Falls from the highest rate to the floor; for cosine_restarts."""
-
-    schedule_power: float = 2.0
-    """Power of the share of steps that is left; 1 is linear. For polynomial."""
-
-    warmup_steps: int = 0
-    """Optimiser steps over which the learning rate climbs from zero."""
-
-    sparse_adam: bool = False
-    """Update only those rows of an encoder's item table that a step has read, by Adam without momentum: a step costs as
-    much however many items there are, and two numbers are kept of a row. For sampled losses. The table of runs
-    (``encoder.ngrams``), which no loss reads whole, is always updated so, unless attacked."""
-
-    average: Literal["none", "ema", "swa"] = "none"
-    """Validate and keep an average of the weights that training passes through: an exponential one over all steps, or
-    the equal one over epochs' ends."""
-
-    average_from: int = 1
-    """First epoch whose weights are averaged, counted from 1; before it the weights count as they are."""
-
-    average_decay: float = 0.999
-    """Share that an exponential average keeps per step, in [0, 1); smaller while it is younger than some
-    10 / (1 - decay) steps. For ema."""
-
-    average_steps: int = 0
-    """Optimiser steps from one set of averaged weights to the next; 0 takes each epoch's last. For swa."""
-
-    adversarial: Literal["none", "fgm", "pgd"] = "none"
-    """Learn from a moved embedding table as well as from the true one: moved once along its gradient, or several times
-    within a ball. A step then costs twice as much, or 1 + adversarial_moves times."""
-
-    adversarial_table: str = "embeddings.token"
-    """Name of the embedding table in the model, or how that name ends."""
-
-    adversarial_radius: float = 1.0
-    """How far the whole table goes (fgm) or may go (pgd), as the Euclidean norm of the move."""
-
-    adversarial_length: float = 0.3
-    """Length of one move; for pgd."""
-
-    adversarial_moves: int = 3
-    """Moves of one attack; for pgd."""
-
-    clip_norm: float = 5.0
-    """Largest norm of the whole gradient; 0 leaves it unclipped."""
+    """Highest learning rate."""
 
     precision: Precision = "auto"
     """Number format of matrix products; auto takes bf16 where the device computes it natively."""
@@ -98,14 +153,14 @@ class TrainConfig:
     device: Literal["auto", "cpu"] = "auto"
     """auto takes a GPU when there is one."""
 
-    validate_every: int = 1
-    """Epochs from one validation to the next."""
+    monitor: str = "ndcg@10"
+    """Validation metric that picks the best epoch; higher is better."""
 
     patience: int = 10
-    """Validations without improvement before training stops; 0 never stops early."""
+    """Validations without improvement before training stops; 0 = no early stopping."""
 
-    monitor: str = "ndcg@10"
-    """Validation figure that picks the best epoch; higher is better."""
+    validate_every: int = 1
+    """Epochs between validations."""
 
     checkpoint_steps: int = 1000
     """Optimiser steps between checkpoints within an epoch; each epoch's end has one as well."""
@@ -116,28 +171,46 @@ class TrainConfig:
     seed: int = 0
     """Seeds initial weights, dropout, order, masks and negatives."""
 
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    averaging: AveragingConfig = field(default_factory=AveragingConfig)
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    auxiliary: AuxiliaryConfig = field(default_factory=AuxiliaryConfig)
+
     def __post_init__(self) -> None:
-        counts = ("epochs", "batch_size", "accumulate", "adversarial_moves", "schedule_cycles", "validate_every")
-        for name in (*counts, "checkpoint_steps", "log_steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"train.{name} is {getattr(self, name)}; it must be at least 1.")
-        for name in ("weight_decay", "warmup_steps", "average_steps", "clip_norm", "patience", "seed"):
-            if getattr(self, name) < 0:
-                raise InputError(f"train.{name} is {getattr(self, name)}; it cannot be negative.")
-        for name in ("lr", "schedule_power", "adversarial_radius", "adversarial_length"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"train.{name} is {getattr(self, name)}; it must be above 0.")
-        if not 0 <= self.schedule_floor < 1:
-            raise InputError(f"train.schedule_floor is {self.schedule_floor}; it must lie in [0, 1).")
-        if not 0 < self.layer_decay <= 1:
-            raise InputError(f"train.layer_decay is {self.layer_decay}; it must lie in (0, 1], as 0.9 does.")
-        if not 0 < self.auxiliary_weight < 1:
-            raise InputError(f"train.auxiliary_weight is {self.auxiliary_weight}; it must lie in (0, 1), as 0.8 does.")
-        if self.average != "none" and not 1 <= self.average_from <= self.epochs:
-            raise InputError(f"train.average_from is {self.average_from}; it must be one of epochs 1 to {self.epochs}.")
-        if self.sparse_adam and self.adversarial != "none":
+        counts = ("epochs", "batch_size", "accumulate", "validate_every", "checkpoint_steps", "log_steps")
+        _at_least("train", self, 1, *counts)
+        _at_least("train", self, 0, "patience", "seed")
+        _above_zero("train", self, "lr")
+        if self.averaging.first_epoch > self.epochs:
+            first = self.averaging.first_epoch
+            raise InputError(f"train.averaging.first_epoch is {first}; it must be one of epochs 1 to {self.epochs}.")
+        if self.optimiser.sparse_adam and self.adversarial.method != "none":
             raise InputError(
-                "train.adversarial moves a whole table, train.sparse_adam touches only rows of one; leave one out."
+                "train.adversarial moves the full item table, train.optimiser.sparse_adam updates only rows that were "
+                "read; leave one out."
             )
-        if not 0 <= self.average_decay < 1:
-            raise InputError(f"train.average_decay is {self.average_decay}; it must lie in [0, 1), as 0.999 does.")
+
+
+def _at_least(prefix: str, config: Any, least: int, *names: str) -> None:
+    rule = "cannot be negative" if least == 0 else f"must be at least {least}"
+    for name in names:
+        if getattr(config, name) < least:
+            raise InputError(f"{prefix}.{name} is {getattr(config, name)}; it {rule}.")
+
+
+def _above_zero(prefix: str, config: Any, *names: str) -> None:
+    for name in names:
+        if not getattr(config, name) > 0:
+            raise InputError(f"{prefix}.{name} is {getattr(config, name)}; it must be above 0.")
+
+
+def _no_unread(prefix: str, config: Any, switch: str, read: tuple[str, ...]) -> None:
+    """Refuse a setting that differs from its default although the chosen method does not read it."""
+    for setting in fields(config):
+        value = getattr(config, setting.name)
+        if setting.name not in (switch, *read) and value != setting.default:
+            raise InputError(
+                f"{prefix}.{setting.name} is {value}, which {prefix}.{switch} {getattr(config, switch)!r} does not "
+                f"use. Leave it out; its default is {setting.default}."
+            )

@@ -111,10 +111,11 @@ def fit(
 
     Returns:
         The summary. ``model`` then has the weights of the best epoch, or of the last one without validation; averaged
-        where ``config.average`` says so.
+        where ``config.averaging`` says so.
 
     Raises:
-        InputError: The loss is not finite, a checkpoint is damaged, or ``config.sparse_adam`` does not suit the model.
+        InputError: The loss is not finite, a checkpoint is damaged, or ``optimiser.sparse_adam`` does not suit the
+            model.
         KeyboardInterrupt: After Ctrl-C, once a checkpoint is written.
     """
     accelerator = _accelerator(model, config)
@@ -122,8 +123,8 @@ def fit(
     tables = row_tables(model, config)
     optimiser = _optimiser(model, config, tables, groups or [])
     state = _State()
-    average = WeightAverage(model, config) if config.average != "none" else None
-    attack = Attack(model, config) if config.adversarial != "none" else None
+    average = WeightAverage(model, config) if config.averaging.method != "none" else None
+    attack = Attack(model, config) if config.adversarial.method != "none" else None
     run.mkdir(parents=True, exist_ok=True)
     if found := latest_first(run):
         state = _State(**load_checkpoint(found[0], model, optimiser, average, accelerator.process_index))

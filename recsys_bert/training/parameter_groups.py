@@ -15,13 +15,13 @@ def parameter_groups(model: nn.Module, config: TrainConfig, own: Sequence[Mappin
 
     Args:
         model: Whose parameters.
-        config: ``lr``, ``layer_decay`` and ``weight_decay``.
+        config: ``lr`` and ``optimiser``.
         own: Parameters with learning rates of their own, as ``{"params": […], "lr": 1e-4}``.
     """
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)}
     taken = {id(parameter) for group in own for parameter in group["params"]}
     rest = [parameter for parameter in model.parameters() if id(parameter) not in taken]
-    factors = layer_factors(model, config.layer_decay)
+    factors = layer_factors(model, config.optimiser.layer_decay)
     groups = []
     for parameters, lr in [(list(group["params"]), float(group["lr"])) for group in own] + [(rest, config.lr)]:
         learned = [parameter for parameter in parameters if parameter.requires_grad]
@@ -34,7 +34,7 @@ def parameter_groups(model: nn.Module, config: TrainConfig, own: Sequence[Mappin
                 and (parameter.ndim >= 2 and id(parameter) not in tables) is decays
             ]
             if members:
-                decay = config.weight_decay if decays else 0.0
+                decay = config.optimiser.weight_decay if decays else 0.0
                 groups.append({"params": members, "lr": lr * factor, "initial_lr": lr * factor, "weight_decay": decay})
     return groups
 

@@ -30,19 +30,19 @@ def row_tables(model: nn.Module, config: TrainConfig) -> list[nn.Embedding]:
     """Tables in ``model`` that are updated row by row.
 
     Those of runs, which nothing reads whole, always: but not under an adversarial attack, which moves a whole table.
-    With ``config.sparse_adam`` token tables too.
+    With ``config.optimiser.sparse_adam`` token tables too.
 
     Raises:
         InputError: See ``token_tables``.
     """
-    attacked = f".{config.adversarial_table}" if config.adversarial != "none" else None
+    attacked = f".{config.adversarial.table}" if config.adversarial.method != "none" else None
     runs = [
         module.table
         for name, module in model.named_modules()
         if isinstance(module, NGrams) and module.table.weight.requires_grad
         if attacked is None or not f".{name}.table".endswith(attacked)
     ]
-    return [*(token_tables(model) if config.sparse_adam else []), *runs]
+    return [*(token_tables(model) if config.optimiser.sparse_adam else []), *runs]
 
 
 def token_tables(model: nn.Module) -> list[nn.Embedding]:
@@ -54,7 +54,9 @@ def token_tables(model: nn.Module) -> list[nn.Embedding]:
     tables = dict.fromkeys(module.embeddings.token for module in model.modules() if isinstance(module, Encoder))
     if found := [table for table in tables if table.weight.requires_grad]:
         return found
-    raise InputError("train.sparse_adam is for the item table of an encoder that is trained; there is none here.")
+    raise InputError(
+        "train.optimiser.sparse_adam is for the item table of an encoder that is trained; there is none here."
+    )
 
 
 @contextmanager
@@ -150,8 +152,8 @@ def check_gradients(model: nn.Module) -> None:
     for table in token_tables(model):
         if table.weight.grad is not None and not table.weight.grad.is_sparse:
             raise InputError(
-                "train.sparse_adam needs a loss that reads single rows of the item table; this one reads all of it. "
-                "Take a sampled loss, or leave sparse_adam out."
+                "train.optimiser.sparse_adam needs a loss that reads single rows of the item table; this one reads all "
+                "of it. Take a sampled loss, or leave sparse_adam out."
             )
 
 

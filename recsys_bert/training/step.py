@@ -62,13 +62,13 @@ class OptimiserStep:
         losses = self._backward(window, shares)
         if self.attack:
             self.attack(lambda: self._backward(window, shares))
-        if self.config.sparse_adam:
+        if self.config.optimiser.sparse_adam:
             check_gradients(self.model)
         if self.tables and self.accelerator.num_processes > 1:
             mean_over_processes(self.accelerator, self.tables)
-        if self.config.clip_norm:
+        if self.config.optimiser.clip_norm:
             clip = clip_norm if self.tables else self.accelerator.clip_grad_norm_
-            clip(self.model.parameters(), self.config.clip_norm)
+            clip(self.model.parameters(), self.config.optimiser.clip_norm)
         if self.average:
             self.average.before_step()
         self.optimiser.step()

@@ -11,6 +11,7 @@ from recsys_bert.clicks.dataset import ClickDataset, open_dataset
 from recsys_bert.clicks.prepare.config import LogConfig, TableConfig
 from recsys_bert.clicks.simulation.config import SimulateConfig
 from recsys_bert.clicks.simulation.simulate import simulate
+from recsys_bert.settings import make_config
 from recsys_bert.training.config import TrainConfig
 
 
@@ -49,7 +50,7 @@ def quick() -> Callable[..., TrainConfig]:
 
     def build(**changes: Any) -> TrainConfig:
         small = {"epochs": 2, "batch_size": 32, "lr": 5e-3, "device": "cpu", "precision": "fp32", "log_steps": 3}
-        return TrainConfig(**{**small, **changes})
+        return make_config(TrainConfig, None, {**small, **changes})
 
     return build
 

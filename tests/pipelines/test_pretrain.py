@@ -279,12 +279,11 @@ def untrained(folder, simulated, objective="masked", **settings):
 
 
 TECHNIQUES = {
-    "average": "ema",
-    "average_from": 2,
-    "adversarial": "pgd",
-    "auxiliary": True,
-    "layer_decay": 0.8,
-    "schedule": "cosine_restarts",
+    "averaging": {"method": "ema", "first_epoch": 2},
+    "adversarial": {"method": "pgd"},
+    "auxiliary": {"weight": 0.8},
+    "optimiser": {"layer_decay": 0.8},
+    "schedule": {"name": "cosine_restarts"},
     "accumulate": 2,
 }
 
@@ -352,8 +351,8 @@ def test_what_cannot_be_trained_is_refused_and_leaves_no_folder(simulated, confi
         r"distillation\.layers is \[0, 5\]": replace(
             config, teacher=given, distillation=DistillationConfig(layers=(0, 5))
         ),
-        "adversarial_table 'words' is no embedding table here; this model has encoder.embeddings.token": replace(
-            config, train=quick(adversarial="fgm", adversarial_table="words")
+        "adversarial.table 'words' is no embedding table here; this model has encoder.embeddings.token": replace(
+            config, train=quick(adversarial={"method": "fgm", "table": "words"})
         ),
         "no item feature 'mood'": replace(config, features=("mood",)),
         r"train\.monitor is 'auc'; this training validates recall@10 and ndcg@10": replace(
@@ -387,12 +386,12 @@ def test_distillation_without_a_teacher_is_refused(config):
 def test_an_auxiliary_loss_beside_soft_targets_alone_is_refused(config, quick, tmp_path):
     with pytest.raises(InputError, match=r"distillation\.soft_weight 1 drops"):
         soft = DistillationConfig(soft_weight=1.0)
-        replace(config, teacher=tmp_path, distillation=soft, train=quick(auxiliary=True))
+        replace(config, teacher=tmp_path, distillation=soft, train=quick(auxiliary={"weight": 0.8}))
 
 
 def test_row_updates_are_refused_where_a_loss_reads_all_rows(config, quick):
     with pytest.raises(InputError, match=r"sparse_adam is for sampled losses; loss\.name 'full' reads all items"):
-        replace(config, train=quick(sparse_adam=True))
+        replace(config, train=quick(optimiser={"sparse_adam": True}))
 
 
 def test_settings_that_the_data_decide_are_refused(config):

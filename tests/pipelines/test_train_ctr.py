@@ -18,7 +18,7 @@ from recsys_bert.clicks.simulation.simulate import best_auc, simulate
 from recsys_bert.ctr.config import ClickModelConfig, FeaturesConfig, ImpressionsConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
-from recsys_bert.training.config import TrainConfig
+from recsys_bert.training.config import AdversarialConfig, AuxiliaryConfig, AveragingConfig, TrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -71,18 +71,20 @@ def _with(config: train_ctr.Config, **model: Any) -> train_ctr.Config:
 
 def test_averaged_and_attacked_models_are_as_good(config: train_ctr.Config, log: Path):
     """With batch norm, whose statistics belong to the average then."""
-    kinds = {"average": "swa", "average_from": 3, "adversarial": "fgm", "adversarial_table": "table"}
+    averaging = AveragingConfig(method="swa", first_epoch=3)
+    adversarial = AdversarialConfig(method="fgm", table="table", epsilon=0.1)
     config = _with(config, head_options={"hidden": [32], "batch_norm": True})
-    results = train_ctr.run(replace(config, train=replace(config.train, epochs=6, adversarial_radius=0.1, **kinds)))
+    train = replace(config.train, epochs=6, averaging=averaging, adversarial=adversarial)
+    results = train_ctr.run(replace(config, train=train))
     assert results["test"]["auc"] > 0.62
     assert results["test"]["calibration_error"] < 0.1
 
 
 def test_techniques_that_cannot_be_are_refused_and_leave_no_folder(config: train_ctr.Config):
-    with pytest.raises(InputError, match=r"train\.auxiliary is for encoders"):
-        replace(config, train=replace(config.train, auxiliary=True))
+    with pytest.raises(InputError, match=r"train\.auxiliary\.weight is for encoders"):
+        replace(config, train=replace(config.train, auxiliary=AuxiliaryConfig(weight=0.8)))
     with pytest.raises(InputError, match=r"'embeddings\.token' is no embedding table here; this model has table"):
-        train_ctr.run(replace(config, train=replace(config.train, adversarial="fgm")))
+        train_ctr.run(replace(config, train=replace(config.train, adversarial=AdversarialConfig(method="fgm"))))
     assert not config.out.exists()
 
 

@@ -68,7 +68,7 @@ def test_towers_on_a_pretrained_encoder_and_their_index(simulated, config, pretr
 
 @pytest.mark.parametrize(("loss", "rows"), [("full", False), ("mixed", False), ("mixed", True)])
 def test_towers_without_pretraining(config, loss, rows, quick):
-    train = quick(epochs=6, lr=0.01, sparse_adam=rows)
+    train = quick(epochs=6, lr=0.01, optimiser={"sparse_adam": rows})
     results = train_retrieval.run(
         towers(replace(config, features=("category",), crop="random", train=train), loss=loss)
     )
@@ -76,7 +76,13 @@ def test_towers_without_pretraining(config, loss, rows, quick):
 
 
 def test_every_technique_of_training_at_once_leaves_towers_like_any_others(simulated, config, quick):
-    settings = {"average": "ema", "adversarial": "fgm", "auxiliary": True, "layer_decay": 0.9, "schedule": "polynomial"}
+    settings = {
+        "averaging": {"method": "ema"},
+        "adversarial": {"method": "fgm"},
+        "auxiliary": {"weight": 0.8},
+        "optimiser": {"layer_decay": 0.9},
+        "schedule": {"name": "polynomial"},
+    }
     encoder = replace(SMALL, fusion="scalar_mix", neck="bigru")
     train_retrieval.run(replace(config, encoder=encoder, train=quick(**settings)))
     found = load_ranker(config.out, simulated)  # refuses any weight too many

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recsys_bert.settings import make_config
 from recsys_bert.training.config import TrainConfig
 
 
@@ -64,7 +64,7 @@ def settings() -> Callable[..., TrainConfig]:
 
     def build(**changes: Any) -> TrainConfig:
         small = {"epochs": 3, "lr": 0.01, "checkpoint_steps": 2, "log_steps": 3, "patience": 0, "monitor": "figure"}
-        return TrainConfig(**{**asdict(TrainConfig()), "device": "cpu", "precision": "fp32", **small, **changes})
+        return make_config(TrainConfig, None, {"device": "cpu", "precision": "fp32", **small, **changes})
 
     return build
 

@@ -11,7 +11,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.training.adversarial import Attack, find_table
 from recsys_bert.training.loop import fit
 
-TABLE = {"adversarial_table": "table"}
+TABLE = {"table": "table"}
 
 
 class Killed(Exception):
@@ -69,7 +69,7 @@ def attacked(model, config, x, y):
 def test_fgm_is_its_formula(toy, settings, radius):
     model, (x, y) = toy(dropout=0.0), data()
     before = model.table.weight.detach().clone()
-    found = attacked(model, settings(adversarial="fgm", adversarial_radius=radius, **TABLE), x, y)
+    found = attacked(model, settings(adversarial={"method": "fgm", "epsilon": radius, **TABLE}), x, y)
     torch.testing.assert_close(found, fgm(toy(dropout=0.0), x, y, radius))
     assert torch.equal(model.table.weight, before)
 
@@ -78,9 +78,7 @@ def test_fgm_is_its_formula(toy, settings, radius):
 def test_pgd_is_its_formula_inside_the_ball_and_on_its_edge(toy, settings, radius, length, moves):
     model, (x, y) = toy(dropout=0.0), data()
     before = model.table.weight.detach().clone()
-    config = settings(
-        adversarial="pgd", adversarial_radius=radius, adversarial_length=length, adversarial_moves=moves, **TABLE
-    )
+    config = settings(adversarial={"method": "pgd", "epsilon": radius, "step_size": length, "steps": moves, **TABLE})
     found = attacked(model, config, x, y)
     torch.testing.assert_close(found, pgd(toy(dropout=0.0), x, y, radius, length, moves))
     assert torch.equal(model.table.weight, before)
@@ -102,7 +100,7 @@ class Parts:
 @pytest.mark.parametrize("kind", ["fgm", "pgd"])
 @pytest.mark.parametrize("borders", [(0, 8), (0, 2, 7, 8)], ids=["one batch", "accumulated"])
 def test_the_loop_steps_along_the_formulas_gradient(toy, settings, tmp_path, kind, borders):
-    config = settings(epochs=1, accumulate=3, clip_norm=0.0, adversarial=kind, **TABLE)
+    config = settings(epochs=1, accumulate=3, optimiser={"clip_norm": 0.0}, adversarial={"method": kind, **TABLE})
     model, start = toy(dropout=0.0), toy(dropout=0.0)
     expected = fgm(start, *data(), 1.0) if kind == "fgm" else pgd(start, *data(), 1.0, 0.3, 3)
     optimiser = torch.optim.AdamW(start.parameters(), lr=config.lr, weight_decay=0.0)
@@ -126,7 +124,7 @@ def test_the_loop_steps_along_the_formulas_gradient(toy, settings, tmp_path, kin
 @pytest.mark.parametrize("kind", ["fgm", "pgd"])
 def test_an_attack_under_bf16_stays_near_the_exact_one(toy, settings, kind):
     x, y = data()
-    config = settings(adversarial=kind, **TABLE)
+    config = settings(adversarial={"method": kind, **TABLE})
     exact = attacked(toy(dropout=0.0), config, x, y)
     with torch.autocast("cpu", torch.bfloat16):
         rough = attacked(toy(dropout=0.0), config, x, y)
@@ -145,7 +143,7 @@ def test_a_gradient_that_points_nowhere_moves_nothing(toy, settings, kind, facto
         (model({"x": x, "y": y}) * factor).backward()
 
     backward()
-    Attack(model, settings(adversarial=kind, **TABLE))(backward)
+    Attack(model, settings(adversarial={"method": kind, **TABLE}))(backward)
     assert runs == [1]
     assert torch.equal(model.table.weight, before)
 
@@ -160,13 +158,13 @@ def test_an_attack_that_fails_puts_the_table_back(toy, settings):
 
     model({"x": x, "y": y}).backward()
     with pytest.raises(Killed):
-        Attack(model, settings(adversarial="pgd", **TABLE))(failing)
+        Attack(model, settings(adversarial={"method": "pgd", **TABLE}))(failing)
     assert torch.equal(model.table.weight, before)
 
 
 @pytest.mark.parametrize("kind", ["fgm", "pgd"])
 def test_a_killed_run_goes_on_to_the_same_numbers(toy, batches, settings, curve, tmp_path, kind):
-    config = settings(adversarial=kind, accumulate=2, **TABLE)
+    config = settings(adversarial={"method": kind, **TABLE}, accumulate=2)
     whole = toy()
     fit(whole, batches(), config, tmp_path / "whole")
 
@@ -201,9 +199,11 @@ def test_tables_are_found_by_the_end_of_their_name(toy):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"adversarial_radius": 0.0}, r"adversarial_radius is 0\.0; it must be above 0"),
-        ({"adversarial_length": -1.0}, r"adversarial_length is -1\.0; it must be above 0"),
-        ({"adversarial_moves": 0}, "adversarial_moves is 0; it must be at least 1"),
+        ({"adversarial": {"epsilon": 0.0}}, r"epsilon is 0\.0; it must be above 0"),
+        ({"adversarial": {"step_size": -1.0}}, r"step_size is -1\.0; it must be above 0"),
+        ({"adversarial": {"steps": 0}}, "steps is 0; it must be at least 1"),
+        ({"adversarial": {"epsilon": 0.3}}, r"epsilon is 0\.3, which train\.adversarial\.method 'none' does not use"),
+        ({"adversarial": {"method": "fgm", "steps": 2}}, "steps is 2, which .* 'fgm' does not use. Leave it out"),
     ],
 )
 def test_settings_that_cannot_be(settings, changes, message):

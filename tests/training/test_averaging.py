@@ -36,14 +36,16 @@ def trained(toy, batches, config, run, **options):
 
 
 def test_swa_is_the_mean_of_the_epochs_ends(toy, batches, settings, tmp_path):
-    model, passed = trained(toy, batches, settings(average="swa", average_from=2, epochs=4), tmp_path)
+    model, passed = trained(toy, batches, settings(averaging={"method": "swa", "first_epoch": 2}, epochs=4), tmp_path)
     ends = [passed[7 * epoch - 1] for epoch in (2, 3, 4)]  # 7 steps an epoch
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, torch.stack([weights[name] for weights in ends]).mean(0))
 
 
 def test_swa_takes_every_nth_step_when_told(toy, batches, settings, tmp_path):
-    model, passed = trained(toy, batches, settings(average="swa", average_steps=3, average_from=2), tmp_path)
+    model, passed = trained(
+        toy, batches, settings(averaging={"method": "swa", "every_steps": 3, "first_epoch": 2}), tmp_path
+    )
     chosen = [passed[step - 1] for step in (9, 12, 15, 18, 21)]
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, torch.stack([weights[name] for weights in chosen]).mean(0))
@@ -51,7 +53,7 @@ def test_swa_takes_every_nth_step_when_told(toy, batches, settings, tmp_path):
 
 @pytest.mark.parametrize(("decay", "first"), [(0.9, 1), (0.3, 2)])
 def test_ema_follows_its_formula(toy, batches, settings, tmp_path, decay, first):
-    config = settings(average="ema", average_decay=decay, average_from=first, accumulate=2)
+    config = settings(averaging={"method": "ema", "decay": decay, "first_epoch": first}, accumulate=2)
     model, passed = trained(toy, batches, config, tmp_path)
     passed = passed[4 * (first - 1) :]  # 7 batches are 4 steps
     for name, value in model.state_dict().items():
@@ -65,7 +67,9 @@ def test_ema_follows_its_formula(toy, batches, settings, tmp_path, decay, first)
 @pytest.mark.parametrize("average", ["ema", "swa"])
 def test_averaging_leaves_the_training_as_it_is(toy, batches, settings, curve, tmp_path, average):
     plain = trained(toy, batches, settings(), tmp_path / "plain")[1]
-    raw = trained(toy, batches, settings(average=average), tmp_path / "run", validate=lambda _: {"figure": 1.0})[1]
+    raw = trained(
+        toy, batches, settings(averaging={"method": average}), tmp_path / "run", validate=lambda _: {"figure": 1.0}
+    )[1]
     assert all(torch.equal(raw[i][name], value) for i, weights in enumerate(plain) for name, value in weights.items())
     losses = [[line for line in curve(tmp_path / run) if "loss" in line] for run in ("plain", "run")]
     assert losses[0] == losses[1]
@@ -78,7 +82,7 @@ def test_validation_the_best_and_the_last_weights_are_the_average(toy, batches, 
         seen.append(copied(model))
         return {"figure": next(metrics)}
 
-    config = settings(average="swa", average_from=2)
+    config = settings(averaging={"method": "swa", "first_epoch": 2})
     model, passed = trained(toy, batches, config, tmp_path, validate=validate)
     best = load_file(tmp_path / "checkpoints" / "best.safetensors")
     raw = load_file(latest_first(tmp_path)[0] / "model.safetensors")
@@ -93,7 +97,11 @@ def test_validation_the_best_and_the_last_weights_are_the_average(toy, batches, 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"average": "ema"}, {"average": "swa", "average_from": 2}, {"average": "swa", "average_steps": 2}],
+    [
+        {"averaging": {"method": "ema"}},
+        {"averaging": {"method": "swa", "first_epoch": 2}},
+        {"averaging": {"method": "swa", "every_steps": 2}},
+    ],
     ids=["ema", "swa", "swa-steps"],
 )
 @pytest.mark.parametrize("validated", [True, False])
@@ -123,7 +131,7 @@ def test_a_killed_run_goes_on_to_the_same_average(toy, batches, settings, curve,
 
 def test_a_failing_validation_gives_the_weights_back(toy, settings):
     model = toy()
-    average = WeightAverage(model, settings(average="ema"))
+    average = WeightAverage(model, settings(averaging={"method": "ema"}))
     average.after_step(1, 1)
     with torch.no_grad():
         model.linear.weight.add_(1.0)
@@ -149,7 +157,7 @@ class Normed(nn.Module):
 def test_batch_norm_gets_the_statistics_of_the_average_and_then_its_own_back(settings):
     model = Normed().train()
     data = [{"x": torch.randn(8, 3) + 2} for _ in range(5)]
-    average = WeightAverage(model, settings(average="swa"))
+    average = WeightAverage(model, settings(averaging={"method": "swa"}))
     average.after_epoch(1)
     first = copied(model)
     for batch in data:
@@ -178,9 +186,12 @@ def test_without_batch_norm_no_batch_is_read(toy):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"average": "swa", "average_from": 4}, r"average_from is 4; it must be one of epochs 1 to 3"),
-        ({"average": "ema", "average_decay": 1.0}, r"average_decay is 1\.0; it must lie in \[0, 1\)"),
-        ({"average_steps": -1}, "average_steps is -1; it cannot be negative"),
+        ({"averaging": {"method": "swa", "first_epoch": 4}}, r"first_epoch is 4; it must be one of epochs 1 to 3"),
+        ({"averaging": {"method": "ema", "decay": 1.0}}, r"decay is 1\.0; it must lie in \[0, 1\)"),
+        ({"averaging": {"every_steps": -1}}, "every_steps is -1; it cannot be negative"),
+        ({"averaging": {"decay": 0.9}}, r"decay is 0\.9, which train\.averaging\.method 'none' does not use"),
+        ({"averaging": {"method": "swa", "decay": 0.9}}, r"decay is 0\.9, which .* 'swa' does not use"),
+        ({"averaging": {"method": "ema", "every_steps": 2}}, r"every_steps is 2, which .* 'ema' does not use"),
     ],
 )
 def test_settings_that_cannot_be(settings, changes, message):

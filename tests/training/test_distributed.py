@@ -39,8 +39,8 @@ for command in sys.argv[1:]:
 CPU = "cpu" if torch.accelerator.is_available() else "auto"  # which has to find all processes, too
 TRAIN = {"batch_size": 8, "device": CPU, "precision": "fp32", "log_steps": 1}
 RUNS = {
-    "pgd": {"average": "ema", "adversarial": "pgd", "accumulate": 2},
-    "rows": {"average": "ema", "sparse_adam": True, "accumulate": 2},
+    "pgd": {"averaging": {"method": "ema"}, "adversarial": {"method": "pgd"}, "accumulate": 2},
+    "rows": {"averaging": {"method": "ema"}, "optimiser": {"sparse_adam": True}, "accumulate": 2},
     "layer_drop": {"accumulate": 2},  # alone: without other chance, both processes leave out the layers that one would
 }
 DROPOUT = (("", "whole"), ("stop|", "stopped"), ("", "stopped"))

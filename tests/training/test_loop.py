@@ -38,7 +38,9 @@ def table_sum(model):
 def test_a_run_killed_at_some_step_goes_on_to_the_same_numbers(
     toy, batches, settings, curve, tmp_path, accumulate, steps
 ):
-    config = settings(accumulate=accumulate, schedule="cosine", warmup_steps=2, weight_decay=0.1)
+    config = settings(
+        accumulate=accumulate, schedule={"name": "cosine", "warmup_steps": 2}, optimiser={"weight_decay": 0.1}
+    )
     whole = toy()
     summary = fit(whole, batches(), config, tmp_path / "whole", validate=table_sum)
     assert summary.steps == steps
@@ -196,7 +198,7 @@ def test_accumulated_batches_weigh_by_their_targets(toy, settings, tmp_path):
         model, seen = toy(dropout=0.0), {}
         for name, parameter in model.named_parameters():
             parameter.register_post_accumulate_grad_hook(lambda p, name=name: seen.update({name: p.grad.clone()}))
-        fit(model, parts, settings(epochs=1, accumulate=3, clip_norm=0.0), folder)
+        fit(model, parts, settings(epochs=1, accumulate=3, optimiser={"clip_norm": 0.0}), folder)
         return seen
 
     parts, whole = gradients(Parts(0, 2, 7, 8), tmp_path / "parts"), gradients(Parts(0, 8), tmp_path / "whole")
@@ -224,7 +226,7 @@ def test_logged_losses_are_means_over_targets(toy, batches, settings, curve, tmp
 def test_groups_have_learning_rates_of_their_own(toy, batches, settings, tmp_path):
     model, start = toy(), toy()
     groups = [{"params": list(model.table.parameters()), "lr": 1e-4}]
-    config = settings(epochs=1, lr=0.1, weight_decay=0.0, clip_norm=0.0)
+    config = settings(epochs=1, lr=0.1, optimiser={"weight_decay": 0.0, "clip_norm": 0.0})
     fit(model, batches((8,)), config, tmp_path, groups=groups)  # one step of Adam moves by its rate
     moved = {name: (value - start.state_dict()[name]).abs().max().item() for name, value in model.state_dict().items()}
     assert moved == pytest.approx({"table.weight": 1e-4, "linear.weight": 0.1, "linear.bias": 0.1}, rel=1e-3)
@@ -233,14 +235,14 @@ def test_groups_have_learning_rates_of_their_own(toy, batches, settings, tmp_pat
 def test_decay_spares_tables_and_biases(toy, batches, settings, tmp_path):
     model, start = toy(), toy().state_dict()
     model.forward = lambda batch: 0.0 * sum(parameter.sum() for parameter in model.parameters())
-    fit(model, batches((8, 8)), settings(epochs=1, lr=0.1, weight_decay=0.5), tmp_path)
+    fit(model, batches((8, 8)), settings(epochs=1, lr=0.1, optimiser={"weight_decay": 0.5}), tmp_path)
     torch.testing.assert_close(model.linear.weight, start["linear.weight"] * 0.95**2)
     assert torch.equal(model.table.weight, start["table.weight"])
     assert torch.equal(model.linear.bias, start["linear.bias"])
 
 
 def test_the_rate_follows_the_schedule(toy, batches, settings, curve, tmp_path):
-    config = settings(epochs=2, lr=0.1, schedule="linear", warmup_steps=2, accumulate=2, log_steps=1)
+    config = settings(epochs=2, lr=0.1, schedule={"name": "linear", "warmup_steps": 2}, accumulate=2, log_steps=1)
     fit(toy(), batches((1, 1, 1, 1, 1)), config, tmp_path)  # 3 steps an epoch
     assert [line["lr"] for line in curve(tmp_path)] == pytest.approx([0.05, 0.1, 0.1, 0.075, 0.05, 0.025])
 

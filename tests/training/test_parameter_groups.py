@@ -7,7 +7,7 @@ from torch import nn
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
-from recsys_bert.training.config import TrainConfig
+from recsys_bert.training.config import OptimiserConfig, TrainConfig
 from recsys_bert.training.parameter_groups import parameter_groups
 
 
@@ -26,7 +26,10 @@ def built(**settings):
 
 def test_each_layer_learns_more_slowly_than_the_one_above():
     model = built()
-    found = rates(model, parameter_groups(model, TrainConfig(lr=0.1, layer_decay=0.5, weight_decay=0.01), []))
+    found = rates(
+        model,
+        parameter_groups(model, TrainConfig(lr=0.1, optimiser=OptimiserConfig(layer_decay=0.5, weight_decay=0.01)), []),
+    )
     expected = {"embeddings": 0.1 / 16, "layers.0": 0.1 / 8, "layers.1": 0.1 / 4, "layers.2": 0.1 / 2}
     for name, (lr, decay) in found.items():
         below = [rate for part, rate in expected.items() if name.startswith(f"encoder.{part}.")]
@@ -40,7 +43,7 @@ def test_each_layer_learns_more_slowly_than_the_one_above():
 def test_it_multiplies_the_rate_of_a_group_of_its_own():
     model = built()
     own = [{"params": list(model["encoder"].parameters()), "lr": 0.01}]
-    found = rates(model, parameter_groups(model, TrainConfig(lr=0.1, layer_decay=0.5), own))
+    found = rates(model, parameter_groups(model, TrainConfig(lr=0.1, optimiser=OptimiserConfig(layer_decay=0.5)), own))
     assert found["encoder.embeddings.token.weight"][0] == pytest.approx(0.01 / 16)
     highest = {lr for name, (lr, _) in found.items() if name.startswith("encoder.layers.2.")}
     assert highest == {0.01 / 2}
@@ -49,7 +52,7 @@ def test_it_multiplies_the_rate_of_a_group_of_its_own():
 
 def test_shared_layers_count_as_the_highest():
     model = built(share_layers=True)
-    found = rates(model, parameter_groups(model, TrainConfig(lr=0.1, layer_decay=0.5), []))
+    found = rates(model, parameter_groups(model, TrainConfig(lr=0.1, optimiser=OptimiserConfig(layer_decay=0.5)), []))
     assert {lr for name, (lr, _) in found.items() if ".layers." in name} == {0.05}
     assert found["encoder.embeddings.token.weight"][0] == pytest.approx(0.1 / 16)
 
@@ -57,7 +60,7 @@ def test_shared_layers_count_as_the_highest():
 def test_the_last_group_has_the_full_rate_and_without_decay_there_are_two():
     """The log shows the last group's."""
     model = built()
-    assert parameter_groups(model, TrainConfig(lr=0.1, layer_decay=0.5), [])[-1]["lr"] == 0.1
+    assert parameter_groups(model, TrainConfig(lr=0.1, optimiser=OptimiserConfig(layer_decay=0.5)), [])[-1]["lr"] == 0.1
     assert len(parameter_groups(model, TrainConfig(), [])) == 2
 
 
@@ -65,7 +68,9 @@ def test_one_step_of_adam_moves_each_layer_by_its_rate():
     torch.manual_seed(0)
     model = built()
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
-    optimiser = torch.optim.AdamW(parameter_groups(model, TrainConfig(lr=0.01, layer_decay=0.5), []))
+    optimiser = torch.optim.AdamW(
+        parameter_groups(model, TrainConfig(lr=0.01, optimiser=OptimiserConfig(layer_decay=0.5)), [])
+    )
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
     optimiser.step()
@@ -77,4 +82,4 @@ def test_one_step_of_adam_moves_each_layer_by_its_rate():
 @pytest.mark.parametrize("decay", [0.0, 1.1])
 def test_a_factor_outside_its_range_is_refused(decay):
     with pytest.raises(InputError, match=r"layer_decay is .*; it must lie in \(0, 1\]"):
-        TrainConfig(layer_decay=decay)
+        TrainConfig(optimiser=OptimiserConfig(layer_decay=decay))

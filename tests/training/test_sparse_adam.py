@@ -135,7 +135,7 @@ def test_the_average_of_rows_is_that_of_the_whole_table(decay):
 
 def test_a_step_leaves_unread_rows_alone(settings, tmp_path):
     model, start = prediction(), prediction().encoder.embeddings.token.weight.detach()
-    fit(model, Histories(), settings(sparse_adam=True, epochs=1, log_steps=1), tmp_path)
+    fit(model, Histories(), settings(optimiser={"sparse_adam": True}, epochs=1, log_steps=1), tmp_path)
     read = {
         int(row) for batch in Histories()(0) for name in ("tokens", "targets", "negatives") for row in batch[name].flat
     }
@@ -150,16 +150,16 @@ def test_a_step_leaves_unread_rows_alone(settings, tmp_path):
     "changes",
     [
         {},
-        {"average": "ema"},
-        {"average": "swa"},
+        {"averaging": {"method": "ema"}},
+        {"averaging": {"method": "swa"}},
         {"accumulate": 2},
-        {"sparse_adam": False, "adversarial": "fgm", "average": "ema"},
-        {"sparse_adam": False, "adversarial": "pgd", "clip_norm": 0.1},
+        {"optimiser": {"sparse_adam": False}, "adversarial": {"method": "fgm"}, "averaging": {"method": "ema"}},
+        {"optimiser": {"sparse_adam": False, "clip_norm": 0.1}, "adversarial": {"method": "pgd"}},
     ],
 )
 def test_a_killed_run_goes_on_to_the_same_numbers(settings, curve, tmp_path, changes):
-    config = settings(**{"sparse_adam": True, "checkpoint_steps": 2, **changes})
-    runs = 1 if config.sparse_adam else 2
+    config = settings(**{"optimiser": {"sparse_adam": True}, "checkpoint_steps": 2, **changes})
+    runs = 1 if config.optimiser.sparse_adam else 2
 
     def made():
         return prediction(ngrams=runs, ngram_rows=500)
@@ -201,8 +201,8 @@ def test_two_halves_of_a_step_are_one(settings, tmp_path):
                     }
 
     whole, halves = prediction(dropout=0.0), prediction(dropout=0.0)
-    fit(whole, Histories(), settings(sparse_adam=True, epochs=1), tmp_path / "whole")
-    fit(halves, Halves(), settings(sparse_adam=True, epochs=1, accumulate=2), tmp_path / "halves")
+    fit(whole, Histories(), settings(optimiser={"sparse_adam": True}, epochs=1), tmp_path / "whole")
+    fit(halves, Halves(), settings(optimiser={"sparse_adam": True}, epochs=1, accumulate=2), tmp_path / "halves")
     torch.testing.assert_close(
         whole.encoder.embeddings.token.weight, halves.encoder.embeddings.token.weight, rtol=1e-3, atol=1e-4
     )
@@ -210,17 +210,17 @@ def test_two_halves_of_a_step_are_one(settings, tmp_path):
 
 def test_a_model_that_was_trained_so_can_be_trained_otherwise(settings, tmp_path):
     model = prediction()
-    fit(model, Histories(), settings(sparse_adam=True, epochs=1), tmp_path / "rows")
+    fit(model, Histories(), settings(optimiser={"sparse_adam": True}, epochs=1), tmp_path / "rows")
     fit(model, Histories(), settings(epochs=1), tmp_path / "all")
 
 
 def test_what_it_does_not_suit_is_refused(toy, batches, settings, tmp_path):
     with pytest.raises(InputError, match="reads all of it"):
-        fit(prediction("full"), Histories(), settings(sparse_adam=True), tmp_path / "full")
+        fit(prediction("full"), Histories(), settings(optimiser={"sparse_adam": True}), tmp_path / "full")
     with pytest.raises(InputError, match="there is none here"):
-        fit(toy(), batches(), settings(sparse_adam=True), tmp_path / "toy")
-    with pytest.raises(InputError, match=r"train\.adversarial moves a whole table"):
-        settings(sparse_adam=True, adversarial="fgm")
+        fit(toy(), batches(), settings(optimiser={"sparse_adam": True}), tmp_path / "toy")
+    with pytest.raises(InputError, match=r"train\.adversarial moves the full item table"):
+        settings(optimiser={"sparse_adam": True}, adversarial={"method": "fgm"})
 
 
 def test_vectors_of_runs_are_updated_row_by_row_whatever_the_loss_reads(settings, tmp_path):
@@ -250,7 +250,7 @@ def test_ddp_is_kept_from_exactly_those_tables(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(Accelerator, "prepare", noted)
     model = prediction(ngrams=2, ngram_rows=50)
     for sparse_adam in (True, False):
-        fit(model, Histories(), settings(sparse_adam=sparse_adam, epochs=1), tmp_path / str(sparse_adam))
+        fit(model, Histories(), settings(optimiser={"sparse_adam": sparse_adam}, epochs=1), tmp_path / str(sparse_adam))
     runs, tokens = (f"encoder.embeddings.{name}.weight" for name in ("ngrams.table", "token"))
     assert [sorted(names) for names in ignored] == [[runs, tokens], [runs]]
     assert "_ddp_params_and_buffers_to_ignore" not in vars(model)
@@ -284,7 +284,7 @@ def test_the_mean_over_processes_where_one_has_read_nothing(monkeypatch):
 
 def test_an_attacked_table_of_runs_is_updated_whole(settings, tmp_path):
     model = prediction("full", ngrams=2, ngram_rows=50)
-    config = settings(epochs=1, adversarial="fgm", adversarial_table="ngrams.table")
+    config = settings(epochs=1, adversarial={"method": "fgm", "table": "ngrams.table"})
     assert row_tables(model, config) == []
     fit(model, Histories(), config, tmp_path)
-    assert row_tables(model, settings(adversarial="fgm"))
+    assert row_tables(model, settings(adversarial={"method": "fgm"}))

@@ -17,7 +17,7 @@ from pipelines.text.fine_tuning import check_distillation, check_files
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.objectives.config import DistillationConfig
-from recsys_bert.training.config import TrainConfig
+from recsys_bert.training.config import ScheduleConfig, TrainConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nlp_tasks.data import Table
     from nlp_tasks.inputs import Inputs
 
-_TRAIN = TrainConfig(epochs=10, batch_size=64, schedule="linear", patience=3, monitor="accuracy")
+_TRAIN = TrainConfig(epochs=10, batch_size=64, schedule=ScheduleConfig(name="linear"), patience=3, monitor="accuracy")
 _MONITORS = {False: ("accuracy", "macro_f1", "f1", "auc"), True: ("micro_f1", "macro_f1", "exact", "average_precision")}
 
 
@@ -152,11 +152,13 @@ def build(config: Config) -> Training:
     encoder, tokenizer = make_text_encoder(
         config.init, config.encoder, config.tokenizer, tables["train"].texts[config.text], config.init_layers
     )
-    model = TextModel(encoder, config.head, len(labels), config.length.pool, auxiliary=config.train.auxiliary)
+    model = TextModel(
+        encoder, config.head, len(labels), config.length.pool, auxiliary=config.train.auxiliary.weight > 0
+    )
     names = class_names(labels, config.class_names)
     classifier = Classifier(model, tokenizer, labels, names, config.length, task.multi_label)
     inputs = {name: classifier.inputs(table.texts[config.text]) for name, table in tables.items()}
-    loss = ClassificationLoss(model, task, class_weights(targets["train"], labels, task), config.train.auxiliary_weight)
+    loss = ClassificationLoss(model, task, class_weights(targets["train"], labels, task), config.train.auxiliary.weight)
     batches = TextBatches(
         inputs["train"],
         {"labels": targets["train"]},

@@ -17,7 +17,7 @@ from pipelines.text.fine_tuning import check_distillation, check_files
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.objectives.config import DistillationConfig
-from recsys_bert.training.config import TrainConfig
+from recsys_bert.training.config import ScheduleConfig, TrainConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nlp_tasks.data import Table
     from nlp_tasks.matching.matcher import Matcher, MatchingLoss
 
-_TRAIN = TrainConfig(epochs=10, batch_size=64, schedule="linear", patience=3, monitor="accuracy")
+_TRAIN = TrainConfig(epochs=10, batch_size=64, schedule=ScheduleConfig(name="linear"), patience=3, monitor="accuracy")
 _BY_LABELS, _BY_SEARCH = ("accuracy", "f1", "auc"), ("hit@1", "hit@10", "mrr")
 
 
@@ -114,9 +114,9 @@ def run(config: Config) -> dict[str, Any]:
         config.init, config.encoder, config.tokenizer, [text for column in texts["train"] for text in column]
     )
     n_outputs = 1 if task.form == "cross" else 0
-    model = TextModel(encoder, config.head, n_outputs, config.length.pool, auxiliary=config.train.auxiliary)
+    model = TextModel(encoder, config.head, n_outputs, config.length.pool, auxiliary=config.train.auxiliary.weight > 0)
     matcher = Matcher(model, tokenizer, task.form, config.length)
-    loss = MatchingLoss(model, task, match_weight(labels["train"], task), config.train.auxiliary_weight)
+    loss = MatchingLoss(model, task, match_weight(labels["train"], task), config.train.auxiliary.weight)
     batches = pair_batches(matcher, texts["train"], labels["train"], task, config.train.batch_size, config.train.seed)
     inputs = {name: matcher.inputs(*pair) for name, pair in texts.items() if name != "train"}
     trained = _with_teacher(config, loss, matcher)

@@ -10,7 +10,7 @@ from pipelines.text.fine_tuning import check_distillation, check_files
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.objectives.config import DistillationConfig
-from recsys_bert.training.config import TrainConfig
+from recsys_bert.training.config import ScheduleConfig, TrainConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nlp_tasks.qa.inputs import Labels, Windows
     from nlp_tasks.qa.question_answerer import Reader, ReadingLoss
 
-_TRAIN = TrainConfig(epochs=5, batch_size=32, schedule="linear", patience=2, monitor="f1")
+_TRAIN = TrainConfig(epochs=5, batch_size=32, schedule=ScheduleConfig(name="linear"), patience=2, monitor="f1")
 _MONITORS = ("f1", "em")
 
 
@@ -87,13 +87,13 @@ def run(config: Config) -> dict[str, Any]:
     known = [*passages, *(question.text for question in sets["train"].questions)]
     encoder, tokenizer = make_text_encoder(config.init, config.encoder, config.tokenizer, known)
     language = task.language if task.language != "auto" else "chinese" if mostly_chinese(passages) else "english"
-    model = SpanModel(encoder, task.dropout, auxiliary=config.train.auxiliary)
+    model = SpanModel(encoder, task.dropout, auxiliary=config.train.auxiliary.weight > 0)
     reader = Reader(model, tokenizer, task, language)
     sets["train"], shown, labels = _labelled(config, reader, sets["train"])
     windows = {name: reader.windows(made) for name, made in sets.items() if name != "train"}
     size, seed = config.train.batch_size, config.train.seed
     batches = reading_batches(shown, labels, sets["train"], task.empty_windows, size, seed)
-    trained = _with_teacher(config, ReadingLoss(model, config.train.auxiliary_weight), reader)
+    trained = _with_teacher(config, ReadingLoss(model, config.train.auxiliary.weight), reader)
     check_table(trained, config.train)
     begin(config.out, config)  # after everything that bad input can stop
     files = [made.path for made in sets.values()]

@@ -10,7 +10,7 @@ from nlp_tasks.tagging.config import AnnotatedFilesConfig, LexiconConfig, NerHea
 from nlp_tasks.tagging.pu.config import PUConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
-from recsys_bert.training.config import TrainConfig
+from recsys_bert.training.config import ScheduleConfig, TrainConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nlp_tasks.tagging.model import NerLoss
     from nlp_tasks.tagging.tagger import Tagger
 
-_TRAIN = TrainConfig(epochs=20, batch_size=32, schedule="linear", patience=5, monitor="f1")
+_TRAIN = TrainConfig(epochs=20, batch_size=32, schedule=ScheduleConfig(name="linear"), patience=5, monitor="f1")
 _MONITORS = ("f1", "macro_f1", "precision", "recall", "exact")
 
 
@@ -211,13 +211,13 @@ def prepare(config: Config, found: "dict[str, Annotated]", types: list[str], que
     encoder, tokenizer = make_text_encoder(config.init, config.encoder, config.tokenizer, texts)
     lexicon = _lexicon(config, found["train"])
     words = None if lexicon is None else word_part(config.words, encoder.out_dim, lexicon)
-    model = NerModel(encoder, config.head, len(types), words=words, auxiliary=config.train.auxiliary)
+    model = NerModel(encoder, config.head, len(types), words=words, auxiliary=config.train.auxiliary.weight > 0)
     units, word_separator = found["train"].units, found["train"].word_separator
     recogniser = Tagger(model, tokenizer, types, config.length, units, lexicon, questions, word_separator)
     inputs = {name: recogniser.inputs(one.sentences) for name, one in found.items()}
     _tell_of_no_match(inputs["train"], found["train"])
     true = {name: recogniser.true(one.sentences) for name, one in found.items()}
-    loss = NerLoss(model, config.train.auxiliary_weight)
+    loss = NerLoss(model, config.train.auxiliary.weight)
     batches = UnitBatches(
         inputs["train"],
         recogniser.targets(true["train"]),

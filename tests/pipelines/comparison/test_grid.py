@@ -10,7 +10,8 @@ from recsys_bert.errors import InputError
         ("encoder.fusion=last,scalar_mix", "encoder.fusion", ("last", "scalar_mix")),
         ("encoder.n-layers = 2, 4", "encoder.n_layers", (2, 4)),
         ("train.lr=1e-3,0.5", "train.lr", (1e-3, 0.5)),
-        ("train.auxiliary=false,true", "train.auxiliary", (False, True)),
+        ("train.auxiliary.weight=0.0,0.8", "train.auxiliary.weight", (0.0, 0.8)),
+        ("encoder.causal=false,true", "encoder.causal", (False, True)),
         ("init=None,runs/a b", "init", ("None", "runs/a b")),
         ("features=[],['a', 'b']", "features", ([], ["a", "b"])),
         ("encoder.neck_options={width = 3},{}", "encoder.neck_options", ({"width": 3}, {})),
@@ -86,6 +87,16 @@ def test_cells_can_be_left_out():
         "neck=cnn residual=concat auxiliary=false",
         "neck=cnn residual=none auxiliary=false",
     }
+
+
+def test_tables_are_named_by_their_keys():
+    axis = parse_axis("t.averaging={method='none'},{method='ema',decay=0.99}")
+    grid = cells([axis, Axis("teacher", ("None", "run"))], ["t.averaging.method=ema teacher=run"])
+    assert [cell.name for cell in grid] == [
+        "averaging={method=none} teacher=None",
+        "averaging={method=none} teacher=run",
+        "averaging={method=ema,decay=0.99} teacher=None",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,10 @@ def test_places_that_cannot_be_written_and_torchrun_are_refused(compare, tmp_pat
         (["--grid", "data.test=None"], ["runs are compared by a test file"]),
         (["--grid", "data.test=nowhere.tsv"], ["the test file nowhere.tsv does not exist"]),
         (["--grid", "data.train=nowhere.tsv"], ["nowhere.tsv cannot be read: No such file"]),
-        (["--grid", "train.adversarial_table=head,embeddings.token", "--grid", "train.adversarial=fgm"], ["=head: "]),
+        (
+            ["--grid", "train.adversarial.table=head,embeddings.token", "--grid", "train.adversarial.method=fgm"],
+            ["=head: "],
+        ),
         (["--seeds", "0"], ["seeds is 0; each cell is trained at least once"]),
         (["--target-share", "1.5"], ["target_share is 1.5; it must lie in (0, 1]"]),
     ],

@@ -22,7 +22,7 @@ def flags(tmp_path, tiny):
     path = tmp_path / "text.txt"
     path.write_text("\n\n".join(documents))
     head = tiny.index("--head.dropout")
-    own = [*tiny[:head], *tiny[head + 2 :], "--train.warmup-steps", "10", "--data.format", "blocks"]
+    own = [*tiny[:head], *tiny[head + 2 :], "--train.schedule.warmup-steps", "10", "--data.format", "blocks"]
     return ["--out", str(tmp_path / "run"), "--data.train", str(path), *own, "--train.epochs", "10"]
 
 
@@ -46,7 +46,16 @@ def curve(run):
 
 
 def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeypatch):
-    way = ["--task.pair", "sop", "--train.checkpoint-steps", "4", "--train.epochs", "2", "--train.auxiliary"]
+    way = [
+        "--task.pair",
+        "sop",
+        "--train.checkpoint-steps",
+        "4",
+        "--train.epochs",
+        "2",
+        "--train.auxiliary.weight",
+        "0.8",
+    ]
     way += ["--masking.span-prob", "0.3", "--masking.ngram-prob", "0.3", "--encoder.fusion", "scalar_mix"]
     straight = load_config(pretrain.Config, [*flags, *way, "--out", str(tmp_path / "straight")])
     pretrain.run(straight)
@@ -76,7 +85,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--train.sparse-adam"], "masked words are scored against all words"),
+        (["--train.optimiser.sparse-adam"], "masked words are scored against all words"),
         (["--train.monitor", "pair_accuracy"], "this training validates log_likelihood, masked_accuracy"),
         (["--task.max-len", "99"], r"task\.max_len is 99; this encoder reads 24"),
         (["--task.pair", "sop", "--encoder.n-segments", "0"], r"needs encoder\.n_segments 2"),

@@ -177,8 +177,22 @@ def test_every_technique_by_the_keys_of_the_other_tasks(flags, tmp_path):
     ways = {
         "parts": ["--encoder.fusion", "scalar_mix", "--encoder.neck", "cnn"],
         "techniques": [
-            *("--train.auxiliary", "--train.adversarial", "fgm", "--train.adversarial-radius", "0.1"),
-            *("--train.average", "ema", "--train.average-decay", "0.9", "--train.layer-decay", "0.9"),
+            *(
+                "--train.auxiliary.weight",
+                "0.8",
+                "--train.adversarial.method",
+                "fgm",
+                "--train.adversarial.epsilon",
+                "0.1",
+            ),
+            *(
+                "--train.averaging.method",
+                "ema",
+                "--train.averaging.decay",
+                "0.9",
+                "--train.optimiser.layer-decay",
+                "0.9",
+            ),
         ],
     }
     for name, way in ways.items():

@@ -142,8 +142,8 @@ WAYS = {
     "windows": ["--length.max-len", "8"],
     "parts": ["--encoder.fusion", "scalar_mix", "--encoder.neck", "bilstm"],
     "techniques": [
-        *("--train.auxiliary", "--train.adversarial", "fgm", "--train.adversarial-radius", "0.1"),
-        *("--train.average", "ema", "--train.average-decay", "0.9"),
+        *("--train.auxiliary.weight", "0.8", "--train.adversarial.method", "fgm", "--train.adversarial.epsilon", "0.1"),
+        *("--train.averaging.method", "ema", "--train.averaging.decay", "0.9"),
         *LONGER,
     ],
 }
@@ -264,7 +264,10 @@ def test_inner_entities_are_counted(flags, files):
         (["--data.scheme", "bmes"], r"line \d+ of .*train\.iob2: .* in bmes"),
         (["--data.scheme", "None"], r"Name the scheme with --data\.scheme"),
         (["--head.options", '{"scheme": "bilou"}'], r"it must be iobes or iob2"),
-        (["--train.adversarial", "fgm", "--train.adversarial-table", "nothing"], r"adversarial_table 'nothing' is no"),
+        (
+            ["--train.adversarial.method", "fgm", "--train.adversarial.table", "nothing"],
+            r"adversarial\.table 'nothing' is no",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_leave_nothing_behind(flags, change, message, tmp_path):
