@@ -172,10 +172,19 @@ class TrainConfig:
     """Seeds initial weights, dropout, order, masks and negatives."""
 
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    """Optimiser: weight decay, layer-wise rates, clipping, row-wise updates."""
+
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    """Learning-rate schedule."""
+
     averaging: AveragingConfig = field(default_factory=AveragingConfig)
+    """Weight averaging."""
+
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    """Adversarial training on an embedding table."""
+
     auxiliary: AuxiliaryConfig = field(default_factory=AuxiliaryConfig)
+    """Auxiliary loss on the raw last layer."""
 
     def __post_init__(self) -> None:
         counts = ("epochs", "batch_size", "accumulate", "validate_every", "checkpoint_steps", "log_steps")
