@@ -11,7 +11,7 @@ from nlp_tasks.tokenization import SPECIAL, Tokenizer
 from nlp_tasks.word_vectors.files import read_vectors
 from nlp_tasks.word_vectors.start import start_rows
 from recsys_bert.encoder.config import EncoderConfig
-from recsys_bert.encoder.embeddings import starts_at_zero
+from recsys_bert.encoder.embeddings import is_zero_initialised
 from recsys_bert.encoder.hf_bert import load_bert
 from recsys_bert.encoder.model import FORMAT, Encoder
 from recsys_bert.encoder.parts import Options
@@ -248,7 +248,7 @@ def _with_parts(folder: Path, given: Encoder, parts: dict[str, Any], options: Op
     )
     fits = {name for name, value in old.items() if name in new and value.shape == new[name].shape}
     needed = [name for name in new if name.startswith(("embeddings.", "layers."))]
-    if wrong := [name for name in needed if name not in fits and not starts_at_zero(name)]:
+    if wrong := [name for name in needed if name not in fits and not is_zero_initialised(name)]:
         raise InputError(
             f"{folder} does not fit the settings: it has no {wrong[0]} of shape {list(new[wrong[0]].shape)}."
         )

@@ -1,1 +1,1 @@
-"""The encoder core shared by both fronts: embeddings, layers, fusion of hidden layers, residual necks."""
+"""The encoder, shared by clicks and text: embeddings, layers, fusion of hidden layers, residual necks."""

@@ -1,7 +1,7 @@
-"""Sizes and part names of an encoder; no torch in here."""
+"""Encoder settings; no torch in here."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from recsys_bert.encoder.fusions import FUSIONS
@@ -13,38 +13,38 @@ from recsys_bert.errors import InputError, unknown_name
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureConfig:
-    """One named side feature that every position carries."""
+    """Side feature of every position."""
 
     name: str
-    """Key under which the values are given to the encoder."""
+    """Key of the values in the encoder's ``features``."""
 
     size: int
-    """Number of values, the 0 that stands for "none" included; at least 2."""
+    """Number of values including 0 = none; at least 2."""
 
     multi: bool = False
-    """True: ``[batch, seq, width]`` values a position, embedded as the mean of those that are not 0."""
+    """True: ``[batch, seq, width]`` values per position, embedded as the mean over those that are not 0."""
 
     def __post_init__(self) -> None:
         """Check name and size."""
         if not self.name:
-            raise InputError("a feature has an empty name; give it the key that its values come under.")
+            raise InputError("a feature has an empty name; set name to the key of its values.")
         if self.size < 2:
             raise InputError(f"feature {self.name!r}: size is {self.size}; it counts 0 (none) and must be at least 2.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """What an encoder is made of. Row 0 of the token table is padding."""
+    """Encoder: sizes and parts. Row 0 of the token table is padding."""
 
     vocab_size: int = 2
-    """Rows of the token table, special rows included. Pipelines take it from the data."""
+    """Rows of the token table, special rows included. Set from the data by pipelines."""
 
     dim: int = 64
-    """Width of one position; divisible by ``n_heads``."""
+    """Hidden width; divisible by ``n_heads``."""
 
     n_layers: int = 2
-    """Number of layers. 0 leaves the embeddings to the neck alone: with neck = "bilstm" and residual = "none" that is a
-    plain BiLSTM, a light student for distillation; without a neck, but with ngrams, it is fastText."""
+    """Number of layers. 0 = embeddings and neck only: with neck = "bilstm" and residual = "none" a plain BiLSTM, a
+    light student for distillation; with ngrams and no neck, fastText."""
 
     n_heads: int = 2
     """Attention heads per layer."""
@@ -53,98 +53,94 @@ class EncoderConfig:
     """Longest input, in positions."""
 
     dropout: float = 0.1
-    """Probability in [0, 1) on embeddings and on every branch of a layer."""
+    """Dropout probability in [0, 1) on embeddings and on every residual branch."""
 
     layer: str = field(default="pre_norm", metadata={"names": LAYERS})
-    """What a layer is: a name in ``LAYERS``, or ``module:Class``."""
+    """Layer type: a name in ``LAYERS``, or ``module:Class``."""
 
     layer_options: Options = field(default_factory=dict)
     """Options of the layer, the same for all layers."""
 
     fusion: str = field(default="last", metadata={"names": FUSIONS})
-    """How the layers' outputs become one: a name in ``FUSIONS``, or ``module:Class``."""
+    """Fusion of the hidden layers: a name in ``FUSIONS``, or ``module:Class``."""
 
     fusion_options: Options = field(default_factory=dict)
     """Options of the fusion."""
 
     neck: str = field(default="none", metadata={"names": {"none": "", **NECKS}})
-    """What follows the fusion: ``none``, a name in ``NECKS``, or ``module:Class``."""
+    """Neck after the fusion: ``none``, a name in ``NECKS``, or ``module:Class``."""
 
     neck_options: Options = field(default_factory=dict)
     """Options of the neck."""
 
     residual: Literal["add", "concat", "none"] = "add"
-    """How neck f and its input x meet: f(x) + W x, [f(x); x], or f(x) alone."""
+    """Residual connection of neck f: f(x) + W x, [f(x); x], or f(x)."""
 
     causal: bool = False
-    """True: no position sees a later one."""
+    """True: causal attention, no position depends on a later one."""
 
-    position: Literal["newest", "start", "none"] = "newest"
-    """Learned positions counted back from the newest real position, from the start, or none at all.
+    position: Literal["last", "start", "none"] = "last"
+    """Learned position embeddings, counted back from the last token or from the start, or none.
 
-    With ``newest`` a position knows how many follow it, in causal mode too, though never which.
+    ``last`` tells a position how many tokens follow, in causal mode too, but never which.
     """
 
     position_init: Literal["normal", "sinusoidal"] = "normal"
-    """Where positions start: at random like everything else, or on sinusoids of the same size, by which one step back
-    looks alike from everywhere; learned from there on."""
+    """Initial position embeddings: random, or sinusoids of the same std, in which a step back looks the same from every
+    position; both are trained."""
 
     n_segments: int = 0
-    """Rows of the segment table; 0 = no segments."""
+    """Segments (token types); 0 = none."""
 
     ngrams: int = 1
-    """Positions of the longest run that has a vector of its own, added where the run ends: 2 has pairs of neighbours, 3
-    pairs and triples; 1 has none."""
+    """Longest n-gram with an embedding, added where it ends: 2 = bigrams, 3 = bigrams and trigrams; 1 = none."""
 
     ngram_rows: int = 100_000
-    """Rows of the table of runs, with ``ngrams`` from 2 on; runs are hashed into them."""
+    """Rows of the n-gram table, into which n-grams are hashed; with ``ngrams`` from 2 on."""
 
     exact_match: int = 0
-    """With two segments, a question and a passage, say: every position has a vector for the length of the run around it
-    that stands in the other segment too, up to this length; 0 has none, 4 is enough for most."""
+    """Longest n-gram of the exact-match feature: every position gets an embedding of the length of the n-gram around it
+    that also occurs in the other segment. For two segments, as question and passage; 0 = none, 4 is usually enough."""
 
     embedding_dim: int | None = None
-    """Width of the embedding tables when factorised (they are then mapped to ``dim``); None = ``dim``, no map."""
+    """Width of factorised embedding tables, which are then projected to ``dim``; None = ``dim``, not factorised."""
 
     embedding_norm: bool = False
-    """Layer norm over the summed embeddings, as BERT has it."""
+    """Layer norm on the summed embeddings, as in BERT."""
 
     features: tuple[FeatureConfig, ...] = ()
-    """Side features, each with a table of its own; their embeddings are added. Pipelines take them from the data."""
+    """Side features, each with an embedding table; the embeddings are added. Set from the data by pipelines."""
 
     times: bool = False
-    """True: layers see how much time lies between two positions, by the moments that are given; for layers that read
-    times (``hstu``). Differences count back from the newest position, so "now" is the moment of the newest event."""
+    """True: layers read the time between positions; for layers that can (``hstu``). "Now" is the last timestamp."""
 
     time_gaps: bool = False
-    """True: the time since the position before is added to every position, as an embedding of its order of magnitude;
-    for any layer."""
+    """True: add an embedding of the time since the previous position, in logarithmic buckets; for any layer."""
 
     layer_drop: float = 0.0
-    """Probability in [0, 1) of leaving out a whole layer in training."""
+    """LayerDrop: probability in [0, 1) of skipping a layer in training."""
 
     gradient_checkpointing: bool = False
-    """Compute layers again in the backward pass instead of keeping their insides."""
+    """Recompute activations in the backward pass instead of storing them."""
 
     share_layers: bool = False
-    """True: one set of weights serves all layers."""
+    """True: all layers share their weights (ALBERT)."""
 
     init_std: float = 0.02
-    """Standard deviation of embeddings at the start; linear maps start as Glorot has them."""
+    """Initial standard deviation of embeddings; linear layers use Glorot initialisation."""
 
     residual_init_scale: float = 0.01
-    """Factor on the starting weights of the map with which attention and feed-forward branches end.
+    """Factor on the initial weights of the output projection of attention and feed-forward branches.
 
-    Near 0 a layer starts as the identity (https://arxiv.org/abs/1901.09321), so that the item's own embedding is not
-    drowned: what next-item training wants. Masked training, where the asked position has nothing of its own to say,
-    starts faster from 1.
+    Near 0 a layer starts as the identity (https://arxiv.org/abs/1901.09321), which keeps the item's embedding dominant:
+    good for next-item training. Masked training, where the query position is a mask, starts faster from 1.
     """
 
     norm_eps: float = 1e-5
-    """Added to the variance in the norms after embeddings and fusion; layers have their own option of this name."""
+    """Epsilon of the norms after embeddings and fusion; layers have an option of this name."""
 
     def __post_init__(self) -> None:
-        """Check everything that can be checked without building a part."""
+        """Check what can be checked without building a part."""
         for name, least in (("vocab_size", 2), ("dim", 1), ("n_layers", 0), ("n_heads", 1), ("max_len", 1)):
             _at_least(name, getattr(self, name), least)
         _at_least("n_segments", self.n_segments, 0)
@@ -153,8 +149,8 @@ class EncoderConfig:
         _at_least("exact_match", self.exact_match, 0)
         if self.exact_match and self.n_segments < 2:
             raise InputError(
-                f"exact_match is {self.exact_match}, but n_segments {self.n_segments}: there are no two segments that "
-                "could share anything. Set n_segments to 2, or leave exact_match out."
+                f"exact_match is {self.exact_match}, but n_segments is {self.n_segments}: it compares two segments. "
+                "Set n_segments to 2, or leave exact_match out."
             )
         if self.embedding_dim is not None:
             _at_least("embedding_dim", self.embedding_dim, 1)
@@ -167,41 +163,60 @@ class EncoderConfig:
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
         self._check_names()
+        self._check_unread()
 
     def _check_names(self) -> None:
         check_name("layer", self.layer, LAYERS)
         check_name("fusion", self.fusion, FUSIONS)
         check_name("neck", self.neck, {"none": "", **NECKS})
-        if self.neck == "none" and self.neck_options:
-            raise InputError(f"neck_options {self.neck_options} are given but neck is 'none'; name a neck.")
-        alone = self.neck == "none" and self.ngrams == 1
-        if not self.n_layers and (alone or self.times):
-            lacking = "nothing would look beyond one position" if alone else "no layer would read times"
+        no_context = self.neck == "none" and self.ngrams == 1
+        if not self.n_layers and (no_context or self.times):
+            lacking = "nothing would look beyond one position" if no_context else "no layer would read times"
             raise InputError(
                 f"n_layers is 0, so that {lacking}; name a neck or set ngrams, and leave out times, or have a layer."
             )
         if self.residual not in ("add", "concat", "none"):
             raise unknown_name("residual form", self.residual, ("add", "concat", "none"))
-        if self.position not in ("newest", "start", "none"):
-            raise unknown_name("position", self.position, ("newest", "start", "none"))
+        if self.position not in ("last", "start", "none"):
+            raise unknown_name("position", self.position, ("last", "start", "none"))
         if self.position_init not in ("normal", "sinusoidal"):
             raise unknown_name("position_init", self.position_init, ("normal", "sinusoidal"))
         names = [feature.name for feature in self.features]
         if len(set(names)) < len(names):
             raise InputError(f"two features share a name: {', '.join(names)}; every feature needs its own.")
 
+    def _check_unread(self) -> None:
+        """Refuse settings of parts that this encoder does not have."""
+        unread = {
+            "neck": ("neck_options", "residual") if self.neck == "none" else (),
+            "ngrams": ("ngram_rows",) if self.ngrams == 1 else (),
+            "position": ("position_init",) if self.position == "none" else (),
+            "n_layers": (
+                *(("share_layers",) if self.n_layers < 2 else ()),
+                *(("layer", "layer_options", "layer_drop", "residual_init_scale") if self.n_layers == 0 else ()),
+            ),
+        }
+        defaults = {f.name: {} if f.default is MISSING else f.default for f in fields(self)}
+        for part, names in unread.items():
+            for name in names:
+                value = getattr(self, name)
+                if value != defaults[name]:
+                    raise InputError(
+                        f"{name} is {value!r}, but {part} is {getattr(self, part)!r}: it has no effect. Leave it out."
+                    )
+
     @property
     def needs_times(self) -> bool:
-        """Whether moments have to be given with every batch."""
+        """True if every batch needs times."""
         return self.times or self.time_gaps
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields as plain values that JSON can hold."""
+        """Convert to plain values for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "EncoderConfig":
-        """Build a config from what ``to_dict`` gave.
+        """Build a config from the values of ``to_dict``.
 
         Raises:
             InputError: An unknown key, a missing one, or a value that is not allowed.

@@ -1,4 +1,4 @@
-"""Dropout whose random numbers cost little on CPU."""
+"""Dropout with cheap random numbers on CPU."""
 
 import torch
 import torch.nn.functional as F
@@ -7,17 +7,16 @@ from torch import Tensor, nn
 from recsys_bert.encoder.attention import check_probability
 
 STEPS = 1 << 16
-"""A probability is rounded to multiples of ``1 / STEPS``; the scale of what is kept is that of the rounded one."""
+"""A probability is rounded to multiples of ``1 / STEPS``; the scale follows the rounded one."""
 
 
 class Dropout(nn.Module):
-    """``nn.Dropout``, except that on CPU one 64-bit random number decides over four values.
+    """Dropout as ``nn.Dropout``, but on CPU one 64-bit random number serves four values.
 
-    There ``nn.Dropout`` draws a float for each value, which takes a tenth and more of a whole training step of a
-    small encoder.
+    ``nn.Dropout`` draws a float per value there, a tenth or more of a small encoder's training step.
 
     Args:
-        probability: Of setting a value to 0, in [0, 1).
+        probability: Of zeroing a value, in [0, 1).
     """
 
     def __init__(self, probability: float) -> None:
@@ -26,7 +25,7 @@ class Dropout(nn.Module):
         self.probability = probability
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop values in training; return ``x`` itself in evaluation."""
+        """Zero values at random in training; identity in evaluation."""
         if x.device.type != "cpu":
             return F.dropout(x, self.probability, self.training)
         dropped = round(self.probability * STEPS)

@@ -1,4 +1,4 @@
-"""What a position is before the first layer: token + position + segment + runs + time gap + side features."""
+"""Input embeddings: token + position + segment + n-grams + exact match + time gap + side features."""
 
 import torch
 import torch.nn.functional as F
@@ -8,18 +8,18 @@ from recsys_bert.encoder.config import EncoderConfig, FeatureConfig
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.exact_match import ExactMatch
 from recsys_bert.encoder.ngrams import NGrams
-from recsys_bert.encoder.times import N_BUCKETS, span_buckets
+from recsys_bert.encoder.times import N_BUCKETS, time_buckets
 from recsys_bert.errors import InputError
 
 
 class Embeddings(nn.Module):
-    """Sum of all tables, then norm and dropout, then a map to the layers' width where the tables are narrower.
+    """Sum of all embedding tables, then norm and dropout, then a projection to ``dim`` if factorised.
 
-    Factorised as in ALBERT (https://arxiv.org/abs/1909.11942): every table is ``embedding_dim`` wide and one linear
-    map follows.
+    Factorised as in ALBERT (https://arxiv.org/abs/1909.11942): tables are ``embedding_dim`` wide, one linear projection
+    follows.
 
     Args:
-        config: The encoder's sizes.
+        config: Sizes.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -31,8 +31,8 @@ class Embeddings(nn.Module):
         self.segment = nn.Embedding(config.n_segments, width) if config.n_segments else None
         self.ngrams = NGrams(config.ngrams, config.ngram_rows, width) if config.ngrams > 1 else None
         self.exact_match = ExactMatch(config.exact_match, width) if config.exact_match else None
-        self.gap = nn.Embedding(1 + N_BUCKETS, width) if config.time_gaps else None  # row 0: nothing came before
-        # A ModuleDict's keys may hold no dot, which a feature's name may; so the tables are kept in order instead.
+        self.gap = nn.Embedding(1 + N_BUCKETS, width) if config.time_gaps else None  # row 0: no event before
+        # A ModuleDict's keys may hold no dot, but a feature's name may: hence a list.
         self.features = nn.ModuleList(nn.Embedding(feature.size, width, padding_idx=0) for feature in config.features)
         self.norm = nn.LayerNorm(width, eps=config.norm_eps) if config.embedding_norm else nn.Identity()
         self.dropout = Dropout(config.dropout)
@@ -46,20 +46,20 @@ class Embeddings(nn.Module):
         features: dict[str, Tensor] | None,
         times: Tensor | None = None,
     ) -> Tensor:
-        """Embed every position.
+        """Embed a batch.
 
         Args:
             tokens: Rows of the token table, integer ``[batch, seq]``, already checked.
             mask: bool ``[batch, seq]``.
             segments: Rows of the segment table ``[batch, seq]``; None = segment 0 everywhere.
             features: Values by name, ``[batch, seq]`` or ``[batch, seq, width]``.
-            times: Unix seconds, int64 ``[batch, seq]``, already checked; needed where time gaps are read.
+            times: Unix seconds, int64 ``[batch, seq]``, already checked; required with ``time_gaps``.
 
         Returns:
             ``[batch, seq, dim]``.
 
         Raises:
-            InputError: Features or segments missing, not known, out of range or of the wrong shape.
+            InputError: Features or segments are missing, unknown, out of range or of the wrong shape.
         """
         x = self.token(tokens)
         if self.position is not None:
@@ -70,16 +70,18 @@ class Embeddings(nn.Module):
             x = x + self.ngrams(tokens, mask)
         if self.exact_match is not None:
             if segments is None:
-                raise InputError("the encoder reads what two segments share (exact_match), but no segments came.")
+                raise InputError(
+                    "the encoder has exact_match, which compares two segments, but got no segments; pass segments."
+                )
             x = x + self.exact_match(tokens, mask, segments)
         if self.gap is not None and times is not None:
-            x = x + self.gap(F.pad(1 + span_buckets(times.diff()), (1, 0)))
+            x = x + self.gap(F.pad(1 + time_buckets(times.diff()), (1, 0)))
         for table, feature, values in self._features(tokens, features or {}):
             x = x + _embed_feature(table, feature, values)
         return self.projection(self.dropout(self.norm(x)))
 
-    def place_sinusoids(self) -> None:
-        """Start the position table on sinusoids (https://arxiv.org/abs/1706.03762) of the size ``init_std``."""
+    def init_sinusoidal(self) -> None:
+        """Initialise the position table with sinusoids (https://arxiv.org/abs/1706.03762) of std ``init_std``."""
         if self.position is None:
             return
         rows, width = self.position.weight.shape
@@ -87,31 +89,33 @@ class Embeddings(nn.Module):
         angles = torch.arange(rows)[:, None] * rates
         waves = torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)[:, :width]
         with torch.no_grad():
-            self.position.weight.copy_(waves * (2**0.5 * self.config.init_std))  # a sinusoid's deviation is 1/√2
+            self.position.weight.copy_(waves * (2**0.5 * self.config.init_std))  # a sinusoid's std is 1/√2
 
     def _positions(self, table: Tensor, mask: Tensor) -> Tensor:
         seq = mask.shape[1]
         if self.config.position == "start":
             return table[:seq]
-        ahead = mask.sum(1, keepdim=True) - 1 - torch.arange(seq, device=mask.device)
-        return F.embedding(ahead.clamp_(min=0), table)  # padding shares row 0; nobody looks at it
+        from_last = mask.sum(1, keepdim=True) - 1 - torch.arange(seq, device=mask.device)
+        return F.embedding(from_last.clamp_(min=0), table)  # padding shares row 0 and is masked out
 
     def _segments(self, tokens: Tensor, segments: Tensor | None) -> Tensor:
         if self.segment is None:
-            raise InputError("segments are given but n_segments is 0; leave them out or set n_segments.")
+            raise InputError("got segments, but n_segments is 0; leave them out or set n_segments.")
         if segments is None:
             return self.segment.weight[0]
         check_rows("segments", segments, self.segment.num_embeddings, tokens.shape)
         return self.segment(segments)
 
-    def _features(self, tokens: Tensor, given: dict[str, Tensor]) -> list[tuple[nn.Module, FeatureConfig, Tensor]]:
+    def _features(
+        self, tokens: Tensor, values_by_name: dict[str, Tensor]
+    ) -> list[tuple[nn.Module, FeatureConfig, Tensor]]:
         known = [feature.name for feature in self.config.features]
-        if set(known) != set(given):
+        if set(known) != set(values_by_name):
             raise InputError(
-                f"the encoder's side features are {sorted(known)}, but {sorted(given)} came; give exactly these."
+                f"the encoder's side features are {sorted(known)}, got {sorted(values_by_name)}; pass exactly these."
             )
         for feature in self.config.features:
-            values = given[feature.name]
+            values = values_by_name[feature.name]
             shape = (*tokens.shape, *values.shape[2:3]) if feature.multi else tuple(tokens.shape)
             if feature.multi and values.ndim != 3:
                 raise InputError(
@@ -119,13 +123,13 @@ class Embeddings(nn.Module):
                 )
             check_rows(f"feature {feature.name!r}", values, feature.size, shape)
         return [
-            (table, feature, given[feature.name])
+            (table, feature, values_by_name[feature.name])
             for table, feature in zip(self.features, self.config.features, strict=True)
         ]
 
 
-def starts_at_zero(weight: str) -> bool:
-    """Whether a weight of an encoder, by its dotted name, starts at 0, so that it can be added to a trained encoder."""
+def is_zero_initialised(weight: str) -> bool:
+    """True if the encoder weight of this dotted name is initialised to 0 and can be added to a trained encoder."""
     return weight.startswith(("embeddings.ngrams.", "embeddings.exact_match."))
 
 
@@ -134,18 +138,18 @@ def _embed_feature(table: nn.Module, feature: FeatureConfig, values: Tensor) -> 
         return table(values)
     weight = table.weight
     assert isinstance(weight, Tensor)
-    # A bag leaves out padding_idx from the mean and never builds [batch, seq, width, dim].
+    # embedding_bag leaves padding_idx out of the mean and never builds [batch, seq, width, dim].
     bags = F.embedding_bag(values.flatten(0, 1), weight, mode="mean", padding_idx=0)
     return bags.view(*values.shape[:2], -1)
 
 
-def check_rows(what: str, rows: Tensor, size: int, shape: tuple[int, ...]) -> None:
-    """Raise ``InputError`` for rows of the wrong shape or type, or outside ``[0, size)``."""
+def check_rows(name: str, rows: Tensor, size: int, shape: tuple[int, ...]) -> None:
+    """Raise ``InputError`` for rows of the wrong shape or dtype, or outside ``[0, size)``."""
     if tuple(rows.shape) != tuple(shape):
-        raise InputError(f"{what} has shape {list(rows.shape)}; it must be {list(shape)}.")
+        raise InputError(f"{name} has shape {list(rows.shape)}; it must be {list(shape)}.")
     if rows.dtype not in (torch.int64, torch.int32):
-        raise InputError(f"{what} holds {rows.dtype}; rows must be int64 or int32.")
+        raise InputError(f"{name} holds {rows.dtype}; rows must be int64 or int32.")
     if rows.numel():
         low, high = torch.stack(rows.aminmax()).tolist()
         if low < 0 or high >= size:
-            raise InputError(f"{what} holds rows from {low} to {high}; the table has rows 0 to {size - 1}.")
+            raise InputError(f"{name} holds rows from {low} to {high}; the table has rows 0 to {size - 1}.")

@@ -1,4 +1,4 @@
-"""What two segments have in common: the exact-match feature of DrQA (https://arxiv.org/abs/1704.00051), for runs."""
+"""Exact-match feature of DrQA (https://arxiv.org/abs/1704.00051), by the length of the match."""
 
 import torch
 import torch.nn.functional as F
@@ -6,14 +6,14 @@ from torch import Tensor, nn
 
 
 class ExactMatch(nn.Module):
-    """A vector for the length of the longest run around a position that stands in the other segment too.
+    """Embedding of the length of the longest n-gram around a position that also occurs in the other segment.
 
-    Attention can find equal tokens by itself, but has to learn it token by token; a small encoder, from random weights,
-    does not. All vectors start at 0: until one has been learned from, it says nothing.
+    Attention can match equal tokens, but has to learn it token by token; a small encoder from random weights does not.
+    The table is initialised to 0.
 
     Args:
-        longest: Length from which on runs count as equally long, at least 1.
-        width: Of a vector.
+        longest: Largest length with an embedding of its own, at least 1; longer matches share it.
+        width: Embedding width.
     """
 
     def __init__(self, longest: int, width: int) -> None:
@@ -22,7 +22,7 @@ class ExactMatch(nn.Module):
         self.table = nn.Embedding(longest + 1, width, padding_idx=0)
 
     def forward(self, tokens: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
-        """Vectors of the lengths.
+        """Embed the match lengths.
 
         Args:
             tokens: Integer ``[batch, seq]``.
@@ -36,22 +36,22 @@ class ExactMatch(nn.Module):
         return vectors
 
     def lengths(self, tokens: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
-        """Positions of the longest shared run that a position is part of, at most ``longest``, int64 ``[batch, seq]``.
+        """Length of the longest shared n-gram around each position, at most ``longest``: int64 ``[batch, seq]``.
 
-        0 where the token is not in the other segment, and on padding.
+        0 if the token is not in the other segment, and on padding.
         """
         equal = tokens[:, :, None] == tokens[:, None, :]
         other = segments[:, :, None] != segments[:, None, :]
         shared = equal & other & (mask[:, :, None] & mask[:, None, :])
-        found = shared.any(2).long()
-        runs = shared
+        longest_match = shared.any(2).long()
+        matches = shared
         for length in range(2, self.longest + 1):
-            # a run of this length ends where one shorter by 1 ended a step before, on both sides
-            runs = shared & F.pad(runs, (1, 0, 1, 0))[:, :-1, :-1]
-            ends = runs.any(2)
+            # an n-gram of this length ends where one shorter by 1 ended a step before, in both segments
+            matches = shared & F.pad(matches, (1, 0, 1, 0))[:, :-1, :-1]
+            ends = matches.any(2)
             covered = ends
             for _ in range(length - 1):
                 ends = F.pad(ends, (0, 1))[:, 1:]
                 covered = covered | ends
-            found = torch.where(covered, length, found)
-        return found
+            longest_match = torch.where(covered, length, longest_match)
+        return longest_match

@@ -1,4 +1,4 @@
-"""The feed-forward half of a transformer layer."""
+"""Feed-forward branches of a transformer layer."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,13 +22,13 @@ def activation_by_name(name: str) -> nn.Module:
 
 
 class FeedForward(nn.Module):
-    """Linear, activation, dropout, linear, at every position on its own.
+    """Position-wise feed-forward: linear, activation, dropout, linear.
 
     Args:
         dim: Width of one position.
-        ffn_dim: Width between the two linear maps; None = ``4 * dim``.
+        ffn_dim: Hidden width; None = ``4 * dim``.
         activation: ``gelu`` or ``relu``.
-        dropout: Probability in [0, 1) behind the activation.
+        dropout: Probability in [0, 1) after the activation.
     """
 
     def __init__(self, dim: int, ffn_dim: int | None = None, activation: str = "gelu", dropout: float = 0.0) -> None:
@@ -41,7 +41,7 @@ class FeedForward(nn.Module):
 
     @property
     def output_projection(self) -> nn.Linear:
-        """What the branch ends with; see ``EncoderConfig.residual_init_scale``."""
+        """Last linear map of the residual branch; see ``EncoderConfig.residual_init_scale``."""
         return self.down_proj
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,13 +50,13 @@ class FeedForward(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """Feed-forward whose activation is a product of two maps: W₃(silu(W₁x) ⊙ W₂x), https://arxiv.org/abs/2002.05202.
+    """SwiGLU feed-forward: W₃(silu(W₁x) ⊙ W₂x), https://arxiv.org/abs/2002.05202.
 
-    Three maps, not two: at the same ``ffn_dim`` half as many weights again as ``FeedForward``.
+    Three matrices instead of two: at the same ``ffn_dim`` 1.5 times the weights of ``FeedForward``.
 
     Args:
         dim: Width of one position.
-        ffn_dim: Width between the linear maps; None = ``4 * dim``.
+        ffn_dim: Hidden width; None = ``4 * dim``.
         dropout: Probability in [0, 1) on the product.
     """
 
@@ -70,7 +70,7 @@ class SwiGLU(nn.Module):
 
     @property
     def output_projection(self) -> nn.Linear:
-        """What the branch ends with; see ``EncoderConfig.residual_init_scale``."""
+        """Last linear map of the residual branch; see ``EncoderConfig.residual_init_scale``."""
         return self.down_proj
 
     def forward(self, x: Tensor) -> Tensor:

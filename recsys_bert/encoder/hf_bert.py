@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recsys_bert.encoder.config import EncoderConfig
-from recsys_bert.encoder.embeddings import starts_at_zero
+from recsys_bert.encoder.embeddings import is_zero_initialised
 from recsys_bert.encoder.feed_forward import ACTIVATIONS
 from recsys_bert.encoder.layers.bert import BertLayer
 from recsys_bert.encoder.model import Encoder
@@ -37,21 +37,20 @@ LAYER = {
     "ffn.down_proj": "output.dense",
     "ffn_norm": "output.LayerNorm",
 }
-"""Ours → theirs, below ``layers.n.`` and ``encoder.layer.n.``; each has a weight and a bias."""
+"""Ours → theirs, below ``layers.n.`` and ``encoder.layer.n.``; each with weight and bias."""
 
 QKV = ("query", "key", "value")
-"""Three linear maps of theirs, below ``attention.self.``, that are one of ours."""
+"""Linear maps of theirs, below ``attention.self.``; one ``qkv`` here."""
 
 
 def load_bert(folder: Path, settings: Mapping[str, Any] | None = None) -> Encoder:
     """Load a BERT checkpoint as ``transformers`` saves it.
 
-    What the checkpoint holds beyond embeddings and layers (pooler, word prediction head) has no place in an
-    ``Encoder``; its names are logged as a warning.
+    Weights beyond embeddings and layers (pooler, prediction heads) are left out; their names are logged as a warning.
 
     Args:
         folder: ``config.json`` and ``model.safetensors`` or ``pytorch_model.bin``.
-        settings: ``EncoderConfig`` fields to set otherwise, such as ``fusion`` or ``neck``; such parts start afresh.
+        settings: Other ``EncoderConfig`` fields, such as ``fusion`` or ``neck``; those parts are newly initialised.
 
     Returns:
         The encoder, in evaluation mode.
@@ -64,9 +63,9 @@ def load_bert(folder: Path, settings: Mapping[str, Any] | None = None) -> Encode
     encoder = Encoder(_read_config(folder, settings or {}))
     ours = encoder.state_dict()
     loaded = _to_ours(theirs, encoder.config.n_layers, folder)
-    needed = {name for name in ours if name.startswith(("embeddings.", "layers.")) and not starts_at_zero(name)}
+    needed = {name for name in ours if name.startswith(("embeddings.", "layers.")) and not is_zero_initialised(name)}
     if wrong := sorted(needed ^ set(loaded)):
-        raise InputError(f"{folder} does not fit the settings: {', '.join(wrong)} is on one side only.")
+        raise InputError(f"{folder} does not fit the settings: {', '.join(wrong)} is in only one of the two.")
     for name, value in loaded.items():
         if value.shape != ours[name].shape:
             shapes = f"{list(value.shape)} in the checkpoint, {list(ours[name].shape)} by the settings"
@@ -78,7 +77,7 @@ def load_bert(folder: Path, settings: Mapping[str, Any] | None = None) -> Encode
 def save_bert(encoder: Encoder, folder: Path) -> None:
     """Write an encoder as a BERT folder that ``transformers.AutoModel`` opens, with the same numbers.
 
-    There is no pooler in it; transformers says so on opening. Give its model ``attention_mask=tokens != 0``.
+    It has no pooler; transformers warns of that. Call its model with ``attention_mask=tokens != 0``.
 
     Raises:
         InputError: The encoder is not a plain BERT; the message names every reason.
@@ -130,7 +129,7 @@ def _read_config(folder: Path, settings: Mapping[str, Any]) -> EncoderConfig:
 
 
 def _translate(theirs: dict[str, Any]) -> dict[str, Any]:
-    """Our settings from their ``config.json``; what may be left out there has transformers' defaults."""
+    """Our settings from their ``config.json``; missing keys take transformers' defaults."""
     eps = theirs.get("layer_norm_eps", 1e-12)
     return {
         "vocab_size": theirs["vocab_size"],
@@ -155,7 +154,7 @@ def _translate(theirs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_weights(folder: Path) -> Weights:
-    """Read all weights as float32 under today's names, without the ``bert.`` that models with a head put before."""
+    """Read all weights as float32 under current names, without the ``bert.`` prefix of models with a head."""
     file = folder / "model.safetensors"
     if not file.exists():
         file = folder / "pytorch_model.bin"
@@ -165,11 +164,11 @@ def _read_weights(folder: Path) -> Weights:
         weights = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, OSError, RuntimeError, EOFError, ValueError) as error:
         raise InputError(f"{file} cannot be read: {error}. It may be damaged; fetch it again.") from error
-    return {_todays_name(name): value.float() for name, value in weights.items() if value.is_floating_point()}
+    return {_current_name(name): value.float() for name, value in weights.items() if value.is_floating_point()}
 
 
-def _todays_name(name: str) -> str:
-    """Checkpoints from BERT's first years call a norm's weight gamma and its bias beta."""
+def _current_name(name: str) -> str:
+    """Rename gamma and beta of old checkpoints to weight and bias."""
     name = name.removeprefix("bert.")
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
@@ -204,7 +203,7 @@ def _to_theirs(encoder: Encoder) -> Weights:
                 theirs[f"encoder.layer.{n}.attention.self.{part}.{end}"] = value
             for a, b in LAYER.items():
                 theirs[f"encoder.layer.{n}.{b}.{end}"] = weights[f"{a}.{end}"]
-    # Shared layers are written once for each time they run, as files of their own memory.
+    # Shared layers are written once per use; safetensors wants separate memory.
     return {name: value.detach().clone() for name, value in theirs.items()}
 
 
@@ -219,8 +218,8 @@ def _not_bert(encoder: Encoder) -> list[str]:
         f"position is {config.position!r}, not 'start'": config.position != "start",
         "embeddings are not normalised (embedding_norm)": not config.embedding_norm,
         "embeddings are factorised (embedding_dim)": config.embedding_dim is not None,
-        "it has vectors of runs of tokens (ngrams)": config.ngrams > 1,
-        "it has vectors of what segments share (exact_match)": config.exact_match > 0,
+        "it has n-gram embeddings (ngrams)": config.ngrams > 1,
+        "it has exact-match embeddings (exact_match)": config.exact_match > 0,
         "it has side features": bool(config.features),
         "it reads time gaps (time_gaps)": config.time_gaps,
         f"norms differ in norm_eps: {sorted(eps)}": len(eps) > 1,

@@ -24,32 +24,32 @@ from recsys_bert.encoder.parts import build, find
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 
-FORMAT = "recsys_bert.encoder/1"
-"""Stands in ``config.json``, so that a folder of another kind or time is refused."""
+FORMAT = "recsys_bert.encoder/2"
+"""Format name and version in ``config.json``."""
 
 
 @dataclass(frozen=True)
 class EncoderOutput:
-    """What the encoder says of a batch."""
+    """Encoder outputs."""
 
     states: tuple[Tensor, ...]
-    """Embedding output and every layer's output, ``n_layers + 1`` tensors ``[batch, seq, dim]``."""
+    """Embedding output and the output of every layer: ``n_layers + 1`` tensors ``[batch, seq, dim]``."""
 
     tokens: Tensor
-    """``[batch, seq, out_dim]``: states, fused, and through the neck. Padding positions hold nothing of use."""
+    """Fused states after the neck, ``[batch, seq, out_dim]``; undefined on padding."""
 
     mask: Tensor
-    """bool ``[batch, seq]``, True on positions that are not padding."""
+    """bool ``[batch, seq]``, True = token, False = padding."""
 
 
 class Encoder(nn.Module):
-    """A transformer over rows of an item or word table. Padding is row 0 and on the right.
+    """Transformer encoder over rows of an item or word table. Padding is row 0, on the right.
 
     Args:
-        config: Sizes and part names.
+        config: Sizes and parts.
 
     Raises:
-        InputError: A part or one of its options is not known or does not fit.
+        InputError: A part or one of its options is unknown or does not fit.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -61,7 +61,7 @@ class Encoder(nn.Module):
         self.fusion: nn.Module = build(
             "fusion", config.fusion, FUSIONS, config.dim, config.n_layers, options=config.fusion_options
         )
-        # Layers that end in a norm need none here; those that do not would let their scale grow into the neck.
+        # Layers that end in a norm need none here; without one their scale would grow into the neck.
         ends_with_norm = len(self.layers) > 0 and getattr(self.layers[0], "ends_with_norm", False)
         self.norm = nn.Identity() if ends_with_norm else nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.neck = _build_neck(config)
@@ -72,7 +72,7 @@ class Encoder(nn.Module):
         for part in (self.embeddings, self.layers, self.output_projection):
             part.apply(self._initialise)
         if config.position_init == "sinusoidal":
-            self.embeddings.place_sinusoids()
+            self.embeddings.init_sinusoidal()
 
     def forward(
         self,
@@ -89,67 +89,67 @@ class Encoder(nn.Module):
             tokens: Rows of the token table, int64 or int32 ``[batch, seq]``, ``seq`` at most ``max_len``.
             segments: Rows of the segment table ``[batch, seq]``; None = segment 0 everywhere.
             features: Side features by name, ``[batch, seq]`` or, multi-valued, ``[batch, seq, width]``.
-            times: When each position happened, unix seconds, int64 ``[batch, seq]``, anything on padding; exactly
-                where ``config.needs_times``. Only differences are read.
-            mask: bool ``[batch, seq]``; None = where ``tokens`` is not 0.
+            times: Unix seconds, int64 ``[batch, seq]``, ignored on padding; required iff ``config.needs_times``. Only
+                differences count.
+            mask: bool ``[batch, seq]``; None = ``tokens != 0``.
 
         Raises:
-            InputError: Too long, out of range, padding not on the right, or features or times that do not fit.
+            InputError: Tokens too long or out of range, padding not on the right, or wrong features or times.
         """
-        x, attention_mask, mask = self._begin(tokens, segments, features, times, mask)
+        x, attention_mask, mask = self._embed(tokens, segments, features, times, mask)
         states, state = [x], None
         for layer in self.layers_in_order():
-            if not self._dropped():
-                x, state = self._run(layer, x, attention_mask, state)
+            if not self._skips_layer():
+                x, state = self._run_layer(layer, x, attention_mask, state)
             states.append(x)
         fused = self.norm(self.fusion(states))
         return EncoderOutput(tuple(states), fused if self.neck is None else self.neck(fused, mask), mask)
 
-    def newest(
+    def last_position(
         self, tokens: Tensor, lengths: Tensor, *, features: dict[str, Tensor] | None = None, times: Tensor | None = None
     ) -> Tensor:
-        """Output at the newest position of each row, ``[batch, out_dim]``; for ranking, not for training.
+        """Output of ``forward`` at the last token of each row, ``[batch, out_dim]``; for ranking.
 
-        It is that of ``forward``; where nothing but the output reads the last layer, that layer is
-        computed there alone.
+        The last layer is computed at that position alone if nothing else reads it.
 
         Args:
-            tokens: As ``forward`` has them.
-            lengths: Real positions of each row, int64 ``[batch]``, at least 1.
-            features: As ``forward`` has them.
-            times: As ``forward`` has them.
+            tokens: See ``forward``.
+            lengths: Tokens per row, int64 ``[batch]``, at least 1.
+            features: See ``forward``.
+            times: See ``forward``.
 
         Raises:
-            InputError: As ``forward`` raises it.
+            InputError: See ``forward``.
         """
         layers = self.layers_in_order()
-        alone = (
+        last_only = (
             self.config.fusion == "last"
             and self.neck is None
             and layers
             and getattr(layers[-1], "last_position_only", False)
         )
-        if self.training or not alone:
+        if self.training or not last_only:
             encoded = self(tokens, features=features, times=times).tokens
-            newest: Tensor = encoded[torch.arange(len(tokens), device=tokens.device), lengths - 1]
-            return newest
-        x, attention_mask, _ = self._begin(tokens, None, features, times, None)
+            last: Tensor = encoded[torch.arange(len(tokens), device=tokens.device), lengths - 1]
+            return last
+        x, attention_mask, _ = self._embed(tokens, None, features, times, None)
         state = None
         for layer in layers[:-1]:
             x, state = layer(x, attention_mask, state)
-        last: Tensor = self.norm(layers[-1](x, replace(attention_mask, query_position=lengths - 1), state)[0])
-        return last[:, 0]
+        x, _ = layers[-1](x, replace(attention_mask, query_position=lengths - 1), state)
+        output: Tensor = self.norm(x)
+        return output[:, 0]
 
     def project(self, x: Tensor) -> Tensor:
-        """Bring ``[n, out_dim]`` to where ``embeddings.token.weight`` lives, for an output tied to that table.
+        """Project ``[n, out_dim]`` to the width of ``embeddings.token.weight``, for tied output weights.
 
         Returns:
-            ``[n, embedding_dim or dim]``; ``x`` itself where nothing changes the width, an own linear map elsewhere.
+            ``[n, embedding_dim or dim]``. Identity if widths match, else a linear projection.
         """
         return self.output_projection(x)
 
     def layers_in_order(self) -> list[nn.Module]:
-        """The ``n_layers`` layers as they are run; one layer many times where weights are shared."""
+        """List the ``n_layers`` layers in order; shared layers repeat."""
         return list(self.layers) * (self.config.n_layers if self.config.share_layers else 1)
 
     def save(self, folder: Path) -> None:
@@ -161,20 +161,19 @@ class Encoder(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> "Encoder":
-        """Read what ``save`` wrote; the weights are the same to the last bit. In evaluation mode.
+        """Load what ``save`` wrote, bit-exact, in evaluation mode.
 
         Raises:
-            InputError: Not such a folder, or damaged.
+            InputError: No encoder, one of another format, or a damaged one.
         """
         folder = Path(folder)
         values = read_json(folder / "config.json")
-        if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
-            raise InputError(f"{folder} holds no encoder of this project (config.json lacks format {FORMAT!r}).")
+        _check_format(values.pop("format", None) if isinstance(values, dict) else None, folder)
         encoder = cls(EncoderConfig.from_dict(values))
         load_weights(encoder, folder / "model.safetensors")
         return encoder.eval()
 
-    def _begin(
+    def _embed(
         self,
         tokens: Tensor,
         segments: Tensor | None,
@@ -182,55 +181,57 @@ class Encoder(nn.Module):
         times: Tensor | None,
         mask: Tensor | None,
     ) -> tuple[Tensor, AttentionMask, Tensor]:
-        """What the first layer gets, where it may look, and which positions are real; checked."""
+        """Check the inputs; return embeddings, attention mask and padding mask."""
         mask, padded = self._check(tokens, mask)
         self._check_times(tokens, times)
         attention_mask = AttentionMask.of(mask, self.config.causal, padded, times if self.config.times else None)
         return self.embeddings(tokens, mask, segments, features, times), attention_mask, mask
 
     def _check(self, tokens: Tensor, mask: Tensor | None) -> tuple[Tensor, bool]:
-        """Check shape and padding; return ``mask`` and whether anything is padded."""
+        """Check shape and padding; return the mask, and True if there is padding."""
         if tokens.ndim != 2 or not 1 <= tokens.shape[1] <= self.config.max_len:
             rule = f"[batch, seq] with seq from 1 to max_len {self.config.max_len}"
             raise InputError(f"tokens have shape {list(tokens.shape)}; they must be {rule}.")
         check_rows("tokens", tokens, self.config.vocab_size, tokens.shape)
         mask = tokens != 0 if mask is None else mask
         if mask.shape != tokens.shape or mask.dtype != torch.bool:
-            raise InputError(f"real is {mask.dtype} {list(mask.shape)}; it must be bool {list(tokens.shape)}.")
+            raise InputError(f"mask is {mask.dtype} {list(mask.shape)}; it must be bool {list(tokens.shape)}.")
         if (mask[:, 1:] > mask[:, :-1]).any():
-            raise InputError("padding (row 0) stands before a real position; put it on the right.")
+            raise InputError("padding (row 0) comes before a token; put it on the right.")
         return mask, not bool(mask[:, -1].all())
 
     def _check_times(self, tokens: Tensor, times: Tensor | None) -> None:
         if times is None and self.config.needs_times:
-            raise InputError("this encoder reads when events happened (times or time_gaps), but no times came.")
+            raise InputError("this encoder reads times (times or time_gaps), but got none; pass times.")
         if times is not None and not self.config.needs_times:
-            raise InputError("times are given, but this encoder reads none; leave them out or set times or time_gaps.")
+            raise InputError("got times, but this encoder reads none; leave them out, or set times or time_gaps.")
         if times is not None and (times.shape != tokens.shape or times.dtype != torch.int64):
             raise InputError(f"times are {times.dtype} {list(times.shape)}; they must be int64 {list(tokens.shape)}.")
 
-    def _dropped(self) -> bool:
-        """LayerDrop (https://arxiv.org/abs/1909.11556): whole layers, in training only, nothing rescaled."""
+    def _skips_layer(self) -> bool:
+        """LayerDrop (https://arxiv.org/abs/1909.11556): skip layers in training, without rescaling."""
         return self.training and self.config.layer_drop > 0 and torch.rand(()).item() < self.config.layer_drop
 
-    def _run(self, layer: nn.Module, x: Tensor, attention_mask: AttentionMask, state: Any) -> tuple[Tensor, Any]:
+    def _run_layer(self, layer: nn.Module, x: Tensor, attention_mask: AttentionMask, state: Any) -> tuple[Tensor, Any]:
         if self.config.gradient_checkpointing and self.training and torch.is_grad_enabled():
             return checkpoint(layer, x, attention_mask, state, use_reentrant=False)
         return layer(x, attention_mask, state)
 
     @torch.no_grad()
     def scale_residual_branches(self, factor: float) -> None:
-        """Multiply the last map of every attention and feed-forward branch; near 0, layers are near the identity."""
+        """Scale the output projection of every attention and feed-forward branch; near 0, a layer is the identity."""
         for module in self.modules():
+            if module is self:  # its own output_projection ends no branch
+                continue
             if isinstance(last := getattr(module, "output_projection", None), nn.Linear):
                 for parameter in last.parameters():
                     parameter.mul_(factor)
 
     def _initialise(self, module: nn.Module) -> None:
-        """Embeddings start at N(0, init_std), row 0 of a padded table at 0; maps as Glorot has them, biases at 0.
+        """Initialise: embeddings N(0, init_std) with the padding row 0, linear layers Glorot with bias 0.
 
-        Vectors of runs of tokens, and of shared ones, start at 0, where those that training never shows stay. The last
-        map of each branch is scaled down by ``residual_init_scale``: see there.
+        N-gram and exact-match tables start at 0, where rows that never occur in training stay. The output projection of
+        each branch is scaled by ``residual_init_scale``: see there.
         """
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=self.config.init_std)
@@ -251,8 +252,8 @@ def _build_layer(config: EncoderConfig) -> nn.Module:
     reads_times = "timed" in inspect.signature(find("layer", config.layer, LAYERS)).parameters
     if config.times and not reads_times:
         raise InputError(
-            f"times is set, but layer {config.layer!r} reads no times. Choose one that does, such as 'hstu', or "
-            "time_gaps, which every layer can have."
+            f"times is set, but layer {config.layer!r} reads no times. Choose one that does, such as 'hstu', or set "
+            "time_gaps, which works with every layer."
         )
     fixed = {"timed": config.times} if reads_times else {}
     sizes = (config.dim, config.n_heads, config.dropout)
@@ -269,8 +270,20 @@ def _build_neck(config: EncoderConfig) -> Residual | None:
     return Residual(neck, config.dim, config.residual)
 
 
+def _check_format(version: object, folder: Path) -> None:
+    kind = FORMAT.split("/")[0]
+    if version == FORMAT:
+        return
+    if isinstance(version, str) and version.startswith(f"{kind}/"):
+        raise InputError(
+            f"{folder} holds an encoder of format {version!r}, trained by another version; this one reads {FORMAT!r}. "
+            "Train it again."
+        )
+    raise InputError(f"{folder} holds no encoder of this project (config.json lacks format {FORMAT!r}).")
+
+
 def load_weights(module: nn.Module, file: Path) -> None:
-    """Fill ``module`` from a safetensors file that holds exactly its weights.
+    """Load exactly the weights of ``module`` from a safetensors file.
 
     Raises:
         InputError: The file is missing, damaged, or of another model.
@@ -280,6 +293,6 @@ def load_weights(module: nn.Module, file: Path) -> None:
     except FileNotFoundError as error:
         raise InputError(f"{file} does not exist.") from error
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{file} cannot be read: {error}. It may be damaged; make it again.") from error
+        raise InputError(f"{file} cannot be read: {error}. It may be damaged; train again.") from error
     except RuntimeError as error:
         raise InputError(f"{file} does not fit its config.json: {error}") from error

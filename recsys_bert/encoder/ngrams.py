@@ -1,22 +1,21 @@
-"""Runs of neighbouring positions as hashed n-grams (fastText, https://arxiv.org/abs/1607.01759)."""
+"""Hashed n-grams (fastText, https://arxiv.org/abs/1607.01759)."""
 
 import torch
 from torch import Tensor, nn
 
-_FACTOR = 6_364_136_223_846_793_005  # Knuth's multiplier for numbers of 64 bits, which wrap around
+_FACTOR = 6_364_136_223_846_793_005  # Knuth's 64-bit multiplier; products wrap around
 
 
 class NGrams(nn.Module):
-    """Vectors of the runs of two, three, … positions that end at each position, added up.
+    """Sum of the embeddings of the bigram, trigram, … that end at each position.
 
-    A run's row is a hash of its tokens, so that no vocabulary of runs is kept, and different ones may share a row. All
-    rows start at 0: until a run has been learned from, it says nothing. A run never holds a later position, so causal
-    encoders stay causal.
+    The row of an n-gram is a hash of its tokens: no vocabulary of n-grams, and different ones may share a row. The
+    table is initialised to 0. An n-gram holds no later position, so causal encoders stay causal.
 
     Args:
-        longest: Positions of the longest run, at least 2.
-        rows: Of the table; row 0 stands for "no such run", where a sentence is too short or over.
-        width: Of a vector.
+        longest: Tokens of the longest n-gram, at least 2.
+        rows: Rows of the table; row 0 = no such n-gram (too few tokens before, or padding).
+        width: Embedding width.
     """
 
     def __init__(self, longest: int, rows: int, width: int) -> None:
@@ -25,7 +24,7 @@ class NGrams(nn.Module):
         self.table = nn.Embedding(rows, width, padding_idx=0)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Sum of the vectors of the runs that end at each position.
+        """Sum the embeddings of the n-grams that end at each position.
 
         Args:
             tokens: Integer ``[batch, seq]``.
@@ -41,13 +40,13 @@ class NGrams(nn.Module):
         return sums
 
     def rows(self, tokens: Tensor, mask: Tensor) -> list[Tensor]:
-        """Rows of the runs of two, of three, …, each int64 ``[batch, seq]``, 0 where there is none."""
-        hashes, found = tokens.long(), []
+        """Rows of the bigrams, trigrams, …, each int64 ``[batch, seq]``; 0 = none."""
+        hashes, rows_by_length = tokens.long(), []
         for before in range(1, self.longest):
             earlier = nn.functional.pad(tokens, (before, 0))[:, : tokens.shape[1]].long()
             hashes = hashes * _FACTOR + earlier
             mixed = hashes ^ (hashes >> 32)  # the last bits of a product depend on the last bits alone
             rows = 1 + mixed.remainder(self.table.num_embeddings - 1)
-            whole = torch.arange(tokens.shape[1], device=tokens.device) >= before
-            found.append(rows * (mask & whole))
-        return found
+            complete = torch.arange(tokens.shape[1], device=tokens.device) >= before
+            rows_by_length.append(rows * (mask & complete))
+        return rows_by_length

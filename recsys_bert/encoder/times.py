@@ -1,52 +1,52 @@
-"""Moments as layers and embeddings see them: spans of time, in buckets that grow with the span."""
+"""Time differences in logarithmic buckets, for layers and embeddings."""
 
 import torch
 from torch import Tensor
 
 N_BUCKETS = 62
-"""Two for every doubling of a span, up to 2³¹ seconds (68 years); longer ones share the last."""
+"""Two per doubling of a difference, up to 2³¹ seconds (68 years); larger ones share the last."""
 
 _FAR = 2**30 - 1
 _LONGEST = 2**31 - 128  # the last float32 below 2**31
 
 
-def span_buckets(seconds: Tensor) -> Tensor:
-    """Bucket of each span, whichever way it goes: int32 of the same shape, in ``[0, N_BUCKETS)``.
+def time_buckets(seconds: Tensor) -> Tensor:
+    """Bucket of the absolute time difference: int32 of the same shape, in ``[0, N_BUCKETS)``.
 
     At most 1 s is bucket 0; from there on, [2ᵏ, 1.5 · 2ᵏ) s is bucket 2k and [1.5 · 2ᵏ, 2ᵏ⁺¹) s is 2k + 1.
 
     Args:
-        seconds: int32 or int64; int32 may not hold -2³¹.
+        seconds: int32 (not -2³¹) or int64.
     """
-    # That is what a float's exponent and the first bit behind its point say, so no logarithm is taken.
+    # A float's exponent and the first bit of its mantissa are just that, so no logarithm is computed.
     bits = seconds.abs().clamp_(1, _LONGEST).float().view(torch.int32)
     return bits.bitwise_right_shift_(22).sub_(2 * 127)
 
 
 def repeat_last(times: Tensor, lengths: Tensor) -> Tensor:
-    """Give every row one more position at the moment of its newest: where the next item is asked for, that is now.
+    """Append a position with the last timestamp of its row, for an appended mask.
 
     Args:
         times: int64 ``[batch, seq]``, padded on the right.
-        lengths: int64 ``[batch]`` real positions; rows without any get 0.
+        lengths: Tokens per row, int64 ``[batch]``; empty rows get 0.
 
     Returns:
         int64 ``[batch, seq + 1]``.
     """
     longer = torch.cat([times, times.new_zeros(len(times), 1)], dim=1)
-    newest = longer.gather(1, (lengths - 1).clamp(min=0)[:, None])
-    return longer.scatter(1, lengths[:, None], newest)
+    last = longer.gather(1, (lengths - 1).clamp(min=0)[:, None])
+    return longer.scatter(1, lengths[:, None], last)
 
 
-def buckets_between(times: Tensor) -> Tensor:
-    """Bucket of the span between any two moments of a row.
+def pairwise_time_buckets(times: Tensor) -> Tensor:
+    """Bucket of the time difference between any two positions of a row.
 
     Args:
-        times: Unix seconds, int64 ``[batch, seq]``; the first one of a row must be real.
+        times: Unix seconds, int64 ``[batch, seq]``; the first position of a row must be no padding.
 
     Returns:
-        int32 ``[batch, seq, seq]``. Moments more than 34 years from their row's first count as 34 years from it.
+        int32 ``[batch, seq, seq]``. Differences from the row's first timestamp are clamped to 34 years.
     """
-    # Counted from the first, 32 bits are enough, which halves the work; what a difference is does not depend on it.
+    # Relative to the row's first timestamp 32 bits suffice, which halves the work.
     since = (times - times[:, :1]).clamp_(-_FAR, _FAR).int()
-    return span_buckets(since[:, :, None] - since[:, None, :])
+    return time_buckets(since[:, :, None] - since[:, None, :])

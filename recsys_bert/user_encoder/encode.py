@@ -23,12 +23,12 @@ def last_states(
     features: dict[str, Tensor] | None,
     times: Tensor | None = None,
 ) -> Tensor:
-    """Output at the newest position of each history, ``[batch, out_dim]``.
+    """Output at the last position of each history, ``[batch, out_dim]``.
 
     Rows past the encoder's table (items without training events) are read as unknown, with their own features.
     """
     tokens = rows.masked_fill(rows >= encoder.config.vocab_size, UNKNOWN)
-    return encoder.newest(tokens, lengths, features=features, times=times)
+    return encoder.last_position(tokens, lengths, features=features, times=times)
 
 
 def encode_queries(

@@ -1,4 +1,4 @@
-"""What every layer, fusion and neck must do, in both modes."""
+"""Contract of every layer, fusion and neck, bidirectional and causal."""
 
 import inspect
 import json
@@ -24,12 +24,12 @@ def test_output_has_the_width_that_is_announced(encoder):
     assert encoder.project(encoded.tokens).shape[-1] == encoder.embeddings.token.embedding_dim
 
 
-def test_the_newest_position_alone_is_what_it_is_among_all(encoder):
+def test_the_last_position_alone_equals_that_of_forward(encoder):
     lengths = (TOKENS != 0).sum(1)
     with torch.no_grad():
         expected = encoder(TOKENS).tokens[torch.arange(3), lengths - 1]
-        torch.testing.assert_close(encoder.newest(TOKENS, lengths), expected)
-        torch.testing.assert_close(encoder.newest(TOKENS[:1], lengths[:1]), expected[:1])  # nothing padded
+        torch.testing.assert_close(encoder.last_position(TOKENS, lengths), expected)
+        torch.testing.assert_close(encoder.last_position(TOKENS[:1], lengths[:1]), expected[:1])  # nothing padded
 
 
 def test_padding_does_not_change_real_positions(encoder):
@@ -102,14 +102,14 @@ def test_in_causal_mode_no_position_sees_a_later_one(causal_encoder: Build, part
     for residual in ("add", "concat", "none") if part[0] == "neck" else ("add",):
         encoder = causal_encoder(residual=residual, position="start")
         before = encoder(TOKENS[:1])
-        for place in range(1, 6):
+        for position in range(1, 6):
             changed = TOKENS[:1].clone()
-            changed[0, place] = 11
+            changed[0, position] = 11
             after = encoder(changed)
             for one, other in zip((before.tokens, *before.states), (after.tokens, *after.states), strict=True):
-                torch.testing.assert_close(one[:, :place], other[:, :place])
-                assert not torch.allclose(one[:, place], other[:, place])
-            torch.testing.assert_close(encoder(TOKENS[:1, :place]).tokens, before.tokens[:, :place])
+                torch.testing.assert_close(one[:, :position], other[:, :position])
+                assert not torch.allclose(one[:, position], other[:, position])
+            torch.testing.assert_close(encoder(TOKENS[:1, :position]).tokens, before.tokens[:, :position])
 
 
 def test_outside_causal_mode_every_position_sees_the_last_one(build: Build, part: tuple[str, str]):
@@ -140,7 +140,8 @@ def test_every_option_is_explained_and_checked(build: Build, part: tuple[str, st
 def test_a_part_from_outside_works(build: Build, kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(Path(__file__).parent)
     outside = f"outside_parts:{name}"
-    plain, doubled = (build(kind, outside, residual="none", **{f"{kind}_options": {"gain": g}}) for g in (1.0, 2.0))
+    residual = {"residual": "none"} if kind == "neck" else {}
+    plain, doubled = (build(kind, outside, **residual, **{f"{kind}_options": {"gain": g}}) for g in (1.0, 2.0))
     assert not torch.equal(plain(TOKENS).tokens, doubled(TOKENS).tokens)
     doubled.save(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())[kind] == outside

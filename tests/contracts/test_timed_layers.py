@@ -1,4 +1,4 @@
-"""What every layer that can read times must do with them, on top of what every layer must do without."""
+"""Contract of every layer that reads times, with times."""
 
 import inspect
 from collections.abc import Callable
@@ -55,24 +55,26 @@ def test_padding_and_its_times_do_not_change_real_positions(make):
 
 def test_a_row_of_padding_alone_is_finite_and_harms_nobody(make):
     encoder = make()
-    tokens, times = (torch.cat([given, torch.zeros_like(given[:1])]) for given in (TOKENS, TIMES))
+    tokens, times = (torch.cat([rows, torch.zeros_like(rows[:1])]) for rows in (TOKENS, TIMES))
     encoded = encoder(tokens, times=times)
     assert encoded.tokens.isfinite().all()
     torch.testing.assert_close(encoded.tokens[:3], encoder(TOKENS, times=TIMES).tokens)
 
 
-def test_in_causal_mode_no_position_sees_a_later_moment(make):
+def test_in_causal_mode_no_position_sees_a_later_timestamp(make):
     encoder = make(position="start")
     if not encoder.config.causal:
-        pytest.skip("both ways")
+        pytest.skip("bidirectional")
     before = encoder(TOKENS[:1], times=TIMES[:1]).tokens
-    for place in range(1, 6):
+    for position in range(1, 6):
         changed = TIMES[:1].clone()
-        changed[0, place:] += 5_000_000
+        changed[0, position:] += 5_000_000
         after = encoder(TOKENS[:1], times=changed).tokens
-        torch.testing.assert_close(after[:, :place], before[:, :place])
-        assert not torch.allclose(after[:, place], before[:, place])
-        torch.testing.assert_close(encoder(TOKENS[:1, :place], times=TIMES[:1, :place]).tokens, before[:, :place])
+        torch.testing.assert_close(after[:, :position], before[:, :position])
+        assert not torch.allclose(after[:, position], before[:, position])
+        torch.testing.assert_close(
+            encoder(TOKENS[:1, :position], times=TIMES[:1, :position]).tokens, before[:, :position]
+        )
 
 
 def test_every_parameter_gets_a_gradient_the_same_with_checkpointing(make):

@@ -27,9 +27,9 @@ def test_attention_equals_torchs_own_module():
 
 
 def test_no_mask_is_built_where_none_is_needed():
-    assert AttentionMask.of(REAL, causal=True).keys is None
-    assert AttentionMask.of(REAL, causal=False, padded=False).keys is None
-    assert AttentionMask.of(REAL, causal=False).keys.tolist() == REAL[:, None, None].tolist()
+    assert AttentionMask.of(REAL, causal=True).key_mask is None
+    assert AttentionMask.of(REAL, causal=False, padded=False).key_mask is None
+    assert AttentionMask.of(REAL, causal=False).key_mask.tolist() == REAL[:, None, None].tolist()
 
 
 def test_the_full_mask_says_who_sees_whom():
@@ -40,7 +40,7 @@ def test_the_full_mask_says_who_sees_whom():
 
 
 def test_a_row_of_padding_keeps_one_key_open():
-    assert AttentionMask.of(torch.zeros(1, 3, dtype=torch.bool), causal=False).keys.flatten().tolist() == [
+    assert AttentionMask.of(torch.zeros(1, 3, dtype=torch.bool), causal=False).key_mask.flatten().tolist() == [
         True,
         False,
         False,

@@ -77,8 +77,8 @@ def test_embeddings_are_normalised_when_asked(make):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (None, r"side features are \['shop', 'tags.all'\], but \[\] came"),
-        ({"shop": TOKENS, "tag": TOKENS}, "but .'shop', 'tag'. came"),
+        (None, r"side features are \['shop', 'tags.all'\], got \[\]"),
+        ({"shop": TOKENS, "tag": TOKENS}, "got .'shop', 'tag'."),
         (
             {"shop": TOKENS, "tags.all": TOKENS[..., None]},
             "feature 'shop' holds rows from 0 to 6; the table has rows 0 to 3",

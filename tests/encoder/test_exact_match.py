@@ -62,7 +62,7 @@ def test_an_encoder_starts_as_without_them_and_learns_them(make):
 
 
 def test_one_segment_has_nothing_to_share(make):
-    with pytest.raises(InputError, match="exact_match is 2, but n_segments 0"):
+    with pytest.raises(InputError, match="exact_match is 2, but n_segments is 0"):
         make(exact_match=2)
-    with pytest.raises(InputError, match="no segments came"):
+    with pytest.raises(InputError, match="but got no segments"):
         make(exact_match=2, n_segments=2)(torch.tensor([[3, 4]]))

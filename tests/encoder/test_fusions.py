@@ -103,5 +103,5 @@ def test_pool_refuses_more_layers_than_there_are(last_n: int):
 
 
 def test_pool_refuses_an_unknown_way():
-    with pytest.raises(InputError, match="no way to pool is called 'meam'; did you mean 'mean'"):
+    with pytest.raises(InputError, match="no pooling is called 'meam'; did you mean 'mean'"):
         Pool(4, 3, how="meam")

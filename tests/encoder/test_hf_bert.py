@@ -97,7 +97,7 @@ def test_shared_layers_without_segments_export_too(make, tmp_path: Path):
         ({"fusion": "scalar_mix"}, "fusion is 'scalar_mix'"),
         ({"neck": "cnn"}, "neck is 'cnn'"),
         ({"causal": True}, "it is causal"),
-        ({"position": "newest"}, "position is 'newest'"),
+        ({"position": "last"}, "position is 'last'"),
         ({"embedding_norm": False}, "embeddings are not normalised"),
         ({"embedding_dim": 4}, "embeddings are factorised"),
         ({"features": [{"name": "shop", "size": 3}]}, "it has side features"),
@@ -128,8 +128,8 @@ def test_a_checkpoint_takes_a_fusion_a_neck_and_another_layer_of_the_same_weight
     [
         ({"dim": 48}, "does not fit the settings: .* is .* in the checkpoint"),
         ({"n_layers": 4}, "lacks the weight 'encoder.layer.3"),
-        ({"embedding_dim": 24}, "embeddings.projection.* is on one side only"),
-        ({"position": "none"}, "embeddings.position.weight is on one side only"),
+        ({"embedding_dim": 24}, "embeddings.projection.* is in only one of the two"),
+        ({"position": "none"}, "embeddings.position.weight is in only one of the two"),
         ({"nekc": "cnn"}, "no encoder setting is called 'nekc'; did you mean 'neck'"),
     ],
 )

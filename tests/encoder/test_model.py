@@ -21,7 +21,7 @@ TOKENS = torch.tensor([[3, 4, 5, 6], [7, 8, 0, 0]])
         (torch.tensor([[3, 20]]), "tokens holds rows from 3 to 20; the table has rows 0 to 19"),
         (torch.tensor([[3, -1]]), "tokens holds rows from -1 to 3"),
         (torch.tensor([[3.0, 4.0]]), "tokens holds torch.float32"),
-        (torch.tensor([[0, 3]]), "padding .* before a real position; put it on the right"),
+        (torch.tensor([[0, 3]]), "padding .* comes before a token; put it on the right"),
     ],
 )
 def test_tokens_that_do_not_fit_are_refused(make, tokens: torch.Tensor, message: str):
@@ -29,13 +29,13 @@ def test_tokens_that_do_not_fit_are_refused(make, tokens: torch.Tensor, message:
         make()(tokens)
 
 
-def test_real_can_be_given(make):
+def test_a_mask_can_be_passed(make):
     encoder = make()
     cut = torch.tensor([[True, True, False, False], [True, True, False, False]])
     encoded = encoder(TOKENS, mask=cut)
     assert torch.equal(encoded.mask, cut)
     torch.testing.assert_close(encoded.tokens[:, :2], encoder(TOKENS[:, :2]).tokens)
-    with pytest.raises(InputError, match=r"real is torch.bool \[2, 2\]; it must be bool \[2, 4\]"):
+    with pytest.raises(InputError, match=r"mask is torch.bool \[2, 2\]; it must be bool \[2, 4\]"):
         encoder(TOKENS, mask=cut[:, :2])
 
 
@@ -101,6 +101,23 @@ def test_the_last_map_of_a_branch_starts_scaled(make, residual_init_scale):
         assert last.std().item() == pytest.approx(residual_init_scale * (2 / sum(last.shape)) ** 0.5, rel=0.05)
 
 
+def test_scaling_branches_leaves_the_projection_to_the_item_table(make):
+    encoder = make(neck="cnn", residual="concat", dim=8)
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    encoder.scale_residual_branches(0.5)
+    scaled = {name for name, value in encoder.state_dict().items() if not torch.equal(value, before[name])}
+    assert isinstance(encoder.output_projection, torch.nn.Linear)
+    assert {name.split(".", 2)[2] for name in scaled} == {"attention.out.weight", "ffn.down_proj.weight"}
+
+
+def test_an_encoder_of_an_older_format_is_refused(make, tmp_path: Path):
+    make().save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"format": "recsys_bert.encoder/1"}))
+    with pytest.raises(InputError, match=r"format 'recsys_bert\.encoder/1', trained by another version.*Train"):
+        Encoder.load(tmp_path)
+
+
 def test_a_folder_that_is_not_ours_or_is_damaged_is_refused(make, tmp_path: Path):
     with pytest.raises(InputError, match=r"config\.json does not exist"):
         Encoder.load(tmp_path)
@@ -138,9 +155,8 @@ def test_every_setting_is_saved(make, tmp_path: Path):
     assert Encoder.load(tmp_path).config == encoder.config
 
 
-@pytest.mark.parametrize("shared", [False, True])
-def test_without_layers_the_neck_reads_the_embeddings(make, shared: bool, tmp_path: Path):
-    encoder = make(n_layers=0, share_layers=shared, neck="bilstm", residual="none")
+def test_without_layers_the_neck_reads_the_embeddings(make, tmp_path: Path):
+    encoder = make(n_layers=0, neck="bilstm", residual="none")
     encoded = encoder(TOKENS)
     assert len(encoded.states) == 1
     normed = torch.nn.functional.layer_norm(encoded.states[0], (encoder.config.dim,))

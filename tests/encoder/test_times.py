@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from recsys_bert.encoder.times import N_BUCKETS, buckets_between, span_buckets
+from recsys_bert.encoder.times import N_BUCKETS, pairwise_time_buckets, time_buckets
 from recsys_bert.errors import InputError
 
 TOKENS = torch.tensor([[3, 4, 5, 6], [7, 3, 0, 0]])
@@ -22,17 +22,17 @@ def test_buckets_are_half_octaves_of_seconds():
     for dtype in (torch.int32, torch.int64):
         given = [span for span in spans if span < 2**31 or dtype is torch.int64]
         expected = [bucket(span) for span in given]
-        assert span_buckets(torch.tensor(given, dtype=dtype)).tolist() == expected
-        assert span_buckets(-torch.tensor(given, dtype=dtype)).tolist() == expected
+        assert time_buckets(torch.tensor(given, dtype=dtype)).tolist() == expected
+        assert time_buckets(-torch.tensor(given, dtype=dtype)).tolist() == expected
     assert bucket(2**40) == N_BUCKETS - 1
 
 
-def test_buckets_between_are_of_differences_alone():
+def test_pairwise_time_buckets_are_of_differences_alone():
     pairs = [[[bucket(int(a - b)) for b in row] for a in row] for row in TIMES]
-    found = buckets_between(TIMES)
+    found = pairwise_time_buckets(TIMES)
     assert found.tolist()[0] == pairs[0]
     assert found[1, :2, :2].tolist() == [[0, 60], [60, 0]]  # 34 years at most: 2**30 - 1 s is in [1.5 * 2**29, 2**30)
-    moved = buckets_between(TIMES + 1_700_000_000)
+    moved = pairwise_time_buckets(TIMES + 1_700_000_000)
     torch.testing.assert_close(moved[REAL_PAIRS], found[REAL_PAIRS])
 
 
@@ -60,12 +60,12 @@ def test_gaps_and_times_can_be_read_together(make):
 @pytest.mark.parametrize("settings", [{"layer": "hstu", "times": True}, {"time_gaps": True}])
 def test_times_come_exactly_where_they_are_read(make, settings: dict[str, object]):
     encoder = make(**settings)
-    with pytest.raises(InputError, match=r"reads when events happened .* but no times came"):
+    with pytest.raises(InputError, match=r"reads times .* but got none"):
         encoder(TOKENS)
     for wrong in (TIMES[:, :3], TIMES.float(), TIMES.int()):
         with pytest.raises(InputError, match=r"times are .*; they must be int64 \[2, 4\]"):
             encoder(TOKENS, times=wrong)
-    with pytest.raises(InputError, match="times are given, but this encoder reads none"):
+    with pytest.raises(InputError, match="got times, but this encoder reads none"):
         make()(TOKENS, times=TIMES)
 
 

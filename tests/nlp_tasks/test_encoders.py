@@ -7,7 +7,7 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 
 from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig, check_encoder
 from nlp_tasks.encoders import load_text_encoder, make_text_encoder, save_text_encoder, some_layers, start_files
-from recsys_bert.encoder.embeddings import starts_at_zero
+from recsys_bert.encoder.embeddings import is_zero_initialised
 from recsys_bert.errors import InputError
 
 
@@ -161,7 +161,7 @@ def test_what_starts_at_zero_can_be_added_to_a_trained_encoder(folder, settings,
     tokens, segments = torch.tensor([[2, 5, 3, 5, 3]]), torch.tensor([[0, 0, 0, 1, 1]])
     assert richer.config == replace(plain.config, **addition)
     assert torch.equal(richer(tokens, segments=segments).tokens, plain(tokens, segments=segments).tokens)
-    table = next(value for name, value in richer.named_parameters() if starts_at_zero(name))
+    table = next(value for name, value in richer.named_parameters() if is_zero_initialised(name))
     torch.nn.init.ones_(table)
     save_text_encoder(tmp_path / "richer", richer, tokenizer)
     kept, _ = load_text_encoder(tmp_path / "richer", settings)  # which do not ask for it

@@ -1,4 +1,4 @@
-"""The plain choice: what the last layer says."""
+"""Last layer, without fusion."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Last(nn.Module):
-    """Return the last state, as every encoder without a fusion does.
+    """Return the last state.
 
     Args:
         dim: Width of one position; not needed here.

@@ -13,7 +13,7 @@ class ScalarMix(nn.Module):
     Args:
         dim: Width of one position.
         n_layers: Number of layers; ``n_layers + 1`` states are mixed.
-        layer_norm: Normalise every h_l first, each position by itself, without learned scale.
+        layer_norm: Layer norm without affine parameters on every h_l first.
     """
 
     def __init__(self, dim: int, n_layers: int, *, layer_norm: bool = False) -> None:

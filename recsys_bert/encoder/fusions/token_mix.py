@@ -1,4 +1,4 @@
-"""Per-token fusion, this project's own: every position decides how much it takes of each layer."""
+"""Per-token fusion, of this project: learned layer weights that depend on the position's state."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,8 @@ class TokenMix(nn.Module):
     Args:
         dim: Width of one position.
         n_layers: Number of layers; ``n_layers + 1`` states are mixed.
-        normalise: True, the default: softmax of α over the states, so that the output keeps the states' scale
-            whatever the depth. False: α as it comes, which may be negative.
+        normalise: Softmax of α over the states, so that the output keeps the states' scale at any depth. False: α
+            unnormalised, possibly negative.
     """
 
     def __init__(self, dim: int, n_layers: int, *, normalise: bool = True) -> None:

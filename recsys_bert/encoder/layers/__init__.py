@@ -1,14 +1,15 @@
 """Layers, one paper a file: ``(dim, n_heads, dropout, *, options)``, ``(x, attention_mask, state) -> (x, state)``.
 
-A class attribute ``ends_with_norm`` says whether what the layer returns has just been through a layer norm; where it is
-``False``, the encoder puts one norm behind the fusion.
+``state`` is handed from layer to layer (None in the first), as for residual attention scores.
 
-A class attribute ``last_position_only`` says that a layer can compute one position of each row alone
-(``attention_mask.query_position``) and then returns ``[batch, 1, dim]``; the encoder asks the last layer so when
-ranking. Without it all positions are computed.
+The class attribute ``ends_with_norm`` is True if the layer's output has just been normalised; otherwise the encoder
+applies a norm after the fusion.
 
-A layer that can read when events happened takes the keyword-only argument ``timed`` as well. It is the encoder's to
-give, not an option: True where its config has ``times``, and then ``attention_mask.times`` is there.
+The class attribute ``last_position_only`` is True if the layer can compute a single position of each row
+(``attention_mask.query_position``, output ``[batch, 1, dim]``); the encoder uses it in the last layer for ranking.
+
+A layer that reads timestamps also takes the keyword-only argument ``timed``. The encoder sets it, it is no option: True
+if the config has ``times``; ``attention_mask.times`` is then present.
 """
 
 LAYERS: dict[str, str] = {

@@ -8,15 +8,15 @@ from recsys_bert.encoder.feed_forward import FeedForward
 
 
 class BertLayer(nn.Module):
-    """Attention, then feed-forward, each added to its input and normalised: ``norm(x + branch(x))``.
+    """Post-norm: attention, then feed-forward, each as ``norm(x + branch(x))``.
 
     Args:
         dim: Width of one position.
         n_heads: Attention heads; divides ``dim``.
-        dropout: Probability in [0, 1) on what each branch adds.
-        ffn_dim: Width inside the feed-forward branch; None = ``4 * dim``.
+        dropout: Probability in [0, 1) on the output of each branch.
+        ffn_dim: Hidden width of the feed-forward branch; None = ``4 * dim``.
         activation: ``gelu`` or ``relu``.
-        attention_dropout: Probability in [0, 1) on attention weights; above 0 it is slow on CPU.
+        attention_dropout: Probability in [0, 1) on attention weights; above 0 slow on CPU.
         norm_eps: Added to the variance in the norms.
     """
 
@@ -42,15 +42,15 @@ class BertLayer(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, attention_mask: AttentionMask, state: None = None) -> tuple[Tensor, None]:
-        """Transform every position.
+        """Apply the layer.
 
         Args:
             x: ``[batch, seq, dim]``.
-            attention_mask: Where a query may look.
-            state: Not used; handed on.
+            attention_mask: See ``AttentionMask``.
+            state: Not used.
 
         Returns:
-            ``[batch, seq, dim]``, or ``[batch, 1, dim]`` where one position is asked for, and None.
+            ``[batch, seq, dim]``, or ``[batch, 1, dim]`` with ``query_position``, and None.
         """
         x = self.attention_norm(attention_mask.select_query(x) + self.dropout(self.attention(x, attention_mask)))
         return self.ffn_norm(x + self.dropout(self.ffn(x))), state

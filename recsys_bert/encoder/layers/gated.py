@@ -12,18 +12,18 @@ from recsys_bert.errors import unknown_name
 class GatedLayer(nn.Module):
     """Differs from ``PreNormLayer`` in a learned gate on each branch: ``x + branch(norm(x)) * sigmoid(gate(x))``.
 
-    The gate reads the same ``x`` that the branch is added to, before any norm; it has a bias (at 0, so gates start half
-    open) and a value for each of the ``dim`` numbers. All other maps have a bias too. Dropout falls on what a branch
-    gives, never on its gate. What the layer returns is not normalised, so the encoder puts one norm behind the fusion.
+    The gate reads the residual stream ``x`` before any norm; it is ``dim`` wide and has a bias (0 at first, so gates
+    start half open). All other linear maps have a bias too. Dropout applies to the branch, not to its gate. The output
+    is not normalised, so the encoder applies a norm after the fusion.
 
     Args:
         dim: Width of one position.
         n_heads: Attention heads; divides ``dim``.
-        dropout: Probability in [0, 1) on what each branch adds.
-        ffn_dim: Width inside the feed-forward branch; None = ``4 * dim``.
+        dropout: Probability in [0, 1) on the output of each branch.
+        ffn_dim: Hidden width of the feed-forward branch; None = ``4 * dim``.
         activation: ``swiglu`` as in eSASRec (three maps in the feed-forward branch), ``gelu`` or ``relu`` (two).
         ffn_dropout: Probability in [0, 1) inside the feed-forward branch, before its last map.
-        attention_dropout: Probability in [0, 1) on attention weights; above 0 it is slow on CPU.
+        attention_dropout: Probability in [0, 1) on attention weights; above 0 slow on CPU.
         norm_eps: Added to the variance in the norms.
     """
 
@@ -55,15 +55,15 @@ class GatedLayer(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, attention_mask: AttentionMask, state: None = None) -> tuple[Tensor, None]:
-        """Transform every position.
+        """Apply the layer.
 
         Args:
             x: ``[batch, seq, dim]``.
-            attention_mask: Where a query may look.
-            state: Not used; handed on.
+            attention_mask: See ``AttentionMask``.
+            state: Not used.
 
         Returns:
-            ``[batch, seq, dim]``, or ``[batch, 1, dim]`` where one position is asked for, and None.
+            ``[batch, seq, dim]``, or ``[batch, 1, dim]`` with ``query_position``, and None.
         """
         mixed = self.dropout(self.attention(self.attention_norm(x), attention_mask))
         x = attention_mask.select_query(x)

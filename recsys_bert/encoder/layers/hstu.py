@@ -1,4 +1,4 @@
-"""HSTU layer (https://arxiv.org/abs/2402.17152): attention without softmax, aware of places and times."""
+"""HSTU layer (https://arxiv.org/abs/2402.17152): attention without softmax, biased by distance and time."""
 
 import torch
 import torch.nn.functional as F
@@ -6,30 +6,30 @@ from torch import Tensor, nn
 
 from recsys_bert.encoder.attention import AttentionMask, check_heads
 from recsys_bert.encoder.dropout import Dropout
-from recsys_bert.encoder.times import N_BUCKETS, buckets_between
+from recsys_bert.encoder.times import N_BUCKETS, pairwise_time_buckets
 from recsys_bert.errors import InputError
 
 
 class HstuLayer(nn.Module):
     """One branch and no feed-forward: ``x + W₂ dropout(norm(A V) ⊙ U)``, ``U, V, Q, K = silu(W₁ norm(x))``.
 
-    ``A = silu(Q Kᵀ + bias) / n`` looks at every key on its own, so that it can tell how much there is, not only
-    how it is spread. The bias is shared by the heads: one number for each distance in positions, and with times one
-    more for each magnitude of the time between (see ``recsys_bert.encoder.times``).
+    ``A = silu(Q Kᵀ + bias) / n`` weighs every key on its own, so that intensity counts, not only shares. The bias is
+    shared by the heads: one number for each distance in positions and, with times, one for each bucket of the time
+    between (see ``recsys_bert.encoder.times``).
 
-    It differs from the published code where that looks at more than the past, or at the padding: there the time between
-    i and j runs from j to the event *after* i, here to i itself; there n is the longest length, here it is the
-    number of keys that a query may look at. Maps have a bias and norms are affine, as everywhere here.
+    Differs from the published code where that looks beyond the past or at padding: there the time between i and j runs
+    from j to the event *after* i, here to i itself; there n is the longest length, here the number of keys that a
+    query may attend to. Linear maps have a bias and norms are affine, as in all layers here.
 
-    It holds several ``[batch, n_heads, seq, seq]`` in memory. What it returns is not normalised, so the encoder puts
-    one norm behind the fusion.
+    Holds several ``[batch, n_heads, seq, seq]`` in memory. The output is not normalised, so the encoder
+    applies a norm after the fusion.
 
     Args:
         dim: Width of one position.
         n_heads: Attention heads; divides ``dim``.
-        dropout: Probability in [0, 1) on what enters the branch's last map.
-        timed: Time between positions is read; set by the encoder.
-        max_distance: Distances up to it, in positions, have a bias of their own; farther ones share the last.
+        dropout: Probability in [0, 1) before the branch's output projection.
+        timed: Read the time between positions; set by the encoder.
+        max_distance: Largest distance, in positions, with a bias of its own; larger ones share the last.
         norm_eps: Added to the variance in the norms.
     """
 
@@ -60,30 +60,30 @@ class HstuLayer(nn.Module):
 
     @property
     def output_projection(self) -> nn.Linear:
-        """What the branch ends with; see ``EncoderConfig.residual_init_scale``."""
+        """Last linear map of the residual branch; see ``EncoderConfig.residual_init_scale``."""
         return self.out
 
     def forward(
         self, x: Tensor, attention_mask: AttentionMask, state: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Transform every position.
+        """Apply the layer.
 
         Args:
             x: ``[batch, seq, dim]``.
-            attention_mask: Where a query may look, and when positions happened.
-            state: What a layer before has found of the times: buckets int32 ``[batch, seq, seq]``.
+            attention_mask: See ``AttentionMask``; with the times of positions.
+            state: Time buckets of a layer before, int32 ``[batch, seq, seq]``; None in the first.
 
         Returns:
-            ``[batch, seq, dim]`` and the buckets, or None without times.
+            ``[batch, seq, dim]`` and the time buckets; None without times.
         """
         if state is None and self.time_bias is not None and attention_mask.times is not None:
-            state = buckets_between(attention_mask.times)
+            state = pairwise_time_buckets(attention_mask.times)
         gate, value, query, key = F.silu(self.uvqk(self.norm(x))).chunk(4, dim=-1)
-        mixed = self._mix(query, key, value, self._bias(query, attention_mask, state))
-        mixed = self.mixed_norm(mixed / _visible(attention_mask, x.shape[1], x.device))
+        mixed = self._attend(query, key, value, self._bias(query, attention_mask, state))
+        mixed = self.mixed_norm(mixed / _n_keys(attention_mask, x.shape[1], x.device))
         return x + self.out(self.dropout(mixed * gate)), state
 
-    def _mix(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
         """Σ silu(score) · value, ``[batch, seq, dim]``."""
         batch, seq, _ = query.shape  # head by head, so that the bias, which they share, is not copied for each
         bias = bias.expand(batch, seq, seq)
@@ -91,29 +91,29 @@ class HstuLayer(nn.Module):
         return torch.cat([F.silu(torch.baddbmm(bias, q, k.transpose(1, 2))) @ v for q, k, v in heads], dim=-1)
 
     def _bias(self, like: Tensor, attention_mask: AttentionMask, buckets: Tensor | None) -> Tensor:
-        """What is added to scores, ``[batch or 1, seq, seq]``; where a query may not look, so little that silu is 0."""
+        """Bias of the scores, ``[batch or 1, seq, seq]``; so low where masked out that silu is 0."""
         seq = like.shape[1]
-        place = torch.arange(seq, device=like.device)
-        distance = (place[:, None] - place).clamp_(-self.max_distance, self.max_distance) + self.max_distance
+        position = torch.arange(seq, device=like.device)
+        distance = (position[:, None] - position).clamp_(-self.max_distance, self.max_distance) + self.max_distance
         bias = self.distance_bias[distance].to(like.dtype)[None]
-        # Half of the least number there is: a score on top of it overflows neither way.
-        barred = torch.finfo(like.dtype).min / 2
+        # Half of the least number of the dtype, so that adding a score does not overflow.
+        masked_out = torch.finfo(like.dtype).min / 2
         if attention_mask.causal:
-            bias = bias.masked_fill(place > place[:, None], barred)
-        if attention_mask.keys is not None:
-            bias = bias.masked_fill(~attention_mask.keys[:, 0], barred)
+            bias = bias.masked_fill(position > position[:, None], masked_out)
+        if attention_mask.key_mask is not None:
+            bias = bias.masked_fill(~attention_mask.key_mask[:, 0], masked_out)
         if self.time_bias is None or buckets is None:
             return bias
-        # Gathered in float32, or the gradients of many thousand pairs would be added up in 16 bits.
+        # Gather in float32: in 16 bits the gradients of many thousand pairs would be summed too coarsely.
         return bias + self.time_bias.index_select(0, buckets.flatten()).view(buckets.shape).to(like.dtype)
 
 
-def _visible(attention_mask: AttentionMask, seq: int, device: torch.device) -> Tensor:
-    """How many keys each query may look at: int64 ``[batch or 1, seq or 1, 1]``."""
+def _n_keys(attention_mask: AttentionMask, seq: int, device: torch.device) -> Tensor:
+    """Number of keys per query: int64 ``[batch or 1, seq or 1, 1]``."""
     if attention_mask.causal:
         return torch.arange(1, seq + 1, device=device)[None, :, None]
     return (
         torch.full((1, 1, 1), seq, device=device)
-        if attention_mask.keys is None
-        else attention_mask.keys[:, 0].sum(-1, keepdim=True)
+        if attention_mask.key_mask is None
+        else attention_mask.key_mask[:, 0].sum(-1, keepdim=True)
     )

@@ -10,15 +10,15 @@ from recsys_bert.encoder.feed_forward import FeedForward
 class PreNormLayer(nn.Module):
     """Differs from ``BertLayer`` only in where it normalises: ``x + branch(norm(x))``.
 
-    What it returns is not normalised, so the encoder puts one norm behind the fusion.
+    The output is not normalised, so the encoder applies a norm after the fusion.
 
     Args:
         dim: Width of one position.
         n_heads: Attention heads; divides ``dim``.
-        dropout: Probability in [0, 1) on what each branch adds.
-        ffn_dim: Width inside the feed-forward branch; None = ``4 * dim``.
+        dropout: Probability in [0, 1) on the output of each branch.
+        ffn_dim: Hidden width of the feed-forward branch; None = ``4 * dim``.
         activation: ``gelu`` or ``relu``.
-        attention_dropout: Probability in [0, 1) on attention weights; above 0 it is slow on CPU.
+        attention_dropout: Probability in [0, 1) on attention weights; above 0 slow on CPU.
         norm_eps: Added to the variance in the norms.
     """
 
@@ -44,15 +44,15 @@ class PreNormLayer(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, attention_mask: AttentionMask, state: None = None) -> tuple[Tensor, None]:
-        """Transform every position.
+        """Apply the layer.
 
         Args:
             x: ``[batch, seq, dim]``.
-            attention_mask: Where a query may look.
-            state: Not used; handed on.
+            attention_mask: See ``AttentionMask``.
+            state: Not used.
 
         Returns:
-            ``[batch, seq, dim]``, or ``[batch, 1, dim]`` where one position is asked for, and None.
+            ``[batch, seq, dim]``, or ``[batch, 1, dim]`` with ``query_position``, and None.
         """
         x = attention_mask.select_query(x) + self.dropout(self.attention(self.attention_norm(x), attention_mask))
         return x + self.dropout(self.ffn(self.ffn_norm(x))), state

@@ -1,4 +1,4 @@
-"""RealFormer layer (https://arxiv.org/abs/2012.11747): attention scores are carried from layer to layer."""
+"""RealFormer layer (https://arxiv.org/abs/2012.11747): residual attention scores."""
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +11,14 @@ from recsys_bert.encoder.feed_forward import FeedForward
 class RealFormerLayer(nn.Module):
     """Differs from ``BertLayer`` only in the scores: QKᵀ/√d of this layer plus the sum of all layers before it.
 
-    The sum is of raw scores, before mask and softmax; the mask is applied when the softmax is taken and is never
-    added up. Scores must be seen for that, so this layer holds ``[batch, n_heads, seq, seq]`` in memory.
+    Raw scores are summed, before mask and softmax. They have to be materialised, so this layer holds
+    ``[batch, n_heads, seq, seq]`` in memory.
 
     Args:
         dim: Width of one position.
         n_heads: Attention heads; divides ``dim``.
-        dropout: Probability in [0, 1) on what each branch adds.
-        ffn_dim: Width inside the feed-forward branch; None = ``4 * dim``.
+        dropout: Probability in [0, 1) on the output of each branch.
+        ffn_dim: Hidden width of the feed-forward branch; None = ``4 * dim``.
         activation: ``gelu`` or ``relu``.
         attention_dropout: Probability in [0, 1) on attention weights.
         norm_eps: Added to the variance in the norms.
@@ -46,23 +46,23 @@ class RealFormerLayer(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, attention_mask: AttentionMask, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Transform every position.
+        """Apply the layer.
 
         Args:
             x: ``[batch, seq, dim]``.
-            attention_mask: Where a query may look.
-            state: Sum of the scores of all layers before, ``[batch, n_heads, seq, seq]``; None in the first.
+            attention_mask: See ``AttentionMask``.
+            state: Residual scores: sum over all layers before, ``[batch, n_heads, seq, seq]``; None in the first.
 
         Returns:
-            ``[batch, seq, dim]`` and the sum of scores with this layer's.
+            ``[batch, seq, dim]`` and the residual scores, this layer's included.
         """
-        query, key, value = self.attention.split(self.attention.qkv(x))
+        query, key, value = self.attention.split_heads(self.attention.qkv(x))
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
         if state is not None:
             scores = scores + state
-        hidden = ~attention_mask.full(x.shape[1], x.device)
+        masked = ~attention_mask.full(x.shape[1], x.device)
         # Softmax in float32: under autocast a sum over many layers would lose its last digits in bf16.
-        weights = torch.softmax(scores.float().masked_fill(hidden, -torch.inf), dim=-1).to(value.dtype)
-        mixed = self.attention.join(self.attention_dropout(weights) @ value)
+        weights = torch.softmax(scores.float().masked_fill(masked, -torch.inf), dim=-1).to(value.dtype)
+        mixed = self.attention.merge_heads(self.attention_dropout(weights) @ value)
         x = self.attention_norm(x + self.dropout(mixed))
         return self.ffn_norm(x + self.dropout(self.ffn(x))), scores

@@ -1,7 +1,7 @@
 """Necks, one paper a file: ``(dim, dropout, *, causal, options)``, ``(x, mask) -> [batch, seq, out_dim]``.
 
-A neck has the attribute ``out_dim``. In causal mode no position of its output may depend on a later one; a neck that
-cannot do that raises ``InputError`` in its constructor. The name ``none`` stands for no neck and is in no table.
+A neck has the attribute ``out_dim``. With ``causal`` no output may depend on a later position; a neck that cannot be
+causal raises ``InputError`` in its constructor. ``none`` = no neck, in no table.
 """
 
 NECKS: dict[str, str] = {

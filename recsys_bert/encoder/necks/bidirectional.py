@@ -1,4 +1,4 @@
-"""A recurrent network read from both ends of right-padded rows."""
+"""Bidirectional recurrent networks over right-padded rows."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from recsys_bert.devices import lstm_runs_in_bf16
 
 
 def reverse_tokens(x: Tensor, mask: Tensor) -> Tensor:
-    """Turn the real positions of every row around and leave padding where it is; its own inverse.
+    """Reverse the tokens of every row and leave padding in place; its own inverse.
 
     Args:
         x: ``[batch, seq, dim]``.
@@ -19,15 +19,15 @@ def reverse_tokens(x: Tensor, mask: Tensor) -> Tensor:
 
 
 class Bidirectional(nn.Module):
-    """One network reads left to right; where that is allowed, another reads right to left, from the last real item.
+    """A forward network and, unless causal, a backward one that starts at the last token.
 
-    In causal mode there is only the first. No packing is needed: the first network meets padding after everything
-    real, and so does the second one on rows turned around.
+    No packing is needed: the forward network meets padding after all tokens, and so does the backward one on reversed
+    rows.
 
     Args:
         kind: ``nn.LSTM`` or ``nn.GRU``.
         dim: Width of the input.
-        hidden: Width of each direction's output.
+        hidden: Width of each direction.
         causal: Leave the backward network out.
     """
 
@@ -47,7 +47,7 @@ class Bidirectional(nn.Module):
 
 
 def _run(rnn: nn.LSTM | nn.GRU, x: Tensor) -> Tensor:
-    """Outputs of every step; in float32 under an autocast that the machine cannot run an LSTM in."""
+    """Run the network, in float32 under an autocast that the machine cannot run an LSTM in."""
     device = x.device.type
     if isinstance(rnn, nn.LSTM) and torch.is_autocast_enabled(device) and not lstm_runs_in_bf16(device):
         with torch.autocast(device, enabled=False):
@@ -56,5 +56,5 @@ def _run(rnn: nn.LSTM | nn.GRU, x: Tensor) -> Tensor:
 
 
 def default_hidden(hidden: int | None, dim: int, causal: bool) -> int:
-    """Width of one direction: ``hidden`` where given, else what makes the neck about as wide as its input."""
+    """Width of one direction: ``hidden``, or by default about that of the input over all directions."""
     return hidden if hidden is not None else max(1, dim if causal else dim // 2)

@@ -1,4 +1,4 @@
-"""BiGRU neck (gated recurrent units, https://arxiv.org/abs/1406.1078, read from both ends)."""
+"""BiGRU neck (https://arxiv.org/abs/1406.1078)."""
 
 from torch import Tensor, nn
 
@@ -8,13 +8,13 @@ from recsys_bert.errors import InputError
 
 
 class BiGru(nn.Module):
-    """GRU over the positions, in both directions; in causal mode left to right only.
+    """Bidirectional GRU; with ``causal`` forward only.
 
     Args:
         dim: Width of the input.
         dropout: Probability in [0, 1) on the output.
-        causal: No position may see a later one.
-        hidden: Width of each direction; None = half of ``dim``, in causal mode all of it.
+        causal: No output depends on a later position.
+        hidden: Width of each direction; None = ``dim / 2``, or ``dim`` if causal.
     """
 
     def __init__(self, dim: int, dropout: float, *, causal: bool, hidden: int | None = None) -> None:

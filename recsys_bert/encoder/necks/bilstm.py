@@ -1,4 +1,4 @@
-"""BiLSTM neck (bidirectional LSTM, https://arxiv.org/abs/1508.01991, there before a CRF)."""
+"""BiLSTM neck (https://arxiv.org/abs/1508.01991)."""
 
 from torch import Tensor, nn
 
@@ -8,13 +8,13 @@ from recsys_bert.errors import InputError
 
 
 class BiLstm(nn.Module):
-    """LSTM over the positions, in both directions; in causal mode left to right only.
+    """Bidirectional LSTM; with ``causal`` forward only.
 
     Args:
         dim: Width of the input.
         dropout: Probability in [0, 1) on the output.
-        causal: No position may see a later one.
-        hidden: Width of each direction; None = half of ``dim``, in causal mode all of it.
+        causal: No output depends on a later position.
+        hidden: Width of each direction; None = ``dim / 2``, or ``dim`` if causal.
     """
 
     def __init__(self, dim: int, dropout: float, *, causal: bool, hidden: int | None = None) -> None:

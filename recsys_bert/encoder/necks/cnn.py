@@ -1,4 +1,4 @@
-"""Convolution over neighbouring positions (https://arxiv.org/abs/1408.5882, without the pooling)."""
+"""CNN neck (https://arxiv.org/abs/1408.5882, without the pooling)."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,13 +9,13 @@ from recsys_bert.errors import InputError
 
 
 class Cnn(nn.Module):
-    """One convolution and an activation; the window is centred, or in causal mode ends at the position itself.
+    """One 1-D convolution and an activation; centred, or with ``causal`` ending at the position itself.
 
     Args:
         dim: Width of the input.
         dropout: Probability in [0, 1) on the output.
-        causal: No position may see a later one.
-        kernel: Positions in a window; odd where the window is centred.
+        causal: No output depends on a later position.
+        kernel: Kernel size in positions; odd unless causal.
         channels: Width of the output; None = ``dim``.
         activation: ``gelu`` or ``relu``.
     """
@@ -52,6 +52,6 @@ class Cnn(nn.Module):
         Returns:
             ``[batch, seq, out_dim]``.
         """
-        x = x * mask[..., None]  # padding must look like the nothing beyond the row's end
+        x = x * mask[..., None]  # padding must equal the zeros beyond the row's end
         windows = F.pad(x.transpose(1, 2), self.sides)
         return self.dropout(self.activation(self.convolution(windows).transpose(1, 2)))

@@ -1,14 +1,14 @@
-"""How a neck and its input meet (residual necks: F(x) = f(x) + W x)."""
+"""Residual necks: F(x) = f(x) + W x."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Residual(nn.Module):
-    """Wrap a neck f so that what the encoder already knew is kept.
+    """Residual connection around a neck f.
 
-    ``add`` returns f(x) + W x, where W is the identity (no parameters) as long as widths agree and one bias-free
-    linear map otherwise; ``concat`` returns [f(x); x]; ``none`` returns f(x), the plain stack.
+    ``add`` returns f(x) + W x with W the identity if widths match, else a linear projection without bias; ``concat``
+    returns [f(x); x]; ``none`` returns f(x).
 
     Args:
         neck: f, a module ``(x, mask) -> [batch, seq, neck.out_dim]``.
@@ -40,5 +40,5 @@ class Residual(nn.Module):
         refined = self.neck(x, mask)
         if self.form == "add":
             return refined + self.shortcut(x)
-        # Under autocast f(x) may be of half width in bits; cat brings both to the wider type.
+        # Under autocast f(x) may be 16-bit; cat promotes both to the wider dtype.
         return torch.cat([refined, x], dim=-1) if self.form == "concat" else refined

@@ -11,7 +11,7 @@ from recsys_bert.errors import InputError
 
 
 class LocalRnn(nn.Module):
-    """GRU over the ``window`` positions that end at each position; its last state is the position's output.
+    """Local GRU: runs over the ``window`` positions that end at each position; outputs its last state.
 
     Args:
         dim: Width of input and output.
@@ -34,16 +34,16 @@ class LocalRnn(nn.Module):
 class RTransformer(nn.Module):
     """Pre-norm: x + local(norm(x)), then x + attention(norm(x)), then x + ffn(norm(x)) with ffn of ``4 * dim``.
 
-    The published code is causal. Here that is the causal form; the other one adds a second network over windows that
-    begin at each position and are read from their right end.
+    The published code is causal. Without ``causal`` a second network runs backward over windows that begin at each
+    position.
 
     Args:
         dim: Width of the input and the output.
-        dropout: Probability in [0, 1) on what each branch adds.
-        causal: No position may see a later one.
+        dropout: Probability in [0, 1) on the output of each branch.
+        causal: No output depends on a later position.
         window: Positions in a local window, the position itself included.
         n_heads: Attention heads; divides ``dim``.
-        ffn_dim: Width inside the feed-forward branch; None = ``4 * dim``.
+        ffn_dim: Hidden width of the feed-forward branch; None = ``4 * dim``.
         activation: ``gelu`` or ``relu``.
     """
 
@@ -85,6 +85,6 @@ class RTransformer(nn.Module):
         return x + self.dropout(self.ffn(self.ffn_norm(x)))
 
     def _local(self, x: Tensor, mask: Tensor) -> Tensor:
-        # Turned around, the real positions come first again, so windows never reach into padding.
+        # On reversed rows tokens come first again, so windows never reach into padding.
         left = self.left(x)
         return left if self.right is None else left + reverse_tokens(self.right(reverse_tokens(x, mask)), mask)

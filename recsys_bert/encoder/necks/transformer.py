@@ -1,4 +1,4 @@
-"""A transformer layer of its own behind the encoder (https://arxiv.org/abs/1706.03762)."""
+"""Transformer neck (https://arxiv.org/abs/1706.03762)."""
 
 from torch import Tensor, nn
 
@@ -7,14 +7,14 @@ from recsys_bert.encoder.layers.bert import BertLayer
 
 
 class Transformer(nn.Module):
-    """One post-norm layer on the fused states, which a fusion alone never lets meet again.
+    """One post-norm transformer layer over the fused states.
 
     Args:
         dim: Width of the input and the output.
-        dropout: Probability in [0, 1) on what each branch adds.
-        causal: No position may see a later one.
+        dropout: Probability in [0, 1) on the output of each branch.
+        causal: No output depends on a later position.
         n_heads: Attention heads; divides ``dim``.
-        ffn_dim: Width inside the feed-forward branch; None = ``4 * dim``.
+        ffn_dim: Hidden width of the feed-forward branch; None = ``4 * dim``.
         activation: ``gelu`` or ``relu``.
     """
 
