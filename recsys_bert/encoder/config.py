@@ -193,7 +193,7 @@ class EncoderConfig:
             "position": ("position_init",) if self.position == "none" else (),
             "n_layers": (
                 *(("share_layers",) if self.n_layers < 2 else ()),
-                *(("layer", "layer_options", "layer_drop", "residual_init_scale") if self.n_layers == 0 else ()),
+                *(("layer", "layer_options", "layer_drop") if self.n_layers == 0 else ()),
             ),
         }
         defaults = {f.name: {} if f.default is MISSING else f.default for f in fields(self)}
