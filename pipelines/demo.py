@@ -97,19 +97,19 @@ def _simulate(config: Config) -> dict[str, Any]:
 
 
 def _prepare(config: Config, split: Split) -> None:
-    from pipelines import prepare
-    from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig, TableConfig
+    from recsys_bert.stages.prepare import prepare
 
     _say(f"prepare it, held out: {'the last clicks of everybody' if split == 'leave_one_out' else 'the last days'}")
     log = config.out / "log"
-    prepare.run(
-        prepare.Config(
-            out=_data(config, split),
-            log=LogConfig(path=str(log / "clicks.parquet"), event="event"),
-            split=SplitConfig(kind=split),
-            items=TableConfig(path=log / "items.parquet", categorical=("category_path",), multi=("tags",)),
-            users=TableConfig(path=log / "users.parquet", categorical=("age_group", "country")),
-        )
+    prepare(
+        log / "clicks.parquet",
+        items=log / "items.parquet",
+        users=log / "users.parquet",
+        out=_data(config, split),
+        log={"event": "event"},
+        item_features={"categorical": ("category_path",), "multi": ("tags",)},
+        user_features={"categorical": ("age_group", "country")},
+        split={"kind": split},
     )
 
 

@@ -1,13 +1,13 @@
 """Fetch a public data set from its publisher and prepare it: ``recsys-bert download ml-1m``."""
 
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from recsys_bert.clicks.prepare.config import FilterConfig, SplitConfig, TableConfig
+from recsys_bert.clicks.prepare.config import FilterConfig, SplitConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class Config:
     """ml-100k, ml-1m, ml-20m, ml-32m or amazon-beauty."""
 
     out: Path = Path("data")
-    """Folder that gets ``<name>/raw`` (as published) and ``<name>/dataset`` (what later stages open)."""
+    """Folder that gets ``<name>/raw`` (as published) and ``<name>/prepared`` (what later stages open)."""
 
     yes: bool = False
     """Accept the licence without being asked."""
@@ -27,17 +27,17 @@ class Config:
     """Go on to ``prepare``."""
 
     filters: FilterConfig = field(default_factory=FilterConfig)
-    """Which events stay."""
+    """Filters of events."""
 
     split: SplitConfig = field(default_factory=SplitConfig)
-    """What is held out."""
+    """Events held out for validation and test."""
 
 
 def run(config: Config) -> dict[str, Any]:
     """Download, check, unpack and prepare one set.
 
     Returns:
-        The manifest of ``prepare``; empty where that was not asked for.
+        The manifest of ``prepare``; empty without ``prepare``.
 
     Raises:
         InputError: The set is not known, its licence not accepted, or something fails on the way.
@@ -60,20 +60,17 @@ def run(config: Config) -> dict[str, Any]:
     sys.stderr.write(f"{config.name} lies in {folder / 'raw'}.\n")
     if not config.prepare:
         return {}
-    from pipelines import prepare
+    from recsys_bert.stages.prepare import prepare
 
-    raw = folder / "raw"
-    return prepare.run(
-        prepare.Config(
-            log=replace(source.log, path=str(raw / source.log.path)),
-            items=_inside(raw, source.items),
-            users=_inside(raw, source.users),
-            filters=config.filters,
-            split=config.split,
-            out=folder / "prepared",
-        )
+    dataset = prepare(
+        folder / "raw" / source.events,
+        items=folder / "raw" / source.items if source.items else None,
+        users=folder / "raw" / source.users if source.users else None,
+        out=folder / "prepared",
+        log=source.log,
+        item_features=source.item_features,
+        user_features=source.user_features,
+        filters=config.filters,
+        split=config.split,
     )
-
-
-def _inside(folder: Path, table: TableConfig) -> TableConfig:
-    return table if table.path is None else replace(table, path=folder / table.path)
+    return dataset.manifest.as_dict()

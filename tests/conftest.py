@@ -43,7 +43,7 @@ def side_log(tmp_path_factory: pytest.TempPathFactory) -> "ClickDataset":
 
     from pipelines.prepare import Config, run
     from recsys_bert.clicks.dataset import open_dataset
-    from recsys_bert.clicks.prepare.config import LogConfig, TableConfig
+    from recsys_bert.clicks.prepare.config import SideFeaturesConfig
 
     folder, random = tmp_path_factory.mktemp("side"), np.random.default_rng(0)
     events = [
@@ -63,10 +63,12 @@ def side_log(tmp_path_factory: pytest.TempPathFactory) -> "ClickDataset":
     pl.DataFrame({"user_id": range(40), "age": ["old", "young"] * 20}).write_parquet(folder / "users.parquet")
     run(
         Config(
-            log=LogConfig(path=str(folder / "log.parquet")),
+            events=str(folder / "log.parquet"),
             out=folder / "data",
-            items=TableConfig(path=folder / "items.parquet", categorical=("kind",), multi=("tags",)),
-            users=TableConfig(path=folder / "users.parquet", categorical=("age",)),
+            items=folder / "items.parquet",
+            item_features=SideFeaturesConfig(categorical=("kind",), multi=("tags",)),
+            users=folder / "users.parquet",
+            user_features=SideFeaturesConfig(categorical=("age",)),
         )
     )
     return open_dataset(folder / "data")

@@ -16,7 +16,7 @@ from pathlib import Path
 from pipelines.cli import main
 
 HEADER = "user_id,item_id,timestamp\n"
-TIMES = "prepare --log.path log.csv --out out"
+TIMES = "prepare --events log.csv --out out"
 EVALUATE = "evaluate --data data --runs run"
 CLICKS = "train-ctr --impressions.log log/impressions.parquet --impressions.time timestamp --train.epochs 1"
 LISTS = "train-ctr --impressions.train shown.jsonl --impressions.validation shown.jsonl --out out"
@@ -109,7 +109,7 @@ CASES = (
     Case("a header and no event", TIMES, "log.csv", write_text("log.csv", HEADER)),
     Case(
         "every event filtered out",
-        "prepare --log.path log/clicks.parquet --filters.min-user-events 1000 --out out",
+        "prepare --events log/clicks.parquet --filters.min-user-events 1000 --out out",
         "events is left",
     ),
     Case("time is NaN", TIMES, "timestamp", write_text("log.csv", HEADER + "1,2,3\n1,3,NaN\n1,4,5\n")),
@@ -117,7 +117,7 @@ CASES = (
     Case("item ids of mixed types", TIMES, "'a'", write_text("log.csv", HEADER + "1,2,3\n1,a,4\n1,4,5\n")),
     Case("not a prepared folder", f"pretrain --data log --out out {TRAIN}", "manifest.json"),
     Case("not a run", "recommend --run log --data data --users 1", "holds no pretrained encoder"),
-    Case("out holds somebody's files", "prepare --log.path log/clicks.parquet --out log", "was not made by prepare"),
+    Case("out holds somebody's files", "prepare --events log/clicks.parquet --out log", "was not made by prepare"),
     Case("out holds another run", f"pretrain --data data --out run {TRAIN} --train.lr 0.5", "other settings"),
     Case("vocabulary of another run", "recommend --run run --data other --users 1", "other"),
     Case("the same, as a start", "train-retrieval --data other --init run --out out", "other"),
@@ -133,7 +133,7 @@ CASES = (
     Case("damaged checkpoint", f"pretrain --data data --out run {TRAIN}", "checkpoint", _half_a_run),
     Case("damaged histories", f"pretrain --data data --out out {TRAIN}", "histories", cut("data/histories.arrow")),
     Case("damaged manifest", f"pretrain --data data --out out {TRAIN}", "manifest", cut("data/manifest.json")),
-    Case("unwritable out, prepare", "prepare --log.path log/clicks.parquet --out /proc/out", "cannot write"),
+    Case("unwritable out, prepare", "prepare --events log/clicks.parquet --out /proc/out", "cannot write"),
     Case("unwritable out, below a file", f"pretrain --data data --out log/clicks.parquet/out {TRAIN}", "cannot"),
     Case("unwritable out, evaluate", f"{EVALUATE} --out /proc/out", "cannot write"),
     Case("unwritable out, recommend", "recommend --run run --data data --users 1 --out /proc/top.csv", "cannot write"),
@@ -187,8 +187,8 @@ def make_good(folder: Path) -> None:
     for line in (
         f"simulate --out log {small} 120",
         f"simulate --out log2 {small} 60 --seed 1",
-        "prepare --log.path log/clicks.parquet --out data",
-        "prepare --log.path log2/clicks.parquet --out other",
+        "prepare --events log/clicks.parquet --out data",
+        "prepare --events log2/clicks.parquet --out other",
         f"pretrain --data data --out run {TRAIN}",
         f"{CLICKS} --features.categorical device --out ctr",
     ):

@@ -134,7 +134,7 @@ def _data(config: Config, n: int) -> Path:
         log = config.out / "data" / f"{n}-{config.users}.parquet"
         words = ["--out", str(log), "--items", str(n), "--users", str(config.users)]
         run_alone([sys.executable, "-m", "pipelines.benchmarks.large_log", *words])
-        _cli("prepare", "--log.path", log, "--out", folder)
+        _cli("prepare", "--events", log, "--out", folder)
         log.unlink()
     return folder
 

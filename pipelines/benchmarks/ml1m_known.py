@@ -3,7 +3,7 @@
 ``python -m pipelines.benchmarks.ml1m_known SOURCE TARGET`` reads ``sequences.tsv``, ``items.tsv`` and ``users.tsv`` of
 SOURCE and writes ``log.txt`` (``user item item …``), ``items.tsv`` and ``users.tsv`` into TARGET. A user's sequence is
 ``history``, and ``test_item`` only where ``history_state`` is ``complete``; its last item is the test target. Prepare
-it with ``--log.path TARGET/log.txt --items.path TARGET/items.tsv --items.multi genres``.
+it with ``--events TARGET/log.txt --items TARGET/items.tsv --item-features.multi genres``.
 """
 
 import sys

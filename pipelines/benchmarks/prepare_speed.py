@@ -81,7 +81,7 @@ def run(config: Config) -> dict[str, Any]:
 
 def _ours(config: Config, split: str) -> dict[str, Any]:
     flags = {
-        "log.path": config.log,
+        "events": config.log,
         "out": _folder(config),
         "filters.min-user-events": config.min_user_events,
         "filters.min-item-events": config.min_item_events,

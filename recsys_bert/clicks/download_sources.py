@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from recsys_bert.clicks.prepare.config import LogConfig, TableConfig
+from recsys_bert.clicks.prepare.config import LogConfig, SideFeaturesConfig
 
 _GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 
@@ -66,14 +66,23 @@ class Source:
     rewrite: Callable[[Path], None] | None = None
     """Gives the unpacked files the headers that `prepare` wants."""
 
+    events: str = ""
+    """File of the events, relative to the unpacked folder; ``items`` and ``users`` likewise."""
+
+    items: str | None = None
+    """Side table of the items."""
+
+    users: str | None = None
+    """Side table of the users."""
+
     log: LogConfig = field(default_factory=LogConfig)
-    """How the events are called; ``path`` is relative to the unpacked folder."""
+    """Columns of the events."""
 
-    items: TableConfig = field(default_factory=TableConfig)
-    """The items' side table; ``path`` as in ``log``."""
+    item_features: SideFeaturesConfig = field(default_factory=SideFeaturesConfig)
+    """Features from the item table."""
 
-    users: TableConfig = field(default_factory=TableConfig)
-    """The users' side table; ``path`` as in ``log``."""
+    user_features: SideFeaturesConfig = field(default_factory=SideFeaturesConfig)
+    """Features from the user table."""
 
 
 def _name_columns(folder: Path) -> None:
@@ -104,8 +113,10 @@ def _movielens_csv(name: str, **stated: str | int) -> Source:
         url=f"{_GROUPLENS}/{name}.zip",
         page=f"{_GROUPLENS}/{name}-README.html",
         members=(f"{name}/ratings.csv", f"{name}/movies.csv", f"{name}/README.txt"),
-        log=LogConfig(path="ratings.csv", user="userId", item="movieId"),
-        items=TableConfig(path=Path("movies.csv"), id="movieId", multi=("genres",)),
+        events="ratings.csv",
+        log=LogConfig(user="userId", item="movieId"),
+        items="movies.csv",
+        item_features=SideFeaturesConfig(id="movieId", multi=("genres",)),
         **stated,  # type: ignore[arg-type]
     )
 
@@ -122,9 +133,11 @@ SOURCES: dict[str, Source] = {
         md5="0e33842e24a9c977be4e0107933c0723",
         members=tuple(f"ml-100k/{name}" for name in ("u.data", "u.item", "u.user", "u.genre", "README")),
         rewrite=_name_columns,
-        log=LogConfig(path="ratings.csv"),
-        items=TableConfig(path=Path("movies.csv"), multi=("genres",)),
-        users=TableConfig(path=Path("users.csv"), categorical=("gender", "occupation")),
+        events="ratings.csv",
+        items="movies.csv",
+        item_features=SideFeaturesConfig(multi=("genres",)),
+        users="users.csv",
+        user_features=SideFeaturesConfig(categorical=("gender", "occupation")),
     ),
     "ml-1m": Source(
         about="MovieLens 1M: 6,040 users, 3,706 rated films, 1,000,209 ratings, 2000-2003",
@@ -135,9 +148,11 @@ SOURCES: dict[str, Source] = {
         sha256="a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
         md5="c4d9eecfca2ab87c1945afe126590906",
         members=tuple(f"ml-1m/{name}" for name in ("ratings.dat", "movies.dat", "users.dat", "README")),
-        log=LogConfig(path="ratings.dat"),
-        items=TableConfig(path=Path("movies.dat"), multi=("genres",)),
-        users=TableConfig(path=Path("users.dat"), categorical=("gender", "age", "occupation")),
+        events="ratings.dat",
+        items="movies.dat",
+        item_features=SideFeaturesConfig(multi=("genres",)),
+        users="users.dat",
+        user_features=SideFeaturesConfig(categorical=("gender", "age", "occupation")),
     ),
     "ml-20m": _movielens_csv(
         "ml-20m",
@@ -160,8 +175,7 @@ SOURCES: dict[str, Source] = {
         url="https://snap.stanford.edu/data/amazon/productGraph/categoryFiles/reviews_Beauty_5.json.gz",
         page="https://jmcauley.ucsd.edu/data/amazon/",
         licence=_AMAZON,
-        log=LogConfig(
-            path="reviews_Beauty_5.json.gz", format="jsonl", user="reviewerID", item="asin", time="unixReviewTime"
-        ),
+        events="reviews_Beauty_5.json.gz",
+        log=LogConfig(format="jsonl", user="reviewerID", item="asin", time="unixReviewTime"),
     ),
 }

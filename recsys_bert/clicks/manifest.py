@@ -88,9 +88,7 @@ class Manifest:
             InputError: The folder is missing, not ours, or of another schema version.
         """
         if not folder.is_dir():
-            raise InputError(
-                f"{folder} is not a folder. Make it with: recsys-bert prepare --log.path LOG --out {folder}"
-            )
+            raise InputError(f"{folder} is not a folder. Make it with: recsys-bert prepare --events LOG --out {folder}")
         path = folder / NAME
         if not path.is_file():
             raise InputError(

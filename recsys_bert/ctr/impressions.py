@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys_bert.clicks.prepare.files import find_files, scan, unreadable
-from recsys_bert.clicks.prepare.times import PER_SECOND, guess_unit, microseconds, parse_moment, text_dates
+from recsys_bert.clicks.prepare.times import PER_SECOND, guess_unit, microseconds, parse_timestamp, text_dates
 from recsys_bert.ctr.config import ImpressionsConfig, rule_parts
 from recsys_bert.ctr.libfm import read_libfm
 from recsys_bert.errors import InputError
@@ -194,6 +194,6 @@ def _border(asked: float | str | None, times: NDArray[np.int64], default: float,
     if asked is None and dataset is not None:
         return dataset
     if isinstance(asked, str):
-        return parse_moment(asked) // PER_SECOND
+        return parse_timestamp(asked) // PER_SECOND
     place = int((default if asked is None else asked) * len(times))  # as `prepare` cuts the click log
     return int(np.partition(times, place)[place])

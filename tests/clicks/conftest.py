@@ -7,11 +7,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipelines.prepare import Config, run
-from recsys_bert.clicks.dataset import ClickDataset, open_dataset
+from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.prepare.config import LogConfig
 from recsys_bert.clicks.prepare.events import Events, sorted_events
 from recsys_bert.clicks.prepare.log import read_log
+from recsys_bert.clicks.prepare.sources import open_source
+from recsys_bert.stages.prepare import prepare as prepare_log
 
 Rows = Sequence[tuple[Any, ...]]
 
@@ -23,14 +24,13 @@ def write_log(path: Path, rows: Rows, columns: Sequence[str] = ("user_id", "item
 
 @pytest.fixture
 def prepare(tmp_path: Path) -> Callable[..., ClickDataset]:
-    """``prepare(rows or path, log=…, **parts of Config)``; rows are (user, item, time) tuples."""
+    """``prepare(rows or path, log=…, **settings)``; rows are (user, item, time) tuples."""
 
     def make(
         log: Rows | Path, out: str = "out", log_options: dict[str, Any] | None = None, **parts: Any
     ) -> ClickDataset:
         path = log if isinstance(log, Path) else write_log(tmp_path / "log.parquet", log)
-        run(Config(log=LogConfig(path=str(path), **(log_options or {})), out=tmp_path / out, **parts))
-        return open_dataset(tmp_path / out)
+        return prepare_log(path, out=tmp_path / out, log=LogConfig(**(log_options or {})), **parts)
 
     return make
 
@@ -44,6 +44,6 @@ def sort(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Events]:
         path = write_log(folder / "log.parquet", rows)
         work = folder / "work"
         work.mkdir()
-        return sorted_events(read_log(LogConfig(path=str(path), **options), work), work)
+        return sorted_events(read_log(open_source(path, "events"), LogConfig(**options), work), work)
 
     return make

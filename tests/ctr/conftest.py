@@ -8,7 +8,7 @@ import pytest
 
 from pipelines import prepare
 from recsys_bert.clicks.dataset import ClickDataset, open_dataset
-from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig, TableConfig
+from recsys_bert.clicks.prepare.config import SideFeaturesConfig, SplitConfig
 
 
 @pytest.fixture(scope="session")
@@ -36,11 +36,13 @@ def dataset(click_log: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -
     pl.DataFrame({"user_id": range(12), "age": ["old", "young"] * 6}).write_parquet(folder / "users.parquet")
     prepare.run(
         prepare.Config(
-            log=LogConfig(path=str(folder / "log.parquet")),
+            events=str(folder / "log.parquet"),
             out=folder / "data",
             split=SplitConfig(kind="time"),
-            items=TableConfig(path=folder / "items.parquet", multi=("genre",), categorical=("year",)),
-            users=TableConfig(path=folder / "users.parquet", categorical=("age",)),
+            items=folder / "items.parquet",
+            item_features=SideFeaturesConfig(multi=("genre",), categorical=("year",)),
+            users=folder / "users.parquet",
+            user_features=SideFeaturesConfig(categorical=("age",)),
         )
     )
     return open_dataset(folder / "data")

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines import prepare
 from recsys_bert.clicks.dataset import ClickDataset, open_dataset
-from recsys_bert.clicks.prepare.config import LogConfig, TableConfig
+from recsys_bert.clicks.prepare.config import LogConfig, SideFeaturesConfig
 from recsys_bert.clicks.simulation.config import SimulateConfig
 from recsys_bert.clicks.simulation.simulate import simulate
 from recsys_bert.settings import make_config
@@ -26,10 +26,12 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> ClickDataset:
         getattr(world, name).write_parquet(folder / f"{name}.parquet")
     prepare.run(
         prepare.Config(
-            log=LogConfig(path=str(folder / "clicks.parquet")),
+            events=str(folder / "clicks.parquet"),
             out=folder / "data",
-            items=TableConfig(path=folder / "items.parquet", categorical=("category",)),
-            users=TableConfig(path=folder / "users.parquet", categorical=("age_group",)),
+            items=folder / "items.parquet",
+            item_features=SideFeaturesConfig(categorical=("category",)),
+            users=folder / "users.parquet",
+            user_features=SideFeaturesConfig(categorical=("age_group",)),
         )
     )
     return open_dataset(folder / "data")
@@ -39,8 +41,8 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> ClickDataset:
 def other_vocabulary(simulated: ClickDataset) -> Path:
     """The same clicks prepared with another choice of events, hence other item rows."""
     out = simulated.folder.parent / "other"
-    log = LogConfig(path=str(out.parent / "clicks.parquet"), event="event", events={"purchase": 1.0})
-    prepare.run(prepare.Config(log=log, out=out))
+    log = LogConfig(event="event", events={"purchase": 1.0})
+    prepare.run(prepare.Config(events=str(out.parent / "clicks.parquet"), log=log, out=out))
     return out
 
 

@@ -21,7 +21,7 @@ def test_bad_input_is_refused_and_leaves_nothing(case: Case, good: Path, tmp_pat
 
 
 def test_what_does_not_fail_or_leaves_something_is_told(good: Path, tmp_path: Path):
-    fine = Case("nothing is wrong", "prepare --log.path log/clicks.parquet --out out", "no such words")
+    fine = Case("nothing is wrong", "prepare --events log/clicks.parquet --out out", "no such words")
     status, said, faults = try_case(fine, good, tmp_path / "work")
     assert faults[:2] == ["status 0", "does not say 'no such words'"]
     assert "out/manifest.json" in faults[2]

@@ -14,7 +14,7 @@ import torch
 from pipelines import cli, evaluate, prepare, pretrain
 from pipelines.support.run_records import layer_weights, training_curve
 from recsys_bert.clicks.dataset import open_dataset
-from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig, VocabularyConfig
+from recsys_bert.clicks.prepare.config import SplitConfig, VocabularyConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.simulation.config import SimulateConfig
 from recsys_bert.clicks.simulation.simulate import write_simulation
@@ -35,11 +35,11 @@ def folder(tmp_path_factory):
     """A simulated log of 200 users, prepared two ways, and two runs: ``mix`` (scalar_mix) and ``token`` (token_mix)."""
     base = tmp_path_factory.mktemp("evaluate")
     write_simulation(SimulateConfig(users=200, **SIMULATED), base / "log")
-    log = LogConfig(path=str(base / "log" / "clicks.parquet"))
-    prepare.run(prepare.Config(log=log, out=base / "loo", split=SplitConfig(kind="leave_one_out")))
+    events = str(base / "log" / "clicks.parquet")
+    prepare.run(prepare.Config(events=events, out=base / "loo", split=SplitConfig(kind="leave_one_out")))
     by_time = SplitConfig(kind="time", validation_from=0.7, test_from=0.8)
     rare = VocabularyConfig(min_count=25)
-    prepare.run(prepare.Config(log=log, out=base / "time", split=by_time, vocabulary=rare))
+    prepare.run(prepare.Config(events=events, out=base / "time", split=by_time, vocabulary=rare))
     for name, fusion in (("mix", "scalar_mix"), ("token", "token_mix")):
         encoder = EncoderConfig(dim=8, n_heads=1, max_len=20, fusion=fusion)
         training = TrainConfig(epochs=1, batch_size=64)
@@ -203,7 +203,7 @@ def test_unknown_targets_of_a_time_split_are_misses_and_both_denominators_are_sh
 @pytest.mark.shared_data
 def test_beauty_equals_a_plain_loop_with_both_denominators(shared_data, tmp_path):
     path = shared_data / "amazon-beauty" / "Beauty.txt"
-    prepare.run(prepare.Config(log=LogConfig(path=str(path)), out=tmp_path / "data"))
+    prepare.run(prepare.Config(events=str(path), out=tmp_path / "data"))
     settings = {"baselines": ("popular", "popular_recent"), "ks": (10,), "samples": 0}
     found = evaluate.run(evaluate.Config(data=tmp_path / "data", out=tmp_path / "report", **settings))
     histories = [line.split()[1:] for line in path.read_text().splitlines()]

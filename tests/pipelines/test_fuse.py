@@ -13,7 +13,7 @@ from pipelines.prepare import Config, run
 from pipelines.train_retrieval import Config as TrainConfig
 from pipelines.train_retrieval import run as train
 from recsys_bert.clicks.dataset import open_dataset
-from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig
+from recsys_bert.clicks.prepare.config import SplitConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.retrieval.load import open_run
 
@@ -30,9 +30,9 @@ def folder(tmp_path_factory, quick):
         for place, item in enumerate(np.roll(orders[user % 3], -random.integers(40))[: random.integers(6, 20)])
     ]
     pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(folder / "log.parquet")
-    log = LogConfig(path=str(folder / "log.parquet"))
-    run(Config(log=log, out=folder / "data"))
-    run(Config(log=log, out=folder / "refit", split=SplitConfig(validation=False)))
+    events = str(folder / "log.parquet")
+    run(Config(events=events, out=folder / "data"))
+    run(Config(events=events, out=folder / "refit", split=SplitConfig(validation=False)))
     small = EncoderConfig(dim=8, n_layers=1, n_heads=1, max_len=12)
     for name in ("data", "refit"):
         train(TrainConfig(data=folder / name, out=folder / f"of-{name}", encoder=small, train=quick(epochs=1)))

@@ -28,7 +28,7 @@ def log(tmp_path):
 
 
 def test_json_is_the_manifest_and_nothing_else_is_on_stdout(log, tmp_path, capsys):
-    assert main(["prepare", "--log.path", str(log), "--out", str(tmp_path / "out"), "--json"]) == 0
+    assert main(["prepare", "--events", str(log), "--out", str(tmp_path / "out"), "--json"]) == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out) == json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert "read 20 rows of log.csv" in printed.err
@@ -38,12 +38,12 @@ def test_json_is_the_manifest_and_nothing_else_is_on_stdout(log, tmp_path, capsy
 def test_a_recipe_and_flags_reach_the_log(log, tmp_path):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
-        '[log]\npath = "nowhere"\n[split]\nkind = "time"\ntest_from = 0.8\n[items]\nmulti = []\n', encoding="utf-8"
+        'events = "nowhere"\n[split]\nkind = "time"\ntest_from = 0.8\n[item_features]\nmulti = []\n', encoding="utf-8"
     )
     arguments = [
         "prepare",
         str(recipe),
-        "--log.path",
+        "--events",
         str(log),
         "--out",
         str(tmp_path / "out"),
@@ -51,14 +51,14 @@ def test_a_recipe_and_flags_reach_the_log(log, tmp_path):
         "0.6",
     ]
     assert main(arguments) == 0
-    told = open_dataset(tmp_path / "out").manifest
-    assert (told.split["validation_from"], told.split["test_from"]) == (3, 4)
-    assert told.config["split"]["validation_from"] == 0.6
+    manifest = open_dataset(tmp_path / "out").manifest
+    assert (manifest.split["validation_from"], manifest.split["test_from"]) == (3, 4)
+    assert manifest.config["split"]["validation_from"] == 0.6
 
 
 def test_an_older_result_is_replaced_and_a_failed_run_leaves_it(log, tmp_path):
     out = tmp_path / "out"
-    arguments = ["prepare", "--log.path", str(log), "--out", str(out)]
+    arguments = ["prepare", "--events", str(log), "--out", str(out)]
     assert main(arguments) == 0
     assert main([*arguments, "--split.no-validation"]) == 0
     before = (out / "manifest.json").read_bytes()
@@ -76,7 +76,7 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(log, tmp_path):
         (folder / ("log.arrow" if folder is not named else "notes.txt")).write_bytes(b"left")
     handle = os.open(busy, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)  # as a process does that is at work
-    assert main(["prepare", "--log.path", str(log), "--out", str(tmp_path / "out")]) == 0
+    assert main(["prepare", "--events", str(log), "--out", str(tmp_path / "out")]) == 0
     os.close(handle)
     assert sorted(os.listdir(tmp_path)) == [".out-0123abcd", ".out-and-more", ".out-settings", "log.csv", "out"]
 
@@ -87,10 +87,10 @@ def test_sigterm_leaves_nothing_temporary(log, tmp_path, monkeypatch, on_ctrl_c)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(10)
 
-    monkeypatch.setattr("recsys_bert.clicks.prepare.filters.filtered", kill)
+    monkeypatch.setattr("recsys_bert.clicks.prepare.filters.filter_events", kill)
     before = signal.signal(signal.SIGINT, on_ctrl_c)
     try:
-        assert main(["prepare", "--log.path", str(log), "--out", str(tmp_path / "out")]) == 130
+        assert main(["prepare", "--events", str(log), "--out", str(tmp_path / "out")]) == 130
     finally:
         signal.signal(signal.SIGINT, before)
     assert os.listdir(tmp_path) == ["log.csv"]
@@ -129,7 +129,7 @@ BAD_LOGS = {
 def test_bad_logs_give_one_clear_message_and_no_artefact(tmp_path, capsys, name):
     file, content, message = BAD_LOGS[name]
     (tmp_path / file).write_bytes(content)
-    assert main(["prepare", "--log.path", str(tmp_path / file), "--out", str(tmp_path / "out")]) == 2
+    assert main(["prepare", "--events", str(tmp_path / file), "--out", str(tmp_path / "out")]) == 2
     printed = capsys.readouterr()
     assert message in printed.err
     assert printed.err.startswith("error: ")
@@ -138,10 +138,10 @@ def test_bad_logs_give_one_clear_message_and_no_artefact(tmp_path, capsys, name)
 
 
 BAD_SETTINGS = {
-    "no log": (["--log.path", ""], "no log was named"),
-    "missing log": (["--log.path", "nowhere.csv"], "nowhere.csv names no file"),
+    "no log": (["--events", ""], "no log was named"),
+    "missing log": (["--events", "nowhere.csv"], "nowhere.csv names no file"),
     "all filtered out": (["--filters.min-user-events", "6"], "none of 20 events is left"),
-    "side table missing": (["--items.path", "nowhere.csv"], "nowhere.csv names no file"),
+    "side table missing": (["--items", "nowhere.csv"], "nowhere.csv names no file"),
     "no times": (["--log.time", "None", "--split.kind", "time"], "needs a time column"),
 }
 
@@ -149,7 +149,7 @@ BAD_SETTINGS = {
 @pytest.mark.parametrize("name", BAD_SETTINGS)
 def test_bad_settings_give_one_clear_message_and_no_artefact(log, tmp_path, capsys, name):
     flags, message = BAD_SETTINGS[name]
-    assert main(["prepare", "--log.path", str(log), "--out", str(tmp_path / "out"), *flags]) == 2
+    assert main(["prepare", "--events", str(log), "--out", str(tmp_path / "out"), *flags]) == 2
     assert message in capsys.readouterr().err
     assert os.listdir(tmp_path) == ["log.csv"]
 
@@ -157,7 +157,7 @@ def test_bad_settings_give_one_clear_message_and_no_artefact(log, tmp_path, caps
 def test_a_folder_that_is_not_ours_is_not_replaced(log, tmp_path, capsys):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"cat")
-    assert main(["prepare", "--log.path", str(log), "--out", str(tmp_path / "photos")]) == 2
+    assert main(["prepare", "--events", str(log), "--out", str(tmp_path / "photos")]) == 2
     assert "was not made by prepare" in capsys.readouterr().err
     assert (tmp_path / "photos" / "cat.jpg").read_bytes() == b"cat"
 
@@ -165,7 +165,7 @@ def test_a_folder_that_is_not_ours_is_not_replaced(log, tmp_path, capsys):
 def test_a_link_stays_a_link(log, tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "disk")
-    arguments = ["prepare", "--log.path", str(log), "--out", str(tmp_path / "out")]
+    arguments = ["prepare", "--events", str(log), "--out", str(tmp_path / "out")]
     assert main(arguments) == 0
     assert main(arguments) == 0
     assert (tmp_path / "out").is_symlink()
@@ -173,16 +173,16 @@ def test_a_link_stays_a_link(log, tmp_path):
     assert (tmp_path / "disk" / "manifest.json").is_file()
 
 
-@pytest.mark.parametrize(("first", "told"), [("20240229", True), ("2024-02-29", False), ("1709164800", False)])
-def test_days_that_were_read_as_seconds_are_told_of(tmp_path, capsys, first, told):
+@pytest.mark.parametrize(("first", "noted"), [("20240229", True), ("2024-02-29", False), ("1709164800", False)])
+def test_days_that_were_read_as_seconds_are_noted(tmp_path, capsys, first, noted):
     log = tmp_path / "log.csv"
     log.write_text(HEADER + "".join(f"1,{item},{first}\n" for item in range(5)))
-    assert main(["prepare", "--log.path", str(log), "--out", str(tmp_path / "out")]) == 0
-    assert ("all times lie before 1971" in capsys.readouterr().err) is told
+    assert main(["prepare", "--events", str(log), "--out", str(tmp_path / "out")]) == 0
+    assert ("all times lie before 1971" in capsys.readouterr().err) is noted
 
 
 def test_what_was_put_into_a_prepared_folder_is_not_lost(log, tmp_path, capsys):
-    arguments = ["prepare", "--log.path", str(log), "--out", str(tmp_path / "out")]
+    arguments = ["prepare", "--events", str(log), "--out", str(tmp_path / "out")]
     assert main(arguments) == 0
     (tmp_path / "out" / "runs").mkdir()
     capsys.readouterr()
@@ -192,7 +192,7 @@ def test_what_was_put_into_a_prepared_folder_is_not_lost(log, tmp_path, capsys):
 
 
 def test_an_output_below_a_file_is_refused(log, capsys):
-    assert main(["prepare", "--log.path", str(log), "--out", str(log / "out")]) == 2
+    assert main(["prepare", "--events", str(log), "--out", str(log / "out")]) == 2
     assert "cannot write" in capsys.readouterr().err
 
 
@@ -200,7 +200,7 @@ def test_an_output_below_a_file_is_refused(log, capsys):
 @pytest.mark.parametrize(("variant", "trained"), [([], 153_776), (["--split.no-validation"], 176_139)])
 def test_amazon_beauty(shared_data, tmp_path, variant, trained):
     log = shared_data / "amazon-beauty" / "Beauty.txt"
-    assert main(["prepare", "--log.path", str(log), "--out", str(tmp_path / "out"), *variant]) == 0
+    assert main(["prepare", "--events", str(log), "--out", str(tmp_path / "out"), *variant]) == 0
     dataset = open_dataset(tmp_path / "out")
     sequences = [list(map(int, line.split())) for line in log.read_text(encoding="utf-8").splitlines()]
     assert (dataset.histories.n_users, len(dataset.histories.items)) == (22_363, 198_502)
@@ -220,11 +220,11 @@ def test_amazon_beauty(shared_data, tmp_path, variant, trained):
 
 @pytest.mark.shared_data
 def test_ml1m_known(shared_data, tmp_path):
-    told = convert(shared_data / "ml-1m", tmp_path / "source")
-    assert told == {"users": 6_040, "events": 988_555}
-    side = ["--items.path", str(tmp_path / "source" / "items.tsv"), "--items.multi", "genres"]
+    counts = convert(shared_data / "ml-1m", tmp_path / "source")
+    assert counts == {"users": 6_040, "events": 988_555}
+    side = ["--items", str(tmp_path / "source" / "items.tsv"), "--item-features.multi", "genres"]
     log = tmp_path / "source" / "log.txt"
-    assert main(["prepare", "--log.path", str(log), "--out", str(tmp_path / "out"), *side]) == 0
+    assert main(["prepare", "--events", str(log), "--out", str(tmp_path / "out"), *side]) == 0
     dataset = open_dataset(tmp_path / "out")
     assert (dataset.histories.n_users, len(dataset.histories.items)) == (6_040, 988_555)
     assert dataset.item_feature_sizes == {"genres": 2 + 18}
@@ -237,7 +237,7 @@ def test_ml1m_known(shared_data, tmp_path):
 @pytest.mark.shared_data
 def test_ml100k_by_time(shared_data, tmp_path):
     log = shared_data / "ml-100k" / "ml-100k.inter"
-    assert main(["prepare", "--log.path", str(log), "--out", str(tmp_path / "out"), "--split.kind", "time"]) == 0
+    assert main(["prepare", "--events", str(log), "--out", str(tmp_path / "out"), "--split.kind", "time"]) == 0
     dataset = open_dataset(tmp_path / "out")
     rows = [line.split("\t") for line in Path(log).read_text(encoding="utf-8").splitlines()[1:]]
     times = sorted(int(row[3]) for row in rows)

@@ -253,8 +253,8 @@ def test_times_reach_the_training_and_every_later_use(simulated, config, objecti
 
 
 def test_times_of_a_log_without_any_are_refused(simulated, config, tmp_path):
-    log = LogConfig(path=str(simulated.folder.parent / "clicks.parquet"), time=None)
-    prepare.run(prepare.Config(log=log, out=tmp_path / "timeless"))
+    events = str(simulated.folder.parent / "clicks.parquet")
+    prepare.run(prepare.Config(events=events, log=LogConfig(time=None), out=tmp_path / "timeless"))
     bad = replace(config, data=tmp_path / "timeless", encoder=replace(config.encoder, time_gaps=True))
     with pytest.raises(InputError, match=r"read when events happened, but .*timeless has no times"):
         pretrain.run(bad)
@@ -262,8 +262,8 @@ def test_times_of_a_log_without_any_are_refused(simulated, config, tmp_path):
 
 
 def test_without_validation_every_epoch_is_run(simulated, config, tmp_path, capsys):
-    log = LogConfig(path=str(simulated.folder.parent / "clicks.parquet"))
-    prepare.run(prepare.Config(log=log, out=tmp_path / "refit", split=SplitConfig(validation=False)))
+    events = str(simulated.folder.parent / "clicks.parquet")
+    prepare.run(prepare.Config(events=events, out=tmp_path / "refit", split=SplitConfig(validation=False)))
     results = pretrain.run(replace(config, data=tmp_path / "refit"))
     assert (results["best"], results["epochs"]) == (None, 2)
     assert "every epoch is run, the last weights are kept" in capsys.readouterr().err

@@ -11,7 +11,6 @@ import torch
 from pipelines import prepare, recommend
 from pipelines.cli import main
 from recsys_bert.clicks.dataset import open_dataset
-from recsys_bert.clicks.prepare.config import LogConfig, TableConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
@@ -43,8 +42,8 @@ def folder(tmp_path_factory):
         {"item_id": [f"i{n}" for n in range(N_ITEMS)], "title": [f"Film {n}" for n in range(N_ITEMS)]}
     )
     titles.write_csv(folder / "items.csv")
-    log = LogConfig(path=str(folder / "log.parquet"))
-    prepare.run(prepare.Config(log=log, out=folder / "data", items=TableConfig(path=folder / "items.csv")))
+    events = str(folder / "log.parquet")
+    prepare.run(prepare.Config(events=events, out=folder / "data", items=folder / "items.csv"))
     for seed, name in enumerate(["run", "other"]):
         write_run(folder / name, open_dataset(folder / "data"), seed)
     return folder

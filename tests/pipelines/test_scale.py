@@ -11,7 +11,6 @@ from pipelines import prepare
 from pipelines.benchmarks import catalogue_growth, evaluation_round, evaluation_speed, large_log, two_processes
 from pipelines.benchmarks.processes import Ended, run_alone
 from recsys_bert.clicks.dataset import open_dataset
-from recsys_bert.clicks.prepare.config import LogConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig
@@ -23,7 +22,7 @@ def test_every_item_of_a_large_log_is_trained_on(tmp_path):
     assert log["item_id"].n_unique() == 4000
     follow = log["item_id"].diff().fill_null(0).eq(1).mean()
     assert follow > 0.7  # three of four items continue a series
-    prepare.run(prepare.Config(log=LogConfig(path=str(tmp_path / "log.parquet")), out=tmp_path / "data"))
+    prepare.run(prepare.Config(events=str(tmp_path / "log.parquet"), out=tmp_path / "data"))
     assert open_dataset(tmp_path / "data").vocabulary.n_items == 4000
     with pytest.raises(InputError, match="do not get through"):
         large_log.Config(out=tmp_path / "log.parquet", items=4000, users=10)

@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from pipelines import predict_ctr, prepare, pretrain, train_ctr
-from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig, TableConfig
+from recsys_bert.clicks.prepare.config import LogConfig, SideFeaturesConfig, SplitConfig
 from recsys_bert.clicks.simulation.config import SimulateConfig
 from recsys_bert.clicks.simulation.simulate import best_auc, simulate
 from recsys_bert.ctr.config import ClickModelConfig, FeaturesConfig, ImpressionsConfig
@@ -32,11 +32,13 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
         getattr(world, name).write_parquet(folder / f"{name}.parquet")
     prepare.run(
         prepare.Config(
-            log=LogConfig(path=str(folder / "clicks.parquet")),
+            events=str(folder / "clicks.parquet"),
             out=folder / "data",
             split=SplitConfig(kind="time"),
-            items=TableConfig(path=folder / "items.parquet", categorical=("category",)),
-            users=TableConfig(path=folder / "users.parquet", categorical=("age_group",)),
+            items=folder / "items.parquet",
+            item_features=SideFeaturesConfig(categorical=("category",)),
+            users=folder / "users.parquet",
+            user_features=SideFeaturesConfig(categorical=("age_group",)),
         )
     )
     return folder
@@ -252,7 +254,8 @@ def test_an_encoder_of_another_vocabulary_is_refused(
 ):
     prepare.run(
         prepare.Config(
-            log=LogConfig(path=str(log / "clicks.parquet"), event="event", events={"purchase": 1.0}),
+            events=str(log / "clicks.parquet"),
+            log=LogConfig(event="event", events={"purchase": 1.0}),
             out=tmp_path / "other",
             split=SplitConfig(kind="time"),
         )
@@ -264,7 +267,7 @@ def test_an_encoder_of_another_vocabulary_is_refused(
 def test_a_log_that_was_not_cut_by_time_is_told_of(
     config: train_ctr.Config, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    prepare.run(prepare.Config(log=LogConfig(path=str(log / "clicks.parquet")), out=tmp_path / "loo"))
+    prepare.run(prepare.Config(events=str(log / "clicks.parquet"), out=tmp_path / "loo"))
     train_ctr.run(replace(config, data=tmp_path / "loo", train=replace(config.train, epochs=1)))
     assert "was not cut by time" in capsys.readouterr().err
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.prepare import Config, run
 from recsys_bert.clicks.dataset import open_dataset
-from recsys_bert.clicks.prepare.config import FilterConfig, LogConfig, SplitConfig
+from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
 from recsys_bert.evaluation.ranking import per_user
@@ -37,7 +37,7 @@ def dataset(tmp_path_factory):
         for place, item in enumerate(rng.choice(25, rng.integers(6, 40), p=chances / chances.sum()))
     ]
     pl.DataFrame(users, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(folder / "log.parquet")
-    run(Config(log=LogConfig(path=str(folder / "log.parquet")), out=folder / "out"))
+    run(Config(events=str(folder / "log.parquet"), out=folder / "out"))
     return open_dataset(folder / "out")
 
 
@@ -145,7 +145,7 @@ def test_item_knn_where_some_items_are_like_no_other(tmp_path, monkeypatch):
     pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(
         tmp_path / "log.parquet"
     )
-    run(Config(log=LogConfig(path=str(tmp_path / "log.parquet")), out=tmp_path / "out", split=SplitConfig(kind="none")))
+    run(Config(events=str(tmp_path / "log.parquet"), out=tmp_path / "out", split=SplitConfig(kind="none")))
     dataset = open_dataset(tmp_path / "out")
     alone, first, second = dataset.rows([3, 8, 9]).tolist()
     found = ItemKNN().fit(dataset).rank(Queries.from_lists([[alone], [first]]), 2)
@@ -212,7 +212,7 @@ def test_item2vec_finds_what_stands_beside(tmp_path):
     ]
     log = tmp_path / "log.parquet"
     pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(log)
-    run(Config(log=LogConfig(path=str(log)), out=tmp_path / "out"))
+    run(Config(events=str(log), out=tmp_path / "out"))
     dataset = open_dataset(tmp_path / "out")
     settings = Word2VecConfig(dim=16, window=1, sample=0, lr=0.1, epochs=5, batch_size=64)
     fitted = Item2Vec(vectors=settings, last=1).fit(dataset)
@@ -250,7 +250,7 @@ def recent(tmp_path):
         tmp_path / "log.parquet"
     )
     split = SplitConfig(kind="time", validation=False, test_from="2024-01-21")
-    run(Config(log=LogConfig(path=str(tmp_path / "log.parquet")), out=tmp_path / "out", split=split))
+    run(Config(events=str(tmp_path / "log.parquet"), out=tmp_path / "out", split=split))
     return open_dataset(tmp_path / "out")
 
 
@@ -268,7 +268,7 @@ def test_popular_recent_looks_at_the_last_days_only(recent):
 
 def test_popular_recent_needs_times(tmp_path):
     (tmp_path / "log.tsv").write_text("user_id\titem_id\n" + "".join(f"{u}\t{i}\n" for u in range(3) for i in range(4)))
-    run(Config(log=LogConfig(path=str(tmp_path / "log.tsv"), time=None), out=tmp_path / "out"))
+    run(Config(events=str(tmp_path / "log.tsv"), log=LogConfig(time=None), out=tmp_path / "out"))
     with pytest.raises(InputError, match="popular_recent needs times"):
         PopularRecent().fit(open_dataset(tmp_path / "out"))
 
@@ -280,8 +280,8 @@ def test_event_weights_count(tmp_path):
     ]
     log = tmp_path / "log.parquet"
     pl.DataFrame(events, schema=["user_id", "item_id", "timestamp", "event"], orient="row").write_parquet(log)
-    weighted = LogConfig(path=str(log), event="event", events={"view": 1.0, "buy": 10.0})
-    run(Config(log=weighted, out=tmp_path / "out"))
+    weighted = LogConfig(event="event", events={"view": 1.0, "buy": 10.0})
+    run(Config(events=str(log), log=weighted, out=tmp_path / "out"))
     fitted = Popular().fit(open_dataset(tmp_path / "out"))
     best = fitted.rank(Queries.from_lists([[2]]), 1)
     assert open_dataset(tmp_path / "out").ids(best[0]).to_list() == [9]  # 2 events of weight 10 beat 5 of weight 1
@@ -313,8 +313,8 @@ def test_bad_options_are_refused(build, message):
     ],
 )
 def test_beauty_gives_the_reference_figures(shared_data, tmp_path, baseline, validation, recall, ndcg):
-    log = LogConfig(path=str(shared_data / "amazon-beauty" / "Beauty.txt"), format="lines")
-    run(Config(log=log, out=tmp_path / "out", split=SplitConfig(validation=validation), filters=FilterConfig()))
+    events, log = str(shared_data / "amazon-beauty" / "Beauty.txt"), LogConfig(format="lines")
+    run(Config(events=events, log=log, out=tmp_path / "out", split=SplitConfig(validation=validation)))
     dataset = open_dataset(tmp_path / "out")
     queries = Queries.of(dataset, "test")
     lists = baseline.fit(dataset).rank(queries, 10)

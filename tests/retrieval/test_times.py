@@ -32,7 +32,7 @@ def timeless(side_log, tmp_path_factory):
     folder = tmp_path_factory.mktemp("timeless")
     path = side_log.folder.parent / "log.parquet"
     pl.read_parquet(path).drop("timestamp").write_parquet(folder / "log.parquet")
-    run(Config(log=LogConfig(path=str(folder / "log.parquet"), time=None), out=folder / "data"))
+    run(Config(events=str(folder / "log.parquet"), log=LogConfig(time=None), out=folder / "data"))
     return open_dataset(folder / "data")
 
 

@@ -86,7 +86,7 @@ def ctr_config(folder):
 def write_logs(folder):
     events = [(user, (user * 7 + place * place) % 19, place) for user in range(33) for place in range(5 + user % 9)]
     pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(folder / "log.pq")
-    prepare.run(prepare.Config(log=LogConfig(path=str(folder / "log.pq"), format="parquet"), out=folder / "data"))
+    prepare.run(prepare.Config(events=str(folder / "log.pq"), log=LogConfig(format="parquet"), out=folder / "data"))
     shown = pl.DataFrame({"device": [f"d{n % 5}" for n in range(49)], "label": [int(n % 5 > n % 3) for n in range(49)]})
     for name in ("train", "validation", "test"):
         shown.write_parquet(folder / f"{name}.pq")

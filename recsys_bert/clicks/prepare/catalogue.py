@@ -1,4 +1,4 @@
-"""From item codes of a sorted log to catalogue rows, with training counts only."""
+"""Catalogue: rows of the items of a log and of its side table, from training counts only."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,10 @@ from recsys_bert.clicks.vocabulary import UNKNOWN, Vocabulary, unknown_rows
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Rows for every item of the log and of the side table.
+    """Rows of all items of the log and of the side table.
 
     Args:
-        vocabulary: Items with a row of the embedding table.
+        vocabulary: Items with an embedding row.
         cold_ids: Items of the side table without a training event, sorted; their rows follow the vocabulary's.
         row_of_code: Row of each item code of the log, int32.
         rare: Training items below ``min_count``; they share the unknown rows.
@@ -44,21 +44,21 @@ def training_counts(events: Events, borders: Borders) -> tuple[NDArray[np.int64]
     weights = np.zeros(len(counts), np.float64)
     for users, part in events.chunks():
         mask = training_mask(events.offsets, borders.train_end, users, part)
-        mine = events.items[part][mask]
-        counts += np.bincount(mine, minlength=len(counts))
+        items = events.items[part][mask]
+        counts += np.bincount(items, minlength=len(counts))
         if events.weights is not None:
-            weights += np.bincount(mine, events.weights[part][mask], minlength=len(counts))
+            weights += np.bincount(items, events.weights[part][mask], minlength=len(counts))
     return counts, weights if events.weights is not None else counts.astype(np.float64)
 
 
 def build_catalogue(
     events: Events, borders: Borders, config: VocabularyConfig, side_ids: pl.Series | None = None
 ) -> Catalogue:
-    """Give rows: training items by decreasing training count, then id; then items of the side table never trained on.
+    """Number the items: by decreasing training count, then id; then items of the side table without training events.
 
     Args:
         events: Sorted events.
-        borders: Where training ends.
+        borders: End of training.
         config: Thresholds.
         side_ids: Ids of the item side table, of the log's type.
     """
@@ -90,13 +90,13 @@ def build_catalogue(
             .join(trained.rename("item_id").to_frame(), on="item_id", how="anti")["item_id"]
             .sort()
         )
-        _place_cold(events.item_ids, cold, vocabulary.size, row_of_code)
+        _assign_cold_rows(events.item_ids, cold, vocabulary.size, row_of_code)
     return Catalogue(vocabulary, cold, row_of_code, rare)
 
 
-def _place_cold(item_ids: pl.Series, cold: pl.Series, first: int, row_of_code: NDArray[np.int32]) -> None:
-    """Point codes of held-out items that the side table knows to their cold rows."""
+def _assign_cold_rows(item_ids: pl.Series, cold: pl.Series, first: int, row_of_code: NDArray[np.int32]) -> None:
+    """Map codes of held-out items that are in the side table to their cold rows."""
     rows = pl.DataFrame({"id": cold, "row": np.arange(first, first + len(cold), dtype=np.int32)})
     codes = pl.DataFrame({"id": item_ids, "code": np.arange(len(item_ids))})
-    both = codes.join(rows, on="id", how="inner")
-    row_of_code[both["code"].to_numpy()] = both["row"].to_numpy()
+    joined = codes.join(rows, on="id", how="inner")
+    row_of_code[joined["code"].to_numpy()] = joined["row"].to_numpy()

@@ -1,7 +1,6 @@
-"""What `prepare` can be told about a click log. Plain values: importing this is instant."""
+"""Settings of preparing a click log. Plain values: importing this is instant."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from recsys_bert.errors import InputError
@@ -11,13 +10,10 @@ Format = Literal["auto", "parquet", "csv", "tsv", "jsonl", "arrow", "movielens",
 
 @dataclass(frozen=True, kw_only=True)
 class LogConfig:
-    """Where the events are and how their columns are called."""
-
-    path: str = ""
-    """A file, a folder (all files of one kind in it) or a glob such as ``logs/2024-*.parquet``. Always needed."""
+    """Columns of the events and how they are read."""
 
     format: Format = "auto"
-    """How files are read; ``auto`` goes by their ending (.dat MovieLens, .inter RecBole, .txt ``user item item …``)."""
+    """Format of files; ``auto`` goes by their ending (.dat MovieLens, .inter RecBole, .txt ``user item item …``)."""
 
     user: str = "user_id"
     """Column with the user's id."""
@@ -26,19 +22,19 @@ class LogConfig:
     """Column with the item's id."""
 
     time: str | None = "timestamp"
-    """Column with the moment: integers, ISO text or datetimes. None: the log's own order is the order in time."""
+    """Column with the timestamp: integers, ISO text or datetimes. None: events are in the order of time already."""
 
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
     """Unit of numeric times since 1970; ``auto`` goes by their size."""
 
     event: str | None = None
-    """Column with the event type (click, view, purchase …), if there is one."""
+    """Column with the event type (click, view, purchase …), if any."""
 
     events: dict[str, float] = field(default_factory=dict)
     """Weight per event type; 0 drops it. Empty: every type is kept with weight 1."""
 
     other_events: Literal["drop", "keep", "error"] = "drop"
-    """What happens to event types that ``events`` does not name (where it names any); dropped ones are counted."""
+    """Treatment of event types that ``events`` does not name, if it names any; dropped ones are counted."""
 
     weight: str | None = None
     """Numeric column (a rating, seconds watched) that multiplies an event's weight."""
@@ -47,11 +43,11 @@ class LogConfig:
     """Events whose ``weight`` column is lower are dropped and counted."""
 
     ids: Literal["auto", "text", "integer"] = "auto"
-    """Type of ids in text files; ``auto`` takes integers where all are, and refuses a mixture of both. A column of
+    """Type of ids in text files; ``auto`` gives integers if all are, and refuses a mixture of both. A column of
     unsigned integers of which some do not fit into int64 becomes text."""
 
     bad_rows: Literal["error", "drop"] = "error"
-    """Rows without a user, an item or a readable time: stop with the first of them, or drop and count them."""
+    """Rows without a user, an item or a readable time: an error for the first, or drop and count them."""
 
     def __post_init__(self) -> None:
         if self.event is None and self.events:
@@ -67,14 +63,13 @@ class LogConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FilterConfig:
-    """Which events stay in the log.
+    """Filters of events.
 
-    Leave-one-out counts the whole log, as published data sets were made; a time cut counts and drops training events
-    only.
+    Leave-one-out counts all events, as published data sets do; a time cut counts and drops training events only.
     """
 
     repeats: Literal["keep", "drop"] = "keep"
-    """Consecutive events of one user on one item: keep all, or only the first. Done before anything is counted."""
+    """Consecutive events of one user on one item: keep all, or only the first. Applied before any count."""
 
     min_user_events: int = 1
     """Users with fewer events are dropped."""
@@ -94,19 +89,19 @@ class FilterConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitConfig:
-    """What is held out."""
+    """Events held out for validation and test."""
 
     kind: Literal["leave_one_out", "time", "none"] = "leave_one_out"
-    """The last events of each user (as in papers), one moment for everybody (no look into the future), or nothing."""
+    """The last events of each user (as in papers), one timestamp for all users (no leak from the future), or none."""
 
     validation: bool = True
-    """False is *refit*: what validation would hold out goes into training."""
+    """False is *refit*: validation events are used for training."""
 
     validation_from: float | str = 0.8
-    """Time cut: quantile of all events' times in (0, 1), or an ISO date (UTC), from which on events are validation."""
+    """Time cut: validation starts at this quantile of all events' times, in (0, 1), or at this ISO date (UTC)."""
 
     test_from: float | str = 0.9
-    """Time cut: the same, from which on events are test."""
+    """Time cut: start of test, in the same form."""
 
     min_events: int = 3
     """Leave-one-out: users with fewer events are used for training only."""
@@ -133,7 +128,7 @@ class SplitConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class VocabularyConfig:
-    """Which items get a row of their own."""
+    """Items that get an embedding row each."""
 
     min_count: int = 1
     """Items with fewer training events share the unknown rows."""
@@ -147,26 +142,23 @@ class VocabularyConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableConfig:
-    """A side table of items or of users."""
-
-    path: Path | None = None
-    """Parquet, CSV/TSV, JSON lines, Arrow, MovieLens .dat, RecBole .item/.user, or one JSON object id → value(s)."""
+class SideFeaturesConfig:
+    """Features from a side table of items or of users."""
 
     id: str | None = None
-    """Column with the id; by default the log's column, or else the table's first."""
+    """Column with the id; by default the log's id column, else the table's first."""
 
     categorical: tuple[str, ...] = ()
     """Columns with one value each that become features."""
 
     multi: tuple[str, ...] = ()
-    """Columns with several values each that become features; lists, or text cut at ``separator``."""
+    """Columns with several values each that become features: lists, or text split at ``separator``."""
 
     separator: str = "|"
-    """Cuts the text of ``multi`` columns."""
+    """Splits the text of ``multi`` columns."""
 
     max_values: int = 16
-    """Values kept of one multi-valued entry; how many entries had more is counted."""
+    """Values kept of one multi-valued entry; longer entries are counted."""
 
     def __post_init__(self) -> None:
         names = self.categorical + self.multi

@@ -1,4 +1,4 @@
-"""A checked log → events of all users in memory-mapped arrays, sorted by (user, time, original row)."""
+"""Events of all users as memory-mapped arrays, sorted by (user, time, original row)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,10 +24,10 @@ class Events:
     """Sorted events, user by user.
 
     Args:
-        folder: Where the arrays lie.
+        folder: Folder of the arrays.
         items: Item code of each event, index into ``item_ids``; ``[n]``.
         times: Microseconds since 1970, ``[n]``, or None.
-        weights: ``[n]``, or None where all are 1.
+        weights: ``[n]``, or None if all are 1.
         offsets: Events of user ``u`` are ``offsets[u]:offsets[u + 1]``.
         user_ids: Sorted ids.
         item_ids: Sorted ids.
@@ -53,28 +53,28 @@ class Events:
         """(users, events) slices of about ``CHUNK`` events each; a user is never cut."""
         return chunks(self.offsets)
 
-    def keep(self, wanted: NDArray[np.bool_], name: str) -> "Events":
-        """Copy the wanted events, and the users that still have any, to new files called ``name``."""
+    def select(self, mask: NDArray[np.bool_], name: str) -> "Events":
+        """Copy the events where ``mask`` holds, and users that still have any, to new files called ``name``."""
         counts = np.zeros(self.n_users, np.int64)
         writer = _Writer(self.folder, name, self.times is not None, self.weights is not None)
         for users, events in self.chunks():
-            part = wanted[events]
+            part = mask[events]
             running = np.concatenate([[0], np.cumsum(part)])
             counts[users] = np.diff(running[self.offsets[users.start : users.stop + 1] - events.start])
             times = None if self.times is None else self.times[events][part]
             weights = None if self.weights is None else self.weights[events][part]
             writer.append(self.items[events][part], times, weights)
-        there = counts > 0
+        has_events = counts > 0
         return replace(
             writer.events(),
-            offsets=_offsets(counts[there]),
-            user_ids=self.user_ids.filter(pl.Series(there)),
+            offsets=_offsets(counts[has_events]),
+            user_ids=self.user_ids.filter(pl.Series(has_events)),
             item_ids=self.item_ids,
         )
 
 
 def chunks(offsets: NDArray[np.int64], size: int | None = None) -> Iterator[tuple[slice, slice]]:
-    """Cut users into runs of about ``size`` (or ``CHUNK``) events: (users, events) slices."""
+    """Split users into chunks of about ``size`` (or ``CHUNK``) events: (users, events) slices."""
     first, n_users, size = 0, len(offsets) - 1, size or CHUNK
     while first < n_users:
         last = int(np.searchsorted(offsets, offsets[first] + size, side="right")) - 1
@@ -95,10 +95,12 @@ def sorted_events(log: Log, work: Path) -> Events:
     columns = _scatter(log, users, items, buckets, work)
     writer = _Writer(work, "sorted", log.has_time, log.has_weight)
     with Progress("sorting", int(offsets[-1]), "events") as progress:
-        for place in range(len(buckets)):
-            found = {name: _taken(_bucket(work, place, name), kind) for name, kind in columns.items()}
-            order = stable_order([found[name] for name in ("time", "user") if name in found])
-            item, time, weight = (found[name][order] if name in found else None for name in ("item", "time", "weight"))
+        for bucket in range(len(buckets)):
+            values = {name: _pop(_bucket_path(work, bucket, name), kind) for name, kind in columns.items()}
+            order = stable_order([values[name] for name in ("time", "user") if name in values])
+            item, time, weight = (
+                values[name][order] if name in values else None for name in ("item", "time", "weight")
+            )
             assert item is not None
             writer.append(item, time, weight)
             progress.advance(len(order))
@@ -127,25 +129,25 @@ def _scatter(
             order = np.argsort(bucket, kind="stable")
             ends = np.cumsum(np.bincount(bucket, minlength=len(buckets)))
             for name, values in columns.items():
-                for place, part in enumerate(np.split(values[order], ends[:-1])):
-                    with open(_bucket(work, place, name), "ab") as file:
+                for n, part in enumerate(np.split(values[order], ends[:-1])):
+                    with open(_bucket_path(work, n, name), "ab") as file:
                         part.tofile(file)
             progress.advance(len(batch))
     return {name: values.dtype for name, values in columns.items()}
 
 
-def _bucket(work: Path, place: int, column: str) -> Path:
-    return work / f"bucket-{place}.{column}"
+def _bucket_path(work: Path, bucket: int, column: str) -> Path:
+    return work / f"bucket-{bucket}.{column}"
 
 
-def _taken(path: Path, kind: Any) -> NDArray[Any]:
+def _pop(path: Path, kind: Any) -> NDArray[Any]:
     values = np.fromfile(path, kind)
     path.unlink()
     return values
 
 
 class _Writer:
-    """Appends events to raw files, then maps them."""
+    """Append events to raw files, then map them."""
 
     def __init__(self, folder: Path, name: str, has_time: bool, has_weight: bool) -> None:
         kinds = [

@@ -1,4 +1,4 @@
-"""From a path, folder or glob to a lazy table."""
+"""Files of a path, folder or glob as a lazy table."""
 
 import glob
 import importlib
@@ -20,16 +20,16 @@ def find_files(path: str) -> list[Path]:
         InputError: There are none, or a folder holds several kinds.
     """
     if not path:
-        raise InputError("no log was named. Pass --log.path with a file, a folder or a glob.")
+        raise InputError("no log was named. Pass --events with a file, a folder or a glob.")
     source = Path(path)
     if source.is_file():
         return [source]
     if source.is_dir():
         return _one_kind(source)
-    found = [Path(name) for name in sorted(glob.glob(path, recursive=True)) if Path(name).is_file()]
-    if not found:
+    files = [Path(name) for name in sorted(glob.glob(path, recursive=True)) if Path(name).is_file()]
+    if not files:
         raise InputError(f"{path} names no file. Give a file, a folder or a glob such as 'logs/*.parquet'.")
-    return found
+    return files
 
 
 def _one_kind(folder: Path) -> list[Path]:
@@ -45,7 +45,7 @@ def _one_kind(folder: Path) -> list[Path]:
 
 
 def kind_of(path: Path) -> str | None:
-    """Format by the file's ending, without .gz; None where it says nothing."""
+    """Format by the file's ending, without .gz; None for an unknown ending."""
     return ENDINGS.get(Path(path.name.removesuffix(".gz")).suffix.lower())
 
 
@@ -76,8 +76,8 @@ def scan(paths: list[Path], kind: str = "auto") -> pl.LazyFrame:
 
 def unreadable(paths: list[Path], error: Exception) -> InputError:
     """The error for a file that breaks while it is read."""
-    said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return InputError(f"{_named(paths)} cannot be read: {said}. It may be damaged, or of another format or encoding.")
+    message = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return InputError(f"{_named(paths)} cannot be read: {message}. It may be damaged or of another format or encoding.")
 
 
 def _named(paths: list[Path]) -> str:

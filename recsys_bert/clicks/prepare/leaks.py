@@ -1,4 +1,4 @@
-"""A second look at a prepared folder: nothing held out has reached vocabulary, counts or features."""
+"""Check of a prepared folder: no held-out event has reached vocabulary, counts or features."""
 
 from typing import Any
 
@@ -19,16 +19,16 @@ def check_no_leak(
     features: dict[str, list[Feature]],
     cut: tuple[int, int] | None,
 ) -> dict[str, Any]:
-    """Count again from what was written, and compare.
+    """Recount the written histories and compare.
 
     Args:
         histories: As written.
         catalogue: Vocabulary and cold items.
         features: Encoded columns of ``items`` and ``users``.
-        cut: First seconds of validation and of test, where the split is by time.
+        cut: First seconds of validation and of test, if the split is by time.
 
     Returns:
-        What was checked, for the manifest.
+        The checks, for the manifest.
 
     Raises:
         AssertionError: Something leaked; this is a defect of the program and not of the log.
@@ -46,24 +46,24 @@ def check_no_leak(
             earliest = min(earliest, int(times[~mask].min(initial=earliest)))
     vocabulary = catalogue.vocabulary
     first = vocabulary.first_item
-    _demand(np.array_equal(counts[first : vocabulary.size], vocabulary.counts[first:]), "counts of the vocabulary")
-    _demand(bool((vocabulary.counts[first:] > 0).all()), "items without a training event")
-    _demand(not counts[vocabulary.size :].any(), "cold items in training")
+    _require(np.array_equal(counts[first : vocabulary.size], vocabulary.counts[first:]), "counts of the vocabulary")
+    _require(bool((vocabulary.counts[first:] > 0).all()), "items without a training event")
+    _require(not counts[vocabulary.size :].any(), "cold items in training")
     if cut:
-        _demand(latest < cut[0] <= earliest, "training events after the cut")
+        _require(latest < cut[0] <= earliest, "training events after the cut")
     known = counts > 0
     for role, mask in (("items", known), ("users", trained)):
         for feature in features.get(role, []):
-            _demand(_only_trained(feature, mask), f"values of the {role} feature {feature.name!r}")
+            _require(_only_trained(feature, mask), f"values of the {role} feature {feature.name!r}")
     return {"checked": ["counts", "vocabulary", "features", *(["times"] if cut else [])], "leaks": 0}
 
 
 def _only_trained(feature: Feature, trained: NDArray[np.bool_]) -> bool:
-    """Whether every value with a code of its own occurs on a trained row."""
+    """True if every value with a code of its own occurs on a trained row."""
     codes = pl.Series(feature.codes[trained].ravel()).unique().to_numpy()
     return int((codes >= FIRST_VALUE).sum()) == len(feature.values)
 
 
-def _demand(holds: bool, what: str) -> None:
+def _require(holds: bool, subject: str) -> None:
     if not holds:
-        raise AssertionError(f"held-out events reached training: {what}. Please report this log's settings.")
+        raise AssertionError(f"held-out events reached training: {subject}. Please report this log's settings.")

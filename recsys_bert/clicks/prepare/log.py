@@ -7,13 +7,11 @@ from typing import Any
 import polars as pl
 
 from recsys_bert.clicks.prepare.config import LogConfig
-from recsys_bert.clicks.prepare.files import find_files, kind_of, scan, unreadable
-from recsys_bert.clicks.prepare.formats.lines import line_of
+from recsys_bert.clicks.prepare.sources import TableSource
 from recsys_bert.clicks.prepare.times import guess_unit, microseconds, text_dates
 from recsys_bert.errors import InputError
-from recsys_bert.files import fingerprint
 
-# Reasons why a row is not taken; the first that holds is counted. 0 is a good row.
+# Reasons why a row is dropped; the first that holds is counted. 0 is a valid row.
 NO_USER, NO_ITEM, NO_TIME, BAD_TIME, BAD_WEIGHT, OTHER_EVENT, LOW_WEIGHT = range(1, 8)
 REASONS = {
     NO_USER: "no user",
@@ -35,34 +33,29 @@ class Log:
     Args:
         path: Arrow file with all rows in their first order: ``user``, ``item`` (text or int64), ``time`` (int64
             microseconds, absent where the log has none), ``weight`` (float32, absent where all are 1), ``bad`` (why a
-            row is not taken; 0 where it is).
-        files: What was read.
+            row is dropped; 0 for a valid row).
+        source: Table that was read.
         rows: Rows read.
-        left_out: Rows not taken, by reason.
-        event_types: Rows by event type, where there is one.
+        dropped: Dropped rows by reason.
+        has_time: Whether there is a column ``time``.
+        has_weight: Whether there is a column ``weight``.
+        integer_ids: Whether text ids are all integers, by column.
+        event_types: Rows by event type, if the log has one.
     """
 
     path: Path
-    files: list[Path]
+    source: TableSource
     rows: int
-    left_out: dict[str, int]
+    dropped: dict[str, int]
     has_time: bool
     has_weight: bool
     integer_ids: dict[str, bool]
     event_types: dict[str, int] = field(default_factory=dict)
 
-    def told(self) -> dict[str, Any]:
+    def as_filter(self) -> dict[str, Any]:
         """Reading as the first filter of the manifest."""
-        taken = self.rows - sum(self.left_out.values())
-        return {"filter": "read", "events_in": self.rows, "events_out": taken, "reasons": self.left_out}
-
-    def listing(self) -> list[dict[str, Any]]:
-        """Name and size of each file."""
-        return [{"name": file.name, "bytes": file.stat().st_size} for file in self.files]
-
-    def fingerprint(self) -> str:
-        """SHA-256 over the files' contents."""
-        return fingerprint(self.files)
+        n_read = self.rows - sum(self.dropped.values())
+        return {"filter": "read", "events_in": self.rows, "events_out": n_read, "reasons": self.dropped}
 
     def table(self) -> pl.LazyFrame:
         """Good rows, lazily, ids in their final type."""
@@ -70,73 +63,78 @@ class Log:
         return good.with_columns(pl.col(name).cast(pl.Int64) for name, whole in self.integer_ids.items() if whole)
 
 
-def read_log(config: LogConfig, work: Path) -> Log:
-    """Read, map, check and write aside.
+def read_log(source: TableSource, config: LogConfig, work: Path) -> Log:
+    """Read, map and check the events, and write them to one Arrow file.
 
     Args:
-        config: Where the log is and how to read it.
+        source: The events.
+        config: Column names and how to read them.
         work: Folder for the file.
 
     Raises:
         InputError: Columns are missing, rows are bad, ids are mixed, or nothing is left.
     """
-    files = find_files(config.path)
-    table = scan(files, config.format)
-    columns = _columns(config, table, files, timeless=_is_lines(config, files))
+    table = source.scan()
+    columns = _columns(source, config, table)
     path = work / "log.arrow"
-    for sampled in (True, False):  # styles of dates in the first rows; should others come later, all styles
+    for sampled in (True, False):  # date styles of the first rows; should others come later, all styles
         try:
             canonical = _judged(table.select(**columns), config, sampled)
             canonical.sink_ipc(path, compression="lz4", engine="streaming")
         except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
-            raise unreadable(files, error) from error
+            raise source.unreadable(error) from error
         if not pl.scan_ipc(path).select((pl.col("bad") == BAD_TIME).any()).collect().item():
             break
-    return _checked(config, path, files)
+    return _checked(source, config, path)
 
 
-def _columns(config: LogConfig, table: pl.LazyFrame, files: list[Path], timeless: bool) -> dict[str, pl.Expr]:
-    """Raw columns under canonical names; the first look at what the user asked for."""
+def _columns(source: TableSource, config: LogConfig, table: pl.LazyFrame) -> dict[str, pl.Expr]:
+    """Raw columns under canonical names.
+
+    Raises:
+        InputError: A column is missing or of a wrong type.
+    """
     schema = table.collect_schema()
-    wanted = {
+    names = {
         "user": config.user,
         "item": config.item,
         "time": config.time,
         "event": config.event,
         "weight": config.weight,
     }
-    if timeless and config.time not in schema:
-        wanted["time"] = None
-    chosen = {}
-    for role, name in wanted.items():
+    if source.is_lines and config.time not in schema:
+        names["time"] = None
+    columns = {}
+    for role, name in names.items():
         if name is None:
             continue
         if name not in schema:
-            raise _no_column(role, name, list(schema.names()), files)
-        chosen[role] = pl.col(name)
+            raise _no_column(source, role, name, list(schema.names()))
+        columns[role] = pl.col(name)
     for role in ("user", "item"):
-        name = str(wanted[role])
-        if schema[name] == pl.UInt64 and config.ids != "text" and (largest := _largest(table, name, files)) >= 2**63:
+        name = str(names[role])
+        if schema[name] == pl.UInt64 and config.ids != "text" and (largest := _largest(source, table, name)) >= 2**63:
             if config.ids == "integer":
-                raise InputError(f"column {name!r} holds {largest}; integer ids end at 2^63 - 1. Pass --log.ids text.")
-            chosen[role] = chosen[role].cast(pl.String)
+                as_text = source.setting("log", "ids", "text")
+                raise InputError(f"column {name!r} holds {largest}; integer ids end at 2^63 - 1. Pass {as_text}.")
+            columns[role] = columns[role].cast(pl.String)
         else:
-            chosen[role] = _id(chosen[role], schema[name], role, name, config)
-    return chosen
+            columns[role] = _id(columns[role], schema[name], role, name, config)
+    return columns
 
 
-def _largest(table: pl.LazyFrame, name: str, files: list[Path]) -> int:
+def _largest(source: TableSource, table: pl.LazyFrame, name: str) -> int:
     try:
         return table.select(pl.col(name).max()).collect(engine="streaming").item() or 0
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise unreadable(files, error) from error
+        raise source.unreadable(error) from error
 
 
-def _no_column(role: str, name: str, there: list[str], files: list[Path]) -> InputError:
-    shown = ", ".join(repr(column) for column in there[:20])
-    which = files[0].name if len(files) == 1 else f"{files[0].name} (first of {len(files)} files)"
-    hint = " Pass --log.time None if the log has no times." if role == "time" else ""
-    return InputError(f"{which} has no column {name!r}; it has {shown}. Name yours with --log.{role} NAME.{hint}")
+def _no_column(source: TableSource, role: str, name: str, columns: list[str]) -> InputError:
+    listed = ", ".join(repr(column) for column in columns[:20])
+    hint = f" Pass {source.setting('log', 'time', None)} if the log has no times." if role == "time" else ""
+    yours = source.setting("log", role, "NAME")
+    return InputError(f"{source.name} has no column {name!r}; it has {listed}. Name yours with {yours}.{hint}")
 
 
 def _id(column: pl.Expr, kind: pl.DataType, role: str, name: str, config: LogConfig) -> pl.Expr:
@@ -149,12 +147,12 @@ def _id(column: pl.Expr, kind: pl.DataType, role: str, name: str, config: LogCon
 
 
 def _judged(table: pl.LazyFrame, config: LogConfig, sampled: bool) -> pl.LazyFrame:
-    """Parse times and weights and say of each row whether it is taken."""
+    """Parse times and weights; column ``bad`` says why a row is dropped."""
     schema = table.collect_schema()
     columns = [pl.col("user"), pl.col("item")]
     faults = [(pl.col("user").is_null(), NO_USER), (pl.col("item").is_null(), NO_ITEM)]
     if "time" in schema:
-        timestamp = _moment(table, schema["time"], config, sampled)
+        timestamp = _timestamp(table, schema["time"], config, sampled)
         missing = pl.col("time").is_null() | ((pl.col("time") == "") if schema["time"] == pl.String else pl.lit(False))
         faults += [(missing, NO_TIME), (timestamp.is_null(), BAD_TIME)]
         columns.append(timestamp.alias("time"))
@@ -185,7 +183,7 @@ def _event_weight(kind: pl.Expr, config: LogConfig) -> pl.Expr:
     return kind.replace_strict(config.events, default=other, return_dtype=pl.Float32)
 
 
-def _moment(table: pl.LazyFrame, kind: pl.DataType, config: LogConfig, sampled: bool) -> pl.Expr:
+def _timestamp(table: pl.LazyFrame, kind: pl.DataType, config: LogConfig, sampled: bool) -> pl.Expr:
     """Expression of the time column; looks at the first rows to tell units and text apart."""
     column = pl.col("time")
     if not (kind.is_numeric() or kind == pl.String):
@@ -197,68 +195,55 @@ def _moment(table: pl.LazyFrame, kind: pl.DataType, config: LogConfig, sampled: 
     return microseconds(column, kind, guess_unit(numbers) if config.time_unit == "auto" else config.time_unit)
 
 
-def _checked(config: LogConfig, path: Path, files: list[Path]) -> Log:
-    """Count what was read, stop where it cannot be used."""
+def _checked(source: TableSource, config: LogConfig, path: Path) -> Log:
+    """Count the rows; refuse a log that cannot be used."""
     table = pl.scan_ipc(path)
     columns = table.collect_schema().names()
     counts = dict(table.group_by("bad").len().collect(engine="streaming").iter_rows())
     rows = sum(counts.values())
     if not rows:
-        raise InputError(f"{config.path} holds no events: the log is empty.")
+        raise InputError(f"{source.name} holds no events: the log is empty.")
     if config.bad_rows == "error":
-        _stop_at_bad_rows(config, table, counts, files)
+        _refuse_bad_rows(source, config, table, counts)
     types = dict(table.group_by("kind").len().sort("kind").collect().iter_rows()) if "kind" in columns else {}
     unnamed = sorted(set(types) - set(config.events)) if config.events and config.other_events == "error" else []
     if unnamed:
-        raise InputError(
-            f"event types {unnamed} have no weight in log.events. Name them, or pass --log.other-events drop."
-        )
-    left_out = {REASONS[code]: counts[code] for code in sorted(counts) if code}
+        drop = source.setting("log", "other_events", "drop")
+        raise InputError(f"event types {unnamed} have no weight in log.events. Name them, or pass {drop}.")
+    dropped = {REASONS[code]: counts[code] for code in sorted(counts) if code}
     if not counts.get(0):
-        told = ", ".join(f"{reason}: {n:,}" for reason, n in left_out.items())
+        reasons = ", ".join(f"{reason}: {n:,}" for reason, n in dropped.items())
         raise InputError(
-            f"none of the {rows:,} rows of {config.path} is left ({told}). Check the columns and log.events."
+            f"none of the {rows:,} rows of {source.name} is left ({reasons}). Check the columns and log.events."
         )
-    integers = _integer_ids(config, table, scan(files, config.format).collect_schema())
-    return Log(path, files, rows, left_out, "time" in columns, "weight" in columns, integers, types)
+    integers = _integer_ids(source, config, table)
+    return Log(path, source, rows, dropped, "time" in columns, "weight" in columns, integers, types)
 
 
-def _stop_at_bad_rows(config: LogConfig, table: pl.LazyFrame, counts: dict[int, int], files: list[Path]) -> None:
-    found = {code: counts[code] for code in BAD if counts.get(code)}
-    if not found:
+def _refuse_bad_rows(source: TableSource, config: LogConfig, table: pl.LazyFrame, counts: dict[int, int]) -> None:
+    """Raise about the first bad row, if there is one."""
+    n_bad = {code: counts[code] for code in BAD if counts.get(code)}
+    if not n_bad:
         return
-    rows = table.select("bad").with_row_index("row").filter(pl.col("bad").is_in(list(found)))
+    rows = table.select("bad").with_row_index("row").filter(pl.col("bad").is_in(list(n_bad)))
     row, code = rows.head(1).collect(engine="streaming").row(0)
-    raw = scan(files, config.format).slice(row, 1).collect().to_dicts()[0]
+    raw = source.scan().slice(row, 1).collect().to_dicts()[0]
     role = {NO_USER: "user", NO_ITEM: "item", NO_TIME: "time", BAD_TIME: "time", BAD_WEIGHT: "weight"}[code]
     name: Any = getattr(config, role)
-    total = sum(found.values())
-    told = ", ".join(f"{REASONS[reason]}: {n:,}" for reason, n in found.items())
-    file, place = _located(files, config.format, row)
-    what, place = ("line", line_of(file, place)) if _is_lines(config, files) else ("row", place)
+    reasons = ", ".join(f"{REASONS[reason]}: {n:,}" for reason, n in n_bad.items())
     raise InputError(
-        f"{what} {place + 1:,} of {file.name}: {name} {raw.get(name)!r} ({REASONS[code]}); {total:,} such rows in "
-        f"all ({told}). Fix them or pass --log.bad-rows drop."
+        f"{source.locate(row)}: {name} {raw.get(name)!r} ({REASONS[code]}); {sum(n_bad.values()):,} such rows in all "
+        f"({reasons}). Fix them or pass {source.setting('log', 'bad_rows', 'drop')}."
     )
 
 
-def _is_lines(config: LogConfig, files: list[Path]) -> bool:
-    return config.format == "lines" or (config.format == "auto" and kind_of(files[0]) == "lines")
+def _integer_ids(source: TableSource, config: LogConfig, table: pl.LazyFrame) -> dict[str, bool]:
+    """By column, whether text ids are all integers.
 
-
-def _located(files: list[Path], kind: str, row: int) -> tuple[Path, int]:
-    """File and row in it of a row of the whole log."""
-    for file in files[:-1]:
-        height = scan([file], kind).select(pl.len()).collect().item()
-        if row < height:
-            return file, row
-        row -= height
-    return files[-1], row
-
-
-def _integer_ids(config: LogConfig, table: pl.LazyFrame, raw: pl.Schema) -> dict[str, bool]:
-    """Whether text ids are all integers, by column; refuses a mixture."""
-    schema = table.collect_schema()
+    Raises:
+        InputError: They are a mixture.
+    """
+    schema, raw = table.collect_schema(), source.scan().collect_schema()
     whole = {}
     for role in ("user", "item"):
         too_large = raw[getattr(config, role)].is_integer()  # and therefore text now
@@ -268,16 +253,16 @@ def _integer_ids(config: LogConfig, table: pl.LazyFrame, raw: pl.Schema) -> dict
         good = table.filter(pl.col("bad") == 0)
         n, total = good.select(is_whole.sum(), pl.len().alias("all")).collect(engine="streaming").row(0)
         if 0 < n < total or (n == 0 and config.ids == "integer"):
-            raise _mixed(role, getattr(config, role), good, is_whole, total - n)
+            raise _mixed(source, role, getattr(config, role), good, is_whole, total - n)
         whole[role] = n > 0
     return whole
 
 
-def _mixed(role: str, name: str, good: pl.LazyFrame, is_whole: pl.Expr, n_text: int) -> InputError:
+def _mixed(source: TableSource, role: str, name: str, good: pl.LazyFrame, is_whole: pl.Expr, n_text: int) -> InputError:
     text = good.filter(~is_whole).select(role).head(1).collect().item()
     whole = good.filter(is_whole).select(role).head(1).collect()
     beside = f" beside integers such as {whole.item()}" if len(whole) else ""
     return InputError(
         f"column {name!r} holds {n_text:,} {role} ids that are text, such as {text!r}{beside}."
-        " Correct them, or pass --log.ids text to take all of them as text."
+        f" Correct them, or pass {source.setting('log', 'ids', 'text')} to take all of them as text."
     )

@@ -12,7 +12,7 @@ SPAN = 1 << 22  # integers within this many, or within a 16th of the rows, get a
 
 @dataclass(frozen=True)
 class Numbering:
-    """The ids of one column; the number of an id is its place in ``ids``.
+    """The ids of one column; the number of an id is its index in ``ids``.
 
     Args:
         name: The column.
@@ -27,7 +27,7 @@ class Numbering:
     table: NDArray[np.int32] | None
 
     def joined(self, rows: pl.LazyFrame) -> pl.LazyFrame:
-        """Put numbers in the place of ids where that takes a join; ``of`` does the rest, batch by batch."""
+        """Replace ids by numbers if that takes a join; ``of`` does the rest, batch by batch."""
         if self.table is not None:
             return rows
         numbers = pl.LazyFrame({self.name: self.ids, "number": np.arange(len(self.ids), dtype=np.int32)})

@@ -1,6 +1,5 @@
-"""Side tables of items and users, and the integer features made of them."""
+"""Side tables of items and users, and their columns as integer features."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recsys_bert.clicks.prepare.config import TableConfig
-from recsys_bert.clicks.prepare.files import find_files, scan, unreadable
+from recsys_bert.clicks.prepare.config import SideFeaturesConfig
+from recsys_bert.clicks.prepare.sources import TableSource
 from recsys_bert.errors import InputError
 
 NONE, UNKNOWN_VALUE, FIRST_VALUE = 0, 1, 2  # codes of a feature
@@ -22,90 +21,78 @@ class SideTable:
 
     Args:
         ids: Id of each row, of the log's type.
-        table: The other columns as they came, whatever they are called.
-        told: Counts for the manifest.
+        table: The other columns, unchanged.
+        counts: Counts for the manifest.
     """
 
     ids: pl.Series
     table: pl.DataFrame
-    told: dict[str, int]
+    counts: dict[str, int]
 
-    def places(self, ids: pl.Series) -> pl.Series:
-        """Row of each id in the table; null where it has none."""
-        known = pl.DataFrame({"id": self.ids, "place": np.arange(len(self.ids))})
-        return ids.rename("id").to_frame().join(known, on="id", how="left", maintain_order="left")["place"]
+    def rows(self, ids: pl.Series) -> pl.Series:
+        """Row of each id in the table; null if it has none."""
+        known = pl.DataFrame({"id": self.ids, "row": np.arange(len(self.ids))})
+        return ids.rename("id").to_frame().join(known, on="id", how="left", maintain_order="left")["row"]
 
 
-def read_side(config: TableConfig, log_name: str, kind: Any, role: str) -> SideTable | None:
+def read_side(
+    source: TableSource | None, config: SideFeaturesConfig, log_name: str, kind: Any, role: str
+) -> SideTable | None:
     """Read a side table; the first row of an id wins, and further ones are counted.
 
     Args:
-        config: Where it is and what becomes a feature.
-        log_name: How the log calls the id column.
+        source: The table, if there is one.
+        config: Which columns are read.
+        log_name: Id column of the log.
         kind: Type of the log's ids.
-        role: ``items`` or ``users``, for messages.
-
-    Returns:
-        None where no table was given.
+        role: ``item`` or ``user``, for messages.
 
     Raises:
-        InputError: The file, a column or the ids cannot be used.
+        InputError: The table, a column or the ids cannot be used.
     """
-    if config.path is None:
+    group = f"{role}_features"
+    if source is None:
         if config.categorical or config.multi:
-            raise InputError(f"{role}.categorical and {role}.multi name columns, but {role}.path names no table.")
+            raise InputError(f"{group} names columns, but there is no table of {role}s. Pass it as {role}s.")
         return None
-    table = _read(config, log_name)
+    table = _read(source, config, log_name)
     name = config.id or (log_name if log_name in table.columns else table.columns[0])
     missing = [column for column in (name, *config.categorical, *config.multi) if column not in table.columns]
     if missing:
-        there = ", ".join(map(repr, table.columns))
+        columns = ", ".join(map(repr, table.columns))
         raise InputError(
-            f"{config.path.name} has no column {missing[0]!r}; it has {there}. See --{role}.id, .categorical, .multi."
+            f"{source.name} has no column {missing[0]!r}; it has {columns}. See {group}.id, .categorical and .multi."
         )
+    choose = f"Choose another with {source.setting(group, 'id', 'NAME')}"
     if table[name].dtype.is_nested():
-        raise InputError(
-            f"no id in column {name!r} of {config.path.name}: it holds lists. Choose another with --{role}.id."
-        )
+        raise InputError(f"no id in column {name!r} of {source.name}: it holds lists. {choose}.")
     if name in config.categorical + config.multi:
-        raise InputError(f"column {name!r} of {config.path.name} holds the ids, which are no feature; leave it out.")
+        raise InputError(f"column {name!r} of {source.name} holds the ids, which are no feature; leave it out.")
     ids = table[name].cast(kind, strict=False)
     if table.height and ids.null_count() == table.height:
         sort = "text" if kind == pl.String else "integers"
-        raise InputError(
-            f"no id in column {name!r} of {config.path.name} is of the log's type ({sort}). Choose it with --{role}.id."
-        )
+        raise InputError(f"no id in column {name!r} of {source.name} is of the log's type ({sort}). {choose}.")
     first = (ids.is_not_null() & ids.is_first_distinct()).rename("first")
     unique = ids.filter(first)
-    told = {
+    counts = {
         "rows": table.height,
         "without_usable_id": ids.null_count(),
         "repeated_id": table.height - ids.null_count() - len(unique),
     }
-    return SideTable(unique, table.drop(name).filter(first), told)
+    return SideTable(unique, table.drop(name).filter(first), counts)
 
 
-def _read(config: TableConfig, log_name: str) -> pl.DataFrame:
-    assert config.path is not None
-    files = find_files(str(config.path))
-    mapping = _json_object(files[0]) if files[0].suffix == ".json" else None
+def _read(source: TableSource, config: SideFeaturesConfig, log_name: str) -> pl.DataFrame:
+    mapping = source.json_object()
     if mapping is not None and (config.id or log_name) not in mapping:
         columns = config.categorical + config.multi
         return pl.DataFrame(
             {config.id or log_name: list(mapping), columns[0] if columns else "value": list(mapping.values())}
         )
     try:
-        return scan(files).collect()
+        return source.scan().collect()
     except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
-        raise unreadable(files, error) from error
-
-
-def _json_object(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError):
-        return None  # JSON lines, or broken: the reader of tables says what is wrong
-    return value if isinstance(value, dict) else None
+        raise source.unreadable(error) from error
 
 
 @dataclass(frozen=True)
@@ -114,37 +101,37 @@ class Feature:
 
     Args:
         name: The column.
-        codes: ``[n_rows, width]``; 0 none, 1 a value that no trained row has, then values from the most frequent on.
+        codes: ``[n_rows, width]``; 0 none, 1 a value of no trained row, then values by decreasing frequency.
         values: Text of codes 2, 3, ….
-        told: Counts for the manifest; ``size`` is the number of codes.
+        counts: Counts for the manifest; ``size`` is the number of codes.
     """
 
     name: str
     codes: NDArray[np.int32]
     values: pl.Series
-    told: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
 
 
 def encode(
-    side: SideTable, config: TableConfig, ids: pl.Series, trained: NDArray[np.bool_], first: int = 0
+    side: SideTable, config: SideFeaturesConfig, ids: pl.Series, trained: NDArray[np.bool_], first: int = 0
 ) -> list[Feature]:
     """Encode the configured columns for rows ``first …``.
 
     Args:
         side: The table.
-        config: Which columns become features.
+        config: Columns that become features.
         ids: Id of each row.
-        trained: True on rows with a training event: only their values get codes.
-        first: Rows before these (special ones), which have no values.
+        trained: True on rows with a training event; only their values get codes.
+        first: Number of special rows before these, without values.
     """
-    places = side.places(ids)
-    there = places.is_not_null()
-    rows = pl.DataFrame({"row": np.arange(first, first + len(ids), dtype=np.int64), "trained": trained}).filter(there)
-    places = places.filter(there)
+    side_rows = side.rows(ids)
+    known = side_rows.is_not_null()
+    rows = pl.DataFrame({"row": np.arange(first, first + len(ids), dtype=np.int64), "trained": trained}).filter(known)
+    side_rows = side_rows.filter(known)
     features = []
     for name in config.categorical + config.multi:
         multi = name in config.multi
-        pairs = _pairs(rows, side.table[name].gather(places), config.separator if multi else None)
+        pairs = _pairs(rows, side.table[name].gather(side_rows), config.separator if multi else None)
         features.append(_feature(pairs, name, first + len(ids), config.max_values if multi else 1, multi))
     return features
 
@@ -163,25 +150,25 @@ def _pairs(rows: pl.DataFrame, column: pl.Series, separator: str | None) -> pl.D
     return pairs.filter(pl.col("value") != "").unique(maintain_order=True)
 
 
-def _feature(pairs: pl.DataFrame, name: str, n_rows: int, most: int, multi: bool) -> Feature:
-    pairs = pairs.with_columns(place=pl.int_range(pl.len()).over("row"))
-    within = pairs.filter(pl.col("place") < most)
+def _feature(pairs: pl.DataFrame, name: str, n_rows: int, max_values: int, multi: bool) -> Feature:
+    pairs = pairs.with_columns(index=pl.int_range(pl.len()).over("row"))
+    within = pairs.filter(pl.col("index") < max_values)
     known = within.filter("trained").group_by("value").len().sort("len", "value", descending=[True, False])["value"]
     table = pl.DataFrame({"value": known, "code": np.arange(FIRST_VALUE, FIRST_VALUE + len(known), dtype=np.int32)})
     within = within.join(table, on="value", how="left", maintain_order="left")
     within = within.with_columns(pl.col("code").fill_null(UNKNOWN_VALUE))
-    width = max(2, int(within["place"].max() or 0) + 1) if multi else 1  # type: ignore[arg-type]
+    width = max(2, int(within["index"].max() or 0) + 1) if multi else 1  # type: ignore[arg-type]
     codes = np.zeros((n_rows, width), np.int32)
-    codes[within["row"].to_numpy(), within["place"].to_numpy()] = within["code"].to_numpy()
-    told = {
+    codes[within["row"].to_numpy(), within["index"].to_numpy()] = within["code"].to_numpy()
+    counts = {
         "size": FIRST_VALUE + len(known),
         "width": width,
         "multi": multi,
         "rows_with_a_value": within["row"].n_unique(),
         "values_unknown_in_training": within.filter(pl.col("code") == UNKNOWN_VALUE)["value"].n_unique(),
-        "rows_cut_to_max_values": pairs.filter(pl.col("place") >= most)["row"].n_unique(),
+        "rows_cut_to_max_values": pairs.filter(pl.col("index") >= max_values)["row"].n_unique(),
     }
-    return Feature(name, codes, known, told)
+    return Feature(name, codes, known, counts)
 
 
 def save_features(features: list[Feature], folder: Path) -> None:

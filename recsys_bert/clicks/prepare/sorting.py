@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 def stable_order(keys: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
     """Positions that sort by the last key, then by the one before it, and at last by position; as ``np.lexsort``.
 
-    A key's value is packed above its position into one integer; those are sorted plainly, for which NumPy has vector
-    instructions, and stability comes by itself. Wide keys take several rounds, lowest bits first; keys that are in
+    Each key's value is packed above its position into one integer; NumPy sorts integers with vector instructions, and
+    the position makes the order stable. Wide keys take several rounds, lowest bits first; keys that are in
     order already (the times of most logs) take none.
 
     Args:
@@ -30,6 +30,6 @@ def stable_order(keys: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
         for shift in range(0, int(values.max()).bit_length(), room):
             packed = (values >> shift & (1 << room) - 1) << low | positions
             packed.sort()
-            place = (packed & (1 << low) - 1).view(np.int64)
-            order, values = order[place], values[place]
+            index = (packed & (1 << low) - 1).view(np.int64)
+            order, values = order[index], values[index]
     return order

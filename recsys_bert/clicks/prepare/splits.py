@@ -1,4 +1,4 @@
-"""What is trained on, validated on and tested on: per-user borders in the sorted events."""
+"""Splits into training, validation and test: per-user borders in the sorted events."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from recsys_bert.clicks.prepare.config import SplitConfig
 from recsys_bert.clicks.prepare.events import Events
-from recsys_bert.clicks.prepare.times import PER_SECOND, parse_moment
+from recsys_bert.clicks.prepare.times import PER_SECOND, parse_timestamp
 from recsys_bert.errors import InputError
 
 Ints = NDArray[np.int64]
-_BITS = 16  # bins of one look at the times, as a power of two
+_BITS = 16  # bins of one pass over the times, as a power of two
 
 
 @dataclass(frozen=True)
@@ -22,21 +22,21 @@ class Borders:
     Args:
         train_end: ``[n_users]``.
         validation_end: ``[n_users]``.
-        told: What the manifest says about the split.
+        entry: Entry of the manifest.
     """
 
     train_end: Ints
     validation_end: Ints
-    told: dict[str, Any] = field(default_factory=dict)
+    entry: dict[str, Any] = field(default_factory=dict)
 
 
 def split_events(events: Events, config: SplitConfig, cut: tuple[int, int] | None) -> Borders:
-    """Hold out as configured.
+    """Split the events.
 
     Args:
         events: The filtered log.
-        config: What is held out.
-        cut: Moments of a time cut; they were set before events were dropped by their counts.
+        config: Kind and borders.
+        cut: Timestamps of a time cut, set before events were dropped by their counts.
 
     Raises:
         InputError: Nothing is left to train on, or nothing is held out.
@@ -45,14 +45,14 @@ def split_events(events: Events, config: SplitConfig, cut: tuple[int, int] | Non
         return Borders(events.offsets[1:], events.offsets[1:])
     if cut is None:
         borders = leave_one_out(events.offsets, config)
-        todo = f"no user has {config.min_events} events. Use more of the log, or --split.kind none to hold nothing out"
+        advice = f"no user has {config.min_events} events. Use more of the log, or pass --split.kind none"
     else:
         borders = by_time(events, *cut)
-        todo = f"no event is left at or after {_iso(cut[1])}. Move split.test_from"
+        advice = f"no event is left at or after {_iso(cut[1])}. Move split.test_from"
     if not (borders.train_end - events.offsets[:-1]).any():
         raise InputError(f"no event is left to train on before {_iso((cut or (0, 0))[0])}. Move split.validation_from.")
     if not (events.offsets[1:] - borders.validation_end).any():
-        raise InputError(f"nothing can be held out for test: {todo}.")
+        raise InputError(f"nothing can be held out for test: {advice}.")
     if config.validation and not (borders.validation_end - borders.train_end).any():
         raise InputError(
             "nothing is held out for validation. Move split.validation_from, or pass --split.no-validation."
@@ -73,16 +73,16 @@ def leave_one_out(offsets: Ints, config: SplitConfig) -> Borders:
     return Borders(train_end, validation_end, {"users_for_training_only": int((~long).sum())})
 
 
-def timestamps(events: Events, config: SplitConfig) -> tuple[int, int]:
-    """First moments of validation and of test of a time cut, microseconds, whole seconds.
+def cut_timestamps(events: Events, config: SplitConfig) -> tuple[int, int]:
+    """Start of validation and of test of a time cut, in microseconds, rounded down to seconds.
 
     Raises:
         InputError: The log has no times, or the cuts leave nothing to train on or to test.
     """
     if events.times is None:
         raise InputError("split.kind 'time' needs a time column and this log has none. Name it with --log.time.")
-    test = _moment(events, config.test_from)
-    validation = _moment(events, config.validation_from) if config.validation else test
+    test = _border(events, config.test_from)
+    validation = _border(events, config.validation_from) if config.validation else test
     if validation > test or (config.validation and validation == test):
         raise InputError(
             f"validation starts at {_iso(validation)}, not before test at {_iso(test)}. Move split.validation_from."
@@ -91,7 +91,7 @@ def timestamps(events: Events, config: SplitConfig) -> tuple[int, int]:
 
 
 def by_time(events: Events, validation: int, test: int) -> Borders:
-    """Cut all users at the same two moments: an event at or after one belongs to the later part."""
+    """Cut all users at the same two timestamps: an event at or after one belongs to the later part."""
     assert events.times is not None
     ends = {}
     for name, timestamp in (("train", validation), ("validation", test)):
@@ -101,11 +101,11 @@ def by_time(events: Events, validation: int, test: int) -> Borders:
             here = events.offsets[users.start : users.stop + 1] - part.start
             end[users] = part.start + here[:-1] + np.diff(before[here])
         ends[name] = end
-    return Borders(ends["train"], ends["validation"], describe(validation, test))
+    return Borders(ends["train"], ends["validation"], cut_entry(validation, test))
 
 
-def describe(validation: int, test: int) -> dict[str, Any]:
-    """Borders of a time cut as the manifest shows them."""
+def cut_entry(validation: int, test: int) -> dict[str, Any]:
+    """Borders of a time cut, for the manifest."""
     return {
         "validation_from": validation // PER_SECOND,
         "test_from": test // PER_SECOND,
@@ -114,19 +114,19 @@ def describe(validation: int, test: int) -> dict[str, Any]:
     }
 
 
-def _moment(events: Events, border: str | float) -> int:
+def _border(events: Events, border: str | float) -> int:
     if isinstance(border, str):
-        return parse_moment(border) // PER_SECOND * PER_SECOND
+        return parse_timestamp(border) // PER_SECOND * PER_SECOND
     return quantile(events, border) // PER_SECOND * PER_SECOND
 
 
 def quantile(events: Events, share: float) -> int:
     """Time of the event at position ``floor(share * n)`` when all are in order of time; exact, without sorting them.
 
-    Each look at the times counts them in equal bins and goes on within the bin that holds the position.
+    Each pass counts the times in equal bins and continues within the bin that holds the position.
     """
     assert events.times is not None
-    wanted = int(share * len(events))  # the position among the times from ``low`` on
+    position = int(share * len(events))  # among the times from ``low`` on
     low, high = _extremes(events)
     while low < high:
         shift = max(0, (high - low).bit_length() - _BITS)
@@ -136,9 +136,9 @@ def quantile(events: Events, share: float) -> int:
             inside = times[(times >= low) & (times <= high)]
             counts += np.bincount(inside - low >> shift, minlength=len(counts))
         ends = np.cumsum(counts)
-        found = int(np.searchsorted(ends, wanted, side="right"))
-        wanted -= int(ends[found] - counts[found])
-        low += found << shift
+        n = int(np.searchsorted(ends, position, side="right"))
+        position -= int(ends[n] - counts[n])
+        low += n << shift
         high = min(high, low + (1 << shift) - 1)
     return low
 
@@ -154,6 +154,6 @@ def _iso(timestamp: int) -> str:
 
 
 def training_mask(offsets: Ints, train_end: Ints, users: slice, events: slice) -> NDArray[np.bool_]:
-    """Which events of one chunk are training events."""
+    """True on the training events of one chunk."""
     lengths = np.diff(offsets[users.start : users.stop + 1])
     return np.arange(events.start, events.stop) < np.repeat(train_end[users], lengths)

@@ -1,4 +1,4 @@
-"""What a person reads after a log was prepared: what came in, what was left out and why, what is held out."""
+"""Counts of a prepared log, and its summary in a few lines."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from recsys_bert.clicks.prepare.events import chunks
 from recsys_bert.clicks.prepare.splits import training_mask
 
 
-def counted(histories: Histories, catalogue: Catalogue) -> dict[str, int]:
-    """Users, events and rows, in all and by part."""
+def event_counts(histories: Histories, catalogue: Catalogue) -> dict[str, int]:
+    """Users, events and rows: total and per split."""
     first, last = histories.offsets[:-1], histories.offsets[1:]
     parts = (
         histories.train_end - first,
@@ -33,15 +33,15 @@ def counted(histories: Histories, catalogue: Catalogue) -> dict[str, int]:
     return counts
 
 
-def cold(histories: Histories, catalogue: Catalogue) -> dict[str, int]:
-    """Events that a model without item features cannot foresee, and users without a history."""
+def cold_counts(histories: Histories, catalogue: Catalogue) -> dict[str, int]:
+    """Held-out events on unknown or cold items, and users without a history."""
     vocabulary = catalogue.vocabulary
     names = ("training", "held_out")
     unknown, cold_rows = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
     for users, part in chunks(histories.offsets):
         mask = training_mask(histories.offsets, histories.train_end, users, part)
-        for name, which in zip(names, (mask, ~mask), strict=True):
-            items = histories.items[part][which]
+        for name, selected in zip(names, (mask, ~mask), strict=True):
+            items = histories.items[part][selected]
             unknown[name] += int((items < vocabulary.first_item).sum())
             cold_rows[name] += int((items >= vocabulary.size).sum())
     first, last = histories.offsets[:-1], histories.offsets[1:]
@@ -55,20 +55,20 @@ def cold(histories: Histories, catalogue: Catalogue) -> dict[str, int]:
     }
 
 
-def lines(manifest: Manifest) -> list[str]:
-    """The manifest in words."""
+def summary_lines(manifest: Manifest) -> list[str]:
+    """Summary of a manifest."""
     counts, log = manifest.counts, manifest.log
-    shown = [f"read {log['rows']:,} rows of {_files(log['files'])}"]
+    lines = [f"read {log['rows']:,} rows of {_files(log['files'])}"]
     for entry in manifest.filters:
         reasons = ", ".join(f"{name}: {n:,}" for name, n in entry["reasons"].items())
         reasons = f" ({reasons})" if reasons else ""
-        shown.append(f"  {entry['filter']}: {entry['events_in']:,} → {entry['events_out']:,} events{reasons}")
-    for role, told in manifest.features.items():
-        for name, one in told.items():
-            shown.append(
-                f"  feature {role}.{name}: {one['size'] - 2:,} values, {one['rows_with_a_value']:,} rows have one"
+        lines.append(f"  {entry['filter']}: {entry['events_in']:,} → {entry['events_out']:,} events{reasons}")
+    for role, features in manifest.features.items():
+        for name, feature in features.items():
+            lines.append(
+                f"  feature {role}.{name}: {feature['size'] - 2:,} values, on {feature['rows_with_a_value']:,} rows"
             )
-    shown.append(
+    lines.append(
         f"{counts['users']:,} users · {counts['items']:,} items, {counts['cold_items']:,} cold"
         f" · {counts['events']:,} events"
     )
@@ -76,9 +76,9 @@ def lines(manifest: Manifest) -> list[str]:
         f"{name} {counts[f'{name}_events']:,} of {counts[f'{name}_users']:,} users"
         for name in ("training", "validation", "test")
     ]
-    shown.append(f"{_split(manifest.split)}: {' · '.join(parts)}")
-    shown += [f"  {name.replace('_', ' ')}: {n:,}" for name, n in manifest.cold.items() if n]
-    return shown
+    lines.append(f"{_split(manifest.split)}: {' · '.join(parts)}")
+    lines += [f"  {name.replace('_', ' ')}: {n:,}" for name, n in manifest.cold.items() if n]
+    return lines
 
 
 def _files(files: list[dict[str, Any]]) -> str:

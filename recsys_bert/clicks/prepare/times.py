@@ -1,4 +1,4 @@
-"""Moments from whatever a log writes, as integer microseconds since 1970 (UTC)."""
+"""Timestamps in any form as integer microseconds since 1970 (UTC)."""
 
 import polars as pl
 
@@ -10,14 +10,14 @@ UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 PATTERNS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S%.f", "%Y/%m/%d %H:%M")
 DATES = ("%Y-%m-%d", "%Y/%m/%d")
 ZONED = ("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M%#z")
-LIMIT = 8_000_000_000_000_000  # microseconds; the year 2223, beyond which a unit was surely misread
+LIMIT = 8_000_000_000_000_000  # microseconds; the year 2223, beyond which a unit is misread
 
 
 def guess_unit(numbers: pl.Series) -> str:
-    """Unit in which half of these numbers are moments of our days; by their median, which a few odd ones do not move.
+    """Unit in which these numbers are present-day timestamps, by their median, which outliers do not move.
 
     Args:
-        numbers: float64; missing ones and NaN are passed over.
+        numbers: float64; nulls and NaN are skipped.
     """
     typical = float(numbers.drop_nulls().drop_nans().median() or 0.0)  # type: ignore[arg-type]
     for unit, bound in (("ns", 1e17), ("us", 1e14), ("ms", 1e11)):
@@ -27,7 +27,7 @@ def guess_unit(numbers: pl.Series) -> str:
 
 
 def microseconds(column: pl.Expr, kind: pl.DataType, unit: str) -> pl.Expr:
-    """Expression int64 microseconds, null where the value is missing or cannot be read.
+    """Expression int64 microseconds; null for a missing or unreadable value.
 
     Args:
         column: The raw column.
@@ -35,18 +35,18 @@ def microseconds(column: pl.Expr, kind: pl.DataType, unit: str) -> pl.Expr:
         unit: Unit of numbers: s, ms, us or ns.
 
     Raises:
-        InputError: The type holds no moments.
+        InputError: The type holds no timestamps.
     """
     if kind == pl.Date or isinstance(kind, pl.Datetime):
         return column.cast(pl.Datetime("us", getattr(kind, "time_zone", None))).to_physical()
     if kind.is_integer() or kind.is_float():
-        return _sane(_scaled(column, kind, unit))
+        return _in_range(_scaled(column, kind, unit))
     if kind != pl.String:
         raise InputError(f"the time column is of type {kind}; it should hold numbers, ISO dates or datetimes.")
     text = column.str.strip_chars()
     whole = _scaled(text.cast(pl.Int64, strict=False), pl.Int64(), unit)
     broken = _scaled(text.cast(pl.Float64, strict=False), pl.Float64(), unit)
-    return _sane(pl.coalesce(whole, broken))
+    return _in_range(pl.coalesce(whole, broken))
 
 
 def date_styles(column: pl.Expr) -> list[pl.Expr]:
@@ -63,14 +63,14 @@ def text_dates(column: pl.Expr, sample: pl.Series | None = None) -> pl.Expr:
 
     Args:
         column: Text.
-        sample: Only the styles that occur in it are tried, which is several times faster.
+        sample: Restricts the styles to those that occur in it, which is several times faster.
     """
     styles = date_styles(column)
     if sample is not None:
-        found = sample.to_frame("text").select(
+        occurs = sample.to_frame("text").select(
             style.is_not_null().any().alias(str(n)) for n, style in enumerate(date_styles(pl.col("text")))
         )
-        styles = [style for style, used in zip(styles, found.row(0), strict=True) if used] or styles
+        styles = [style for style, used in zip(styles, occurs.row(0), strict=True) if used] or styles
     return pl.coalesce(styles)
 
 
@@ -85,11 +85,11 @@ def _scaled(column: pl.Expr, kind: pl.DataType, unit: str) -> pl.Expr:
     return pl.when(whole.abs() <= LIMIT // factor).then(whole) * factor  # beyond it the product could overflow
 
 
-def _sane(timestamp: pl.Expr) -> pl.Expr:
+def _in_range(timestamp: pl.Expr) -> pl.Expr:
     return pl.when(timestamp.abs() <= LIMIT).then(timestamp)
 
 
-def parse_moment(text: str) -> int:
+def parse_timestamp(text: str) -> int:
     """One ISO date of a setting, as microseconds.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Write the parts of a prepared folder, its manifest last."""
+"""Writer of a prepared folder; the manifest comes last."""
 
 import hashlib
 from pathlib import Path
@@ -10,14 +10,14 @@ import polars as pl
 from recsys_bert.clicks.histories import Histories
 from recsys_bert.clicks.manifest import NAME, Manifest
 from recsys_bert.clicks.prepare.catalogue import Catalogue
-from recsys_bert.clicks.prepare.config import SplitConfig, TableConfig
+from recsys_bert.clicks.prepare.config import SideFeaturesConfig, SplitConfig
 from recsys_bert.clicks.prepare.events import Events, mapped
 from recsys_bert.clicks.prepare.filters import Filtered
 from recsys_bert.clicks.prepare.leaks import check_no_leak
 from recsys_bert.clicks.prepare.log import Log
 from recsys_bert.clicks.prepare.side_tables import Feature, SideTable, encode, save_features
 from recsys_bert.clicks.prepare.splits import Borders
-from recsys_bert.clicks.prepare.summary import cold, counted
+from recsys_bert.clicks.prepare.summary import cold_counts, event_counts
 from recsys_bert.clicks.prepare.times import PER_SECOND
 from recsys_bert.files import write_json
 
@@ -25,54 +25,59 @@ from recsys_bert.files import write_json
 def write_folder(
     folder: Path,
     log: Log,
-    rest: Filtered,
+    filtered: Filtered,
     split: SplitConfig,
     borders: Borders,
     catalogue: Catalogue,
-    sides: dict[str, tuple[SideTable | None, TableConfig]],
+    sides: dict[str, tuple[SideTable | None, SideFeaturesConfig]],
     settings: dict[str, Any],
 ) -> Manifest:
-    """Write everything that ``open_dataset`` reads.
+    """Write all files that ``open_dataset`` reads.
 
     Args:
-        folder: To be made.
-        log: What was read.
-        rest: Events that stay.
-        split: What is held out.
-        borders: Where, in the events.
+        folder: Folder to create.
+        log: Log that was read.
+        filtered: Remaining events.
+        split: Kind of split.
+        borders: Borders of the split.
         catalogue: Rows of items.
-        sides: Side tables of ``items`` and ``users`` and what becomes features.
-        settings: Resolved settings, kept in the manifest.
+        sides: Side tables of ``items`` and ``users`` and their feature settings.
+        settings: Resolved settings, for the manifest.
 
     Returns:
         The manifest, as written.
     """
     folder.mkdir()
-    histories = write_histories(rest.events, borders, catalogue, folder / "histories.arrow")
+    histories = write_histories(filtered.events, borders, catalogue, folder / "histories.arrow")
     catalogue.vocabulary.save(folder / "vocabulary.parquet")
-    items, users = catalogue_table(catalogue), user_table(rest.events)
+    items, users = catalogue_table(catalogue), user_table(filtered.events)
     features = {
         "items": _features(
             items["item_id"], items["count"].to_numpy() > 0, sides["items"], catalogue.vocabulary.first_item
         ),
-        "users": _features(users["user_id"], borders.train_end > rest.events.offsets[:-1], sides["users"], 0),
+        "users": _features(users["user_id"], borders.train_end > filtered.events.offsets[:-1], sides["users"], 0),
     }
     for role, table, key in (("items", items, "item_id"), ("users", users, "user_id")):
         _joined(table, key, sides[role][0]).write_parquet(folder / f"{role}.parquet")
         save_features(features[role], folder / f"{role.removesuffix('s')}_features")
-    cut = (rest.cut[0] // PER_SECOND, rest.cut[1] // PER_SECOND) if rest.cut else None
+    cut = (filtered.cut[0] // PER_SECOND, filtered.cut[1] // PER_SECOND) if filtered.cut else None
     manifest = Manifest(
         fingerprint=_fingerprint(catalogue, features),
         has_times=log.has_time,
         has_weights=log.has_weight,
-        counts=counted(histories, catalogue),
-        filters=[log.told(), *rest.told],
-        split={"kind": split.kind, "validation": split.validation, **borders.told}
+        counts=event_counts(histories, catalogue),
+        filters=[log.as_filter(), *filtered.log],
+        split={"kind": split.kind, "validation": split.validation, **borders.entry}
         | {"check": check_no_leak(histories, catalogue, features, cut)},
-        cold=cold(histories, catalogue),
-        features={role: {one.name: one.told for one in found} for role, found in features.items() if found},
-        side_tables={role: side.told for role, (side, _) in sides.items() if side},
-        log={"rows": log.rows, "event_types": log.event_types, "sha256": log.fingerprint(), "files": log.listing()},
+        cold=cold_counts(histories, catalogue),
+        features={role: {one.name: one.counts for one in columns} for role, columns in features.items() if columns},
+        side_tables={role: side.counts for role, (side, _) in sides.items() if side},
+        log={
+            "rows": log.rows,
+            "event_types": log.event_types,
+            "sha256": log.source.fingerprint(),
+            "files": log.source.listing(),
+        },
         config=settings,
     )
     write_json(folder / NAME, manifest.as_dict())
@@ -103,7 +108,7 @@ def write_histories(events: Events, borders: Borders, catalogue: Catalogue, path
 
 
 def catalogue_table(catalogue: Catalogue) -> pl.DataFrame:
-    """``item_row``, ``item_id`` and training ``count`` of every row that is an item."""
+    """``item_row``, ``item_id`` and training ``count`` of all item rows."""
     vocabulary = catalogue.vocabulary
     rows = np.arange(vocabulary.first_item, catalogue.n_rows, dtype=np.int32)
     counts = np.concatenate([vocabulary.counts[vocabulary.first_item :], np.zeros(len(catalogue.cold_ids), np.int64)])
@@ -115,7 +120,9 @@ def user_table(events: Events) -> pl.DataFrame:
     return pl.DataFrame({"user_row": np.arange(events.n_users, dtype=np.int64), "user_id": events.user_ids})
 
 
-def _features(ids: pl.Series, trained: Any, side: tuple[SideTable | None, TableConfig], first: int) -> list[Feature]:
+def _features(
+    ids: pl.Series, trained: Any, side: tuple[SideTable | None, SideFeaturesConfig], first: int
+) -> list[Feature]:
     table, config = side
     return encode(table, config, ids, trained, first) if table else []
 
@@ -123,16 +130,16 @@ def _features(ids: pl.Series, trained: Any, side: tuple[SideTable | None, TableC
 def _joined(table: pl.DataFrame, key: str, side: SideTable | None) -> pl.DataFrame:
     if side is None:
         return table
-    found = side.table.select(pl.all().gather(side.places(table[key])))
-    taken = {name: f"{name}_side" for name in found.columns if name in table.columns}
-    return pl.concat([table, found.rename(taken)], how="horizontal")
+    columns = side.table.select(pl.all().gather(side.rows(table[key])))
+    renamed = {name: f"{name}_side" for name in columns.columns if name in table.columns}
+    return pl.concat([table, columns.rename(renamed)], how="horizontal")
 
 
 def _fingerprint(catalogue: Catalogue, features: dict[str, list[Feature]]) -> str:
-    """Hash of what item rows and feature codes mean."""
+    """Hash of the meaning of item rows and feature codes."""
     digest = hashlib.sha256(catalogue.vocabulary.fingerprint.encode())
-    for role, found in features.items():
-        for feature in found:
+    for role, columns in features.items():
+        for feature in columns:
             digest.update(f"\n{role} {feature.name}\n".encode())
             digest.update("\n".join(feature.values.to_list()).encode())
     return digest.hexdigest()[:16]

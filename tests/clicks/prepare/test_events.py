@@ -49,9 +49,9 @@ def test_chunks_cover_all_users_once_and_never_cut_one(size):
     assert all(events == slice(offsets[users.start], offsets[users.stop]) for users, events in found)
 
 
-def test_keep_drops_users_without_events(sort):
+def test_select_drops_users_without_events(sort):
     found = sort([(1, 10, 1), (2, 20, 1), (2, 10, 2), (3, 30, 1)])
-    rest = found.keep(np.array([False, True, False, True]), "rest")
+    rest = found.select(np.array([False, True, False, True]), "rest")
     assert rest.user_ids.to_list() == [2, 3]
     assert rest.offsets.tolist() == [0, 1, 2]
     assert rest.item_ids.gather(pl.Series(rest.items)).to_list() == [20, 30]

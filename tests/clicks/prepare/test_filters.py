@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from recsys_bert.clicks.prepare import events as module
 from recsys_bert.clicks.prepare.config import FilterConfig, SplitConfig
-from recsys_bert.clicks.prepare.filters import core, filtered, repeats
+from recsys_bert.clicks.prepare.filters import core, filter_events, repeats
 from recsys_bert.errors import InputError
 
 LOGS = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7), st.integers(0, 50)), min_size=1, max_size=80)
@@ -39,24 +39,24 @@ def test_k_core_matches_counting_again_from_nothing(sort, monkeypatch, rows, min
     events = sort(rows, time_unit="s")
     if not expected:
         with pytest.raises(InputError, match="none of"):
-            filtered(events, config, SplitConfig())
+            filter_events(events, config, SplitConfig())
         return
-    assert pairs(filtered(events, config, SplitConfig()).events) == sorted(row[:2] for row in expected)
+    assert pairs(filter_events(events, config, SplitConfig()).events) == sorted(row[:2] for row in expected)
 
 
 def test_k_core_by_time_counts_and_drops_training_events_only(sort):
     # item 9 has three events, two of them after the cut; user 3 only comes after it
     rows = [(1, 7, 1), (1, 7, 2), (2, 7, 3), (2, 9, 4), (2, 7, 5), (1, 9, 90), (3, 9, 91)]
     split = SplitConfig(kind="time", validation_from="1970-01-01T00:00:50", test_from="1970-01-01T00:01:30")
-    rest = filtered(sort(rows), FilterConfig(min_user_events=2, min_item_events=2), split)
+    rest = filter_events(sort(rows), FilterConfig(min_user_events=2, min_item_events=2), split)
     assert pairs(rest.events) == sorted([(1, 7), (1, 7), (2, 7), (2, 7), (1, 9), (3, 9)])
-    assert rest.told[0]["reasons"] == {"users with too few events": 1, "items with too few events": 1}
+    assert rest.log[0]["reasons"] == {"users with too few events": 1, "items with too few events": 1}
 
 
 def test_no_training_event_left_before_the_cut(sort):
     split = SplitConfig(kind="time", validation_from=0.5, test_from=0.8)
     with pytest.raises(InputError, match="none of 5 training events is left after"):
-        filtered(sort([(1, item, item) for item in range(10)]), FilterConfig(min_user_events=6), split)
+        filter_events(sort([(1, item, item) for item in range(10)]), FilterConfig(min_user_events=6), split)
 
 
 @QUICK
@@ -72,10 +72,12 @@ def test_repeats_are_the_same_item_right_after_itself(sort, monkeypatch, rows):
 
 
 def test_dropped_repeats_are_told(sort):
-    rest = filtered(sort([(1, 5, 1), (1, 5, 2), (1, 6, 3), (1, 5, 4)]), FilterConfig(repeats="drop"), SplitConfig())
+    rest = filter_events(
+        sort([(1, 5, 1), (1, 5, 2), (1, 6, 3), (1, 5, 4)]), FilterConfig(repeats="drop"), SplitConfig()
+    )
     assert pairs(rest.events) == [(1, 5), (1, 5), (1, 6)]
-    assert rest.told[0]["reasons"] == {"consecutive repeats": 1}
-    assert (rest.told[0]["events_in"], rest.told[0]["events_out"]) == (4, 3)
+    assert rest.log[0]["reasons"] == {"consecutive repeats": 1}
+    assert (rest.log[0]["events_in"], rest.log[0]["events_out"]) == (4, 3)
 
 
 def test_many_rounds_peel_a_chain(sort):

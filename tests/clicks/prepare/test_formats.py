@@ -6,7 +6,7 @@ import json
 import polars as pl
 import pytest
 
-from recsys_bert.clicks.prepare.config import SplitConfig, TableConfig
+from recsys_bert.clicks.prepare.config import SideFeaturesConfig, SplitConfig
 from recsys_bert.errors import InputError
 
 ROWS = [(7, 30, 50), (5, 10, 10), (7, 10, 20), (5, 20, 10), (7, 20, 20), (5, 30, 5), (6, 10, 1), (7, 40, 60)]
@@ -119,8 +119,8 @@ def test_movielens_side_tables(prepare, tmp_path):
         "10::Amélie (2001)::Comedy|Romance\n20::Heat (1995)::Crime\n30::Alien (1979)::Horror\n40::Up (2009)::Comedy\n"
     )
     (tmp_path / "movies.dat").write_bytes(movies.encode("latin-1"))
-    table = TableConfig(path=tmp_path / "movies.dat", multi=("genres",))
-    dataset = prepare(tmp_path / "ratings.dat", split=NO_SPLIT, items=table)
+    features = SideFeaturesConfig(multi=("genres",))
+    dataset = prepare(tmp_path / "ratings.dat", split=NO_SPLIT, items=tmp_path / "movies.dat", item_features=features)
     assert dataset.items.filter(item_id=10)["title"].item() == "Amélie (2001)"
     assert dataset.item_feature_sizes == {"genres": 2 + 4}
 
@@ -130,8 +130,8 @@ def test_recbole_columns_lose_their_types(prepare, tmp_path):
     (tmp_path / "log.item").write_text(
         "item_id:token\tclass:token_seq\n10\tA B\n20\tB\n30\tA\n40\t\n", encoding="utf-8"
     )
-    table = TableConfig(path=tmp_path / "log.item", multi=("class",), separator=" ")
-    dataset = prepare(tmp_path / "log.inter", split=NO_SPLIT, items=table)
+    features = SideFeaturesConfig(multi=("class",), separator=" ")
+    dataset = prepare(tmp_path / "log.inter", split=NO_SPLIT, items=tmp_path / "log.item", item_features=features)
     assert dataset.items.columns == ["item_row", "item_id", "count", "class"]
     assert dataset.manifest.features["items"]["class"]["rows_with_a_value"] == 3
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from recsys_bert.clicks.prepare.catalogue import Catalogue
-from recsys_bert.clicks.prepare.config import FilterConfig, SplitConfig, TableConfig
+from recsys_bert.clicks.prepare.config import FilterConfig, SideFeaturesConfig, SplitConfig
 from recsys_bert.clicks.prepare.leaks import check_no_leak
 from recsys_bert.clicks.prepare.side_tables import Feature
 
@@ -35,9 +35,9 @@ def test_other_held_out_events_change_nothing_that_is_learnt_from(prepare, tmp_p
     pl.DataFrame(
         {"item_id": [*range(9), 50, 51], "kind": ["ab"[i % 2] for i in range(9)] + ["held out", "b"]}
     ).write_parquet(table)
-    side = TableConfig(path=table, categorical=("kind",))
-    one = prepare(BEFORE + ONE_AFTER, "one", split=CUT, items=side, filters=filters)
-    other = prepare(OTHER_AFTER + BEFORE, "other", split=CUT, items=side, filters=filters)
+    side = {"items": table, "item_features": SideFeaturesConfig(categorical=("kind",))}
+    one = prepare(BEFORE + ONE_AFTER, "one", split=CUT, filters=filters, **side)
+    other = prepare(OTHER_AFTER + BEFORE, "other", split=CUT, filters=filters, **side)
     assert parts(one) == parts(other)
     assert one.manifest.split["check"] == {"checked": ["counts", "vocabulary", "features", "times"], "leaks": 0}
 

@@ -119,4 +119,4 @@ def test_nothing_left_after_reading(prepare, shop):
 )
 def test_settings_that_contradict_each_other(options, message):
     with pytest.raises(InputError, match=message):
-        LogConfig(path="log.csv", **options)
+        LogConfig(**options)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from recsys_bert.clicks.prepare import events as module
 from recsys_bert.clicks.prepare.config import SplitConfig
-from recsys_bert.clicks.prepare.splits import by_time, leave_one_out, quantile, split_events, timestamps
+from recsys_bert.clicks.prepare.splits import by_time, cut_timestamps, leave_one_out, quantile, split_events
 from recsys_bert.errors import InputError
 
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -16,7 +16,7 @@ def test_leave_one_out_holds_out_the_last_two_of_users_with_three():
     borders = leave_one_out(np.array([0, 2, 5, 6, 10]), SplitConfig())
     assert borders.train_end.tolist() == [2, 3, 6, 8]
     assert borders.validation_end.tolist() == [2, 4, 6, 9]
-    assert borders.told == {"users_for_training_only": 2}
+    assert borders.entry == {"users_for_training_only": 2}
 
 
 def test_refit_tests_the_same_events_and_trains_on_the_rest():
@@ -53,7 +53,7 @@ def test_time_cut_sends_each_event_where_its_time_says(sort, monkeypatch, rows, 
 def test_dates_and_quantiles_mix(sort):
     rows = [(1, 1, 86_400 * day) for day in range(10)]
     split = SplitConfig(kind="time", validation_from=0.5, test_from="1970-01-09")
-    assert timestamps(sort(rows), split) == (5 * 86_400_000_000, 8 * 86_400_000_000)
+    assert cut_timestamps(sort(rows), split) == (5 * 86_400_000_000, 8 * 86_400_000_000)
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_dates_and_quantiles_mix(sort):
 def test_splits_that_leave_nothing_are_refused(sort, split, message):
     events = sort([(1, 1, 1000 * day) for day in range(10)])
     with pytest.raises(InputError, match=message):
-        split_events(events, split, timestamps(events, split) if split.kind == "time" else None)
+        split_events(events, split, cut_timestamps(events, split) if split.kind == "time" else None)
 
 
 def test_time_split_needs_times(sort):
     with pytest.raises(InputError, match="needs a time column"):
-        timestamps(sort([(1, 1)], time=None), SplitConfig(kind="time"))
+        cut_timestamps(sort([(1, 1)], time=None), SplitConfig(kind="time"))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from recsys_bert.clicks.prepare.config import SplitConfig
-from recsys_bert.clicks.prepare.times import parse_moment
+from recsys_bert.clicks.prepare.times import parse_timestamp
 from recsys_bert.errors import InputError
 
 MOMENT = datetime(2024, 2, 29, 13, 5, 7, tzinfo=UTC)
@@ -82,7 +82,7 @@ def test_what_is_no_moment_is_refused(prepare, tmp_path, values, told):
         seconds_of(prepare, tmp_path, values)
 
 
-def test_parse_moment():
-    assert parse_moment("2024-02-29T13:05:07") == SECONDS * 1_000_000
+def test_parse_timestamp():
+    assert parse_timestamp("2024-02-29T13:05:07") == SECONDS * 1_000_000
     with pytest.raises(InputError, match=r"'29\.2\.2024' is not a date"):
-        parse_moment("29.2.2024")
+        parse_timestamp("29.2.2024")

@@ -352,7 +352,7 @@ def test_the_command_writes_a_log_that_prepare_reads(tmp_path, capsys):
     assert main(["simulate", "--out", str(tmp_path / "log"), "--json", *flags]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary == json.loads((tmp_path / "log" / "truth.json").read_text())
-    prepare.run(prepare.Config(log=LogConfig(path=str(tmp_path / "log" / "clicks.parquet")), out=tmp_path / "data"))
+    prepare.run(prepare.Config(events=str(tmp_path / "log" / "clicks.parquet"), out=tmp_path / "data"))
     assert open_dataset(tmp_path / "data").histories.items.size == summary["clicks"]
     assert main(["simulate", "--out", str(tmp_path / "log"), "--users", "0"]) == 2
     assert pipeline.run(pipeline.Config(out=tmp_path / "log", log=SMALL))["oracle_users"] == 700
@@ -387,8 +387,8 @@ def test_the_checked_in_samples_are_what_the_simulator_makes(tmp_path):
 )
 def test_every_sample_prepares_to_the_same_histories(name, tmp_path):
     time = None if name == "sequences.txt" else "timestamp"
-    log, split = LogConfig(path=str(SAMPLES / name), time=time), SplitConfig(kind="none")
-    prepare.run(prepare.Config(log=log, split=split, out=tmp_path / "data"))
+    log, split = LogConfig(time=time), SplitConfig(kind="none")
+    prepare.run(prepare.Config(events=str(SAMPLES / name), log=log, split=split, out=tmp_path / "data"))
     dataset = open_dataset(tmp_path / "data")
     found = dataset.vocabulary.ids(dataset.histories.items).to_list()
     csv = pl.read_csv(SAMPLES / "clicks.csv").sort("user_id", "timestamp")
