@@ -136,25 +136,25 @@ def _reading(config: Any) -> Measured:
 
 
 def _recognition(config: Any) -> Measured:
-    """Whether all entities of a sentence are found and no others; beside it F1, which sentences do not have."""
-    from nlp_tasks.tagging.data import read_annotated, unseen_types
+    """Exact match of a sentence's entities; beside it F1, which single sentences do not have."""
+    from nlp_tasks.tagging.data import unseen_types
+    from nlp_tasks.tagging.files import read_annotated
     from nlp_tasks.tagging.metrics import exact
-    from nlp_tasks.tagging.mrc import nested
+    from nlp_tasks.tagging.mrc import is_nested
     from nlp_tasks.tagging.tagger import Tagger
 
-    recogniser = Tagger.load(config.out)
-    made = read_annotated(
-        config.data.test, replace(config.data, units=recogniser.units, word_separator=recogniser.word_separator)
-    )
-    reasons = unseen_types(made.sentences, recogniser.types, nested=nested(recogniser.model.head))
-    known = made.without(reasons, config.data.bad_rows)
-    true = recogniser.true(known.sentences)
-    entities = recogniser.entities(recogniser.inputs(known.sentences))[0]
-    metrics = recogniser.score(entities, true, len(known))
-    told: dict[str, float] = {
+    tagger = Tagger.load(config.out)
+    files = replace(config.data, granularity=tagger.granularity, word_separator=tagger.word_separator)
+    data = read_annotated(config.data.test, files)
+    reasons = unseen_types(data.sentences, tagger.types, nested=is_nested(tagger.model.head))
+    known = data.without(reasons, config.data.bad_rows)
+    true = tagger.true_spans(known.sentences)
+    predicted = tagger.predict_spans(tagger.inputs(known.sentences))[0]
+    metrics = tagger.metrics(predicted, true, len(known))
+    overall: dict[str, float] = {
         name: metrics[name] for name in ("f1", "precision", "recall", "outer_f1", "inner_f1") if name in metrics
     }
-    return Measured({"exact": _placed(exact(true, entities, len(known)), reasons)}, told)
+    return Measured({"exact": _placed(exact(true, predicted, len(known)), reasons)}, overall)
 
 
 def _placed(values: Any, reasons: list[str]) -> "NDArray[np.float64]":
