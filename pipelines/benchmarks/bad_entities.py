@@ -105,10 +105,10 @@ CASES = (
 
 def write_good(folder: Path) -> None:
     """Write 20 sentences with entities, as columns and as JSON, and one with a type that they do not have."""
-    names, places = ["Ada", "Eve", "Ben"], ["Rome", "Bonn", "Oslo"]
+    names, cities = ["Ada", "Eve", "Ben"], ["Rome", "Bonn", "Oslo"]
     columns, rows = [], []
     for n in range(20):
-        name, place = names[n % 3], places[n // 3 % 3]
+        name, place = names[n % 3], cities[n // 3 % 3]
         text, start = f"{name} saw {place}", len(name) + 5
         columns.append(f"{name}\tB-PER\nsaw\tO\n{place}\tB-LOC\n" if n % 2 else f"{name}\tB-PER\n{place}\tB-LOC\n")
         rows.append(json.dumps({"text": text, "entities": [[0, len(name), "PER"], [start, start + 4, "LOC"]]}))
