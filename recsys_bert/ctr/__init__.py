@@ -1,1 +1,1 @@
-"""CTR models: features, heads, and the history through the pretrained encoder."""
+"""Click-through-rate models: features, heads, and the history through the pretrained encoder."""

@@ -1,4 +1,4 @@
-"""Fields of an impression and their rows in one flat embedding table. No torch in here."""
+"""Which fields an impression has and where their values stand in one flat table; no torch in here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class Field:
     """One field of an impression.
 
     Args:
-        name: Name of its column; side features as ``item.genres`` or ``user.age``.
+        name: As its column is called; side features as ``item.genres`` or ``user.age``.
         kind: ``categorical``: one value; ``number``: one value times a number; ``multi``: the mean of up to ``width``.
-        size: Rows of its values in the table.
+        size: Rows of the table that are its values.
         width: Columns of the ids array.
     """
 

@@ -1,4 +1,4 @@
-"""Feed-forward network of CTR heads."""
+"""The feed-forward network that ends most click models."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""What recommendations do to the catalogue: coverage, Gini, novelty, popularity bias."""
+"""Catalogue metrics of recommendations: coverage, Gini, novelty, popularity bias."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,26 +13,26 @@ def beyond_accuracy(
     k: int,
     first_item: int = 0,
 ) -> dict[str, float | None]:
-    """All measures of one run's first k recommendations.
+    """All catalogue metrics of one run's first k recommendations.
 
     Args:
         ranked: ``[n, K]`` rows, best first; -1 where a list is shorter.
         counts: int ``[rows]`` training events of every row that can be recommended; 0 for cold items.
-        target_rows: Rows that users really took, for the popularity bias.
-        k: List length looked at.
+        target_rows: Rows of the held-out events, for the popularity bias.
+        k: List length.
         first_item: First row that is an item; rows below it are no part of the catalogue.
 
     Returns:
-        Measure → value; None where nothing was recommended or nothing has a count.
+        Metric → value; None where nothing was recommended or nothing has a count.
 
-        * ``coverage``: share of the catalogue shown to at least one user;
+        * ``coverage``: share of the catalogue recommended to at least one user;
         * ``gini``: inequality of exposure over the catalogue, 0 = all items equally often, 1 = one item only;
-        * ``novelty``: mean self-information −log2(count ÷ all events) of what is shown, in bits; an item without
+        * ``novelty``: mean self-information −log2(count ÷ all events) of recommended items, in bits; an item without
           events counts as one event (Zhou et al. 2010, https://doi.org/10.1073/pnas.1000488107);
-        * ``popularity``: mean training events of what is shown;
-        * ``popularity_bias``: that ÷ the mean training events of what users took; above 1 the list is more popular
+        * ``popularity``: mean training events of recommended items;
+        * ``popularity_bias``: that ÷ the mean training events of the targets; above 1 the list is more popular
           than the demand;
-        * ``head_share``: share of what is shown that is among the most popular fifth of the catalogue;
+        * ``head_share``: share of recommended items among the most popular fifth of the catalogue;
         * ``list_length``: mean number of items in a list.
 
     Raises:
@@ -44,21 +44,21 @@ def beyond_accuracy(
         raise InputError(f"row {rows.max()} was recommended; the catalogue ends at row {len(counts) - 1}.")
     exposure = np.bincount(rows, minlength=len(counts))[first_item:]
     events = np.asarray(counts, dtype=np.float64)[first_item:]
-    taken = np.asarray(target_rows, dtype=np.int64)
-    taken = taken[(taken >= first_item) & (taken < len(counts))] - first_item
-    shown = exposure.sum()
-    popularity = float(exposure @ events / shown) if shown else None
-    demand = float(events[taken].mean()) if taken.size else 0.0
+    targets = np.asarray(target_rows, dtype=np.int64)
+    targets = targets[(targets >= first_item) & (targets < len(counts))] - first_item
+    n_recommended = exposure.sum()
+    popularity = float(exposure @ events / n_recommended) if n_recommended else None
+    demand = float(events[targets].mean()) if targets.size else 0.0
     head = np.argsort(-events, kind="stable")[: max(1, round(0.2 * len(events)))]
     information = -np.log2(np.maximum(events, 1.0) / max(events.sum(), 1.0))
     return {
         "coverage": float((exposure > 0).mean()) if exposure.size else None,
-        "gini": gini(exposure) if shown else None,
-        "novelty": float(exposure @ information / shown) if shown else None,
+        "gini": gini(exposure) if n_recommended else None,
+        "novelty": float(exposure @ information / n_recommended) if n_recommended else None,
         "popularity": popularity,
         "popularity_bias": popularity / demand if popularity is not None and demand else None,
-        "head_share": float(exposure[head].sum() / shown) if shown else None,
-        "list_length": float(shown / len(ranked)) if len(ranked) else None,
+        "head_share": float(exposure[head].sum() / n_recommended) if n_recommended else None,
+        "list_length": float(n_recommended / len(ranked)) if len(ranked) else None,
     }
 
 

@@ -1,11 +1,11 @@
-"""Where a model is good: figures by history length and by item popularity."""
+"""Metrics by history length and by item popularity."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_bert.evaluation.ranking import Pairs, places, relevant
+from recsys_bert.evaluation.ranking import Pairs, ranks, relevant
 
 
 def quantile_groups(values: NDArray[np.integer], n_groups: int = 4) -> tuple[NDArray[np.int64], list[str]]:
@@ -13,7 +13,7 @@ def quantile_groups(values: NDArray[np.integer], n_groups: int = 4) -> tuple[NDA
 
     Args:
         values: int ``[n]``.
-        n_groups: Groups wanted; fewer come back where many values are equal.
+        n_groups: Number of groups; fewer come back where many values are equal.
 
     Returns:
         Group of every value, int64 ``[n]``, and the groups' names, as in ``"3-7"``, ascending.
@@ -35,23 +35,23 @@ def quantile_groups(values: NDArray[np.integer], n_groups: int = 4) -> tuple[NDA
 def by_user_group(
     values: dict[str, NDArray[np.float64]], group: NDArray[np.integer], names: list[str]
 ) -> list[dict[str, Any]]:
-    """Mean of every measure inside every group of users.
+    """Mean of every metric inside every group of users.
 
     Args:
-        values: Measure → float64 ``[n]``; NaN where a user has no value.
+        values: Metric → float64 ``[n]``; NaN where a user has no value.
         group: int ``[n]``, as from ``quantile_groups``.
         names: The groups' names.
 
     Returns:
-        One ``{"group", "users", measure: mean or None, …}`` a group.
+        One ``{"group", "users", metric: mean or None, …}`` a group.
     """
     out: list[dict[str, Any]] = []
     for number, name in enumerate(names):
         inside = group == number
         line: dict[str, Any] = {"group": name, "users": int(inside.sum())}
-        for measure, value in values.items():
+        for metric, value in values.items():
             mask = value[inside & ~np.isnan(value)]
-            line[measure] = float(mask.mean()) if mask.size else None
+            line[metric] = float(mask.mean()) if mask.size else None
         out.append(line)
     return out
 
@@ -59,7 +59,7 @@ def by_user_group(
 def target_groups(
     counts: NDArray[np.integer], target_rows: NDArray[np.integer], first_item: int, n_warm_rows: int, n_groups: int = 4
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """Group targets by the training events of their item, with cold and unknown items apart.
+    """Group targets by the training events of their item, with cold and unknown items as groups of their own.
 
     Args:
         counts: int ``[rows]`` training events.
@@ -85,9 +85,9 @@ def target_groups(
 def by_target_group(
     ranked: NDArray[np.integer], targets: Pairs, group: NDArray[np.integer], names: list[str], k: int, first_item: int
 ) -> list[dict[str, Any]]:
-    """Share of targets found among the first k, inside every group of targets.
+    """Share of targets among the first k, inside every group of targets.
 
-    Each target weighs the same here, whoever's it is, so the figures do not average to recall@k where users have
+    Every target has the same weight, so the values do not average to recall@k where users have
     different numbers of targets.
 
     Args:
@@ -95,15 +95,15 @@ def by_target_group(
         targets: As from ``relevant``: doubles already merged.
         group: int ``[pairs]`` group of every target.
         names: The groups' names.
-        k: List length looked at.
-        first_item: Rows below it are never found.
+        k: List length.
+        first_item: Targets below it are always missed.
     """
-    found = places(ranked, targets, first_item) < k
+    hit = ranks(ranked, targets, first_item) < k
     return [
         {
             "group": name,
             "targets": int((group == number).sum()),
-            f"recall@{k}": float(found[group == number].mean()) if (group == number).any() else None,
+            f"recall@{k}": float(hit[group == number].mean()) if (group == number).any() else None,
         }
         for number, name in enumerate(names)
     ]
@@ -115,10 +115,10 @@ def recall_curve(ranked: NDArray[np.integer], targets: Pairs, first_item: int = 
     Args:
         ranked: ``[n, K]`` rows.
         targets: ``(query_index, row)``.
-        first_item: Rows below it are never found.
+        first_item: Targets below it are always missed.
     """
     query, row = relevant(targets, first_item)
-    place = places(ranked, (query, row), first_item)
+    rank = ranks(ranked, (query, row), first_item)
     count = np.bincount(query, minlength=len(ranked))
-    share = np.bincount(place, weights=1.0 / count[query], minlength=ranked.shape[1] + 1)
+    share = np.bincount(rank, weights=1.0 / count[query], minlength=ranked.shape[1] + 1)
     return np.cumsum(share[: ranked.shape[1]]) / max(int((count > 0).sum()), 1)

@@ -1,14 +1,14 @@
-"""Full-ranking measures: recall, NDCG, hit rate and MRR at several k, one value a user, and their intervals.
+"""Full-ranking metrics: recall, NDCG, hit rate and MRR at several k, one value a user, and their intervals.
 
-Every measure follows from one thing, the place of each target in its own list, so no list is walked in Python:
+Every metric follows from the rank of each target in its list, so no list is walked in Python:
 
 * recall@k: targets found among the first k ÷ all targets (not ÷ min(k, targets));
-* ndcg@k: binary gains, discount 1 / log2(place + 1), ideal list cut at k as well (Järvelin & Kekäläinen 2002,
+* ndcg@k: binary gains, discount 1 / log2(rank + 1), ideal list cut at k as well (Järvelin & Kekäläinen 2002,
   https://doi.org/10.1145/582415.582418);
 * hit@k: 1 where any target is among the first k;
-* mrr@k: 1 / place of the first target, 0 beyond k.
+* mrr@k: 1 / rank of the first target, 0 beyond k.
 
-There are no sampled measures here: they do not rank models as full ones do
+There are no sampled metrics here: they do not rank models as full ones do
 (Krichene & Rendle 2020, https://doi.org/10.1145/3394486.3403226).
 """
 
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from recsys_bert.errors import InputError
 
-MEASURES = ("recall", "ndcg", "hit", "mrr")
+METRICS = ("recall", "ndcg", "hit", "mrr")
 Pairs = tuple[NDArray[np.integer], NDArray[np.integer]]
 """``(query_index, row)``: two arrays of one length; row i is a target of query ``query_index[i]``."""
 
-_CELLS = 1 << 22  # cells of one chunk: 32 MB of float64
+_CHUNK = 1 << 22  # numbers of one chunk: 32 MB of float64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ def check_ks(ks: Sequence[int], n_items: int) -> None:
     """Refuse list lengths that no list can have.
 
     Args:
-        ks: List lengths asked for.
+        ks: List lengths.
         n_items: Items that can be recommended.
 
     Raises:
@@ -54,7 +54,7 @@ def check_ks(ks: Sequence[int], n_items: int) -> None:
     if not ks or min(ks) < 1:
         raise InputError(f"k must be whole numbers ≥ 1, got {list(ks)}.")
     if max(ks) > n_items:
-        raise InputError(f"k = {max(ks)} is larger than the catalogue of {n_items} items; ask for k ≤ {n_items}.")
+        raise InputError(f"k = {max(ks)} is larger than the catalogue of {n_items} items; choose k ≤ {n_items}.")
 
 
 def relevant(targets: Pairs, first_item: int = 0) -> Pairs:
@@ -77,20 +77,20 @@ def relevant(targets: Pairs, first_item: int = 0) -> Pairs:
     return query[~again], row[~again]
 
 
-def within(targets: Pairs, first_row: int, stop_row: int) -> Pairs:
-    """Targets whose row is in ``[first_row, stop_row)``: with a vocabulary's borders, the warm ones."""
+def within(targets: Pairs, start: int, stop: int) -> Pairs:
+    """Targets whose row is in ``[start, stop)``: with a vocabulary's borders, the warm ones."""
     query, row = (np.asarray(part) for part in targets)
-    keep = (row >= first_row) & (row < stop_row)
+    keep = (row >= start) & (row < stop)
     return query[keep], row[keep]
 
 
-def places(ranked: NDArray[np.integer], targets: Pairs, first_item: int = 0) -> NDArray[np.int32]:
-    """Place of every target in its query's list.
+def ranks(ranked: NDArray[np.integer], targets: Pairs, first_item: int = 0) -> NDArray[np.int32]:
+    """Rank of every target in its query's list.
 
     Args:
         ranked: ``[n, K]`` rows, best first; -1 where a list is shorter.
         targets: ``(query_index, row)``, each ``[pairs]``.
-        first_item: Rows below it are never found.
+        first_item: Targets below it are always missed.
 
     Returns:
         int32 ``[pairs]``, counted from 0; K where the target is not in the list.
@@ -102,25 +102,25 @@ def places(ranked: NDArray[np.integer], targets: Pairs, first_item: int = 0) -> 
     if query.size and (query.min() < 0 or query.max() >= len(ranked)):
         raise InputError(f"targets name queries {query.min()}..{query.max()}; there are {len(ranked)} lists.")
     width = ranked.shape[1]
-    found = np.full(query.size, width, dtype=np.int32)
-    chunk = max(1, _CELLS // max(width, 1))
+    rank = np.full(query.size, width, dtype=np.int32)
+    chunk = max(1, _CHUNK // max(width, 1))
     for start in range(0, query.size if width else 0, chunk):
         part = slice(start, start + chunk)
         same = ranked[query[part]] == row[part, None]
-        found[part] = np.where(same.any(axis=1), same.argmax(axis=1), width)
-    found[row < max(first_item, 0)] = width
-    return found
+        rank[part] = np.where(same.any(axis=1), same.argmax(axis=1), width)
+    rank[row < max(first_item, 0)] = width
+    return rank
 
 
 def per_user(
     ranked: NDArray[np.integer], targets: Pairs, n_queries: int, ks: Sequence[int], first_item: int = 0
 ) -> dict[str, NDArray[np.float64]]:
-    """All four measures at every k for every query.
+    """All four metrics at every k for every query.
 
     Args:
         ranked: ``[n_queries, K]`` rows, best first, ties already settled; -1 where a list is shorter. K ≥ max(ks).
         targets: ``(query_index, row)``; doubles of one item count once (``relevant``).
-        n_queries: Queries asked.
+        n_queries: Number of queries.
         ks: List lengths.
         first_item: First row that is an item; targets below it (UNKNOWN) are relevant and always missed.
 
@@ -135,18 +135,18 @@ def per_user(
         raise InputError(f"ranked has shape {ranked.shape}; expected [{n_queries}, K], one list a query.")
     check_ks(ks, ranked.shape[1])
     query, row = relevant(targets, first_item)
-    place = places(ranked, (query, row), first_item)
+    rank = ranks(ranked, (query, row), first_item)
     count = np.bincount(query, minlength=n_queries)
     first = np.full(n_queries, ranked.shape[1], dtype=np.int64)
-    np.minimum.at(first, query, place)
+    np.minimum.at(first, query, rank)
     discount = 1.0 / np.log2(np.arange(ranked.shape[1] + 1) + 2.0)
     ideal = np.concatenate([[np.nan], np.cumsum(discount)])  # NaN: a query without targets has no value
     relevant_count = np.where(count > 0, count, np.nan)
     values: dict[str, NDArray[np.float64]] = {}
     for k in ks:
-        found = place < k
-        values[f"recall@{k}"] = np.bincount(query[found], minlength=n_queries) / relevant_count
-        gain = np.bincount(query[found], weights=discount[place[found]], minlength=n_queries)
+        hit = rank < k
+        values[f"recall@{k}"] = np.bincount(query[hit], minlength=n_queries) / relevant_count
+        gain = np.bincount(query[hit], weights=discount[rank[hit]], minlength=n_queries)
         values[f"ndcg@{k}"] = gain / ideal[np.minimum(count, k)]
         values[f"hit@{k}"] = np.where(count > 0, first < k, np.nan)
         values[f"mrr@{k}"] = np.where(count > 0, (first < k) / (first + 1.0), np.nan)
@@ -158,7 +158,7 @@ def bootstrap(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Percentile bootstrap over users for the mean of every column.
 
-    All columns share the resampled users, so any number of measures and runs costs about as much as one.
+    All columns share the resampled users, so any number of metrics and runs costs about as much as one.
 
     Args:
         values: ``[n, columns]``; NaN where a user has no value in a column.
@@ -176,11 +176,11 @@ def bootstrap(
     filled = np.where(mask, values, 0.0)
     rng = np.random.default_rng(seed)
     means = np.empty((samples, values.shape[1]))
-    chunk = max(1, _CELLS // n)
+    chunk = max(1, _CHUNK // n)
     for start in range(0, samples, chunk):
         size = min(chunk, samples - start)
-        drawn = rng.integers(0, n, size=(size, n), dtype=np.int64) + n * np.arange(size)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+        sample = rng.integers(0, n, size=(size, n), dtype=np.int64) + n * np.arange(size)[:, None]
+        times = np.bincount(sample.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
         total = np.full((size, values.shape[1]), float(n)) if mask.all() else times @ mask
         means[start : start + size] = np.divide(times @ filled, total, out=np.full_like(total, np.nan), where=total > 0)
     tail = (1.0 - level) / 2.0
@@ -194,10 +194,10 @@ def bootstrap(
 def summary(
     values: dict[str, NDArray[np.float64]], samples: int = 1000, level: float = 0.95, seed: int = 0
 ) -> dict[str, Interval]:
-    """Mean over users with a bootstrap interval, for every measure.
+    """Mean over users with a bootstrap interval, for every metric.
 
     Args:
-        values: Measure → float64 ``[n]``, NaN where a user has no value; all of one length.
+        values: Metric → float64 ``[n]``, NaN where a user has no value; all of one length.
         samples: Resamples; 0 leaves the intervals out (NaN).
         level: Coverage of the intervals, in (0, 1).
         seed: Of the resampling.

@@ -1,4 +1,4 @@
-"""Is one run better than another? Paired tests on the same users' values.
+"""Paired significance tests on the same users' values.
 
 The test is the paired randomisation test and the interval a paired bootstrap; both beat the t-test's assumptions
 and agree with it on large samples (Smucker, Allan & Carterette 2007, https://doi.org/10.1145/1321440.1321528).
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recsys_bert.errors import InputError
 from recsys_bert.evaluation.ranking import bootstrap
 
-_CELLS = 1 << 22
+_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +47,8 @@ def compare(
     """Compare two runs user by user.
 
     Args:
-        first: One measure of one run, float64 ``[n]``; NaN where a user has no value.
-        second: The same measure of the other run for the same users in the same order.
+        first: One metric of one run, float64 ``[n]``; NaN where a user has no value.
+        second: The same metric of the other run for the same users in the same order.
         samples: Random sign assignments of the test; the interval takes a tenth of them, 1,000 at least.
         level: Coverage of the interval, in (0, 1).
         seed: Of both.
@@ -83,18 +83,18 @@ def randomisation_p(difference: NDArray[np.float64], samples: int = 10_000, seed
         samples: Coin assignments drawn; the observed one counts as one more, so p is never 0.
         seed: Of the coins.
     """
-    moved = difference[difference != 0]  # a zero has no sign to flip
-    if not moved.size:
+    nonzero = difference[difference != 0]  # a zero has no sign to flip
+    if not nonzero.size:
         return 1.0
     rng = np.random.default_rng(seed)
-    width = -(-moved.size // 8)
-    chunk = max(1, _CELLS // moved.size)
-    observed = abs(moved.sum()) * (1.0 - 1e-12)  # equal sums in another order of addition are equal
+    width = -(-nonzero.size // 8)
+    chunk = max(1, _CHUNK // nonzero.size)
+    observed = abs(nonzero.sum()) * (1.0 - 1e-12)  # equal sums in another order of addition are equal
     extreme = 0
     for start in range(0, samples, chunk):
         size = min(chunk, samples - start)
-        coins = np.unpackbits(rng.integers(0, 256, (size, width), dtype=np.uint8), axis=1, count=moved.size)
-        sums = 2.0 * (coins.astype(np.float64) @ moved) - moved.sum()
+        coins = np.unpackbits(rng.integers(0, 256, (size, width), dtype=np.uint8), axis=1, count=nonzero.size)
+        sums = 2.0 * (coins.astype(np.float64) @ nonzero) - nonzero.sum()
         extreme += int((np.abs(sums) >= observed).sum())
     return (extreme + 1) / (samples + 1)
 

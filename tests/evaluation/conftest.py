@@ -86,7 +86,7 @@ def results():
             {
                 "model": "towers <b>",
                 "against": "masked",
-                "measure": "ndcg@10",
+                "metric": "ndcg@10",
                 "difference": 0.09,
                 "low": 0.07,
                 "high": 0.11,
@@ -118,7 +118,7 @@ def results():
         "training": [
             {
                 "run": "masked",
-                "measure": "ndcg@10",
+                "metric_name": "ndcg@10",
                 "loss": [[10.0, 5.0], [20.0, 4.0], [30.0, 3.5]],
                 "metric": [[20.0, 0.1], [30.0, 0.12]],
             }

@@ -54,11 +54,11 @@ def test_log_loss_by_hand():
 
 
 def test_calibration_by_hand():
-    found = calibration(np.array([0, 1, 1, 1]), np.array([0.2, 0.2, 0.9, 0.9]), n_bins=2, equal_mass=False)
-    assert found.predicted == pytest.approx([0.2, 0.9])
-    assert found.observed == [0.5, 1.0]
-    assert found.error == pytest.approx((0.3 + 0.1) / 2)
-    assert found.count == [2, 2]
+    result = calibration(np.array([0, 1, 1, 1]), np.array([0.2, 0.2, 0.9, 0.9]), n_bins=2, equal_mass=False)
+    assert result.predicted == pytest.approx([0.2, 0.9])
+    assert result.observed == [0.5, 1.0]
+    assert result.error == pytest.approx((0.3 + 0.1) / 2)
+    assert result.count == [2, 2]
 
 
 def test_calibration_of_true_probabilities_is_near_zero_and_of_shifted_ones_is_the_shift(rng):
@@ -69,28 +69,28 @@ def test_calibration_of_true_probabilities_is_near_zero_and_of_shifted_ones_is_t
 
 
 def test_equal_mass_bins_hold_about_equally_many(rng):
-    found = calibration(rng.random(1000) < 0.01, rng.beta(1, 99, size=1000), n_bins=10)
-    assert len(found.count) == 10
-    assert max(found.count) - min(found.count) <= 2
+    result = calibration(rng.random(1000) < 0.01, rng.beta(1, 99, size=1000), n_bins=10)
+    assert len(result.count) == 10
+    assert max(result.count) - min(result.count) <= 2
     assert calibration(np.array([0, 1]), np.array([0.3, 0.3]), n_bins=10).count == [2]
 
 
 def test_figures_hold_every_measure(impressions):
     labels, scores, users = impressions
-    found = classification_metrics(labels, scores, users)
-    assert found["auc"] == auc(labels, scores)
-    assert found["gauc"] == gauc(labels, scores, users).value
-    assert found["click_rate"] == pytest.approx(labels.mean())
+    result = classification_metrics(labels, scores, users)
+    assert result["auc"] == auc(labels, scores)
+    assert result["gauc"] == gauc(labels, scores, users).value
+    assert result["click_rate"] == pytest.approx(labels.mean())
     assert "gauc" not in classification_metrics(labels, scores)
 
 
 def test_impressions_without_a_user_are_no_user_of_their_own(impressions):
     labels, scores, users = impressions
     known = np.arange(len(users)) % 3 > 0
-    found = classification_metrics(labels, scores, np.where(known, users, -1))
-    assert found["gauc"] == gauc(labels[known], scores[known], users[known]).value
-    assert found["impressions_without_user"] == (~known).sum()
-    assert found["impressions"] == len(users)
+    result = classification_metrics(labels, scores, np.where(known, users, -1))
+    assert result["gauc"] == gauc(labels[known], scores[known], users[known]).value
+    assert result["impressions_without_user"] == (~known).sum()
+    assert result["impressions"] == len(users)
     assert "gauc" not in classification_metrics(labels, scores, np.full(len(users), -1))
 
 

@@ -3,25 +3,33 @@ import pytest
 from scipy import stats
 
 from recsys_bert.errors import InputError
-from recsys_bert.evaluation.comparison import Run, against_first, describe, first_epoch, mean_curve, spread, target_of
+from recsys_bert.evaluation.comparison import (
+    FinishedRun,
+    against_first,
+    describe,
+    first_epoch,
+    mean_curve,
+    spread,
+    target_of,
+)
 
 
 def make_run(seed=0, examples=(1.0, 0.0), curve=((1, 0.2), (2, 0.5)), **changes):
     values = np.array(examples, np.float64)
     metrics = {"accuracy": float(np.nanmean(values))}
     rest = {"seconds": 10.0 + seed, "parameters": 7, "epochs": 2, "best_epoch": 2}
-    return Run(seed=seed, metrics=metrics, examples=values, curve=list(curve), **{**rest, **changes})
+    return FinishedRun(seed=seed, metrics=metrics, examples=values, curve=list(curve), **{**rest, **changes})
 
 
 def test_spread_is_mean_and_sample_deviation():
-    assert spread([1.0, 2.0, 6.0]) == {"mean": 3.0, "deviation": pytest.approx(7**0.5), "n": 3}
-    assert spread([2.0]) == {"mean": 2.0, "deviation": None, "n": 1}
-    assert spread([]) == {"mean": None, "deviation": None, "n": 0}
+    assert spread([1.0, 2.0, 6.0]) == {"mean": 3.0, "std": pytest.approx(7**0.5), "n": 3}
+    assert spread([2.0]) == {"mean": 2.0, "std": None, "n": 1}
+    assert spread([]) == {"mean": None, "std": None, "n": 0}
 
 
 def test_curves_are_averaged_over_the_epochs_that_all_have():
-    found = mean_curve([[(2, 0.1), (4, 0.5), (6, 0.9)], [(2, 0.3), (4, 0.5)]])
-    assert found == [[2, pytest.approx(0.2), pytest.approx(0.02**0.5)], [4, 0.5, 0.0]]
+    summary = mean_curve([[(2, 0.1), (4, 0.5), (6, 0.9)], [(2, 0.3), (4, 0.5)]])
+    assert summary == [[2, pytest.approx(0.2), pytest.approx(0.02**0.5)], [4, 0.5, 0.0]]
     assert mean_curve([]) == mean_curve([[(1, 0.1)], []]) == []
 
 
@@ -33,15 +41,15 @@ def test_first_epoch_at_the_target():
     assert target_of([make_run(curve=())], 0.5) is None
 
 
-def test_a_cell_by_itself():
+def test_a_configuration_by_itself():
     runs = [make_run(0, curve=[(1, 0.2), (2, 0.6)]), make_run(1, (1.0, 1.0), curve=[(1, 0.4), (2, 0.3)], best_epoch=1)]
-    found = describe(runs, 0.5)
-    assert found["metrics"]["accuracy"]["mean"] == 0.75
-    assert found["seconds"]["mean"] == 10.5
-    assert found["best"]["mean"] == pytest.approx(0.5)
-    assert found["best_epoch"]["mean"] == 1.5
-    assert found["epochs_to_target"] == [2, None]
-    assert found["parameters"] == 7
+    summary = describe(runs, 0.5)
+    assert summary["metrics"]["accuracy"]["mean"] == 0.75
+    assert summary["seconds"]["mean"] == 10.5
+    assert summary["best"]["mean"] == pytest.approx(0.5)
+    assert summary["best_epoch"]["mean"] == 1.5
+    assert summary["epochs_to_target"] == [2, None]
+    assert summary["parameters"] == 7
     assert describe([], 0.5)["metrics"] == {}
 
 
@@ -51,7 +59,7 @@ def test_examples_are_averaged_over_seeds_before_they_are_compared():
     better = [make_run(seed, random.random(300) < 0.75) for seed in range(3)]
     same = [make_run(5, first[0].examples)]
     lines = against_first({"first": first, "better": better, "same": same}, samples=4000)
-    assert [(line["cell"], line["against"]) for line in lines] == [("better", "first"), ("same", "first")]
+    assert [(line["configuration"], line["against"]) for line in lines] == [("better", "first"), ("same", "first")]
     one = lines[0]
     means = [np.mean([run.examples for run in runs], axis=0) for runs in (better, first)]
     assert one["difference"] == pytest.approx((means[0] - means[1]).mean())
@@ -63,14 +71,14 @@ def test_examples_are_averaged_over_seeds_before_they_are_compared():
 
 
 def test_examples_without_a_value_take_no_part():
-    cells = {"a": [make_run(0, [1, np.nan, 0, 0])], "b": [make_run(0, [1, 1, 1, np.nan])]}
-    (line,) = against_first(cells)
+    configurations = {"a": [make_run(0, [1, np.nan, 0, 0])], "b": [make_run(0, [1, 1, 1, np.nan])]}
+    (line,) = against_first(configurations)
     assert (line["better"], line["worse"], line["tied"]) == (1, 0, 1)
     assert line["difference"] == 0.5
 
 
-def test_a_cell_that_failed_takes_no_part():
-    assert [line["cell"] for line in against_first({"a": [make_run()], "b": [], "c": [make_run()]})] == ["c"]
+def test_a_configuration_that_failed_takes_no_part():
+    assert [line["configuration"] for line in against_first({"a": [make_run()], "b": [], "c": [make_run()]})] == ["c"]
     assert against_first({"a": [], "b": [make_run()], "c": [make_run()]}) == []
 
 

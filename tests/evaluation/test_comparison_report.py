@@ -4,15 +4,15 @@ from html.parser import HTMLParser
 
 import pytest
 
-from recsys_bert.evaluation.report import comparison, comparison_pictures
+from recsys_bert.evaluation.report import comparison, comparison_pictures, comparison_tables
 from recsys_bert.evaluation.report.pictures import INK
 
 
-def mean(value, deviation=0.01, n=3):
-    return {"mean": value, "deviation": deviation, "n": n}
+def mean(value, std=0.01, n=3):
+    return {"mean": value, "std": std, "n": n}
 
 
-def make_cell(name, values, level, seeds=(0, 1, 2), curve=True):
+def make_configuration(name, values, level, seeds=(0, 1, 2), curve=True):
     runs = [{"seed": seed, "metrics": {"macro_f1": level, "accuracy": level + 0.01 * (seed - 1)}} for seed in seeds]
     return {
         "name": name,
@@ -32,9 +32,9 @@ def make_cell(name, values, level, seeds=(0, 1, 2), curve=True):
 
 @pytest.fixture
 def compared():
-    """Four cells of a grid of two settings; one failed."""
-    cells = [
-        make_cell(f"fusion={f} neck={n}", {"e.fusion": f, "e.neck": n, "e.dim": 3}, level, seeds)
+    """Four configurations of a grid of two settings; one failed."""
+    configurations = [
+        make_configuration(f"fusion={f} neck={n}", {"e.fusion": f, "e.neck": n, "e.dim": 3}, level, seeds)
         for f, n, level, seeds in [
             ("last", "none", 0.8, (0, 1, 2)),
             ("last", "cnn <b>", 0.7, (0, 1, 2)),
@@ -49,16 +49,16 @@ def compared():
         "title": "text classify train tiny & small.toml",
         "machine": "2 CPU cores",
         "level": 0.95,
-        "measure": "accuracy",
+        "metric": "accuracy",
         "monitor": "accuracy",
         "examples": 1234,
         "seeds": 3,
         "target": 0.792,
         "target_share": 0.99,
-        "cells": cells,
+        "configurations": configurations,
         "comparisons": [
-            {"cell": cells[1]["name"], "against": cells[0]["name"], **worse, **counts},
-            {"cell": cells[2]["name"], "against": cells[0]["name"], **better, **counts},
+            {"configuration": configurations[1]["name"], "against": configurations[0]["name"], **worse, **counts},
+            {"configuration": configurations[2]["name"], "against": configurations[0]["name"], **better, **counts},
         ],
         "failed": [{"run": "fusion=pool neck=cnn <b>, seed 0", "why": "the loss is nan."}],
         "config": {"seeds": 3},
@@ -86,9 +86,9 @@ class Page(HTMLParser):
 
 def test_the_page_is_whole_and_fetches_nothing(compared):
     whole = comparison.page(compared)
-    found = Page(whole)
-    assert found.fetched == []
-    assert len(found.ids) == len(set(found.ids))
+    parsed = Page(whole)
+    assert parsed.fetched == []
+    assert len(parsed.ids) == len(set(parsed.ids))
     assert whole.count("<svg") == 2
     assert INK not in whole
     assert "<b>" not in whole
@@ -98,7 +98,7 @@ def test_the_page_is_whole_and_fetches_nothing(compared):
 def test_the_terminal_gets_the_same_figures(compared):
     text = comparison.text(compared)
     for part in (
-        "tiny & small.toml · test of 1,234 examples · 4 cells · 3 seeds each · 2 CPU cores",
+        "tiny & small.toml · test of 1,234 examples · 4 configurations · 3 seeds each · 2 CPU cores",
         "0.9000* ± 0.0100",
         "-0.1000  -0.1200 … -0.0800",
         "significant at 5 %",
@@ -106,7 +106,8 @@ def test_the_terminal_gets_the_same_figures(compared):
         "Epochs to 0.7920",
         "Failed: fusion=pool neck=cnn <b>, seed 0: the loss is nan.",
         "Highest mean accuracy: fusion=pool neck=none, 0.9000 ± 0.0100.",
-        "Of 2 other cells, over test examples 0 are significantly better and 1 worse than it.",
+        "The difference is not significant over test examples.",
+        "Of 2 other configurations, over test examples 0 are significantly better and 1 worse than it.",
     ):
         assert part in text
     lines = text.splitlines()
@@ -115,8 +116,8 @@ def test_the_terminal_gets_the_same_figures(compared):
 
 
 def test_an_average_of_epochs_needs_all_seeds(compared):
-    shown = [row.cells[-1] for row in comparison.convergence(compared).rows]
-    assert [(cell.text, cell.under, cell.value) for cell in shown] == [
+    cells = [row.cells[-1] for row in comparison_tables.convergence(compared).rows]
+    assert [(cell.text, cell.under, cell.value) for cell in cells] == [
         ("2.0", "", 2.0),
         ("–", "2 of 3 seeds", None),
         ("2.0", "", 2.0),
@@ -125,7 +126,7 @@ def test_an_average_of_epochs_needs_all_seeds(compared):
 
 
 def test_only_some_epochs_have_a_column(compared):
-    names = [column.name for column in comparison.convergence(compared).columns]
+    names = [column.name for column in comparison_tables.convergence(compared).columns]
     assert names == [*(f"epoch {epoch}" for epoch in (1, 3, 4, 6, 7, 9)), "Best", "Epochs to 0.7920"]
 
 
@@ -136,36 +137,36 @@ def test_the_picture_is_a_png_as_high_as_the_grid_is_long(compared):
 
     width, height = size(comparison_pictures.picture(compared))
     longer = copy.deepcopy(compared)
-    longer["cells"] += [copy.deepcopy(cell) for cell in longer["cells"]]
-    for at, cell in enumerate(longer["cells"]):
+    longer["configurations"] += [copy.deepcopy(cell) for cell in longer["configurations"]]
+    for at, cell in enumerate(longer["configurations"]):
         cell["values"]["t.auxiliary"] = at > 3
     assert size(comparison_pictures.picture(longer)) == (width, pytest.approx(height + 4 * 0.3 * 120, abs=1))
     assert comparison_pictures._panels(longer) == ["auxiliary = false", "auxiliary = true"]
 
 
 def test_what_was_not_validated_has_no_curves(compared):
-    for cell in compared["cells"]:
+    for cell in compared["configurations"]:
         cell |= {"curve": [], "epochs_to_target": [None for _ in cell["seeds"]], "best": mean(None, None, 0)}
     compared["target"] = None
-    assert set(comparison_pictures.svgs(compared)) == {"metrics"}
-    assert comparison.convergence(compared).rows == []
+    assert set(comparison_pictures.pictures(compared)) == {"metrics"}
+    assert comparison_tables.convergence(compared).rows == []
     assert "Convergence" not in comparison.text(compared)
     Page(comparison.page(compared))
 
 
 def test_one_cell_of_one_seed_can_be_shown(compared):
-    one = make_cell("the recipe", {}, 0.5, seeds=(0,))
+    one = make_configuration("the recipe", {}, 0.5, seeds=(0,))
     one["metrics"] = {"accuracy": mean(0.5, None, 1)}
-    compared |= {"cells": [one], "comparisons": [], "failed": [], "seeds": 1}
+    compared |= {"configurations": [one], "comparisons": [], "failed": [], "seeds": 1}
     text = comparison.text(compared)
-    assert "1 cells · 1 seed each" in text
+    assert "1 configuration · 1 seed each" in text
     assert "Highest mean accuracy: the recipe, 0.5000." in text
     Page(comparison.page(compared))
     assert comparison_pictures.picture(compared)
 
 
 def test_a_first_cell_that_failed_is_told_of(compared):
-    compared["cells"] = compared["cells"][::-1]
+    compared["configurations"] = compared["configurations"][::-1]
     compared |= {"comparisons": [], "target": None}
     assert "fusion=pool neck=cnn <b>, which the others are compared with, failed." in comparison.text(compared)
     Page(comparison.page(compared))

@@ -6,16 +6,16 @@ import pytest
 from ir_measures import RR, R, Success, nDCG
 
 from recsys_bert.errors import InputError
-from recsys_bert.evaluation.ranking import bootstrap, check_ks, per_user, places, relevant, summary, within
+from recsys_bert.evaluation.ranking import bootstrap, check_ks, per_user, ranks, relevant, summary, within
 
 
-def by_hand(ranked, wanted, k):
-    """The four measures of one list, by the formula."""
-    hits = [place for place, row in enumerate(ranked[:k]) if row in wanted]
-    ideal = sum(1 / math.log2(place + 2) for place in range(min(k, len(wanted))))
+def by_hand(ranked, targets, k):
+    """The four metrics of one list, by the formula."""
+    hits = [rank for rank, row in enumerate(ranked[:k]) if row in targets]
+    ideal = sum(1 / math.log2(rank + 2) for rank in range(min(k, len(targets))))
     return {
-        "recall": len(hits) / len(wanted),
-        "ndcg": sum(1 / math.log2(place + 2) for place in hits) / ideal,
+        "recall": len(hits) / len(targets),
+        "ndcg": sum(1 / math.log2(rank + 2) for rank in hits) / ideal,
         "hit": float(bool(hits)),
         "mrr": 1 / (hits[0] + 1) if hits else 0.0,
     }
@@ -41,9 +41,9 @@ def test_every_measure_equals_ir_measures(lists):
     ranked, (query, rows) = lists
     qrels = [ir_measures.Qrel(str(q), str(row), 1) for q, row in zip(query, rows, strict=True)]
     run = [
-        ir_measures.ScoredDoc(str(q), str(row), -float(place))
+        ir_measures.ScoredDoc(str(q), str(row), -float(rank))
         for q in range(40)
-        for place, row in enumerate(ranked[q])
+        for rank, row in enumerate(ranked[q])
         if row >= 0
     ]
     names = {R @ 5: "recall@5", nDCG @ 5: "ndcg@5", Success @ 5: "hit@5", RR @ 5: "mrr@5"}
@@ -77,11 +77,11 @@ def test_missing_entries_never_match():
     assert values["hit@3"][0] == 0.0
 
 
-def test_places_in_chunks_equal_places_at_once(lists, monkeypatch):
+def test_ranks_in_chunks_equal_ranks_at_once(lists, monkeypatch):
     ranked, targets = lists
-    whole = places(ranked, targets)
-    monkeypatch.setattr("recsys_bert.evaluation.ranking._CELLS", 30)
-    assert (places(ranked, targets) == whole).all()
+    whole = ranks(ranked, targets)
+    monkeypatch.setattr("recsys_bert.evaluation.ranking._CHUNK", 30)
+    assert (ranks(ranked, targets) == whole).all()
     assert (whole == 12).any()
     assert (whole < 12).any()
 
@@ -107,7 +107,7 @@ def test_bootstrap_chunks_and_seeds(rng, monkeypatch):
     first = bootstrap(values, samples=100, seed=3)
     assert np.array_equal(first, bootstrap(values, samples=100, seed=3))
     assert not np.array_equal(first, bootstrap(values, samples=100, seed=4))
-    monkeypatch.setattr("recsys_bert.evaluation.ranking._CELLS", 500)
+    monkeypatch.setattr("recsys_bert.evaluation.ranking._CHUNK", 500)
     assert np.array_equal(first, bootstrap(values, samples=100, seed=3))
 
 

@@ -6,9 +6,10 @@ from html.parser import HTMLParser
 import pytest
 
 from recsys_bert.evaluation.report import pictures
-from recsys_bert.evaluation.report.page import page, verdict
-from recsys_bert.evaluation.report.tables import accuracy, significance
+from recsys_bert.evaluation.report.evaluation_tables import accuracy, significance
+from recsys_bert.evaluation.report.page import page
 from recsys_bert.evaluation.report.text import text
+from recsys_bert.evaluation.report.verdict import significant_pairs, verdict
 
 VOID = {"meta", "br"}
 
@@ -47,9 +48,9 @@ def test_links_and_clips_of_all_pictures_are_told_apart(results):
 
 
 def test_pictures_take_the_pages_colours(results):
-    drawn = pictures.pictures(results)
-    assert set(drawn) == {"recall_curve", "training", "indexes", "fusion"}
-    for svg in drawn.values():
+    svgs = pictures.pictures(results)
+    assert set(svgs) == {"recall_curve", "training", "indexes", "fusion"}
+    for svg in svgs.values():
         assert "var(--ink)" in svg
         assert pictures.INK not in svg
         assert "#000000" not in svg
@@ -73,15 +74,15 @@ def test_the_best_of_a_column_is_marked_and_the_possible_one_takes_no_part(resul
 
 def test_the_protocol_stands_beside_every_table(results):
     line = results["protocol"]["line"]
-    shown = text(results)
-    titles = [part.splitlines()[0] for part in shown.split("\n\n")]
+    terminal = text(results)
+    *titles, _ = [part.splitlines()[0] for part in terminal.split("\n\n")]
     assert titles == [
         "Accuracy at k = 10",
         "Is the difference real?",
         "Beyond accuracy",
         "Exact search against the indexes",
     ]
-    assert shown.count(line) == 4
+    assert terminal.count(line) == 4
     assert page(results).count(line) >= 8
 
 
@@ -115,12 +116,66 @@ def test_without_matplotlib_the_page_says_how_to_get_pictures(results, monkeypat
     assert "recsys-bert[report]" in whole
 
 
+def add_test(results, first, second, difference, p_holm):
+    test = {"model": first, "against": second, "metric": "ndcg@10", "difference": difference, "p_holm": p_holm}
+    results["comparisons"].append(results["comparisons"][0] | test)
+
+
 @pytest.mark.parametrize(
-    ("best", "says"),
-    [("towers <b>", "The best baseline is markov with NDCG@10 0.1800 (+67 %"), ("markov", "look for a bug")],
+    ("p_holm", "sentence"),
+    [
+        (0.001, "Best baseline: markov (NDCG@10 0.1800, +67 %); the difference is significant (p = 0.001, corrected)."),
+        (0.2, "Best baseline: markov (NDCG@10 0.1800, +67 %); no significant difference (p = 0.200, corrected)."),
+    ],
 )
-def test_the_verdict_names_the_best_and_a_baseline_on_top_is_an_alarm(results, best, says):
-    if best == "markov":
-        results["models"][2]["metrics"]["ndcg@10"]["value"] = 0.9
-    assert verdict(results).startswith(f"{best} ranks best")
-    assert says in verdict(results)
+def test_the_verdict_claims_no_more_than_its_test(results, p_holm, sentence):
+    add_test(results, "towers <b>", "markov", 0.12, p_holm)
+    assert verdict(results).startswith("towers <b> (NDCG@10 0.3000, recall@10 0.3000) has the highest NDCG. ")
+    assert sentence in verdict(results)
+    assert significant_pairs(results) == [("towers <b>", "masked"), *[("towers <b>", "markov")] * (p_holm < 0.05)]
+
+
+def test_runs_below_a_baseline_are_named_by_significance(results):
+    results["models"][2]["metrics"]["ndcg@10"]["value"] = 0.9
+    add_test(results, "masked", "markov", -0.7, 0.001)
+    add_test(results, "towers <b>", "markov", -0.6, 0.06)
+    assert verdict(results) == (
+        "markov (baseline, NDCG@10 0.9000, recall@10 0.1800) has the highest NDCG. Significantly below it: masked. "
+        "No significant difference to it: towers <b>."
+    )
+
+
+def test_unreachable_targets_and_skipped_users_are_one_line_each(results):
+    results["protocol"]["targets_seen"] = 3
+    results["skipped"] = {"no test event": 7}
+    for report in (text(results), page(results)):
+        assert "3 of 900 targets can never be hit: the user had the item before, and seen items are removed." in report
+        assert "users skipped: 7 no test event." in report
+
+
+def test_runs_of_other_tasks_have_tables_of_their_own(results):
+    clicks = {"auc": 0.71, "log_loss": 0.5, "calibration_error": 0.01, "impressions": 900.0, "click_rate": 0.2}
+    results["runs"] = [
+        {"run": "din", "split": "test", "metrics": clicks},
+        {"run": "news", "split": "test", "metrics": {"accuracy": 0.9, "examples": 40}},
+    ]
+    for report in (text(results), page(results)):
+        assert "Click-through rate" in report
+        assert "Text models" in report
+        assert "0.7100" in report
+    assert 'id="text-models"' in page(results)
+
+
+def test_names_with_dollar_signs_and_underscores_are_drawn(results):
+    for model, name in zip(results["models"], ("$a$", "_b", "c$"), strict=False):
+        model["name"] = name
+    results["training"][0]["run"] = "$a$"
+    svg = pictures.pictures(results)["recall_curve"]
+    assert "$a$" in svg
+    assert "_b" in svg
+
+
+def test_baselines_tell_apart_without_colour(results):
+    results["models"] += [copy.deepcopy(results["models"][2]) for _ in range(2)]
+    svg = pictures.pictures(results)["recall_curve"]
+    assert len(set(re.findall(r"stroke-dasharray: ([\d., ]+)", svg))) >= 3

@@ -18,10 +18,10 @@ def test_p_equals_the_share_of_all_sign_assignments():
 def test_p_agrees_with_the_t_test_on_many_users(rng):
     first, second = rng.normal(0.03, 0.4, size=1500), rng.normal(0.0, 0.4, size=1500)
     expected = stats.ttest_rel(first, second)
-    found = compare(first, second, samples=20_000)
-    assert found.p_value == pytest.approx(expected.pvalue, abs=0.015)
-    assert found.low == pytest.approx(expected.confidence_interval().low, abs=0.004)
-    assert found.high == pytest.approx(expected.confidence_interval().high, abs=0.004)
+    test = compare(first, second, samples=20_000)
+    assert test.p_value == pytest.approx(expected.pvalue, abs=0.015)
+    assert test.low == pytest.approx(expected.confidence_interval().low, abs=0.004)
+    assert test.high == pytest.approx(expected.confidence_interval().high, abs=0.004)
 
 
 def test_p_is_uniform_when_nothing_differs():
@@ -31,20 +31,20 @@ def test_p_is_uniform_when_nothing_differs():
 
 
 def test_equal_runs_do_not_differ():
-    found = compare(np.array([0.1, 0.5]), np.array([0.1, 0.5]))
-    assert (found.difference, found.p_value, found.tied) == (0.0, 1.0, 2)
+    test = compare(np.array([0.1, 0.5]), np.array([0.1, 0.5]))
+    assert (test.difference, test.p_value, test.tied) == (0.0, 1.0, 2)
 
 
 def test_users_without_a_value_are_left_out_and_the_rest_counted():
-    found = compare(np.array([1.0, np.nan, 0.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0, 0.0, 0.0]))
-    assert (found.better, found.worse, found.tied) == (2, 1, 1)
-    assert found.difference == pytest.approx(0.25)
+    test = compare(np.array([1.0, np.nan, 0.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0, 0.0, 0.0]))
+    assert (test.better, test.worse, test.tied) == (2, 1, 1)
+    assert test.difference == pytest.approx(0.25)
 
 
 def test_chunks_do_not_change_p(rng, monkeypatch):
     difference = rng.normal(0.1, 1.0, size=64)  # a multiple of 8: whole bytes of coins
     whole = randomisation_p(difference, samples=500)
-    monkeypatch.setattr("recsys_bert.evaluation.significance._CELLS", 700)
+    monkeypatch.setattr("recsys_bert.evaluation.significance._CHUNK", 700)
     assert randomisation_p(difference, samples=500) == whole
 
 

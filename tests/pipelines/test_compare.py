@@ -1,4 +1,4 @@
-"""compare on clicks: figures as evaluate has them, going on after a kill, cells that cannot be trained."""
+"""compare on clicks: metrics as evaluate has them, going on after a kill, configurations that cannot be trained."""
 
 import json
 
@@ -40,36 +40,36 @@ def compare(simulated, tmp_path):
     return call
 
 
-def test_figures_are_those_of_evaluate(compare, simulated, tmp_path):
+def test_metrics_are_those_of_evaluate(compare, simulated, tmp_path):
     assert compare("pretrain", "--grid", "encoder.fusion=last,token_mix", "--seeds", "1") == 0
     results = read_json(tmp_path / "out" / "compare.json")
     runs = [tmp_path / "out" / "runs" / f"fusion={name}" / "seed-0" for name in ("last", "token_mix")]
     config = evaluate.Config(
         data=simulated.folder, out=tmp_path / "report", runs=tuple(runs), baselines=(), indexes=(), ks=(10,)
     )
-    told = evaluate.run(config)
-    for cell, model in zip(results["cells"], told["models"], strict=True):
-        found = {name: entry["mean"] for name, entry in cell["metrics"].items()}
-        assert found == {name: pytest.approx(model["metrics"][name]["value"]) for name in ("ndcg@10", "recall@10")}
-        assert [epoch for epoch, *_ in cell["curve"]] == [1, 2]
+    report = evaluate.run(config)
+    for configuration, model in zip(results["configurations"], report["models"], strict=True):
+        metrics = {name: entry["mean"] for name, entry in configuration["metrics"].items()}
+        assert metrics == {name: pytest.approx(model["metrics"][name]["value"]) for name in ("ndcg@10", "recall@10")}
+        assert [epoch for epoch, *_ in configuration["curve"]] == [1, 2]
     (line,) = results["comparisons"]
-    expected = next(one for one in told["comparisons"] if one["measure"] == "ndcg@10")
+    expected = next(one for one in report["comparisons"] if one["metric"] == "ndcg@10")
     for name in ("difference", "better", "worse", "tied", "p_value"):
         assert line[name] == pytest.approx(expected[name])
-    assert results["measure"] == results["monitor"] == "ndcg@10"
+    assert results["metric"] == results["monitor"] == "ndcg@10"
 
 
-def test_the_monitor_says_what_cells_are_compared_by(compare, tmp_path, capsys):
+def test_the_monitor_says_what_configurations_are_compared_by(compare, tmp_path, capsys):
     flags = ["--grid", "train.monitor=recall@10", "--grid", "towers.loss=full,mixed", "--seeds", "1", "--json"]
     assert compare("train-retrieval", *flags) == 0
     results = json.loads(capsys.readouterr().out)
-    assert results["measure"] == "recall@10"
-    means = [cell["metrics"]["recall@10"]["mean"] for cell in results["cells"]]
+    assert results["metric"] == "recall@10"
+    means = [configuration["metrics"]["recall@10"]["mean"] for configuration in results["configurations"]]
     assert results["comparisons"][0]["difference"] == pytest.approx(means[1] - means[0])
     folder = tmp_path / "out" / "runs" / "loss=mixed" / "seed-0"
-    with np.load(folder / "test.npz") as kept:
-        assert set(kept["recall@10"].tolist()) == {0.0, 1.0}
-        assert kept["recall@10"].mean() == means[1]
+    with np.load(folder / "test.npz") as arrays:
+        assert set(arrays["recall@10"].tolist()) == {0.0, 1.0}
+        assert arrays["recall@10"].mean() == means[1]
 
 
 class Killed(BaseException):
@@ -96,12 +96,12 @@ def test_killed_towers_go_on(compare, tmp_path, monkeypatch, capsys):
     assert [path.parts[-3] for path in (tmp_path / "killed").rglob("test.json")] == ["fusion=last"]
     capsys.readouterr()
     assert compare("train-retrieval", *flags, out="killed") == 0
-    shown = capsys.readouterr().err
-    assert "1 of 2 runs are there already" in shown
-    assert "seed-0 holds this run already: going on where it stopped" in shown
+    stderr = capsys.readouterr().err
+    assert "1 of 2 runs are there already" in stderr
+    assert "seed-0 holds this run already: going on where it stopped" in stderr
     one, other = (read_json(tmp_path / name / "compare.json") for name in ("straight", "killed"))
-    assert [cell["metrics"] for cell in one["cells"]] == [cell["metrics"] for cell in other["cells"]]
-    assert [cell["curve"] for cell in one["cells"]] == [cell["curve"] for cell in other["cells"]]
+    for key in ("metrics", "curve"):
+        assert [entry[key] for entry in one["configurations"]] == [entry[key] for entry in other["configurations"]]
     assert one["comparisons"] == other["comparisons"]
 
 
@@ -120,7 +120,7 @@ def test_killed_towers_go_on(compare, tmp_path, monkeypatch, capsys):
         ("text match train", ["encoder.neck=none,cnn"], "Input should be an object"),  # a recipe of another command
     ],
 )
-def test_cells_whose_parts_refuse_each_other_stop_all(compare, tmp_path, capsys, command, flags, message):
+def test_configurations_whose_parts_refuse_each_other_stop_all(compare, tmp_path, capsys, command, flags, message):
     assert compare(command, *(part for flag in flags for part in ("--grid", flag))) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

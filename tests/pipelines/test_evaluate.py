@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from pipelines import cli, evaluate, prepare, pretrain
-from pipelines.support.run_records import layer_weights, training_curve
 from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.prepare.config import SplitConfig, VocabularyConfig
 from recsys_bert.clicks.queries import Queries
@@ -25,6 +24,7 @@ from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.load import open_run
+from recsys_bert.stages.evaluation.run_records import layer_weights, training_curve
 from recsys_bert.training.config import TrainConfig
 
 SIMULATED = {"categories": 2, "leaves": 2, "styles": 3, "items": 60, "mean_events": 12, "max_events": 25}
@@ -66,15 +66,15 @@ def model(results, name):
     return next(one for one in results["models"] if one["name"] == name)
 
 
-def test_every_model_is_measured_at_every_k(results):
+def test_every_model_has_metrics_at_every_k(results):
     assert [one["name"] for one in results["models"]] == [
         *("mix", "token", "popular", "popular_recent", "item_knn", "markov"),
         "best possible",
     ]
     assert results["ks"] == [5, 10, 20]
     for one in results["models"]:
-        for measure in ("recall", "ndcg", "hit", "mrr"):
-            values = [one["metrics"][f"{measure}@{k}"]["value"] for k in (5, 10, 20)]
+        for metric in ("recall", "ndcg", "hit", "mrr"):
+            values = [one["metrics"][f"{metric}@{k}"]["value"] for k in (5, 10, 20)]
             assert 0 < values[0] <= values[1] <= values[2] < 1
 
 
@@ -86,28 +86,28 @@ def test_popular_equals_a_plain_loop_over_the_log(folder, results):
         for item in history[:-2]:
             counts[item] = counts.get(item, 0) + 1
     popular = sorted(counts, key=lambda item: (-counts[item], item))
-    found = [
+    hits = [
         history[-1] in [item for item in popular if item not in history[:-1]][:10] for history in histories.values()
     ]
-    assert model(results, "popular")["metrics"]["recall@10"]["value"] == pytest.approx(np.mean(found))
+    assert model(results, "popular")["metrics"]["recall@10"]["value"] == pytest.approx(np.mean(hits))
 
 
 def test_the_best_possible_is_what_the_simulator_says(folder, results):
-    told = json.loads((folder / "log" / "truth.json").read_text())["best"]["test"]
+    truth = json.loads((folder / "log" / "truth.json").read_text())["best"]["test"]
     for k in (5, 10, 20):
         assert model(results, "best possible")["metrics"][f"recall@{k}"]["value"] == pytest.approx(
-            told[f"recall@{k}"]["drawn"]
+            truth[f"recall@{k}"]["drawn"]
         )
-        assert results["best_possible"]["expected"][f"recall@{k}"] == pytest.approx(told[f"recall@{k}"]["expected"])
+        assert results["best_possible"]["expected"][f"recall@{k}"] == pytest.approx(truth[f"recall@{k}"]["expected"])
 
 
-def test_a_runs_figures_equal_its_own_recommendations(folder, results):
+def test_metrics_of_a_run_equal_those_of_its_lists(folder, results):
     dataset = open_dataset(folder / "loo")
     queries = Queries.of(dataset, "test")
     lists = open_run(folder / "mix", dataset).rank(queries, 10)
     targets = dict(zip(*queries.targets(), strict=True))
-    found = [targets[query] in row for query, row in enumerate(lists)]
-    assert model(results, "mix")["metrics"]["hit@10"]["value"] == pytest.approx(np.mean(found))
+    hits = [targets[query] in row for query, row in enumerate(lists)]
+    assert model(results, "mix")["metrics"]["hit@10"]["value"] == pytest.approx(np.mean(hits))
 
 
 def test_indexes_are_compared_with_exact_search(results):
@@ -122,17 +122,20 @@ def test_indexes_are_compared_with_exact_search(results):
 def test_runs_are_compared_with_the_first_and_with_the_best_baseline(results):
     baselines = [one for one in results["models"] if one["kind"] == "baseline"]
     best = max(baselines, key=lambda one: one["metrics"]["ndcg@10"]["value"])["name"]
-    pairs = [(line["model"], line["against"]) for line in results["comparisons"] if line["measure"] == "ndcg@10"]
+    pairs = [(line["model"], line["against"]) for line in results["comparisons"] if line["metric"] == "ndcg@10"]
     assert pairs == [("token", "mix"), ("mix", best), ("token", best)]
 
 
-def test_page_and_numbers_are_written_and_agree(folder, results):
+def test_page_and_json_are_written_and_agree(folder, results):
     assert json.loads((folder / "report" / "report.json").read_text()) == json.loads(json.dumps(results))
     page = (folder / "report" / "report.html").read_text()
     assert f"{model(results, 'mix')['metrics']['ndcg@10']['value']:.4f}" in page
     assert results["protocol"]["line"] in page
     assert "leave-one-out" in results["protocol"]["line"]
-    assert "full ranking of 60 items · seen items removed · ties: lower row first" in results["protocol"]["line"]
+    assert (
+        "full ranking of 60 items · seen items removed · ties: lower row first · NDCG: ideal list of min(targets, k)"
+        in results["protocol"]["line"]
+    )
 
 
 def test_layer_weights_are_those_of_the_run(folder, results):
@@ -145,8 +148,8 @@ def test_layer_weights_are_those_of_the_run(folder, results):
     ranker = open_run(folder / "mix", dataset)
     with torch.no_grad():
         ranker.prediction.encoder.fusion.mix.copy_(torch.tensor([0.0, 0.0, 20.0]))
-    found = layer_weights(ranker, Queries.of(dataset), "mix")
-    assert found["weights"] == pytest.approx([0, 0, 1], abs=1e-6)
+    weights = layer_weights(ranker, Queries.of(dataset), "mix")
+    assert weights["weights"] == pytest.approx([0, 0, 1], abs=1e-6)
 
 
 @pytest.mark.parametrize(("fusion", "labels"), [("token_mix", ["0", "1", "2"]), ("layer_attention", ["1", "2"])])
@@ -162,9 +165,9 @@ def test_layer_weights_of_histories_are_means_over_real_positions(folder, fusion
     for rows in (queries[[n]].inputs(20)[0] for n in range(5)):  # one by one, so that nothing is padding
         states = prediction.encoder(torch.from_numpy(rows)).states
         seen.append(prediction.encoder.fusion.weights(states)[0])
-    found = layer_weights(ranker, queries, "drawn")
-    assert found["labels"] == labels
-    assert found["weights"] == pytest.approx(torch.cat(seen).mean(0).tolist(), abs=1e-5)
+    weights = layer_weights(ranker, queries, "random")
+    assert weights["labels"] == labels
+    assert weights["weights"] == pytest.approx(torch.cat(seen).mean(0).tolist(), abs=1e-5)
 
 
 def test_long_curves_are_thinned_and_broken_ones_refused(tmp_path):
@@ -173,7 +176,7 @@ def test_long_curves_are_thinned_and_broken_ones_refused(tmp_path):
     curve = training_curve(tmp_path, "a")
     assert len(curve["loss"]) <= 400
     assert curve["loss"][0] == [1.0, 1.0]  # steps 0, 1, 2 averaged
-    assert (curve["measure"], curve["metric"]) == ("ndcg@10", [[999.0, 0.1]])
+    assert (curve["metric_name"], curve["metric"]) == ("ndcg@10", [[999.0, 0.1]])
     assert training_curve(tmp_path / "none", "a") is None
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('\n{"step": 10')
@@ -185,18 +188,18 @@ def test_unknown_targets_of_a_time_split_are_misses_and_both_denominators_are_sh
     config = evaluate.Config(
         data=folder / "time", out=tmp_path, baselines=("popular",), ks=(10,), indexes=(), samples=0
     )
-    found = evaluate.run(config)
+    results = evaluate.run(config)
     dataset = open_dataset(folder / "time")
     data = dataset.histories
     test = np.concatenate([data.items[a:b] for a, b in zip(data.validation_end, data.offsets[1:], strict=True)])
-    asked = Queries.of(dataset)
-    assert found["protocol"]["targets_unknown"] == (test < dataset.vocabulary.first_item).sum() - sum(
+    queries = Queries.of(dataset)
+    assert results["protocol"]["targets_unknown"] == (test < dataset.vocabulary.first_item).sum() - sum(
         (data.items[data.validation_end[u] : data.offsets[u + 1]] < dataset.vocabulary.first_item).sum()
-        for u in set(range(data.n_users)) - set(asked.users.tolist())
+        for u in set(range(data.n_users)) - set(queries.users.tolist())
     )
-    assert found["protocol"]["targets_unknown"] > 0
-    assert found["skipped"] == {reason: n for reason, n in asked.skipped.items() if n}
-    popular = found["models"][0]
+    assert results["protocol"]["targets_unknown"] > 0
+    assert results["skipped"] == {reason: n for reason, n in queries.skipped.items() if n}
+    popular = results["models"][0]
     assert popular["warm"]["recall@10"]["value"] > popular["metrics"]["recall@10"]["value"]
 
 
@@ -205,7 +208,7 @@ def test_beauty_equals_a_plain_loop_with_both_denominators(shared_data, tmp_path
     path = shared_data / "amazon-beauty" / "Beauty.txt"
     prepare.run(prepare.Config(events=str(path), out=tmp_path / "data"))
     settings = {"baselines": ("popular", "popular_recent"), "ks": (10,), "samples": 0}
-    found = evaluate.run(evaluate.Config(data=tmp_path / "data", out=tmp_path / "report", **settings))
+    results = evaluate.run(evaluate.Config(data=tmp_path / "data", out=tmp_path / "report", **settings))
     histories = [line.split()[1:] for line in path.read_text().splitlines()]
     counts = Counter(item for history in histories for item in history[:-2])
     popular = sorted(counts, key=lambda item: (-counts[item], int(item)))
@@ -213,53 +216,83 @@ def test_beauty_equals_a_plain_loop_with_both_denominators(shared_data, tmp_path
     for *seen, target in histories:
         unseen = (item for item in popular if item not in seen)
         hits += target in itertools.islice(unseen, 10)
-    metrics, warm = found["models"][0]["metrics"]["recall@10"], found["models"][0]["warm"]["recall@10"]
+    metrics, warm = results["models"][0]["metrics"]["recall@10"], results["models"][0]["warm"]["recall@10"]
     assert (metrics["value"], metrics["n"]) == (pytest.approx(hits / 22_363), 22_363)
     assert (warm["value"], warm["n"]) == (pytest.approx(hits / 22_225), 22_225)
-    assert found["protocol"]["targets_unknown"] == 138
-    assert found["notes"] == ["popular_recent is left out: the log has no times."]
+    assert results["protocol"]["targets_unknown"] == 138
+    assert results["notes"] == ["popular_recent is left out: the log has no times."]
 
 
 def test_a_run_may_be_called_like_a_baseline_or_be_here(folder, tmp_path, monkeypatch):
     shutil.copytree(folder / "mix", tmp_path / "popular")
     monkeypatch.chdir(tmp_path / "popular")
     settings = {"data": folder / "loo", "baselines": ("popular",), "ks": (10,), "indexes": (), "samples": 0}
-    found = evaluate.run(evaluate.Config(out=tmp_path / "report", runs=(Path(),), **settings))
-    names = [one["name"] for one in found["models"]]
+    results = evaluate.run(evaluate.Config(out=tmp_path / "report", runs=(Path(),), **settings))
+    names = [one["name"] for one in results["models"]]
     assert names == ["popular", "popular (no run)"]
-    line = next(line for line in found["comparisons"] if line["measure"] == "ndcg@10")
+    line = next(line for line in results["comparisons"] if line["metric"] == "ndcg@10")
     assert [line["model"], line["against"]] == names
-    run, baseline = (model(found, name)["metrics"]["ndcg@10"]["value"] for name in names)
+    run, baseline = (model(results, name)["metrics"]["ndcg@10"]["value"] for name in names)
     assert line["difference"] == pytest.approx(run - baseline)
     assert run != baseline
 
 
-def test_drawn_users_are_counted(folder, tmp_path):
+def test_sampled_users_are_counted(folder, tmp_path):
     config = evaluate.Config(
         data=folder / "loo", out=tmp_path, baselines=("markov",), ks=(3,), indexes=(), users=50, samples=0
     )
-    found = evaluate.run(config)
-    assert found["protocol"]["users"] == 50
-    assert found["skipped"]["not drawn (--users)"] == 150
-    assert "50 users" in found["protocol"]["line"]
+    results = evaluate.run(config)
+    assert results["protocol"]["users"] == 50
+    assert results["skipped"]["not drawn (--users)"] == 150
+    assert "50 users" in results["protocol"]["line"]
+
+
+def test_ks_beyond_the_catalogue_are_cut_with_a_note(folder, tmp_path, capsys):
+    config = evaluate.Config(data=folder / "loo", out=tmp_path, baselines=("popular",), ks=(5, 61, 99), samples=0)
+    results = evaluate.run(config)
+    assert results["ks"] == [5, 60]
+    assert results["notes"] == ["k = 61, 99 cut to the catalogue's 60 items."]
+    assert "cut to the catalogue" in capsys.readouterr().out
+
+
+def test_the_terminal_tells_of_skipped_users_and_seen_targets(folder, tmp_path, capsys):
+    config = evaluate.Config(data=folder / "loo", out=tmp_path, baselines=("popular",), ks=(10,), users=50, samples=0)
+    results = evaluate.run(config)
+    printed = capsys.readouterr().out
+    assert "users skipped: 150 not drawn (--users)." in printed
+    n = results["protocol"]["targets_seen"]
+    assert (f"{n:,} of 50 targets can never be hit" in printed) == (n > 0)
+
+
+def test_a_run_of_another_task_adds_its_metrics(folder, tmp_path):
+    (tmp_path / "din").mkdir()
+    metrics = {"auc": 0.7, "log_loss": 0.5, "impressions": 90.0, "classes": []}
+    (tmp_path / "din" / "metrics.json").write_text(json.dumps({"best": 0.7, "test": metrics}))
+    config = evaluate.Config(
+        data=folder / "loo", out=tmp_path / "out", runs=(tmp_path / "din",), baselines=("popular",), ks=(10,), samples=0
+    )
+    results = evaluate.run(config)
+    numbers = {name: value for name, value in metrics.items() if name != "classes"}
+    assert results["runs"] == [{"run": "din", "split": "test", "metrics": numbers}]
+    assert [one["name"] for one in results["models"]] == ["popular"]
+    assert "Click-through rate" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_the_command_prints_tables_or_one_json_object(folder, tmp_path, capsys):
     call = ["evaluate", "--data", str(folder / "loo"), "--out", str(tmp_path), "--baselines", "popular", "--ks", "5"]
     assert cli.main([*call, "--samples", "10"]) == 0
-    shown = capsys.readouterr()
-    assert "Accuracy at k = 5" in shown.out
-    assert str(tmp_path / "report.html") in shown.err
+    printed = capsys.readouterr()
+    assert "Accuracy at k = 5" in printed.out
+    assert str(tmp_path / "report.html") in printed.err
     assert cli.main([*call, "--samples", "10", "--json"]) == 0
-    shown = capsys.readouterr()
-    assert json.loads(shown.out)["models"][0]["name"] == "popular"
-    assert "Accuracy at k = 5" in shown.err
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["models"][0]["name"] == "popular"
+    assert "Accuracy at k = 5" in printed.err
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "message"),
     [
-        ({"ks": (5, 61)}, "k = 61 is larger than the catalogue of 60 items"),
         ({"baselines": ("popluar",)}, "no baseline is called 'popluar'; did you mean 'popular'"),
         ({"runs": (Path("nowhere"),)}, "nowhere"),
         ({"indexes": ("HNWS32",), "runs": ("mix",)}, "HNWS32"),
@@ -270,25 +303,25 @@ def test_the_command_prints_tables_or_one_json_object(folder, tmp_path, capsys):
         ({"data": "time", "truth": "log/truth.parquet"}, "another log or split"),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_written(folder, tmp_path, settings, says):
+def test_bad_input_is_refused_before_anything_is_written(folder, tmp_path, settings, message):
     settings = {"data": folder / "loo", "out": tmp_path / "report", "baselines": ("popular",), "ks": (5,)} | settings
     for key in ("data", "truth"):
         if isinstance(settings.get(key), str):
             settings[key] = folder / settings[key]
     settings["runs"] = tuple(folder / run if isinstance(run, str) else run for run in settings.get("runs", ()))
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         evaluate.run(evaluate.Config(**settings))
     assert not (tmp_path / "report").exists()
 
 
 def test_an_output_that_cannot_be_written_is_refused(folder, tmp_path):
-    (tmp_path / "taken").write_text("a file")
-    with pytest.raises(InputError, match=r"cannot write to .*taken"):
-        evaluate.run(evaluate.Config(data=folder / "loo", out=tmp_path / "taken", baselines=("popular",), ks=(5,)))
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(InputError, match=r"cannot write to .*file"):
+        evaluate.run(evaluate.Config(data=folder / "loo", out=tmp_path / "file", baselines=("popular",), ks=(5,)))
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "message"),
     [
         ({"baselines": ()}, "nothing to evaluate"),
         ({"baselines": ("popular", "markov", "popular")}, "baselines names popular twice"),
@@ -298,6 +331,6 @@ def test_an_output_that_cannot_be_written_is_refused(folder, tmp_path):
         ({"level": 1.0}, "level"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings, says):
-    with pytest.raises(InputError, match=says):
+def test_settings_that_cannot_be_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
         evaluate.Config(data=Path("data"), out=Path("out"), **settings)

@@ -6,10 +6,10 @@ import pytest
 
 from pipelines import compare
 from pipelines.cli import COMMANDS
-from pipelines.comparison.grid import cells, parse_grid
-from pipelines.comparison.trials import make_trials
 from pipelines.support.flags import load_config
 from recsys_bert.errors import InputError
+from recsys_bert.stages.comparison.grid import configurations, parse_grid
+from recsys_bert.stages.comparison.runs import make_runs
 
 RECIPES = sorted((Path(__file__).parents[2] / "pipelines" / "recipes").glob("*.toml"))
 
@@ -35,19 +35,19 @@ def test_a_stale_recipe_is_found(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("recipe", [path for path in RECIPES if path.stem.startswith("compare_")], ids=lambda p: p.stem)
-def test_every_cell_of_a_grid_fits_the_recipe_that_it_varies(recipe, monkeypatch):
+def test_every_configuration_of_a_grid_fits_the_recipe_that_it_varies(recipe, monkeypatch):
     monkeypatch.chdir(RECIPES[0].parents[2])
     config = load_config(compare.Config, [str(recipe)])
-    pipeline, _ = compare._pipeline(" ".join(config.command[:-1]))
-    found = cells(parse_grid(config.grid), config.skip)
-    trials = make_trials(pipeline.Config, Path(config.command[-1]), found, config.seeds, config.out)
-    assert len(trials) == len(found) * config.seeds > 3
+    trainer = compare._trainer(*compare._command(config.command))
+    combined = configurations(parse_grid(config.grid), config.skip)
+    runs = make_runs(trainer, combined, config.seeds, config.out)
+    assert len(runs) == len(combined) * config.seeds > 3
 
 
 @pytest.mark.parametrize("recipe", [path for path in RECIPES if "techniques" in path.stem], ids=lambda p: p.stem)
 def test_techniques_are_compared_one_at_a_time(recipe):
     config = load_config(compare.Config, [str(recipe)])
-    plain, *others = [cell.values for cell in cells(parse_grid(config.grid), config.skip)]
+    plain, *others = [one.values for one in configurations(parse_grid(config.grid), config.skip)]
     changes = [[value for name, value in other.items() if value != plain[name]] for other in others]
     techniques = [plain[name] for name in ("teacher", "train.adversarial", "train.averaging")]
     assert techniques == ["None", {"method": "none"}, {"method": "none"}]

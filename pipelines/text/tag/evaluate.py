@@ -1,4 +1,4 @@
-"""Evaluate a trained tagger on annotated sentences."""
+"""Measure a trained recogniser on annotated sentences."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,16 +10,16 @@ from pipelines.text.tag.files import NewSentencesConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Evaluate a tagger on annotated sentences, strictly: borders and type of an entity must be right."""
+    """Measure a recogniser on sentences with named entities: an entity is right where both ends and its type are."""
 
     run: Path
     """Run folder of `text tag train`."""
 
     file: Path
-    """File of annotated sentences."""
+    """File of sentences with entities."""
 
     read: NewSentencesConfig = field(default_factory=NewSentencesConfig)
-    """Its format."""
+    """How it is read."""
 
     out: Path | None = None
     """Folder for `report.json` and `report.txt`."""
@@ -32,35 +32,35 @@ class Config:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Evaluate and print.
+    """Measure and tell.
 
     Returns:
-        The metrics, and counts of sentences left out or read in windows.
+        The figures, and what was left out or read in windows.
     """
     import json
     import sys
 
-    from nlp_tasks.tagging.data import unseen_types
-    from nlp_tasks.tagging.files import read_annotated
-    from nlp_tasks.tagging.mrc import is_nested
+    from nlp_tasks.tagging.data import read_annotated, unseen_types
+    from nlp_tasks.tagging.mrc import nested
     from nlp_tasks.tagging.tagger import Tagger
     from pipelines.text.tag import train
     from pipelines.text.tag.report import as_text, write
     from recsys_bert.settings import read_config
 
-    tagger = Tagger.load(config.run)
+    recogniser = Tagger.load(config.run)
     trained = read_config(train.Config, config.run / "config.toml")
-    data = read_annotated(config.file, config.read.like(trained.data, tagger, config.file), flags="read")
-    reasons = unseen_types(data.sentences, tagger.types, nested=is_nested(tagger.model.head))
-    data = data.without(reasons, config.read.bad_rows)
-    inputs = tagger.inputs(data.sentences)
-    metrics = tagger.metrics(tagger.predict_spans(inputs)[0], tagger.true_spans(data.sentences), len(data))
+    found = read_annotated(config.file, config.read.like(trained.data, recogniser, config.file), flags="read")
+    reasons = unseen_types(found.sentences, recogniser.types, nested=nested(recogniser.model.head))
+    found = found.without(reasons, config.read.bad_rows)
+    inputs = recogniser.inputs(found.sentences)
+    true = recogniser.true(found.sentences)
+    metrics = recogniser.score(recogniser.entities(inputs)[0], true, len(found))
     counts = dict(inputs.inputs.counts)
-    if n_inner := tagger.count_inner(data.sentences):
-        counts["inner_entities_not_counted"] = n_inner
-    report = metrics | {"left_out": data.left_out, "counted": counts}
+    if beyond := recogniser.beyond(found.sentences):
+        counts["inner_entities_not_counted"] = beyond
+    told = metrics | {"left_out": found.left_out, "counted": counts}
     if config.out is not None:
-        write(config.out, report)
+        write(config.out, told)
         print(f"the report is in {config.out}", file=sys.stderr)
-    print(json.dumps(report, ensure_ascii=False) if config.json else as_text(report))
-    return report
+    print(json.dumps(told, ensure_ascii=False) if config.json else as_text(told))
+    return told

@@ -68,7 +68,7 @@ class BilinearFusion(nn.Module):
 
 
 class FinalMLP(nn.Module):
-    """Two gated feed-forward streams over the fields, fused bilinearly.
+    """Two networks that see the fields through gates of their own, fused bilinearly.
 
     Args:
         n_fields: Fields of an impression.

@@ -1,15 +1,15 @@
-"""Logistic regression, the baseline of every CTR model."""
+"""Logistic regression, the reference that every click model has to beat."""
 
 import torch
 from torch import Tensor, nn
 
 
 class LogisticRegression(nn.Module):
-    """One weight for every feature value: the sum over its vector, so ``dim = 1`` has the fewest parameters.
+    """One weight for every feature value: the sum over its vector, so ``dim = 1`` says it with the fewest numbers.
 
     Args:
         n_fields: Fields of an impression.
-        dim: Width of one field; more than 1 is the same model with more parameters.
+        dim: Width of one field; more than 1 is the same model, written with more numbers.
     """
 
     def __init__(self, n_fields: int, dim: int) -> None:

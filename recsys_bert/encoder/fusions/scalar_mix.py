@@ -22,8 +22,8 @@ class ScalarMix(nn.Module):
         self.mix = nn.Parameter(torch.zeros(n_layers + 1))
         self.gamma = nn.Parameter(torch.ones(()))
 
-    def weights(self) -> Tensor:
-        """Share of every state, ``[n_layers + 1]``, summing to 1."""
+    def weights(self, states: Sequence[Tensor] | None = None) -> Tensor:
+        """Weight of every state, ``[n_layers + 1]``, summing to 1; the same for all inputs."""
         return torch.softmax(self.mix, dim=0)
 
     def forward(self, states: Sequence[Tensor]) -> Tensor:

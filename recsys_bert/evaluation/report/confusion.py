@@ -1,4 +1,4 @@
-"""Which classes are taken for which, as a picture (matplotlib, extra ``report``)."""
+"""Confusion matrix as a picture (matplotlib, extra ``report``)."""
 
 import io
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ _MOST_NUMBERS = 30  # classes; with more, numbers in the squares would be too sm
 
 
 def confusion_picture(table: Sequence[Sequence[int]], names: Sequence[str]) -> str:
-    """Draw a confusion table: a row's squares are as dark as their share of the true class is large.
+    """Draw a confusion matrix: a row's squares are as dark as their share of the true class is large.
 
     Args:
-        table: ``[classes][classes]`` examples of the true class (row) taken for the class (column).
+        table: ``[classes][classes]`` examples of the true class (row) predicted as the class (column).
         names: The classes; characters that the fonts of the viewer have are shown.
 
     Returns:
@@ -25,6 +25,7 @@ def confusion_picture(table: Sequence[Sequence[int]], names: Sequence[str]) -> s
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 2.5 + 0.45 * len(names)
     style: dict[Any, Any] = {
+        "text.parse_math": False,  # names of classes may hold dollar signs
         "svg.fonttype": "none",
         "svg.hashsalt": "confusion",
         "font.family": "sans-serif",
@@ -36,7 +37,7 @@ def confusion_picture(table: Sequence[Sequence[int]], names: Sequence[str]) -> s
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(names)), names)
-        axes.set(xlabel="taken for", ylabel="is")
+        axes.set(xlabel="predicted", ylabel="true")
         if len(names) <= _MOST_NUMBERS:
             for (row, column), count in np.ndenumerate(counts):
                 colour = "white" if shares[row, column] > 0.5 else "black"

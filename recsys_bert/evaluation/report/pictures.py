@@ -18,19 +18,20 @@ if TYPE_CHECKING:
 COLOURS = ("#3b82c4", "#e0763a", "#3f9e6b", "#b0599b", "#c59b1f", "#d1495b", "#2a9d9d", "#8a6fd1")
 GREY = "#8b939e"
 INK, LINE = "#010203", "#040506"  # stand-ins, replaced by the page's colours
-_MARKERS = ("o", "s", "^", "D", "v", "P")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (6, 2, 1, 2)))
 _FIRST_WEIGHTS = 4  # more runs than that make unreadable bars
 
 
 def available() -> bool:
-    """Whether matplotlib is installed."""
+    """True iff matplotlib is installed."""
     import importlib.util
 
     return importlib.util.find_spec("matplotlib") is not None
 
 
 def pictures(results: Results) -> dict[str, str]:
-    """Draw everything that the results have numbers for.
+    """Draw all pictures that the results have numbers for.
 
     Returns:
         Name → ``<svg …>``: ``recall_curve``, ``training``, ``indexes``, ``fusion``.
@@ -44,12 +45,13 @@ def pictures(results: Results) -> dict[str, str]:
         "fusion": (bool(results["fusion"]), _fusion),
     }
     with matplotlib.rc_context(style()):
-        return {name: to_svg(draw(results), name) for name, (wanted, draw) in draws.items() if wanted}
+        return {name: to_svg(draw(results), name) for name, (has_data, draw) in draws.items() if has_data}
 
 
 def style(ink: str = INK, line: str = LINE) -> dict[Any, Any]:
-    """How pictures look; the default colours are stand-ins that ``to_svg`` replaces by the page's."""
+    """Style of all pictures; the default colours are stand-ins that ``to_svg`` replaces by the page's."""
     return {
+        "text.parse_math": False,  # names of runs may hold dollar signs
         "svg.fonttype": "none",
         "font.family": "sans-serif",
         "font.size": 10,
@@ -93,19 +95,32 @@ def to_svg(figure: "Figure", name: str) -> str:
     return re.sub(r' id="([^"]+)"', lambda m: m.group(0) if m.group(1) in used else "", text)
 
 
+def legend_name(name: str) -> str:
+    """The name as a label; matplotlib leaves out labels that begin with an underscore."""
+    return f"\u200b{name}" if name.startswith("_") else name
+
+
 def _recall_curve(results: Results) -> "Figure":
+    """Markers and dashes differ as well as colours, so that curves tell apart in print."""
     figure, (axes,) = _figure()
-    runs = 0
-    for number, model in enumerate(m for m in results["models"] if m.get("curve")):
-        ks = range(1, len(model["curve"]) + 1)
-        if model["kind"] == "run":
-            axes.plot(ks, model["curve"], color=COLOURS[runs % len(COLOURS)], linewidth=2.2, label=model["name"])
-            runs += 1
-        elif model["kind"] == "best_possible":
-            axes.plot(ks, model["curve"], color=INK, linewidth=1.2, linestyle=":", label=model["name"])
-        else:
-            dashes = ((4, 2), (1, 1.5), (6, 2, 1, 2), (8, 3))[number % 4]
-            axes.plot(ks, model["curve"], color=GREY, linewidth=1.4, dashes=dashes, label=model["name"])
+    numbers = {"run": 0, "baseline": 0, "best_possible": 0}
+    for model in (model for model in results["models"] if model.get("curve")):
+        number, length = numbers[model["kind"]], len(model["curve"])
+        numbers[model["kind"]] += 1
+        look: dict[str, Any] = {
+            "run": {"color": COLOURS[number % len(COLOURS)], "linewidth": 2.2, "linestyle": "-"},
+            "baseline": {"color": GREY, "linewidth": 1.4, "linestyle": DASHES[1 + number % (len(DASHES) - 1)]},
+            "best_possible": {"color": INK, "linewidth": 1.2, "linestyle": ":"},
+        }[model["kind"]]
+        if model["kind"] != "best_possible":
+            filled = model["kind"] == "run"
+            look |= {
+                "marker": MARKERS[number % len(MARKERS)],
+                "markersize": 5,
+                "fillstyle": "full" if filled else "none",
+            }
+            look["markevery"] = sorted({k - 1 for k in results["ks"] if k <= length})
+        axes.plot(range(1, length + 1), model["curve"], label=legend_name(model["name"]), **look)
     axes.set(xlabel="k", ylabel="recall@k", xlim=(1, None), ylim=(0, None))
     axes.set_xticks(results["ks"])
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -114,14 +129,17 @@ def _recall_curve(results: Results) -> "Figure":
 
 def _training(results: Results) -> "Figure":
     figure, (loss, metric) = _figure(columns=2)
-    name = next((line["measure"] for line in results["training"] if line["measure"]), "metric")
+    name = next((line["metric_name"] for line in results["training"] if line["metric_name"]), "metric")
     for number, run in enumerate(results["training"]):
-        colour = COLOURS[number % len(COLOURS)]
-        loss.plot(*_columns(run["loss"]), color=colour, linewidth=1.6, label=run["run"])
+        look: dict[str, Any] = {
+            "color": COLOURS[number % len(COLOURS)],
+            "linestyle": DASHES[number % len(DASHES)],
+            "linewidth": 1.6,
+            "label": legend_name(run["run"]),
+        }
+        loss.plot(*_columns(run["loss"]), **look)
         if run["metric"]:
-            metric.plot(
-                *_columns(run["metric"]), color=colour, linewidth=1.6, marker="o", markersize=3.5, label=run["run"]
-            )
+            metric.plot(*_columns(run["metric"]), marker=MARKERS[number % len(MARKERS)], markersize=3.5, **look)
     loss.set(xlabel="step", ylabel="training loss")
     metric.set(xlabel="step", ylabel=f"validation {name}")
     for axes in (loss, metric):
@@ -144,7 +162,7 @@ def _columns(points: list[list[float]]) -> tuple[list[float], list[float]]:
 
 
 def _indexes(results: Results) -> "Figure":
-    """Colour tells the index type, shape the run, area the memory: names beside the points would cover each other."""
+    """Colour is the index type, shape the run, area the memory: names beside the points would cover each other."""
     from matplotlib.lines import Line2D
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
@@ -159,7 +177,7 @@ def _indexes(results: Results) -> "Figure":
             line["queries_per_second"],
             line["ann_recall"],
             s=50 + 250 * (line["bytes"] or 0) / largest,
-            marker=_MARKERS[runs.index(line["run"]) % len(_MARKERS)],
+            marker=MARKERS[runs.index(line["run"]) % len(MARKERS)],
             color=colours[line["factory"]],
             alpha=0.8,
             linewidths=0,
@@ -169,25 +187,25 @@ def _indexes(results: Results) -> "Figure":
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.08, y=0.12)
-    key = [Line2D([], [], linestyle="", marker="o", color=colours[name], label=name) for name in factories]
+    key = [Line2D([], [], linestyle="", marker="o", color=colours[name], label=legend_name(name)) for name in factories]
     if len(runs) > 1:
-        shapes = zip(runs, _MARKERS * len(runs), strict=False)
-        key += [Line2D([], [], linestyle="", marker=mark, color=INK, label=name) for name, mark in shapes]
+        shapes = zip(runs, MARKERS * len(runs), strict=False)
+        key += [Line2D([], [], linestyle="", marker=mark, color=INK, label=legend_name(name)) for name, mark in shapes]
     axes.legend(handles=key, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
 def _fusion(results: Results) -> "Figure":
-    shown: list[dict[str, Any]] = results["fusion"][:_FIRST_WEIGHTS]
-    figure, axes = _figure(columns=len(shown), width=3.4 * len(shown), height=2.8)
-    for number, (one, run) in enumerate(zip(axes, shown, strict=True)):
-        places = range(len(run["weights"]))
-        bars = one.bar(places, run["weights"], color=COLOURS[number % len(COLOURS)], width=0.65)
-        one.bar_label(bars, fmt="%.2f", fontsize=8, padding=2)
-        one.set_xticks(list(places), run["labels"], rotation=30 if len(run["labels"]) > 4 else 0)
-        one.set_title(run["run"], fontsize=10)
-        one.set_ylabel(run["meaning"])
-        one.axhline(0.0, color=INK, linewidth=0.8)
-        one.margins(y=0.15)
-        one.grid(visible=False, axis="x")
+    runs: list[dict[str, Any]] = results["fusion"][:_FIRST_WEIGHTS]
+    figure, axes = _figure(columns=len(runs), width=3.4 * len(runs), height=2.8)
+    for number, (panel, run) in enumerate(zip(axes, runs, strict=True)):
+        positions = range(len(run["weights"]))
+        bars = panel.bar(positions, run["weights"], color=COLOURS[number % len(COLOURS)], width=0.65)
+        panel.bar_label(bars, fmt="%.2f", fontsize=8, padding=2)
+        panel.set_xticks(list(positions), run["labels"], rotation=30 if len(run["labels"]) > 4 else 0)
+        panel.set_title(run["run"], fontsize=10)
+        panel.set_ylabel(run["meaning"])
+        panel.axhline(0.0, color=INK, linewidth=0.8)
+        panel.margins(y=0.15)
+        panel.grid(visible=False, axis="x")
     return figure

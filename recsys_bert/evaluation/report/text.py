@@ -1,16 +1,24 @@
-"""Tables for the terminal: plain text, the best figure of a column marked with a star."""
+"""Tables for the terminal: plain text, the best value of a column marked with a star."""
 
-from recsys_bert.evaluation.report.tables import Cell, Results, Table, all_tables
+from recsys_bert.evaluation.report.evaluation_tables import all_tables, protocol_notes
+from recsys_bert.evaluation.report.other_runs import ctr_runs, text_runs
+from recsys_bert.evaluation.report.tables import Cell, Results, Table, with_rows
+from recsys_bert.evaluation.report.verdict import verdict
 
 
 def text(results: Results) -> str:
-    """All tables, each under the protocol that its numbers hold for."""
+    """All tables, those of rankings each under the protocol that its numbers hold for, and the result in words."""
     line = results["protocol"]["line"]
-    return "\n\n".join(f"{table.title}\n{line}\n{lay_out(table)}" for table in all_tables(results))
+    parts = [f"{table.title}\n{line}\n{lay_out(table)}" for table in all_tables(results)]
+    others = with_rows([ctr_runs(results), *text_runs(results)])
+    parts += [f"{table.title}\n{table.description}\n{lay_out(table)}" for table in others]
+    notes = [*protocol_notes(results), *results["notes"]]
+    closing = [verdict(results)] if results["models"] else []
+    return "\n\n".join([*parts, *(["\n".join([*closing, *notes])] if closing or notes else [])])
 
 
 def lay_out(table: Table) -> str:
-    """One table as aligned lines; intervals stand beside their figure."""
+    """One table as aligned lines; intervals stand beside their mean."""
     best = table.best()
     head = [[table.first, *(column.name for column in table.columns)], ["", *(c.under for c in table.columns)]]
     body = [
@@ -33,5 +41,5 @@ def lay_out(table: Table) -> str:
 
 
 def _flat(cell: Cell, best: bool) -> str:
-    star = "*" if best else " "  # a place for the star in every row keeps the decimals below each other
+    star = "*" if best else " "  # the blank keeps the decimals of a column aligned
     return cell.text + star + (f" {cell.under}" if cell.under else "")

@@ -47,6 +47,7 @@ class PopularRecent:
     """
 
     name = "popular_recent"
+    needs_times = True
 
     def __init__(self, *, days: float = 7) -> None:
         if days <= 0:

@@ -58,7 +58,9 @@ def compare(recipe, tmp_path):
 def without_times(results):
     text = json.dumps(results)
     timed = {
-        f'"seconds": {json.dumps(found["seconds"])}' for cell in results["cells"] for found in [cell, *cell["runs"]]
+        f'"seconds": {json.dumps(entry["seconds"])}'
+        for configuration in results["configurations"]
+        for entry in [configuration, *configuration["runs"]]
     }
     for one in timed:
         text = text.replace(one, '"seconds": 0')
@@ -68,33 +70,35 @@ def without_times(results):
 GRID = ["--grid", "encoder.fusion=last,scalar_mix", "--grid", "encoder.neck=none,bigru", "--seeds", "2"]
 
 
-def test_every_cell_is_trained_as_its_command_trains_it(compare, recipe, tmp_path, capsys):
+def test_every_configuration_is_trained_as_its_command_trains_it(compare, recipe, tmp_path, capsys):
     assert compare(*GRID, "--skip", "encoder.neck=bigru encoder.fusion=last", "--json") == 0
-    shown = capsys.readouterr()
-    results = json.loads(shown.out)
+    printed = capsys.readouterr()
+    results = json.loads(printed.out)
     assert results == read_json(tmp_path / "out" / "compare.json")
     names = ["fusion=last neck=none", "fusion=scalar_mix neck=none", "fusion=scalar_mix neck=bigru"]
-    assert [cell["name"] for cell in results["cells"]] == names
-    assert [one["cell"] for one in results["comparisons"]] == names[1:]
-    assert (results["measure"], results["examples"], results["failed"]) == ("accuracy", 40, [])
+    assert [configuration["name"] for configuration in results["configurations"]] == names
+    assert [one["configuration"] for one in results["comparisons"]] == names[1:]
+    assert (results["metric"], results["examples"], results["failed"]) == ("accuracy", 40, [])
     assert (tmp_path / "out" / "compare.html").stat().st_size > 10_000
     assert (tmp_path / "out" / "compare.png").stat().st_size > 10_000
-    assert "Highest mean accuracy" in shown.err
+    assert "Highest mean accuracy" in printed.err
 
     alone = ["--encoder.fusion", "scalar_mix", "--encoder.neck", "bigru", "--train.seed", "1"]
     assert main(["text", "classify", "train", str(recipe), "--out", str(tmp_path / "alone"), *alone]) == 0
-    told, cell = read_json(tmp_path / "alone" / "metrics.json"), results["cells"][2]
-    run = cell["runs"][1]
-    assert run["metrics"] == {name: told["test"][name] for name in ("accuracy", "macro_f1")}
+    expected, configuration = read_json(tmp_path / "alone" / "metrics.json"), results["configurations"][2]
+    run = configuration["runs"][1]
+    assert run["metrics"] == {name: expected["test"][name] for name in ("accuracy", "macro_f1")}
     assert {name: run[name] for name in ("parameters", "best_epoch", "epochs")} == {
-        name: told[name] for name in ("parameters", "best_epoch", "epochs")
+        name: expected[name] for name in ("parameters", "best_epoch", "epochs")
     }
     lines = [json.loads(line) for line in (tmp_path / "alone" / "metrics.jsonl").read_text().splitlines()]
     assert run["curve"] == [[line["epoch"], line["accuracy"]] for line in lines if "accuracy" in line]
-    assert cell["metrics"]["accuracy"]["mean"] == pytest.approx(
-        np.mean([one["metrics"]["accuracy"] for one in cell["runs"]])
+    assert configuration["metrics"]["accuracy"]["mean"] == pytest.approx(
+        np.mean([one["metrics"]["accuracy"] for one in configuration["runs"]])
     )
-    difference = cell["metrics"]["accuracy"]["mean"] - results["cells"][0]["metrics"]["accuracy"]["mean"]
+    difference = (
+        configuration["metrics"]["accuracy"]["mean"] - results["configurations"][0]["metrics"]["accuracy"]["mean"]
+    )
     assert results["comparisons"][1]["difference"] == pytest.approx(difference)
 
     folder = tmp_path / "out" / "runs" / "fusion=scalar_mix,neck=bigru" / "seed-1"
@@ -102,9 +106,9 @@ def test_every_cell_is_trained_as_its_command_trains_it(compare, recipe, tmp_pat
         *[line.split("\t") for line in (tmp_path / "test.tsv").read_text().splitlines()[1:]], strict=True
     )
     predicted = Classifier.load(folder).predict(list(texts))
-    with np.load(folder / "test.npz") as kept:
-        assert kept["accuracy"].tolist() == [a == b for a, b in zip(predicted, labels, strict=True)]
-        assert kept["accuracy"].mean() == accuracy_score(labels, predicted)
+    with np.load(folder / "test.npz") as arrays:
+        assert arrays["accuracy"].tolist() == [a == b for a, b in zip(predicted, labels, strict=True)]
+        assert arrays["accuracy"].mean() == accuracy_score(labels, predicted)
     assert not (folder / "checkpoints").exists()
 
 
@@ -133,24 +137,24 @@ def test_a_killed_comparison_goes_on(compare, tmp_path, monkeypatch, capsys):
     before = {path: path.stat().st_mtime_ns for path in finished}
     assert len(list((tmp_path / "killed").rglob("step-3"))) == 1
 
-    drawn = 0
+    n_batches = 0
 
     def counted(self, examples):
-        nonlocal drawn
-        drawn += 1
+        nonlocal n_batches
+        n_batches += 1
         return honest(self, examples)
 
     monkeypatch.setattr(TextBatches, "batch", counted)
     capsys.readouterr()
     assert compare(*flags, out="killed") == 0
     assert "2 of 4 runs are there already" in capsys.readouterr().err
-    assert drawn == 3 + 1 * 6
+    assert n_batches == 3 + 1 * 6
     assert {path: path.stat().st_mtime_ns for path in finished} == before
     straight, killed = (read_json(tmp_path / name / "compare.json") for name in ("straight", "killed"))
     for results in (straight, killed):
         results["config"].pop("out")
-        for cell in results["cells"]:
-            cell.pop("folder")
+        for configuration in results["configurations"]:
+            configuration.pop("folder")
     assert without_times(killed) == without_times(straight)
 
 
@@ -159,7 +163,7 @@ def test_a_grid_may_grow_and_what_is_there_is_taken(compare, tmp_path):
     before = {path: path.read_bytes() for path in (tmp_path / "out" / "runs").rglob("*") if path.is_file()}
     assert compare("--grid", "encoder.fusion=pool,token_mix,last", "--seeds", "2") == 0
     assert {path: path.read_bytes() for path in before} == before
-    names = [cell["name"] for cell in read_json(tmp_path / "out" / "compare.json")["cells"]]
+    names = [configuration["name"] for configuration in read_json(tmp_path / "out" / "compare.json")["configurations"]]
     assert names == ["fusion=pool", "fusion=token_mix", "fusion=last"]
     assert len(list((tmp_path / "out" / "runs").rglob("test.json"))) == 6
 
@@ -172,10 +176,10 @@ def test_finished_runs_of_other_settings_or_another_test_are_refused(compare, tm
     test = tmp_path / "test.tsv"
     test.write_text(test.read_text() + "a ball and a goal\tsport\n")
     assert compare(*flags) == 2
-    assert "was measured on another test than the one that is there now" in capsys.readouterr().err
+    assert "was evaluated on another test than the one that is there now" in capsys.readouterr().err
 
 
-def test_cells_trained_on_other_data_are_not_compared(compare, tmp_path, capsys):
+def test_configurations_trained_on_other_data_are_not_compared(compare, tmp_path, capsys):
     assert compare("--grid", "encoder.fusion=last,pool", "--seeds", "1") == 0
     (tmp_path / "train.tsv").write_text((tmp_path / "train.tsv").read_text() + "a ball and a goal\tsport\n")
     assert compare("--grid", "encoder.fusion=last,token_mix", "--seeds", "1") == 0
@@ -189,11 +193,11 @@ def test_cells_trained_on_other_data_are_not_compared(compare, tmp_path, capsys)
 def test_a_run_that_fails_does_not_stop_the_others(compare, tmp_path, capsys):
     flags = ["--grid", "train.lr=1e-2,1e38", "--seeds", "2"]
     assert compare(*flags) == 0
-    shown = capsys.readouterr()
+    printed = capsys.readouterr()
     results = read_json(tmp_path / "out" / "compare.json")
-    assert [cell["seeds"] for cell in results["cells"]] == [[0, 1], []]
+    assert [configuration["seeds"] for configuration in results["configurations"]] == [[0, 1], []]
     assert [one["run"] for one in results["failed"]] == ["lr=1e+38, seed 0", "lr=1e+38, seed 1"]
-    assert "Failed: lr=1e+38, seed 0: the loss is" in shown.out
+    assert "Failed: lr=1e+38, seed 0: the loss is" in printed.out
     assert results["comparisons"] == []
     assert compare("--grid", "train.lr=1e38", "--seeds", "1", out="all") == 2
     assert "every run failed:\nthe recipe, seed 0: the loss is" in capsys.readouterr().err
@@ -212,10 +216,10 @@ def test_a_run_that_breaks_does_not_stop_the_others(compare, tmp_path, monkeypat
     assert "Traceback" in capsys.readouterr().err
     results = read_json(tmp_path / "out" / "compare.json")
     assert results["failed"] == [{"run": "the recipe, seed 1", "why": "MemoryError: no room"}]
-    assert results["cells"][0]["seeds"] == [0]
+    assert results["configurations"][0]["seeds"] == [0]
     monkeypatch.setattr(train, "run", honest)
     assert compare("--grid", "train.epochs=1", "--seeds", "2") == 0
-    assert read_json(tmp_path / "out" / "compare.json")["cells"][0]["seeds"] == [0, 1]
+    assert read_json(tmp_path / "out" / "compare.json")["configurations"][0]["seeds"] == [0, 1]
 
 
 def test_places_that_cannot_be_written_and_torchrun_are_refused(compare, tmp_path, monkeypatch, capsys):
@@ -249,29 +253,29 @@ def test_places_that_cannot_be_written_and_torchrun_are_refused(compare, tmp_pat
         (["--grid", "encoder.fusion"], ["is no setting with values; write it as encoder.fusion=last,scalar_mix"]),
         (["--grid", "train.seed=0,1"], ["train.seed cannot be in the grid; the comparison sets it for every run."]),
         (["--grid", "out=a,b"], ["out cannot be in the grid"]),
-        (["--grid", "data.test=None"], ["runs are compared by a test file"]),
+        (["--grid", "data.test=None"], ["runs are compared on a test file"]),
         (["--grid", "data.test=nowhere.tsv"], ["the test file nowhere.tsv does not exist"]),
         (["--grid", "data.train=nowhere.tsv"], ["nowhere.tsv cannot be read: No such file"]),
         (
             ["--grid", "train.adversarial.table=head,embeddings.token", "--grid", "train.adversarial.method=fgm"],
             ["=head: "],
         ),
-        (["--seeds", "0"], ["seeds is 0; each cell is trained at least once"]),
+        (["--seeds", "0"], ["seeds is 0; each configuration is trained at least once"]),
         (["--target-share", "1.5"], ["target_share is 1.5; it must lie in (0, 1]"]),
     ],
 )
 def test_a_grid_that_cannot_be_trained_is_refused_at_once(compare, tmp_path, capsys, flags, messages):
     assert compare(*flags) == 2
-    told = capsys.readouterr().err
+    expected = capsys.readouterr().err
     for message in messages:
-        assert message in told
+        assert message in expected
     assert not (tmp_path / "out").exists()
 
 
-def test_cells_with_another_test_cannot_be_compared(compare, tmp_path, capsys):
+def test_configurations_with_another_test_cannot_be_compared(compare, tmp_path, capsys):
     (tmp_path / "other.tsv").write_text("text\tlabel\na ball\tsport\n")
     assert compare("--grid", f"data.test={tmp_path}/test.tsv,{tmp_path}/other.tsv") == 2
-    assert "cells are compared on the same examples" in capsys.readouterr().err
+    assert "configurations are compared on the same examples" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -281,7 +285,7 @@ def test_cells_with_another_test_cannot_be_compared(compare, tmp_path, capsys):
         (["prepare", "r.toml"], "no command that can be compared is called 'prepare'"),
         (
             ["pretrain"],
-            "say what is to be trained, command and recipe, as in `compare text classify train recipe.toml`",
+            "name the training command and its recipe, as in `compare text classify train recipe.toml`",
         ),
         ([], "got 'nothing'"),
         (["pretrain", "nowhere.toml"], "the recipe nowhere.toml cannot be read"),
@@ -299,7 +303,7 @@ def test_a_comparison_may_be_a_recipe_itself(recipe, tmp_path):
         f'out = "{tmp_path}/out"\n'
     )
     assert main(["compare", str(own), "--grid", "encoder.fusion=last,pool"]) == 0
-    assert len(read_json(tmp_path / "out" / "compare.json")["cells"]) == 4
+    assert len(read_json(tmp_path / "out" / "compare.json")["configurations"]) == 4
 
 
 PAIRS = """
@@ -325,13 +329,13 @@ precision = "fp32"
 
 
 @pytest.mark.parametrize(
-    ("settings", "measure", "metrics"),
+    ("settings", "metric", "metrics"),
     [
         ("", "accuracy", {"accuracy", "f1", "auc"}),
         ("label=None task.form=bi task.loss=in_batch train.monitor=mrr", "mrr", {"mrr", "hit@1", "hit@10"}),
     ],
 )
-def test_matchers_are_measured_pair_by_pair(tmp_path, settings, measure, metrics):
+def test_matchers_are_evaluated_pair_by_pair(tmp_path, settings, metric, metrics):
     random, words = np.random.default_rng(0), [f"w{n}" for n in range(30)]
     for name, n in (("pairs", 80), ("asked", 30)):
         rows = [(random.choice(words, 3).tolist(), random.choice(words, 3).tolist(), at % 2) for at in range(n)]
@@ -342,14 +346,14 @@ def test_matchers_are_measured_pair_by_pair(tmp_path, settings, measure, metrics
     flags = [*grid, "--seeds", "1", "--out", str(tmp_path / "out")]
     assert main(["compare", "text", "match", "train", str(tmp_path / "tiny.toml"), *flags]) == 0
     results = read_json(tmp_path / "out" / "compare.json")
-    assert results["measure"] == measure
-    for cell in results["cells"]:
-        folder = tmp_path / "out" / "runs" / cell["name"] / "seed-0"
-        told = read_json(folder / "metrics.json")["test"]
-        assert set(cell["runs"][0]["metrics"]) == metrics
-        assert cell["runs"][0]["metrics"] == {name: pytest.approx(told[name]) for name in metrics}
-        with np.load(folder / "test.npz") as kept:
-            assert kept[measure].shape == (30,)
+    assert results["metric"] == metric
+    for configuration in results["configurations"]:
+        folder = tmp_path / "out" / "runs" / configuration["name"] / "seed-0"
+        expected = read_json(folder / "metrics.json")["test"]
+        assert set(configuration["runs"][0]["metrics"]) == metrics
+        assert configuration["runs"][0]["metrics"] == {name: pytest.approx(expected[name]) for name in metrics}
+        with np.load(folder / "test.npz") as arrays:
+            assert arrays[metric].shape == (30,)
 
 
 SPANS = """
@@ -380,7 +384,7 @@ def write_questions(folder):
     for name, n in (("train", 40), ("validation", 12), ("test", 15)):
         rows = [{"id": f"{at}", "question": "which ?", "context": f"see the w{at % 7} there"} for at in range(n)]
         answers = [[{"text": f"w{at % 7}", "start": 8}] for at in range(n)]
-        lines = [json.dumps(row | {"answers": found}) for row, found in zip(rows, answers, strict=True)]
+        lines = [json.dumps(row | {"answers": entry}) for row, entry in zip(rows, answers, strict=True)]
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
 
 
@@ -391,23 +395,23 @@ def write_sentences(folder):
 
 
 @pytest.mark.parametrize(
-    ("task", "write", "ending", "measure", "metrics"),
+    ("task", "write", "ending", "metric", "metrics"),
     [
         ("qa", write_questions, "jsonl", "f1", {"f1", "em"}),
         ("tag", write_sentences, "bio", "exact", {"exact", "f1", "precision", "recall"}),
     ],
 )
-def test_spans_are_measured_example_by_example(tmp_path, task, write, ending, measure, metrics):
+def test_spans_are_evaluated_example_by_example(tmp_path, task, write, ending, metric, metrics):
     write(tmp_path)
     (tmp_path / "tiny.toml").write_text(SPANS.format(folder=tmp_path, ending=ending))
     scheme = ["--grid", "data.scheme=bio"] if task == "tag" else []
     flags = ["--grid", "encoder.neck=none,cnn", *scheme, "--seeds", "1", "--out", str(tmp_path / "out")]
     assert main(["compare", "text", task, "train", str(tmp_path / "tiny.toml"), *flags]) == 0
     results = read_json(tmp_path / "out" / "compare.json")
-    assert results["measure"] == measure
-    for cell in results["cells"]:
-        folder = tmp_path / "out" / "runs" / cell["name"] / "seed-0"
-        told = read_json(folder / "metrics.json")["test"]
-        assert cell["runs"][0]["metrics"] == {name: pytest.approx(told[name]) for name in metrics}
-        with np.load(folder / "test.npz") as kept:
-            assert kept[measure].shape == (15,)
+    assert results["metric"] == metric
+    for configuration in results["configurations"]:
+        folder = tmp_path / "out" / "runs" / configuration["name"] / "seed-0"
+        expected = read_json(folder / "metrics.json")["test"]
+        assert configuration["runs"][0]["metrics"] == {name: pytest.approx(expected[name]) for name in metrics}
+        with np.load(folder / "test.npz") as arrays:
+            assert arrays[metric].shape == (15,)

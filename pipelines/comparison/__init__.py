@@ -1,1 +1,0 @@
-"""What ``recsys-bert compare`` is made of: the grid, the runs of its cells, what measures them."""

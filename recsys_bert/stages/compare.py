@@ -1,0 +1,330 @@
+"""Compare settings: train every configuration of a grid with several seeds, and test them against the first one."""
+
+import contextlib
+import inspect
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+import typing
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recsys_bert.errors import InputError
+from recsys_bert.settings import make_config
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from recsys_bert.stages.comparison.grid import Axis
+    from recsys_bert.stages.comparison.runs import HeldOutMetrics, Trainer, TrainingRun
+
+_LEVEL = 0.95  # coverage of the intervals
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """Settings of a comparison."""
+
+    skip: tuple[str, ...] = ()
+    """Combinations to leave out, as in 'encoder.neck=none encoder.residual=concat,none': those that have one of the
+    values of each setting."""
+
+    seeds: int = 3
+    """Trainings of each configuration, with train.seed 0, 1, 2, …"""
+
+    target_share: float = 0.99
+    """Convergence is timed to this share of the first configuration's best validation metric."""
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise InputError(f"seeds is {self.seeds}; each configuration is trained at least once.")
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            raise InputError("compare trains one run after the other in one process; start it without torchrun.")
+        if not 0 < self.target_share <= 1:
+            raise InputError(f"target_share is {self.target_share}; it must lie in (0, 1], as 0.99 does.")
+
+
+@dataclass(repr=False)
+class Comparison:
+    """Results of a comparison.
+
+    Args:
+        results: Everything that ``compare.json`` holds, as plain values.
+    """
+
+    results: dict[str, Any]
+
+    @property
+    def table(self) -> "pl.DataFrame":
+        """One row a configuration: settings, every test metric with ``…_std`` over seeds, and its paired test.
+
+        ``difference`` to the first configuration comes with ``low``, ``high``, ``p_value`` and ``p_holm``.
+        """
+        import polars as pl
+
+        tests = {test["configuration"]: test for test in self.results["comparisons"]}
+        rows = []
+        for one in self.results["configurations"]:
+            row = {"configuration": one["name"], "seeds": len(one["seeds"]), "parameters": one["parameters"]}
+            for name, entry in one["metrics"].items():
+                row |= {name: entry["mean"], f"{name}_std": entry["std"]}
+            row["seconds"] = one["seconds"]["mean"]
+            for name in ("difference", "low", "high", "p_value", "p_holm"):
+                row[name] = tests.get(one["name"], {}).get(name)
+            rows.append(row)
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    def save(self, folder: Path | str) -> Path:
+        """Write ``compare.json``, ``compare.html`` and, with matplotlib, ``compare.png``.
+
+        Raises:
+            InputError: ``folder`` cannot be written.
+        """
+        from recsys_bert.evaluation.report.comparison import page
+        from recsys_bert.evaluation.report.comparison_pictures import picture
+        from recsys_bert.evaluation.report.pictures import available
+        from recsys_bert.files import replacing, write_json
+
+        folder = Path(folder)
+        write_json(folder / "compare.json", self.results)
+        with replacing(folder / "compare.html") as temporary:
+            temporary.write_text(page(self.results), encoding="utf-8")
+        if available():
+            with replacing(folder / "compare.png") as temporary:
+                temporary.write_bytes(picture(self.results))
+        return folder
+
+    def __str__(self) -> str:
+        """The terminal's tables."""
+        from recsys_bert.evaluation.report.comparison import text
+
+        return text(self.results)
+
+    def _repr_html_(self) -> str:
+        """The test metrics for notebooks."""
+        from recsys_bert.evaluation.report.comparison import summary
+
+        return summary(self.results)
+
+
+def compare(
+    train: Callable[..., Any],
+    *data: Any,
+    grid: Mapping[str, Any],
+    evaluate: Callable[[Any], Mapping[str, Any]] | None = None,
+    out: Path | str | None = None,
+    config: CompareConfig | None = None,
+    **settings: Any,
+) -> Comparison:
+    """Train a stage with every configuration of a grid and several seeds, and compare them on the test.
+
+    Called again with the same folder it resumes: it takes finished runs and tries failed ones again.
+
+    Args:
+        train: A stage: ``pretrain``, ``train_retrieval`` or any function ``(*data, out=…, config=…) → model`` with the
+            type of its config as annotation.
+        data: Its data, first a prepared log where ``evaluate`` is None.
+        grid: Setting → list of values, ``{"encoder.fusion": ["last", "scalar_mix"], "train.epochs": 5}``; one value
+            holds for all configurations.
+        evaluate: Model → metric → one value a test example, higher is better; None ranks the catalogue for the users
+            with a test event: NDCG@10 and recall@10.
+        out: Folder for the runs and the report; None takes a temporary one, which is removed with the result.
+        config: All settings; or give them as keywords.
+        settings: Fields of ``CompareConfig``.
+
+    Raises:
+        InputError: A grid or a configuration that cannot be trained, before any training; or every run failed.
+    """
+    from recsys_bert.stages.comparison.grid import grid_axes
+
+    config = make_config(CompareConfig, config, settings)
+    folder = Path(tempfile.mkdtemp(prefix="recsys-bert-compare-")) if out is None else Path(out)
+    try:
+        comparison = compare_runs(_stage_trainer(train, data, evaluate), grid_axes(grid), folder, config)
+    except BaseException:
+        if out is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if out is None:
+        weakref.finalize(comparison, shutil.rmtree, folder, ignore_errors=True)
+    else:
+        comparison.save(folder)
+    return comparison
+
+
+def compare_runs(trainer: "Trainer", axes: "Sequence[Axis]", out: Path, config: CompareConfig) -> Comparison:
+    """Train and evaluate what is missing in ``out``; a run that fails is reported and does not stop the others.
+
+    Raises:
+        InputError: See ``compare``.
+    """
+    from recsys_bert.stages.comparison.grid import configurations
+    from recsys_bert.stages.comparison.runs import check_runs, make_runs
+    from recsys_bert.training.run_folder import check_writable
+
+    runs = make_runs(trainer, configurations(axes, config.skip), config.seeds, out)
+    with contextlib.redirect_stdout(sys.stderr):  # stdout gets the results alone
+        check_runs(runs, trainer)
+        check_writable(out)
+        failed = _train_missing(runs, trainer)
+    return Comparison(_results(config, trainer.title, runs, failed))
+
+
+def _stage_trainer(
+    train: Callable[..., Any], data: tuple[Any, ...], evaluate: Callable[[Any], Mapping[str, Any]] | None
+) -> "Trainer":
+    from recsys_bert.stages.comparison.rankings import ranking_metrics
+    from recsys_bert.stages.comparison.runs import HeldOutMetrics, Trainer
+    from recsys_bert.user_encoder.unchanged import log_digest
+
+    kind = _config_class(train)
+
+    def configure(values: dict[str, Any], folder: Path, seed: int) -> Any:
+        return make_config(kind, None, _nested({**values, "train.seed": seed}))
+
+    def fit(run: "TrainingRun") -> tuple[Any, dict[str, Any]]:
+        model = train(*data, out=run.out, config=run.config)
+        return model, _summary(model, run)
+
+    def test(run: "TrainingRun", model: Any) -> "HeldOutMetrics":
+        return HeldOutMetrics(dict(evaluate(model)), {}) if evaluate else ranking_metrics(model, data[0])
+
+    def fingerprint(run: "TrainingRun") -> str:
+        return "" if evaluate else str(log_digest(data[0]))
+
+    return Trainer(getattr(train, "__name__", "training"), configure, fit, test, fingerprint)
+
+
+def _config_class(train: Callable[..., Any]) -> type[Any]:
+    """Config dataclass of a stage: the annotation of its parameter ``config``."""
+    parameter = inspect.signature(train).parameters.get("config")
+    annotation = None if parameter is None else parameter.annotation
+    options = (annotation, *typing.get_args(annotation))
+    kind = next((one for one in options if isinstance(one, type) and is_dataclass(one)), None)
+    if kind is None:
+        raise InputError("the training function has no parameter config with a config dataclass as its type.")
+    return kind
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted name as nested dicts; a shorter name comes before those below it."""
+    nested: dict[str, Any] = {}
+    for name, value in sorted(values.items(), key=lambda item: item[0].count(".")):
+        *tables, last = name.split(".")
+        table = nested
+        for key in tables:
+            inner = table.get(key, {})
+            as_dict = (
+                {field.name: getattr(inner, field.name) for field in fields(inner)} if is_dataclass(inner) else inner
+            )
+            table[key] = table = dict(as_dict)
+        table[last] = value
+    return nested
+
+
+def _summary(model: Any, run: "TrainingRun") -> dict[str, Any]:
+    """Costs of a training: from the model's ``metrics``, else from the log of the run."""
+    from recsys_bert.stages.evaluation.run_records import read_log
+
+    lines, metrics = read_log(run.out), getattr(model, "metrics", None) or {}
+    monitor = run.config.train.monitor
+    validated = [line for line in lines if monitor in line]
+    best = max(validated, key=lambda line: line[monitor], default={})
+    logged = {
+        "seconds": max((line.get("seconds", 0.0) for line in lines), default=0.0),
+        "parameters": None,
+        "epochs": max((line.get("epoch", 0) for line in lines), default=0),
+        "best_epoch": best.get("epoch", 0),
+    }
+    return {name: metrics.get(name, value) for name, value in logged.items()}
+
+
+def _train_missing(runs: "Sequence[TrainingRun]", trainer: "Trainer") -> dict[str, str]:
+    """Train and evaluate what is not finished.
+
+    Returns:
+        Why a run failed, by its name.
+    """
+    from recsys_bert.stages.comparison.runs import train_run
+
+    missing, failed, start = [run for run in runs if not run.is_finished], dict[str, str](), time.monotonic()
+    if len(missing) < len(runs):
+        print(f"{len(runs) - len(missing)} of {len(runs)} runs are there already", file=sys.stderr)
+    for done, run in enumerate(missing):
+        left = (time.monotonic() - start) / done * (len(missing) - done) if done else None
+        message = f"run {done + 1} of {len(missing)}: {run}" + (f" (about {left / 60:.0f} min left)" if left else "")
+        print(message, file=sys.stderr, flush=True)
+        try:
+            train_run(run, runs, trainer)
+        except KeyboardInterrupt:
+            print("finished runs stay; the same command resumes here.", file=sys.stderr)
+            raise
+        except InputError as error:
+            failed[str(run)] = str(error)
+        except Exception as error:  # whatever it is, hours of other runs are not to be lost for it
+            traceback.print_exc()
+            failed[str(run)] = f"{type(error).__name__}: {error}"
+        if str(run) in failed:
+            print(f"failed: {failed[str(run)]}", file=sys.stderr)
+    if len(failed) == len(runs):
+        raise InputError("every run failed:\n" + "\n".join(f"{name}: {why}" for name, why in failed.items()))
+    return failed
+
+
+def _results(
+    config: CompareConfig, title: str, runs: "Sequence[TrainingRun]", failed: dict[str, str]
+) -> dict[str, Any]:
+    """Contents of ``compare.json``, as plain values."""
+    from recsys_bert import __version__
+    from recsys_bert.evaluation.comparison import against_first, describe, target_of
+    from recsys_bert.stages.comparison.runs import finished_run
+    from recsys_bert.stages.evaluation.index_comparison import machine
+
+    monitor = runs[0].config.train.monitor
+    finished: dict[str, list[Any]] = {run.configuration.name: [] for run in runs}
+    for run in runs:
+        if run.is_finished:
+            values, metric = finished_run(run, monitor)
+            finished[run.configuration.name].append(values)
+    target = target_of(next(iter(finished.values())), config.target_share)
+    results = {
+        "title": title,
+        "version": __version__,
+        "machine": machine(),
+        "level": _LEVEL,
+        "metric": metric,
+        "monitor": monitor,
+        "examples": max(len(one.examples) for group in finished.values() for one in group),
+        "seeds": config.seeds,
+        "target": target,
+        "target_share": config.target_share,
+        "configurations": [
+            {
+                "name": run.configuration.name,
+                "values": run.configuration.values,
+                "folder": str(run.out.parent),
+                "seeds": [one.seed for one in finished[run.configuration.name]],
+                "runs": [_without_examples(one) for one in finished[run.configuration.name]],
+                **describe(finished[run.configuration.name], target),
+            }
+            for run in runs
+            if run.seed == 0
+        ],
+        "comparisons": against_first(finished, level=_LEVEL),
+        "failed": [{"run": name, "why": why} for name, why in failed.items()],
+        "config": asdict(config),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(results, default=str))
+    return plain
+
+
+def _without_examples(run: Any) -> dict[str, Any]:
+    """A run without its examples, which are in its folder."""
+    return {name: value for name, value in asdict(run).items() if name != "examples"}

@@ -1,0 +1,1 @@
+"""Parts of a comparison of settings: the grid and its training runs."""

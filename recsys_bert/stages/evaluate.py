@@ -1,0 +1,287 @@
+"""Offline evaluation: full ranking with models and baselines, metrics with intervals, paired tests, a report."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from recsys_bert.errors import InputError
+from recsys_bert.settings import make_config
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from recsys_bert.clicks.dataset import ClickDataset
+    from recsys_bert.clicks.queries import Queries
+    from recsys_bert.evaluation.evaluator import Evaluator, Values
+    from recsys_bert.stages.evaluation.held_out import HeldOut, ModelUnderTest
+
+BASELINES = ("popular", "popular_recent", "item_knn", "markov")
+"""Baselines of an evaluation that names none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Settings of an offline evaluation."""
+
+    split: Literal["validation", "test"] = "test"
+    """Held-out events that are the targets."""
+
+    ks: tuple[int, ...] = (5, 10, 20, 50)
+    """List lengths; those beyond the catalogue are cut to it. 10, or the smallest where 10 is not among them, is used
+    for breakdowns and comparisons."""
+
+    indexes: tuple[str, ...] = ("HNSW32", "SQ8")
+    """FAISS factory strings compared with exact search, for every model with vectors but those fused with counts, which
+    raise items that no index would find."""
+
+    users: int = 0
+    """Evaluate on at most this many users, drawn once; 0 takes all."""
+
+    seen: bool = False
+    """Also rank items of the user's history."""
+
+    groups: int = 4
+    """Groups of users by history length and of targets by popularity."""
+
+    samples: int = 1000
+    """Bootstrap resamples for the intervals; the paired tests draw ten times as many."""
+
+    level: float = 0.95
+    """Coverage of the intervals, in (0, 1)."""
+
+    seed: int = 0
+    """Of all resampling, of the drawn users and of the indexes' training."""
+
+    def __post_init__(self) -> None:
+        if not self.ks or min(self.ks) < 1:
+            raise InputError(f"ks is {list(self.ks)}; give list lengths ≥ 1.")
+        if not 0 < self.level < 1 or self.samples < 0 or self.users < 0 or self.groups < 1:
+            raise InputError("level must be in (0, 1), samples and users not negative, groups at least 1.")
+
+
+@dataclass(frozen=True, repr=False)
+class Evaluation:
+    """Results of an evaluation.
+
+    Args:
+        results: Everything that ``report.json`` holds, as plain values.
+    """
+
+    results: dict[str, Any]
+
+    @property
+    def table(self) -> "pl.DataFrame":
+        """One row a model: ``model``, ``kind``, every metric with ``…_low`` and ``…_high``, and significance.
+
+        ``better_than`` and ``worse_than`` list the models from which NDCG at the headline k differs significantly: at
+        5 %, paired over users, corrected for all comparisons made.
+        """
+        import polars as pl
+
+        from recsys_bert.evaluation.report.verdict import significant_pairs
+
+        pairs = significant_pairs(self.results)
+        rows = []
+        for model in self.results["models"]:
+            row: dict[str, Any] = {"model": model["name"], "kind": model["kind"]}
+            for name, value in model["metrics"].items():
+                row |= {name: value["value"], f"{name}_low": value["low"], f"{name}_high": value["high"]}
+            row["better_than"] = [worse for better, worse in pairs if better == model["name"]]
+            row["worse_than"] = [better for better, worse in pairs if worse == model["name"]]
+            rows.append(row)
+        texts = {"model": pl.String, "kind": pl.String}
+        lists = {"better_than": pl.List(pl.String), "worse_than": pl.List(pl.String)}
+        names = [name for row in rows for name in row if name not in {*texts, *lists}]
+        return pl.DataFrame(rows, schema={**texts, **dict.fromkeys(names, pl.Float64), **lists})
+
+    @property
+    def comparisons(self) -> "pl.DataFrame":
+        """One row a paired test: ``model``, ``against``, ``metric``, ``difference``, ``low``, ``high``, p-values."""
+        import polars as pl
+
+        return pl.DataFrame(self.results["comparisons"])
+
+    def save(self, folder: Path | str) -> Path:
+        """Write ``report.html`` and ``report.json``, replacing those of an earlier evaluation.
+
+        Raises:
+            InputError: ``folder`` cannot be written.
+        """
+        from recsys_bert.evaluation.report.page import page
+        from recsys_bert.files import replacing, write_json
+
+        folder = Path(folder)
+        with replacing(folder / "report.html") as temporary:
+            temporary.write_text(page(self.results), encoding="utf-8")
+        write_json(folder / "report.json", self.results)
+        return folder
+
+    def __str__(self) -> str:
+        """The terminal's tables."""
+        from recsys_bert.evaluation.report.text import text
+
+        return text(self.results)
+
+    def _repr_html_(self) -> str:
+        """The headline table for notebooks."""
+        from recsys_bert.evaluation.report.page import summary
+
+        return summary(self.results)
+
+
+def evaluate(
+    models: Any,
+    dataset: "ClickDataset",
+    *,
+    baselines: Sequence[Any] = BASELINES,
+    truth: Path | str | None = None,
+    out: Path | str | None = None,
+    config: EvaluateConfig | None = None,
+    **settings: Any,
+) -> Evaluation:
+    """Rank the full catalogue for every user with held-out events, and compare the models.
+
+    Args:
+        models: One model, a list of models, or a dict from names to models; the first is what the others are compared
+            with. A model is a run folder, what a training returned, any ranker, or one of other origin: an object with
+            ``user_vectors(queries)`` and ``item_vectors()`` (items in the order of ``dataset.items``), a pair of arrays
+            (users in the order of ``dataset.users``, then items), a frame of lists with ``user_id``, ``item_id`` and
+            ``rank``, or a function ``(user_ids, k) → frame``. Folders of CTR and text runs add their metrics.
+        dataset: The prepared log.
+        baselines: Names, ``"module:Class"``, or objects like those in ``recsys_bert.retrieval.baselines``.
+        truth: The simulator's truth.parquet; adds the best possible recommender.
+        out: Folder for report.html and report.json; None writes nothing.
+        config: All settings; or give them as keywords.
+        settings: Fields of ``EvaluateConfig``.
+
+    Raises:
+        InputError: Nothing to evaluate, a model of another vocabulary, an unknown baseline or index, a folder that
+            cannot be written; all of them before anything is ranked.
+    """
+    from recsys_bert.stages.evaluation.best_possible import best_possible
+    from recsys_bert.stages.evaluation.held_out import HeldOut
+    from recsys_bert.stages.evaluation.models_under_test import (
+        baseline_models,
+        named_models,
+        trained_models,
+        with_distinct_names,
+    )
+    from recsys_bert.stages.evaluation.protocol import protocol
+    from recsys_bert.stages.evaluation.run_records import split_other_runs
+    from recsys_bert.training.run_folder import check_writable
+
+    config = make_config(EvaluateConfig, config, settings)
+    models, other_runs = split_other_runs(named_models(() if models is None else models))
+    if not models and not other_runs and not baselines:
+        raise InputError("there is nothing to evaluate: give models or baselines.")
+    queries = _queries(config, dataset)
+    evaluator, notes = _evaluator(config, dataset, queries)
+    seen = None if config.seen else queries.seen()
+    held_out = HeldOut(dataset=dataset, queries=queries, evaluator=evaluator, seen=seen)
+    results = _empty_results(config, held_out, protocol(held_out, config.split)) | {"notes": notes, "runs": other_runs}
+    tested = [*trained_models(models, config.indexes, held_out), *baseline_models(baselines, held_out, notes)]
+    if truth is not None:
+        tested.append(best_possible(Path(truth), config.split, held_out))
+    if out is not None:
+        check_writable(Path(out))
+    _rank(with_distinct_names(tested), held_out, results)
+    evaluation = Evaluation(results)
+    if out is not None:
+        evaluation.save(out)
+    return evaluation
+
+
+def _rank(models: "Sequence[ModelUnderTest]", held_out: "HeldOut", results: dict[str, Any]) -> None:
+    """Rank with every model, compute its metrics, and compare the models."""
+    from recsys_bert.progress import step
+
+    evaluator = held_out.evaluator
+    values: dict[str, Values] = {}
+    for model in models:
+        ranked, speed = model.rank(results)
+        with step(f"{model.name}: metrics and intervals"):
+            metrics, values[model.name] = (model.evaluator or evaluator).evaluate(ranked)
+        if model.evaluator is not None:  # other users, so other groups
+            metrics |= {"by_history": [], "by_popularity": []}
+        results["models"].append({"name": model.name, "kind": model.kind, "users_per_second": speed, **metrics})
+    results["comparisons"] = evaluator.compare(values, _pairs(results["models"], evaluator.headline_k))
+
+
+def _empty_results(config: EvaluateConfig, held_out: "HeldOut", protocol: dict[str, Any]) -> dict[str, Any]:
+    """The results before anything is ranked."""
+    from recsys_bert.stages.evaluation.index_comparison import machine
+
+    evaluator = held_out.evaluator
+    return {
+        "data": held_out.dataset.folder.name,
+        "level": config.level,
+        "machine": machine(),
+        "protocol": protocol,
+        "skipped": {reason: count for reason, count in held_out.queries.skipped.items() if count},
+        "ks": list(evaluator.ks),
+        "headline_k": evaluator.headline_k,
+        "index_k": held_out.depth,
+        **{name: [] for name in ("models", "comparisons", "indexes", "training", "fusion")},
+        "config": json.loads(json.dumps(asdict(config), default=str)),
+    }
+
+
+def _queries(config: EvaluateConfig, dataset: "ClickDataset") -> "Queries":
+    """Queries of the users that take part; the others are counted by reason."""
+    import numpy as np
+
+    from recsys_bert.clicks.queries import Queries
+
+    queries = Queries.of(dataset, config.split)
+    if not len(queries):
+        raise InputError(
+            f"{dataset.folder} holds out no {config.split} events, so there are no targets ({queries.skipped})."
+            " Prepare the log with another split, or choose another --split."
+        )
+    if 0 < config.users < len(queries):
+        sample = np.random.default_rng(config.seed).choice(len(queries), config.users, replace=False)
+        left = len(queries) - config.users
+        queries = replace(queries[np.sort(sample)], skipped={**queries.skipped, "not drawn (--users)": left})
+    return queries
+
+
+def _evaluator(config: EvaluateConfig, dataset: "ClickDataset", queries: "Queries") -> "tuple[Evaluator, list[str]]":
+    """The metrics of these users, and a note where list lengths are cut to the catalogue."""
+    import numpy as np
+
+    from recsys_bert.evaluation.evaluator import Evaluator
+
+    vocabulary = dataset.vocabulary
+    ks = tuple(sorted({min(k, vocabulary.n_items) for k in config.ks}))
+    cut = sorted({k for k in config.ks if k > vocabulary.n_items})
+    notes = [f"k = {', '.join(map(str, cut))} cut to the catalogue's {vocabulary.n_items} items."] if cut else []
+    counts = np.zeros(dataset.n_rows, dtype=np.int64)
+    counts[: vocabulary.size] = vocabulary.counts
+    evaluator = Evaluator(
+        events=queries.targets(),
+        n_queries=len(queries),
+        history_lengths=queries.stop - queries.start,
+        counts=counts,
+        first_item=vocabulary.first_item,
+        n_warm_rows=vocabulary.size,
+        ks=ks,
+        headline_k=10 if 10 in ks else ks[0],
+        samples=config.samples,
+        level=config.level,
+        groups=config.groups,
+        seed=config.seed,
+    )
+    return evaluator, notes
+
+
+def _pairs(models: list[dict[str, Any]], k: int) -> list[tuple[str, str]]:
+    """Every run against the first one, and against the best baseline."""
+    runs = [model["name"] for model in models if model["kind"] == "run"]
+    baselines = [model for model in models if model["kind"] == "baseline"]
+    pairs = [(name, runs[0]) for name in runs[1:]]
+    if baselines:
+        best = max(baselines, key=lambda model: model["metrics"][f"ndcg@{k}"]["value"])["name"]
+        pairs += [(name, best) for name in runs]
+    return pairs

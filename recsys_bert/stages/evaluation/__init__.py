@@ -1,0 +1,1 @@
+"""Parts of an offline evaluation: models under test, their lists, index comparison, training records."""

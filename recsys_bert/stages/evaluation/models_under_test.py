@@ -1,0 +1,139 @@
+"""Models under test: run folders, rankers, baselines, and models of other origin that give vectors or lists."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recsys_bert.encoder.parts import find
+from recsys_bert.progress import step
+from recsys_bert.retrieval.baselines import BASELINES
+from recsys_bert.retrieval.load import open_run
+from recsys_bert.retrieval.ranker import Ranker, search_vectors
+from recsys_bert.stages.evaluation.external import external_lists, external_ranker
+from recsys_bert.stages.evaluation.held_out import HeldOut, ModelUnderTest, Ranking
+from recsys_bert.stages.evaluation.index_comparison import Searched, check_factories, compare_indexes
+from recsys_bert.stages.evaluation.run_records import layer_weights, training_curve
+
+
+def trained_models(models: Any, factories: Sequence[str], held_out: HeldOut) -> list[ModelUnderTest]:
+    """Load or wrap every model.
+
+    Args:
+        models: One model, a list, or a dict by name; see ``evaluate``.
+        factories: Indexes that exact search is compared with.
+        held_out: Users and targets.
+
+    Raises:
+        InputError: No such run, another vocabulary, vectors or lists that do not fit the log, or an index type that
+            FAISS does not know or that is too large for the catalogue.
+    """
+    return [_model_under_test(name, model, factories, held_out) for name, model in named_models(models).items()]
+
+
+def named_models(models: Any) -> dict[str, Any]:
+    """Name every model: by its key, its run folder, its attribute ``name``, or its number."""
+    if isinstance(models, Mapping):
+        return {str(name): model for name, model in models.items()}
+    listed = list(models) if isinstance(models, list | tuple) and not _is_vector_pair(models) else [models]
+    names = [_name(model, number) for number, model in enumerate(listed, 1)]
+    twice = {name for name in names if names.count(name) > 1}
+    return {
+        (str(model) if isinstance(model, str | Path) else f"{name} {number}") if name in twice else name: model
+        for number, (name, model) in enumerate(zip(names, listed, strict=True), 1)
+    }
+
+
+def _is_vector_pair(models: Any) -> bool:
+    return len(models) == 2 and all(isinstance(one, np.ndarray) and one.ndim == 2 for one in models)
+
+
+def _name(model: Any, number: int) -> str:
+    if isinstance(model, str | Path):
+        return (Path(model) if Path(model).name not in ("", "..") else Path(model).resolve()).name
+    return str(getattr(model, "name", None) or f"model {number}")
+
+
+def _model_under_test(name: str, model: Any, factories: Sequence[str], held_out: HeldOut) -> ModelUnderTest:
+    folder = Path(model) if isinstance(model, str | Path) else None
+    model = getattr(model, "ranker", model)  # a Recommender holds one
+    ranker = open_run(folder, held_out.dataset) if folder else external_ranker(name, model, held_out.dataset)
+    if ranker is None:
+        return ModelUnderTest(name=name, kind="run", rank=external_lists(name, model, held_out))
+    rows, dim = ranker.shape
+    check_factories(factories, dim, rows - ranker.first_item)
+    return ModelUnderTest(name=name, kind="run", rank=_vector_lists(name, folder, ranker, factories, held_out))
+
+
+def _vector_lists(
+    name: str, folder: Path | None, ranker: Ranker, factories: Sequence[str], held_out: HeldOut
+) -> Callable[[dict[str, Any]], Ranking]:
+    """Exact search over the ranker's vectors; compares it with the indexes."""
+
+    def rank(results: dict[str, Any]) -> Ranking:
+        items, start = ranker.item_vectors(), time.perf_counter()
+        users = ranker.user_vectors(held_out.queries)
+        encoded = time.perf_counter()
+        with step(f"{name}: exact search"):
+            lists = search_vectors(ranker, users, items, held_out.queries, held_out.depth, held_out.seen)[0]
+        seconds = time.perf_counter() - encoded
+        if factories and not ranker.reranks:  # no index finds the items that gain
+            searched = Searched(
+                name=name,
+                users=users,
+                items=items,
+                first_item=ranker.first_item,
+                seen=held_out.seen,
+                exact=lists,
+                seconds=seconds,
+            )
+            results["indexes"] += compare_indexes(searched, factories, held_out.evaluator)
+        if folder is not None and (curve := training_curve(folder, name)):
+            results["training"].append(curve)
+        if weights := layer_weights(ranker, held_out.queries, name):
+            results["fusion"].append(weights)
+        return lists, len(held_out.queries) / max(encoded - start + seconds, 1e-9)
+
+    return rank
+
+
+def baseline_models(baselines: Sequence[Any], held_out: HeldOut, notes: list[str]) -> Iterator[ModelUnderTest]:
+    """Fit baselines on the training events; one that the log has no column for is left out with a note.
+
+    Args:
+        baselines: Names in ``BASELINES``, ``"module:Class"``, or objects with ``fit`` and ``rank``.
+        held_out: Users and targets.
+        notes: Gets a line for each that is left out.
+
+    Raises:
+        InputError: Unknown name.
+    """
+    fresh = [find("baseline", one, BASELINES)() if isinstance(one, str) else one for one in baselines]
+    for baseline in fresh:
+        if getattr(baseline, "needs_times", False) and not held_out.dataset.has_times:
+            notes.append(f"{baseline.name} is left out: the log has no times.")
+            continue
+        with step(f"fitting {baseline.name}"):
+            fitted = baseline.fit(held_out.dataset)
+        yield ModelUnderTest(name=baseline.name, kind="baseline", rank=_baseline_lists(fitted, held_out))
+
+
+def _baseline_lists(fitted: Any, held_out: HeldOut) -> Callable[[dict[str, Any]], Ranking]:
+    def rank(results: dict[str, Any]) -> Ranking:
+        start = time.perf_counter()
+        lists = fitted.rank(held_out.queries, held_out.depth, exclude_seen=held_out.seen is not None)
+        return lists, len(held_out.queries) / max(time.perf_counter() - start, 1e-9)
+
+    return rank
+
+
+def with_distinct_names(models: Sequence[ModelUnderTest]) -> list[ModelUnderTest]:
+    """Mark baselines that are called like a run."""
+    runs = {model.name for model in models if model.kind == "run"}
+    return [
+        replace(model, name=f"{model.name} (no run)") if model.kind != "run" and model.name in runs else model
+        for model in models
+    ]

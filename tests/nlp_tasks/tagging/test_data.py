@@ -1,0 +1,196 @@
+import json
+
+import pytest
+
+from nlp_tasks.data import hold_out
+from nlp_tasks.tagging.config import AnnotatedFilesConfig
+from nlp_tasks.tagging.data import read_annotated, unseen_types
+from nlp_tasks.tagging.schemes import Entity
+from recsys_bert.errors import InputError
+
+BMES = AnnotatedFilesConfig(scheme="bmes")
+IOB2 = AnnotatedFilesConfig(scheme="iob2")
+
+
+def test_characters_and_tags(write):
+    path = write("a.bmes", "高 B-NAME\n勇 E-NAME\n， O\n男 O\n\n\n李 S-NAME\n\u3000 O\n".encode())
+    found = read_annotated(path, BMES)
+    assert found.lines == [1, 7]
+    assert [one.text for one in found.sentences] == ["高勇，男", "李\u3000"]
+    assert [one.levels for one in found.sentences] == [((Entity(0, 2, "NAME"),),), ((Entity(0, 1, "NAME"),),)]
+    assert (found.units, found.left_out) == ("characters", {})
+
+
+@pytest.mark.parametrize(
+    ("lines", "text", "units", "word_separator"),
+    [
+        ("生 O\n于 O\n2001 O\n年 O\n", "生于2001年", "words", "none"),  # a year in one piece
+        ("北京 O\n大学 O\n在 O\n", "北京 大学 在", "words", "blank"),
+        ("born O\nin O\n2001 O\n", "born in 2001", "words", "blank"),
+        ("生 O\n于 O\n", "生于", "characters", "none"),
+    ],
+)
+def test_chinese_characters_are_joined_by_nothing(write, lines, text, units, word_separator):
+    found = read_annotated(write("a.bmes", lines), BMES)
+    assert (found.sentences[0].text, found.units, found.word_separator) == (text, units, word_separator)
+    assert [len(word) for word in found.sentences[0].words()] == [len(line.split()[0]) for line in lines.splitlines()]
+    assert (
+        read_annotated(
+            write("b.bmes", lines), AnnotatedFilesConfig(scheme="bmes", word_separator="blank")
+        ).word_separator
+        == "blank"
+    )
+
+
+@pytest.mark.parametrize(("text", "word_separator"), [("生于中国", "none"), ("born here", "blank")])
+def test_plain_text_says_what_would_join_its_units(write, text, word_separator):
+    assert read_annotated(write("a.txt", text), AnnotatedFilesConfig(), entities=False).word_separator == word_separator
+
+
+def test_blanks_around_cells_are_no_part_of_them(write):
+    path = write("a.tsv", "Bonn \t B-LOC \n \tO\n\u3000\tO\n")
+    (sentence,) = read_annotated(path, IOB2).sentences
+    assert sentence.words() == ["Bonn", " ", "\u3000"]  # where every character is a unit, so are blanks
+    assert sentence.levels == ((Entity(0, 1, "LOC"),),)
+
+
+def test_messages_name_the_settings_of_the_command(write):
+    with pytest.raises(InputError, match=r"pass --read\.bad-rows drop"):
+        read_annotated(write("a.conll", "a O\nb\n"), IOB2, flags="read")
+    with pytest.raises(InputError, match=r"Name the scheme with --read\.scheme"):
+        read_annotated(write("a.conll", "a B-X\n"), AnnotatedFilesConfig(), flags="read")
+    with pytest.raises(InputError, match=r"say so with --read\.format conll"):
+        read_annotated(write("a.txt", "a O"), IOB2, flags="read")
+    found = read_annotated(write("a.conll", "a O"), IOB2, flags="read")
+    with pytest.raises(InputError, match=r"--read\.bad-rows drop"):
+        found.without(["odd"], "raise")
+
+
+def test_words_with_two_levels(write):
+    lines = ["Crown\tB-OTH\tO", "von\tI-OTH\tO", "Bonn\tI-OTH\tB-LOC", ".\tO\tO"]
+    path = write("a.tsv", "\r\n".join(lines))
+    nested = read_annotated(path, AnnotatedFilesConfig(scheme="iob2", tag_columns=(1, 2)))
+    assert nested.sentences[0].text == "Crown von Bonn ."
+    assert nested.sentences[0].levels == ((Entity(0, 3, "OTH"),), (Entity(2, 3, "LOC"),))
+    assert nested.units == "words"
+    inner = read_annotated(path, IOB2)  # the last column
+    assert inner.sentences[0].levels == ((Entity(2, 3, "LOC"),),)
+
+
+def test_marks_between_documents_are_no_sentences(write):
+    path = write("a.conll", "-DOCSTART- O\n\nBonn B-LOC\n\n-DOCSTART- O\n\nist O\n")
+    found = read_annotated(path, IOB2)
+    assert [one.text for one in found.sentences] == ["Bonn", "ist"]
+    assert found.left_out == {"mark between documents": 2}
+
+
+def test_json_lines_with_spans_in_characters(write):
+    rows = [
+        {"text": "Bank of Bonn grew.", "entities": [{"start": 0, "end": 12, "type": "ORG"}, [8, 12, "LOC"]]},
+        {"text": "No one came.", "entities": []},
+    ]
+    found = read_annotated(write("a.jsonl", "\n".join(map(json.dumps, rows))), AnnotatedFilesConfig())
+    assert found.sentences[0].levels == ((Entity(0, 3, "ORG"),), (Entity(2, 3, "LOC"),))
+    assert found.sentences[1].levels == ((),)
+    assert found.units == "words"
+
+
+def test_chinese_json_lines_are_cut_into_characters(write):
+    row = {"text": "他在IBM中国", "entities": [{"start": 2, "end": 7, "type": "ORG"}]}
+    found = read_annotated(write("a.jsonl", json.dumps(row)), AnnotatedFilesConfig())
+    assert found.units == "characters"
+    assert found.sentences[0].levels == ((Entity(2, 7, "ORG"),),)
+
+
+def test_plain_text_for_answering(write):
+    path = write("a.txt", "Bonn ist\n\n schön\n")
+    found = read_annotated(path, AnnotatedFilesConfig(), entities=False)
+    assert (found.lines, [one.text for one in found.sentences]) == ([1, 3], ["Bonn ist", " schön"])
+    with pytest.raises(InputError, match="lines of text, which have no entities"):
+        read_annotated(path, AnnotatedFilesConfig())
+    words = read_annotated(write("b.conll", "Bonn\nist X\n"), AnnotatedFilesConfig(), entities=False)
+    assert words.sentences[0].words() == ["Bonn", "ist"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "config", "message"),
+    [
+        ("a.bmes", "高 B-NAME\n勇 O\n", BMES, r"line 2 of .*: O cannot follow B-NAME in bmes; 1 such lines in all"),
+        ("a.bmes", "a O\n\nb O\nc M-X\nd E-X\n\ne M-X\n", BMES, r"line 4 of .*M-X cannot follow O in bmes; 2 such"),
+        ("a.iob2", "a B-X\nb\n", IOB2, r"line 2 of .*: 1 columns where the file begins with 2"),
+        ("a.iob2", "a\nb\n", IOB2, r"line 1 of .*: columns 0, -1 of 1 are not all different"),
+        ("a.iob2", "a X\n", IOB2, r"line 1 of .*: 'X' is no tag of iob2"),
+        ("a.tsv", "\tO\n", IOB2, r"line 1 of .*: the word is empty"),
+        ("a.bmes", "", BMES, "holds no sentence that can be used"),
+        ("a.bmes", "\n \n\n", BMES, "holds no sentence that can be used"),
+        ("a.bmes", b"a O\n\xc4\xe3 O\n", BMES, r"line 2 of .* is not UTF-8: byte 0xc4.*GB18030"),
+        ("a.x", "a O\n", BMES, "the ending '.x' does not say how to read it"),
+        (
+            "a.conll",
+            "a B-X\nb M-X\nc E-X\n",
+            AnnotatedFilesConfig(),
+            r"its letters are B, E, M, which fits bmes\. Name the scheme with --data\.scheme",
+        ),
+        ("a.jsonl", "{", AnnotatedFilesConfig(), "line 1 of .*: not JSON"),
+        ("a.jsonl", '["a"]', AnnotatedFilesConfig(), "line 1 of .*: no JSON object"),
+        ("a.jsonl", '{"text": "a"}', AnnotatedFilesConfig(), "no list under 'entities'"),
+        ("a.jsonl", '{"entities": []}', AnnotatedFilesConfig(), "no text under 'text'"),
+        ("a.jsonl", r'{"text": "a\ud83d", "entities": []}', AnnotatedFilesConfig(), "half of a character"),
+        ("a.jsonl", '{"text": "ab", "entities": [[0, 3, "X"]]}', AnnotatedFilesConfig(), "lies outside its text"),
+        ("a.jsonl", '{"text": "ab", "entities": [[0, "X"]]}', AnnotatedFilesConfig(), r"neither \{start, end, type\}"),
+        ("a.jsonl", '{"text": "ab", "entities": [[0, 1, "X"]]}', AnnotatedFilesConfig(), "does not begin and end with"),
+    ],
+)
+def test_bad_files_are_refused_with_their_line(write, name, content, config, message):
+    with pytest.raises(InputError, match=message):
+        read_annotated(write(name, content), config)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        read_annotated(tmp_path / "a.bmes", BMES)
+
+
+def test_sentences_dropped_are_counted_by_reason(write):
+    path = write("a.bmes", "a O\n\nb M-X\n\nc B-X\n\nd E-X\n\ne M-X\n")
+    found = read_annotated(path, AnnotatedFilesConfig(scheme="bmes", bad_rows="drop"))
+    assert found.lines == [1]
+    assert found.left_out == {
+        "M-X cannot begin a sentence in bmes": 2,
+        "B-X cannot end a sentence in bmes": 1,
+        "E-X cannot begin a sentence in bmes": 1,
+    }
+
+
+def test_sentences_left_out_are_counted_once_where_some_are_held_out(write):
+    path = write("a.bmes", "a O\n\nb M-X\n\nc O\n")
+    train, validation = hold_out(read_annotated(path, AnnotatedFilesConfig(scheme="bmes", bad_rows="drop")), 0.5, 0)
+    assert (train.left_out, validation.left_out) == ({"M-X cannot begin a sentence in bmes": 1}, {})
+
+
+def test_types_that_training_does_not_know(write):
+    found = read_annotated(write("a.iob2", "a B-X\n\nb B-Y\n"), IOB2)
+    reasons = unseen_types(found.sentences, ["X"])
+    assert reasons == ["", "entity type 'Y' does not occur in training"]
+    with pytest.raises(InputError, match=r"line 3 of .*: entity type 'Y' does not occur in training"):
+        found.without(reasons, "raise")
+    kept = found.without(reasons, "drop")
+    assert (len(kept), kept.left_out) == (1, {"entity type 'Y' does not occur in training": 1})
+
+
+def test_settings_that_do_not_fit():
+    with pytest.raises(InputError, match="no tag scheme is called 'iob3'"):
+        AnnotatedFilesConfig(scheme="iob3")
+    with pytest.raises(InputError, match="other than that of the words"):
+        AnnotatedFilesConfig(tag_columns=(0,))
+
+
+@pytest.mark.shared_data
+def test_public_files_are_read_whole(shared_data):
+    resume = read_annotated(shared_data / "resume-ner" / "test.char.bmes", BMES)
+    assert len(resume) == 477
+    assert sum(len(one.levels[0]) for one in resume.sentences) == 1630
+    german = AnnotatedFilesConfig(scheme="iob2", format="conll", tag_columns=(1, 2))
+    nested = read_annotated(shared_data / "germeval2014" / "germ.dev.iob2", german)
+    assert len(nested) == 2200
+    assert sum(len(one.levels[1]) for one in nested.sentences) > 100
