@@ -131,8 +131,10 @@ def _pretrain(config: Config, split: Split, name: str, epochs: int) -> None:
 
 
 def _two_towers(config: Config) -> None:
+    from dataclasses import replace
+
     from pipelines import train_retrieval
-    from recsys_bert.retrieval.config import TowersConfig
+    from recsys_bert.retrieval.config import TOWERS_LOSS, TowersConfig
 
     _say("train two towers on top of it, and index the items")
     train_retrieval.run(
@@ -144,8 +146,8 @@ def _two_towers(config: Config) -> None:
                 item_features=("category_path", "tags"),
                 user_features=("age_group", "country"),
                 dropout=0.2,
-                temperature=0.1,
             ),
+            loss=replace(TOWERS_LOSS, temperature=0.1),
             train=_training(config, max(1, config.epochs // 2), 2e-3),
         )
     )

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,20 +42,16 @@ def run(config: Config) -> dict[str, Any]:
         InputError: A factory string or setting that does not fit, too few items to train on, or a run and a log that
             do not belong together.
     """
-    import numpy as np
-
-    from pipelines.support.item_lists import check_replaceable, index_source
+    from pipelines.support.item_lists import check_replaceable
     from recsys_bert.clicks.dataset import open_dataset
-    from recsys_bert.retrieval.index import ItemIndex
     from recsys_bert.retrieval.load import open_run
+    from recsys_bert.retrieval.ranker_index import index_items, index_source
 
     check_replaceable(config.out)
     dataset = open_dataset(config.data)
     ranker = open_run(config.run, dataset)
-    vectors = ranker.item_vectors()
-    rows, start = np.arange(ranker.first_item, len(vectors)), time.perf_counter()
-    source = index_source(config.run, dataset)
-    index = ItemIndex.build(vectors[ranker.first_item :], rows, **asdict(config.index), source=source)
+    vectors, source, start = ranker.item_vectors(), index_source(config.run, dataset), time.perf_counter()
+    index = index_items(vectors, ranker.first_item, config.index, source)
     seconds = time.perf_counter() - start
     index.save(config.out)
     told = {"items": len(index), "dim": index.dim, "bytes": index.memory, "build_seconds": seconds}

@@ -11,11 +11,14 @@ from recsys_bert.objectives.config import DistillationConfig, MaskingConfig
 from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from recsys_bert.clicks.batches import HistoryBatches
     from recsys_bert.clicks.dataset import ClickDataset
+    from recsys_bert.losses.negatives import NegativeSampler
     from recsys_bert.objectives.distilled import DistilledPrediction
     from recsys_bert.objectives.token_prediction import TokenPrediction
-    from recsys_bert.retrieval.negatives import NegativeSampler
+    from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +113,7 @@ def run(config: Config) -> dict[str, Any]:
         seed=config.train.seed,
         monitor=config.train.monitor,
     )
+    miner = _miner(config, dataset, model, ranker, batches)
     check_table(model, config.train)
     begin(config.out, config)
     check_log_unchanged(config.out, dataset, config.init, config.teacher)
@@ -119,6 +123,7 @@ def run(config: Config) -> dict[str, Any]:
         config.train,
         config.out,
         validate=validate,
+        before_step=miner,
         label=f"pretraining ({config.objective} items)",
     )
     if is_first_process():
@@ -141,9 +146,9 @@ def build(
     """
     import torch
 
+    from recsys_bert.losses.negatives import NegativeSampler
     from recsys_bert.objectives.distilled import DistilledPrediction
     from recsys_bert.objectives.token_prediction import TokenPrediction
-    from recsys_bert.retrieval.negatives import NegativeSampler
     from recsys_bert.user_encoder.checkpoint import check_times, feature_configs
 
     vocabulary = dataset.vocabulary
@@ -156,15 +161,14 @@ def build(
     check_times(dataset, encoder_config)
     torch.manual_seed(config.train.seed)
     encoder = _encoder(config, encoder_config, dataset)
-    sampler = NegativeSampler(
-        vocabulary.counts, first_item=vocabulary.first_item, n=config.loss.negatives, power=config.loss.negative_power
-    )
+    sampler = NegativeSampler(vocabulary.counts, vocabulary.first_item, config.loss.negatives)
     sampled = config.loss.name != "full"
     prediction = TokenPrediction(
         encoder,
         config.loss,
         first_row=vocabulary.first_item,
-        expected_draws=sampler.expected_draws if sampled else None,
+        counts=vocabulary.counts,
+        n_users=dataset.histories.n_users,
         features={name: dataset.item_features[name] for name in config.features},
         auxiliary=config.train.auxiliary.weight or None,
     )
@@ -222,6 +226,21 @@ def _teacher(config: Config, run: Path, dataset: "ClickDataset") -> "TokenPredic
     return ranker.prediction
 
 
+def _miner(
+    config: Config, dataset: "ClickDataset", model: Any, ranker: "EncoderRanker", batches: "HistoryBatches"
+) -> "Callable[[int], None] | None":
+    import math
+
+    from recsys_bert.retrieval.index_config import IndexConfig
+    from recsys_bert.retrieval.negatives import HardNegativeMiner
+
+    item_loss = ranker.prediction.item_loss
+    if not item_loss.mines:
+        return None
+    n_steps = config.train.epochs * math.ceil(batches.steps / config.train.accumulate)
+    return HardNegativeMiner(model, item_loss, ranker, dataset, IndexConfig(), n_steps)
+
+
 def _batches(
     config: Config, dataset: "ClickDataset", sampler: "NegativeSampler | None", times: bool
 ) -> "HistoryBatches":
@@ -252,7 +271,8 @@ def _batches(
             if shown.times is not None:
                 batch["times"] = known_times(shown.times, chosen)
         if sampler is not None:
-            batch["negatives"] = sampler.draw(random, len(shown.items))
+            batch["users"] = shown.users
+            sampler.add_to(batch, shown.items, random)
         return batch
 
     return HistoryBatches(

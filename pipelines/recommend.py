@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.support.item_lists import Found, as_frame, check_k, open_index, show
+from pipelines.support.item_lists import Found, as_frame, check_k, show
 from pipelines.support.outputs import check_out
 from recsys_bert.errors import InputError
 
@@ -145,6 +145,7 @@ def _of_histories(config: Config, dataset: "ClickDataset") -> tuple["Queries", "
 def _search(config: Config, dataset: "ClickDataset", queries: "Queries") -> Found:
     from recsys_bert.retrieval.load import open_run
     from recsys_bert.retrieval.ranker import search
+    from recsys_bert.retrieval.ranker_index import open_index
 
     ranker = open_run(config.run, dataset)
     if ranker.reads_times and not queries.timed:

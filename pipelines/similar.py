@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.support.item_lists import Found, as_frame, check_k, known_rows, open_index, show
+from pipelines.support.item_lists import Found, as_frame, check_k, known_rows, show
 from pipelines.support.outputs import check_out
 from recsys_bert.errors import InputError
 
@@ -85,6 +85,7 @@ def _search(config: Config, dataset: "ClickDataset", rows: "NDArray[np.int32]") 
 
     from recsys_bert.retrieval.exact import exact_top_k
     from recsys_bert.retrieval.load import open_run
+    from recsys_bert.retrieval.ranker_index import open_index
 
     ranker = open_run(config.run, dataset)
     items = ranker.item_vectors()

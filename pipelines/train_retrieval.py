@@ -1,5 +1,6 @@
 """Train two towers on click histories, and index the items."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.config import TowersConfig
+from recsys_bert.losses.config import LossConfig
+from recsys_bert.retrieval.config import TOWERS_LOSS, TowersConfig
 from recsys_bert.retrieval.index_config import IndexConfig
 from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from recsys_bert.clicks.batches import HistoryBatches
     from recsys_bert.clicks.dataset import ClickDataset
-    from recsys_bert.clicks.vocabulary import Vocabulary
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.retrieval.two_tower import TwoTower
 
@@ -62,7 +63,10 @@ class Config:
     """The user tower's encoder, where none is pretrained."""
 
     towers: TowersConfig = field(default_factory=TowersConfig)
-    """The towers, their loss and their negatives."""
+    """Features of the towers."""
+
+    loss: LossConfig = field(default_factory=lambda: TOWERS_LOSS)
+    """The item loss and its negatives."""
 
     index: IndexConfig = field(default_factory=IndexConfig)
     """The index over the item vectors."""
@@ -79,8 +83,8 @@ class Config:
                 f"[encoder], features and item embeddings come from {self.init} here; leave out [encoder], features "
                 "and item_init, or leave out init."
             )
-        if self.train.optimiser.sparse_adam and self.towers.loss == "full":
-            raise InputError("train.optimiser.sparse_adam is for sampled losses; towers.loss 'full' reads all items.")
+        if self.train.optimiser.sparse_adam and self.loss.name == "full":
+            raise InputError("train.optimiser.sparse_adam is for sampled losses; loss.name 'full' reads all items.")
         for name in ("encoder_lr", "encoder_dropout", "encoder_residual_scale"):
             if getattr(self, name) is not None and not self.init:
                 raise InputError(f"{name} is for a pretrained encoder; give init as well.")
@@ -93,6 +97,14 @@ class Config:
                 "train. Name some, or give encoder_lr a value above 0."
             )
 
+    def check_named(self, names: frozenset[str]) -> None:
+        """Refuse settings without effect.
+
+        Raises:
+            InputError: One of those that were named has none.
+        """
+        self.loss.check_named(frozenset(name.removeprefix("loss.") for name in names if name.startswith("loss.")))
+
 
 def run(config: Config) -> dict[str, Any]:
     """Train, keep the best epoch's weights, write ``out/two_tower`` and ``out/index``.
@@ -104,6 +116,7 @@ def run(config: Config) -> dict[str, Any]:
 
     from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.files import replacing
+    from recsys_bert.retrieval.ranker_index import index_items, index_source
     from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, save_two_tower
     from recsys_bert.retrieval.validation import validation
     from recsys_bert.stages.results import finish
@@ -115,9 +128,10 @@ def run(config: Config) -> dict[str, Any]:
     dataset = open_dataset(config.data)
     torch.manual_seed(config.train.seed)
     auxiliary = config.train.auxiliary.weight or None
-    model = build_two_tower(_encoder(config, dataset), config.towers, dataset, auxiliary)
+    encoder = _encoder(config, dataset)
+    model = build_two_tower(encoder, config.towers, config.loss, dataset, auxiliary=auxiliary)
     batches = _batches(config, dataset, model.encoder.config)
-    miner = _miner(config, dataset, model)
+    miner = _miner(config, dataset, model, batches)
     validate = validation(
         dataset,
         lambda _: TwoTowerRanker(model, precision=config.train.precision),
@@ -144,7 +158,8 @@ def run(config: Config) -> dict[str, Any]:
     if is_first_process():
         with replacing(config.out / "two_tower") as aside:
             save_two_tower(aside, model, dataset)
-        _build_index(config, dataset, TwoTowerRanker(model)).save(config.out / "index")
+        vectors, source = TwoTowerRanker(model).item_vectors(), index_source(config.out, dataset)
+        index_items(vectors, model.first_item, config.index, source).save(config.out / "index")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     results = finish(config.out / "two_tower", summary, config.train.monitor, parameters, batches.n_skipped)
     return results | {"items_indexed": model.n_rows - model.first_item}
@@ -173,16 +188,16 @@ def _encoder(config: Config, dataset: "ClickDataset") -> "Encoder":
 
 def _batches(config: Config, dataset: "ClickDataset", encoder: EncoderConfig) -> "HistoryBatches":
     from recsys_bert.clicks.batches import HistoryBatches, next_item
+    from recsys_bert.losses.negatives import NegativeSampler
 
-    towers, vocabulary = config.towers, dataset.vocabulary
+    vocabulary = dataset.vocabulary
+    sampler = NegativeSampler(vocabulary.counts, vocabulary.first_item, config.loss.negatives)
 
     def make(shown: Any, random: Any) -> dict[str, Any]:
         batch = next_item(shown.items, shown.lengths, vocabulary.first_item, shown.times)
         batch["users"] = shown.users
-        if towers.loss == "mixed":
-            batch["negatives"] = _negatives(towers, vocabulary, batch["targets"], len(shown.items), random)
-            if towers.mask_history_hits:
-                batch["own"] = _own(shown.items, batch["negatives"])
+        if config.loss.name != "full":
+            sampler.add_to(batch, shown.items, random)
         return batch
 
     return HistoryBatches(
@@ -196,60 +211,16 @@ def _batches(config: Config, dataset: "ClickDataset", encoder: EncoderConfig) ->
     )
 
 
-def _negatives(towers: TowersConfig, vocabulary: "Vocabulary", targets: Any, histories: int, random: Any) -> Any:
-    """Negatives of each history ``[histories, in_batch + uniform]``: from the batch's targets, and from all items."""
-    import numpy as np
-
-    uniform = random.integers(vocabulary.first_item, vocabulary.size, size=(histories, towers.uniform))
-    if not len(targets):
-        return uniform
-    drawn = targets[random.integers(0, len(targets), size=(histories, towers.in_batch))]
-    return np.concatenate([drawn.astype(np.int64), uniform], axis=1)
-
-
-def _own(items: Any, negatives: Any) -> Any:
-    """Which of each history's ``negatives [batch, k]`` are among its ``items [batch, seq]``: bool ``[batch, k]``."""
-    import numpy as np
-
-    row = np.arange(len(items), dtype=np.int64)[:, None] << 32
-    return np.isin(row | negatives, row | items)
-
-
-def _miner(config: Config, dataset: "ClickDataset", model: "TwoTower") -> Callable[[int], None] | None:
-    """Return what looks up, every ``refresh_steps`` steps, the nearest items that each user does not have."""
-    if not config.towers.hard_negatives:
-        return None
-    import torch
-
-    from recsys_bert.clicks.queries import Queries
+def _miner(
+    config: Config, dataset: "ClickDataset", model: "TwoTower", batches: "HistoryBatches"
+) -> "Callable[[int], None] | None":
+    from recsys_bert.retrieval.negatives import HardNegativeMiner
     from recsys_bert.retrieval.two_tower import TwoTowerRanker
 
-    histories, towers = dataset.histories, config.towers
-    n_items = model.n_rows - model.first_item
-    if towers.skip_top + towers.hard_negatives > n_items:
-        raise InputError(
-            f"towers.skip_top + towers.hard_negatives is {towers.skip_top} + {towers.hard_negatives}, "
-            f"but there are only {n_items} items."
-        )
-    users = (histories.train_end > histories.offsets[:-1]).nonzero()[0]
-    stop = histories.train_end[users]
-    queries = Queries(histories, users, histories.offsets[users], stop, stop, stop)
-
-    def mine(step: int) -> None:
-        if step == 0 or step % towers.refresh_steps:
-            return
-        model.eval()
-        ranker = TwoTowerRanker(model)
-        index = _build_index(config, dataset, ranker)
-        found, _ = index.search(
-            ranker.user_vectors(queries), towers.skip_top + towers.hard_negatives, seen=queries.seen()
-        )
-        rows = torch.zeros(histories.n_users, towers.hard_negatives, dtype=torch.int64)
-        rows[users] = torch.from_numpy(found[:, towers.skip_top :]).long().clamp(min=0)
-        model.hard_rows = rows.to(model.log_q.device)
-        model.train()
-
-    return mine
+    if not model.item_loss.mines:
+        return None
+    n_steps = config.train.epochs * math.ceil(batches.steps / config.train.accumulate)
+    return HardNegativeMiner(model, model.item_loss, TwoTowerRanker(model), dataset, config.index, n_steps)
 
 
 def _check_index(config: Config, model: "TwoTower") -> None:
@@ -257,17 +228,3 @@ def _check_index(config: Config, model: "TwoTower") -> None:
     from recsys_bert.retrieval import faiss_parts
 
     faiss_parts.check(config.index, model.encoder.embeddings.token.embedding_dim, model.n_rows - model.first_item)
-
-
-def _build_index(config: Config, dataset: "ClickDataset", ranker: Any) -> Any:
-    import dataclasses
-
-    import numpy as np
-
-    from pipelines.support.item_lists import index_source
-    from recsys_bert.retrieval.index import ItemIndex
-
-    vectors = ranker.item_vectors()
-    rows = np.arange(ranker.first_item, len(vectors))
-    settings = dataclasses.asdict(config.index)
-    return ItemIndex.build(vectors[ranker.first_item :], rows, **settings, source=index_source(config.out, dataset))

@@ -13,6 +13,7 @@ from recsys_bert.errors import InputError, unknown_name
 from recsys_bert.files import replacing
 
 T = TypeVar("T")
+_RESOLVED = "# resolved settings"
 
 
 def read_config(kind: type[T], path: Path, changes: Mapping[str, Any] | None = None) -> T:
@@ -27,7 +28,10 @@ def read_config(kind: type[T], path: Path, changes: Mapping[str, Any] | None = N
         InputError: As in ``load_config``, or a required setting is missing.
     """
     recipe = read_recipe(kind, path, changes)
-    return check_named(fill(kind, with_preset(kind, recipe)), named_settings(recipe))
+    # a resolved config names all settings, so only changes count
+    resolved = Path(path).read_text(encoding="utf-8").startswith(_RESOLVED)
+    named = frozenset(changes or {}) if resolved else named_settings(recipe)
+    return check_named(fill(kind, with_preset(kind, recipe)), named)
 
 
 def write_config(config: Any, path: Path) -> None:
@@ -36,7 +40,7 @@ def write_config(config: Any, path: Path) -> None:
 
     with replacing(path) as aside:
         text = tomli_w.dumps(_plain(config, None))
-        aside.write_text(f"# resolved settings, recsys-bert {__version__}\n{text}", encoding="utf-8")
+        aside.write_text(f"{_RESOLVED}, recsys-bert {__version__}\n{text}", encoding="utf-8")
 
 
 def _plain(value: Any, default: Any) -> Any:

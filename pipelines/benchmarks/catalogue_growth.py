@@ -22,7 +22,7 @@ from pipelines.support.flags import load_config
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.files import replacing, write_json
-from recsys_bert.losses.config import LossConfig
+from recsys_bert.losses.config import LossConfig, NegativesConfig
 from recsys_bert.progress import Progress
 from recsys_bert.settings import write_config
 from recsys_bert.training.config import AveragingConfig, OptimiserConfig, TrainConfig
@@ -146,7 +146,11 @@ def _recipe(config: Config, n: int, kind: Kind, out: Path) -> pretrain.Config:
         objective="next",
         validation_users=config.asked,
         encoder=EncoderConfig(dim=config.dim, n_layers=2, n_heads=1, max_len=config.max_len),
-        loss=LossConfig(name="full" if kind == "full" else "sampled", negatives=config.negatives, similarity="cosine"),
+        loss=LossConfig(
+            name="full" if kind == "full" else "sampled",
+            negatives=NegativesConfig(uniform=config.negatives),
+            similarity="cosine",
+        ),
         train=TrainConfig(
             epochs=1,
             batch_size=config.batch_size,

@@ -29,7 +29,7 @@ from pipelines.support.flags import load_config
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.parts import Options
 from recsys_bert.errors import InputError
-from recsys_bert.losses.config import LossConfig
+from recsys_bert.losses.config import LossConfig, NegativesConfig
 from recsys_bert.progress import Progress
 from recsys_bert.settings import write_config
 from recsys_bert.training.config import TrainConfig
@@ -173,7 +173,7 @@ def _recipe(config: Config, row: _Row, out: Path) -> pretrain.Config:
         ),
         loss=LossConfig(
             name="sampled" if row.training == "next-sampled" else "full",
-            negatives=config.negatives,
+            negatives=NegativesConfig(uniform=config.negatives),
             similarity="cosine",
         ),
         train=TrainConfig(batch_size=config.batch_size, precision=precision),

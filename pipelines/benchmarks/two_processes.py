@@ -19,7 +19,7 @@ from pipelines.support.flags import load_config
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.files import replacing, write_json
-from recsys_bert.losses.config import LossConfig
+from recsys_bert.losses.config import LossConfig, NegativesConfig
 from recsys_bert.progress import Progress
 from recsys_bert.settings import write_config
 from recsys_bert.training.config import OptimiserConfig, TrainConfig
@@ -53,7 +53,7 @@ class Config:
     max_len: int = 50
     """Longest input."""
 
-    loss: LossConfig = LossConfig(name="sampled", negatives=64, similarity="cosine")  # noqa: RUF009, it is frozen
+    loss: LossConfig = LossConfig(name="sampled", negatives=NegativesConfig(uniform=64), similarity="cosine")  # noqa: RUF009, it is frozen
     """The loss."""
 
     sparse_adam: bool = False

@@ -1,4 +1,4 @@
-"""What recommend, similar and index share: whose vectors an index holds, and lists of items printed or written."""
+"""Lists of items: checked, printed or written."""
 
 import json
 import sys
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recsys_bert.clicks.dataset import ClickDataset
-    from recsys_bert.retrieval.index import ItemIndex
 
 _TITLES = ("title", "item_title", "movie_title", "name", "item_name", "product_name")
 
@@ -42,31 +41,6 @@ def check_k(k: int, n_items: int) -> None:
     """
     if k > n_items:
         raise InputError(f"k is {k}; the catalogue has {n_items} items. Choose a smaller k.")
-
-
-def index_source(run: Path, dataset: "ClickDataset") -> dict[str, str]:
-    """What an index of this run's item vectors is made from."""
-    from recsys_bert.retrieval.load import ranker_fingerprint
-
-    return {"run": run.name, "data": dataset.fingerprint, "weights": ranker_fingerprint(run)}
-
-
-def open_index(folder: Path, run: Path, dataset: "ClickDataset") -> "ItemIndex":
-    """Load an index and check that it holds this run's vectors.
-
-    Raises:
-        InputError: It cannot be read, or was made from another run or another prepared log.
-    """
-    from recsys_bert.retrieval.index import ItemIndex
-
-    index = ItemIndex.load(folder)
-    for what, value in index_source(run, dataset).items():
-        if what != "run" and index.source.get(what, value) != value:
-            raise InputError(
-                f"the index {folder} was made from other {what} than those of {run} and {dataset.folder} (run "
-                f"{index.source.get('run')!r}). Make it again with `recsys-bert index`."
-            )
-    return index
 
 
 def check_replaceable(out: Path) -> None:

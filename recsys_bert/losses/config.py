@@ -1,29 +1,64 @@
-"""Settings of the item losses; no torch in here."""
+"""Settings of the item losses and their negatives; no torch in here."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Literal
 
 from recsys_bert.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
+class NegativesConfig:
+    """Negatives of the sampled losses: how many per history, and from which distribution."""
+
+    in_batch: int = 0
+    """Negatives per history drawn from the targets of its batch, that is, by popularity."""
+
+    uniform: int = 256
+    """Negatives per history drawn from the catalogue: uniformly, or by popularity_power."""
+
+    popularity_power: float = 0.0
+    """Catalogue draws are in proportion to training count to this power; 0 is uniform."""
+
+    log_q: bool = True
+    """Correct logits for how often each item is drawn (logQ); for gbce, for what differs from uniform draws."""
+
+    mask_history_hits: bool = False
+    """Mask out negatives that stand in the same history."""
+
+    hard_negatives: int = 0
+    """Negatives per user mined from an index over the item vectors: the nearest ones outside the history."""
+
+    skip_top: int = 0
+    """Nearest items skipped when mining, since they may be what comes next."""
+
+    refresh_steps: int = 500
+    """Optimiser steps between two minings; the first is after as many."""
+
+    def __post_init__(self) -> None:
+        for name in ("in_batch", "uniform", "hard_negatives", "skip_top"):
+            if getattr(self, name) < 0:
+                raise InputError(f"loss.negatives.{name} is {getattr(self, name)}; it cannot be negative.")
+        if self.in_batch + self.uniform < 1:
+            raise InputError(
+                "loss.negatives.in_batch and uniform are both 0; a sampled loss needs one negative at least."
+            )
+        if self.refresh_steps < 1:
+            raise InputError(f"loss.negatives.refresh_steps is {self.refresh_steps}; it must be at least 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """How a predicted vector is compared with the item table."""
+    """Item loss: how a query vector is compared with the items."""
 
     name: Literal["full", "sampled", "gbce"] = "full"
     """Cross-entropy over the whole catalogue, over sampled items with logQ, or generalised binary cross-entropy."""
 
-    negatives: int = 256
-    """Items drawn per history and shared by its positions, for sampled and gbce."""
-
-    negative_power: float = 0.0
-    """Negatives are drawn in proportion to training count to this power; 0 is uniform."""
-
     similarity: Literal["dot", "cosine"] = "dot"
-    """Plain inner product, or cosine divided by the temperature."""
+    """Inner product, or cosine divided by the temperature."""
 
     temperature: float = 0.06
-    """Divides the cosine; not used by dot."""
+    """Divides the cosine."""
 
     calibration: float = 0.75
     """gBCE's t in [0, 1]; 0 is plain binary cross-entropy."""
@@ -31,10 +66,57 @@ class LossConfig:
     chunk: int = 512
     """Positions scored at a time by the full cross-entropy; bounds its memory at chunk × catalogue floats."""
 
+    negatives: NegativesConfig = field(default_factory=NegativesConfig)
+    """Negatives, for sampled and gbce."""
+
     def __post_init__(self) -> None:
-        if self.negatives < 1 or self.chunk < 1:
-            raise InputError(f"loss.negatives is {self.negatives}, loss.chunk {self.chunk}; both must be at least 1.")
+        if self.chunk < 1:
+            raise InputError(f"loss.chunk is {self.chunk}; it must be at least 1.")
         if not self.temperature > 0:
             raise InputError(f"loss.temperature is {self.temperature}; it must be above 0, as in 0.06.")
         if not 0 <= self.calibration <= 1:
             raise InputError(f"loss.calibration is {self.calibration}; it must lie in [0, 1].")
+        # stages differ in how many negatives they draw by default, so these count only where they are named
+        self.check_named(frozenset(_changed(self)) - {"negatives.in_batch", "negatives.uniform"})
+
+    def check_named(self, names: frozenset[str]) -> None:
+        """Refuse settings without effect.
+
+        Args:
+            names: The settings that were named, as in ``negatives.uniform``.
+
+        Raises:
+            InputError: One of them has no effect.
+        """
+        for name, reason in self._without_effect().items():
+            if name in names:
+                raise InputError(f"loss.{name} has no effect: {reason}.")
+
+    def _without_effect(self) -> dict[str, str]:
+        """Reasons by setting."""
+        reasons: dict[str, str] = {}
+        if self.name != "gbce":
+            reasons["calibration"] = f"it is for loss.name 'gbce', not {self.name!r}"
+        if self.similarity == "dot":
+            reasons["temperature"] = "it divides cosines; loss.similarity is 'dot'"
+        if not self.negatives.hard_negatives:
+            reason = "loss.negatives.hard_negatives is 0, nothing is mined"
+            reasons |= {"negatives.skip_top": reason, "negatives.refresh_steps": reason}
+        if not self.negatives.uniform:
+            reasons["negatives.popularity_power"] = "loss.negatives.uniform is 0"
+        if not (self.negatives.in_batch or self.negatives.popularity_power or self.negatives.hard_negatives):
+            reasons["negatives.log_q"] = "all negatives are drawn uniformly, which needs no correction"
+        if self.name == "full":
+            every = (f"negatives.{option.name}" for option in fields(NegativesConfig))
+            reasons |= dict.fromkeys(every, "loss.name 'full' scores all items; negatives are for sampled and gbce")
+        return reasons
+
+
+def _changed(config: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted names of the settings that differ from their class's defaults."""
+    for option in fields(config):
+        value = getattr(config, option.name)
+        if is_dataclass(value):
+            yield from _changed(value, f"{prefix}{option.name}.")
+        elif value != option.default:
+            yield prefix + option.name

@@ -38,21 +38,21 @@ class _FullCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, queries: Tensor, table: Tensor, targets: Tensor, chunk: int, dtype: torch.dtype) -> Tensor:
         queries_, items = queries.to(dtype), table.to(dtype)
         d_queries, d_table = torch.empty_like(queries_), torch.zeros_like(table)
-        right = torch.empty(len(queries), device=queries.device)
+        p_target = torch.empty(len(queries), device=queries.device)
         for part in _parts(len(queries), chunk):
-            answer = targets[part, None]
-            chances = (queries_[part] @ items.T).softmax(dim=1)
-            picked = chances.gather(1, answer)
-            right[part] = picked[:, 0]
-            chances[torch.arange(len(answer), device=answer.device), answer[:, 0]] = picked[:, 0] - 1
-            d_scores = chances  # not by scatter_, which on CPU copies all of a 16-bit tensor, twice
+            target = targets[part, None]
+            probabilities = (queries_[part] @ items.T).softmax(dim=1)
+            picked = probabilities.gather(1, target)
+            p_target[part] = picked[:, 0]
+            probabilities[torch.arange(len(target), device=target.device), target[:, 0]] = picked[:, 0] - 1
+            d_scores = probabilities  # not by scatter_, which on CPU copies all of a 16-bit tensor, twice
             d_queries[part] = d_scores @ items
             d_table += d_scores.T @ queries_[part]
-        losses = -right.log()
-        lost = (right < torch.finfo(torch.float32).tiny).nonzero()[:, 0]  # too small a chance to have a logarithm
-        for part in _parts(len(lost), chunk):
-            scores = (queries_[lost[part]] @ items.T).float()
-            losses[lost[part]] = scores.logsumexp(dim=1) - scores.gather(1, targets[lost[part], None])[:, 0]
+        losses = -p_target.log()
+        zero = (p_target < torch.finfo(torch.float32).tiny).nonzero()[:, 0]  # no logarithm
+        for part in _parts(len(zero), chunk):
+            scores = (queries_[zero[part]] @ items.T).float()
+            losses[zero[part]] = scores.logsumexp(dim=1) - scores.gather(1, targets[zero[part], None])[:, 0]
         return _keep(ctx, losses.sum(), max(1, len(queries)), d_queries.to(queries.dtype), d_table)
 
     @staticmethod
@@ -96,11 +96,11 @@ class _SoftItemLoss(torch.autograd.Function):
         d_queries, d_table = torch.empty_like(queries_), torch.zeros_like(table)
         total = torch.zeros((), device=queries.device)
         for part in _parts(len(queries), chunk):
-            wanted = (teacher_queries_[part] @ teacher_items.T).float().log_softmax(dim=1)
-            given = (queries_[part] @ items.T).float().log_softmax(dim=1)
-            chances = wanted.exp()
-            total += (chances * (wanted - given)).sum()
-            d_scores = (given.exp_() - chances).to(dtype)
+            teacher_log = (teacher_queries_[part] @ teacher_items.T).float().log_softmax(dim=1)
+            student_log = (queries_[part] @ items.T).float().log_softmax(dim=1)
+            teacher_probabilities = teacher_log.exp()
+            total += (teacher_probabilities * (teacher_log - student_log)).sum()
+            d_scores = (student_log.exp_() - teacher_probabilities).to(dtype)
             d_queries[part] = d_scores @ items
             d_table += d_scores.T @ queries_[part]
         # T² on the loss; each query's 1 / T stands in its gradient once more, in the table's it is in queries_ already
@@ -115,11 +115,10 @@ class _SoftItemLoss(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Sampled:
-    """What a sampled loss compares: each query's target with the negatives of its history.
+    """Targets and negatives of a sampled loss.
 
-    Negatives drawn for each history, and not once for the whole batch, are what makes sampled losses learn: with the
-    same few for thousands of queries their chance does not average out. On the simulated log, 64 per history reach
-    the full softmax's NDCG, 256 per batch half of it.
+    Negatives are drawn for each history, not once per batch: with the same few for thousands of queries the sampling
+    noise does not average out. On the simulated log 64 per history reach the full softmax's NDCG, 256 per batch half.
     """
 
     row: Tensor
@@ -159,7 +158,15 @@ def sampled_softmax(queries: Tensor, sampled: Sampled, positive_log_q: Tensor, n
     return _sampled_loss(queries, sampled, positive_log_q, negative_log_q, softmax)
 
 
-def gbce(queries: Tensor, sampled: Sampled, *, n_items: int, calibration: float) -> Tensor:
+def gbce(
+    queries: Tensor,
+    sampled: Sampled,
+    positive_log_q: Tensor | None = None,
+    negative_log_q: Tensor | None = None,
+    *,
+    n_items: int,
+    calibration: float,
+) -> Tensor:
     """Generalised binary cross-entropy of gSASRec (https://arxiv.org/abs/2308.07192).
 
     The target's probability is raised to β = α (t (1 − 1/α) + 1/α), with the sampling rate α = k / (items − 1), at most
@@ -168,6 +175,9 @@ def gbce(queries: Tensor, sampled: Sampled, *, n_items: int, calibration: float)
     Args:
         queries: ``[n, dim]``, history by history.
         sampled: What they are compared with.
+        positive_log_q: ``[n]``, subtracted from the targets' scores: log of their expected draws over those of uniform
+            sampling, which the paper assumes; None = they were drawn uniformly.
+        negative_log_q: ``[batch, k]``, the same of each negative; ``inf`` leaves it out.
         n_items: Size of the catalogue.
         calibration: t; 0 gives plain binary cross-entropy, 1 full calibration.
     """
@@ -180,10 +190,10 @@ def gbce(queries: Tensor, sampled: Sampled, *, n_items: int, calibration: float)
         scores.sigmoid_().div_(k + 1)
         return losses / (k + 1), (-positive).sigmoid() * (-power / (k + 1))
 
-    nothing = queries.new_zeros((), dtype=torch.float32)
-    return _sampled_loss(
-        queries, sampled, nothing.expand(len(queries)), nothing.expand(sampled.negatives.shape), binary
-    )
+    zero = queries.new_zeros((), dtype=torch.float32)
+    positive_log_q = zero.expand(len(queries)) if positive_log_q is None else positive_log_q
+    negative_log_q = zero.expand(sampled.negatives.shape) if negative_log_q is None else negative_log_q
+    return _sampled_loss(queries, sampled, positive_log_q, negative_log_q, binary)
 
 
 Compare = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -214,30 +224,30 @@ class _SampledLoss(torch.autograd.Function):
         dtype: torch.dtype,
     ) -> Tensor:
         batch, k, _ = vectors.shape
-        place, width = _places(sampled.row, batch)
+        slot, width = _slots(sampled.row, batch)
 
         def pad(values: Tensor, empty: float) -> Tensor:
             """``[n, …]`` → ``[batch, width, …]``."""
-            padded = values.new_full((batch * width, *values.shape[1:]), empty)
-            return padded.index_copy_(0, place, values).view(batch, width, *values.shape[1:])
+            rows = values.new_full((batch * width, *values.shape[1:]), empty)
+            return rows.index_copy_(0, slot, values).view(batch, width, *values.shape[1:])
 
-        asked, items = pad(queries.to(dtype), 0.0), vectors.to(dtype)
+        padded, items = pad(queries.to(dtype), 0.0), vectors.to(dtype)
         positive = pad((queries * positives).sum(dim=1).float() - positive_log_q, 0.0)
         targets, negatives = pad(sampled.targets.int(), -1), sampled.negatives.int()
         mask = pad(torch.ones_like(sampled.targets, dtype=torch.bool), False)
-        d_asked, d_items, d_positive = torch.empty_like(asked), torch.empty_like(items), torch.empty_like(positive)
+        d_padded, d_items, d_positive = torch.empty_like(padded), torch.empty_like(items), torch.empty_like(positive)
         total = torch.zeros((), device=queries.device)
         for part in _parts(batch, max(1, _SCORES // max(1, width * k))):
-            scores = torch.bmm(asked[part], items[part].transpose(1, 2)).float().sub_(negative_log_q[part, None])
+            scores = torch.bmm(padded[part], items[part].transpose(1, 2)).float().sub_(negative_log_q[part, None])
             scores.masked_fill_(targets[part, :, None] == negatives[part, None], -torch.inf)
             losses, d_positive[part] = compare(positive[part], scores)
             total += (losses * mask[part]).sum()
             d_scores = scores.mul_(mask[part, :, None]).to(dtype)
-            d_asked[part] = torch.bmm(d_scores, items[part])
-            d_items[part] = torch.bmm(d_scores.transpose(1, 2), asked[part])
-        own = d_positive.flatten().index_select(0, place)[:, None]
-        d_queries = d_asked.flatten(0, 1).index_select(0, place).to(queries.dtype) + own * positives
-        d_positives = (own * queries).to(positives.dtype)
+            d_padded[part] = torch.bmm(d_scores, items[part])
+            d_items[part] = torch.bmm(d_scores.transpose(1, 2), padded[part])
+        d_score = d_positive.flatten().index_select(0, slot)[:, None]
+        d_queries = d_padded.flatten(0, 1).index_select(0, slot).to(queries.dtype) + d_score * positives
+        d_positives = (d_score * queries).to(positives.dtype)
         return _keep(
             ctx, total, max(1, len(queries)), d_queries.to(queries.dtype), d_positives, d_items.to(vectors.dtype)
         )
@@ -248,8 +258,8 @@ class _SampledLoss(torch.autograd.Function):
         return (*_scaled(ctx, gradient), None, None, None, None, None)
 
 
-def _places(row: Tensor, batch: int) -> tuple[Tensor, int]:
-    """Where each query goes when histories are padded to the one with most queries, and that one's number."""
+def _slots(row: Tensor, batch: int) -> tuple[Tensor, int]:
+    """Slot of each query once histories are padded to the one with most queries, and that number."""
     counts = torch.bincount(row, minlength=batch)
     width = int(counts.max()) if len(row) else 0
     return row * width + torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row], width
@@ -260,7 +270,7 @@ def _parts(n: int, step: int) -> list[slice]:
 
 
 def _product_type(like: Tensor) -> torch.dtype:
-    """What autocast multiplies in where it is on."""
+    """Autocast's type where it is on, else that of the tensor."""
     kind = like.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else like.dtype
 

@@ -1,34 +1,70 @@
-"""Drawing negatives, and how often each item is expected among them (for logQ)."""
+"""Mined negatives: the nearest items of every user outside the history, refreshed while a model trains."""
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import nn
+
+from recsys_bert.clicks.dataset import ClickDataset
+from recsys_bert.clicks.queries import Queries
+from recsys_bert.errors import InputError
+from recsys_bert.losses.item_loss import ItemLoss
+from recsys_bert.retrieval.index_config import IndexConfig
+from recsys_bert.retrieval.ranker import Ranker
+from recsys_bert.retrieval.ranker_index import index_items
 
 
-class NegativeSampler:
-    """Draws item rows in proportion to training count to some power, with replacement.
+class HardNegativeMiner:
+    """Fill ``item_loss.hard_rows`` every ``refresh_steps`` optimiser steps; call it before each step.
 
     Args:
-        counts: Training events by row, ``[vocab_size]``.
-        first_item: First row that is an item.
-        n: Draws per history.
-        power: 0 is uniform, 1 in proportion to popularity.
+        model: The module in training; in evaluation mode while its vectors are computed.
+        item_loss: Its loss.
+        ranker: Ranks with the model.
+        dataset: The log; its training events are the histories.
+        index: Index type to search.
+        n_steps: Optimiser steps of the training.
+
+    Raises:
+        InputError: Fewer items than ``skip_top + hard_negatives``, or too few steps to mine even once.
     """
 
-    def __init__(self, counts: NDArray[np.int64], *, first_item: int, n: int, power: float = 0.0) -> None:
-        self.first_item, self.n, self.power = first_item, n, power
-        weights = counts[first_item:].astype(np.float64) ** power
-        self.shares = weights / weights.sum()
-        self._edges = np.cumsum(self.shares)
+    def __init__(
+        self,
+        model: nn.Module,
+        item_loss: ItemLoss,
+        ranker: Ranker,
+        dataset: ClickDataset,
+        index: IndexConfig,
+        n_steps: int,
+    ) -> None:
+        self.model, self.item_loss, self.ranker, self.index = model, item_loss, ranker, index
+        self.config, histories = item_loss.config.negatives, dataset.histories
+        n_items = ranker.shape[0] - ranker.first_item
+        if self.config.skip_top + self.config.hard_negatives > n_items:
+            raise InputError(
+                f"loss.negatives.skip_top + hard_negatives is {self.config.skip_top} + {self.config.hard_negatives}, "
+                f"but there are only {n_items} items."
+            )
+        if self.config.refresh_steps >= n_steps:
+            raise InputError(
+                f"loss.negatives.refresh_steps is {self.config.refresh_steps}, but the training has {n_steps} steps: "
+                f"nothing would be mined. Set it below {n_steps}, or hard_negatives to 0."
+            )
+        users = (histories.train_end > histories.offsets[:-1]).nonzero()[0]
+        stop = histories.train_end[users]
+        self.queries = Queries(histories, users, histories.offsets[users], stop, stop, stop, timed=dataset.has_times)
+        self.n_users = histories.n_users
 
-    def draw(self, random: np.random.Generator, histories: int) -> NDArray[np.int64]:
-        """Draw item rows ``[histories, n]``."""
-        size = (histories, self.n)
-        if self.power == 0:
-            return random.integers(self.first_item, self.first_item + len(self.shares), size=size)
-        found = np.searchsorted(self._edges, random.random(size), side="right")
-        return self.first_item + np.minimum(found, len(self.shares) - 1)
-
-    @property
-    def expected_draws(self) -> NDArray[np.float64]:
-        """Expected number of draws of each row for one history, ``[vocab_size]``; 0 for special rows."""
-        return np.concatenate([np.zeros(self.first_item), self.n * self.shares])
+    def __call__(self, step: int) -> None:
+        """Mine before every ``refresh_steps``-th step but the first."""
+        if step == 0 or step % self.config.refresh_steps:
+            return
+        training = self.model.training
+        self.model.eval()
+        ranker, k = self.ranker, self.config.skip_top + self.config.hard_negatives
+        index = index_items(ranker.item_vectors(), ranker.first_item, self.index)
+        nearest, _ = index.search(ranker.user_vectors(self.queries), k, seen=self.queries.seen())
+        rows = np.zeros((self.n_users, self.config.hard_negatives), np.int64)
+        rows[self.queries.users] = nearest[:, self.config.skip_top :].clip(min=0)
+        self.item_loss.hard_rows = torch.from_numpy(rows).to(self.item_loss.log_q.device)
+        self.model.train(training)

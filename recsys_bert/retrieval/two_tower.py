@@ -1,41 +1,37 @@
-"""Two towers: history and user features on one side, item and its features on the other, meeting in a product.
+"""Two towers: history and user features on one side, item and item features on the other; the score is their product.
 
-Every position of a history is a training pair in one causal pass. Negatives are mixed (Yang et al. 2020,
-https://doi.org/10.1145/3366424.3386195): from the batch's own targets and uniform, corrected by logQ.
+Every position of a history is a training pair in one causal pass.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import pydantic
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import UNKNOWN
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder, load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
-from recsys_bert.losses.item_softmax import Sampled, full_cross_entropy, sampled_softmax
+from recsys_bert.losses.config import LossConfig
+from recsys_bert.losses.item_loss import ItemLoss
 from recsys_bert.objectives.auxiliary import LastLayer, weighed
 from recsys_bert.objectives.token_prediction import RowFeatures, at
 from recsys_bert.retrieval.config import TowersConfig
 from recsys_bert.retrieval.ranker import Lists, full_ranking
+from recsys_bert.settings import check_settings, fill
 from recsys_bert.training.config import Precision
 from recsys_bert.user_encoder.checkpoint import check_times
 from recsys_bert.user_encoder.encode import encode_queries, last_states
 
-if TYPE_CHECKING:
-    from recsys_bert.clicks.dataset import ClickDataset
-
+_VERSION = 2  # of the artefact
 Tables = dict[str, NDArray[np.int32]]
 
 
@@ -75,25 +71,24 @@ class TwoTower(nn.Module):
 
     Args:
         encoder: Causal; its token table is the item tower's own embedding.
-        config: The settings.
+        config: Features and MLPs.
+        loss: The item loss.
         first_item: First row that is an item.
         encoder_tables: Values of the encoder's side features by catalogue row.
         item_tables: Values of the item tower's features by catalogue row, ``[n_rows, width]`` each.
         item_sizes: Number of values of each.
         user_tables: Values of the user tower's features by user row.
         user_sizes: Number of values of each.
-        shares: Training share of each row, ``[vocab_size]``, for logQ.
-        n_users: Users of the log; each has room for its mined negatives.
-        auxiliary: Share of a second loss, on the encoder's raw last layer, in the whole; None = no such loss.
+        counts: Training events by row, ``[vocab_size]``; needed to train with sampled negatives.
+        n_users: Users of the log, for mined negatives.
+        auxiliary: Weight of an auxiliary loss on the encoder's raw last layer; None = no such loss.
     """
-
-    log_q: Tensor
-    hard_rows: Tensor
 
     def __init__(
         self,
         encoder: Encoder,
         config: TowersConfig,
+        loss: LossConfig,
         *,
         first_item: int,
         encoder_tables: Tables,
@@ -101,7 +96,7 @@ class TwoTower(nn.Module):
         item_sizes: dict[str, int],
         user_tables: Tables,
         user_sizes: dict[str, int],
-        shares: NDArray[np.float64],
+        counts: NDArray[np.int64] | None = None,
         n_users: int = 0,
         auxiliary: float | None = None,
     ) -> None:
@@ -116,71 +111,38 @@ class TwoTower(nn.Module):
         self.auxiliary, self.last = auxiliary, None if auxiliary is None else LastLayer(encoder, width)
         self.item_mlp = FeatureMlp(item_sizes, width, config.hidden, config.dropout) if item_sizes else None
         self.user_mlp = FeatureMlp(user_sizes, width, config.hidden, config.dropout) if user_sizes else None
-        n_items = encoder.config.vocab_size - first_item
-        expected = config.in_batch * shares + config.uniform / n_items
-        self.register_buffer("log_q", torch.from_numpy(np.log(np.maximum(expected, 1e-12))).float(), persistent=False)
-        if config.hard_negatives:  # part of checkpoints, so that a resumed run has the same negatives
-            self.register_buffer("hard_rows", torch.zeros(n_users, config.hard_negatives, dtype=torch.int64))
+        n_rows = encoder.config.vocab_size  # trained and drawn; items without training events are ranked alone
+        self.item_loss = ItemLoss(loss, first_item=first_item, n_rows=n_rows, counts=counts, n_users=n_users)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Mean loss over ``batch["targets"]``.
 
         Args:
-            batch: ``tokens [batch, seq]``, ``users [batch]``, ``positions [n]`` in the flattened batch, ``targets
-                [n]``; for the mixed loss ``negatives [batch, k]``, and ``own`` bool ``[batch, k]`` where own
-                items are hidden; ``times [batch, seq]`` where the encoder reads them.
+            batch: As ``ItemLoss`` takes it, ``users [batch]``, and ``times [batch, seq]`` where the encoder reads them.
         """
         tokens, positions = batch["tokens"], batch["positions"]
         encoded = self.encoder(tokens, features=self.encoder_features(tokens), times=batch.get("times"))
         row = positions // tokens.shape[1]
         users = self.user_side(at(encoded.tokens, positions), batch["users"], row)
-        loss = self._loss(row, batch)
+        loss = self.item_loss(batch, self._lookup)
         if self.last is None or self.auxiliary is None:
             return loss(users)
         others = self._user_vectors(self.last(at(encoded.states[-1], positions)), batch["users"], row)
         return weighed(loss(users), loss(others), self.auxiliary)
 
-    def _loss(self, row: Tensor, batch: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
-        """What compares user vectors ``[n, dim]``, of histories ``row [n]``, with the item side of a batch."""
-        targets = batch["targets"].long()
-        if self.config.loss == "full":
-            rows = torch.arange(self.first_item, self.encoder.config.vocab_size, device=targets.device)
-            return partial(full_cross_entropy, table=self.item_side(rows), targets=targets - self.first_item, chunk=512)
-        negatives, log_q_negative = self._negatives(batch)
-        distinct, place = torch.cat([targets, negatives.flatten()]).unique(return_inverse=True)
-        items = self.item_side(distinct)
-        sampled = Sampled(
-            row=row,
-            targets=targets,
-            positives=items.index_select(0, place[: len(targets)]),
-            negatives=negatives,
-            vectors=items.index_select(0, place[len(targets) :]).view(*negatives.shape, -1),
-        )
-        log_q = self.log_q[targets] if self.config.log_q else torch.zeros(targets.shape, device=targets.device)
-        return partial(sampled_softmax, sampled=sampled, positive_log_q=log_q, negative_log_q=log_q_negative)
-
-    def _negatives(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Drawn and mined negatives ``[batch, k]`` with their logQ; infinite for those that are left out."""
-        negatives = batch["negatives"].long()
-        log_q = self.log_q[negatives] if self.config.log_q else torch.zeros(negatives.shape, device=negatives.device)
-        if "own" in batch:
-            log_q = log_q.masked_fill(batch["own"], torch.inf)
-        if not self.config.hard_negatives:
-            return negatives, log_q
-        hard_negatives = self.hard_rows[batch["users"]]
-        # they were not drawn, so they count as they are; row 0 stands where none was mined yet
-        no_correction = torch.zeros(hard_negatives.shape, device=hard_negatives.device).masked_fill(
-            hard_negatives < self.first_item, torch.inf
-        )
-        return torch.cat([negatives, hard_negatives], dim=1), torch.cat([log_q, no_correction], dim=1)
+    def _lookup(self, rows: Tensor | None) -> Tensor:
+        """Item side of some rows, or of all that are trained."""
+        if rows is None:
+            rows = torch.arange(self.first_item, self.encoder.config.vocab_size, device=self.item_loss.log_q.device)
+        return self.item_side(rows)
 
     def user_side(self, hidden: Tensor, users: Tensor, row: Tensor | None = None) -> Tensor:
-        """Vectors of users at some moments.
+        """User vectors at some positions of their histories.
 
         Args:
             hidden: ``[n, out_dim]`` encoder outputs.
             users: ``[batch]`` user rows; -1 for users of no log, who have no features.
-            row: ``[n]`` which of ``users`` each hidden state belongs to; None = one each, in order.
+            row: ``[n]`` index into ``users`` of each hidden state; None = one each, in order.
 
         Returns:
             ``[n, dim]`` whose inner product with ``item_side`` is the logit.
@@ -188,14 +150,14 @@ class TwoTower(nn.Module):
         return self._user_vectors(self.encoder.project(hidden), users, row)
 
     def _user_vectors(self, x: Tensor, users: Tensor, row: Tensor | None) -> Tensor:
-        """As ``user_side``, of what is as wide as the item table."""
+        """As ``user_side``, of states as wide as the item table."""
         if self.user_mlp is not None:
             known = (users >= 0).long()
             features = self.user_features(users.clamp(min=0)) or {}
-            hidden_values = {name: value * known.view(-1, *[1] * (value.ndim - 1)) for name, value in features.items()}
-            own = self.user_mlp(hidden_values)
-            x = x + (own if row is None else own[row])
-        return x if self.config.similarity == "dot" else F.normalize(x, dim=-1) / self.config.temperature
+            masked = {name: value * known.view(-1, *[1] * (value.ndim - 1)) for name, value in features.items()}
+            profile = self.user_mlp(masked)
+            x = x + (profile if row is None else profile[row])
+        return self.item_loss.query_side(x)
 
     def item_side(self, rows: Tensor) -> Tensor:
         """Vectors ``[n, dim]`` of catalogue rows ``[n]``; rows without training events have their features alone."""
@@ -205,7 +167,7 @@ class TwoTower(nn.Module):
         x = self.encoder.embeddings.token(rows.masked_fill(cold, UNKNOWN))
         if self.item_mlp is not None:
             x = x + self.item_mlp(self.item_features(rows) or {})
-        return x if self.config.similarity == "dot" else F.normalize(x, dim=-1)
+        return self.item_loss.item_side(x)
 
 
 class TwoTowerRanker:
@@ -234,7 +196,7 @@ class TwoTowerRanker:
 
     def item_vectors(self) -> NDArray[np.float32]:
         """``[n_rows, d]``; with item features, items without training events are among them."""
-        device = self.model.log_q.device
+        device = self.model.encoder.embeddings.token.weight.device
         with torch.inference_mode():
             parts = torch.arange(self.model.n_rows, device=device).split(1 << 16)
             return torch.cat([self.model.item_side(part).float() for part in parts]).cpu().numpy()
@@ -247,9 +209,10 @@ class TwoTowerRanker:
             hidden = last_states(model.encoder, rows, lengths, model.encoder_features(rows), times)
             return model.user_side(hidden, users)
 
-        config = model.encoder.config
-        device, times = model.log_q.device, config.needs_times
-        return encode_queries(queries, encode, config.max_len, times=times, device=device, precision=self.precision)
+        config, device = model.encoder.config, model.encoder.embeddings.token.weight.device
+        return encode_queries(
+            queries, encode, config.max_len, times=config.needs_times, device=device, precision=self.precision
+        )
 
     def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
         """Exact full ranking."""
@@ -261,20 +224,34 @@ class TwoTowerRanker:
 
 
 def build_two_tower(
-    encoder: Encoder, config: TowersConfig, dataset: "ClickDataset", auxiliary: float | None = None
+    encoder: Encoder,
+    config: TowersConfig,
+    loss: LossConfig,
+    dataset: ClickDataset,
+    *,
+    training: bool = True,
+    auxiliary: float | None = None,
 ) -> TwoTower:
-    """Put towers on an encoder for a prepared log; ``auxiliary`` is for training, as in ``TwoTower``.
+    """Put towers on an encoder for a prepared log.
+
+    Args:
+        encoder: Causal.
+        config: Features and MLPs.
+        loss: The item loss.
+        dataset: Has the features and the training counts.
+        training: Hold what only training needs, as mined negatives.
+        auxiliary: See ``TwoTower``.
 
     Raises:
         InputError: The log has no such feature, or no times for an encoder that reads them.
     """
     check_times(dataset, encoder.config)
     vocabulary = dataset.vocabulary
-    for kind, wanted, known in (
+    for kind, names, known in (
         ("item", config.item_features, dataset.item_features),
         ("user", config.user_features, dataset.user_features),
     ):
-        if missing := sorted(set(wanted) - set(known)):
+        if missing := sorted(set(names) - set(known)):
             raise InputError(
                 f"the prepared log has no {kind} feature {missing[0]!r}; it has {', '.join(sorted(known)) or 'none'}. "
                 f"Give `prepare` a side table of {kind}s, or leave the feature out of towers.{kind}_features."
@@ -282,43 +259,48 @@ def build_two_tower(
     return TwoTower(
         encoder,
         config,
+        loss,
         first_item=vocabulary.first_item,
         encoder_tables={feature.name: dataset.item_features[feature.name] for feature in encoder.config.features},
         item_tables={name: dataset.item_features[name] for name in config.item_features},
         item_sizes={name: dataset.item_feature_sizes[name] for name in config.item_features},
         user_tables={name: dataset.user_features[name] for name in config.user_features},
         user_sizes={name: dataset.user_feature_sizes[name] for name in config.user_features},
-        shares=vocabulary.counts / vocabulary.counts.sum(),
-        n_users=dataset.histories.n_users,
+        counts=vocabulary.counts,
+        n_users=dataset.histories.n_users if training else 0,
         auxiliary=auxiliary,
     )
 
 
-def save_two_tower(folder: Path, model: TwoTower, dataset: "ClickDataset") -> None:
-    """Write both towers with their settings and vocabulary."""
+def save_two_tower(folder: Path, model: TwoTower, dataset: ClickDataset) -> None:
+    """Write both towers with their settings and the vocabulary."""
     folder.mkdir(parents=True, exist_ok=True)
-    only_training = ("hard_rows", "last.")
+    only_training = ("item_loss.", "last.")
     weights = {
         name: value.contiguous() for name, value in model.state_dict().items() if not name.startswith(only_training)
     }
     save_file(weights, folder / "model.safetensors")
     dataset.vocabulary.save(folder / "vocabulary.parquet")
-    told: dict[str, Any] = {"encoder": model.encoder.config.to_dict(), "towers": asdict(model.config)}
-    write_json(folder / "config.json", {**told, "prepared": dataset.fingerprint})
+    about = {"version": _VERSION, "prepared": dataset.fingerprint, "encoder": model.encoder.config.to_dict()}
+    settings = {"towers": asdict(model.config), "loss": asdict(model.item_loss.config)}
+    write_json(folder / "config.json", about | settings)
 
 
-def load_two_tower(run: Path, dataset: "ClickDataset") -> TwoTowerRanker:
+def load_two_tower(run: Path, dataset: ClickDataset) -> TwoTowerRanker:
     """Load a run of ``train-retrieval`` for ranking.
 
     Raises:
-        InputError: It is damaged, or was trained on another vocabulary or other features.
+        InputError: It is damaged or of another version, or was trained on another vocabulary or other features.
     """
     folder = run / "two_tower"
-    told = read_json(folder / "config.json")
-    dataset.check_same(told["prepared"])
-    towers = pydantic.TypeAdapter(TowersConfig).validate_python(
-        {**told["towers"], "hard_negatives": 0}
-    )  # only training mines
-    model = build_two_tower(Encoder(EncoderConfig.from_dict(told["encoder"])), towers, dataset)
+    about = read_json(folder / "config.json")
+    if about.get("version") != _VERSION:
+        raise InputError(f"{folder} has format {about.get('version')}, this version reads {_VERSION}. Train it again.")
+    dataset.check_same(about["prepared"])
+    source = str(folder / "config.json")
+    towers = fill(TowersConfig, check_settings(TowersConfig, about["towers"], source))
+    loss = fill(LossConfig, check_settings(LossConfig, about["loss"], source))
+    encoder = Encoder(EncoderConfig.from_dict(about["encoder"]))
+    model = build_two_tower(encoder, towers, loss, dataset, training=False)
     load_weights(model, folder / "model.safetensors")
     return TwoTowerRanker(model.eval(), run.name)

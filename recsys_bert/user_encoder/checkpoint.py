@@ -11,6 +11,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
+from recsys_bert.settings import check_settings, fill
 
 Objective = Literal["masked", "next"]
 
@@ -73,7 +74,8 @@ def load_encoder(run: Path, dataset: "ClickDataset") -> tuple[Encoder, Objective
     wanted = encoder.config.features
     if feature_configs(dataset, tuple(feature.name for feature in wanted)) != wanted:
         raise InputError(f"the item features of {dataset.folder} are not those that {folder} was trained with.")
-    return encoder, objective["objective"], LossConfig(**objective["loss"])
+    loss = fill(LossConfig, check_settings(LossConfig, objective["loss"], f"{folder / 'objective.json'}, loss"))
+    return encoder, objective["objective"], loss
 
 
 def take_weights(encoder: "Encoder", given: "Encoder", source: Path) -> None:

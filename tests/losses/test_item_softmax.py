@@ -11,12 +11,11 @@ import torch.nn.functional as F
 from recsys_bert.clicks.batches import next_item
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
-from recsys_bert.errors import InputError
-from recsys_bert.losses.config import LossConfig
+from recsys_bert.losses.config import LossConfig, NegativesConfig
 from recsys_bert.losses.distillation import soft_target_loss
 from recsys_bert.losses.item_softmax import Sampled, full_cross_entropy, gbce, sampled_softmax, soft_item_loss
+from recsys_bert.losses.negatives import NegativeSampler
 from recsys_bert.objectives.token_prediction import TokenPrediction
-from recsys_bert.retrieval.negatives import NegativeSampler
 
 FIRST = 3
 
@@ -180,7 +179,7 @@ def test_gbce_survives_extreme_scores():
 
 @pytest.mark.parametrize("name", ["full", "sampled", "gbce"])
 def test_a_batch_without_targets_has_no_loss_and_no_gradient(name):
-    prediction = make_prediction(LossConfig(name=name, negatives=8), n_items=10)
+    prediction = make_prediction(LossConfig(name=name, negatives=NegativesConfig(uniform=8)), n_items=10)
     batch = next_item(np.array([[2, 2, 2], [2, 2, 0]], np.int32), np.array([3, 2]), FIRST)  # nothing but unknown items
     loss = prediction(tensors(batch) | {"negatives": torch.tensor([[4, 5], [5, 6]])})
     loss.backward()
@@ -189,14 +188,13 @@ def test_a_batch_without_targets_has_no_loss_and_no_gradient(name):
     assert prediction.encoder.layers[0].parameters().__next__().grad is not None  # it took part, for DDP's sake
 
 
-def make_prediction(loss, n_items, expected_draws=None):
+def make_prediction(loss, n_items, counts=None):
     torch.manual_seed(0)
     size = FIRST + n_items
     encoder = Encoder(
         EncoderConfig(vocab_size=size, dim=16, n_layers=1, causal=True, dropout=0.0, init_std=0.3, position="none")
     )
-    draws = np.ones(size) if expected_draws is None else expected_draws
-    return TokenPrediction(encoder, loss, first_row=FIRST, expected_draws=None if loss.name == "full" else draws)
+    return TokenPrediction(encoder, loss, first_row=FIRST, counts=np.ones(size, int) if counts is None else counts)
 
 
 def tensors(batch):
@@ -206,7 +204,7 @@ def tensors(batch):
 class Chain:
     """20 items, popular ones far more often visited; each leads to three others, one of them most of the time."""
 
-    n, chances = 20, np.array([0.6, 0.25, 0.15])
+    n, probabilities = 20, np.array([0.6, 0.25, 0.15])
 
     def __init__(self):
         random = np.random.default_rng(3)
@@ -219,7 +217,7 @@ class Chain:
         walks = np.empty((n, length), np.int32)
         walks[:, 0] = random.integers(self.n, size=n)
         for i in range(1, length):
-            walks[:, i] = self.next[walks[:, i - 1], random.choice(3, size=n, p=self.chances)]
+            walks[:, i] = self.next[walks[:, i - 1], random.choice(3, size=n, p=self.probabilities)]
         return walks + FIRST
 
     def quality(self, prediction):
@@ -228,13 +226,13 @@ class Chain:
             hidden = prediction.encoder(torch.arange(FIRST, FIRST + self.n)[:, None]).tokens[:, 0]
             logits = prediction.queries(hidden) @ prediction.vectors(prediction.encoder.embeddings.token.weight).T
         scores = logits[:, FIRST:].double()
-        told = scores.log_softmax(dim=1).gather(1, torch.from_numpy(self.next)).numpy()
+        log_likelihoods = scores.log_softmax(dim=1).gather(1, torch.from_numpy(self.next)).numpy()
         ranks = (scores.argsort(dim=1, descending=True).argsort(dim=1)).gather(1, torch.from_numpy(self.next)).numpy()
         visited = np.bincount((self.walks(2000, 12, np.random.default_rng(9)) - FIRST)[:, 4:].ravel(), minlength=self.n)
         weights = visited / visited.sum()
-        best = (self.chances / np.log2([2, 3, 4])).sum()
-        ndcg = (self.chances / np.log2(ranks + 2)).sum(axis=1) @ weights / best
-        return (self.chances * told).sum(axis=1) @ weights, ndcg
+        best = (self.probabilities / np.log2([2, 3, 4])).sum()
+        ndcg = (self.probabilities / np.log2(ranks + 2)).sum(axis=1) @ weights / best
+        return (self.probabilities * log_likelihoods).sum(axis=1) @ weights, ndcg
 
 
 @pytest.fixture(scope="module")
@@ -247,14 +245,15 @@ def train(chain, loss, steps=150):
     counts = np.concatenate(
         [np.zeros(FIRST, int), np.bincount(chain.walks(4000, 12, random).ravel() - FIRST, minlength=chain.n)]
     )
-    sampler = NegativeSampler(counts, first_item=FIRST, n=loss.negatives, power=loss.negative_power)
-    prediction = make_prediction(loss, chain.n, sampler.expected_draws)
+    sampler = NegativeSampler(counts, FIRST, loss.negatives)
+    prediction = make_prediction(loss, chain.n, counts)
     optimiser = torch.optim.AdamW(prediction.parameters(), lr=0.02, weight_decay=0.0)
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = 0.02 * (1 - step / steps)
         batch = next_item(chain.walks(32, 8, random), np.full(32, 8), FIRST)
-        value = prediction(tensors(batch) | {"negatives": torch.from_numpy(sampler.draw(random, 32))})
+        negatives = sampler.draw(random, batch["targets"], 32)
+        value = prediction(tensors(batch) | {"negatives": torch.from_numpy(negatives)})
         optimiser.zero_grad()
         value.backward()
         optimiser.step()
@@ -268,28 +267,47 @@ def full(chain):
 
 def test_the_full_softmax_learns_the_chain(chain, full):
     likelihood, ndcg = full
-    best = (chain.chances * np.log(chain.chances)).sum()
+    best = (chain.probabilities * np.log(chain.probabilities)).sum()
     assert best - 0.1 < likelihood < best
     assert ndcg > 0.98
 
 
-@pytest.mark.parametrize("power", [0.0, 1.0])
-def test_sampled_softmax_reaches_the_full_one(chain, full, power):
-    likelihood, ndcg = train(chain, LossConfig(name="sampled", negatives=16, negative_power=power))
+@pytest.mark.parametrize(
+    "negatives",
+    [
+        {"uniform": 16},
+        {"uniform": 16, "popularity_power": 1.0},
+        {"in_batch": 16, "uniform": 0},
+        {"in_batch": 8, "uniform": 8},
+    ],
+    ids=str,
+)
+def test_sampled_softmax_reaches_the_full_one(chain, full, negatives):
+    likelihood, ndcg = train(chain, LossConfig(name="sampled", negatives=NegativesConfig(**negatives)))
     assert likelihood > full[0] - 0.15  # logQ makes it an estimate of the same probabilities
     assert ndcg > full[1] - 0.02
 
 
-@pytest.mark.parametrize("calibration", [0.0, 0.75])
-def test_gbce_ranks_as_well_as_the_full_softmax(chain, full, calibration):
-    assert train(chain, LossConfig(name="gbce", negatives=16, calibration=calibration), 300)[1] > full[1] - 0.03
+@pytest.mark.parametrize("calibration", [0.0, 0.7])
+@pytest.mark.parametrize("in_batch", [0, 8])
+def test_gbce_ranks_as_well_as_the_full_softmax(chain, full, calibration, in_batch):
+    negatives = NegativesConfig(in_batch=in_batch, uniform=16 - in_batch)
+    loss = LossConfig(name="gbce", negatives=negatives, calibration=calibration)
+    assert train(chain, loss, 300)[1] > full[1] - 0.03
 
 
 def test_cosine_reaches_the_inner_product(chain, full):
     assert train(chain, LossConfig(name="full", similarity="cosine", temperature=0.1))[1] > full[1] - 0.03
 
 
-@pytest.mark.parametrize("settings", [{"negatives": 0}, {"temperature": 0.0}, {"calibration": 1.5}])
-def test_settings_that_cannot_be_are_refused(settings):
-    with pytest.raises(InputError, match=f"loss.{next(iter(settings))}"):
-        LossConfig(**settings)
+def test_gbce_leaves_masked_negatives_out():
+    torch.manual_seed(0)
+    vectors, queries = torch.randn(1, 3, 4), torch.randn(1, 4)
+    settings = {"row": torch.tensor([0]), "targets": torch.tensor([3]), "positives": torch.randn(1, 4)}
+    sampled = Sampled(**settings, negatives=torch.tensor([[4, 5, 6]]), vectors=vectors)
+    masked = torch.tensor([[0.0, torch.inf, 0.0]])
+    loss = gbce(queries, sampled, n_items=10, calibration=0.5, negative_log_q=masked)
+    rate, scores = 3 / 9, (queries @ vectors[0].T)[0]
+    beta = rate * (0.5 * (1 - 1 / rate) + 1 / rate)
+    expected = beta * F.softplus(-(queries * sampled.positives).sum()) + F.softplus(scores[[0, 2]]).sum()
+    torch.testing.assert_close(loss, expected / 4)

@@ -59,7 +59,7 @@ def test_token_prediction_weighs_the_loss_on_the_last_layer_against_its_own(name
             encoder(causal=True, embedding_dim=4),
             LossConfig(name=name, similarity="cosine"),
             first_row=2,
-            expected_draws=np.ones(9),
+            counts=np.ones(9, int),
             auxiliary=auxiliary,
         )
         return model.eval()

@@ -26,7 +26,7 @@ def prediction(dim, n_layers, loss="full", **settings):
     config = EncoderConfig(
         vocab_size=SIZE, dim=dim, n_layers=n_layers, causal=True, dropout=0.0, init_std=0.5, **settings
     )
-    return TokenPrediction(Encoder(config), LossConfig(name=loss), first_row=FIRST, expected_draws=np.ones(SIZE))
+    return TokenPrediction(Encoder(config), LossConfig(name=loss), first_row=FIRST, counts=np.ones(SIZE, int))
 
 
 def logits(model, rows):

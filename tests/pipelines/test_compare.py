@@ -60,13 +60,13 @@ def test_metrics_are_those_of_evaluate(compare, simulated, tmp_path):
 
 
 def test_the_monitor_says_what_configurations_are_compared_by(compare, tmp_path, capsys):
-    flags = ["--grid", "train.monitor=recall@10", "--grid", "towers.loss=full,mixed", "--seeds", "1", "--json"]
+    flags = ["--grid", "train.monitor=recall@10", "--grid", "loss.name=full,sampled", "--seeds", "1", "--json"]
     assert compare("train-retrieval", *flags) == 0
     results = json.loads(capsys.readouterr().out)
     assert results["metric"] == "recall@10"
     means = [configuration["metrics"]["recall@10"]["mean"] for configuration in results["configurations"]]
     assert results["comparisons"][0]["difference"] == pytest.approx(means[1] - means[0])
-    folder = tmp_path / "out" / "runs" / "loss=mixed" / "seed-0"
+    folder = tmp_path / "out" / "runs" / "name=sampled" / "seed-0"
     with np.load(folder / "test.npz") as arrays:
         assert set(arrays["recall@10"].tolist()) == {0.0, 1.0}
         assert arrays["recall@10"].mean() == means[1]
@@ -110,10 +110,10 @@ def test_killed_towers_go_on(compare, tmp_path, monkeypatch, capsys):
     [
         (
             "train-retrieval",
-            ["towers.hard_negatives=0,500"],
-            "error: hard_negatives=500: towers.skip_top + towers.hard_negatives is 0 + 500, but",
+            ["loss.negatives.hard_negatives=0,500"],
+            "error: negatives.hard_negatives=500: loss.negatives.skip_top + hard_negatives is 0 + 500, but",
         ),
-        ("train-retrieval", ["towers.loss=full,ful"], "towers.loss = 'ful': Input should be 'mixed' or 'full'"),
+        ("train-retrieval", ["loss.name=full,ful"], "loss.name = 'ful': Input should be 'full', 'sampled' or 'gbce'"),
         ("pretrain", ["encoder.layer=pre_norm,hstu", "encoder.times=false,true"], "layer=pre_norm times=true: "),
         ("pretrain", ["teacher=nowhere"], "nowhere"),
         ("pretrain", ["train.monitor=auc"], "train.monitor is 'auc'; this training validates recall@10 and ndcg@10"),

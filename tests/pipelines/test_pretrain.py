@@ -22,7 +22,7 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
-from recsys_bert.losses.config import LossConfig
+from recsys_bert.losses.config import LossConfig, NegativesConfig
 from recsys_bert.objectives.config import DistillationConfig, MaskingConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.load import open_run
@@ -90,7 +90,7 @@ def test_a_process_killed_at_random_goes_on_to_the_same_curve_and_weights(config
     """SIGKILL at a random step, then Ctrl-C at a later one, then to the end."""
     config = replace(
         config,
-        loss=LossConfig(name="sampled", negatives=20),
+        loss=LossConfig(name="sampled", negatives=NegativesConfig(uniform=20)),
         encoder=replace(config.encoder, dropout=0.2),
         masking=MaskingConfig(span_prob=0.3),
         train=quick(epochs=15, accumulate=2, checkpoint_steps=1, log_steps=5),
@@ -200,9 +200,20 @@ N, K, CALIBRATION = 80, 30, 0.75
 @pytest.mark.parametrize(
     ("loss", "first"),
     [
-        (LossConfig(name="sampled", negatives=K), np.log(1 + K)),
-        (LossConfig(name="gbce", negatives=K), np.log(2) * (K + 1 + CALIBRATION * (K / (N - 1) - 1)) / (K + 1)),
-        (LossConfig(name="sampled", negatives=K, negative_power=1.0, similarity="cosine", temperature=0.5), None),
+        (LossConfig(name="sampled", negatives=NegativesConfig(uniform=K)), np.log(1 + K)),
+        (
+            LossConfig(name="gbce", negatives=NegativesConfig(uniform=K)),
+            np.log(2) * (K + 1 + CALIBRATION * (K / (N - 1) - 1)) / (K + 1),
+        ),
+        (
+            LossConfig(
+                name="sampled",
+                negatives=NegativesConfig(uniform=K, popularity_power=1.0),
+                similarity="cosine",
+                temperature=0.5,
+            ),
+            None,
+        ),
     ],
     ids=["uniform", "gbce", "popular"],
 )

@@ -15,7 +15,8 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json
-from recsys_bert.retrieval.config import TowersConfig
+from recsys_bert.losses import negatives as drawing
+from recsys_bert.losses.config import LossConfig, NegativesConfig
 from recsys_bert.retrieval.index import ItemIndex
 from recsys_bert.retrieval.index_config import IndexConfig
 from recsys_bert.retrieval.load import load_ranker
@@ -27,8 +28,10 @@ SIDES = {"item_features": ("category",), "user_features": ("age_group",)}
 
 @pytest.fixture
 def config(simulated, quick, tmp_path):
-    towers = TowersConfig(in_batch=40, uniform=20, temperature=0.2)
-    return Config(data=simulated.folder, out=tmp_path / "run", encoder=SMALL, towers=towers, train=quick())
+    loss = LossConfig(
+        name="sampled", similarity="cosine", temperature=0.2, negatives=NegativesConfig(in_batch=40, uniform=20)
+    )
+    return Config(data=simulated.folder, out=tmp_path / "run", encoder=SMALL, loss=loss, train=quick())
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +49,18 @@ def towers(config, **changes):
     return replace(config, towers=replace(config.towers, **changes))
 
 
+def negatives(config, **changes):
+    loss = replace(config.loss, negatives=replace(config.loss.negatives, **changes))
+    return replace(config, loss=loss)
+
+
 def weights(run):
     return load_file(run / "two_tower" / "model.safetensors")
 
 
 def test_towers_on_a_pretrained_encoder_and_their_index(simulated, config, pretrained, quick):
     config = replace(config, encoder=EncoderConfig(), init=pretrained, train=quick(epochs=6, lr=0.01))
-    results = train_retrieval.run(towers(config, **SIDES, id_dropout=0.1, mask_history_hits=True))
+    results = train_retrieval.run(negatives(towers(config, **SIDES, id_dropout=0.1), mask_history_hits=True))
     written = ["checkpoints", "config.toml", "data.json", "index", "metrics.jsonl", "two_tower"]
     assert sorted(os.listdir(config.out)) == written
     ranker, queries = load_ranker(config.out, simulated), Queries.of(simulated, "validation")
@@ -66,12 +74,11 @@ def test_towers_on_a_pretrained_encoder_and_their_index(simulated, config, pretr
     np.testing.assert_array_equal(found, lists)
 
 
-@pytest.mark.parametrize(("loss", "rows"), [("full", False), ("mixed", False), ("mixed", True)])
+@pytest.mark.parametrize(("loss", "rows"), [("full", False), ("sampled", False), ("sampled", True), ("gbce", False)])
 def test_towers_without_pretraining(config, loss, rows, quick):
     train = quick(epochs=6, lr=0.01, optimiser={"sparse_adam": rows})
-    results = train_retrieval.run(
-        towers(replace(config, features=("category",), crop="random", train=train), loss=loss)
-    )
+    loss = replace(config.loss, name=loss)
+    results = train_retrieval.run(replace(config, features=("category",), crop="random", train=train, loss=loss))
     assert results["best"] > 0.1
 
 
@@ -122,7 +129,7 @@ def test_a_pretrained_encoder_moves_at_its_own_rate(config, pretrained, lr, move
 
 
 def test_mined_negatives_are_near_and_never_the_users_own(simulated, config, monkeypatch):
-    config = towers(config, hard_negatives=5, refresh_steps=4, skip_top=2)
+    config = negatives(config, hard_negatives=5, refresh_steps=4, skip_top=2)
     asked = []
     search = ItemIndex.search
 
@@ -134,7 +141,7 @@ def test_mined_negatives_are_near_and_never_the_users_own(simulated, config, mon
     monkeypatch.setattr(ItemIndex, "search", noting)
     train_retrieval.run(config)  # 14 steps
     assert len(asked) == 3
-    rows = load_file(latest_first(config.out)[0] / "model.safetensors")["hard_rows"].numpy()
+    rows = load_file(latest_first(config.out)[0] / "model.safetensors")["item_loss.hard_rows"].numpy()
     np.testing.assert_array_equal(rows, asked[-1][:, 2:])  # the nearest two are passed over
     data, first = simulated.histories, simulated.vocabulary.first_item
     for user, mined in enumerate(rows):
@@ -146,16 +153,16 @@ def test_mined_negatives_are_near_and_never_the_users_own(simulated, config, mon
 
 def test_a_run_stopped_between_two_minings_goes_on_to_the_same_numbers(config, quick, tmp_path, monkeypatch):
     config = replace(config, train=quick(epochs=3))
-    config = towers(config, hard_negatives=4, refresh_steps=5, dropout=0.2, mask_history_hits=True, **SIDES)
+    config = towers(negatives(config, hard_negatives=4, refresh_steps=5, mask_history_hits=True), dropout=0.2, **SIDES)
     train_retrieval.run(replace(config, out=tmp_path / "whole"))
-    steps, own = iter(range(100)), train_retrieval._own
+    steps, hits = iter(range(100)), drawing.history_hits
 
     def clock(items, negatives):  # called once a batch
         if next(steps) == 8:
             os.kill(os.getpid(), signal.SIGINT)
-        return own(items, negatives)
+        return hits(items, negatives)
 
-    monkeypatch.setattr(train_retrieval, "_own", clock)
+    monkeypatch.setattr(drawing, "history_hits", clock)
     with pytest.raises(KeyboardInterrupt):
         train_retrieval.run(config)
     assert latest_first(config.out)[0].name == "step-9"
@@ -165,21 +172,13 @@ def test_a_run_stopped_between_two_minings_goes_on_to_the_same_numbers(config, q
     assert all(torch.equal(value, expected[name]) for name, value in weights(config.out).items())
 
 
-def test_own_items_are_found_as_by_a_plain_loop():
-    random = np.random.default_rng(0)
-    items, negatives = random.integers(0, 30, (7, 9)).astype(np.int32), random.integers(3, 40, (7, 25))
-    expected = [[negative in row for negative in drawn] for row, drawn in zip(items, negatives, strict=True)]
-    np.testing.assert_array_equal(train_retrieval._own(items, negatives), expected)
-    assert train_retrieval._own(items, negatives[:, :0]).shape == (7, 0)
-
-
 def test_a_finished_run_called_again_gives_the_same_files(config, files):
     train_retrieval.run(config)
     before = files(config.out)
     train_retrieval.run(config)
     assert files(config.out) == before
-    with pytest.raises(InputError, match=r"towers\.temperature was 0\.2, now 0\.3"):
-        train_retrieval.run(towers(config, temperature=0.3))
+    with pytest.raises(InputError, match=r"loss\.temperature was 0\.2, now 0\.3"):
+        train_retrieval.run(replace(config, loss=replace(config.loss, temperature=0.3)))
     assert files(config.out) == before
 
 
@@ -190,7 +189,8 @@ def test_what_cannot_be_trained_is_refused_and_leaves_no_folder(config, pretrain
         "holds no pretrained encoder": replace(bare, init=tmp_path),
         "no item feature 'mood'": towers(config, item_features=("mood",)),
         "no user feature 'mood'": towers(config, user_features=("mood",)),
-        "hard_negatives is 50 \\+ 60, but there are only": towers(config, skip_top=50, hard_negatives=60),
+        "hard_negatives is 50 \\+ 60, but there are only": negatives(config, skip_top=50, hard_negatives=60),
+        "refresh_steps is 500, but the training has 14 steps": negatives(config, hard_negatives=5),
         "FAISS cannot build 'Flatt'": replace(config, index=IndexConfig(factory="Flatt")),
         "learns 256 centroids but there are only": replace(config, index=IndexConfig(factory="IVF256,Flat")),
         r"train\.monitor is 'auc'": replace(config, train=quick(monitor="auc")),

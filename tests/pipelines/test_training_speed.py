@@ -10,7 +10,7 @@ from pipelines import pretrain
 from pipelines.benchmarks import training_speed, training_steps
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
-from recsys_bert.losses.config import LossConfig
+from recsys_bert.losses.config import LossConfig, NegativesConfig
 
 DIM, LAYERS, NEGATIVES = 16, 2, 8
 
@@ -60,7 +60,7 @@ def test_operations_are_those_of_the_formula(simulated, quick, tmp_path, loss, b
         out=tmp_path,
         objective="next",
         encoder=EncoderConfig(dim=DIM, n_layers=LAYERS, n_heads=1, max_len=20),
-        loss=LossConfig(name=loss, negatives=NEGATIVES),
+        loss=LossConfig(name=loss, negatives=NegativesConfig(uniform=NEGATIVES)),
         train=quick(),
     )
     _, model, batches = pretrain.build(config, simulated)

@@ -17,7 +17,7 @@ from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
-from recsys_bert.retrieval.config import TowersConfig
+from recsys_bert.retrieval.config import TOWERS_LOSS, TowersConfig
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.load import load_ranker
 from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, load_two_tower, save_two_tower
@@ -70,7 +70,7 @@ def test_a_saved_encoder_ranks_by_the_times_of_the_log(side_log, encoder, tmp_pa
 
 @pytest.mark.usefixtures("in_float32")
 def test_saved_towers_rank_by_the_times_of_the_log(side_log, encoder, tmp_path):
-    model = build_two_tower(encoder(**TIMED[2]), TowersConfig(), side_log).eval()
+    model = build_two_tower(encoder(**TIMED[2]), TowersConfig(), TOWERS_LOSS, side_log).eval()
     save_two_tower(tmp_path / "two_tower", model, side_log)
     queries = Queries.of(side_log, "test")
     states = one_by_one(model.encoder, queries)
@@ -86,7 +86,7 @@ def test_histories_and_logs_without_times_are_refused(side_log, timeless, encode
     with pytest.raises(InputError, match="these histories have no times"):
         EncoderRanker(prediction, "next").user_vectors(Queries.from_lists([[5, 6]]))
     with pytest.raises(InputError, match=r"read when events happened, but .* has no times. Leave them out, or prepare"):
-        build_two_tower(encoder(**settings), TowersConfig(), timeless)
+        build_two_tower(encoder(**settings), TowersConfig(), TOWERS_LOSS, timeless)
     save_encoder(tmp_path / "encoder", prediction, "next", timeless)
     with pytest.raises(InputError, match=r"read when events happened, but .* has no times"):
         load_ranker(tmp_path, timeless)

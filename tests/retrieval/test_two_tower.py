@@ -13,7 +13,8 @@ from recsys_bert.clicks.batches import next_item
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import UNKNOWN
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.config import TowersConfig
+from recsys_bert.losses.config import LossConfig
+from recsys_bert.retrieval.config import TOWERS_LOSS, TowersConfig
 from recsys_bert.retrieval.load import load_ranker
 from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, load_two_tower, save_two_tower
 from recsys_bert.user_encoder.checkpoint import feature_configs
@@ -23,11 +24,11 @@ SIDES = {"item_features": ("kind", "tags"), "user_features": ("age",)}
 
 @pytest.fixture
 def towers(side_log, encoder):
-    """``towers(**settings of TowersConfig)`` in evaluation mode."""
+    """``towers(loss, **settings of TowersConfig)`` in evaluation mode."""
 
-    def build(settings=None, **changes):
-        model = build_two_tower(encoder(**(settings or {})), TowersConfig(**{"dropout": 0.0, **changes}), side_log)
-        return model.eval()
+    def build(loss=TOWERS_LOSS, settings=None, **changes):
+        config = TowersConfig(**{"dropout": 0.0, **changes})
+        return build_two_tower(encoder(**(settings or {})), config, loss, side_log).eval()
 
     return build
 
@@ -55,6 +56,11 @@ def vectors(model, batch):
     return users.detach().double(), items.detach().double(), [row for row, _ in pairs]
 
 
+def mixed(changes=None, **negatives):
+    """The towers' loss with other settings."""
+    return replace(TOWERS_LOSS, **(changes or {}), negatives=replace(TOWERS_LOSS.negatives, **negatives))
+
+
 def plain_loss(model, batch, log_q, hidden=None, hard_negatives=None):
     """Softmax over the target and what is left of the negatives, pair by pair."""
     users, items, rows = vectors(model, batch)
@@ -72,8 +78,8 @@ def plain_loss(model, batch, log_q, hidden=None, hard_negatives=None):
     return np.mean(losses)
 
 
-def expected_log_q(side_log, config):
-    vocabulary = side_log.vocabulary
+def expected_log_q(side_log, model):
+    vocabulary, config = side_log.vocabulary, model.item_loss.config.negatives
     draws = config.in_batch * vocabulary.counts / vocabulary.counts.sum() + config.uniform / vocabulary.n_items
     return np.log(draws)
 
@@ -81,49 +87,67 @@ def expected_log_q(side_log, config):
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
 @pytest.mark.parametrize("sides", [{}, SIDES], ids=["ids", "features"])
 def test_mixed_loss_with_log_q_matches_a_plain_loop(side_log, towers, batch, similarity, sides):
-    model = towers(similarity=similarity, temperature=0.5, in_batch=40, uniform=10, **sides)
-    expected = plain_loss(model, batch, expected_log_q(side_log, model.config))
+    compared = {"similarity": similarity, "temperature": 0.5 if similarity == "cosine" else TOWERS_LOSS.temperature}
+    model = towers(mixed(compared, in_batch=40, uniform=10), **sides)
+    expected = plain_loss(model, batch, expected_log_q(side_log, model))
     assert model(batch).item() == pytest.approx(expected, rel=1e-4)
-    plain = towers(similarity=similarity, temperature=0.5, log_q=False, **sides)
+    plain = towers(mixed(compared, log_q=False), **sides)
     expected = plain_loss(plain, batch, np.zeros(side_log.vocabulary.size))
     assert plain(batch).item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_own_items_are_no_negatives_where_hidden(side_log, towers, batch):
-    model = towers(mask_history_hits=True)
-    own = torch.rand(*batch["negatives"].shape, generator=torch.Generator().manual_seed(0)) < 0.4
-    expected = plain_loss(model, batch, expected_log_q(side_log, model.config), hidden=own)
-    assert model(batch | {"own": own}).item() == pytest.approx(expected, rel=1e-4)
+def test_negatives_in_the_history_are_masked_out(side_log, towers, batch):
+    model = towers(mixed(mask_history_hits=True))
+    hits = torch.rand(*batch["negatives"].shape, generator=torch.Generator().manual_seed(0)) < 0.4
+    expected = plain_loss(model, batch, expected_log_q(side_log, model), hidden=hits)
+    assert model(batch | {"history_hits": hits}).item() == pytest.approx(expected, rel=1e-4)
     assert model(batch).item() != pytest.approx(expected, rel=1e-3)
 
 
 def test_mined_negatives_are_scored_for_their_user_alone(side_log, towers, batch):
-    model = towers(hard_negatives=3)
+    model = towers(mixed(hard_negatives=3))
     without = model(batch).item()  # nothing is mined yet: zeros are no items
-    assert without == pytest.approx(plain_loss(model, batch, expected_log_q(side_log, model.config)), rel=1e-4)
+    assert without == pytest.approx(plain_loss(model, batch, expected_log_q(side_log, model)), rel=1e-4)
     first, size = model.first_item, side_log.vocabulary.size
-    model.hard_rows = torch.randint(first, size, (40, 3), generator=torch.Generator().manual_seed(1))
-    model.hard_rows[0, 1] = 0  # the user had no more
-    model.hard_rows[1, 0] = batch["targets"][batch["positions"] // batch["tokens"].shape[1] == 1][0]
-    expected = plain_loss(model, batch, expected_log_q(side_log, model.config), hard_negatives=model.hard_rows)
+    mined = torch.randint(first, size, (40, 3), generator=torch.Generator().manual_seed(1))
+    mined[0, 1] = 0  # the user had no more
+    mined[1, 0] = batch["targets"][batch["positions"] // batch["tokens"].shape[1] == 1][0]
+    expected = plain_loss(model, batch, expected_log_q(side_log, model), hard_negatives=mined)
+    model.item_loss.hard_rows = mined
     assert model(batch).item() == pytest.approx(expected, rel=1e-4)
     assert expected > without
 
 
 @pytest.mark.parametrize("sides", [{}, SIDES], ids=["ids", "features"])
 def test_full_loss_is_cross_entropy_over_the_catalogue(towers, batch, sides):
-    model = towers(loss="full", **sides)
+    model = towers(LossConfig(similarity="cosine"), **sides)
     users, items, _ = vectors(model, batch)
     logits = users @ items[model.first_item : model.encoder.config.vocab_size].T
     expected = F.cross_entropy(logits, batch["targets"].long() - model.first_item)
     assert model(batch).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
-@pytest.mark.parametrize("loss", ["mixed", "full"])
+@pytest.mark.parametrize("sides", [{}, SIDES], ids=["ids", "features"])
+def test_gbce_of_towers_matches_the_formula(side_log, towers, batch, sides):
+    model = towers(mixed({"name": "gbce", "calibration": 0.5}), **sides)
+    users, items, rows = vectors(model, batch)
+    k, losses = batch["negatives"].shape[1], []
+    log_q = expected_log_q(side_log, model) - math.log(128 / side_log.vocabulary.n_items)  # 0 were the draws uniform
+    rate = k / (side_log.vocabulary.n_items - 1)
+    beta = rate * (0.5 * (1 - 1 / rate) + 1 / rate)
+    for i, (target, row) in enumerate(zip(batch["targets"].tolist(), rows, strict=True)):
+        negatives = [negative for negative in batch["negatives"][row].tolist() if negative != target]
+        scores = users[i] @ items[negatives].T - torch.from_numpy(log_q[negatives])
+        positive = users[i] @ items[target] - log_q[target]
+        losses.append((beta * F.softplus(-positive) + F.softplus(scores).sum()).item() / (k + 1))
+    assert model(batch).item() == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["sampled", "full"])
 def test_the_auxiliary_loss_compares_the_last_layer_as_it_is(side_log, encoder, batch, loss):
-    config = TowersConfig(loss=loss, dropout=0.0, user_features=("age",))
+    config, loss = TowersConfig(dropout=0.0, user_features=("age",)), replace(TOWERS_LOSS, name=loss)
     torch.manual_seed(0)
-    model = build_two_tower(encoder(neck="bigru", fusion="scalar_mix"), config, side_log, auxiliary=0.8).eval()
+    model = build_two_tower(encoder(neck="bigru", fusion="scalar_mix"), config, loss, side_log, auxiliary=0.8).eval()
     total, (model.last, last) = model(batch).item(), (None, model.last)
     main = model(batch).item()
     raw = model.encoder.forward
@@ -185,7 +209,7 @@ def test_user_features_count_for_users_of_the_log_only(side_log, towers):
 
 @pytest.mark.usefixtures("in_float32")
 def test_user_vectors_are_those_of_histories_one_by_one(side_log, towers):
-    model = towers({"features": feature_configs(side_log, ("kind", "tags"))}, **SIDES)
+    model = towers(settings={"features": feature_configs(side_log, ("kind", "tags"))}, **SIDES)
     queries = Queries.of(side_log, "test")
     together = TwoTowerRanker(model).user_vectors(queries)
     for i in range(len(queries)):
@@ -198,7 +222,7 @@ def test_user_vectors_are_those_of_histories_one_by_one(side_log, towers):
 
 
 def test_a_cold_item_in_a_history_is_read_as_unknown_with_its_features(side_log, towers):
-    model = towers({"features": feature_configs(side_log, ("kind",))})
+    model = towers(settings={"features": feature_configs(side_log, ("kind",))})
     size = side_log.vocabulary.size
     found = TwoTowerRanker(model).user_vectors(Queries.from_lists([[5, size], [5, size + 1], [5, UNKNOWN]]))
     assert np.abs(found[0] - found[1]).max() > 1e-3
@@ -206,14 +230,14 @@ def test_a_cold_item_in_a_history_is_read_as_unknown_with_its_features(side_log,
 
 
 def test_every_parameter_learns(towers, batch):
-    model = towers(**SIDES, hard_negatives=2).train()
+    model = towers(mixed(hard_negatives=2), **SIDES).train()
     model(batch).backward()
     idle = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert not idle
 
 
 def test_save_and_load_are_exact(side_log, towers, tmp_path):
-    model = towers(**SIDES, hard_negatives=2, refresh_steps=7)
+    model = towers(mixed(hard_negatives=2, refresh_steps=7), **SIDES)
     save_two_tower(tmp_path / "run" / "two_tower", model, side_log)
     loaded = load_ranker(tmp_path / "run", side_log)
     queries = Queries.of(side_log, "test")
@@ -239,7 +263,7 @@ def test_towers_of_another_vocabulary_and_damaged_ones_are_refused(side_log, tow
 
 def test_an_encoder_that_sees_the_future_is_refused(towers):
     with pytest.raises(InputError, match="must be causal"):
-        towers({"causal": False})
+        towers(settings={"causal": False})
 
 
 @pytest.mark.parametrize(("kind", "known"), [("item", "kind, tags"), ("user", "age")])
@@ -254,10 +278,7 @@ def test_features_that_are_not_there_are_refused(towers, kind, known):
         ({"id_dropout": 1.0}, r"towers.id_dropout is 1.0"),
         ({"id_dropout": 0.5}, "name towers.item_features"),
         ({"user_features": ("age", "age")}, "towers.user_features are age, age: name each once"),
-        ({"uniform": -1}, r"towers.uniform is -1"),
-        ({"temperature": 0.0}, "temperature 0.0"),
-        ({"in_batch": 0, "uniform": 0}, "needs negatives"),
-        ({"loss": "full", "hard_negatives": 2}, "are for the mixed loss"),
+        ({"hidden": 0}, r"towers.hidden is 0"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(settings, message):

@@ -16,7 +16,7 @@ from recsys_bert.clicks.prepare.config import LogConfig
 from recsys_bert.ctr.config import ClickModelConfig, FeaturesConfig, ImpressionsConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
-from recsys_bert.losses.config import LossConfig
+from recsys_bert.losses.config import LossConfig, NegativesConfig
 from recsys_bert.settings import write_config
 from recsys_bert.training.config import TrainConfig
 
@@ -60,7 +60,7 @@ def pretrain_config(folder, name):
             layer_drop=0.5 if name == "layer_drop" else 0.0,
             ngrams=2 if name == "rows" else 1,  # two tables that are updated row by row
         ),
-        loss=LossConfig(name="sampled", negatives=12),
+        loss=LossConfig(name="sampled", negatives=NegativesConfig(uniform=12)),
         train=TrainConfig(epochs=3, **TRAIN, **RUNS[name]),
     )
 

@@ -11,7 +11,7 @@ from torch import nn
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
-from recsys_bert.losses.config import LossConfig
+from recsys_bert.losses.config import LossConfig, NegativesConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.training.checkpoints import latest_first
 from recsys_bert.training.loop import fit
@@ -29,9 +29,8 @@ def prediction(loss="sampled", dropout=0.1, **sizes):
     torch.manual_seed(0)
     sizes = {"vocab_size": ROWS, "dim": 8, "n_layers": 1, "n_heads": 1, "max_len": 5, **sizes}
     encoder = Encoder(EncoderConfig(**sizes, causal=True, dropout=dropout))
-    return TokenPrediction(
-        encoder, LossConfig(name=loss, negatives=2), first_row=FIRST, expected_draws=np.full(ROWS, 2 / (ROWS - FIRST))
-    )
+    config = LossConfig(name=loss, negatives=NegativesConfig(uniform=2))
+    return TokenPrediction(encoder, config, first_row=FIRST, counts=np.ones(ROWS, int))
 
 
 class Histories:

@@ -1,0 +1,46 @@
+"""Indexes over a ranker's item vectors, and which run and log they belong to."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_bert.clicks.dataset import ClickDataset
+from recsys_bert.errors import InputError
+from recsys_bert.retrieval.index import ItemIndex
+from recsys_bert.retrieval.index_config import IndexConfig
+from recsys_bert.retrieval.load import ranker_fingerprint
+
+
+def index_items(
+    vectors: NDArray[np.float32], first_item: int, config: IndexConfig, source: dict[str, str] | None = None
+) -> ItemIndex:
+    """Index all items of a ranker, ``item_vectors()`` from ``first_item`` on.
+
+    Raises:
+        InputError: See ``ItemIndex.build``.
+    """
+    rows = np.arange(first_item, len(vectors))
+    return ItemIndex.build(vectors[first_item:], rows, **asdict(config), source=source)
+
+
+def index_source(run: Path, dataset: ClickDataset) -> dict[str, str]:
+    """Origin of an index: run, log, and fingerprint of the weights."""
+    return {"run": run.name, "data": dataset.fingerprint, "weights": ranker_fingerprint(run)}
+
+
+def open_index(folder: Path, run: Path, dataset: ClickDataset) -> ItemIndex:
+    """Load an index and check that it holds this run's vectors.
+
+    Raises:
+        InputError: It cannot be read, or was made from another run or another prepared log.
+    """
+    index = ItemIndex.load(folder)
+    for name, value in index_source(run, dataset).items():
+        if name != "run" and index.source.get(name, value) != value:
+            raise InputError(
+                f"the index {folder} was made from other {name} than those of {run} and {dataset.folder} (run "
+                f"{index.source.get('run')!r}). Make it again with `recsys-bert index`."
+            )
+    return index
