@@ -32,7 +32,7 @@ PARTS = (
 
 _WEIGHTS = ("*.safetensors", "pytorch_model.bin")
 _TOKENIZER = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
-_FOLDERS = ("", "encoder", "classifier", "matcher", "recogniser", "reader")  # where a run folder keeps an encoder
+_FOLDERS = ("", "encoder", "classifier", "matcher", "tagger", "reader")  # where a run folder keeps an encoder
 
 
 def make_text_encoder(

@@ -31,7 +31,7 @@ COMMANDS = {  # in the order in which one uses them
     "recommend": ("pipelines.recommend", "print or write the best items for users or for given histories"),
     "similar": ("pipelines.similar", "print the items nearest to given items"),
     "train-ctr": ("pipelines.train_ctr", "train a click-through-rate model on impressions"),
-    "predict-ctr": ("pipelines.predict_ctr", "score new impressions with a trained click model"),
+    "predict-ctr": ("pipelines.predict_ctr", "score new impressions with a trained CTR model"),
     "evaluate": ("pipelines.evaluate", "rank the full catalogue, compare with baselines, write a report"),
     "compare": ("pipelines.compare", "train every configuration of a grid with several seeds, and test them"),
     "text pretrain": ("pipelines.text.pretrain", "train a text encoder on plain text: masked words"),

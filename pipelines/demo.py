@@ -1,4 +1,4 @@
-"""The whole path on a small simulated log: prepare, pretrain, two towers, click models, report."""
+"""The whole path on a small simulated log: prepare, pretrain, two towers, CTR models, report."""
 
 import contextlib
 import json
@@ -53,7 +53,7 @@ def run(config: Config) -> dict[str, Any]:
     """Run every stage, print how good each recommender is and where the report lies.
 
     Returns:
-        ``recall@10`` by recommender, ``auc`` by click model, ``seconds`` and ``report``.
+        ``recall@10`` by recommender, ``auc`` by CTR model, ``seconds`` and ``report``.
     """
     start = time.monotonic()
     _clear(config.out)
@@ -63,9 +63,9 @@ def run(config: Config) -> dict[str, Any]:
         _pretrain(config, "leave_one_out", "encoder", config.epochs)
         _two_towers(config)
         recall = _evaluate(config)
-        _prepare(config, "time")  # a click model must know nothing from after the impressions that test it
+        _prepare(config, "time")  # a CTR model must know nothing from after the impressions that test it
         _pretrain(config, "time", "encoder_by_time", max(1, config.epochs // 3))
-        auc = {name: _click_model(config, name) for name in ("plain history", "pretrained encoder")}
+        auc = {name: _ctr_model(config, name) for name in ("plain history", "pretrained encoder")}
     results = {
         "recall@10": recall,
         "auc": {**auc, "best possible": truth["best_auc"]},
@@ -183,22 +183,21 @@ def _evaluate(config: Config) -> dict[str, float]:
     return {name: found[name] for name in SHOWN}
 
 
-def _click_model(config: Config, name: str) -> float:
+def _ctr_model(config: Config, name: str) -> float:
     from pipelines import train_ctr
-    from recsys_bert.ctr.config import ClickModelConfig, FeaturesConfig, ImpressionsConfig
+    from recsys_bert.ctr.config import ColumnsConfig, CTRModelConfig, FeaturesConfig
     from recsys_bert.training.config import TrainConfig
 
-    _say(f"train a click model on impressions, with {name}")
+    _say(f"train a CTR model on impressions, with {name}")
     pretrained = name == "pretrained encoder"
     metrics = train_ctr.run(
         train_ctr.Config(
             data=_data(config, "time"),
             out=config.out / ("clicks_" + name.replace(" ", "_")),
-            impressions=ImpressionsConfig(
-                log=config.out / "log" / "impressions.parquet", user="user_id", item="item_id", time="timestamp"
-            ),
+            impressions=config.out / "log" / "impressions.parquet",
+            columns=ColumnsConfig(user="user_id", item="item_id", time="timestamp"),
             features=FeaturesConfig(categorical=("device", "position")),
-            model=ClickModelConfig(head="din", encoder=config.out / "encoder_by_time" if pretrained else None),
+            model=CTRModelConfig(head="din", encoder=config.out / "encoder_by_time" if pretrained else None),
             train=TrainConfig(epochs=3, batch_size=256, monitor="auc", seed=config.seed),
         )
     )
@@ -217,7 +216,7 @@ def _say(text: str) -> None:
 def _table(results: dict[str, Any], config: Config) -> str:
     lines = [f"\nrecall@10, last click of {config.users:,} users, all items ranked, seen items removed"]
     lines += [_bar(SHOWN[name], value) for name, value in results["recall@10"].items()]
-    lines += ["\nAUC of click models on the impressions of the last days (best possible: on all impressions)"]
+    lines += ["\nAUC of CTR models on the impressions of the last days (best possible: on all impressions)"]
     lines += [_bar(name, value) for name, value in results["auc"].items()]
     lines += [f"\n{results['seconds']:.0f} s in all. Report: {results['report']}"]
     return "\n".join(lines)

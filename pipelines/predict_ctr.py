@@ -1,4 +1,4 @@
-"""Score new impressions with a trained click model."""
+"""Command ``predict-ctr``: score impressions with a trained CTR model."""
 
 import sys
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ class Config:
     """Run folder of `train-ctr`."""
 
     impressions: Path
-    """File with the columns that the model was trained on; the label may be missing."""
+    """File with the columns of the training impressions; the label may be missing."""
 
     out: Path
     """Parquet file to write: the columns that the model reads and `probability`, one row an impression, in the file's
     order. A column that is called `probability` itself becomes `probability_read`."""
 
     data: Path | None = None
-    """ClickDataset click log, where it lies elsewhere now; its item rows must be those of the training."""
+    """Prepared log, if it was moved; its item rows must be those of the training."""
 
     batch_size: int = 8192
     """Impressions scored at a time."""
@@ -41,47 +41,24 @@ def run(config: Config) -> dict[str, Any]:
     """Score and write.
 
     Returns:
-        Number of impressions, and what was unseen or missing among them.
+        Number of impressions, and counts of unseen and missing values.
 
     Raises:
-        InputError: The run is not finished, or impressions or click log do not fit it; before anything is scored.
+        InputError: The run is not finished, or impressions or prepared log do not fit it; before anything is scored.
     """
-    from dataclasses import replace
-
     import polars as pl
 
-    from pipelines import train_ctr
     from recsys_bert.clicks.dataset import open_dataset
-    from recsys_bert.ctr.features import Features
-    from recsys_bert.ctr.impressions import read_impressions
-    from recsys_bert.ctr.model import load
-    from recsys_bert.ctr.score import probabilities
-    from recsys_bert.files import read_json, replacing
-    from recsys_bert.settings import read_config
+    from recsys_bert.ctr.checkpoint import CTRModel
+    from recsys_bert.files import replacing
 
-    if not (config.run / "metrics.json").exists():
-        raise InputError(f"{config.run} holds no finished click model (metrics.json is missing). Run train-ctr first.")
-    trained = read_config(train_ctr.Config, config.run / "config.toml")
-    if config.data is not None and trained.data is None:
-        raise InputError(f"{config.run} was trained on impressions alone and reads no click log; leave out --data.")
-    if config.data is not None:
-        trained = replace(trained, data=config.data)
-    dataset = None if trained.data is None else open_dataset(trained.data)
-    if dataset is not None:
-        dataset.check_same(read_json(config.run / "metrics.json")["prepared"])
-    features = Features.load(config.run / "features")
-    model = train_ctr.build_model(
-        trained, train_ctr.model_layout(trained, features.layout, dataset), dataset, encoder_run=config.run
-    )
-    load(config.run, model)
-    shown = read_impressions(
-        config.impressions, trained.impressions, train_ctr.feature_columns(trained), labelled=False
-    )
-    data = replace(train_ctr.encoded(trained, shown, features, dataset), timed=model.reads_times)
-    scores = probabilities(model, data, trained.model.history_len, config.batch_size)
-    frame = shown.frame.rename({"probability": "probability_read"}, strict=False)
-    with replacing(config.out) as aside:
-        frame.with_columns(pl.Series("probability", scores)).write_parquet(aside)
-    found = "".join(f"; {what}: {count:,}" for what, count in data.counts.items() if count)
-    print(f"{len(data):,} impressions scored in {config.out}{found}", file=sys.stderr)
-    return {"impressions": len(data), "counted": data.counts}
+    model = CTRModel.load(config.run, None if config.data is None else open_dataset(config.data))
+    impressions = model.read(config.impressions)
+    data = model.encode(impressions)
+    scores = pl.Series("probability", model.predict_encoded(data, config.batch_size))
+    frame = impressions.frame.rename({"probability": "probability_read"}, strict=False)
+    with replacing(config.out) as temporary:
+        frame.with_columns(scores).write_parquet(temporary)
+    counts = "".join(f"; {reason}: {count:,}" for reason, count in data.counts.items() if count)
+    print(f"{len(data):,} impressions scored in {config.out}{counts}", file=sys.stderr)
+    return {"impressions": len(data), "counts": data.counts}

@@ -1,5 +1,5 @@
-"""Named entities: tag schemes, annotated files, flat models of one tag a unit, strict figures.
+"""Tagging (named entity recognition): tag schemes, annotated files, tagging models, strict metrics.
 
-A *unit* is what carries a tag: a word, or a character where words are not cut. An entity is ``(start, stop, type)`` in
-units, ``stop`` one past its last.
+A *word* is what carries a tag: a word of the text, or a character where text is not cut into words. An entity is
+``(start, stop, type)`` in words, ``stop`` one past its last.
 """

@@ -1,4 +1,4 @@
-"""Batches of sentences in units, bucketed by length; the same for the same (seed, epoch, step)."""
+"""Batches of sentences in words, bucketed by length; the same for the same (seed, epoch, step)."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,38 +8,38 @@ from numpy.typing import NDArray
 
 from nlp_tasks.batches import TextBatches, gather, some_of
 from nlp_tasks.inputs import Ints
-from nlp_tasks.tagging.inputs import Listed, UnitInputs
+from nlp_tasks.tagging.inputs import RaggedRows, WordInputs
 
 
-class UnitBatches:
-    """One epoch shows every example once, or of those without entities a share that is drawn for it.
+class WordBatches:
+    """Training batches: an epoch has every example once, or a sample of those without entities.
 
     Args:
-        units: Rows of the sentences.
-        entities: ``[k, 4]``: example, first unit, one past the last, type; by example.
+        words: Inputs of the sentences.
+        entities: ``[k, 4]``: example, first word, one past the last, type; sorted by example.
         batch_size: Examples per batch.
-        seed: Of order and choice.
-        empty_share: Of the examples without entities that an epoch shows.
+        seed: Of order and sample.
+        negative_share: Share of the examples without entities in an epoch, sampled anew each time.
     """
 
     def __init__(
         self,
-        units: UnitInputs,
+        words: WordInputs,
         entities: NDArray[np.int64],
         *,
         batch_size: int,
         seed: int,
-        empty_share: float = 1.0,
+        negative_share: float = 1.0,
     ) -> None:
-        self.units, self.entities = units, Listed(entities, len(units))
-        empty = np.bincount(entities[:, 0], minlength=len(units)) == 0
+        self.words, self.entities = words, RaggedRows(entities, len(words))
+        negative = np.bincount(entities[:, 0], minlength=len(words)) == 0
         self._order = TextBatches(
-            units.inputs,
-            {"example": np.arange(len(units))},
+            words.inputs,
+            {"example": np.arange(len(words))},
             batch_size=batch_size,
             seed=seed,
-            choose=None if empty_share == 1 else some_of(empty, empty_share),
-            targets=units.lengths,
+            choose=None if negative_share == 1 else some_of(negative, negative_share),
+            targets=words.lengths,
         )
 
     @property
@@ -51,20 +51,21 @@ class UnitBatches:
         """Yield this process's share of the epoch's batches from ``first_step`` on."""
         for batch in self._order(epoch, first_step, rank, world):
             examples = batch.pop("example")
-            yield laid_out(batch, self.units, examples) | {"entities": self.entities.of(examples)}
+            yield _with_words(batch, self.words, examples) | {"entities": self.entities.of(examples)}
 
 
-def laid_out(batch: dict[str, Any], units: UnitInputs, examples: Ints) -> dict[str, Any]:
-    """Add to a batch of rows where units are heard: ``places [examples, units]`` and bool ``real_units``.
+def word_batch(words: WordInputs, first_row: Ints, examples: Ints) -> dict[str, Any]:
+    """Batch of some examples without targets.
 
-    With a lexicon, also ``words [k, 4]``: example, first unit, one past the last, row of the word table.
+    Returns:
+        What ``gather`` gives, ``word_positions [examples, words]`` in the flattened rows and bool ``word_mask``; with a
+        lexicon also ``matches [k, 4]``: example, first word, one past the last, row of the lexicon's embedding.
     """
+    return _with_words(gather(words.inputs, first_row, examples), words, examples)
+
+
+def _with_words(batch: dict[str, Any], words: WordInputs, examples: Ints) -> dict[str, Any]:
     first_row = np.searchsorted(batch["owner"], np.arange(len(examples)))
-    places, mask = units.heard(examples, first_row, batch["tokens"].shape[1])
-    words = {} if units.words is None else {"words": units.words.of(examples)}
-    return batch | {"places": places, "real_units": mask} | words
-
-
-def unit_batch(units: UnitInputs, first_row: Ints, examples: Ints) -> dict[str, Any]:
-    """Rows of some examples and where their units are heard."""
-    return laid_out(gather(units.inputs, first_row, examples), units, examples)
+    positions, mask = words.word_positions(examples, first_row, batch["tokens"].shape[1])
+    matches = {} if words.matches is None else {"matches": words.matches.of(examples)}
+    return batch | {"word_positions": positions, "word_mask": mask} | matches

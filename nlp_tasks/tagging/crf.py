@@ -1,26 +1,26 @@
-"""Linear-chain conditional random field (Lafferty et al. 2001) with forbidden starts, transitions and ends.
+"""Linear-chain conditional random field (Lafferty et al. 2001, https://repository.upenn.edu/cis_papers/159).
 
-Scores of a sentence: start + Σ emissions + Σ transitions + end, over its real positions alone; padding is on the right.
-Sums over paths are products of matrices of exponentials, each step less its largest log; in float64 where the device
-has it, paths may be 690 nats apart before the lesser one is lost.
+Sequence score: start + Σ emissions + Σ transitions + end over unmasked positions; padding is on the right. Sums over
+paths are products of matrices of exponentials, each step less its largest log; in float64 where the device has it,
+paths may be 690 nats apart before the lesser one is lost.
 """
 
 import torch
 from torch import Tensor, nn
 
 FORBIDDEN = -1e4
-"""Score of what may not be: no path through it counts, and no gradient is lost to an infinity."""
+"""Score of invalid starts, transitions and ends: finite, so that gradients stay finite."""
 
 
 class CRF(nn.Module):
-    """Scores of tag sequences: their likelihood, the best one, and how likely a part of one is.
+    """Log-likelihood, Viterbi decoding and span marginals of tag sequences.
 
     Args:
         starts: bool ``[tags]``, True for tags that may come first.
         transitions: bool ``[tags, tags]``, True where the column's tag may follow the row's.
         ends: bool ``[tags]``, True for tags that may come last.
-        learned: Learn a score for every start, transition and end; else what is allowed scores 0, and the best path is
-            the best allowed one by emissions alone.
+        learned: Learn a score for every start, transition and end; else valid ones score 0, and decoding goes by
+            emissions alone.
     """
 
     start: Tensor
@@ -46,7 +46,7 @@ class CRF(nn.Module):
 
         Args:
             emissions: ``[batch, seq, tags]``.
-            tags: Allowed sequences, int64 ``[batch, seq]``; anything in range on padding.
+            tags: Allowed sequences, int64 ``[batch, seq]``; ignored on padding.
             mask: bool ``[batch, seq]``; every sentence has a real position.
 
         Returns:
@@ -57,86 +57,86 @@ class CRF(nn.Module):
     def score(self, emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
         """Score of tag sequences, ``[batch]``; arguments as in ``log_likelihood``."""
         emissions, (start, transition, end) = _precise(emissions), self._scores()
-        own = emissions.gather(2, tags[:, :, None]).squeeze(2)
+        emitted = emissions.gather(2, tags[:, :, None]).squeeze(2)
         steps = transition[tags[:, :-1], tags[:, 1:]]
         last = tags.gather(1, mask.sum(1, keepdim=True) - 1).squeeze(1)
-        return start[tags[:, 0]] + (own * mask).sum(1) + (steps * mask[:, 1:]).sum(1) + end[last]
+        return start[tags[:, 0]] + (emitted * mask).sum(1) + (steps * mask[:, 1:]).sum(1) + end[last]
 
     def log_partition(self, emissions: Tensor, mask: Tensor) -> Tensor:
         """Log of the sum over all tag sequences of ``exp(score)``, ``[batch]``."""
-        return torch.logsumexp(self._ahead(_precise(emissions), mask)[-1] + self._scores()[2], dim=1)
+        return torch.logsumexp(self._forward(_precise(emissions), mask)[-1] + self._scores()[2], dim=1)
 
     def best(self, emissions: Tensor, mask: Tensor) -> Tensor:
-        """Sequences with the highest score (Viterbi), int64 ``[batch, seq]``, 0 on padding."""
+        """Viterbi decoding: int64 ``[batch, seq]``, 0 on padding."""
         emissions, (start, transition, end) = _precise(emissions), self._scores()
-        so_far, came_from = start + emissions[:, 0], []
-        for place in range(1, emissions.shape[1]):
-            value, origin = (so_far[:, None, :] + transition.T).max(dim=2)
-            so_far = torch.where(mask[:, place, None], value + emissions[:, place], so_far)
-            came_from.append(origin)
-        tag = (so_far + end).argmax(dim=1)
+        scores, back_pointers = start + emissions[:, 0], []
+        for t in range(1, emissions.shape[1]):
+            value, origin = (scores[:, None, :] + transition.T).max(dim=2)
+            scores = torch.where(mask[:, t, None], value + emissions[:, t], scores)
+            back_pointers.append(origin)
+        tag = (scores + end).argmax(dim=1)
         path = [tag]
-        for place in range(emissions.shape[1] - 1, 0, -1):  # on padding the last tag waits
-            origin = came_from[place - 1].gather(1, tag[:, None]).squeeze(1)
-            tag = torch.where(mask[:, place], origin, tag)
+        for t in range(emissions.shape[1] - 1, 0, -1):  # padding keeps the last tag
+            origin = back_pointers[t - 1].gather(1, tag[:, None]).squeeze(1)
+            tag = torch.where(mask[:, t], origin, tag)
             path.append(tag)
         return torch.stack(path[::-1], dim=1).masked_fill(~mask, 0)
 
     def log_span_probability(
-        self, emissions: Tensor, tags: Tensor, mask: Tensor, spans: Tensor, going_on: Tensor | None = None
+        self, emissions: Tensor, tags: Tensor, mask: Tensor, spans: Tensor, continuation: Tensor | None = None
     ) -> Tensor:
-        """Log probability that a stretch of a sentence has its tags, whatever the others have.
+        """Log marginal probability of the tags of spans.
 
         Args:
             emissions: ``[batch, seq, tags]``.
             tags: ``[batch, seq]``.
             mask: ``[batch, seq]``.
-            spans: ``[k, 3]``: sentence, first place, one past the last.
-            going_on: ``[k]`` tag that must not follow, as it would make the stretch longer; None leaves it open.
+            spans: ``[k, 3]``: sentence, first position, one past the last.
+            continuation: ``[k]`` tag that must not follow, as it would extend the span; None allows any.
 
         Returns:
             ``[k]``.
         """
         emissions, transition = _precise(emissions), self._scores()[1]
-        ahead, behind = self._ahead(emissions, mask), self._behind(emissions, mask)
-        total = torch.logsumexp(ahead[-1] + self._scores()[2], dim=1)
-        own = emissions.gather(2, tags[:, :, None]).squeeze(2)[:, 1:] + transition[tags[:, :-1], tags[:, 1:]]
-        summed = torch.nn.functional.pad((own * mask[:, 1:]).cumsum(1), (1, 0))
+        forward, backward = self._forward(emissions, mask), self._backward(emissions, mask)
+        total = torch.logsumexp(forward[-1] + self._scores()[2], dim=1)
+        steps = emissions.gather(2, tags[:, :, None]).squeeze(2)[:, 1:] + transition[tags[:, :-1], tags[:, 1:]]
+        summed = torch.nn.functional.pad((steps * mask[:, 1:]).cumsum(1), (1, 0))
         sentence, first, stop = spans.long().unbind(1)
         last = stop - 1
-        begun = ahead[first, sentence, tags[sentence, first]] - total[sentence]
-        passed = begun + summed[sentence, last] - summed[sentence, first]
-        found = passed + behind[last, sentence, tags[sentence, last]]
-        if going_on is None:
-            return found
+        prefix = forward[first, sentence, tags[sentence, first]] - total[sentence]
+        through = prefix + summed[sentence, last] - summed[sentence, first]
+        log_p = through + backward[last, sentence, tags[sentence, last]]
+        if continuation is None:
+            return log_p
         after = stop.clamp(max=emissions.shape[1] - 1)
-        longer = transition[tags[sentence, last], going_on] + emissions[sentence, after, going_on]
-        longer = passed + longer + behind[after, sentence, going_on]
-        is_there = (stop < emissions.shape[1]) & mask[sentence, after]
-        share = torch.where(is_there, (longer - found).exp(), 0.0).clamp(0.0, 1.0)
-        return found + torch.log1p(-share).clamp_min(FORBIDDEN)
+        longer = transition[tags[sentence, last], continuation] + emissions[sentence, after, continuation]
+        longer = through + longer + backward[after, sentence, continuation]
+        exists = (stop < emissions.shape[1]) & mask[sentence, after]
+        share = torch.where(exists, (longer - log_p).exp(), 0.0).clamp(0.0, 1.0)
+        return log_p + torch.log1p(-share).clamp_min(FORBIDDEN)
 
     def _scores(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Start, transition and end with what is forbidden."""
+        """Start, transition and end scores, constraints included."""
         start, transition, end = (_precise(scores) for scores in (self.start, self.transition, self.end))
         return start + self.forbidden_start, transition + self.forbidden, end + self.forbidden_end
 
-    def _ahead(self, emissions: Tensor, mask: Tensor) -> Tensor:
-        """Log sum over all beginnings that end in each tag, ``[seq, batch, tags]``; padding repeats the last one."""
+    def _forward(self, emissions: Tensor, mask: Tensor) -> Tensor:
+        """Forward algorithm, log sums ``[seq, batch, tags]``; padding repeats the last one."""
         start, transition, _ = self._scores()
         weights, sums = transition.exp(), [start + emissions[:, 0]]
-        for place in range(1, emissions.shape[1]):
-            step = _log_product(sums[-1], weights) + emissions[:, place]
-            sums.append(torch.where(mask[:, place, None], step, sums[-1]))
+        for t in range(1, emissions.shape[1]):
+            step = _log_product(sums[-1], weights) + emissions[:, t]
+            sums.append(torch.where(mask[:, t, None], step, sums[-1]))
         return torch.stack(sums)
 
-    def _behind(self, emissions: Tensor, mask: Tensor) -> Tensor:
-        """Log sum over all that may follow each tag, ``[seq, batch, tags]``."""
+    def _backward(self, emissions: Tensor, mask: Tensor) -> Tensor:
+        """Backward algorithm, log sums ``[seq, batch, tags]``."""
         _, transition, end = self._scores()
         weights, sums = transition.exp().T, [end.expand(len(emissions), -1)]
-        for place in range(emissions.shape[1] - 1, 0, -1):
-            step = _log_product(emissions[:, place] + sums[-1], weights)
-            sums.append(torch.where(mask[:, place, None], step, sums[-1]))
+        for t in range(emissions.shape[1] - 1, 0, -1):
+            step = _log_product(emissions[:, t] + sums[-1], weights)
+            sums.append(torch.where(mask[:, t, None], step, sums[-1]))
         return torch.stack(sums[::-1])
 
 

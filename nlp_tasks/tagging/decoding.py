@@ -1,4 +1,4 @@
-"""From scores of tags to entities."""
+"""Viterbi decoding of tag scores into entities with probabilities."""
 
 import numpy as np
 import torch
@@ -6,24 +6,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nlp_tasks.tagging.crf import CRF
-from nlp_tasks.tagging.tags import TagSet
+from nlp_tasks.tagging.tag_set import TagSet
 
 
-def tagged(crf: CRF, tags: TagSet, emissions: Tensor, mask: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Entities of the best tag sequences.
+def decode_entities(
+    crf: CRF, tags: TagSet, emissions: Tensor, mask: Tensor
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Decode the best tag sequences.
 
     Args:
-        crf: Says which sequence is best.
-        tags: What the tags mean.
-        emissions: ``[sentences, units, tags]``.
-        mask: bool ``[sentences, units]``.
+        crf: Scores sequences.
+        tags: The tag vocabulary.
+        emissions: ``[sentences, words, tags]``.
+        mask: bool ``[sentences, words]``.
 
     Returns:
-        Entities ``[k, 4]`` by sentence and place, and the probability ``[k]`` that exactly this entity is there.
+        Entities ``[k, 4]`` by sentence and position, and the marginal probability ``[k]`` of exactly each entity.
     """
     best = crf.best(emissions, mask)
-    found = tags.decode(best.cpu().numpy(), mask.cpu().numpy())
-    entities = torch.from_numpy(found).to(best.device)
-    going_on = tags.going_on(entities[:, 3])
-    log_p = crf.log_span_probability(emissions, best, mask, entities[:, :3], going_on)
-    return found, log_p.double().exp().clamp(max=1.0).cpu().numpy()
+    entities = tags.decode(best.cpu().numpy(), mask.cpu().numpy())
+    rows = torch.from_numpy(entities).to(best.device)
+    continuation = tags.continuation(rows[:, 3])
+    log_p = crf.log_span_probability(emissions, best, mask, rows[:, :3], continuation)
+    return entities, log_p.double().exp().clamp(max=1.0).cpu().numpy()

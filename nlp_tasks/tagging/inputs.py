@@ -1,4 +1,4 @@
-"""What an encoder reads of sentences in units: windows over long ones, and where each unit is heard."""
+"""Encoder inputs of sentences in words: sliding windows over long ones, and the position of every word's vector."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from nlp_tasks.tokenization import Tokenizer, Tokens
 from recsys_bert.errors import InputError
 
 
-class Listed:
-    """Rows of several numbers that belong to examples, the first number naming the example.
+class RaggedRows:
+    """Rows of integers grouped by example, whose number is the first column.
 
     Args:
         rows: ``[k, width]``, sorted by example.
@@ -25,41 +25,44 @@ class Listed:
         self.rows, self._offsets = rows, offsets_of(np.bincount(rows[:, 0], minlength=n))
 
     def of(self, examples: Ints) -> NDArray[np.int64]:
-        """Rows of some examples, ``[k, width]``, each example now named by its place among them."""
+        """Rows of some examples, ``[k, width]``; the first column becomes the index in ``examples``."""
         counts = np.diff(self._offsets)[examples]
-        found = self.rows[ranges(self._offsets[examples], counts)]
-        return np.concatenate([np.repeat(np.arange(len(examples)), counts)[:, None], found[:, 1:]], axis=1)
+        rows = self.rows[ranges(self._offsets[examples], counts)]
+        return np.concatenate([np.repeat(np.arange(len(examples)), counts)[:, None], rows[:, 1:]], axis=1)
 
 
 @dataclass(frozen=True)
-class UnitInputs:
-    """Rows for an encoder, and the position in them that speaks for each unit: its first sub-token's."""
+class WordInputs:
+    """Encoder rows, and the position of every word's vector in them: that of its first sub-token."""
 
     inputs: Inputs
-    """Rows ``[CLS] units [SEP]``, or with a question before the units; an example is a sentence, or one question."""
+    """Rows ``[CLS] words [SEP]`` or, for MRC tagging, ``[CLS] query [SEP] words [SEP]``; an example is a sentence, or a
+    sentence with a query."""
 
     offsets: NDArray[np.int64]
-    """``[examples + 1]``: example i has units ``offsets[i] … offsets[i + 1]``."""
+    """``[examples + 1]``: example i has words ``offsets[i] … offsets[i + 1]``."""
 
     window: NDArray[np.int64]
-    """``[units]`` which of its example's rows speaks for each unit."""
+    """``[words]``: row of its example that holds each word's vector."""
 
-    place: NDArray[np.int64]
-    """``[units]`` position in that row."""
+    position: NDArray[np.int64]
+    """``[words]``: position in that row."""
 
-    words: Listed | None = None
-    """Words of a lexicon by example: first unit, one past the last, row of the word table."""
+    matches: RaggedRows | None = None
+    """Lexicon matches by example: first word, one past the last, row of the lexicon's embedding."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """``[examples]`` units of each."""
+        """``[examples]``: number of words."""
         return np.diff(self.offsets)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def heard(self, examples: Ints, first_row: Ints, width: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Where units are heard in a batch.
+    def word_positions(
+        self, examples: Ints, first_row: Ints, width: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Positions of word vectors in a batch.
 
         Args:
             examples: Those of the batch, in its order.
@@ -67,14 +70,14 @@ class UnitInputs:
             width: Positions of a row of the batch.
 
         Returns:
-            Place in the batch's flattened positions, ``[examples, units]`` (0 on padding), and which units there are.
+            Index into the batch's flattened positions, ``[examples, words]`` (0 on padding), and the mask.
         """
         lengths = self.lengths[examples]
         mask = np.arange(lengths.max()) < lengths[:, None]
-        units = ranges(self.offsets[examples], lengths)
-        places = np.zeros(mask.shape, np.int64)
-        places[mask] = (np.repeat(first_row, lengths) + self.window[units]) * width + self.place[units]
-        return places, mask
+        words = ranges(self.offsets[examples], lengths)
+        positions = np.zeros(mask.shape, np.int64)
+        positions[mask] = (np.repeat(first_row, lengths) + self.window[words]) * width + self.position[words]
+        return positions, mask
 
 
 def read_sentences(
@@ -82,88 +85,88 @@ def read_sentences(
     sentences: Sequence[Sentence],
     config: SentenceLengthConfig,
     max_len: int,
-    questions: Sequence[str] = (),
-) -> UnitInputs:
-    """Make rows of sentences; with questions, one example for every sentence and question, sentence by sentence.
+    queries: Sequence[str] = (),
+) -> WordInputs:
+    """Tokenize sentences into rows; with queries, one example per sentence and query, sentence by sentence.
 
-    Each unit is cut into tokens by itself. One that gives none is read as an unknown token, and of one that takes more
-    than half a row its first tokens.
+    Every word is tokenized by itself. A word without tokens becomes the unknown token, and a word of more than half a
+    row keeps its first tokens.
 
     Args:
-        tokenizer: Cuts units into tokens.
-        sentences: The sentences, each with at least one unit.
-        config: What happens to long ones.
+        tokenizer: Tokenizes words.
+        sentences: The sentences, each with at least one word.
+        config: Sliding windows for long ones.
         max_len: Longest row, special tokens included.
-        questions: What is asked of every sentence.
+        queries: Queries of MRC tagging, one per entity type.
 
     Raises:
-        InputError: A sentence is too long and ``config.long`` is ``refuse``; or a question leaves no room.
+        InputError: A sentence is too long and ``config.long`` is ``refuse``; or a query leaves no room.
     """
-    asked = tokenizer(questions)
-    room = max_len - 2 - (int(asked.lengths.max()) + 1 if questions else 0)
+    query_tokens = tokenizer(queries)
+    room = max_len - 2 - (int(query_tokens.lengths.max()) + 1 if queries else 0)
     if room < 4:
-        raise InputError(f"rows of {max_len} tokens leave no room beside a question of {max_len - 3 - room}.")
+        raise InputError(f"rows of {max_len} tokens leave no room beside a query of {max_len - 3 - room} tokens.")
     tokens, lengths, shortened = _tokens(tokenizer, sentences, room // 2)
-    units = np.array([len(sentence) for sentence in sentences], np.int64)
-    cut = _windows(lengths, offsets_of(units), room, config)
-    n, each = max(1, len(questions)), np.arange(len(sentences))
+    words = np.array([len(sentence) for sentence in sentences], np.int64)
+    cut = _windows(lengths, offsets_of(words), room, config)
+    n, each = max(1, len(queries)), np.arange(len(sentences))
     counts = {"read_in_windows": cut.long, "words_shortened": shortened}
     counts = {name: count for name, count in counts.items() if count}
     rows = Tokens(tokens[ranges(cut.start, cut.stop - cut.start)], offsets_of(cut.stop - cut.start))
-    if not questions:
+    if not queries:
         inputs = assembled(tokenizer, rows, cut.owner, counts)
-        return UnitInputs(inputs, offsets_of(units), cut.window, cut.place + 1)
+        return WordInputs(inputs, offsets_of(words), cut.window, cut.position + 1)
     windows = np.bincount(cut.owner, minlength=len(sentences))
     sentence = np.repeat(each, n)
-    question = np.tile(np.arange(n), len(sentences))
+    query = np.tile(np.arange(n), len(sentences))
     first = np.repeat(np.cumsum(windows) - windows, n)
     owner = np.repeat(np.arange(len(sentence)), windows[sentence])
-    chosen = ranges(first, windows[sentence])
-    inputs = assembled(tokenizer, taken(asked, question[owner]), owner, counts, taken(rows, chosen))
-    of_units = ranges(offsets_of(units)[sentence], units[sentence])
-    before = np.repeat(asked.lengths[question] + 2, units[sentence])
-    return UnitInputs(inputs, offsets_of(units[sentence]), cut.window[of_units], cut.place[of_units] + before)
+    query_rows, window_rows = taken(query_tokens, query[owner]), taken(rows, ranges(first, windows[sentence]))
+    inputs = assembled(tokenizer, query_rows, owner, counts, window_rows)
+    of_words = ranges(offsets_of(words)[sentence], words[sentence])
+    before = np.repeat(query_tokens.lengths[query] + 2, words[sentence])
+    return WordInputs(inputs, offsets_of(words[sentence]), cut.window[of_words], cut.position[of_words] + before)
 
 
 @dataclass
 class _Cut:
-    """Windows as stretches of the tokens of all sentences, and the one that speaks for each unit."""
+    """Windows as slices of all sentences' tokens, and the window of each word's vector."""
 
     owner: NDArray[np.int64]
     start: NDArray[np.int64]
     stop: NDArray[np.int64]
     window: NDArray[np.int64]
-    place: NDArray[np.int64]
+    position: NDArray[np.int64]
     long: int
 
 
 def _tokens(
     tokenizer: Tokenizer, sentences: Sequence[Sentence], most: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], int]:
-    """Tokens of all units, their number by unit, and how many units lost some."""
+    """Tokens of all words, their number per word, and the number of truncated words."""
     rows: dict[str, int] = {}
     which = np.array([rows.setdefault(word, len(rows)) for one in sentences for word in one.words()], np.int64)
     known = tokenizer(list(rows))
     lengths = np.maximum(known.lengths, 1)
     ids = np.full(int(lengths.sum()), tokenizer.unk, np.int32)
     ids[ranges(offsets_of(lengths)[:-1], known.lengths)] = known.ids
-    kept = np.minimum(lengths, most)
-    tokens = ids[ranges(offsets_of(lengths)[which], kept[which])]
-    return tokens, kept[which], int((lengths > most)[which].sum())
+    truncated = np.minimum(lengths, most)
+    tokens = ids[ranges(offsets_of(lengths)[which], truncated[which])]
+    return tokens, truncated[which], int((lengths > most)[which].sum())
 
 
 def _windows(lengths: NDArray[np.int64], offsets: NDArray[np.int64], room: int, config: SentenceLengthConfig) -> _Cut:
-    """Cut sentences into windows of whole units; one where there is room for all of it."""
+    """Cut sentences into windows of whole words; a sentence that fits is one window."""
     ends = offsets_of(lengths)
     totals = ends[offsets[1:]] - ends[offsets[:-1]]
     long = np.flatnonzero(totals > room)
     if len(long) and config.long == "refuse":
         raise InputError(
-            f"sentence {long[0] + 1} takes {totals[long[0]]:,} tokens where {room:,} are read at once; {len(long):,} "
-            "such sentences in all. Shorten them, or train with a longer encoder.max_len or length.long 'windows'."
+            f"sentence {long[0] + 1} has {totals[long[0]]:,} tokens, more than {room:,}; {len(long):,} such sentences "
+            "in all. Shorten them, or train with a longer encoder.max_len or length.long 'windows'."
         )
     window = np.zeros(len(lengths), np.int64)
-    place = ends[:-1] - np.repeat(ends[offsets[:-1]], np.diff(offsets))
+    position = ends[:-1] - np.repeat(ends[offsets[:-1]], np.diff(offsets))
     owners, starts, stops = [], [], []
     is_long = totals > room
     for sentence in range(len(totals)):
@@ -171,40 +174,40 @@ def _windows(lengths: NDArray[np.int64], offsets: NDArray[np.int64], room: int, 
         borders = [(first, last)]
         if is_long[sentence]:
             borders = _borders(lengths[first:last], first, room, config.overlap)
-            _speakers(borders, ends, window[first:last], place[first:last])
+            _pick_windows(borders, ends, window[first:last], position[first:last])
         owners += [sentence] * len(borders)
         starts += [int(ends[a]) for a, _ in borders]
         stops += [int(ends[b]) for _, b in borders]
     owner, start, stop = (np.array(values, np.int64) for values in (owners, starts, stops))
-    return _Cut(owner, start, stop, window, place, len(long))
+    return _Cut(owner, start, stop, window, position, len(long))
 
 
 def _borders(lengths: NDArray[np.int64], first: int, room: int, overlap: float) -> list[tuple[int, int]]:
-    """First unit and one past the last of every window over a sentence that begins with unit ``first``."""
+    """First word and one past the last of every window over a sentence that begins with word ``first``."""
     ends = offsets_of(lengths)
-    found: list[tuple[int, int]] = []
+    windows: list[tuple[int, int]] = []
     start = 0
     while True:
         stop = int(np.searchsorted(ends, ends[start] + room, side="right")) - 1
-        found.append((first + start, first + stop))
+        windows.append((first + start, first + stop))
         if stop == len(lengths):
-            return found
+            return windows
         again = int(np.searchsorted(ends, ends[stop] - room * overlap))
         start = max(start + 1, min(again, stop))
 
 
-def _speakers(
-    borders: list[tuple[int, int]], ends: NDArray[np.int64], window: NDArray[np.int64], place: NDArray[np.int64]
+def _pick_windows(
+    borders: list[tuple[int, int]], ends: NDArray[np.int64], window: NDArray[np.int64], position: NDArray[np.int64]
 ) -> None:
-    """Fill in, for the units of one long sentence, the window that shows most around each, and the position there."""
+    """Fill in, for the words of one long sentence, the window with the most context, and the position in it."""
     sentence = borders[0][0]
     most = np.full(len(window), -1)
     for number, (start, stop) in enumerate(borders):
-        units = np.arange(start, stop)
-        left = units - start if number else np.full(len(units), len(ends))  # a sentence's own ends cut nothing off
-        right = stop - 1 - units if number + 1 < len(borders) else np.full(len(units), len(ends))
-        shown = np.minimum(left, right)
-        better = shown > most[start - sentence : stop - sentence]
-        chosen = units[better] - sentence
-        most[chosen], window[chosen] = shown[better], number
-        place[chosen] = ends[units[better]] - ends[start]
+        words = np.arange(start, stop)
+        left = words - start if number else np.full(len(words), len(ends))  # a sentence's own ends cut nothing off
+        right = stop - 1 - words if number + 1 < len(borders) else np.full(len(words), len(ends))
+        context = np.minimum(left, right)
+        better = context > most[start - sentence : stop - sentence]
+        improved = words[better] - sentence
+        most[improved], window[improved] = context[better], number
+        position[improved] = ends[words[better]] - ends[start]

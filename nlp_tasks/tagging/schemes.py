@@ -1,4 +1,4 @@
-"""Tag schemes: entities written as one tag a unit, and read back strictly."""
+"""Tag schemes (IOB1, IOB2, IOBES, BMES, BILOU): entities as one tag per word, decoded strictly."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from recsys_bert.errors import unknown_name
 
 OUTSIDE = "O"
 EDGE = ""
-"""Stands for what is before the first tag of a sentence and after the last one."""
+"""Pseudo tag before the first and after the last tag of a sentence."""
 
 
-class Entity(NamedTuple):
-    """A run of units with a type."""
+class Span(NamedTuple):
+    """Words with an entity type."""
 
     start: int
-    """First unit, from 0."""
+    """First word, from 0."""
 
     stop: int
-    """One past the last unit."""
+    """One past the last word."""
 
     type: str
 
 
-@dataclass(frozen=True, eq=False)  # told apart by identity, which is what the caches below look up most quickly
+@dataclass(frozen=True, eq=False)  # compared by identity, which the caches below look up most quickly
 class Scheme:
-    """Letters of a scheme; where two roles share a letter, neighbouring tags tell them apart."""
+    """Letters of a scheme; where two roles share a letter, the neighbouring tags decide."""
 
     name: str
     begin: str
@@ -36,12 +36,12 @@ class Scheme:
 
     @property
     def letters(self) -> tuple[str, ...]:
-        """The different ones, in the order begin, inside, end, single."""
+        """Distinct letters in the order begin, inside, end, single."""
         return tuple(dict.fromkeys((self.begin, self.inside, self.end, self.single)))
 
     @property
     def closes(self) -> bool:
-        """Whether the last unit of an entity has a letter of its own."""
+        """True where the last word of an entity has a letter of its own."""
         return self.end != self.inside
 
 
@@ -56,7 +56,7 @@ SCHEMES = {
 
 
 def find_scheme(name: str) -> Scheme:
-    """The scheme of that name.
+    """Look a scheme up by name.
 
     Raises:
         InputError: There is none.
@@ -66,31 +66,31 @@ def find_scheme(name: str) -> Scheme:
     return SCHEMES[name]
 
 
-def read_tags(tags: Sequence[str], scheme: Scheme) -> tuple[list[Entity], tuple[int, str] | None]:
-    """Entities of a sentence's tags.
+def read_tags(tags: Sequence[str], scheme: Scheme) -> tuple[list[Span], tuple[int, str] | None]:
+    """Decode a sentence's tags.
 
     Returns:
-        The entities in order, and the first tag that the scheme does not allow where it is, as its place and why; no
-        entities then, for what was meant can only be guessed.
+        The entities in order, and the position of the first invalid tag with the reason (None: all are valid). With an
+        invalid tag there are no entities.
     """
-    found: list[Entity] = []
+    entities: list[Span] = []
     before, start = EDGE, -1
-    for place, tag in enumerate([*tags, EDGE]):
+    for position, tag in enumerate([*tags, EDGE]):
         if problem := _problem(before, tag, scheme):
-            return [], (min(place, len(tags) - 1), problem)
+            return [], (min(position, len(tags) - 1), problem)
         ends, begins = _borders(before, tag, scheme)
         if ends:
-            found.append(Entity(start, place, _parts(before)[1]))
+            entities.append(Span(start, position, _parts(before)[1]))
         if begins:
-            start = place
+            start = position
         before = tag
-    return found, None
+    return entities, None
 
 
-def write_tags(entities: Sequence[Entity], length: int, scheme: Scheme) -> list[str]:
-    """Tags of a sentence of ``length`` units; ``entities`` are in order and do not overlap."""
+def write_tags(entities: Sequence[Span], length: int, scheme: Scheme) -> list[str]:
+    """Encode entities as tags of a sentence of ``length`` words; they are in order and do not overlap."""
     tags = [OUTSIDE] * length
-    before: Entity | None = None
+    before: Span | None = None
     for entity in entities:
         start, stop, kind = entity
         letters = [scheme.begin, *[scheme.inside] * (stop - start - 2), scheme.end]
@@ -104,7 +104,7 @@ def write_tags(entities: Sequence[Entity], length: int, scheme: Scheme) -> list[
 
 @lru_cache(maxsize=1 << 16)  # a file has few different pairs
 def _problem(left: str, right: str, scheme: Scheme) -> str:
-    """Why ``right`` cannot follow ``left``, "" where it can."""
+    """Reason why ``right`` cannot follow ``left``; "" where it can."""
     if right not in (EDGE, OUTSIDE):
         letter, kind = _parts(right)
         allowed = {*scheme.letters, "B"}
@@ -120,9 +120,9 @@ def _problem(left: str, right: str, scheme: Scheme) -> str:
 
 
 def may_follow(left: str, right: str, scheme: Scheme) -> bool:
-    """Whether a scheme allows two neighbours, either of which may be ``EDGE``."""
-    (a, kind), (b, other) = _parts(left), _parts(right)
-    same = kind == other
+    """Validity of two neighbouring tags, either of which may be ``EDGE``."""
+    (a, kind), (b, next_kind) = _parts(left), _parts(right)
+    same = kind == next_kind
     if scheme.closes:
         is_open, goes_on = a in (scheme.begin, scheme.inside), b in (scheme.inside, scheme.end)
         return is_open == goes_on and (same or not is_open)
@@ -133,12 +133,12 @@ def may_follow(left: str, right: str, scheme: Scheme) -> bool:
 
 @lru_cache(maxsize=1 << 16)
 def _borders(left: str, right: str, scheme: Scheme) -> tuple[bool, bool]:
-    """Whether an entity ends between two allowed neighbours, and whether one begins there."""
-    (a, kind), (b, other) = _parts(left), _parts(right)
+    """Entity ends, and entity begins, between two valid neighbours."""
+    (a, kind), (b, next_kind) = _parts(left), _parts(right)
     if scheme.closes:
         return a in (scheme.end, scheme.single), b in (scheme.begin, scheme.single)
-    goes_on = bool(kind) and kind == other and b == scheme.inside
-    return bool(kind) and not goes_on, bool(other) and not goes_on
+    goes_on = bool(kind) and kind == next_kind and b == scheme.inside
+    return bool(kind) and not goes_on, bool(next_kind) and not goes_on
 
 
 def _parts(tag: str) -> tuple[str, str]:

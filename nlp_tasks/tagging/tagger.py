@@ -1,4 +1,4 @@
-"""A trained recogniser of named entities: text in, entities with type, place and score out."""
+"""Tagger: texts in, entities with type, position and score out."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nlp_tasks.checkpoint import load_parts, open_task, save_parts
-from nlp_tasks.tagging.config import Joint, LexiconConfig, NerHeadConfig, SentenceLengthConfig, Units
-from nlp_tasks.tagging.inputs import Listed, UnitInputs, read_sentences
-from nlp_tasks.tagging.lexicon import Lexicon
+from nlp_tasks.tagging.config import Granularity, LexiconConfig, SentenceLengthConfig, TaggingHeadConfig, WordSeparator
+from nlp_tasks.tagging.inputs import RaggedRows, WordInputs, read_sentences
+from nlp_tasks.tagging.lexicon import LEXICON_LAYERS
+from nlp_tasks.tagging.lexicon.lexicon import Lexicon
 from nlp_tasks.tagging.metrics import level_metrics, span_metrics
-from nlp_tasks.tagging.model import NerModel, find
-from nlp_tasks.tagging.mrc import as_examples, asks, nested
-from nlp_tasks.tagging.sentences import Sentence, cut
-from nlp_tasks.tagging.words import WORD_PARTS
+from nlp_tasks.tagging.model import TaggingModel, predict_entities
+from nlp_tasks.tagging.mrc import as_examples, is_mrc, is_nested
+from nlp_tasks.tagging.sentences import Sentence, split_words
 from nlp_tasks.tokenization import Tokenizer
 from nlp_tasks.word_vectors.start import start_rows
 from recsys_bert.encoder.config import EncoderConfig
@@ -25,14 +25,14 @@ from recsys_bert.encoder.model import Encoder
 from recsys_bert.encoder.parts import build
 from recsys_bert.errors import InputError
 
-TASK = "recogniser"
+TASK = "tagger"
 
 
-class Found(NamedTuple):
+class Entity(NamedTuple):
     """An entity in a text."""
 
     text: str
-    """``whole_text[start:stop]``."""
+    """``full_text[start:stop]``."""
 
     type: str
     """Its type."""
@@ -44,95 +44,91 @@ class Found(NamedTuple):
     """One past the last character."""
 
     score: float
-    """Probability that exactly this entity is there, in [0, 1]."""
+    """Probability of exactly this entity, in [0, 1]."""
 
 
 @dataclass
 class Tagger:
-    """Finds named entities.
+    """A trained tagger; open one with ``load``, or train one with ``pipelines.text.tag.train``."""
 
-    Make one with ``load``, or train it with ``pipelines.text.tag.train``.
-    """
-
-    model: NerModel
+    model: TaggingModel
     tokenizer: Tokenizer
     types: list[str]
     length: SentenceLengthConfig
-    units: Units
-    """What plain text is cut into, ``words`` or ``characters``."""
+    granularity: Granularity
+    """Plain text is split into ``words`` or ``characters``."""
 
     lexicon: Lexicon | None = None
-    """Words that the model reads beside units; None: it reads none."""
+    """Lexicon of the model's lexicon layer; None: it has none."""
 
-    questions: Sequence[str] = ()
-    """One for every type, where the head asks."""
+    queries: Sequence[str] = ()
+    """One query per type, for MRC tagging."""
 
-    word_separator: Joint = "auto"
-    """What stands between the words of a conll file, as in training; ``auto`` where an older training did not say."""
+    word_separator: WordSeparator = "auto"
+    """Separator of the words of a conll file, as in training."""
 
     @property
     def max_len(self) -> int:
         """Longest row in tokens."""
         return longest(self.length, self.model.encoder.config)
 
-    def inputs(self, sentences: Sequence[Sentence]) -> UnitInputs:
-        """Rows that the encoder reads of sentences."""
-        questions = self.questions if asks(self.model.head) else ()
-        if questions and self.lexicon is not None:
-            raise InputError(
-                "a head that asks questions reads no words of a lexicon; leave out words, or take another."
-            )
-        units = read_sentences(self.tokenizer, sentences, self.length, self.max_len, questions)
+    def inputs(self, sentences: Sequence[Sentence]) -> WordInputs:
+        """Encoder inputs of sentences."""
+        queries = self.queries if is_mrc(self.model.head) else ()
+        if queries and self.lexicon is not None:
+            raise InputError("MRC tagging has no lexicon layer; leave out lexicon, or set another head.name.")
+        words = read_sentences(self.tokenizer, sentences, self.length, self.max_len, queries)
         if self.lexicon is None:
-            return units
-        return replace(units, words=Listed(self.lexicon.matches(sentences), len(sentences)))
+            return words
+        return replace(words, matches=RaggedRows(self.lexicon.matches(sentences), len(sentences)))
 
-    def find(self, texts: Sequence[str]) -> list[list[Found]]:
-        """Entities of each text, by place."""
-        return self.find_in([cut(text, self.units) for text in texts])
+    def predict(self, texts: Sequence[str]) -> list[list[Entity]]:
+        """Predict the entities of each text, by position."""
+        return self.predict_sentences([split_words(text, self.granularity) for text in texts])
 
-    def find_in(self, sentences: Sequence[Sentence]) -> list[list[Found]]:
-        """The same, for sentences that are cut already; one without a unit has none."""
+    def predict_sentences(self, sentences: Sequence[Sentence]) -> list[list[Entity]]:
+        """Predict the entities of sentences in words; an empty sentence has none."""
         rows = [row for row, sentence in enumerate(sentences) if len(sentence)]
-        answers: list[list[Found]] = [[] for _ in sentences]
+        predictions: list[list[Entity]] = [[] for _ in sentences]
         if not rows:
-            return answers
-        entities, scores = self.entities(self.inputs([sentences[row] for row in rows]))
-        for (number, start, stop, kind), score in zip(entities.tolist(), scores.tolist(), strict=True):
+            return predictions
+        spans, scores = self.predict_spans(self.inputs([sentences[row] for row in rows]))
+        for (number, start, stop, kind), score in zip(spans.tolist(), scores.tolist(), strict=True):
             sentence = sentences[rows[number]]
             first, last = sentence.characters(start, stop)
-            answers[rows[number]].append(Found(sentence.text[first:last], self.types[kind], first, last, score))
-        return answers
+            entity = Entity(sentence.text[first:last], self.types[kind], first, last, score)
+            predictions[rows[number]].append(entity)
+        return predictions
 
-    def entities(self, inputs: UnitInputs) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Entities ``[k, 4]`` (sentence, first unit, one past the last, type) and their scores ``[k]``."""
-        return find(self.model, inputs)
+    def predict_spans(self, inputs: WordInputs) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Predict entities ``[k, 4]`` (sentence, first word, one past the last, type) and their scores ``[k]``."""
+        return predict_entities(self.model, inputs)
 
-    def score(self, found: NDArray[np.int64], true: NDArray[np.int64], sentences: int) -> dict[str, Any]:
-        """Strict measures of what was found; see ``span_metrics`` and, for nested entities, ``level_metrics``."""
-        levels = level_metrics(true, found, self.types, sentences) if nested(self.model.head) else {}
-        return span_metrics(true, found, self.types, sentences) | levels
+    def metrics(self, predicted: NDArray[np.int64], true: NDArray[np.int64], sentences: int) -> dict[str, Any]:
+        """Strict metrics of predictions; see ``span_metrics`` and, for nested entities, ``level_metrics``."""
+        levels = level_metrics(true, predicted, self.types, sentences) if is_nested(self.model.head) else {}
+        return span_metrics(true, predicted, self.types, sentences) | levels
 
-    def true(self, sentences: Sequence[Sentence]) -> NDArray[np.int64]:
-        """Entities that this model should find, ``[k, 4]``: the outermost, or those of all levels."""
-        return rows_of(sentences, self.types, nested=nested(self.model.head))
+    def true_spans(self, sentences: Sequence[Sentence]) -> NDArray[np.int64]:
+        """Annotated entities ``[k, 4]`` that this model can predict: the outermost, or those of all levels."""
+        return rows_of(sentences, self.types, nested=is_nested(self.model.head))
 
     def targets(self, true: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Entities of sentences as those of the model's examples."""
-        return as_examples(true, len(self.types)) if asks(self.model.head) else true
+        """Map entities of sentences to those of the model's examples."""
+        return as_examples(true, len(self.types)) if is_mrc(self.model.head) else true
 
-    def beyond(self, sentences: Sequence[Sentence]) -> int:
-        """Entities within others, where this model neither learns nor finds them."""
-        return 0 if nested(self.model.head) else sum(len(level) for one in sentences for level in one.levels[1:])
+    def count_inner(self, sentences: Sequence[Sentence]) -> int:
+        """Number of nested entities that a flat model neither learns nor predicts."""
+        return 0 if is_nested(self.model.head) else sum(len(level) for one in sentences for level in one.levels[1:])
 
-    def save(self, folder: Path, head: NerHeadConfig, words: LexiconConfig | None = None) -> None:
-        """Write the recogniser to ``folder``, whole or not at all; ``head`` and ``words`` as the model was built."""
-        about = {"head": asdict(head), "length": asdict(self.length), "types": self.types, "units": self.units}
-        about |= {"questions": list(self.questions), "word_separator": self.word_separator}
-        lexicon, also = self.lexicon, None
-        if lexicon is not None and words is not None:
-            about["words"] = {"name": words.name, "options": words.options, "min_count": words.min_count}
-            also = lexicon.save
+    def save(self, folder: Path, head: TaggingHeadConfig, lexicon: LexiconConfig | None = None) -> None:
+        """Write the tagger to ``folder``, all or nothing; ``head`` and ``lexicon`` as the model was built."""
+        about = {"head": asdict(head), "length": asdict(self.length), "types": self.types}
+        about |= {"granularity": self.granularity, "word_separator": self.word_separator, "queries": list(self.queries)}
+        also = None
+        if self.lexicon is not None and lexicon is not None:
+            about["lexicon"] = {"name": lexicon.name, "options": lexicon.options, "min_count": lexicon.min_count}
+            also = self.lexicon.save
         save_parts(folder, TASK, self.model, self.model.encoder, self.tokenizer, about, also)
 
     @classmethod
@@ -140,40 +136,43 @@ class Tagger:
         """Open a run folder of ``text tag train``.
 
         Raises:
-            InputError: It holds no recogniser, or a damaged one.
+            InputError: It holds no tagger, or a damaged one.
         """
         folder, about = open_task(folder, TASK)
         try:
-            head, length = NerHeadConfig(**about["head"]), SentenceLengthConfig(**about["length"])
-            types, units, questions = list(about["types"]), about["units"], list(about["questions"])
-            word_separator = about.get("word_separator", "auto")
-            encoder, lexicon, part = Encoder.load(folder), None, None
-            if words := about.get("words"):
-                lexicon = Lexicon.load(folder, words["min_count"])
-                part = word_part(LexiconConfig(**words), encoder.out_dim, lexicon)
-            model = NerModel(encoder, head, len(types), words=part)
+            head, length = TaggingHeadConfig(**about["head"]), SentenceLengthConfig(**about["length"])
+            types, queries = list(about["types"]), list(about["queries"])
+            granularity, word_separator = about["granularity"], about["word_separator"]
+            encoder, lexicon, layer = Encoder.load(folder), None, None
+            if settings := about.get("lexicon"):
+                lexicon = Lexicon.load(folder, settings["min_count"])
+                layer = lexicon_layer(LexiconConfig(**settings), encoder.out_dim, lexicon)
+            model = TaggingModel(encoder, head, len(types), lexicon=layer)
         except (KeyError, TypeError) as error:
             raise InputError(f"{folder}/task.json is damaged: {error}. Train the run again.") from error
         load_parts(model, folder)
-        return cls(model.eval(), Tokenizer.load(folder), types, length, units, lexicon, questions, word_separator)
+        tokenizer = Tokenizer.load(folder)
+        return cls(model.eval(), tokenizer, types, length, granularity, lexicon, queries, word_separator)
 
 
-def word_part(config: LexiconConfig, dim: int, lexicon: Lexicon) -> nn.Module:
-    """What the words of a lexicon add to units that are ``dim`` wide; its table starts on the lexicon's vectors."""
-    part: nn.Module = build("word part", config.name, WORD_PARTS, dim, lexicon.counts, options=config.options)
+def lexicon_layer(config: LexiconConfig, dim: int, lexicon: Lexicon) -> nn.Module:
+    """Build a lexicon layer for word vectors of ``dim``; its embedding starts on the lexicon's vectors."""
+    layer: nn.Module = build("lexicon layer", config.name, LEXICON_LAYERS, dim, lexicon.counts, options=config.options)
     if lexicon.vectors is not None:
-        table = getattr(part, "words", None)
+        table = getattr(layer, "embedding", None)
         if not isinstance(table, nn.Embedding):
-            raise InputError(f"word part {config.name!r} has no nn.Embedding 'words'; leave words.vectors out.")
-        start_rows(table, lexicon.names, lexicon.vectors, "words.options width")
-    return part
+            raise InputError(
+                f"lexicon layer {config.name!r} has no nn.Embedding 'embedding'; leave lexicon.vectors out."
+            )
+        start_rows(table, lexicon.names, lexicon.vectors, "lexicon.options width")
+    return layer
 
 
 def longest(config: SentenceLengthConfig, encoder: EncoderConfig) -> int:
-    """Longest row that is read.
+    """Longest row in tokens.
 
     Raises:
-        InputError: More than the encoder can.
+        InputError: Longer than the encoder's input.
     """
     if config.max_len is not None and config.max_len > encoder.max_len:
         raise InputError(f"length.max_len is {config.max_len}; this encoder reads {encoder.max_len} tokens at most.")
@@ -181,7 +180,7 @@ def longest(config: SentenceLengthConfig, encoder: EncoderConfig) -> int:
 
 
 def rows_of(sentences: Sequence[Sentence], types: Sequence[str], *, nested: bool = False) -> NDArray[np.int64]:
-    """Outermost entities of sentences, or all of them, as ``[k, 4]``: sentence, first unit, one past the last, type."""
+    """Outermost entities, or all of them, as ``[k, 4]``: sentence, first word, one past the last, type."""
     number = {kind: n for n, kind in enumerate(types)}
     rows = [
         (row, start, stop, number[kind])

@@ -1,4 +1,4 @@
-"""Bad input to ``text tag``: the part of ``bad_texts`` that is about named entities."""
+"""Bad input to ``text tag``: the cases of ``bad_texts`` about named entities."""
 
 import json
 from pathlib import Path
@@ -12,20 +12,20 @@ QUICK = f"{ENCODER} --train.epochs 1 --train.device cpu"
 _LIKE = "--data.validation-share 0.3"
 TRAIN = f"text tag train --out out --data.train named.conll --data.scheme bio {_LIKE} {QUICK}"
 _JSON = f"text tag train --out out --data.train named.jsonl {_LIKE} {QUICK}"
-_ASKING = "--head.name reading"
-_WORDS = "--words.name soft_lexicon --words.file words.txt"
+_MRC = "--head.name mrc"
+_LEXICON = "--lexicon.name soft_lexicon --lexicon.file words.txt"
 _PREDICT = "text tag predict --run named"
 _EVALUATE = "text tag evaluate --run named --file new.conll"
 
 
 def _sentence(**cells: object) -> Spoil:
-    """Add a JSON line, good but for the cells given."""
+    """Append a JSON line, good except for ``cells``."""
     good = {"text": "Ada saw Rome", "entities": [{"start": 8, "end": 12, "type": "LOC"}]}
     return append("named.jsonl", json.dumps(good | cells) + "\n")
 
 
 CASES = (
-    Case("no scheme of tags", TRAIN.replace("--data.scheme bio", ""), "Name the scheme with --data.scheme"),
+    Case("no scheme of tags", TRAIN.replace("--data.scheme bio", ""), "Set --data.scheme"),
     Case("unknown scheme of tags", TRAIN.replace("bio", "bmse"), "no tag scheme is called 'bmse'; did you mean 'bmes'"),
     Case("tags of another scheme", TRAIN.replace("bio", "bmes"), "cannot follow"),
     Case(
@@ -63,38 +63,38 @@ CASES = (
     Case("the same, when it is measured", _EVALUATE, "entity type 'TIME' does not occur in training"),
     Case("illegal tags, when it is measured", _EVALUATE, "--read.bad-rows", replaced("new.conll", "\tB-", "\tI-")),
     Case("misspelt head, entities", f"{TRAIN} --head.name crff", "did you mean 'crf'"),
-    Case("figure that is not measured, entities", f"{TRAIN} --train.monitor accuracy", "this task validates f1"),
+    Case("unknown metric, entities", f"{TRAIN} --train.monitor accuracy", "this task validates f1"),
     Case("sentences longer than the encoder reads", f"{TRAIN} --length.max-len 64", "reads 24 tokens at most"),
     Case(
-        "long sentence where none is wanted",
+        "refused long sentence",
         f"{TRAIN} --length.long refuse",
-        "sentence 1 takes",
+        "sentence 1 has 31 tokens",
         write_text("named.conll", ("Ada\tB-PER\n" + "saw\tO\n" * 30 + "\n") * 9),
     ),
-    Case("empty lexicon", f"{TRAIN} {_WORDS}", "words.txt holds no word", write_text("words.txt", " \n")),
-    Case("lexicon that is not there", f"{TRAIN} {_WORDS}", "words.txt cannot be read"),
-    Case("lexicon without a part that reads it", f"{TRAIN} --words.file lines.txt", "words.name"),
+    Case("empty lexicon", f"{TRAIN} {_LEXICON}", "words.txt holds no word", write_text("words.txt", " \n")),
+    Case("lexicon that is not there", f"{TRAIN} {_LEXICON}", "words.txt cannot be read"),
+    Case("lexicon without a layer", f"{TRAIN} --lexicon.file lines.txt", "lexicon.name"),
     Case(
-        "lexicon beside a head that asks",
-        f"{TRAIN} {_ASKING} {_WORDS}",
-        "reads no words of a lexicon",
+        "lexicon beside MRC tagging",
+        f"{TRAIN} {_MRC} {_LEXICON}",
+        "MRC tagging has no lexicon layer",
         write_text("words.txt", "Rome\nAda\n"),
     ),
     Case(
-        "type without a question",
-        f"{TRAIN} {_ASKING} --questions asked.txt",
-        "has no question for PER",
-        write_text("asked.txt", "LOC\twhich place?\n"),
+        "type without a query",
+        f"{TRAIN} {_MRC} --queries queries.txt",
+        "has no query for PER",
+        write_text("queries.txt", "LOC\twhich place?\n"),
     ),
     Case(
-        "question of another form",
-        f"{TRAIN} {_ASKING} --questions asked.txt",
-        "line 1 of asked.txt is not TYPE<tab>question",
-        write_text("asked.txt", "LOC which place?\n"),
+        "query of another form",
+        f"{TRAIN} {_MRC} --queries queries.txt",
+        "line 1 of queries.txt is not TYPE<tab>query",
+        write_text("queries.txt", "LOC which place?\n"),
     ),
-    Case("run of another task, entities", "text tag predict --run classified --texts a", "no recogniser"),
-    Case("recogniser of another task's command", "text classify predict --run named --texts a", "no classifier"),
-    Case("damaged recogniser", f"{_PREDICT} --texts a", "cannot be read", cut("named/recogniser/head.safetensors")),
+    Case("run of another task, entities", "text tag predict --run classified --texts a", "no tagger"),
+    Case("tagger of another task's command", "text classify predict --run named --texts a", "no classifier"),
+    Case("damaged tagger", f"{_PREDICT} --texts a", "cannot be read", cut("named/tagger/head.safetensors")),
     Case("nothing to look through", _PREDICT, "give either texts"),
     Case("page where a folder lies", f"{_PREDICT} --texts a --html named", "named is a folder; a file is"),
     Case("report where a file lies, entities", f"{_EVALUATE} --out named.conll", "named.conll is a file; a folder is"),
@@ -105,10 +105,10 @@ CASES = (
 
 def write_good(folder: Path) -> None:
     """Write 20 sentences with entities, as columns and as JSON, and one with a type that they do not have."""
-    names, places = ["Ada", "Eve", "Ben"], ["Rome", "Bonn", "Oslo"]
+    names, cities = ["Ada", "Eve", "Ben"], ["Rome", "Bonn", "Oslo"]
     columns, rows = [], []
     for n in range(20):
-        name, place = names[n % 3], places[n // 3 % 3]
+        name, place = names[n % 3], cities[n // 3 % 3]
         text, start = f"{name} saw {place}", len(name) + 5
         columns.append(f"{name}\tB-PER\nsaw\tO\n{place}\tB-LOC\n" if n % 2 else f"{name}\tB-PER\n{place}\tB-LOC\n")
         rows.append(json.dumps({"text": text, "entities": [[0, len(name), "PER"], [start, start + 4, "LOC"]]}))

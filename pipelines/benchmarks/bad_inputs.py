@@ -18,8 +18,8 @@ from pipelines.cli import main
 HEADER = "user_id,item_id,timestamp\n"
 TIMES = "prepare --events log.csv --out out"
 EVALUATE = "evaluate --data data --runs run"
-CLICKS = "train-ctr --impressions.log log/impressions.parquet --impressions.time timestamp --train.epochs 1"
-LISTS = "train-ctr --impressions.train shown.jsonl --impressions.validation shown.jsonl --out out"
+CLICKS = "train-ctr --impressions log/impressions.parquet --columns.time timestamp --train.epochs 1"
+LISTS = "train-ctr --impressions shown.jsonl --validation shown.jsonl --out out"
 SCORE = "predict-ctr --run ctr --impressions log/impressions.parquet"
 TRAIN = "--encoder.dim 8 --encoder.n-layers 1 --encoder.max-len 20 --train.epochs 1"
 
@@ -168,11 +168,16 @@ CASES = (
     ),
     Case("lists as categories", f"{LISTS} --features.categorical tags", "name lists under features.multi", _lists),
     Case("lists as numbers", f"{LISTS} --features.numeric tags", "name lists under features.multi", _lists),
-    Case("lists as users", f"{LISTS} --impressions.user tags", "are single values", _lists),
-    Case("a cut through whole files", f"{LISTS} --impressions.test-from 0.9", "impressions.log is cut", _lists),
+    Case("lists as users", f"{LISTS} --columns.user tags", "are single values", _lists),
+    Case(
+        "a cut through whole files",
+        f"{LISTS} --columns.user user_id --split.test-from 0.9",
+        "cut a single table",
+        _lists,
+    ),
     Case("fine-tuning no encoder", f"{CLICKS} --out out --model.encoder-mode fine_tuned", "no model.encoder"),
     Case("a learning rate for no encoder", f"{CLICKS} --out out --model.encoder-lr 0.1", "trains no encoder"),
-    Case("a click log for a click model without one", f"{SCORE} --data data --out a.parquet", "leave out --data"),
+    Case("a prepared log for a CTR model without one", f"{SCORE} --data data --out a.parquet", "leave it out"),
     Case("unknown user", "recommend --run run --data data --users 9999", "users are not in data"),
     Case("user of another type", "recommend --run run --data data --users nobody", "user ids of this log are integers"),
     Case("unknown items", "recommend --run run --data data --history 'x y z'", "cannot be"),
@@ -182,7 +187,7 @@ CASES = (
 
 
 def make_good(folder: Path) -> None:
-    """Write a simulated log, two prepared folders of different vocabularies, a trained run and a click model."""
+    """Write a simulated log, two prepared folders of different vocabularies, a trained run and a CTR model."""
     small = "--items 320 --max-events 60 --mean-events 15 --users"
     for line in (
         f"simulate --out log {small} 120",

@@ -1,4 +1,4 @@
-"""A dictionary from some of the entities of marked sentences, as if only those were known.
+"""Sample a dictionary from the entities of annotated sentences.
 
 python -m pipelines.benchmarks.sample_dictionary --out runs/resume-dictionary.tsv
 """
@@ -22,27 +22,27 @@ RESUME = AnnotatedFilesConfig(train=Path("../shared/data/resume-ner/train.char.b
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Write a dictionary of a random part of the entities of the training file."""
+    """Write a dictionary of a random sample of the training file's entities."""
 
     out: Path
     """File of ``entity<TAB>type`` lines."""
 
     data: AnnotatedFilesConfig = field(default_factory=lambda: RESUME)
-    """``train`` is the file of marked sentences."""
+    """``train`` is the file of annotated sentences."""
 
     share: float = 0.1
-    """Share of the entities that is drawn, in (0, 1]."""
+    """Share of the entities in the sample, in (0, 1]."""
 
     of: Of = "mentions"
-    """mentions: drawn among all marked places, so that what is frequent is likely to be known; entities: among the
-    different entities, each as likely as any other."""
+    """mentions: sampled among all mentions, which favours frequent entities; entities: among distinct entities,
+    uniformly."""
 
     seed: int = 0
-    """Of the draw."""
+    """Of the sample."""
 
     def __post_init__(self) -> None:
         if self.data.train is None:
-            raise InputError("no file of marked sentences is given; name it with --data.train FILE.")
+            raise InputError("no file of annotated sentences is given; name it with --data.train FILE.")
         check_share(self.share)
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; it cannot be negative.")
@@ -59,24 +59,24 @@ def check_share(share: float) -> None:
 
 
 def run(config: Config) -> list[tuple[str, str]]:
-    """Draw and write.
+    """Sample and write.
 
     Returns:
         The entries.
     """
-    from nlp_tasks.tagging.data import read_annotated
+    from nlp_tasks.tagging.files import read_annotated
 
-    found = read_annotated(config.data.train or Path(), config.data)
-    entries = sample(found.sentences, config.share, config.of, config.seed)
+    data = read_annotated(config.data.train or Path(), config.data)
+    entries = sample(data.sentences, config.share, config.of, config.seed)
     write(config.out, entries)
     print(f"wrote {len(entries):,} entries to {config.out}", file=sys.stderr)
     return entries
 
 
 def sample(sentences: "Sequence[Sentence]", share: float, of: Of, seed: int) -> list[tuple[str, str]]:
-    """Draw entities with their types; sorted, each pair once, and one at least of every type.
+    """Sample entities with their types; sorted, each pair once, at least one of every type.
 
-    Those that a line of a dictionary cannot hold are not drawn.
+    Those that a line of a dictionary cannot hold are left out.
 
     Raises:
         InputError: There are none.
@@ -85,35 +85,35 @@ def sample(sentences: "Sequence[Sentence]", share: float, of: Of, seed: int) -> 
 
     from nlp_tasks.tagging.pu.dictionary import fits_a_line
 
-    everything = []
+    entities = []
     for sentence in sentences:
         for start, stop, kind in sentence.levels[0]:
             first, last = sentence.characters(start, stop)
             if fits_a_line(sentence.text[first:last]) and fits_a_line(kind):
-                everything.append((sentence.text[first:last], kind))
+                entities.append((sentence.text[first:last], kind))
     if of == "entities":
-        everything = sorted(set(everything))
-    if not everything:
-        raise InputError(f"none of the {len(sentences):,} sentences has an entity to draw.")
+        entities = sorted(set(entities))
+    if not entities:
+        raise InputError(f"none of the {len(sentences):,} sentences has an entity.")
     random = np.random.default_rng(seed)
-    drawn = random.choice(len(everything), max(1, round(share * len(everything))), replace=False)
-    found = {everything[row] for row in drawn.tolist()}
-    for kind in sorted({kind for _, kind in everything} - {kind for _, kind in found}):
-        own = sorted({pair for pair in everything if pair[1] == kind})
-        found.add(own[int(random.integers(len(own)))])
-    return sorted(found)
+    rows = random.choice(len(entities), max(1, round(share * len(entities))), replace=False)
+    entries = {entities[row] for row in rows.tolist()}
+    for kind in sorted({kind for _, kind in entities} - {kind for _, kind in entries}):
+        of_kind = sorted({pair for pair in entities if pair[1] == kind})
+        entries.add(of_kind[int(random.integers(len(of_kind)))])
+    return sorted(entries)
 
 
 def write(path: Path, entries: Sequence[tuple[str, str]]) -> None:
-    """Write a dictionary, whole or not at all; an entity that was drawn with two types has two lines."""
+    """Write a dictionary atomically; an entity sampled with two types has two lines."""
     from recsys_bert.files import replacing
 
-    with replacing(path) as aside:
-        aside.write_text(as_text(entries), encoding="utf-8")
+    with replacing(path) as temporary:
+        temporary.write_text(as_text(entries), encoding="utf-8")
 
 
 def as_text(entries: Sequence[tuple[str, str]]) -> str:
-    """What ``write`` writes."""
+    """Lines of a dictionary file."""
     return "".join(f"{entity}\t{kind}\n" for entity, kind in entries)
 
 

@@ -1,4 +1,4 @@
-"""Entities found under the clock: the process that ``ner_speed`` starts for each of its turns.
+"""Timed prediction of entities: the process that ``tagging_speed`` starts for each of its rounds.
 
     python -m pipelines.benchmarks.tagging_round --run runs/text-resume-ner-crf
 
@@ -19,7 +19,7 @@ from recsys_bert.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Find the entities of a file's sentences, once after a start."""
+    """Predict the entities of a file's sentences, once after a warm-up."""
 
     run: Path
     """Run folder of `text tag train`."""
@@ -29,45 +29,45 @@ class Config:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Read, find, print.
+    """Read, predict, print.
 
     Returns:
-        ``sentences_per_s``; ``sentences``, and in them ``units``, ``words`` of a lexicon and ``entities`` found; what
-        the model is made of (``encoder``, ``words_part``, ``head``, ``parameters``); ``threads``.
+        ``sentences_per_s``; ``sentences``, their ``words``, ``matches`` of a lexicon and predicted ``entities``; the
+        model (``encoder``, ``lexicon``, ``head``, ``parameters``); ``threads``.
     """
     import torch
 
-    from nlp_tasks.tagging.data import read_annotated
+    from nlp_tasks.tagging.files import read_annotated
     from nlp_tasks.tagging.tagger import Tagger
     from pipelines.text.tag import train
     from recsys_bert.settings import read_config
 
-    recogniser, trained = Tagger.load(config.run), read_config(train.Config, config.run / "config.toml")
+    tagger, trained = Tagger.load(config.run), read_config(train.Config, config.run / "config.toml")
     file = config.file or trained.data.test
     if file is None:
         raise InputError(f"{config.run} was trained without a test file; name one with --file.")
-    how = NewSentencesConfig(bad_rows="drop").like(trained.data, recogniser, file)
-    sentences = read_annotated(file, how, entities=False).sentences
-    recogniser.find_in(sentences[:16])
+    files = NewSentencesConfig(bad_rows="drop").like(trained.data, tagger, file)
+    sentences = read_annotated(file, files, entities=False).sentences
+    tagger.predict_sentences(sentences[:16])
     start = time.perf_counter()
-    found = recogniser.find_in(sentences)
+    predictions = tagger.predict_sentences(sentences)
     seconds = time.perf_counter() - start
-    words = recogniser.inputs(sentences).words
-    encoder = recogniser.model.encoder.config
-    told = {
+    matches = tagger.inputs(sentences).matches
+    encoder = tagger.model.encoder.config
+    result = {
         "sentences_per_s": len(sentences) / seconds,
         "sentences": len(sentences),
-        "units": sum(map(len, sentences)),
-        "words": 0 if words is None else len(words.rows),
-        "entities": sum(map(len, found)),
+        "words": sum(map(len, sentences)),
+        "matches": 0 if matches is None else len(matches.rows),
+        "entities": sum(map(len, predictions)),
         "encoder": f"{encoder.n_layers} × {encoder.dim}" + ("" if encoder.neck == "none" else f" + {encoder.neck}"),
-        "words_part": trained.words.name,
+        "lexicon": trained.lexicon.name,
         "head": trained.head.name,
-        "parameters": sum(parameter.numel() for parameter in recogniser.model.parameters()),
+        "parameters": sum(parameter.numel() for parameter in tagger.model.parameters()),
         "threads": torch.get_num_threads(),
     }
-    print(json.dumps(told))
-    return told
+    print(json.dumps(result))
+    return result
 
 
 if __name__ == "__main__":

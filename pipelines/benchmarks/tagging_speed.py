@@ -1,12 +1,12 @@
-"""Named entities: memory and time of training by the length of sentences, and sentences a second of trained models.
+"""Tagging speed: memory and time of training by sentence length, and sentences per second of trained models.
 
-    python -m pipelines.benchmarks.tagging_speed --out runs/ner_speed --runs runs/text-resume-ner-*
+    python -m pipelines.benchmarks.tagging_speed --out runs/tagging_speed --runs runs/text-resume-ner-*
 
-Training: the sentences of a recipe's training file are joined and cut into equally long ones, of which as many are
-trained on by `text tag train` as a user would; the peak is that of the whole command, lexicon and libraries included,
-and an epoch ends with its checkpoint. Then the run finds the entities of the same sentences. Prediction: every run
-that is given finds those of its test file, from text to entities, words of a lexicon and best tag sequences included;
-the runs take turns. Every figure has a process of its own.
+Training: the sentences of a recipe's training file are joined, cut into equally long ones and trained on by `text tag
+train`; the peak memory is that of the command, lexicon and libraries included, and an epoch ends with its checkpoint.
+Then the run predicts the entities of the same sentences. Prediction: every run predicts those of its test file, from
+text to entities, lexicon matching and Viterbi decoding included; rounds alternate between runs. Every measurement has a
+process of its own.
 """
 
 import itertools
@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nlp_tasks.tagging.data import read_annotated
+from nlp_tasks.tagging.files import read_annotated
 from nlp_tasks.tagging.sentences import Sentence
 from pipelines.benchmarks.processes import run_alone
 from pipelines.benchmarks.tables import write_tables
@@ -34,10 +34,10 @@ _RECIPES = Path(__file__).parents[1] / "recipes"
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Measure training by length, and prediction."""
+    """Measure the speed of training by sentence length, and of prediction."""
 
     out: Path
-    """Where the tables (with the ending .md) and the same numbers (.json) are written."""
+    """Path of the tables (.md) and the same numbers (.json)."""
 
     recipes: tuple[Path, ...] = (_RECIPES / "text_resume_ner_crf.toml", _RECIPES / "text_resume_ner_flat.toml")
     """Recipes of `text tag train` whose training is measured; none measures prediction alone."""
@@ -49,7 +49,7 @@ class Config:
     """Sentences of an epoch."""
 
     epochs: int = 3
-    """Epochs that are trained; the first one is not timed, of the others the median counts."""
+    """Epochs of training; the first one is not timed, and the median of the others counts."""
 
     runs: tuple[Path, ...] = ()
     """Run folders of `text tag train` whose prediction is measured."""
@@ -58,7 +58,7 @@ class Config:
     """Sentences for prediction; None: every run's own test file."""
 
     rounds: int = 3
-    """Turns of each run; the table has medians over them."""
+    """Rounds of each run; the table has medians over them."""
 
     def __post_init__(self) -> None:
         if min(self.rounds, self.sentences, *self.lengths) < 1 or self.epochs < 2:
@@ -74,40 +74,40 @@ def run(config: Config) -> dict[str, Any]:
     """Measure, print and write the tables.
 
     Returns:
-        What the JSON file holds.
+        The contents of the JSON file.
 
     Raises:
-        InputError: A recipe's data or a run is not there or too small, or a program fails.
+        InputError: A recipe's data or a run is missing or too small, or a program fails.
     """
-    training, turns = [], {folder: list[dict[str, Any]]() for folder in config.runs}
-    total = len(config.recipes) * len(config.lengths) + config.rounds * len(turns)
-    with Progress("NER speed", total, "metrics") as progress:
+    training, rounds = [], {folder: list[dict[str, Any]]() for folder in config.runs}
+    total = len(config.recipes) * len(config.lengths) + config.rounds * len(rounds)
+    with Progress("tagging speed", total, "measurements") as progress:
         for length in config.lengths:
             for recipe in config.recipes:
-                training.append(_trained(config, recipe, length))
+                training.append(_measure_training(config, recipe, length))
                 progress.advance(figure=f"{recipe.stem} {length}")
         for _ in range(config.rounds):
-            for folder, mine in turns.items():
-                mine.append(_turn(folder, config.file))
+            for folder, measurements in rounds.items():
+                measurements.append(_measure_prediction(folder, config.file))
                 progress.advance(figure=folder.name)
     result = {
         "config": {name: str(value) for name, value in asdict(config).items() if name != "out"},
         "machine": {"cores": os.cpu_count()},
         "training": training,
-        "prediction": [_median(folder.name, mine) for folder, mine in turns.items()],
+        "prediction": [_median(folder.name, measurements) for folder, measurements in rounds.items()],
     }
     table = _tables(config, result)
     write_tables(config.out, table, result)
     return result
 
 
-def _trained(config: Config, recipe: Path, length: int) -> dict[str, Any]:
+def _measure_training(config: Config, recipe: Path, length: int) -> dict[str, Any]:
     """Train on sentences of one length, then predict them."""
     settings = read_config(train.Config, recipe)
     assert settings.data.train is not None  # a recipe without one is refused when it is read
     read = read_annotated(settings.data.train, settings.data)
     if any(len(sentence) != len("".join(sentence.words())) for sentence in read.sentences):
-        raise InputError(f"the units of {read.path} are not single characters; name a recipe whose are.")
+        raise InputError(f"the words of {read.path} are not single characters; name a recipe whose are.")
     texts = equally_long(read.sentences, length, config.sentences)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -116,32 +116,32 @@ def _trained(config: Config, recipe: Path, length: int) -> dict[str, Any]:
         command = [sys.executable, "-m", "pipelines.cli", "text", "tag", "train", str(recipe.absolute())]
         command += ["--out", str(folder / "run"), "--data.train", str(folder / "train.jsonl")]
         command += ["--data.validation", str(folder / "validation.jsonl"), "--data.test", "None"]
-        command += ["--data.format", "jsonl", "--data.units", "characters", "--length.max-len", "None"]
+        command += ["--data.format", "jsonl", "--data.granularity", "characters", "--length.max-len", "None"]
         command += ["--encoder.max-len", str(max(length + 2, settings.encoder.max_len))]
         command += ["--train.epochs", str(config.epochs), "--train.patience", "0"]
         ended = run_alone(command)
-        found = _turn(folder / "run", folder / "train.jsonl")
+        prediction = _measure_prediction(folder / "run", folder / "train.jsonl")
         seconds = _seconds(folder / "run" / "metrics.jsonl")
     return {
         "recipe": recipe.stem,
         "length": length,
         "sentences": config.sentences,
         "batch_size": settings.train.batch_size,
-        "words": found["words"] / config.sentences,
+        "matches": prediction["matches"] / config.sentences,
         "epoch_s": statistics.median(seconds),
         "epochs_s": seconds,
         "peak_bytes": ended.peak_bytes,
-        "sentences_per_s": found["sentences_per_s"],
-        "prediction_peak_bytes": found["peak_bytes"],
-        "threads": found["threads"],
+        "sentences_per_s": prediction["sentences_per_s"],
+        "prediction_peak_bytes": prediction["peak_bytes"],
+        "threads": prediction["threads"],
     }
 
 
 def equally_long(sentences: list[Sentence], length: int, n: int) -> list[str]:
-    """Join sentences and cut them anew, into JSON lines of ``length`` characters with the entities that lie within one.
+    """Join sentences and cut them into JSON lines of ``length`` characters, with the entities within one line.
 
     Args:
-        sentences: Sentences of single characters; as many are taken as it needs, from the start again at their end.
+        sentences: Sentences of single characters, repeated as often as needed.
         length: Characters of a line.
         n: Lines.
     """
@@ -160,26 +160,26 @@ def equally_long(sentences: list[Sentence], length: int, n: int) -> list[str]:
 
 
 def _seconds(metrics: Path) -> list[float]:
-    """Time of every epoch but the first, with its checkpoint."""
+    """Seconds of every epoch but the first, its checkpoint included."""
     lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     ends = [line["seconds"] for line in lines if "seconds" in line]
     return [round(after - before, 2) for before, after in itertools.pairwise(ends)]
 
 
-def _turn(folder: Path, file: Path | None) -> dict[str, Any]:
-    """Find entities in a process of its own."""
+def _measure_prediction(folder: Path, file: Path | None) -> dict[str, Any]:
+    """Predict entities in a process of its own."""
     command = [sys.executable, "-m", "pipelines.benchmarks.tagging_round", "--run", str(folder)]
     ended = run_alone(command if file is None else [*command, "--file", str(file)])
     return json.loads(ended.printed.splitlines()[-1]) | {"peak_bytes": ended.peak_bytes}
 
 
-def _median(name: str, turns: list[dict[str, Any]]) -> dict[str, Any]:
-    speeds = [turn["sentences_per_s"] for turn in turns]
-    return turns[0] | {
+def _median(name: str, rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    speeds = [one["sentences_per_s"] for one in rounds]
+    return rounds[0] | {
         "run": name,
         "sentences_per_s": statistics.median(speeds),
         "rounds": speeds,
-        "peak_bytes": max(turn["peak_bytes"] for turn in turns),
+        "peak_bytes": max(one["peak_bytes"] for one in rounds),
     }
 
 
@@ -189,11 +189,11 @@ def _tables(config: Config, result: dict[str, Any]) -> str:
         text += (
             f"Training on {config.sentences} equally long sentences, {config.epochs} epochs of which the first is not "
             f"timed; {os.cpu_count()} CPU cores, {rows[0]['threads']} threads.\n\n"
-            "| recipe | characters | words a sentence | batch | seconds an epoch | peak MiB | sentences a second "
+            "| recipe | characters | matches a sentence | batch | seconds an epoch | peak MiB | sentences a second "
             "predicting | peak MiB predicting |\n|---|---|---|---|---|---|---|---|\n"
         )
         text += "".join(
-            f"| {row['recipe']} | {row['length']} | {row['words']:,.0f} | {row['batch_size']} | "
+            f"| {row['recipe']} | {row['length']} | {row['matches']:,.0f} | {row['batch_size']} | "
             f"{row['epoch_s']:,.1f} | {row['peak_bytes'] / 2**20:,.0f} | {row['sentences_per_s']:,.1f} | "
             f"{row['prediction_peak_bytes'] / 2**20:,.0f} |\n"
             for row in rows
@@ -202,12 +202,12 @@ def _tables(config: Config, result: dict[str, Any]) -> str:
         text += "\n" if text else ""
         text += (
             f"Prediction, {config.rounds} alternating rounds; {os.cpu_count()} CPU cores, {rows[0]['threads']} "
-            "threads.\n\n| run | encoder | words | head | parameters | sentences | characters a sentence | sentences a "
-            "second | rounds, lowest to highest | peak MiB |\n|---|---|---|---|---|---|---|---|---|---|\n"
+            "threads.\n\n| run | encoder | lexicon | head | parameters | sentences | characters a sentence | sentences "
+            "a second | rounds, lowest to highest | peak MiB |\n|---|---|---|---|---|---|---|---|---|---|\n"
         )
         text += "".join(
-            f"| {row['run']} | {row['encoder']} | {row['words_part']} | {row['head']} | {row['parameters']:,} | "
-            f"{row['sentences']:,} | {row['units'] / row['sentences']:.0f} | {row['sentences_per_s']:,.1f} | "
+            f"| {row['run']} | {row['encoder']} | {row['lexicon']} | {row['head']} | {row['parameters']:,} | "
+            f"{row['sentences']:,} | {row['words'] / row['sentences']:.0f} | {row['sentences_per_s']:,.1f} | "
             f"{min(row['rounds']):,.1f} to {max(row['rounds']):,.1f} | {row['peak_bytes'] / 2**20:,.0f} |\n"
             for row in rows
         )

@@ -121,24 +121,24 @@ def _reading(config: Any) -> HeldOutMetrics:
 
 def _recognition(config: Any) -> HeldOutMetrics:
     """Exact match of all entities of a sentence; beside it F1, which single sentences do not have."""
-    from nlp_tasks.tagging.data import read_annotated, unseen_types
+    from nlp_tasks.tagging.data import unseen_types
+    from nlp_tasks.tagging.files import read_annotated
     from nlp_tasks.tagging.metrics import exact
-    from nlp_tasks.tagging.mrc import nested
+    from nlp_tasks.tagging.mrc import is_nested
     from nlp_tasks.tagging.tagger import Tagger
 
     tagger = Tagger.load(config.out)
-    sentences = read_annotated(
-        config.data.test, replace(config.data, units=tagger.units, word_separator=tagger.word_separator)
-    )
-    reasons = unseen_types(sentences.sentences, tagger.types, nested=nested(tagger.model.head))
+    files = replace(config.data, granularity=tagger.granularity, word_separator=tagger.word_separator)
+    sentences = read_annotated(config.data.test, files)
+    reasons = unseen_types(sentences.sentences, tagger.types, nested=is_nested(tagger.model.head))
     known = sentences.without(reasons, config.data.bad_rows)
-    true = tagger.true(known.sentences)
-    entities = tagger.entities(tagger.inputs(known.sentences))[0]
-    metrics = tagger.score(entities, true, len(known))
+    true = tagger.true_spans(known.sentences)
+    predicted = tagger.predict_spans(tagger.inputs(known.sentences))[0]
+    metrics = tagger.metrics(predicted, true, len(known))
     numbers: dict[str, float] = {
         name: metrics[name] for name in ("f1", "precision", "recall", "outer_f1", "inner_f1") if name in metrics
     }
-    return HeldOutMetrics({"exact": _aligned(exact(true, entities, len(known)), reasons)}, numbers)
+    return HeldOutMetrics({"exact": _aligned(exact(true, predicted, len(known)), reasons)}, numbers)
 
 
 def _aligned(values: Any, reasons: list[str]) -> NDArray[np.float64]:

@@ -1,1 +1,1 @@
-"""Click-through-rate models: features, heads, and the history through the pretrained encoder."""
+"""CTR models: features, heads, and the history through the pretrained encoder."""

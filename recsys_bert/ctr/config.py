@@ -1,115 +1,103 @@
-"""What a click model is told about impressions, parts and history. Plain values: importing this is instant."""
+"""Settings of a CTR model: columns, files, features, parts. No torch in here."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
 from recsys_bert.ctr.heads import CTR_HEADS
 from recsys_bert.errors import InputError
 
 HeadOptions = dict[str, bool | int | float | str | list[int]]
-"""A head's own options as a recipe gives them."""
+"""Options of a head as a recipe names them."""
+
+DEFAULT_HISTORY_LEN = 50
+DEFAULT_ENCODER_LR = 1e-4
 
 _RULE = re.compile(r"^(?P<column>.+?)\s*(?P<sign>>=|<=|==|!=|>|<)\s*(?P<value>\S.*)$")
 
 
 def rule_parts(label: str) -> tuple[str, str | None, str]:
     """Column, sign and value of a rule such as ``rating >= 4``; of a plain column, its name, None and ``""``."""
-    found = _RULE.match(label.strip())
-    return (found["column"], found["sign"], found["value"]) if found else (label, None, "")
+    match = _RULE.match(label.strip())
+    return (match["column"], match["sign"], match["value"]) if match else (label, None, "")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImpressionsConfig:
-    """Where impressions are, how their columns are called, and which of them train."""
-
-    log: Path | None = None
-    """One file that is cut by time into training, validation and test. Not together with ``train``."""
-
-    train: Path | None = None
-    """File of training impressions; ``validation`` must be given with it."""
-
-    validation: Path | None = None
-    """File of validation impressions; they choose the epoch."""
-
-    test: Path | None = None
-    """File of test impressions; looked at once, after training."""
-
-    format: Literal["auto", "csv", "tsv", "parquet", "recbole", "libfm"] = "auto"
-    """How files are read; ``auto`` goes by their ending (.inter is RecBole's, .libfm is ``label index:1 …``)."""
-
-    libfm_fields: Path | None = None
-    """For libfm: tab-separated file with columns field, value, index, which names the fields. Without it the place in
-    the row is the field, ``field_0`` and so on."""
+class ColumnsConfig:
+    """Columns of the impressions that are no features."""
 
     label: str = "label"
     """Column that is 1 (or true) for a click and 0 (or -1, or false) for none; or a rule such as ``rating >= 4``."""
 
     user: str | None = None
-    """Column with the user's id: groups GAUC and finds the history."""
+    """Column with the user's id: groups GAUC and selects the history."""
 
     item: str | None = None
     """Column with the item's id: the target item."""
 
     time: str | None = None
-    """Column with the moment shown: integers, ISO text or datetimes. Needed for a history and for cutting by time."""
+    """Column with the timestamp: integers, ISO text or datetimes. For histories and for the cut by time."""
 
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
     """Unit of numeric times since 1970; ``auto`` goes by their size."""
 
-    validation_from: float | str | None = None
-    """Where one file is cut: quantile of its times in (0, 1), or ISO date (UTC), from which on impressions are
-    validation. None: where the prepared folder's validation begins, if it was cut by time; else 0.8."""
 
-    test_from: float | str | None = None
-    """The same for the test; else 0.9."""
+@dataclass(frozen=True, kw_only=True)
+class FilesConfig:
+    """Format of impression files."""
+
+    format: Literal["auto", "csv", "tsv", "parquet", "recbole", "libfm"] = "auto"
+    """How files are read; ``auto`` goes by their ending (.inter is RecBole's, .libfm is ``label index:1 …``)."""
+
+    libfm_fields: Path | None = None
+    """For libFM: tab-separated file with columns field, value, index, which names the fields. Without it fields are
+    numbered by their position in the row: ``field_0`` and so on."""
 
     def is_libfm(self, path: Path) -> bool:
-        """Whether a file is read as libFM's."""
+        """True if a file is read as libFM."""
         return self.format == "libfm" or (self.format == "auto" and path.suffix == ".libfm")
 
-    def check_files(self) -> None:
-        """Check which files are given; a pipeline does, so that settings without files can exist.
+    def check_used(self, paths: Sequence[Path]) -> None:
+        """Refuse settings that no file reads.
 
         Raises:
-            InputError: Neither ``log`` nor ``train``, both, ``train`` without ``validation``, or settings of the other.
+            InputError: A format without files, or libFM fields without a libFM file.
         """
-        if (self.log is None) == (self.train is None):
+        if not paths:
+            _check_default(self, "files", ("format", "libfm_fields"), "the impressions are data frames, not files")
+        if self.libfm_fields is not None and not any(self.is_libfm(path) for path in paths):
             raise InputError(
-                "give either impressions.log (cut by time) or impressions.train and impressions.validation."
+                f"files.libfm_fields names the fields of libFM files; {paths[0]} is not one. Leave it out, or set "
+                "files.format to libfm."
             )
-        if self.train is not None and self.validation is None:
-            raise InputError("impressions.train needs impressions.validation, on which the epoch is chosen.")
-        if self.log is not None and (self.validation is not None or self.test is not None):
-            raise InputError("impressions.log is cut by time; validation and test files go with impressions.train.")
-        if self.log is None and (self.validation_from is not None or self.test_from is not None):
-            raise InputError(
-                "impressions.validation_from and test_from say where impressions.log is cut; leave them out where "
-                "impressions.train is given."
-            )
-        if self.log is not None and self.time is None:
-            raise InputError("cutting impressions.log by time needs impressions.time, the name of the column.")
-        files = [path for path in (self.log, self.train, self.validation, self.test) if path is not None]
-        if self.libfm_fields is not None and not any(self.is_libfm(path) for path in files):
-            raise InputError(
-                f"impressions.libfm_fields names the fields of libFM files, and {files[0]} is none. Leave it out, or "
-                "pass --impressions.format libfm."
-            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeSplitConfig:
+    """Where impressions are cut by time into training, validation and test."""
+
+    validation_from: float | str | None = None
+    """Start of validation: quantile of the timestamps in (0, 1), or ISO date (UTC). None: where the prepared log's
+    validation starts, if that was cut by time; else 0.8."""
+
+    test_from: float | str | None = None
+    """Start of the test; None: as above, else 0.9."""
 
     def __post_init__(self) -> None:
         for name in ("validation_from", "test_from"):
             value = getattr(self, name)
             if isinstance(value, float | int) and not 0 < value < 1:
-                raise InputError(f"impressions.{name} is {value}; a quantile lies between 0 and 1.")
+                raise InputError(f"split.{name} is {value}; a quantile lies between 0 and 1.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeaturesConfig:
-    """Which columns become fields of an impression. Everything is learned from training impressions only."""
+    """Columns that become fields of an impression; fitted on training impressions only."""
 
     ids: tuple[Literal["user", "item"], ...] = ("user", "item")
-    """Ids that are fields of their own, where the impressions name the column."""
+    """Ids that are fields as well, if ``columns`` names their column."""
 
     categorical: tuple[str, ...] = ()
     """Columns with one value each."""
@@ -127,33 +115,43 @@ class FeaturesConfig:
     """Most values kept of one multi-valued cell; how many were cut is counted."""
 
     numeric_as: Literal["standardise", "buckets"] = "buckets"
-    """Numbers as multiples of one vector, shifted and scaled to mean 0 and deviation 1; or as one of ``n_buckets``."""
+    """Numbers as multiples of one vector, scaled to mean 0 and standard deviation 1; or as one of ``n_buckets``."""
 
     n_buckets: int = 10
-    """Buckets of about equally many training impressions."""
+    """Buckets with about equally many training impressions."""
 
     min_count: int = 1
-    """Values seen less often in training share one row with the unseen ones."""
+    """Values with fewer training impressions share one row with the unseen ones."""
 
     item_side: bool = True
-    """Item features of the prepared folder become fields."""
+    """Item features of the prepared log become fields."""
 
     user_side: bool = True
-    """User features of the prepared folder become fields."""
+    """User features of the prepared log become fields."""
 
     def __post_init__(self) -> None:
-        names = [*self.categorical, *self.numeric, *self.multi]
-        if double := sorted({name for name in names if names.count(name) > 1}):
+        if double := sorted({name for name in self.columns if self.columns.count(name) > 1}):
             raise InputError(f"{', '.join(double)} is named twice among the features; name it once.")
         if self.n_buckets < 2 or self.min_count < 1 or self.multi_max < 1 or not self.separator:
             raise InputError(
                 f"features: n_buckets is {self.n_buckets} (at least 2), min_count {self.min_count} and multi_max "
                 f"{self.multi_max} (at least 1); separator must not be empty."
             )
+        if not self.multi:
+            _check_default(self, "features", ("separator", "multi_max"), "features.multi names no column")
+        if not self.numeric:
+            _check_default(self, "features", ("numeric_as", "n_buckets"), "features.numeric names no column")
+        if self.numeric_as != "buckets":
+            _check_default(self, "features", ("n_buckets",), f"features.numeric_as is {self.numeric_as!r}")
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns that features are fitted on, apart from ids."""
+        return [*self.categorical, *self.numeric, *self.multi]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClickModelConfig:
+class CTRModelConfig:
     """Embeddings, head, and how the history enters."""
 
     head: str = field(default="dcn_v2", metadata={"names": CTR_HEADS})
@@ -166,43 +164,139 @@ class ClickModelConfig:
     """Width of one field's vector."""
 
     init_std: float = 0.01
-    """Standard deviation of the embeddings at the start."""
+    """Standard deviation of the initial embeddings."""
 
     embedding_l2: float = 0.0
     """Half this times the sum of the squared feature embeddings is added to the mean loss, over the whole table."""
 
-    history_len: int = 50
-    """Newest events before the impression that are read; 0 leaves the history out."""
+    history_len: int | None = None
+    """Last events before the impression that are read; 0 leaves the history out. None: 50 with a prepared log, 0
+    without."""
 
     encoder: Path | None = None
-    """Run folder of ``pretrain`` on the same prepared folder; None: plain item embeddings."""
+    """Run folder of ``pretrain`` on the same prepared log; None: plain item embeddings."""
 
-    encoder_mode: Literal["frozen", "fine_tuned", "none"] = "frozen"
-    """What training does to the encoder: nothing, or ``encoder_lr``; ``none`` uses plain embeddings after all."""
+    encoder_mode: Literal["frozen", "fine_tuned"] = "frozen"
+    """Leave the encoder as it is, or train it with ``encoder_lr``."""
 
-    encoder_lr: float = 1e-4
-    """Learning rate of a fine-tuned encoder; for ``fine_tuned``."""
+    encoder_lr: float | None = None
+    """Learning rate of a fine-tuned encoder; None: 1e-4."""
 
     def __post_init__(self) -> None:
-        if self.dim < 1 or self.history_len < 0 or self.init_std <= 0 or self.embedding_l2 < 0:
+        if self.dim < 1 or (self.history_len or 0) < 0 or self.init_std <= 0 or self.embedding_l2 < 0:
             raise InputError(
                 f"model: dim is {self.dim} (at least 1), history_len {self.history_len} and embedding_l2 "
                 f"{self.embedding_l2} (not negative), init_std {self.init_std} (above 0)."
             )
-        if not self.encoder_lr > 0:
+        if self.encoder_lr is not None and not self.encoder_lr > 0:
             raise InputError(f"model.encoder_lr is {self.encoder_lr}; it must be above 0. Use encoder_mode = 'frozen'.")
-        tuned = self.encoder_mode == "fine_tuned"
-        if tuned and self.encoder is None:
+        if self.fine_tuned and self.encoder is None:
             raise InputError(
                 "model.encoder_mode is 'fine_tuned', but there is no model.encoder. Name a run of pretrain."
             )
-        if not tuned and self.encoder_lr != ClickModelConfig.encoder_lr:
+        if not self.fine_tuned and self.encoder_lr is not None:
             raise InputError(
                 f"model.encoder_lr is {self.encoder_lr}, but encoder_mode {self.encoder_mode!r} trains no encoder. "
                 "Leave it out, or give an encoder and encoder_mode = 'fine_tuned'."
             )
+        if self.encoder is not None and self.history_len == 0:
+            raise InputError("model.encoder reads histories, but model.history_len is 0. Leave one of them out.")
 
     @property
-    def encoded(self) -> bool:
-        """Whether the history goes through an encoder."""
-        return self.encoder is not None and self.encoder_mode != "none"
+    def fine_tuned(self) -> bool:
+        """True if the encoder is trained."""
+        return self.encoder_mode == "fine_tuned"
+
+    def check_dataset(self, has_dataset: bool) -> None:
+        """Refuse a history without a prepared log.
+
+        Raises:
+            InputError: See above.
+        """
+        if not has_dataset and self.history_len:
+            raise InputError(
+                f"model.history_len is {self.history_len}, but histories come from a prepared log. Give one, or leave "
+                "it out."
+            )
+        if not has_dataset and self.encoder is not None:
+            raise InputError("model.encoder reads histories, which come from a prepared log. Give one as well.")
+
+    def resolved(self, has_dataset: bool) -> "CTRModelConfig":
+        """Fill in the defaults that depend on the prepared log and on the encoder."""
+        default = DEFAULT_HISTORY_LEN if has_dataset else 0
+        lr = DEFAULT_ENCODER_LR if self.fine_tuned and self.encoder_lr is None else self.encoder_lr
+        return replace(self, history_len=default if self.history_len is None else self.history_len, encoder_lr=lr)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CTRConfig:
+    """A CTR model: how impressions are read and what reads them."""
+
+    columns: ColumnsConfig = field(default_factory=ColumnsConfig)
+    """Label, user, item and time."""
+
+    files: FilesConfig = field(default_factory=FilesConfig)
+    """Format of files; not for data frames."""
+
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    """Columns that become fields."""
+
+    model: CTRModelConfig = field(default_factory=CTRModelConfig)
+    """Embeddings, head and history."""
+
+    def __post_init__(self) -> None:
+        if (rule := rule_parts(self.columns.label)[0]) in self.features.columns:
+            raise InputError(f"{rule!r} gives the label, so it cannot be a feature. Take it out of features.")
+        if self.columns.time is None:
+            _check_default(self.columns, "columns", ("time_unit",), "columns.time names no column")
+        if self.features.ids != FeaturesConfig().ids:
+            for kind in self.features.ids:
+                if getattr(self.columns, kind) is None:
+                    raise InputError(f"features.ids has {kind!r}, but columns.{kind} names no column. Set it.")
+
+    @property
+    def id_columns(self) -> list[str]:
+        """Columns of ids that are fields as well."""
+        names = {"user": self.columns.user, "item": self.columns.item}
+        return [column for kind in self.features.ids if (column := names[kind]) is not None]
+
+    def check_dataset(self, has_dataset: bool) -> None:
+        """Refuse settings that have no effect with, or without, a prepared log.
+
+        Raises:
+            InputError: Settings do not fit the inputs.
+        """
+        if has_dataset:
+            if None in (self.columns.user, self.columns.item, self.columns.time):
+                raise InputError("joining histories needs columns.user, columns.item and columns.time.")
+        else:
+            reason = "the features of items and users come from a prepared log, and there is none"
+            _check_default(self.features, "features", ("item_side", "user_side"), reason)
+            if not self.id_columns and not self.features.columns:
+                raise InputError("no column is a feature: set columns.user, columns.item or features.")
+            if self.columns.item is not None and "item" not in self.features.ids:
+                raise InputError(
+                    f"columns.item is {self.columns.item!r}, which nothing reads: 'item' is not in features.ids and "
+                    "there is no prepared log. Leave it out."
+                )
+        if not self.id_columns and not self.features.categorical and not self.features.multi:
+            _check_default(self.features, "features", ("min_count",), "no id, categorical or multi column is a feature")
+        self.model.check_dataset(has_dataset)
+
+    def resolved(self, has_dataset: bool) -> Self:
+        """Fill in the defaults that depend on the prepared log."""
+        return replace(self, model=self.model.resolved(has_dataset))
+
+
+def _check_default(config: Any, group: str, names: Sequence[str], reason: str) -> None:
+    """Refuse settings that have no effect.
+
+    Args:
+        config: The settings.
+        group: Their name in a recipe.
+        names: Settings that must be at their defaults.
+        reason: Why they have no effect.
+    """
+    for name in names:
+        if (value := getattr(config, name)) != type(config).__dataclass_fields__[name].default:
+            raise InputError(f"{group}.{name} is {value!r}, but {reason}. Leave it out.")

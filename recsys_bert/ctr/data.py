@@ -1,4 +1,4 @@
-"""Encoded impressions with the history that each user had before, and batches of them."""
+"""Encoded impressions with the history before each, and batches of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.histories import Histories, Ints
 from recsys_bert.clicks.vocabulary import as_ids
-from recsys_bert.ctr.config import FeaturesConfig, ImpressionsConfig
+from recsys_bert.ctr.config import ColumnsConfig, FeaturesConfig
 from recsys_bert.ctr.features import Features, as_text
 from recsys_bert.ctr.impressions import Impressions
 from recsys_bert.ctr.layout import Field, Layout
@@ -19,7 +19,7 @@ from recsys_bert.errors import InputError
 
 
 @dataclass(frozen=True)
-class ClickData:
+class CTRData:
     """One split, ready for the model.
 
     Args:
@@ -27,13 +27,13 @@ class ClickData:
         numbers: float32 ``[n, n_numbers]``.
         labels: float32 ``[n]``, or None.
         groups: User of each impression as a number, for GAUC, -1 where there is none; or None.
-        targets: Catalogue row of each item shown, int32 ``[n]``; None without a prepared folder.
+        targets: Catalogue row of each target item, int32 ``[n]``; None without a prepared log.
         start: First event of each user's history, ``[n]``; with ``targets``.
         stop: First event that is not strictly before the impression, ``[n]``.
-        histories: Where the events lie.
-        counts: What was unseen, missing or without history.
-        whole: What a frozen encoder says of each history, float32 ``[n, width]``, if it was asked beforehand.
-        timed: Whether batches say when the events of a history happened.
+        histories: Events of all users.
+        counts: Cells unseen or missing, users and items without history, by ``field: reason``.
+        pooled: Cached history vectors of a frozen encoder, float32 ``[n, width]``; or None.
+        timed: Add the timestamps of histories to batches.
     """
 
     ids: NDArray[np.int32]
@@ -45,7 +45,7 @@ class ClickData:
     stop: Ints | None
     histories: Histories | None
     counts: dict[str, int]
-    whole: NDArray[np.float32] | None = None
+    pooled: NDArray[np.float32] | None = None
     timed: bool = False
 
     def __len__(self) -> int:
@@ -56,91 +56,103 @@ class ClickData:
 
         Args:
             rows: Index array or slice.
-            history_len: Newest events that are read.
+            history_len: Last events that are read.
 
         Returns:
             ``ids [batch, columns]``, ``numbers [batch, n_numbers]``; where there are histories ``history
             [batch, seq]``, padded with 0 on the right, and ``target [batch]``, and if ``timed`` ``times
             [batch, seq]``; with labels ``label [batch]``.
-            Where ``whole`` is known it stands for the history, of which the newest event alone is given.
+            With ``pooled``, ``pooled [batch, width]`` replaces the history, of which only the last event is left.
         """
         batch: dict[str, NDArray[Any]] = {"ids": self.ids[rows], "numbers": self.numbers[rows]}
         if self.histories is not None and self.targets is not None and self.start is not None and self.stop is not None:
-            length = history_len if self.whole is None else 1
+            length = history_len if self.pooled is None else 1
             start, stop = self.start[rows], self.stop[rows]
             batch["history"], _ = self.histories.gather(start, stop, length)
-            if self.timed and self.whole is None:
+            if self.timed and self.pooled is None:
                 batch["times"] = self.histories.gather_times(start, stop, length)
             batch["target"] = self.targets[rows]
-        if self.whole is not None:
-            batch["whole"] = self.whole[rows]
+        if self.pooled is not None:
+            batch["pooled"] = self.pooled[rows]
         if self.labels is not None:
             batch["label"] = self.labels[rows]
         return batch
 
 
 def side_fields(dataset: ClickDataset, config: FeaturesConfig) -> list[Field]:
-    """Fields that the prepared folder's side tables give."""
+    """Fields of the prepared log's side tables."""
     fields = []
-    for wanted, kind, codes, sizes in (
+    for enabled, kind, codes, sizes in (
         (config.item_side, "item", dataset.item_features, dataset.item_feature_sizes),
         (config.user_side, "user", dataset.user_features, dataset.user_feature_sizes),
     ):
-        for name, values in codes.items() if wanted else ():
+        for name, values in codes.items() if enabled else ():
             width = values.shape[1]
             fields.append(Field(f"{kind}.{name}", "multi" if width > 1 else "categorical", sizes[name], width))
     return fields
 
 
+def full_layout(features: Features, config: FeaturesConfig, dataset: ClickDataset | None) -> Layout:
+    """Fields of the impressions' columns, then those of the side tables."""
+    return Layout((*features.layout.fields, *([] if dataset is None else side_fields(dataset, config))))
+
+
 def encode(
-    shown: Impressions, columns: ImpressionsConfig, features: Features, layout: Layout, dataset: ClickDataset | None
-) -> ClickData:
-    """Turn impressions into arrays and find each one's history.
+    impressions: Impressions,
+    columns: ColumnsConfig,
+    features: Features,
+    layout: Layout,
+    dataset: ClickDataset | None,
+) -> CTRData:
+    """Turn impressions into arrays and look up each one's history.
 
     Args:
-        shown: Impressions of one split.
-        columns: How their columns are called.
-        features: Learned from training impressions.
-        layout: Fields of ``features``, then those of ``side_fields``.
-        dataset: The click log, or None for impressions alone.
+        impressions: Impressions of one split.
+        columns: Names of their columns.
+        features: Fitted on training impressions.
+        layout: See ``full_layout``.
+        dataset: The prepared log, or None for impressions alone.
 
     Raises:
         InputError: The history cannot be joined.
     """
-    own = features.encode(shown.frame)
+    encoded = features.encode(impressions.frame)
     groups = None
     if columns.user is not None:
-        nobody = as_text(shown.frame[columns.user]).is_null()
-        groups = shown.frame[columns.user].rank("dense").cast(pl.Int64).set(nobody, -1).to_numpy()
+        missing = as_text(impressions.frame[columns.user]).is_null()
+        groups = impressions.frame[columns.user].rank("dense").cast(pl.Int64).set(missing, -1).to_numpy()
     if dataset is None:
-        return ClickData(own.ids, own.numbers, shown.labels, groups, None, None, None, None, own.counts)
-    if columns.user is None or columns.item is None or shown.times is None:
-        raise InputError("joining histories needs impressions.user, impressions.item and impressions.time.")
+        return CTRData(encoded.ids, encoded.numbers, impressions.labels, groups, None, None, None, None, encoded.counts)
+    if columns.user is None or columns.item is None or impressions.times is None:
+        raise InputError("joining histories needs columns.user, columns.item and columns.time.")
     if not dataset.has_times:
-        raise InputError(f"{dataset.folder} has no times, so nobody can tell what came before an impression.")
-    users = user_rows(dataset, shown.frame[columns.user])
-    targets = dataset.rows(shown.frame[columns.item])
-    start, stop = events_before(dataset.histories, users, shown.times)
+        raise InputError(
+            f"{dataset.folder} has no times, so events before an impression cannot be selected. Prepare it with a "
+            "time column."
+        )
+    users = user_rows(dataset, impressions.frame[columns.user])
+    targets = dataset.rows(impressions.frame[columns.item])
+    start, stop = events_before(dataset.histories, users, impressions.times)
     side = _side_ids(dataset, layout, len(features.layout.fields), users, targets)
-    counts = own.counts | {
+    counts = encoded.counts | {
         "users without history before the impression": int((stop == start).sum()),
         "items without training event": int(
             ((targets < dataset.vocabulary.first_item) | (targets >= dataset.vocabulary.size)).sum()
         ),
     }
-    ids = np.concatenate([own.ids, *side], axis=1)
-    return ClickData(ids, own.numbers, shown.labels, groups, targets, start, stop, dataset.histories, counts)
+    ids = np.concatenate([encoded.ids, *side], axis=1)
+    return CTRData(ids, encoded.numbers, impressions.labels, groups, targets, start, stop, dataset.histories, counts)
 
 
 def user_rows(dataset: ClickDataset, ids: pl.Series) -> Ints:
-    """Row of each user; -1 where the click log does not have them."""
-    asked = as_ids(ids, dataset.user_ids.dtype).rename("user_id").to_frame()
-    found = asked.join(dataset.users.select("user_id", "user_row"), on="user_id", how="left", maintain_order="left")
-    return found["user_row"].cast(pl.Int64).fill_null(-1).to_numpy()
+    """Row of each user; -1 for users that the prepared log does not have."""
+    frame = as_ids(ids, dataset.user_ids.dtype, "user").rename("user_id").to_frame()
+    joined = frame.join(dataset.users.select("user_id", "user_row"), on="user_id", how="left", maintain_order="left")
+    return joined["user_row"].cast(pl.Int64).fill_null(-1).to_numpy()
 
 
 def events_before(histories: Histories, users: Ints, times: Ints) -> tuple[Ints, Ints]:
-    """Find each user's events strictly before a moment, by one binary search for all at once.
+    """Select each user's events strictly before a timestamp, by one vectorised binary search.
 
     Args:
         histories: Events, oldest first.
@@ -153,11 +165,11 @@ def events_before(histories: Histories, users: Ints, times: Ints) -> tuple[Ints,
     known = users >= 0
     start = histories.offsets[np.where(known, users, 0)]
     low, high = start.copy(), np.where(known, histories.offsets[np.where(known, users, 0) + 1], start)
-    while (open_ := np.flatnonzero(low < high)).size:
-        middle = (low[open_] + high[open_]) // 2
-        earlier = histories.times[middle] < times[open_]
-        low[open_] = np.where(earlier, middle + 1, low[open_])
-        high[open_] = np.where(earlier, high[open_], middle)
+    while (rows := np.flatnonzero(low < high)).size:
+        middle = (low[rows] + high[rows]) // 2
+        earlier = histories.times[middle] < times[rows]
+        low[rows] = np.where(earlier, middle + 1, low[rows])
+        high[rows] = np.where(earlier, high[rows], middle)
     return start, low
 
 
@@ -174,7 +186,7 @@ def _side_ids(
             codes = np.where((users >= 0)[:, None], dataset.user_features[name][users], 0).astype(np.int32)
         if field.kind == "multi":
             ids = np.where(codes > 0, codes + offset, 0)
-            ids[(codes == 0).all(1), 0] = offset  # nothing known is a value of its own
+            ids[(codes == 0).all(1), 0] = offset  # no known value is a value of its own
         else:
             ids = codes + offset
         columns.append(ids.astype(np.int32))
@@ -182,13 +194,13 @@ def _side_ids(
 
 
 @dataclass(frozen=True)
-class ClickBatches:
+class CTRBatches:
     """Training batches: every impression once an epoch, in an order that (seed, epoch) fix.
 
     Batches differ in size by at most one, so that none is too small for batch norm.
     """
 
-    data: ClickData
+    data: CTRData
     batch_size: int
     history_len: int
     seed: int = 0

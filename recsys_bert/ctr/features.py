@@ -1,4 +1,4 @@
-"""Columns of impressions → rows of one flat embedding table; everything is learned from training impressions."""
+"""Columns of impressions → rows of one flat embedding table; fitted on training impressions only."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,28 +13,28 @@ from recsys_bert.ctr.layout import Field, Layout
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 
-WHOLE = r"^(-?\d+)\.0+$"  # a whole number written as a broken one
+WHOLE = r"^(-?\d+)\.0+$"  # an integer written as a float
 UNSEEN, MISSING, FIRST = 0, 1, 2  # rows of a categorical or multi-valued field, before its offset
 NO_NUMBER, NUMBER = 0, 1  # rows of a standardised number; of a bucketed one, 1 is the lowest bucket
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """What training says of a numeric column.
+    """Statistics of a numeric column in training.
 
     Args:
-        mean: Of the numbers that are there.
-        deviation: Their standard deviation; 1 where they are all the same.
-        borders: Between buckets, rising; None for a standardised column.
+        mean: Mean of the numbers that are not missing.
+        std: Their standard deviation; 1 where they are all the same.
+        borders: Ascending borders of buckets; None for a standardised column.
     """
 
     mean: float
-    deviation: float
+    std: float
     borders: list[float] | None
 
 
 @dataclass(frozen=True)
-class EncoderOutput:
+class EncodedFeatures:
     """Impressions as integer arrays.
 
     Args:
@@ -66,11 +66,11 @@ class Features:
 
     @staticmethod
     def fit(frame: pl.DataFrame, config: FeaturesConfig, ids: list[str]) -> "Features":
-        """Learn from training impressions.
+        """Fit vocabularies and statistics on training impressions.
 
         Args:
             frame: Training impressions.
-            config: Which columns are which.
+            config: Columns by kind.
             ids: Id columns that are categorical fields as well; they come first.
 
         Raises:
@@ -94,7 +94,7 @@ class Features:
             fields.append(Field(name, "multi", FIRST + len(values[name]), width))
         return Features(Layout(tuple(fields)), values, numbers, config.separator)
 
-    def encode(self, frame: pl.DataFrame) -> EncoderOutput:
+    def encode(self, frame: pl.DataFrame) -> EncodedFeatures:
         """Turn impressions into arrays.
 
         Raises:
@@ -106,18 +106,18 @@ class Features:
         for field, offset in zip(self.layout.fields, self.layout.offsets, strict=True):
             column = frame[field.name]
             if field.kind == "multi":
-                ids, found = self._multi(field, column, offset)
+                ids, cells = self._multi(field, column, offset)
             elif field.name in self.numbers:
-                ids, number, found = self._number(field, column, offset)
+                ids, number, cells = self._number(field, column, offset)
                 scaled += [number] if field.kind == "number" else []
             else:
-                ids, found = self._categorical(field.name, as_text(column), offset)
+                ids, cells = self._categorical(field.name, as_text(column), offset)
             columns.append(ids)
-            counts |= {f"{field.name}: {reason}": count for reason, count in found.items() if count}
+            counts |= {f"{field.name}: {reason}": count for reason, count in cells.items() if count}
         n = len(frame)
         ids = np.concatenate(columns, axis=1) if columns else np.zeros((n, 0), np.int32)
         numbers = np.stack(scaled, axis=1) if scaled else np.zeros((n, 0), np.float32)
-        return EncoderOutput(ids, numbers, counts)
+        return EncodedFeatures(ids, numbers, counts)
 
     def _categorical(self, name: str, text: pl.Series, offset: int) -> tuple[NDArray[np.int32], dict[str, int]]:
         rows = _look_up(text, self.values[name])
@@ -130,7 +130,7 @@ class Features:
         known = self.numbers[field.name]
         values = as_numbers(column)
         missing = np.isnan(values)
-        scaled = np.where(missing, 1.0, (values - known.mean) / known.deviation).astype(np.float32)
+        scaled = np.where(missing, 1.0, (values - known.mean) / known.std).astype(np.float32)
         if known.borders is None:
             rows = np.where(missing, NO_NUMBER, NUMBER)
         else:
@@ -143,14 +143,14 @@ class Features:
         rows = _look_up(lists.filter(pl.Series(lengths > 0)).explode(), self.values[field.name])
         ids = np.zeros((len(column), field.width), np.int32)
         owner = np.repeat(np.arange(len(column)), lengths)
-        place = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        kept = place < field.width
-        ids[owner[kept], place[kept]] = rows[kept] + offset
+        position = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        fits = position < field.width
+        ids[owner[fits], position[fits]] = rows[fits] + offset
         ids[lengths == 0, 0] = MISSING + offset
         counts = {
             "values unseen in training": int((rows == UNSEEN).sum()),
             "missing": int((lengths == 0).sum()),
-            f"values beyond the first {field.width}": int((~kept).sum()),
+            f"values beyond the first {field.width}": int((~fits).sum()),
         }
         return ids, counts
 
@@ -183,11 +183,11 @@ class Features:
             values = {name: table.filter(pl.col("field") == name)["value"] for name in named}
             return Features(Layout(fields), values, numbers, plain["separator"])
         except (OSError, pl.exceptions.PolarsError, KeyError, TypeError) as error:
-            raise InputError(f"{folder} holds no features of a click model: {error}. Train it again.") from error
+            raise InputError(f"{folder} holds no features of a CTR model: {error}. Train it again.") from error
 
 
 def as_text(column: pl.Series) -> pl.Series:
-    """Values as text, the same whether a file gave 3, 3.0 or "3", and whatever stands beside it; empty is missing.
+    """Values as text: 3, 3.0 and "3" are the same, whatever the column's type; empty text is missing.
 
     Raises:
         InputError: The column holds lists, or another type that has no text.
@@ -217,7 +217,7 @@ def as_numbers(column: pl.Series) -> NDArray[np.float64]:
         row = int(odd.arg_max() or 0)
         raise InputError(
             f"numeric column {column.name!r}, row {row + 1}: {column[row]!r} is not a finite number; {bad} such rows "
-            "in all. Mend them, or name the column under features.categorical."
+            "in all. Correct them, or name the column under features.categorical."
         )
     return numbers.fill_null(float("nan")).to_numpy()
 
@@ -229,8 +229,8 @@ def as_lists(column: pl.Series, separator: str) -> pl.Series:
         InputError: Lists within lists, or a type that has no text.
     """
     lists = column if isinstance(column.dtype, pl.List | pl.Array) else as_text(column).str.split(separator)
-    kept = pl.element().filter(pl.element().is_not_null() & (pl.element() != "")).str.replace(WHOLE, "$1")
-    return _cast(lists, pl.List(pl.String), "convert it to lists of text").fill_null([]).list.eval(kept)
+    values = pl.element().filter(pl.element().is_not_null() & (pl.element() != "")).str.replace(WHOLE, "$1")
+    return _cast(lists, pl.List(pl.String), "convert it to lists of text").fill_null([]).list.eval(values)
 
 
 def _cast(column: pl.Series, kind: pl.DataType, advice: str) -> pl.Series:
@@ -243,25 +243,25 @@ def _cast(column: pl.Series, kind: pl.DataType, advice: str) -> pl.Series:
 
 
 def _vocabulary(text: pl.Series, min_count: int) -> pl.Series:
-    """Values by decreasing count, then by themselves."""
+    """Values by decreasing count, ties in their own order."""
     counts = text.drop_nulls().rename("value").value_counts(name="n")
     return counts.filter(pl.col("n") >= min_count).sort("n", "value", descending=[True, False])["value"]
 
 
 def _look_up(text: pl.Series, known: pl.Series) -> NDArray[np.int32]:
-    """Row of each value: missing, unseen, or its place in ``known`` from ``FIRST`` on."""
-    places = pl.DataFrame({"value": known, "row": np.arange(FIRST, FIRST + len(known), dtype=np.int32)})
-    found = text.rename("value").to_frame().join(places, on="value", how="left", maintain_order="left")["row"]
-    rows = found.fill_null(UNSEEN).to_numpy().astype(np.int32)
+    """Row of each value: missing, unseen, or its position in ``known`` from ``FIRST`` on."""
+    table = pl.DataFrame({"value": known, "row": np.arange(FIRST, FIRST + len(known), dtype=np.int32)})
+    joined = text.rename("value").to_frame().join(table, on="value", how="left", maintain_order="left")["row"]
+    rows = joined.fill_null(UNSEEN).to_numpy().astype(np.int32)
     rows[text.is_null().to_numpy()] = MISSING
     return rows
 
 
 def _statistics(name: str, values: NDArray[np.float64], n_buckets: int | None) -> Numbers:
-    there = values[~np.isnan(values)]
-    if not len(there):
+    numbers = values[~np.isnan(values)]
+    if not len(numbers):
         raise InputError(f"numeric column {name!r} holds no number in training; leave it out.")
     borders = None
     if n_buckets is not None:
-        borders = np.unique(np.quantile(there, np.linspace(0, 1, n_buckets + 1)[1:-1])).tolist()
-    return Numbers(float(there.mean()), float(there.std()) or 1.0, borders)
+        borders = np.unique(np.quantile(numbers, np.linspace(0, 1, n_buckets + 1)[1:-1])).tolist()
+    return Numbers(float(numbers.mean()), float(numbers.std()) or 1.0, borders)

@@ -1,19 +1,23 @@
-"""Impressions from files: columns, labels, moments, and the cut into training, validation and test."""
+"""Impressions from data frames or files: columns, labels and timestamps."""
 
+import io
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recsys_bert.clicks.frames import Frame, to_frame
 from recsys_bert.clicks.prepare.files import find_files, scan, unreadable
-from recsys_bert.clicks.prepare.times import PER_SECOND, guess_unit, microseconds, parse_timestamp, text_dates
-from recsys_bert.ctr.config import ImpressionsConfig, rule_parts
+from recsys_bert.clicks.prepare.times import PER_SECOND, guess_unit, microseconds, text_dates
+from recsys_bert.ctr.config import ColumnsConfig, FilesConfig, rule_parts
 from recsys_bert.ctr.libfm import read_libfm
 from recsys_bert.errors import InputError
+from recsys_bert.files import fingerprint
 
 SIGNS = {
     ">=": operator.ge,
@@ -23,11 +27,12 @@ SIGNS = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+LABELS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0, "-1": 0.0, "-1.0": 0.0}
 
 
 @dataclass(frozen=True)
 class Impressions:
-    """What users were shown.
+    """Items that were shown to users, with or without labels.
 
     Args:
         frame: The columns that are used, as read; one row an impression.
@@ -42,59 +47,88 @@ class Impressions:
     def __len__(self) -> int:
         return len(self.frame)
 
-    def where(self, chosen: NDArray[np.bool_]) -> "Impressions":
-        """Keep the rows where ``chosen`` is True."""
-        labels = None if self.labels is None else self.labels[chosen]
-        times = None if self.times is None else self.times[chosen]
-        return Impressions(self.frame.filter(pl.Series(chosen)), labels, times)
+    def where(self, mask: NDArray[np.bool_]) -> "Impressions":
+        """Select the rows where ``mask`` is True."""
+        labels = None if self.labels is None else self.labels[mask]
+        times = None if self.times is None else self.times[mask]
+        return Impressions(self.frame.filter(pl.Series(mask)), labels, times)
+
+
+def as_source(impressions: Frame | Path | str, title: str = "impressions") -> pl.DataFrame | Path:
+    """Take a table of any library, or a path.
+
+    Raises:
+        InputError: Neither a table nor a path.
+    """
+    return Path(impressions) if isinstance(impressions, str | Path) else to_frame(impressions, title)
+
+
+def source_fingerprint(source: pl.DataFrame | Path) -> str:
+    """SHA-256 over a table's contents, or over the files of a path."""
+    if isinstance(source, Path):
+        return fingerprint(find_files(str(source)))
+    buffer = io.BytesIO()
+    source.rechunk().write_ipc(buffer)
+    return sha256(buffer.getbuffer()).hexdigest()
 
 
 def read_impressions(
-    path: Path, config: ImpressionsConfig, features: Sequence[str], *, labelled: bool = True
+    source: Frame | Path | str,
+    columns: ColumnsConfig,
+    features: Sequence[str],
+    *,
+    files: FilesConfig | None = None,
+    labelled: bool = True,
 ) -> Impressions:
-    """Read one file.
+    """Read a data frame, or a file, folder or glob.
 
     Args:
-        path: File, folder or glob.
-        config: How its columns are called.
+        source: Table of any library, or a path.
+        columns: Names of label, user, item and time.
         features: Columns that become fields.
-        labelled: Whether labels are read.
+        files: Format of files.
+        labelled: Read labels.
 
     Raises:
         InputError: A column is missing, a label or a time cannot be read, ids are lists, or there are no rows.
     """
-    label_column = rule_parts(config.label)[0]
-    wanted = [config.user, config.item, config.time, *features, label_column if labelled else None]
-    frame = _frame(path, config, list(dict.fromkeys(name for name in wanted if name)))
+    label_column = rule_parts(columns.label)[0]
+    names = [columns.user, columns.item, columns.time, *features, label_column if labelled else None]
+    frame, title = _read_columns(source, files or FilesConfig(), list(dict.fromkeys(name for name in names if name)))
     if not len(frame):
-        raise InputError(f"{path} has no rows.")
+        raise InputError(f"{title} has no rows.")
     for name in frame.columns:
         if name not in features and frame[name].dtype.is_nested():
             kind = frame[name].dtype
             raise InputError(
-                f"column {name!r} of {path} is of type {kind}; label, user, item and time are single values."
+                f"column {name!r} of {title} is of type {kind}; label, user, item and time are single values."
             )
-    labels = read_labels(frame, config.label) if labelled else None
-    times = None if config.time is None else read_times(frame[config.time], config.time_unit)
-    used = [name for name in frame.columns if name in {config.user, config.item, *features}]
+    labels = read_labels(frame, columns.label) if labelled else None
+    times = None if columns.time is None else read_times(frame[columns.time], columns.time_unit)
+    used = [name for name in frame.columns if name in {columns.user, columns.item, *features}]
     return Impressions(frame.select(used), labels, times)
 
 
-def _frame(path: Path, config: ImpressionsConfig, wanted: list[str]) -> pl.DataFrame:
-    if config.is_libfm(Path(path)):
-        table = read_libfm(Path(path), config.libfm_fields).lazy()
+def _read_columns(source: Frame | Path | str, files: FilesConfig, names: list[str]) -> tuple[pl.DataFrame, str]:
+    """The columns ``names`` of a data frame or file, and what to call it in messages."""
+    source = as_source(source)
+    title = str(source) if isinstance(source, Path) else "the table of impressions"
+    if isinstance(source, pl.DataFrame):
+        table = source.lazy()
+    elif files.is_libfm(source):
+        table = read_libfm(source, files.libfm_fields).lazy()
     else:
-        table = scan(find_files(str(path)), config.format)
+        table = scan(find_files(str(source)), files.format)
     present = table.collect_schema().names()
-    if missing := [name for name in wanted if name not in present]:
+    if missing := [name for name in names if name not in present]:
         raise InputError(
-            f"{path} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, present))}. "
-            "Name yours with --impressions.label, .user, .item, .time and under --features."
+            f"{title} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, present))}. "
+            "Set columns.label, columns.user, columns.item, columns.time and features to names of these."
         )
     try:
-        return table.select(wanted).collect(engine="streaming")
+        return table.select(names).collect(engine="streaming"), title
     except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
-        raise unreadable([Path(path)], error) from error
+        raise unreadable([Path(title)], error) from error
 
 
 def read_labels(frame: pl.DataFrame, label: str) -> NDArray[np.float32]:
@@ -105,28 +139,23 @@ def read_labels(frame: pl.DataFrame, label: str) -> NDArray[np.float32]:
     """
     name, sign, value = rule_parts(label)
     column = frame[name]
-    if column.dtype == pl.Boolean and sign is None:
+    if sign is not None:
+        labels = _compare(column, sign, value).cast(pl.Float32)
+    elif column.dtype == pl.Boolean:
         labels = column.cast(pl.Float32)
-    elif sign is None:
-        words = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0, "-1": 0.0, "-1.0": 0.0}
-        labels = (
-            column.cast(pl.String)
-            .str.strip_chars()
-            .str.to_lowercase()
-            .replace_strict(words, default=None, return_dtype=pl.Float32)
-        )
     else:
-        labels = _judged(column, sign, value).cast(pl.Float32)
-    if bad := labels.null_count():
+        text = column.cast(pl.String).str.strip_chars().str.to_lowercase()
+        labels = text.replace_strict(LABELS, default=None, return_dtype=pl.Float32)
+    if n_bad := labels.null_count():
         row = int(labels.is_null().arg_max() or 0)
         raise InputError(
-            f"row {row + 1}: {name} is {column[row]!r}, which gives no label by {label!r}; {bad} such rows in all. "
-            "Labels are 0 or 1, or a rule such as --impressions.label 'rating >= 4'."
+            f"row {row + 1}: {name} is {column[row]!r}, which gives no label by {label!r}; {n_bad} such rows in all. "
+            "Labels are 0 or 1, or a rule: columns.label = 'rating >= 4'."
         )
     return labels.to_numpy().astype(np.float32)
 
 
-def _judged(column: pl.Series, sign: str, value: str) -> pl.Series:
+def _compare(column: pl.Series, sign: str, value: str) -> pl.Series:
     number = pl.Series([value]).cast(pl.Float64, strict=False)[0]
     if number is None:
         if sign not in ("==", "!="):
@@ -136,64 +165,21 @@ def _judged(column: pl.Series, sign: str, value: str) -> pl.Series:
 
 
 def read_times(column: pl.Series, unit: str) -> NDArray[np.int64]:
-    """Moments as unix seconds, rounded down.
+    """Timestamps as unix seconds, rounded down.
 
     Raises:
         InputError: Some cannot be read.
     """
     frame = column.rename("time").to_frame()
     numbers = pl.Series([], dtype=pl.Float64) if column.dtype.is_temporal() else column.cast(pl.Float64, strict=False)
-    chosen = guess_unit(numbers) if unit == "auto" else unit
-    timestamp = microseconds(pl.col("time"), column.dtype, chosen)
+    timestamp = microseconds(pl.col("time"), column.dtype, guess_unit(numbers) if unit == "auto" else unit)
     if column.dtype == pl.String:
         timestamp = pl.coalesce(timestamp, text_dates(pl.col("time")))
     times = frame.select(timestamp.alias("time"))["time"]
-    if bad := times.null_count():
+    if n_bad := times.null_count():
         row = int(times.is_null().arg_max() or 0)
         raise InputError(
-            f"row {row + 1}: time {column[row]!r} is not a number or an ISO date; {bad} such rows in all. Mend them, "
-            "or leave the rows out."
+            f"row {row + 1}: time {column[row]!r} is not a number or an ISO date; {n_bad} such rows in all. Correct "
+            "them, or leave the rows out."
         )
     return times.to_numpy() // PER_SECOND
-
-
-def read_splits(
-    config: ImpressionsConfig, features: Sequence[str], borders: tuple[int, int] | None = None
-) -> dict[str, Impressions]:
-    """Read training, validation and, where there is one, test.
-
-    Args:
-        config: Files and columns.
-        features: Columns that become fields.
-        borders: Moments (unix seconds) at which validation and test of the prepared folder begin, if it was cut by
-            time; they are used where the config names none.
-
-    Raises:
-        InputError: As ``read_impressions``, or a split is empty.
-    """
-    if config.log is None:
-        paths = {"train": config.train, "validation": config.validation, "test": config.test}
-        return {name: read_impressions(path, config, features) for name, path in paths.items() if path is not None}
-    whole = read_impressions(config.log, config, features)
-    assert whole.times is not None  # the config asks for a time column
-    first = _border(config.validation_from, whole.times, 0.8, None if borders is None else borders[0])
-    second = _border(config.test_from, whole.times, 0.9, None if borders is None else borders[1])
-    times = whole.times
-    parts = {"train": times < first, "validation": (times >= first) & (times < second), "test": times >= second}
-    for name, chosen in parts.items():
-        if not chosen.any():
-            raise InputError(
-                f"no impression falls into {name}: validation begins at {first}, test at {second} (unix seconds), "
-                f"and impressions lie between {times.min()} and {times.max()}. Move impressions.validation_from or "
-                "impressions.test_from."
-            )
-    return {name: whole.where(chosen) for name, chosen in parts.items()}
-
-
-def _border(asked: float | str | None, times: NDArray[np.int64], default: float, dataset: int | None) -> int:
-    if asked is None and dataset is not None:
-        return dataset
-    if isinstance(asked, str):
-        return parse_timestamp(asked) // PER_SECOND
-    place = int((default if asked is None else asked) * len(times))  # as `prepare` cuts the click log
-    return int(np.partition(times, place)[place])

@@ -1,4 +1,4 @@
-"""Which fields an impression has and where their values stand in one flat table; no torch in here."""
+"""Fields of an impression and their rows in one flat embedding table. No torch in here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class Field:
     """One field of an impression.
 
     Args:
-        name: As its column is called; side features as ``item.genres`` or ``user.age``.
+        name: Name of its column; side features as ``item.genres`` or ``user.age``.
         kind: ``categorical``: one value; ``number``: one value times a number; ``multi``: the mean of up to ``width``.
-        size: Rows of the table that are its values.
+        size: Rows of its values in the table.
         width: Columns of the ids array.
     """
 

@@ -13,14 +13,14 @@ def read_libfm(path: Path, fields: Path | None = None) -> pl.DataFrame:
 
     Args:
         path: The file.
-        fields: Tab-separated table with columns field, value, index. None: the place in the row is the field.
+        fields: Tab-separated table with columns field, value, index. None: the position in the row is the field.
 
     Returns:
         ``label`` (Int64) and one Int32 column with the feature's index a field: named as in ``fields`` or
         ``field_0`` and so on.
 
     Raises:
-        InputError: Rows of different lengths, values other than 1, or an index of another field than its place.
+        InputError: Rows of different lengths, values other than 1, or an index of a field at another position.
     """
     try:
         text = pl.read_csv(path, has_header=False, new_columns=["row"], separator="\n", quote_char=None)["row"]
@@ -35,18 +35,18 @@ def read_libfm(path: Path, fields: Path | None = None) -> pl.DataFrame:
             "one feature of every field. Give other data as CSV or Parquet."
         )
     flat = words.explode()
-    table = {"label": _whole(flat.gather_every(width), path)}
-    for place in range(1, width):
-        column = flat.gather_every(width, place)
-        other = column.filter(~column.str.ends_with(":1"))
-        if len(other):
-            raise InputError(f"{path.name}: feature {other[0]!r} is not 'index:1'; only one-hot features are read.")
-        table[f"field_{place - 1}"] = _whole(column.str.strip_suffix(":1"), path).cast(pl.Int32)
+    table = {"label": _integers(flat.gather_every(width), path)}
+    for position in range(1, width):
+        column = flat.gather_every(width, position)
+        not_one = column.filter(~column.str.ends_with(":1"))
+        if len(not_one):
+            raise InputError(f"{path.name}: feature {not_one[0]!r} is not 'index:1'; only one-hot features are read.")
+        table[f"field_{position - 1}"] = _integers(column.str.strip_suffix(":1"), path).cast(pl.Int32)
     frame = pl.DataFrame(table)
     return frame if fields is None else _named(frame, fields, path)
 
 
-def _whole(text: pl.Series, path: Path) -> pl.Series:
+def _integers(text: pl.Series, path: Path) -> pl.Series:
     values = text.str.strip_prefix("+").cast(pl.Int64, strict=False)
     if values.null_count():
         raise InputError(f"{path.name}: {text.filter(values.is_null())[0]!r} is not a whole number.")
@@ -68,10 +68,10 @@ def _named(frame: pl.DataFrame, fields: Path, path: Path) -> pl.DataFrame:
     for column in frame.columns[1:]:
         values = frame[column].to_numpy()
         inside = (values >= 0) & (values < len(field_of))
-        found = np.unique(field_of[values[inside]])
-        if not inside.all() or len(found) != 1 or found[0] < 0:
+        owners = np.unique(field_of[values[inside]])
+        if not inside.all() or len(owners) != 1 or owners[0] < 0:
             raise InputError(f"{path.name}: {column} has features of several fields, or of none, by {fields.name}.")
-        renamed[column] = str(known[int(found[0])])
+        renamed[column] = str(known[int(owners[0])])
     if len(set(renamed.values())) < len(renamed):
-        raise InputError(f"{path.name}: two places in the row hold features of the same field, by {fields.name}.")
+        raise InputError(f"{path.name}: two positions in the row hold features of the same field, by {fields.name}.")
     return frame.rename(renamed)

@@ -1,4 +1,4 @@
-"""The feed-forward network that ends most click models."""
+"""Feed-forward network of CTR heads."""
 
 from collections.abc import Callable, Sequence
 

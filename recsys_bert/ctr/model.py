@@ -1,36 +1,33 @@
-"""A click model: one flat embedding table, the history, and a head."""
+"""CTR module: one flat embedding table, the history, and a head."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recsys_bert.ctr.config import ClickModelConfig
+from recsys_bert.ctr.config import CTRModelConfig
 from recsys_bert.ctr.heads import CTR_HEADS
 from recsys_bert.ctr.history import EncodedItems, PlainItems
 from recsys_bert.ctr.layout import Layout
-from recsys_bert.encoder.model import load_weights
 from recsys_bert.encoder.parts import build, find
 from recsys_bert.errors import InputError
-from recsys_bert.training.checkpoints import save_weights
 
-HISTORY_FIELDS = ("target item", "history", "match of both")
+HISTORY_FIELDS = ("target item", "history", "match")
 """Fields that a history adds, ahead of the features."""
 
 
-class ClickModel(nn.Module):
+class CTRModule(nn.Module):
     """Fields of an impression and the user's history → logit of a click.
 
-    The head sees every feature as one vector of the same width. With a history, three fields lead: the target item, the
-    history as a whole, and one direction times how well the two match.
+    Every feature is one vector of the same width. With a history, three fields come first: the target item, the pooled
+    history, and one learned direction times the score of the two.
 
     Args:
         layout: Fields of the features.
         config: Widths and parts.
-        reader: Turns history and target into vectors; None where impressions have no history.
+        reader: Vectors of history and target; None without a history.
 
     Raises:
         InputError: The head or one of its options is not known or does not fit, or it needs a history.
@@ -39,14 +36,12 @@ class ClickModel(nn.Module):
     column_fields: Tensor
     number_columns: Tensor
 
-    def __init__(
-        self, layout: Layout, config: ClickModelConfig, reader: PlainItems | EncodedItems | None = None
-    ) -> None:
+    def __init__(self, layout: Layout, config: CTRModelConfig, reader: PlainItems | EncodedItems | None = None) -> None:
         super().__init__()
         if reader is None and getattr(find("CTR head", config.head, CTR_HEADS), "needs_history", False):
             raise InputError(
-                f"head {config.head!r} reads the history, and these impressions have none. Give the prepared click log "
-                "(--data) and history_len above 0, or choose another head."
+                f"head {config.head!r} reads the history, and these impressions have none. Give the prepared log and "
+                "history_len above 0, or choose another head."
             )
         self.layout, self.dim = layout, config.dim
         self.table = nn.Embedding(layout.n_values, config.dim, padding_idx=0)
@@ -61,7 +56,7 @@ class ClickModel(nn.Module):
             self.match = nn.Parameter(torch.randn(config.dim) * config.init_std)
         self.field_names = [*(HISTORY_FIELDS if reader is not None else ()), *(field.name for field in layout.fields)]
         if not self.field_names:
-            raise InputError("these impressions have no field at all. Name columns under --features.")
+            raise InputError("these impressions have no field. Name columns under features.")
         self.head = build(
             "CTR head", config.head, CTR_HEADS, len(self.field_names), config.dim, options=config.head_options
         )
@@ -71,9 +66,9 @@ class ClickModel(nn.Module):
 
         Args:
             batch: ``ids [batch, columns]``, ``numbers [batch, n_numbers]``, and with a history ``history
-                [batch, seq]``, oldest first and padded with 0 on the right, and ``target [batch]``; ``whole
-                [batch, width]`` where a frozen encoder read the history before, or else, where the encoder reads
-                times, ``times [batch, seq]``.
+                [batch, seq]``, oldest first and padded with 0 on the right, and ``target [batch]``; ``pooled
+                [batch, width]`` where histories are cached, or else, where the encoder reads times, ``times
+                [batch, seq]``.
         """
         fields = self._fields(batch["ids"], batch["numbers"])
         if self.reader is None:
@@ -81,17 +76,17 @@ class ClickModel(nn.Module):
         else:
             rows = batch["history"].long()
             mask = rows != 0
-            kept = {name: batch[name] for name in ("whole", "times") if name in batch}
-            history, whole, target, match = self.reader(rows, batch["target"].long(), **kept)
+            inputs = {name: batch[name] for name in ("pooled", "times") if name in batch}
+            history, pooled, target, match = self.reader(rows, batch["target"].long(), **inputs)
             mask = mask[:, : history.shape[1]]
             matched = self.match_norm(match.float()[:, None]) * self.match
-            fields = torch.cat([torch.stack([target, whole, matched.to(whole.dtype)], 1), fields], 1)
+            fields = torch.cat([torch.stack([target, pooled, matched.to(pooled.dtype)], 1), fields], 1)
         logits: Tensor = self.head(fields, history, mask)
         return logits.float()
 
     @property
     def reads_times(self) -> bool:
-        """Whether batches must say when the events of a history happened."""
+        """True if batches need the timestamps of histories."""
         return isinstance(self.reader, EncodedItems) and self.reader.reads_times
 
     def _fields(self, ids: Tensor, numbers: Tensor) -> Tensor:
@@ -109,15 +104,15 @@ class ClickModel(nn.Module):
         return summed.index_add(1, self.column_fields, vectors * scale.unsqueeze(2))
 
 
-class ClickLoss(nn.Module):
-    """Mean cross-entropy of clicks plus the penalty on feature embeddings; what the training loop trains.
+class CTRLoss(nn.Module):
+    """Mean binary cross-entropy plus an L2 penalty on feature embeddings; the module of the training loop.
 
     Args:
-        model: The click model.
-        embedding_l2: Half of it times the squared norm of the whole table is added.
+        model: The CTR module.
+        embedding_l2: Half of it times the squared norm of the table is added.
     """
 
-    def __init__(self, model: ClickModel, embedding_l2: float = 0.0) -> None:
+    def __init__(self, model: CTRModule, embedding_l2: float = 0.0) -> None:
         super().__init__()
         self.model, self.embedding_l2 = model, embedding_l2
 
@@ -129,23 +124,8 @@ class ClickLoss(nn.Module):
         return loss
 
 
-def learning_rates(model: ClickModel, config: ClickModelConfig) -> list[dict[str, Any]]:
-    """Parameters with a learning rate of their own: a fine-tuned encoder's."""
+def learning_rates(model: CTRModule, config: CTRModelConfig) -> list[dict[str, Any]]:
+    """Parameter groups with their own learning rate: a fine-tuned encoder's."""
     if not isinstance(model.reader, EncodedItems) or model.reader.frozen:
         return []
     return [{"params": list(model.reader.prediction.parameters()), "lr": config.encoder_lr}]
-
-
-def save(folder: Path, model: ClickModel) -> None:
-    """Write ``model.safetensors``, the encoder's weights included."""
-    save_weights(folder / "model.safetensors", model)
-
-
-def load(folder: Path, model: ClickModel) -> ClickModel:
-    """Fill a model that was built like the saved one; in evaluation mode.
-
-    Raises:
-        InputError: The weights are missing, damaged, or of another model.
-    """
-    load_weights(model, folder / "model.safetensors")
-    return model.eval()

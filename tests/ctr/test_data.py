@@ -5,14 +5,14 @@ import polars as pl
 import pytest
 
 from recsys_bert.clicks.histories import Histories
-from recsys_bert.ctr.config import FeaturesConfig, ImpressionsConfig
-from recsys_bert.ctr.data import ClickBatches, encode, events_before, side_fields, user_rows
+from recsys_bert.ctr.config import ColumnsConfig, FeaturesConfig
+from recsys_bert.ctr.data import CTRBatches, encode, events_before, side_fields, user_rows
 from recsys_bert.ctr.features import Features
 from recsys_bert.ctr.impressions import Impressions, read_impressions
 from recsys_bert.ctr.layout import Layout
 from recsys_bert.errors import InputError
 
-COLUMNS = ImpressionsConfig(user="user_id", item="item_id", time="timestamp", label="rating >= 4")
+COLUMNS = ColumnsConfig(user="user_id", item="item_id", time="timestamp", label="rating >= 4")
 
 
 @pytest.fixture
@@ -33,21 +33,21 @@ def test_only_events_strictly_before_are_history(histories):
 
 @pytest.fixture
 def encoded(dataset, impressions):
-    shown = read_impressions(impressions, COLUMNS, ["device"])
-    features = Features.fit(shown.frame, FeaturesConfig(categorical=("device",)), ["user_id"])
+    impressions = read_impressions(impressions, COLUMNS, ["device"])
+    features = Features.fit(impressions.frame, FeaturesConfig(categorical=("device",)), ["user_id"])
     layout = Layout((*features.layout.fields, *side_fields(dataset, FeaturesConfig())))
-    return shown, features, layout, encode(shown, COLUMNS, features, layout, dataset)
+    return impressions, features, layout, encode(impressions, COLUMNS, features, layout, dataset)
 
 
 def test_every_history_is_that_of_the_log_before_the_impression(click_log, dataset, encoded):
-    shown, _, _, data = encoded
+    impressions, _, _, data = encoded
     batch = data.batch(slice(None), 5)
-    for row, (user, timestamp) in enumerate(zip(shown.frame["user_id"], shown.times, strict=True)):
+    for row, (user, timestamp) in enumerate(zip(impressions.frame["user_id"], impressions.times, strict=True)):
         past = click_log.filter((pl.col("user_id") == user) & (pl.col("timestamp") < timestamp))
         expected = dataset.rows(past.sort("timestamp", maintain_order=True)["item_id"])[-5:]
-        found = batch["history"][row]
-        assert found[found > 0].tolist() == expected.tolist()
-        assert not found[len(expected) :].any()
+        rows = batch["history"][row]
+        assert rows[rows > 0].tolist() == expected.tolist()
+        assert not rows[len(expected) :].any()
     assert data.counts["users without history before the impression"] == int((batch["history"][:, 0] == 0).sum()) > 0
 
 
@@ -59,53 +59,55 @@ def test_times_are_those_of_the_history(dataset, encoded):
         assert batch["times"][row, : len(expected)].tolist() == expected.tolist()
         assert not batch["times"][row, len(expected) :].any()
     assert "times" not in encoded[3].batch(slice(None), 5)
-    assert "times" not in replace(data, whole=np.zeros((len(data), 4), np.float32)).batch(slice(None), 5)
+    assert "times" not in replace(data, pooled=np.zeros((len(data), 4), np.float32)).batch(slice(None), 5)
 
 
 def test_later_events_change_no_history(dataset, encoded):
-    shown, features, layout, data = encoded
-    timestamp = int(np.median(shown.times))
-    early = shown.where(shown.times <= timestamp)
+    impressions, features, layout, data = encoded
+    timestamp = int(np.median(impressions.times))
+    early = impressions.where(impressions.times <= timestamp)
     items = dataset.histories.items.copy()
     items[dataset.histories.times >= timestamp] = 3
     changed = replace(dataset, histories=replace(dataset.histories, items=items))
     before = encode(early, COLUMNS, features, layout, dataset).batch(slice(None), 50)
     after = encode(early, COLUMNS, features, layout, changed).batch(slice(None), 50)
     np.testing.assert_array_equal(before["history"], after["history"])
-    late = encode(shown, COLUMNS, features, layout, changed).batch(slice(None), 50)
+    late = encode(impressions, COLUMNS, features, layout, changed).batch(slice(None), 50)
     assert (late["history"] != data.batch(slice(None), 50)["history"]).any()  # the change could have been seen
 
 
 def test_side_features_stand_behind_the_columns(dataset, encoded):
-    shown, _, layout, data = encoded
+    impressions, _, layout, data = encoded
     names = [field.name for field in layout.fields]
     assert sorted(names[2:]) == ["item.genre", "item.year", "user.age"]
     for field, offset in list(zip(layout.fields, layout.offsets, strict=True))[2:]:
         first = layout.column_fields.index(names.index(field.name))
         ids = data.ids[:, first : first + field.width]
         kind, name = field.name.split(".")
-        for row in range(len(shown)):
+        for row in range(len(impressions)):
             if kind == "item":
                 codes = dataset.item_features[name][data.targets[row]]
             else:
-                user = user_rows(dataset, shown.frame["user_id"][row : row + 1])[0]
+                user = user_rows(dataset, impressions.frame["user_id"][row : row + 1])[0]
                 codes = dataset.user_features[name][user] if user >= 0 else np.zeros(field.width, np.int32)
             expected = [offset + code for code in codes if code] or [offset]
             assert [value for value in ids[row] if value] == expected
 
 
 def test_unknown_users_and_cold_items_are_counted(dataset, encoded):
-    shown, _, _, data = encoded
+    impressions, _, _, data = encoded
     known = set(dataset.vocabulary.item_ids.drop_nulls())
-    assert data.counts["items without training event"] == sum(item not in known for item in shown.frame["item_id"])
+    assert data.counts["items without training event"] == sum(
+        item not in known for item in impressions.frame["item_id"]
+    )
     assert user_rows(dataset, pl.Series([3, 12, 13])).tolist() == [3, -1, -1]
 
 
 @pytest.mark.parametrize("users", [["b", None, "a", "", "b"], [2.0, None, 1.0, float("nan"), 2.0]])
-def test_impressions_without_a_user_belong_to_nobody(users):
-    shown = Impressions(pl.DataFrame({"user_id": users}), None, None)
-    features = Features.fit(shown.frame, FeaturesConfig(), ["user_id"])
-    data = encode(shown, ImpressionsConfig(user="user_id"), features, features.layout, None)
+def test_impressions_without_a_user_are_in_no_group(users):
+    impressions = Impressions(pl.DataFrame({"user_id": users}), None, None)
+    features = Features.fit(impressions.frame, FeaturesConfig(), ["user_id"])
+    data = encode(impressions, ColumnsConfig(user="user_id"), features, features.layout, None)
     first, missing, second, empty, again = data.groups.tolist()
     assert (missing, empty, again) == (-1, -1, first)
     assert first > second > -1
@@ -114,32 +116,32 @@ def test_impressions_without_a_user_belong_to_nobody(users):
 
 def test_ids_as_text_find_the_same_users(dataset):
     assert user_rows(dataset, pl.Series(["3", "12"])).tolist() == [3, -1]
-    with pytest.raises(InputError, match="integers"):
+    with pytest.raises(InputError, match="user ids of this log are integers"):
         user_rows(dataset, pl.Series(["ann"]))
 
 
 def test_joining_needs_user_item_and_time(dataset, encoded):
-    shown, features, layout, _ = encoded
+    impressions, features, layout, _ = encoded
     for missing in ("user", "item"):
         with pytest.raises(InputError, match="joining histories needs"):
-            encode(shown, replace(COLUMNS, **{missing: None}), features, layout, dataset)
+            encode(impressions, replace(COLUMNS, **{missing: None}), features, layout, dataset)
     with pytest.raises(InputError, match="joining histories needs"):
-        encode(replace(shown, times=None), COLUMNS, features, layout, dataset)
+        encode(replace(impressions, times=None), COLUMNS, features, layout, dataset)
     timeless = replace(dataset, manifest=replace(dataset.manifest, has_times=False))
     with pytest.raises(InputError, match="has no times"):
-        encode(shown, COLUMNS, features, layout, timeless)
+        encode(impressions, COLUMNS, features, layout, timeless)
 
 
 def test_an_epoch_shows_every_impression_once_in_even_batches(encoded):
     data = encoded[3]
     data = replace(data, ids=np.arange(len(data), dtype=np.int32)[:, None])
-    batches = ClickBatches(data, 133, 5, seed=4)
-    shown = [batch["ids"][:, 0] for batch in batches(2)]
-    assert len(shown) == batches.steps == 4
-    assert {len(part) for part in shown} == {100}
-    assert sorted(np.concatenate(shown)) == list(range(400))
+    batches = CTRBatches(data, 133, 5, seed=4)
+    epoch = [batch["ids"][:, 0] for batch in batches(2)]
+    assert len(epoch) == batches.steps == 4
+    assert {len(part) for part in epoch} == {100}
+    assert sorted(np.concatenate(epoch)) == list(range(400))
     again = [batch["ids"][:, 0] for batch in batches(2, first_step=2)]
-    assert all((a == b).all() for a, b in zip(shown[2:], again, strict=True))
-    assert (shown[0] != next(batches(3))["ids"][:, 0]).any()
+    assert all((a == b).all() for a, b in zip(epoch[2:], again, strict=True))
+    assert (epoch[0] != next(batches(3))["ids"][:, 0]).any()
     shares = [next(batches(2, rank=rank, world=2))["ids"][:, 0] for rank in range(2)]
-    assert sorted(np.concatenate(shares)) == sorted(shown[0])
+    assert sorted(np.concatenate(shares)) == sorted(epoch[0])

@@ -43,12 +43,12 @@ def test_a_value_means_the_same_whatever_stands_beside_it():
     assert features.encode(pl.DataFrame({"c": ["3", "0.5"]})).ids.tolist() == [[1 + FIRST], [2 + FIRST]]
 
 
-def test_standardised_numbers_use_the_training_mean_and_deviation():
+def test_standardised_numbers_use_the_training_mean_and_std():
     train = [1.0, 2.0, 3.0, None, float("nan")]
     features = _fit({"x": train}, numeric=("x",), numeric_as="standardise")
     encoded = features.encode(pl.DataFrame({"x": [2.0, 4.0, None]}))
-    deviation = np.std([1, 2, 3])
-    np.testing.assert_allclose(encoded.numbers[:, 0], [0, 2 / deviation, 1], rtol=1e-6)
+    std = np.std([1, 2, 3])
+    np.testing.assert_allclose(encoded.numbers[:, 0], [0, 2 / std, 1], rtol=1e-6)
     assert encoded.ids.T.tolist() == [[2, 2, 1]]  # a missing number has a row of its own
     assert encoded.counts == {"x: missing": 1}
     assert features.layout.number_columns == [0]

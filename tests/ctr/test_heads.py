@@ -125,14 +125,14 @@ def test_din_weighs_real_items_by_the_activation_unit(softmax, fields):
     mask = torch.tensor([[True, True], [True, False], [False, False]])
     interest = torch.zeros(3, 4)
     for row in range(3):
-        kept, target = history[row][mask[row]], fields[row, 1]
-        if not len(kept):
+        items, target = history[row][mask[row]], fields[row, 1]
+        if not len(items):
             continue
         weights = torch.stack(
-            [head.weight(head.attention(torch.cat([k, target, target - k, target * k]))) for k in kept]
+            [head.weight(head.attention(torch.cat([k, target, target - k, target * k]))) for k in items]
         )
         weights = weights.softmax(0) if softmax else weights
-        interest[row] = (weights * kept).sum(0)
+        interest[row] = (weights * items).sum(0)
     expected = head.out(torch.cat([fields.flatten(1), interest], 1)).squeeze(1)
     torch.testing.assert_close(head(fields, history, mask), expected)
 

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +7,17 @@ from torch import nn
 
 from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
 from recsys_bert.ctr import heads
-from recsys_bert.ctr.config import ClickModelConfig
+from recsys_bert.ctr.config import CTRModelConfig
 from recsys_bert.ctr.heads import CTR_HEADS
 from recsys_bert.ctr.history import EncodedItems, PlainItems
 from recsys_bert.ctr.layout import Field, Layout
-from recsys_bert.ctr.model import HISTORY_FIELDS, ClickLoss, ClickModel, learning_rates, load, save
+from recsys_bert.ctr.model import HISTORY_FIELDS, CTRLoss, CTRModule, learning_rates
 from recsys_bert.encoder.config import EncoderConfig
-from recsys_bert.encoder.model import Encoder
+from recsys_bert.encoder.model import Encoder, load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
+from recsys_bert.training.checkpoints import save_weights
 
 LAYOUT = Layout((Field("c", "categorical", 5), Field("x", "number", 2), Field("m", "multi", 4, 3)))
 N_ROWS, DIM = 12, 4
@@ -63,11 +63,11 @@ def kind(request):
 
 @pytest.fixture
 def model(kind):
-    return ClickModel(LAYOUT, ClickModelConfig(head="din", dim=DIM, init_std=0.5), _reader(kind))
+    return CTRModule(LAYOUT, CTRModelConfig(head="din", dim=DIM, init_std=0.5), _reader(kind))
 
 
 def test_fields_are_looked_up_scaled_and_averaged(batch):
-    model = ClickModel(LAYOUT, ClickModelConfig(head="lr", dim=DIM, init_std=0.5))
+    model = CTRModule(LAYOUT, CTRModelConfig(head="lr", dim=DIM, init_std=0.5))
     rows = model.table.weight
     expected = torch.stack([rows[3], 2 * rows[7], (rows[9] + rows[10]) / 2])
     torch.testing.assert_close(model._fields(batch["ids"], batch["numbers"])[0], expected)
@@ -75,15 +75,15 @@ def test_fields_are_looked_up_scaled_and_averaged(batch):
 
 def test_plain_categorical_fields_are_the_table_itself():
     layout = Layout((Field("a", "categorical", 3), Field("b", "categorical", 3)))
-    model = ClickModel(layout, ClickModelConfig(head="lr", dim=2, init_std=0.5))
+    model = CTRModule(layout, CTRModelConfig(head="lr", dim=2, init_std=0.5))
     ids = torch.tensor([[1, 4], [3, 6]], dtype=torch.int32)
     assert model._fields(ids, torch.zeros(2, 0)).equal(model.table.weight[ids.long()])
 
 
 @pytest.mark.parametrize("head", sorted(CTR_HEADS))
 def test_every_head_learns_one_batch_by_heart(head, batch):
-    model = ClickModel(LAYOUT, ClickModelConfig(head=head, dim=DIM, init_std=0.1), PlainItems(N_ROWS, DIM, 0.1))
-    loss = ClickLoss(model)
+    model = CTRModule(LAYOUT, CTRModelConfig(head=head, dim=DIM, init_std=0.1), PlainItems(N_ROWS, DIM, 0.1))
+    loss = CTRLoss(model)
     optimiser = torch.optim.Adam(loss.parameters(), lr=0.05)
     first = loss(batch).item()
     for _ in range(60):
@@ -96,12 +96,12 @@ def test_every_head_learns_one_batch_by_heart(head, batch):
 @pytest.mark.parametrize("head", ["din", "bst"])
 def test_sequence_heads_refuse_impressions_without_history(head):
     with pytest.raises(InputError, match=f"head '{head}' reads the history"):
-        ClickModel(LAYOUT, ClickModelConfig(head=head, dim=DIM))
+        CTRModule(LAYOUT, CTRModelConfig(head=head, dim=DIM))
 
 
 def test_no_field_at_all_is_refused():
-    with pytest.raises(InputError, match="no field at all"):
-        ClickModel(Layout(()), ClickModelConfig(head="lr"))
+    with pytest.raises(InputError, match="have no field"):
+        CTRModule(Layout(()), CTRModelConfig(head="lr"))
 
 
 def test_padding_of_the_history_changes_nothing(model, batch):
@@ -134,22 +134,22 @@ def test_cold_items_are_read_as_unknown(model, batch):
 
 def test_a_frozen_encoder_does_not_move_and_a_tuned_one_does(model, kind, batch):
     if kind == "plain":
-        assert not learning_rates(model, ClickModelConfig())
+        assert not learning_rates(model, CTRModelConfig())
         return
     frozen = kind.startswith("frozen")
     model.train()
     assert model.reader.prediction.training is not frozen
-    ClickLoss(model)(batch).backward()
+    CTRLoss(model)(batch).backward()
     gradients = [value.grad for value in model.reader.prediction.encoder.layers.parameters()]
     assert all(gradient is None for gradient in gradients) if frozen else all(g is not None for g in gradients)
-    assert model.reader.narrow.weight.grad.abs().sum() > 0
-    config = ClickModelConfig(encoder=Path("run"), encoder_mode="fine_tuned", encoder_lr=0.5)
+    assert model.reader.projection.weight.grad.abs().sum() > 0
+    config = CTRModelConfig(encoder=Path("run"), encoder_mode="fine_tuned", encoder_lr=0.5)
     groups = learning_rates(model, config)
     assert groups == [] if frozen else groups[0]["lr"] == 0.5
 
 
 def test_heads_say_where_the_features_begin():
-    model = ClickModel(LAYOUT, ClickModelConfig(head="lr", dim=DIM), PlainItems(N_ROWS, DIM, 0.5))
+    model = CTRModule(LAYOUT, CTRModelConfig(head="lr", dim=DIM), PlainItems(N_ROWS, DIM, 0.5))
     assert model.field_names == [*HISTORY_FIELDS, "c", "x", "m"]
     assert f"features follow from {model.field_names.index('c')} on" in heads.__doc__
 
@@ -164,7 +164,7 @@ def test_heads_say_where_the_features_begin():
 )
 def test_settings_of_an_encoder_that_would_mean_nothing_are_refused(settings, message):
     with pytest.raises(InputError, match=message):
-        ClickModelConfig(**settings)
+        CTRModelConfig(**settings)
 
 
 @pytest.mark.parametrize("similarity", ["dot", "cosine"])
@@ -184,12 +184,10 @@ def test_the_match_is_the_pretraining_score(masked, similarity, batch):
 
 @pytest.mark.parametrize("masked", [True, False])
 def test_a_history_that_was_read_before_gives_the_same_logits(masked, batch):
-    model = ClickModel(
-        LAYOUT, ClickModelConfig(head="fm", dim=DIM), _reader(f"frozen {'masked' if masked else 'next'}")
-    )
+    model = CTRModule(LAYOUT, CTRModelConfig(head="fm", dim=DIM), _reader(f"frozen {'masked' if masked else 'next'}"))
     model.eval()
-    whole = model.reader.encode(batch["history"].long())[1]
-    short = batch | {"history": batch["history"][:, :1], "whole": whole}
+    pooled = model.reader.encode(batch["history"].long())[1]
+    short = batch | {"history": batch["history"][:, :1], "pooled": pooled}
     torch.testing.assert_close(model(short), model(batch))
 
 
@@ -200,35 +198,37 @@ def test_an_encoder_that_reads_times_gets_those_of_the_history(masked, batch):
     prediction = TokenPrediction(Encoder(config), LossConfig(), first_row=3)
     reader = EncodedItems(prediction, masked, DIM, frozen=True).eval()
     times = torch.tensor([[100, 5_000, 90_000], [70, 0, 0], [0, 0, 0]])
-    states, whole = reader.encode(batch["history"].long(), times)
+    states, pooled = reader.encode(batch["history"].long(), times)
     for row, length in enumerate((3, 1)):
         tokens, timestamps = batch["history"][row, :length].tolist(), times[row, :length].tolist()
         if masked:
             tokens, timestamps = [*tokens, MASK], [*timestamps, timestamps[-1]]
         alone = prediction.encoder(torch.tensor([tokens]), times=torch.tensor([timestamps])).tokens[0]
-        torch.testing.assert_close(whole[row], alone[-1])
+        torch.testing.assert_close(pooled[row], alone[-1])
         torch.testing.assert_close(states[row, :length], alone[:length])
-    model = ClickModel(LAYOUT, ClickModelConfig(head="din", dim=DIM, init_std=0.5), reader).eval()
+    model = CTRModule(LAYOUT, CTRModelConfig(head="din", dim=DIM, init_std=0.5), reader).eval()
     assert model.reads_times
     logits, later = model(batch | {"times": times}), model(batch | {"times": times * 2})
     assert ((logits - later).abs() > 1e-6).tolist() == [True, False, False]  # nothing lies between one event and itself
     empty = batch | {"history": batch["history"][:, :0], "times": times[:, :0]}
-    nobody = batch | {"history": torch.zeros_like(batch["history"]), "times": torch.zeros_like(times)}
-    torch.testing.assert_close(model(empty), model(nobody))
+    empty_history = batch | {"history": torch.zeros_like(batch["history"]), "times": torch.zeros_like(times)}
+    torch.testing.assert_close(model(empty), model(empty_history))
 
 
 def test_the_penalty_covers_the_table(batch):
-    model = ClickModel(LAYOUT, ClickModelConfig(head="lr", dim=DIM, init_std=0.5)).eval()
-    plain, penalised = ClickLoss(model)(batch), ClickLoss(model, 0.1)(batch)
+    model = CTRModule(LAYOUT, CTRModelConfig(head="lr", dim=DIM, init_std=0.5)).eval()
+    plain, penalised = CTRLoss(model)(batch), CTRLoss(model, 0.1)(batch)
     expected = np.square(model.table.weight.detach().numpy()).sum() * 0.05
     assert (penalised - plain).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_saved_weights_give_the_same_logits(model, kind, batch, tmp_path):
-    ClickLoss(model)(batch)  # moves running statistics
-    save(tmp_path, model.eval())
+    CTRLoss(model)(batch)  # moves running statistics
+    save_weights(tmp_path / "model.safetensors", model.eval())
     torch.manual_seed(9)
-    again = load(tmp_path, ClickModel(LAYOUT, ClickModelConfig(head="din", dim=DIM), _reader(kind)))
-    assert again(batch).equal(model(batch))
+    again = CTRModule(LAYOUT, CTRModelConfig(head="din", dim=DIM), _reader(kind))
+    load_weights(again, tmp_path / "model.safetensors")
+    assert again.eval()(batch).equal(model(batch))
+    wider = CTRModule(LAYOUT, CTRModelConfig(head="din", dim=8), PlainItems(N_ROWS, 8, 0.1))
     with pytest.raises(InputError, match="does not fit"):
-        load(tmp_path, ClickModel(LAYOUT, replace(ClickModelConfig(head="din"), dim=8), PlainItems(N_ROWS, 8, 0.1)))
+        load_weights(wider, tmp_path / "model.safetensors")

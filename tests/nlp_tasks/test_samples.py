@@ -6,7 +6,7 @@ from nlp_tasks.config import FilesConfig
 from nlp_tasks.data import read_table
 from nlp_tasks.samples import write_samples
 from nlp_tasks.tagging.config import AnnotatedFilesConfig
-from nlp_tasks.tagging.data import read_annotated
+from nlp_tasks.tagging.files import read_annotated
 from recsys_bert.errors import InputError
 
 

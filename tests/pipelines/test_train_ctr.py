@@ -15,7 +15,7 @@ from pipelines import predict_ctr, prepare, pretrain, train_ctr
 from recsys_bert.clicks.prepare.config import LogConfig, SideFeaturesConfig, SplitConfig
 from recsys_bert.clicks.simulation.config import SimulateConfig
 from recsys_bert.clicks.simulation.simulate import best_auc, simulate
-from recsys_bert.ctr.config import ClickModelConfig, FeaturesConfig, ImpressionsConfig
+from recsys_bert.ctr.config import ColumnsConfig, CTRModelConfig, FeaturesConfig, FilesConfig, TimeSplitConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import AdversarialConfig, AuxiliaryConfig, AveragingConfig, TrainConfig
@@ -58,11 +58,10 @@ def config(log: Path, tmp_path: Path) -> train_ctr.Config:
     return train_ctr.Config(
         out=tmp_path / "run",
         data=log / "data",
-        impressions=ImpressionsConfig(
-            log=log / "impressions.parquet", user="user_id", item="item_id", time="timestamp"
-        ),
+        impressions=log / "impressions.parquet",
+        columns=ColumnsConfig(user="user_id", item="item_id", time="timestamp"),
         features=FeaturesConfig(categorical=("device",), numeric=("position",)),
-        model=ClickModelConfig(head="dcn_v2", head_options={"hidden": [32]}, dim=8, history_len=19),
+        model=CTRModelConfig(head="dcn_v2", head_options={"hidden": [32]}, dim=8, history_len=19),
         train=TrainConfig(epochs=3, batch_size=256, lr=5e-3, monitor="auc", device="cpu", precision="fp32"),
     )
 
@@ -95,19 +94,20 @@ def test_a_model_with_history_learns_what_can_be_known(config: train_ctr.Config,
     best = best_auc(pl.read_parquet(log / "impressions.parquet")["click_probability"].to_numpy())
     assert 0.62 < results["test"]["auc"] < best + 0.05
     assert results == json.loads((config.out / "metrics.json").read_text())
-    assert results["fields"][:5] == ["target item", "history", "match of both", "user_id", "item_id"]
+    assert results["fields"][:5] == ["target item", "history", "match", "user_id", "item_id"]
     assert results["fields"][-2:] == ["item.category", "user.age_group"]
     lines = [json.loads(line) for line in (config.out / "metrics.jsonl").read_text().splitlines()]
     assert max(line["auc"] for line in lines if "auc" in line) == results["validation"]["auc"]
 
 
-@pytest.mark.parametrize("mode", ["none", "frozen", "fine_tuned"])
-def test_scoring_gives_what_training_measured(config: train_ctr.Config, encoder: Path, tmp_path: Path, mode: str):
-    config = _with(config, head="din", head_options={"hidden": [16]}, encoder=encoder, encoder_mode=mode)
+@pytest.mark.parametrize("mode", [None, "frozen", "fine_tuned"])
+def test_scoring_repeats_the_test_metrics(config: train_ctr.Config, encoder: Path, tmp_path: Path, mode: str | None):
+    pretrained = {} if mode is None else {"encoder": encoder, "encoder_mode": mode}
+    config = _with(config, head="din", head_options={"hidden": [16]}, **pretrained)
     results = train_ctr.run(config)
-    shown = pl.read_parquet(config.impressions.log)
+    impressions = pl.read_parquet(config.impressions)
     borders = json.loads((config.data / "manifest.json").read_text())["split"]
-    test = shown.filter(pl.col("timestamp") >= borders["test_from"])
+    test = impressions.filter(pl.col("timestamp") >= borders["test_from"])
     test.drop("label").write_parquet(tmp_path / "new.parquet")
     predict_ctr.run(
         predict_ctr.Config(run=config.out, impressions=tmp_path / "new.parquet", out=tmp_path / "scores.parquet")
@@ -122,25 +122,27 @@ def test_scoring_gives_what_training_measured(config: train_ctr.Config, encoder:
 
 
 def test_impressions_alone_need_no_click_log(config: train_ctr.Config):
-    results = train_ctr.run(_with(replace(config, data=None), head="deepfm"))
+    results = train_ctr.run(replace(config, data=None, model=CTRModelConfig(head="deepfm", dim=8)))
     assert results["fields"] == ["user_id", "item_id", "device", "position"]
-    assert "prepared" not in results
+    assert json.loads((config.out / "ctr" / "ctr.json").read_text())["dataset"] is None
 
 
-def test_scoring_tells_what_it_did_not_know_and_keeps_a_column_called_probability(
+def test_scoring_counts_unseen_values_and_keeps_a_column_called_probability(
     config: train_ctr.Config, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    shown = pl.read_parquet(config.impressions.log).rename({"position": "probability"})
-    shown.write_parquet(tmp_path / "impressions.parquet")
+    impressions = pl.read_parquet(config.impressions).rename({"position": "probability"})
+    impressions.write_parquet(tmp_path / "impressions.parquet")
     config = replace(
         config,
         data=None,
-        impressions=replace(config.impressions, log=tmp_path / "impressions.parquet"),
+        impressions=tmp_path / "impressions.parquet",
+        columns=ColumnsConfig(time="timestamp"),
         features=FeaturesConfig(ids=(), categorical=("device",), numeric=("probability",)),
+        model=CTRModelConfig(dim=8),
         train=replace(config.train, epochs=1),
     )
     train_ctr.run(config)
-    few = shown.head(5).with_columns(device=pl.lit("toaster"))
+    few = impressions.head(5).with_columns(device=pl.lit("toaster"))
     few.write_parquet(tmp_path / "new.parquet")
     capsys.readouterr()
     predict_ctr.run(
@@ -181,16 +183,17 @@ def test_a_run_whose_inputs_were_changed_is_left_as_it_was(
 ):
     shutil.copytree(config.data, tmp_path / "data")
     shutil.copytree(encoder, tmp_path / "encoder")
-    shutil.copy(config.impressions.log, tmp_path / "impressions")
-    shown = replace(config.impressions, log=tmp_path / "impressions", format="parquet")
-    config = replace(config, data=tmp_path / "data", impressions=shown, train=replace(config.train, epochs=1))
+    shutil.copy(config.impressions, tmp_path / "impressions")
+    files, impressions = FilesConfig(format="parquet"), tmp_path / "impressions"
+    config = replace(config, data=tmp_path / "data", impressions=impressions, files=files)
+    config = replace(config, train=replace(config.train, epochs=1))
     config = _with(config, encoder=tmp_path / "encoder")
     train_ctr.run(config)
     before = _contents(config.out)
     train_ctr.run(config)  # nothing was changed
     assert _contents(config.out).keys() == before.keys()
     if what == "impressions":
-        pl.read_parquet(shown.log).reverse().write_parquet(shown.log)
+        pl.read_parquet(impressions).reverse().write_parquet(impressions)
     elif what == "encoder":
         weights = tmp_path / "encoder" / "encoder" / "model.safetensors"
         save_file({name: value + 1 for name, value in load_file(weights).items()}, weights)
@@ -206,12 +209,16 @@ def test_a_run_whose_inputs_were_changed_is_left_as_it_was(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"impressions": ImpressionsConfig()}, "either impressions.log"),
-        ({"data": None, "model": ClickModelConfig(encoder=Path("run"))}, "model.encoder reads histories"),
+        (
+            {"data": None, "model": CTRModelConfig(), "columns": ColumnsConfig(user="user_id")},
+            "cutting impressions by time needs columns.time",
+        ),
+        ({"data": None, "model": CTRModelConfig(encoder=Path("run"))}, "model.encoder reads histories"),
+        ({"columns": ColumnsConfig(user="user_id")}, "joining histories needs"),
         ({"features": FeaturesConfig(categorical=("label",))}, "'label' gives the label"),
         (
-            {"data": None, "features": FeaturesConfig(), "impressions": ImpressionsConfig(log=Path("a"), time="t")},
-            "nothing of the impressions is read",
+            {"data": None, "model": CTRModelConfig(), "features": FeaturesConfig(), "columns": ColumnsConfig(time="t")},
+            "no column is a feature",
         ),
     ],
 )
@@ -224,7 +231,7 @@ def test_the_column_of_a_label_rule_cannot_be_a_feature(config: train_ctr.Config
     with pytest.raises(InputError, match="'rating' gives the label"):
         replace(
             config,
-            impressions=replace(config.impressions, label="rating>=4"),
+            columns=replace(config.columns, label="rating>=4"),
             features=FeaturesConfig(numeric=("rating",)),
         )
 
@@ -233,15 +240,13 @@ def test_bad_input_leaves_no_run_folder(config: train_ctr.Config, encoder: Path,
     cases = {
         "no column 'mood'": replace(config, features=FeaturesConfig(categorical=("mood",))),
         "no CTR head is called": _with(config, head="dcnv3", head_options={}),
-        "impressions of train are non-clicks": replace(
-            config, impressions=replace(config.impressions, label="label >= 2")
-        ),
+        "impressions of train are non-clicks": replace(config, columns=replace(config.columns, label="label >= 2")),
         "has no option 'width'": _with(config, head_options={"width": 3}),
         "reads 19 items at most": _with(config, encoder=encoder, history_len=20),
         "holds no pretrained encoder": _with(config, encoder=tmp_path),
         "some of which hold a single one": replace(config, train=replace(config.train, batch_size=1)),
         "is not a folder": replace(config, data=tmp_path / "nowhere"),
-        "would know their future": replace(config, impressions=replace(config.impressions, validation_from=0.3)),
+        "would know their future": replace(config, split=TimeSplitConfig(validation_from=0.3)),
     }
     for message, bad in cases.items():
         with pytest.raises(InputError, match=message):
@@ -264,7 +269,7 @@ def test_an_encoder_of_another_vocabulary_is_refused(
         train_ctr.run(_with(replace(config, data=tmp_path / "other"), encoder=encoder))
 
 
-def test_a_log_that_was_not_cut_by_time_is_told_of(
+def test_a_log_that_was_not_cut_by_time_is_warned_of(
     config: train_ctr.Config, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     prepare.run(prepare.Config(events=str(log / "clicks.parquet"), out=tmp_path / "loo"))
@@ -273,5 +278,5 @@ def test_a_log_that_was_not_cut_by_time_is_told_of(
 
 
 def test_scoring_refuses_what_is_no_finished_run(config: train_ctr.Config, tmp_path: Path):
-    with pytest.raises(InputError, match="no finished click model"):
+    with pytest.raises(InputError, match="holds no trained CTR model"):
         predict_ctr.run(predict_ctr.Config(run=tmp_path, impressions=tmp_path / "a", out=tmp_path / "b.parquet"))

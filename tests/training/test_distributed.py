@@ -13,7 +13,7 @@ import torch
 
 from pipelines import prepare, pretrain, train_ctr
 from recsys_bert.clicks.prepare.config import LogConfig
-from recsys_bert.ctr.config import ClickModelConfig, FeaturesConfig, ImpressionsConfig
+from recsys_bert.ctr.config import CTRModelConfig, FeaturesConfig, FilesConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.losses.config import LossConfig, NegativesConfig
@@ -73,12 +73,14 @@ def dropout_config(folder, name):
 
 
 def ctr_config(folder):
-    splits = {name: folder / f"{name}.pq" for name in ("train", "validation", "test")}
     return train_ctr.Config(
         out=folder / "ctr",
-        impressions=ImpressionsConfig(**splits, format="parquet"),
+        impressions=folder / "train.pq",
+        validation=folder / "validation.pq",
+        test=folder / "test.pq",
+        files=FilesConfig(format="parquet"),
         features=FeaturesConfig(categorical=("device",)),
-        model=ClickModelConfig(head="fm", dim=4, history_len=0),
+        model=CTRModelConfig(head="fm", dim=4, history_len=0),
         train=TrainConfig(epochs=2, monitor="auc", **TRAIN),
     )
 
@@ -163,10 +165,10 @@ def test_two_processes_that_were_stopped_go_on_to_the_same_numbers(folder):
 
 
 @pytest.mark.timeout(300)
-def test_one_of_two_processes_writes_a_click_model(folder, tmp_path):
+def test_one_of_two_processes_writes_a_ctr_model(folder, tmp_path):
     config = ctr_config(folder)
     one = replace(config, out=tmp_path / "one")
     train_ctr.run(one)
     assert same_curves(config.out, one.out, ("loss", "auc")) == 14
     said = [(folder / "said" / rank).read_text() for rank in "01"]
-    assert [text.count("holds the model") for text in said] == [1, 0]
+    assert [text.count("kept epoch") for text in said] == [1, 0]

@@ -1,21 +1,21 @@
-"""One tag a unit, with learned scores of neighbours (Lample et al. 2016, https://arxiv.org/abs/1603.01360)."""
+"""Linear-chain CRF over tags (Lample et al. 2016, https://arxiv.org/abs/1603.01360)."""
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nlp_tasks.tagging.crf import CRF
-from nlp_tasks.tagging.decoding import tagged
-from nlp_tasks.tagging.tags import TagSet
+from nlp_tasks.tagging.decoding import decode_entities
+from nlp_tasks.tagging.tag_set import TagSet
 
 
 class CRFHead(nn.Module):
-    """Linear layer and a conditional random field, in training as in answering on allowed sequences only.
+    """Linear emissions and a CRF over valid tag sequences, in training and in decoding.
 
     Args:
-        dim: Width of a unit.
+        dim: Width of a word.
         n_types: Types of entities.
-        scheme: Tags that it thinks in, ``iobes`` or ``iob2``; files may have others.
+        scheme: Tag scheme of the outputs, ``iobes`` or ``iob2``; files may have others.
     """
 
     def __init__(self, dim: int, n_types: int, *, scheme: str = "iobes") -> None:
@@ -25,16 +25,16 @@ class CRFHead(nn.Module):
         nn.init.zeros_(self.emissions.bias)
         self.crf = CRF(*self.tags.constraints())
 
-    def forward(self, units: Tensor) -> Tensor:
+    def forward(self, words: Tensor) -> Tensor:
         """Emissions, ``[batch, seq, dim] -> [batch, seq, tags]``."""
-        emissions: Tensor = self.emissions(units)
+        emissions: Tensor = self.emissions(words)
         return emissions
 
     def loss(self, outputs: Tensor, mask: Tensor, entities: Tensor) -> Tensor:
-        """Negative log-likelihood of the sentences, divided by the number of their units."""
+        """Negative log-likelihood of the sentences, divided by the number of words."""
         likelihood = self.crf.log_likelihood(outputs, self.tags.encode(entities, mask.shape), mask)
         return -(likelihood.sum() / mask.sum()).float()
 
-    def find(self, outputs: Tensor, mask: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Entities of the best sequences, and their probability, whatever else is in the sentence."""
-        return tagged(self.crf, self.tags, outputs, mask)
+    def decode(self, outputs: Tensor, mask: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Viterbi entities and their marginal probabilities."""
+        return decode_entities(self.crf, self.tags, outputs, mask)

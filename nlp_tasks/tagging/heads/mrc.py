@@ -1,4 +1,4 @@
-"""Entities as answers to a question a type: start, end, and a match of the two (https://aclanthology.org/2020.acl-main.519)."""
+"""MRC tagging: start, end and span match for one query per type (https://aclanthology.org/2020.acl-main.519)."""
 
 from math import inf
 
@@ -10,28 +10,28 @@ from torch import Tensor, nn
 
 from recsys_bert.errors import InputError
 
-_START, _END, _MATCH = range(3)  # where each begins among the outputs
+_START, _END, _MATCH = range(3)  # first column of each in the outputs
 
 
-class Reading(nn.Module):
-    """Is a unit the start of an answer, is one the end, and does this start belong to that end.
+class MRC(nn.Module):
+    """Sigmoids for starts, for ends, and for matches of a start and an end.
 
-    All three are sigmoids of their own. The match of units i ≤ j is ``v · GELU(W₁ h_i + W₂ h_j)``, as in the
-    authors' code (a plain sum, as in the paper, cannot tell the start of one answer with the end of another from a true
-    pair); it is made, and learned, for pairs alone that true or likely starts and ends propose.
+    The match of words i ≤ j is ``v · GELU(W₁ h_i + W₂ h_j)``, as in the authors' code (a plain sum, as in the paper,
+    cannot distinguish a true pair from the start of one answer with the end of another); it is computed and learned
+    only for pairs of true or predicted starts and ends.
 
     Args:
-        dim: Width of a unit.
-        n_types: Types of entities; every one has its own question, and they share these weights.
-        nested: Learn and find entities within others; else the outermost ones, and no two that overlap.
-        start_weight: Of the loss of starts; above 0, as the others.
-        end_weight: Of the loss of ends.
-        match_weight: Of the loss of pairs.
-        match_width: Of the vector of a pair.
+        dim: Width of a word.
+        n_types: Types of entities; every one has its own query, and they share these weights.
+        nested: Learn and predict nested entities; else the outermost ones, without overlaps.
+        start_weight: Weight of the loss of starts; above 0, as the others.
+        end_weight: Weight of the loss of ends.
+        match_weight: Weight of the loss of pairs.
+        match_width: Dimension of a pair's vector.
     """
 
-    asks = True
-    """An example is a sentence with the question of one type; the type in its entities is 0."""
+    mrc = True
+    """An example is a sentence with the query of one type; the type of its entities is 0."""
 
     def __init__(
         self,
@@ -55,13 +55,13 @@ class Reading(nn.Module):
         self.match = nn.Linear(match_width, 1)
         nn.init.zeros_(self.scores.bias)
 
-    def forward(self, units: Tensor) -> Tensor:
-        """Logits of start and end and both sides of a match, ``[batch, seq, dim] -> [batch, seq, 2 + 2 · width]``."""
-        scores: Tensor = self.scores(units)
+    def forward(self, words: Tensor) -> Tensor:
+        """Logits of start and end, both sides of a match: ``[batch, seq, dim] -> [batch, seq, 2 + 2 · width]``."""
+        scores: Tensor = self.scores(words)
         return scores.float()
 
     def loss(self, outputs: Tensor, mask: Tensor, entities: Tensor) -> Tensor:
-        """Weighted sum of the mean over units for starts and for ends, and of the mean over pairs."""
+        """Weighted sum of the mean over words for starts and for ends, and of the mean over pairs."""
         sentence, start, stop = entities[:, :3].long().unbind(1)
         starts, ends = (outputs.new_zeros(mask.shape) for _ in range(2))
         starts[sentence, start] = 1.0
@@ -69,30 +69,30 @@ class Reading(nn.Module):
         pairs = outputs.new_zeros(*mask.shape, mask.shape[1])
         pairs[sentence, start, stop - 1] = 1.0
         proposed = _pairs((outputs[..., _START] > 0) | (starts > 0), (outputs[..., _END] > 0) | (ends > 0), mask)
-        found = proposed.nonzero(as_tuple=True)
+        candidates = proposed.nonzero(as_tuple=True)
         losses = (
             F.binary_cross_entropy_with_logits(outputs[..., _START][mask], starts[mask]),
             F.binary_cross_entropy_with_logits(outputs[..., _END][mask], ends[mask]),
-            F.binary_cross_entropy_with_logits(self._match(outputs, *found), pairs[found], reduction="sum")
-            / max(1, len(found[0])),
+            F.binary_cross_entropy_with_logits(self._match(outputs, *candidates), pairs[candidates], reduction="sum")
+            / max(1, len(candidates[0])),
         )
         return torch.stack([weight * loss for weight, loss in zip(self.weights, losses, strict=True)]).sum()
 
-    def find(self, outputs: Tensor, mask: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Pairs of a likely start and a likely end that likely match, and the probability of the match."""
-        found = _pairs(outputs[..., _START] > 0, outputs[..., _END] > 0, mask).nonzero(as_tuple=True)
-        match = self._match(outputs, *found)
-        sentence, start, last = (place[match > 0].cpu().numpy() for place in found)
+    def decode(self, outputs: Tensor, mask: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Pairs of a predicted start and a predicted end that match, and the probability of the match."""
+        candidates = _pairs(outputs[..., _START] > 0, outputs[..., _END] > 0, mask).nonzero(as_tuple=True)
+        match = self._match(outputs, *candidates)
+        sentence, start, last = (index[match > 0].cpu().numpy() for index in candidates)
         entities = np.stack([sentence, start, last + 1, np.zeros_like(start)], axis=1)
         return entities, match[match > 0].double().sigmoid().cpu().numpy()
 
     def _match(self, outputs: Tensor, sentence: Tensor, start: Tensor, last: Tensor) -> Tensor:
-        """Logits of pairs ``[k]``."""
+        """Match logits of pairs ``[k]``."""
         left, right = outputs[..., _MATCH:].chunk(2, dim=-1)
         pairs: Tensor = self.match(F.gelu(left[sentence, start] + right[sentence, last]))
         return pairs.squeeze(1).float()
 
 
 def _pairs(starts: Tensor, ends: Tensor, mask: Tensor) -> Tensor:
-    """Pairs of a start and an end that is not before it, bool ``[batch, seq, seq]``."""
+    """Pairs of a start and an end at or behind it, bool ``[batch, seq, seq]``."""
     return ((starts & mask)[:, :, None] & (ends & mask)[:, None, :]).triu()

@@ -1,25 +1,25 @@
-"""One tag a unit, each by itself; sequences that the scheme forbids are never answered."""
+"""Softmax over tags for every word, decoded under the scheme's constraints."""
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nlp_tasks.tagging.crf import CRF
-from nlp_tasks.tagging.decoding import tagged
-from nlp_tasks.tagging.tags import TagSet
+from nlp_tasks.tagging.decoding import decode_entities
+from nlp_tasks.tagging.tag_set import TagSet
 from recsys_bert.errors import InputError
 from recsys_bert.losses.classification import multiclass_cross_entropy
 
 
 class Softmax(nn.Module):
-    """Linear layer and cross-entropy of every unit; answers are the best allowed sequence of tags.
+    """Linear layer with cross-entropy; predictions are the best valid tag sequence.
 
     Args:
-        dim: Width of a unit.
+        dim: Width of a word.
         n_types: Types of entities.
-        scheme: Tags that it thinks in, ``iobes`` or ``iob2``; files may have others.
+        scheme: Tag scheme of the outputs, ``iobes`` or ``iob2``; files may have others.
         label_smoothing: Share of each target that goes to all tags alike, in [0, 1).
-        focal_gamma: How much less a unit counts that is already right (focal loss); 0 counts all alike.
+        focal_gamma: γ of the focal loss (https://arxiv.org/abs/1708.02002); 0 is cross-entropy.
     """
 
     def __init__(
@@ -43,18 +43,18 @@ class Softmax(nn.Module):
         nn.init.zeros_(self.emissions.bias)
         self.allowed = CRF(*self.tags.constraints(), learned=False)
 
-    def forward(self, units: Tensor) -> Tensor:
+    def forward(self, words: Tensor) -> Tensor:
         """Logits of the tags, ``[batch, seq, dim] -> [batch, seq, tags]``."""
-        logits: Tensor = self.emissions(units)
+        logits: Tensor = self.emissions(words)
         return logits
 
     def loss(self, outputs: Tensor, mask: Tensor, entities: Tensor) -> Tensor:
-        """Mean cross-entropy of the units."""
+        """Mean cross-entropy of the words."""
         targets = self.tags.encode(entities, mask.shape)
         return multiclass_cross_entropy(
             outputs[mask], targets[mask], smoothing=self.label_smoothing, gamma=self.focal_gamma
         )
 
-    def find(self, outputs: Tensor, mask: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Entities of the best allowed sequences, and their probability among all allowed ones."""
-        return tagged(self.allowed, self.tags, outputs, mask)
+    def decode(self, outputs: Tensor, mask: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Entities of the best valid sequences and their marginal probabilities among valid ones."""
+        return decode_entities(self.allowed, self.tags, outputs, mask)

@@ -1,4 +1,4 @@
-"""Settings of learning entities from a dictionary. Plain values: importing this is instant."""
+"""Settings of positive-unlabelled learning from a dictionary. Plain values: importing this is instant."""
 
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
@@ -9,64 +9,62 @@ from recsys_bert.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class PUConfig:
-    """How a recogniser learns from a dictionary and text without labels (positive-unlabelled learning)."""
+    """Positive-unlabelled learning from a dictionary and unlabelled text (https://aclanthology.org/P19-1231)."""
 
     dictionary: Path | None = None
-    """File of ``entity<TAB>type`` lines. The training file is then read as text alone, whatever labels it has, and what
-    is not in the dictionary may be an entity or not; nothing is held out of it, and without a validation file the last
-    epoch is kept. None: every entity of the training file is marked."""
+    """File of ``entity<TAB>type`` lines. Labels of the training file are then ignored, and text outside of matches is
+    unlabelled; nothing is held out, and without a validation file the last epoch is kept. None: the training file is
+    fully annotated."""
 
     risk: Literal["biased", "unbiased", "non_negative"] = "non_negative"
-    """biased: unmatched text is no entity; unbiased and non_negative: see ``recsys_bert.positive_unlabelled.risk``."""
+    """biased: unmatched text is negative; unbiased and non_negative: see ``recsys_bert.positive_unlabelled.risk``."""
 
     priors: dict[str, float] = field(default_factory=dict)
-    """Share of all units (characters or words) that lie within entities, by type; the others are estimated. Not used by
-    the biased risk."""
+    """Class priors: share of words (or characters) within entities, by type; the others are estimated. Unused by the
+    biased risk."""
 
     weight: float = 1.0
-    """Factor on the risk of what is matched."""
+    """Factor on the risk of matches."""
 
     correction: Literal["clip", "step_back"] = "clip"
-    """What non_negative does where the risk of negatives is below 0: learn from what is matched alone, or take a step
-    back."""
+    """non_negative, where the risk of negatives is below 0: clip it, or step back along its gradient."""
 
     tolerance: float = 0.0
-    """How far below 0 that risk may go before it is corrected."""
+    """Threshold below 0 at which that risk is corrected."""
 
     step_back: float = 1.0
-    """Length of the step back as a share of an ordinary one, in [0, 1]."""
+    """Length of the step back as a share of an ordinary step, in [0, 1]."""
 
     memory: float = 0.9
-    """That risk is judged on a running mean over batches, which keeps this share a step, in [0, 1); 0 judges each batch
-    alone."""
+    """Momentum of the running mean over batches on which that risk is judged, in [0, 1); 0 judges each batch alone."""
 
     warm_up: int = 1
-    """Epochs with the biased risk on cross-entropy, whose gradients find a start where those of a bounded loss are
-    flat; fewer than train.epochs."""
+    """First epochs with the biased risk on cross-entropy, since a bounded loss has flat gradients at random weights;
+    fewer than train.epochs."""
 
     rounds: int = 1
-    """Trainings one after the other, each from the start; after each but the last, the dictionary grows by what was
-    found in the training text. They end when nothing is added."""
+    """Rounds of training from scratch; after each but the last, the dictionary grows by predictions on the training
+    text. They end when nothing is added."""
 
     min_repeats: int = 3
-    """Fewest places at which an entity is found to be added."""
+    """Minimum number of predictions of an added entity."""
 
     agreement: float = 1.0
-    """Least share of the places at which its text stands where it is found, as the same type, to be added."""
+    """Minimum share of its occurrences that are predicted with its type."""
 
     min_score: float = 0.8
-    """Least mean score of an entity to be added."""
+    """Minimum mean score of an added entity."""
 
     def __post_init__(self) -> None:
         if self.dictionary is None:
             if any(getattr(self, one.name) != _default(one) for one in fields(self)):
-                raise InputError("pu says how a dictionary is learned from; name it with pu.dictionary as well.")
+                raise InputError("settings of pu have no effect without a dictionary; set pu.dictionary.")
             return
         for kind, prior in self.priors.items():
             if not 0 < prior < 1:
                 raise InputError(
-                    f"pu.priors: that of {kind!r} is {prior}; a share of units lies in (0, 1), as 0.05 does. Leave the "
-                    "type out to have it estimated."
+                    f"pu.priors: the prior of {kind!r} is {prior}; it must lie in (0, 1), such as 0.05. Leave the type "
+                    "out to have it estimated."
                 )
         for name in ("weight", "min_repeats", "rounds"):
             if not getattr(self, name) > 0:
@@ -78,7 +76,7 @@ class PUConfig:
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"pu.{name} is {getattr(self, name)}; it must lie in [0, 1].")
         if not 0 <= self.memory < 1:
-            raise InputError(f"pu.memory is {self.memory}; it must lie in [0, 1), for at 1 nothing new would count.")
+            raise InputError(f"pu.memory is {self.memory}; it must lie in [0, 1).")
 
 
 def _default(one: "Field[Any]") -> Any:

@@ -1,4 +1,4 @@
-"""Measure a trained recogniser on annotated sentences."""
+"""Evaluate a trained tagger on annotated sentences."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,16 +10,16 @@ from pipelines.text.tag.files import NewSentencesConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Measure a recogniser on sentences with named entities: an entity is right where both ends and its type are."""
+    """Evaluate a tagger on annotated sentences, strictly: borders and type of an entity must be right."""
 
     run: Path
     """Run folder of `text tag train`."""
 
     file: Path
-    """File of sentences with entities."""
+    """File of annotated sentences."""
 
     read: NewSentencesConfig = field(default_factory=NewSentencesConfig)
-    """How it is read."""
+    """Its format."""
 
     out: Path | None = None
     """Folder for `report.json` and `report.txt`."""
@@ -32,35 +32,35 @@ class Config:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Measure and tell.
+    """Evaluate and print.
 
     Returns:
-        The figures, and what was left out or read in windows.
+        The metrics, and counts of sentences left out or read in windows.
     """
     import json
     import sys
 
-    from nlp_tasks.tagging.data import read_annotated, unseen_types
-    from nlp_tasks.tagging.mrc import nested
+    from nlp_tasks.tagging.data import unseen_types
+    from nlp_tasks.tagging.files import read_annotated
+    from nlp_tasks.tagging.mrc import is_nested
     from nlp_tasks.tagging.tagger import Tagger
     from pipelines.text.tag import train
     from pipelines.text.tag.report import as_text, write
     from recsys_bert.settings import read_config
 
-    recogniser = Tagger.load(config.run)
+    tagger = Tagger.load(config.run)
     trained = read_config(train.Config, config.run / "config.toml")
-    found = read_annotated(config.file, config.read.like(trained.data, recogniser, config.file), flags="read")
-    reasons = unseen_types(found.sentences, recogniser.types, nested=nested(recogniser.model.head))
-    found = found.without(reasons, config.read.bad_rows)
-    inputs = recogniser.inputs(found.sentences)
-    true = recogniser.true(found.sentences)
-    metrics = recogniser.score(recogniser.entities(inputs)[0], true, len(found))
+    data = read_annotated(config.file, config.read.like(trained.data, tagger, config.file), flags="read")
+    reasons = unseen_types(data.sentences, tagger.types, nested=is_nested(tagger.model.head))
+    data = data.without(reasons, config.read.bad_rows)
+    inputs = tagger.inputs(data.sentences)
+    metrics = tagger.metrics(tagger.predict_spans(inputs)[0], tagger.true_spans(data.sentences), len(data))
     counts = dict(inputs.inputs.counts)
-    if beyond := recogniser.beyond(found.sentences):
-        counts["inner_entities_not_counted"] = beyond
-    told = metrics | {"left_out": found.left_out, "counted": counts}
+    if n_inner := tagger.count_inner(data.sentences):
+        counts["inner_entities_not_counted"] = n_inner
+    report = metrics | {"left_out": data.left_out, "counted": counts}
     if config.out is not None:
-        write(config.out, told)
+        write(config.out, report)
         print(f"the report is in {config.out}", file=sys.stderr)
-    print(json.dumps(told, ensure_ascii=False) if config.json else as_text(told))
-    return told
+    print(json.dumps(report, ensure_ascii=False) if config.json else as_text(report))
+    return report

@@ -1,4 +1,4 @@
-"""Find entities in new texts."""
+"""Predict the entities of new texts."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +10,13 @@ from pipelines.text.tag.files import NewSentencesConfig
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
-    from nlp_tasks.tagging.data import Annotated
+    from nlp_tasks.tagging.data import AnnotatedSentences
     from nlp_tasks.tagging.tagger import Tagger
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Show new texts with their entities, or write them."""
+    """Predict the entities of new texts, and print or write them."""
 
     run: Path
     """Run folder of `text tag train`."""
@@ -28,7 +28,7 @@ class Config:
     """File with texts, instead: one a line (.txt), jsonl, or conll, of which only the words are read."""
 
     read: NewSentencesConfig = field(default_factory=NewSentencesConfig)
-    """How it is read."""
+    """Its format."""
 
     min_score: float = 0.0
     """Leave out entities with a lower score."""
@@ -53,53 +53,55 @@ class Config:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Find and show.
+    """Predict, and print or write.
 
     Returns:
-        Counts: texts, entities, those left out, sentences read in windows.
+        Counts: texts, entities, texts left out.
     """
     import sys
 
     from nlp_tasks.tagging.tagger import Tagger
     from pipelines.text.answers import show
-    from pipelines.text.tag.display import print_answers, write_page
+    from pipelines.text.tag.display import print_texts, write_page
 
-    recogniser = Tagger.load(config.run)
-    new = _read(config, recogniser)
-    found = [
+    tagger = Tagger.load(config.run)
+    data = _read(config, tagger)
+    predictions = [
         [entity for entity in entities if entity.score >= config.min_score]
-        for entities in recogniser.find_in(new.sentences)
+        for entities in tagger.predict_sentences(data.sentences)
     ]
-    answers = [(line, one.text, entities) for line, one, entities in zip(new.lines, new.sentences, found, strict=True)]
-    told = {
+    texts = [sentence.text for sentence in data.sentences]
+    tagged = list(zip(data.lines, texts, predictions, strict=True))
+    summary = {
         "run": str(config.run),
-        "texts": len(answers),
-        "entities": sum(map(len, found)),
-        "left_out": new.left_out,
+        "texts": len(tagged),
+        "entities": sum(map(len, predictions)),
+        "left_out": data.left_out,
     }
     if config.html is not None:
-        write_page(config.html, answers, recogniser.types, f"Entities found by {config.run.name}")
+        write_page(config.html, tagged, tagger.types, f"Entities predicted by {config.run.name}")
         print(f"the page is {config.html}", file=sys.stderr)
     if config.json or config.out is not None:
-        rows = [{"line": line, "text": text, "entities": [_row(one) for one in own]} for line, text, own in answers]
-        return show(rows, told, config.out, config.json)
-    print_answers(answers, recogniser.types)
-    return told
+        rows = [{"line": line, "text": text, "entities": [_row(one) for one in ents]} for line, text, ents in tagged]
+        return show(rows, summary, config.out, config.json)
+    print_texts(tagged, tagger.types)
+    return summary
 
 
-def _read(config: Config, recogniser: "Tagger") -> "Annotated":
-    from nlp_tasks.tagging.config import AnnotatedFilesConfig
-    from nlp_tasks.tagging.data import Annotated, read_annotated
-    from nlp_tasks.tagging.sentences import cut
+def _read(config: Config, tagger: "Tagger") -> "AnnotatedSentences":
+    from nlp_tasks.tagging.data import AnnotatedSentences
+    from nlp_tasks.tagging.files import read_annotated
+    from nlp_tasks.tagging.sentences import split_words
     from pipelines.text.tag import train
     from recsys_bert.settings import read_config
 
     if config.file is None:
-        sentences = [cut(text, recogniser.units) for text in config.texts]
-        return Annotated(Path("command line"), list(range(1, len(sentences) + 1)), sentences, recogniser.units)
-    trained: AnnotatedFilesConfig = read_config(train.Config, config.run / "config.toml").data
-    how = config.read.like(trained, recogniser, config.file)
-    return read_annotated(config.file, how, entities=False, flags="read")
+        sentences = [split_words(text, tagger.granularity) for text in config.texts]
+        lines = list(range(1, len(sentences) + 1))
+        return AnnotatedSentences(Path("command line"), lines, sentences, tagger.granularity)
+    trained = read_config(train.Config, config.run / "config.toml").data
+    files = config.read.like(trained, tagger, config.file)
+    return read_annotated(config.file, files, entities=False, flags="read")
 
 
 def _row(entity: Any) -> dict[str, Any]:

@@ -1,14 +1,14 @@
-"""How well a recogniser does, as text and as JSON."""
+"""Metrics of a tagger as text and as JSON."""
 
 from pathlib import Path
 from typing import Any
 
 
 def as_text(metrics: dict[str, Any]) -> str:
-    """Figures in all, then one line a type."""
-    alone = {name: value for name, value in metrics.items() if isinstance(value, float)}
+    """Overall metrics, then one line per type."""
+    overall = {name: value for name, value in metrics.items() if isinstance(value, float)}
     entities = sum(one["examples"] for one in metrics["classes"])
-    lines = [", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in alone.items())]
+    lines = [", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in overall.items())]
     lines[0] += f" on {entities:,} entities in {metrics['examples']:,} sentences"
     lines += [f"  {name.replace('_', ' ')}: {n:,}" for name, n in {**metrics["left_out"], **metrics["counted"]}.items()]
     width = max(len("type"), *(len(one["label"]) for one in metrics["classes"]))
@@ -24,5 +24,5 @@ def write(folder: Path, metrics: dict[str, Any]) -> None:
     from recsys_bert.files import replacing, write_json
 
     write_json(folder / "report.json", metrics)
-    with replacing(folder / "report.txt") as aside:
-        aside.write_text(as_text(metrics) + "\n", encoding="utf-8")
+    with replacing(folder / "report.txt") as temporary:
+        temporary.write_text(as_text(metrics) + "\n", encoding="utf-8")

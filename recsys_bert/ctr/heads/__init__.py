@@ -1,10 +1,10 @@
-"""Click models, one paper a file.
+"""CTR heads, one paper a file.
 
 A head is built as ``Head(n_fields, dim, *, options)`` and called as ``head(fields, history, mask) -> logits [batch]``:
 
 * ``fields`` ``[batch, n_fields, dim]``: one vector a field. Where impressions have a history, field 0 is the target
-  item, field 1 the history pooled into one vector, and field 2 says how well both match; features follow from 3 on,
-  as ``metrics.json`` lists them: ids, categorical, numeric and multi-valued columns, side features.
+  item, field 1 the pooled history, and field 2 their score times a learned direction; features follow from 3 on, in
+  the order of ``metrics.json``: ids, categorical, numeric and multi-valued columns, side features.
 * ``history`` ``[batch, seq, dim]``, oldest first, and ``mask`` bool ``[batch, seq]``; ``seq`` may be 0. A head that
   does not read the sequence has the pooled history among its fields.
 

@@ -42,8 +42,8 @@ class BSTLayer(nn.Module):
 class BST(nn.Module):
     """A transformer over the history with the target item at its end.
 
-    Positions are counted back from the target (the paper buckets elapsed time instead, which this contract does not
-    carry); those further back than ``max_len`` share one. The paper concatenates the outputs of a fixed number of
+    Positions are counted back from the target (the paper buckets elapsed time instead, which heads do not
+    get); those further back than ``max_len`` share one. The paper concatenates the outputs of a fixed number of
     positions; here the target's output and the mean of the history's go on, so that length does not matter.
 
     Args:
@@ -52,7 +52,7 @@ class BST(nn.Module):
         target: Number of the field that is the target item.
         n_layers: Transformer layers.
         n_heads: Attention heads; divides ``dim``.
-        max_len: Positions with an embedding of their own.
+        max_len: Positions with their own embedding.
         attention_dropout: Probability in [0, 1), in the transformer.
         hidden: Widths of the network over fields and sequence.
         dropout: Probability in [0, 1), in that network.
@@ -100,6 +100,6 @@ class BST(nn.Module):
         attention_mask = F.pad(mask, (1, 0), value=True)
         for layer in self.layers:
             x = layer(x, attention_mask[:, None, None])
-        kept = x[:, 1:] * mask.unsqueeze(2)
-        mean = kept.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+        outputs = x[:, 1:] * mask.unsqueeze(2)
+        mean = outputs.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
         return self.out(self.deep(torch.cat([fields.flatten(1), x[:, 0], mean], 1))).squeeze(1)

@@ -10,9 +10,9 @@ from recsys_bert.ctr.mlp import Mlp
 
 
 class DIN(nn.Module):
-    """The history is summed with weights that a small network reads off each item and the target item.
+    """Attention pooling of the history: a small network weighs each item against the target item.
 
-    The weights are not normalised, so that a long liking counts more than a short one (section 4.3). The paper's
+    The weights are not normalised, so that a long interest counts more than a short one (section 4.3). The paper's
     activation unit reads the two vectors and their outer product; as in its authors' code, difference and
     element-wise product stand in for the latter.
 
@@ -21,7 +21,7 @@ class DIN(nn.Module):
         dim: Width of one field.
         target: Number of the field that is the target item.
         attention_hidden: Widths of the network that weighs an item.
-        softmax: Normalise the weights over the history all the same.
+        softmax: Normalise the weights over the history.
         hidden: Widths of the network over fields and interest.
         dropout: Probability in [0, 1), in that network.
         batch_norm: Normalise its layers.
@@ -56,8 +56,8 @@ class DIN(nn.Module):
     def forward(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
         """Return logits ``[batch]``; the shapes are those of the package's docstring."""
         target = fields[:, self.target].unsqueeze(1).expand_as(history)
-        both = torch.cat([history, target, target - history, target * history], 2)
-        weights = self.weight(self.attention(both)).squeeze(2)  # [batch, seq]
+        pairs = torch.cat([history, target, target - history, target * history], 2)
+        weights = self.weight(self.attention(pairs)).squeeze(2)  # [batch, seq]
         if self.softmax:
             weights = weights.masked_fill(~mask, torch.finfo(weights.dtype).min).softmax(1)
         weights = weights.masked_fill(~mask, 0.0)  # after the softmax too: an empty history has no weight at all

@@ -68,7 +68,7 @@ class BilinearFusion(nn.Module):
 
 
 class FinalMLP(nn.Module):
-    """Two networks that see the fields through gates of their own, fused bilinearly.
+    """Two gated feed-forward streams over the fields, fused bilinearly.
 
     Args:
         n_fields: Fields of an impression.

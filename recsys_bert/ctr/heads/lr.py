@@ -1,15 +1,15 @@
-"""Logistic regression, the reference that every click model has to beat."""
+"""Logistic regression, the baseline of every CTR model."""
 
 import torch
 from torch import Tensor, nn
 
 
 class LogisticRegression(nn.Module):
-    """One weight for every feature value: the sum over its vector, so ``dim = 1`` says it with the fewest numbers.
+    """One weight for every feature value: the sum over its vector, so ``dim = 1`` has the fewest parameters.
 
     Args:
         n_fields: Fields of an impression.
-        dim: Width of one field; more than 1 is the same model, written with more numbers.
+        dim: Width of one field; more than 1 is the same model with more parameters.
     """
 
     def __init__(self, n_fields: int, dim: int) -> None:

@@ -1,12 +1,12 @@
-"""Sentences whose entities are told by a few words."""
+"""Sentences whose entities are a few words."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from nlp_tasks.tagging.schemes import Entity
-from nlp_tasks.tagging.sentences import Sentence, join
+from nlp_tasks.tagging.schemes import Span
+from nlp_tasks.tagging.sentences import Sentence, join_words
 
 NAMES = {"LOC": "bonn oslo rome", "PER": "ada bob carl", "ORG": "bank firm club"}
 FILLER = ["the", "a", "of", "and", "to", "in", "on", "with", "for", "by"]
@@ -18,18 +18,18 @@ def marked_sentences(n: int, seed: int = 0) -> list[Sentence]:
     from dataclasses import replace
 
     random = np.random.default_rng(seed)
-    found = []
+    sentences = []
     for _ in range(n):
         words: list[str] = []
         entities = []
         for _ in range(2):
             words += random.choice(FILLER, int(random.integers(2, 5))).tolist()
             kind, length = str(random.choice(TYPES)), int(random.integers(1, 3))
-            entities.append(Entity(len(words), len(words) + length, kind))
+            entities.append(Span(len(words), len(words) + length, kind))
             words += random.choice(NAMES[kind].split(), length).tolist()
         words += random.choice(FILLER, 2).tolist()
-        found.append(replace(join(words, " "), levels=(tuple(entities),)))
-    return found
+        sentences.append(replace(join_words(words, " "), levels=(tuple(entities),)))
+    return sentences
 
 
 @pytest.fixture

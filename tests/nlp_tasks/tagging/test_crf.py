@@ -7,7 +7,7 @@ import torch
 import torchcrf
 
 from nlp_tasks.tagging.crf import CRF
-from nlp_tasks.tagging.tags import TagSet
+from nlp_tasks.tagging.tag_set import TagSet
 
 LENGTHS = [1, 2, 3, 4]
 
@@ -21,13 +21,13 @@ def mask():
 def crf(request):
     torch.manual_seed(0)
     if request.param == "free":
-        made = CRF(torch.ones(4, dtype=torch.bool), torch.ones(4, 4, dtype=torch.bool), torch.ones(4, dtype=torch.bool))
+        crf = CRF(torch.ones(4, dtype=torch.bool), torch.ones(4, 4, dtype=torch.bool), torch.ones(4, dtype=torch.bool))
     else:
-        made = CRF(*TagSet(1, request.param).constraints())
+        crf = CRF(*TagSet(1, request.param).constraints())
     with torch.no_grad():
-        for parameter in made.parameters():
+        for parameter in crf.parameters():
             parameter.normal_()
-    return made
+    return crf
 
 
 @pytest.fixture(params=[1.0, 50.0])
@@ -39,14 +39,14 @@ def all_paths(crf, emissions, n):
     """Every allowed sequence of ``n`` tags and its score, by the definition."""
     names = ("start", "transition", "end", "forbidden_start", "forbidden", "forbidden_end")
     start, transition, end, no_start, no_transition, no_end = (getattr(crf, name).tolist() for name in names)
-    rows, found = emissions.tolist(), {}
+    rows, scores = emissions.tolist(), {}
     for path in product(range(len(start)), repeat=n):
         steps = list(pairwise(path))
         if no_start[path[0]] or no_end[path[-1]] or any(no_transition[a][b] for a, b in steps):
             continue
-        own = sum(row[tag] for row, tag in zip(rows, path, strict=False))
-        found[path] = start[path[0]] + own + sum(transition[a][b] for a, b in steps) + end[path[-1]]
-    return found
+        emitted = sum(row[tag] for row, tag in zip(rows, path, strict=False))
+        scores[path] = start[path[0]] + emitted + sum(transition[a][b] for a, b in steps) + end[path[-1]]
+    return scores
 
 
 def scores_of(paths):
@@ -54,18 +54,18 @@ def scores_of(paths):
 
 
 def test_the_partition_function_is_the_sum_over_all_paths(crf, emissions, mask):
-    found = crf.log_partition(emissions, mask)
+    partition = crf.log_partition(emissions, mask)
     for row, n in enumerate(LENGTHS):
         scores = scores_of(all_paths(crf, emissions[row], n))
-        torch.testing.assert_close(found[row], torch.logsumexp(scores, dim=0), atol=1e-4, rtol=1e-6)
+        torch.testing.assert_close(partition[row], torch.logsumexp(scores, dim=0), atol=1e-4, rtol=1e-6)
 
 
 def test_viterbi_is_the_best_path(crf, emissions, mask):
-    found = crf.best(emissions, mask)
+    best = crf.best(emissions, mask)
     for row, n in enumerate(LENGTHS):
         paths = all_paths(crf, emissions[row], n)
-        assert tuple(found[row, :n].tolist()) == max(paths, key=paths.get)
-        assert not found[row, n:].any()
+        assert tuple(best[row, :n].tolist()) == max(paths, key=paths.get)
+        assert not best[row, n:].any()
 
 
 def test_likelihoods_are_those_of_the_paths_and_sum_to_one(crf, emissions, mask):
@@ -74,10 +74,10 @@ def test_likelihoods_are_those_of_the_paths_and_sum_to_one(crf, emissions, mask)
         tags = torch.zeros(len(paths), 4, dtype=torch.int64)
         tags[:, :n] = torch.tensor(list(paths))
         many = emissions[row].expand(len(paths), -1, -1)
-        found = crf.log_likelihood(many, tags, mask[row].expand(len(paths), -1))
+        likelihood = crf.log_likelihood(many, tags, mask[row].expand(len(paths), -1))
         expected = torch.log_softmax(scores_of(paths), dim=0)
-        torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-5)
-        assert found.exp().sum().item() == pytest.approx(1, abs=1e-3)
+        torch.testing.assert_close(likelihood, expected, atol=1e-3, rtol=1e-5)
+        assert likelihood.exp().sum().item() == pytest.approx(1, abs=1e-3)
 
 
 def test_padding_changes_nothing(crf, emissions, mask):
@@ -90,20 +90,20 @@ def test_padding_changes_nothing(crf, emissions, mask):
     torch.testing.assert_close(cut, crf.log_partition(emissions, mask)[1:2])
 
 
-@pytest.mark.parametrize("going_on", [False, True])
-def test_the_probability_of_a_stretch_is_that_of_all_paths_through_it(crf, emissions, mask, going_on):
+@pytest.mark.parametrize("ends", [False, True])
+def test_the_probability_of_a_span_is_that_of_all_paths_through_it(crf, emissions, mask, ends):
     tags = torch.randint(len(crf.start), (4, 4), generator=torch.Generator().manual_seed(2))
     every = [all_paths(crf, emissions[row], n) for row, n in enumerate(LENGTHS)]
     for row, n in enumerate(LENGTHS):
         tags[row, :n] = torch.tensor(max(every[row]))
     spans = torch.tensor([(row, a, b) for row, n in enumerate(LENGTHS) for a in range(n) for b in range(a + 1, n + 1)])
-    after = torch.full((len(spans),), 2) if going_on else None
-    found = crf.log_span_probability(emissions, tags, mask, spans, after).exp()
-    for (row, a, b), probability in zip(spans.tolist(), found.tolist(), strict=True):
+    after = torch.full((len(spans),), 2) if ends else None
+    probabilities = crf.log_span_probability(emissions, tags, mask, spans, after).exp()
+    for (row, a, b), probability in zip(spans.tolist(), probabilities.tolist(), strict=True):
         paths = every[row]
         shares = torch.softmax(scores_of(paths), dim=0)
-        wanted = tuple(tags[row, a:b].tolist())
-        holds = [path[a:b] == wanted and not (going_on and path[b : b + 1] == (2,)) for path in paths]
+        expected_tags = tuple(tags[row, a:b].tolist())
+        holds = [path[a:b] == expected_tags and not (ends and path[b : b + 1] == (2,)) for path in paths]
         assert probability == pytest.approx(shares[torch.tensor(holds)].sum().item(), abs=1e-5)
 
 
@@ -115,21 +115,21 @@ def test_it_agrees_with_pytorch_crf(seed):
     free = torch.ones(n_tags, n_tags, dtype=torch.bool)
     ours = CRF(free[0], free, free[0])
     with torch.no_grad():
-        for own, other in (
+        for our_scores, their_scores in (
             (ours.start, theirs.start_transitions),
             (ours.transition, theirs.transitions),
             (ours.end, theirs.end_transitions),
         ):
-            other.normal_()
-            own.copy_(other)
+            their_scores.normal_()
+            our_scores.copy_(their_scores)
     mask = torch.arange(12) < lengths[:, None]
     emissions, tags = 3 * torch.randn(4, 12, n_tags), torch.randint(n_tags, (4, 12))
     emissions.requires_grad_()
     expected = theirs(emissions, tags, mask=mask, reduction="none")
     (gradient,) = torch.autograd.grad(expected.sum(), emissions)
-    found = ours.log_likelihood(emissions, tags, mask)
-    torch.testing.assert_close(found.float(), expected, atol=1e-4, rtol=1e-5)
-    torch.testing.assert_close(torch.autograd.grad(found.sum(), emissions)[0], gradient, atol=1e-4, rtol=1e-4)
+    likelihood = ours.log_likelihood(emissions, tags, mask)
+    torch.testing.assert_close(likelihood.float(), expected, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(torch.autograd.grad(likelihood.sum(), emissions)[0], gradient, atol=1e-4, rtol=1e-4)
     best = ours.best(emissions, mask)
     assert [row[:n].tolist() for row, n in zip(best, lengths, strict=True)] == theirs.decode(emissions, mask=mask)
 

@@ -2,10 +2,10 @@ from itertools import pairwise, product
 
 import pytest
 
-from nlp_tasks.tagging.schemes import EDGE, SCHEMES, Entity, find_scheme, may_follow, read_tags, write_tags
+from nlp_tasks.tagging.schemes import EDGE, SCHEMES, Span, find_scheme, may_follow, read_tags, write_tags
 from recsys_bert.errors import InputError
 
-SENTENCE = {  # PER of three units, O, LOC of one, LOC of two at once, ORG of one
+SENTENCE = {  # PER of three words, O, LOC of one, LOC of two at once, ORG of one
     "iob1": "I-PER I-PER I-PER O I-LOC B-LOC I-LOC I-ORG",
     "iob2": "B-PER I-PER I-PER O B-LOC B-LOC I-LOC B-ORG",
     "bio": "B-PER I-PER I-PER O B-LOC B-LOC I-LOC B-ORG",
@@ -13,7 +13,7 @@ SENTENCE = {  # PER of three units, O, LOC of one, LOC of two at once, ORG of on
     "bmes": "B-PER M-PER E-PER O S-LOC B-LOC E-LOC S-ORG",
     "bilou": "B-PER I-PER L-PER O U-LOC B-LOC L-LOC U-ORG",
 }
-ENTITIES = [Entity(0, 3, "PER"), Entity(4, 5, "LOC"), Entity(5, 7, "LOC"), Entity(7, 8, "ORG")]
+ENTITIES = [Span(0, 3, "PER"), Span(4, 5, "LOC"), Span(5, 7, "LOC"), Span(7, 8, "ORG")]
 
 
 @pytest.mark.parametrize("name", SCHEMES)
@@ -25,12 +25,12 @@ def test_every_scheme_reads_and_writes_the_same_entities(name):
 
 @pytest.mark.parametrize("name", SCHEMES)
 def test_a_type_may_hold_a_hyphen(name):
-    tags = write_tags([Entity(1, 3, "B-X")], 4, SCHEMES[name])
-    assert read_tags(tags, SCHEMES[name]) == ([Entity(1, 3, "B-X")], None)
+    tags = write_tags([Span(1, 3, "B-X")], 4, SCHEMES[name])
+    assert read_tags(tags, SCHEMES[name]) == ([Span(1, 3, "B-X")], None)
 
 
 @pytest.mark.parametrize(
-    ("name", "tags", "place", "why"),
+    ("name", "tags", "position", "why"),
     [
         ("bmes", "O M-A E-A", 1, "M-A cannot follow O in bmes"),
         ("bmes", "M-A E-A", 0, "M-A cannot begin a sentence in bmes"),
@@ -48,10 +48,10 @@ def test_a_type_may_hold_a_hyphen(name):
         ("iob2", "O ORG", 1, "'ORG' is no tag of iob2"),
     ],
 )
-def test_what_a_scheme_forbids_is_named_with_its_place(name, tags, place, why):
+def test_what_a_scheme_forbids_is_named_with_its_position(name, tags, position, why):
     entities, problem = read_tags(tags.split(), SCHEMES[name])
     assert entities == []
-    assert problem[0] == place
+    assert problem[0] == position
     assert problem[1].startswith(why)
 
 
@@ -60,7 +60,7 @@ def test_exactly_what_can_be_written_can_be_read(name):
     """All sequences of four tags: allowed ones are those that some choice of entities gives."""
     scheme = SCHEMES[name]
     tags = ["O", *(f"{letter}-{kind}" for letter in {*scheme.letters, "B"} for kind in "XY")]
-    runs = [Entity(a, b, kind) for a in range(4) for b in range(a + 1, 5) for kind in "XY"]
+    runs = [Span(a, b, kind) for a in range(4) for b in range(a + 1, 5) for kind in "XY"]
     choices = [[]]
     for run in sorted(runs):
         choices += [[*choice, run] for choice in choices if not choice or choice[-1].stop <= run.start]

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from nlp_tasks.tagging.schemes import Entity
-from nlp_tasks.tagging.sentences import cut
+from nlp_tasks.tagging.schemes import Span
+from nlp_tasks.tagging.sentences import split_words
 from pipelines.benchmarks import pu_table, sample_dictionary
 from pipelines.support.flags import load_config
 from pipelines.text.tag import train
@@ -54,18 +54,18 @@ def table(recipe, tmp_path, *more):
 
 def test_every_row_is_measured_once(recipe, tmp_path, monkeypatch):
     rows = ["--rows", "matching", "non_negative", "supervised"]
-    found = table(recipe, tmp_path, *rows)
-    assert [len(found["rows"][row]) for row in rows[1:]] == [2, 2, 2]
-    assert all(0 <= one["f1"] <= 1 for row in found["rows"].values() for one in row)
-    assert found["rows"]["matching"][0]["f1"] > 0
-    assert [one["rows"] for one in found["order"]] == [["matching", "non_negative"], ["non_negative", "supervised"]]
-    assert json.loads((tmp_path / "pu.json").read_text()) == found
+    result = table(recipe, tmp_path, *rows)
+    assert [len(result["rows"][row]) for row in rows[1:]] == [2, 2, 2]
+    assert all(0 <= one["f1"] <= 1 for row in result["rows"].values() for one in row)
+    assert result["rows"]["matching"][0]["f1"] > 0
+    assert [one["rows"] for one in result["order"]] == [["matching", "non_negative"], ["non_negative", "supervised"]]
+    assert json.loads((tmp_path / "pu.json").read_text()) == result
     written = (tmp_path / "pu.md").read_text()
     assert written.count("\n| non_negative |") == 1
     assert "| matching → non_negative |" in written
 
     monkeypatch.setattr(train, "run", None)  # nothing is trained again
-    assert table(recipe, tmp_path, *rows)["rows"] == found["rows"]
+    assert table(recipe, tmp_path, *rows)["rows"] == result["rows"]
 
 
 def test_what_other_settings_or_files_left_is_refused(recipe, tmp_path):
@@ -73,14 +73,14 @@ def test_what_other_settings_or_files_left_is_refused(recipe, tmp_path):
     table(recipe, tmp_path, *rows)
     with pytest.raises(InputError, match=r"dictionary-0\.tsv is not what share 0\.01 of the mentions of .*train\.bio"):
         table(recipe, tmp_path, *rows, "--share", "0.01")
-    marked, test = tmp_path / "train.bio", tmp_path / "test.bio"
-    before = marked.read_text()
-    marked.write_text(before.replace("ada", "eve").replace("oslo", "rome").replace("bonn", "bern"))
+    annotated, test = tmp_path / "train.bio", tmp_path / "test.bio"
+    before = annotated.read_text()
+    annotated.write_text(before.replace("ada", "eve").replace("oslo", "rome").replace("bonn", "bern"))
     with pytest.raises(InputError, match=r"dictionary-0\.tsv is not what"):
         table(recipe, tmp_path, *rows)
-    marked.write_text(before)
+    annotated.write_text(before)
     table(recipe, tmp_path, *rows)
-    for path in (marked, test):  # the dictionary stays as it was
+    for path in (annotated, test):  # the dictionary stays as it was
         before = path.read_text()
         path.write_text(before.replace("and", "or"))
         with pytest.raises(InputError, match=rf"{path.name} is not what .*non_negative/seed-0 was begun with"):
@@ -110,25 +110,25 @@ def test_what_cannot_be_compared(recipe, tmp_path):
 def test_a_sample_has_no_entity_that_a_line_cannot_hold():
     with pytest.raises(InputError, match="seed is -1; it cannot be negative"):
         load_config(sample_dictionary.Config, ["--out", "unused.tsv", "--seed", "-1"])
-    level = (Entity(0, 2, "A"), Entity(2, 3, "A"))
-    sentence = replace(cut("甲\t乙丙", "characters"), levels=(level,))
+    level = (Span(0, 2, "A"), Span(2, 3, "A"))
+    sentence = replace(split_words("甲\t乙丙", "characters"), levels=(level,))
     assert sample_dictionary.sample([sentence], 1.0, "mentions", 0) == [("丙", "A")]
 
 
 def test_a_sample_has_the_share_and_every_type():
-    entity = {"A": Entity(0, 1, "A"), "B": Entity(0, 1, "B"), "C": Entity(0, 1, "C")}
+    entity = {"A": Span(0, 1, "A"), "B": Span(0, 1, "B"), "C": Span(0, 1, "C")}
     texts = (
         [("甲乙丙丁戊己庚辛"[n % 8], "A") for n in range(80)]
         + [("子丑"[n % 2], "B") for n in range(18)]
         + [("寅", "C")]
     )
-    sentences = [replace(cut(text, "characters"), levels=((entity[kind],),)) for text, kind in texts]
+    sentences = [replace(split_words(text, "characters"), levels=((entity[kind],),)) for text, kind in texts]
     for seed in range(3):
-        drawn = sample_dictionary.sample(sentences, 0.05, "mentions", seed)
-        assert {kind for _, kind in drawn} == {"A", "B", "C"}
-        assert 3 <= len(drawn) <= 5 + 2
-        assert set(drawn) <= set(texts)
-        assert drawn == sample_dictionary.sample(sentences, 0.05, "mentions", seed)
+        entries = sample_dictionary.sample(sentences, 0.05, "mentions", seed)
+        assert {kind for _, kind in entries} == {"A", "B", "C"}
+        assert 3 <= len(entries) <= 5 + 2
+        assert set(entries) <= set(texts)
+        assert entries == sample_dictionary.sample(sentences, 0.05, "mentions", seed)
     assert len(sample_dictionary.sample(sentences, 1.0, "entities", 0)) == 11
     with pytest.raises(InputError, match="none of the 1 sentences has an entity"):
-        sample_dictionary.sample([cut("甲", "characters")], 0.1, "mentions", 0)
+        sample_dictionary.sample([split_words("甲", "characters")], 0.1, "mentions", 0)

@@ -9,7 +9,7 @@ from nlp_tasks.word_vectors.files import write_vectors
 from pipelines.cli import main
 from pipelines.support.flags import load_config
 from pipelines.text.tag import train
-from pipelines.text.tag.display import print_answers, write_page
+from pipelines.text.tag.display import print_texts, write_page
 from pipelines.text.tag.files import hold_out_sentences, read_files
 from recsys_bert.errors import InputError
 
@@ -47,8 +47,8 @@ def files(tmp_path):
 @pytest.fixture
 def flags(files, tiny, tmp_path):
     """Flags of ``text tag train``."""
-    given = [flag for name, path in files.items() for flag in (f"--data.{name}", str(path))]
-    return ["--out", str(tmp_path / "run"), *given, "--data.scheme", "iob2", *tiny, *QUICK]
+    data = [flag for name, path in files.items() for flag in (f"--data.{name}", str(path))]
+    return ["--out", str(tmp_path / "run"), *data, "--data.scheme", "iob2", *tiny, *QUICK]
 
 
 def metrics(run):
@@ -63,20 +63,20 @@ def curve(run):
 def test_train_evaluate_predict(flags, files, tmp_path, capsys):
     run = tmp_path / "run"
     assert main(["text", "tag", "train", *flags]) == 0
-    found = metrics(run)
-    assert found["test"]["f1"] > 0.8
-    assert found["examples"] == {"train": 120, "validation": 30, "test": 30}
-    assert [one["label"] for one in found["test"]["classes"]] == ["LOC", "ORG", "PER"]
+    results = metrics(run)
+    assert results["test"]["f1"] > 0.8
+    assert results["examples"] == {"train": 120, "validation": 30, "test": 30}
+    assert [one["label"] for one in results["test"]["classes"]] == ["LOC", "ORG", "PER"]
 
     capsys.readouterr()
     report, test = tmp_path / "report", str(files["test"])
     assert main(["text", "tag", "evaluate", "--run", str(run), "--file", test, "--out", str(report)]) == 0
     printed = capsys.readouterr().out
-    assert f"f1 {found['test']['f1']:.4f}" in printed
+    assert f"f1 {results['test']['f1']:.4f}" in printed
     assert "60 entities in 30 sentences" in printed
-    assert json.loads((report / "report.json").read_text())["classes"] == found["test"]["classes"]
+    assert json.loads((report / "report.json").read_text())["classes"] == results["test"]["classes"]
     assert main(["text", "tag", "evaluate", "--run", str(run), "--file", test, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["f1"] == found["test"]["f1"]
+    assert json.loads(capsys.readouterr().out)["f1"] == results["test"]["f1"]
 
     text = "Ada and bob in  Oslo."
     page = tmp_path / "page.html"
@@ -115,14 +115,14 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeyp
 
     from nlp_tasks.batches import TextBatches
 
-    honest, count = TextBatches.batch, 0
+    real_batch, count = TextBatches.batch, 0
 
     def fails_at_the_13th(self, examples):
         nonlocal count
         count += 1
         if count == 13:
             raise MemoryError
-        return honest(self, examples)
+        return real_batch(self, examples)
 
     broken = load_config(train.Config, [*recipe, "--out", str(tmp_path / "broken")])
     with monkeypatch.context() as patch:
@@ -131,7 +131,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeyp
             train.run(broken)
     train.run(broken)
     assert curve(tmp_path / "broken") == curve(tmp_path / "straight")
-    name = "recogniser/head.safetensors"
+    name = "tagger/head.safetensors"
     assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
 
 
@@ -171,24 +171,24 @@ def test_words_of_a_lexicon_are_read_along(flags, files, tmp_path, capsys, part,
         "".join(f"{word.replace(' ', '_')} 3 n\n" for words in NAMES.values() for word in words) + "cross\n"
     )
     text.write_text("ada and the club\nbonn\n")
-    way = ["--words.name", part, "--words.options", options, "--words.file", str(lexicon)]
-    way += ["--words.text", str(text), "--train.epochs", "6"]
+    way = ["--lexicon.name", part, "--lexicon.options", options, "--lexicon.file", str(lexicon)]
+    way += ["--lexicon.text", str(text), "--train.epochs", "6"]
     if started:
         vectors = tmp_path / "vectors.txt"
         write_vectors(vectors, started, np.random.default_rng(0).normal(size=(len(started), 8)))
-        way += ["--words.vectors", str(vectors)]
+        way += ["--lexicon.vectors", str(vectors)]
     assert main(["text", "tag", "train", *flags, *way]) == 0
     run = tmp_path / "run"
     assert metrics(run)["test"]["f1"] > 0.8
     capsys.readouterr()
     assert main(["text", "tag", "evaluate", "--run", str(run), "--file", str(files["test"]), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["f1"] == metrics(run)["test"]["f1"]
-    words = dict(line.split("\t")[:2] for line in (run / "recogniser" / "lexicon.tsv").read_text().splitlines())
+    words = dict(line.split("\t")[:2] for line in (run / "tagger" / "lexicon.tsv").read_text().splitlines())
     assert metrics(run)["lexicon"].get("rows_with_vectors", 0) == min(2, len(started))
     assert (len(words), words["red_cross"]) == (10, "0")
     assert int(words["bonn"]) == files["train"].read_text().count("bonn") + 1
-    with pytest.raises(InputError, match=r"name the part as well with words\.name"):
-        load_config(train.Config, [*flags, "--words.file", str(lexicon)])
+    with pytest.raises(InputError, match=r"set lexicon\.name"):
+        load_config(train.Config, [*flags, "--lexicon.file", str(lexicon)])
 
 
 def test_another_runs_encoder_is_taken_over(flags, tmp_path):
@@ -208,38 +208,38 @@ def test_json_lines_and_held_out_sentences(tmp_path, tiny):
     path = tmp_path / "all.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
     flags = ["--out", str(tmp_path / "run"), "--data.train", str(path), *tiny, *QUICK, "--train.epochs", "8"]
-    found = train.run(load_config(train.Config, flags))
-    assert found["examples"] == {"train": 54, "validation": 6}
-    assert found["validation"]["f1"] > 0.6
+    results = train.run(load_config(train.Config, flags))
+    assert results["examples"] == {"train": 54, "validation": 6}
+    assert results["validation"]["f1"] > 0.6
 
 
-def test_reading_finds_entities_within_others(flags, files, tmp_path, capsys):
+def test_mrc_predicts_nested_entities(flags, files, tmp_path, capsys):
     inner = {"cross": "B-LOC", "bank": "B-PER"}  # within "red cross", and of the same place as "bank"
     for path in files.values():
         lines = path.read_text().splitlines()
         path.write_text("\n".join(f"{line} {inner.get(line.split()[0], 'O')}" if line else "" for line in lines))
-    questions = tmp_path / "questions.tsv"
-    questions.write_text("LOC\twhich of the places\nORG\twhich club\nPER\twho\n")
-    way = ["--head.name", "reading", "--head.options", '{"nested": true}', "--data.tag-columns", "1", "2"]
+    queries = tmp_path / "queries.tsv"
+    queries.write_text("LOC\twhich of the places\nORG\twhich club\nPER\twho\n")
+    way = ["--head.name", "mrc", "--head.options", '{"nested": true}', "--data.tag-columns", "1", "2"]
     way += [
-        "--questions",
-        str(questions),
+        "--queries",
+        str(queries),
         "--train.epochs",
         "10",
         "--train.batch-size",
         "32",
-        "--empty-questions",
+        "--negative-share",
         "0.5",
     ]
-    found = train.run(load_config(train.Config, [*flags, *way]))
-    assert found["counted"] == {}
-    assert found["test"]["f1"] > 0.4
+    results = train.run(load_config(train.Config, [*flags, *way]))
+    assert results["counted"] == {}
+    assert results["test"]["f1"] > 0.4
     run = ["--run", str(tmp_path / "run")]
     assert main(["text", "tag", "evaluate", *run, "--file", str(files["test"]), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["inner_f1"] == found["test"]["inner_f1"]
-    with pytest.raises(InputError, match="a head that asks questions reads no words"):
+    assert json.loads(capsys.readouterr().out)["inner_f1"] == results["test"]["inner_f1"]
+    with pytest.raises(InputError, match="MRC tagging has no lexicon layer"):
         train.run(
-            load_config(train.Config, [*flags, *way, "--words.name", "soft_lexicon", "--out", str(tmp_path / "x")])
+            load_config(train.Config, [*flags, *way, "--lexicon.name", "soft_lexicon", "--out", str(tmp_path / "x")])
         )
 
 
@@ -248,21 +248,21 @@ def test_inner_entities_are_counted(flags, files):
         lines = path.read_text().splitlines()
         path.write_text("\n".join(f"{line} {'B-LOC' if 'bank' in line else 'O'}" if line else "" for line in lines))
     flags = [*flags, "--data.tag-columns", "1", "2", "--train.epochs", "1"]
-    found = train.run(load_config(train.Config, flags))
-    assert found["counted"]["test"]["inner_entities_not_learned"] > 0
+    results = train.run(load_config(train.Config, flags))
+    assert results["counted"]["test"]["inner_entities_not_learned"] > 0
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (["--train.monitor", "accuracy"], r"train\.monitor is 'accuracy'; this task validates f1"),
-        (["--empty-questions", "0.5"], r"the head 'crf' asks no questions; leave out questions and empty_questions"),
-        (["--empty-questions", "0"], r"empty_questions is 0\.0; it must lie in \(0, 1\]"),
+        (["--negative-share", "0.5"], r"the head 'crf' has no queries; leave out queries and negative_share"),
+        (["--negative-share", "0"], r"negative_share is 0\.0; it must lie in \(0, 1\]"),
         (["--encoder.causal"], r"encoder\.causal follows from the data"),
         (["--length.max-len", "64"], r"this encoder reads 24 tokens at most"),
-        (["--length.max-len", "8", "--length.long", "refuse"], r"where 6 are read at once"),
+        (["--length.max-len", "8", "--length.long", "refuse"], r"tokens, more than 6"),
         (["--data.scheme", "bmes"], r"line \d+ of .*train\.iob2: .* in bmes"),
-        (["--data.scheme", "None"], r"Name the scheme with --data\.scheme"),
+        (["--data.scheme", "None"], r"Set --data\.scheme"),
         (["--head.options", '{"scheme": "bilou"}'], r"it must be iobes or iob2"),
         (
             ["--train.adversarial.method", "fgm", "--train.adversarial.table", "nothing"],
@@ -278,24 +278,31 @@ def test_settings_that_do_not_fit_leave_nothing_behind(flags, change, message, t
 
 def test_word_vectors_of_another_width_leave_nothing_behind(flags, tmp_path):
     write_vectors(tmp_path / "bonn", ["bonn"], np.ones((1, 3)))
-    way = ["--words.name", "flat", "--words.file", str(tmp_path / "bonn"), "--words.vectors", str(tmp_path / "bonn")]
-    with pytest.raises(InputError, match=r"vectors are 3 wide, the table 50\. Set words\.options width to 3"):
+    way = [
+        "--lexicon.name",
+        "flat",
+        "--lexicon.file",
+        str(tmp_path / "bonn"),
+        "--lexicon.vectors",
+        str(tmp_path / "bonn"),
+    ]
+    with pytest.raises(InputError, match=r"vectors are 3 wide, the table 50\. Set lexicon\.options width to 3"):
         train.run(load_config(train.Config, [*flags, *way]))
     assert not (tmp_path / "run").exists()
 
 
 def test_other_files_are_read_as_the_training_file(flags, files, tmp_path, capsys):
-    """What the words of a file look like decides nothing but for the training file, in training or later."""
+    """The training file alone decides granularity and word separator, in training and later."""
     way = ["--data.format", "conll", "--train.epochs", "1"]
     for name, path in files.items():
         path = path.rename(path.with_suffix(".txt"))
         way += [f"--data.{name}", str(path)]
     test = tmp_path / "test.txt"
     test.write_text("a O\nb B-LOC\n\n")  # single characters
-    found = read_files(load_config(train.Config, [*flags, *way]).data)
-    assert [one.word_separator for one in found.values()] == ["blank"] * 3
-    assert [one.units for one in found.values()] == ["words"] * 3
-    assert found["test"].sentences[0].text == "a b"
+    splits = read_files(load_config(train.Config, [*flags, *way]).data)
+    assert [one.word_separator for one in splits.values()] == ["space"] * 3
+    assert [one.granularity for one in splits.values()] == ["words"] * 3
+    assert splits["test"].sentences[0].text == "a b"
 
     train.run(load_config(train.Config, [*flags, *way]))
     run = ["--run", str(tmp_path / "run"), "--file", str(test)]
@@ -316,16 +323,16 @@ def test_a_rare_type_may_be_held_out_whole(flags, files):
     row = examples.lines.index(held.lines[0])
     lines[row] = "zoo B-RARE\n" + lines[row]
     files["train"].write_text("\n\n".join(lines))
-    found = train.run(load_config(train.Config, flags))
-    assert [one["label"] for one in found["validation"]["classes"]] == ["LOC", "ORG", "PER", "RARE"]
+    results = train.run(load_config(train.Config, flags))
+    assert [one["label"] for one in results["validation"]["classes"]] == ["LOC", "ORG", "PER", "RARE"]
 
 
-def test_a_lexicon_that_matches_nothing_is_told(flags, tmp_path, capsys):
+def test_a_lexicon_without_matches_is_warned_of(flags, tmp_path, capsys):
     lexicon = tmp_path / "words.txt"
     lexicon.write_text("a\n甲乙\n")
-    way = ["--words.name", "soft_lexicon", "--words.file", str(lexicon), "--train.epochs", "1"]
+    way = ["--lexicon.name", "soft_lexicon", "--lexicon.file", str(lexicon), "--train.epochs", "1"]
     train.run(load_config(train.Config, [*flags, *way]))
-    assert "no word of the lexicon that is longer than a character stands in" in capsys.readouterr().err
+    assert "no word of the lexicon that is longer than a character occurs in" in capsys.readouterr().err
     lexicon.write_text("a\nbank\n")
     train.run(load_config(train.Config, [*flags, *way, "--out", str(tmp_path / "other")]))
     assert "warning: no word" not in capsys.readouterr().err
@@ -345,33 +352,33 @@ def test_training_sentences_without_entities(flags, files):
         train.run(load_config(train.Config, flags))
 
 
-def test_what_is_answered_for_is_given_once(tmp_path, capsys):
+def test_one_source_of_texts(tmp_path, capsys):
     run = ["text", "tag", "predict", "--run", str(tmp_path)]
     assert main(run) == 2
     assert main([*run, "--texts", "a", "--file", "b.txt"]) == 2
     assert main([*run, "--texts", " "]) == 2
     assert main([*run, "--texts", "a", "--min-score", "2"]) == 2
-    told = capsys.readouterr().err
-    assert told.count("give either texts on the command line or a file") == 2
-    assert "a text is empty" in told
-    assert "scores lie in [0, 1]" in told
+    printed = capsys.readouterr().err
+    assert printed.count("give either texts on the command line or a file") == 2
+    assert "a text is empty" in printed
+    assert "scores lie in [0, 1]" in printed
 
 
 def test_escape_sequences_of_a_text_do_not_reach_the_terminal(capsys):
-    from nlp_tasks.tagging.tagger import Found
+    from nlp_tasks.tagging.tagger import Entity
 
     text = "a\x1b[2J\x9b b\r\n\x1bc"
-    print_answers([(1, text, [Found("\x1bc", "X\x07", 10, 12, 0.5)])], ["X\x07"])
+    print_texts([(1, text, [Entity("\x1bc", "X\x07", 10, 12, 0.5)])], ["X\x07"])
     assert capsys.readouterr().out == "1  a\ufffd[2J\ufffd b\ufffd\n[\ufffdc X\ufffd]\n"
 
 
 def test_on_a_terminal_entities_are_in_colour_and_the_text_is_as_it_was(capsys, monkeypatch):
-    from nlp_tasks.tagging.tagger import Found
+    from nlp_tasks.tagging.tagger import Entity
 
     for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLORTERM": ""}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    print_answers([(1, "of Bonn", [Found("Bonn", "LOC", 3, 7, 0.5)])], ["LOC"])
+    print_texts([(1, "of Bonn", [Entity("Bonn", "LOC", 3, 7, 0.5)])], ["LOC"])
     pieces = re.findall(r"(?:\x1b\[([\d;]+)m)?([^\x1b]+)(?:\x1b\[0m)?", capsys.readouterr().out)
     looks = {text.strip(): look for look, text in pieces if text.strip()}
     assert looks["1"] == looks["["] == looks["]"] == "2"  # dim, what is not of the text
@@ -381,14 +388,14 @@ def test_on_a_terminal_entities_are_in_colour_and_the_text_is_as_it_was(capsys, 
 
 
 def test_entities_within_and_across_one_another_are_all_shown(tmp_path, capsys):
-    from nlp_tasks.tagging.tagger import Found
+    from nlp_tasks.tagging.tagger import Entity
 
     text = "Bank of <Bonn> & Co"
     spans = [("ORG", 0, 14), ("LOC", 9, 13), ("ORG", 8, 19)]
-    found = [Found(text[start:stop], kind, start, stop, 0.5) for kind, start, stop in spans]
-    print_answers([(3, text, found)], ["LOC", "ORG"])
+    entities = [Entity(text[start:stop], kind, start, stop, 0.5) for kind, start, stop in spans]
+    print_texts([(3, text, entities)], ["LOC", "ORG"])
     assert capsys.readouterr().out == ("3  [Bank of <[Bonn LOC]> ORG] & Co\n   also [<Bonn> & Co ORG]\n")
-    write_page(tmp_path / "page.html", [(3, text, found)], ["LOC", "ORG"], "A & B")
+    write_page(tmp_path / "page.html", [(3, text, entities)], ["LOC", "ORG"], "A & B")
     page = (tmp_path / "page.html").read_text()
     assert page.count("<mark") == page.count("</mark>") == 5
     assert "&lt;<mark" in page

@@ -49,9 +49,9 @@ def files(tmp_path):
 
 @pytest.fixture
 def flags(files, tiny, tmp_path):
-    given = ["--data.train", str(files["train"]), "--data.test", str(files["test"]), "--data.scheme", "iob2"]
-    given += ["--pu.dictionary", str(files["dictionary"]), "--head.name", "binary"]
-    return ["--out", str(tmp_path / "run"), *given, *tiny, *QUICK]
+    data = ["--data.train", str(files["train"]), "--data.test", str(files["test"]), "--data.scheme", "iob2"]
+    data += ["--pu.dictionary", str(files["dictionary"]), "--head.name", "binary"]
+    return ["--out", str(tmp_path / "run"), *data, *tiny, *QUICK]
 
 
 def trained(flags, *more):
@@ -61,9 +61,9 @@ def trained(flags, *more):
 def test_names_that_the_dictionary_lacks_are_found(flags, files, tmp_path, capsys):
     run = tmp_path / "run"
     assert main(["text", "tag", "train", *flags, *PRIORS]) == 0
-    told = capsys.readouterr().err
-    assert "160 entries match" in told
-    assert "prior 11.00 % (given)" in told
+    printed = capsys.readouterr().err
+    assert "160 entries match" in printed
+    assert "prior 11.00 % (set)" in printed
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["best"] is None  # nothing is held out
     assert metrics["matching"]["test"]["precision"] == 1.0
@@ -82,26 +82,26 @@ def test_names_that_the_dictionary_lacks_are_found(flags, files, tmp_path, capsy
 
 
 def test_the_biased_risk_misses_what_the_dictionary_lacks(flags):
-    found = trained(flags, "--pu.risk", "biased", "--pu.weight", "1")
-    assert found["test"]["recall"] < found["matching"]["test"]["recall"] + 0.1
+    results = trained(flags, "--pu.risk", "biased", "--pu.weight", "1")
+    assert results["test"]["recall"] < results["matching"]["test"]["recall"] + 0.1
 
 
 def test_the_dictionary_grows_by_confident_repeats(flags, tmp_path):
     grow = ["--pu.rounds", "2", "--pu.min-score", "0.3", "--pu.agreement", "0.6", "--pu.min-repeats", "2"]
-    found = trained(flags, *grow, *PRIORS)
+    results = trained(flags, *grow, *PRIORS)
     run = tmp_path / "run"
-    first, second = found["pu"]["rounds"]
+    first, second = results["pu"]["rounds"]
     added = [line.split("\t") for line in (run / "added-1.tsv").read_text().splitlines()[1:]]
     right = [entity in NAMES[kind] for entity, kind, *_ in added]
     assert len(added) == first["added"] > 1
     assert sum(right) > 0.5 * len(right)
     assert second["entries"] == 160 + len(added)
     assert second["matches"] > first["matches"]
-    kept = dict(line.split("\t") for line in (run / "dictionary.tsv").read_text().splitlines())
-    assert len(kept) == second["entries"]
+    entries = dict(line.split("\t") for line in (run / "dictionary.tsv").read_text().splitlines())
+    assert len(entries) == second["entries"]
 
 
-def failing(honest, stop):
+def failing(real_batch, stop):
     """``TextBatches.batch`` that makes ``stop − 1`` batches."""
     count = 0
 
@@ -110,7 +110,7 @@ def failing(honest, stop):
         count += 1
         if count == stop:
             raise MemoryError
-        return honest(self, examples)
+        return real_batch(self, examples)
 
     return batch
 
@@ -129,30 +129,33 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeyp
             with pytest.raises(MemoryError):
                 trained(recipe, "--out", str(broken))
     trained(recipe, "--out", str(broken))
-    for name in ("recogniser/head.safetensors", "dictionary.tsv", "added-1.tsv"):
+    for name in ("tagger/head.safetensors", "dictionary.tsv", "added-1.tsv"):
         assert (broken / name).read_bytes() == (straight / name).read_bytes()
     assert len((straight / "added-1.tsv").read_text().splitlines()) > 1
 
 
-def test_types_without_a_match_are_told(flags, files, tmp_path, capsys):
+def test_types_without_a_match_are_printed(flags, files, tmp_path, capsys):
     with files["dictionary"].open("a") as file:
         file.write("nowhere\tORG\n")
-    found = trained(flags, "--train.epochs", "1", "--pu.warm-up", "0")
-    assert found["pu"]["priors"]["ORG"] == {"prior": 0.0, "labelled": 0.0, "how": "no match"}
-    assert "0.00 % of units matched, prior 0.00 % (no match)" in capsys.readouterr().err
+    results = trained(flags, "--train.epochs", "1", "--pu.warm-up", "0")
+    assert results["pu"]["priors"]["ORG"] == {"prior": 0.0, "labelled": 0.0, "source": "no match"}
+    assert "0.00 % of words matched, prior 0.00 % (no match)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--head.name", "crf"], "a dictionary is learned by the head 'binary', not by 'crf'"),
-        (["--pu.priors", '{"LOC": 1.5}'], r"pu\.priors: that of 'LOC' is 1\.5; a share of units lies in \(0, 1\)"),
-        (["--pu.priors", '{"LOC": 0.001}'], r"that of 'LOC' is 0\.001, but the dictionary matches 0\.\d+ of the units"),
+        (["--head.name", "crf"], "the head 'crf' does not learn from a dictionary"),
+        (["--pu.priors", '{"LOC": 1.5}'], r"pu\.priors: the prior of 'LOC' is 1\.5; it must lie in \(0, 1\)"),
+        (
+            ["--pu.priors", '{"LOC": 0.001}'],
+            r"the prior of 'LOC' is 0\.001, but the dictionary matches 0\.\d+ of the words",
+        ),
         (["--pu.priors", '{"GPE": 0.1}'], r"pu\.priors names 'GPE'; the types of the dictionary are LOC, PER"),
-        (["--pu.dictionary", "None"], r"name it with pu\.dictionary"),
+        (["--pu.dictionary", "None"], r"set pu\.dictionary"),
         (["--pu.rounds", "0"], r"pu\.rounds is 0"),
         (["--pu.memory", "1"], r"pu\.memory is 1\.0; it must lie in \[0, 1\)"),
-        (["--train.epochs", "5"], r"pu\.warm_up is 5, train\.epochs 5: pu\.risk would never be learned by"),
+        (["--train.epochs", "5"], r"pu\.warm_up is 5, train\.epochs 5: pu\.risk would never be used"),
     ],
 )
 def test_settings_that_do_not_fit_leave_nothing_behind(flags, change, message, tmp_path):
@@ -165,7 +168,7 @@ def test_text_that_is_one_type_alone_leaves_nothing_behind(flags, files, tmp_pat
     files["train"].write_text("baku\nbake\n")
     files["dictionary"].write_text("baku\tLOC\nbake\tLOC\n")
     files["test"].write_text("baku B-LOC\n")
-    with pytest.raises(InputError, match=r"\(pu\.dictionary\) matches every unit of .*text\.txt as 'LOC'"):
+    with pytest.raises(InputError, match=r"\(pu\.dictionary\) matches every word of .*text\.txt as 'LOC'"):
         trained(flags)
     assert not (tmp_path / "run").exists()
 
@@ -173,7 +176,7 @@ def test_text_that_is_one_type_alone_leaves_nothing_behind(flags, files, tmp_pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "holds no entry that can be used"),
+        ("", "holds no usable entry"),
         ("ada\tPER\nada\tLOC\n", "an entity of two types"),
         ("zoe\tPER\nzora\tLOC\n", r"none of the 2 entries of the dictionary occurs in .*text\.txt"),
     ],

@@ -1,34 +1,38 @@
 import pytest
 
 from nlp_tasks.tagging.pu.dictionary import Dictionary, match, read_dictionary
-from nlp_tasks.tagging.schemes import Entity
-from nlp_tasks.tagging.sentences import cut
+from nlp_tasks.tagging.schemes import Span
+from nlp_tasks.tagging.sentences import split_words
 from recsys_bert.errors import InputError
 
 
-def found(types, text, units="characters"):
+def matches_of(types, text, granularity="characters"):
     """Text and type of every match."""
-    matches = match(Dictionary(types), [cut(text, units)])
+    matches = match(Dictionary(types), [split_words(text, granularity)])
     (sentence,) = matches.sentences
     spans = [(sentence.characters(start, stop), kind) for start, stop, kind in sentence.levels[0]]
     return [(sentence.text[a:b], kind) for (a, b), kind in spans], matches
 
 
-def test_the_longest_entry_is_taken():
+def test_the_longest_entry_matches():
     types = {"董事": "TITLE", "董事长": "TITLE", "北京": "LOC", "北京大学": "ORG"}
-    assert found(types, "任北京大学董事长、董事")[0] == [("北京大学", "ORG"), ("董事长", "TITLE"), ("董事", "TITLE")]
+    assert matches_of(types, "任北京大学董事长、董事")[0] == [
+        ("北京大学", "ORG"),
+        ("董事长", "TITLE"),
+        ("董事", "TITLE"),
+    ]
 
 
-def test_what_both_ends_disagree_about_is_left_out():
+def test_ambiguous_matches_are_left_out():
     types = {"研究生": "EDU", "生命": "X", "研究": "Y", "起源": "Z"}
-    spans, matches = found(types, "研究生命起源")  # from the left 研究生, from the right 研究 and 生命
+    spans, matches = matches_of(types, "研究生命起源")  # from the left 研究生, from the right 研究 and 生命
     assert spans == [("起源", "Z")]
     assert matches.ambiguous == 1
     assert matches.entries == {"起源": 1}
 
 
 def test_neighbours_and_repeats():
-    spans, matches = found({"甲乙": "A", "丙": "B"}, "甲乙甲乙丙甲")
+    spans, matches = matches_of({"甲乙": "A", "丙": "B"}, "甲乙甲乙丙甲")
     assert spans == [("甲乙", "A"), ("甲乙", "A"), ("丙", "B")]
     assert matches.entries == {"甲乙": 2, "丙": 1}
     assert matches.ambiguous == 0
@@ -37,15 +41,15 @@ def test_neighbours_and_repeats():
 def test_matches_begin_and_end_with_words():
     types = {"Bonn": "LOC", "San Remo": "LOC", "bank": "ORG"}
     text = "Bonnville, San Remo and Bonn's banks; San  Remo"
-    assert found(types, text, "words")[0] == [("San Remo", "LOC"), ("Bonn", "LOC")]
+    assert matches_of(types, text, "words")[0] == [("San Remo", "LOC"), ("Bonn", "LOC")]
 
 
 def test_labels_of_the_sentences_do_not_matter():
     from dataclasses import replace
 
-    sentence = replace(cut("甲乙丙", "characters"), levels=((Entity(0, 3, "GOLD"),),))
+    sentence = replace(split_words("甲乙丙", "characters"), levels=((Span(0, 3, "GOLD"),),))
     (matched,) = match(Dictionary({"乙": "A"}), [sentence]).sentences
-    assert matched.levels == ((Entity(1, 2, "A"),),)
+    assert matched.levels == ((Span(1, 2, "A"),),)
 
 
 def test_a_file_is_read_and_written(tmp_path):
@@ -53,7 +57,7 @@ def test_a_file_is_read_and_written(tmp_path):
     path.write_text("中国国籍\tCONT\n\n 汉族 \tRACE\n汉族\tRACE\n")
     dictionary = read_dictionary(path)
     assert dictionary.types == {"中国国籍": "CONT", "汉族": "RACE"}
-    assert dictionary.left_out == {"an entry that is there already": 1}
+    assert dictionary.left_out == {"a repeated entry": 1}
     dictionary.with_more({"白族": "RACE"}).save(path)
     assert path.read_text() == "中国国籍\tCONT\n汉族\tRACE\n白族\tRACE\n"
     assert len(read_dictionary(path)) == 3
@@ -82,7 +86,7 @@ def test_lines_of_another_form(tmp_path):
 def test_an_empty_dictionary(tmp_path, text):
     path = tmp_path / "entities.tsv"
     path.write_text(text)
-    with pytest.raises(InputError, match="holds no entry that can be used"):
+    with pytest.raises(InputError, match="holds no usable entry"):
         read_dictionary(path, "drop")
     with pytest.raises(InputError, match=r"nothing\.tsv cannot be read"):
         read_dictionary(tmp_path / "nothing.tsv")

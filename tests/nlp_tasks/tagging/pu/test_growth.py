@@ -3,12 +3,12 @@ import pytest
 
 from nlp_tasks.tagging.pu.dictionary import Dictionary
 from nlp_tasks.tagging.pu.growth import Addition, confident_repeats, read_additions, write_additions
-from nlp_tasks.tagging.sentences import cut
+from nlp_tasks.tagging.sentences import split_words
 from recsys_bert.errors import InputError
 
-SENTENCES = [cut(text, "characters") for text in ("甲乙在丙", "甲乙", "甲乙与甲乙丁", "丙丙", "戊己戊")]
+SENTENCES = [split_words(text, "characters") for text in ("甲乙在丙", "甲乙", "甲乙与甲乙丁", "丙丙", "戊己戊")]
 TYPES = ["A", "B"]
-FOUND = np.array(
+PREDICTED = np.array(
     [
         [0, 0, 2, 0],  # 甲乙
         [0, 3, 4, 1],  # 丙
@@ -26,11 +26,11 @@ SCORES = np.array([0.9, 0.9, 0.8, 0.7, 0.9, 0.9, 1.0, 1.0])
 def grown(dictionary=None, **changes):
     settings = {"min_repeats": 2, "agreement": 1.0, "min_score": 0.5} | changes
     return confident_repeats(
-        SENTENCES, FOUND, SCORES, TYPES, Dictionary({}) if dictionary is None else dictionary, **settings
+        SENTENCES, PREDICTED, SCORES, TYPES, Dictionary({}) if dictionary is None else dictionary, **settings
     )
 
 
-def test_only_what_is_found_wherever_it_stands():
+def test_additions_agree_with_all_their_occurrences():
     assert grown() == [Addition("甲乙", "A", 3, 3, pytest.approx(0.8))]
     assert [one.entity for one in grown(agreement=0.6)] == ["甲乙", "丙"]
     assert grown(agreement=0.6)[1] == Addition("丙", "B", 2, 3, pytest.approx(0.9))
@@ -49,10 +49,10 @@ def test_known_and_refused_entries_are_not_added():
 
 
 def test_what_a_line_cannot_hold_is_not_added(tmp_path):
-    sentences = [cut(text, "characters") for text in ("甲\t乙", "甲\n乙", "甲 乙")]
-    found = np.array([[n, 0, 2, 0] for n in range(3)])
+    sentences = [split_words(text, "characters") for text in ("甲\t乙", "甲\n乙", "甲 乙")]
+    predicted = np.array([[n, 0, 2, 0] for n in range(3)])
     (added,) = confident_repeats(
-        sentences, found, np.ones(3), TYPES, Dictionary({}), min_repeats=1, agreement=0.0, min_score=0.0
+        sentences, predicted, np.ones(3), TYPES, Dictionary({}), min_repeats=1, agreement=0.0, min_score=0.0
     )
     assert added.entity == "甲 乙"
     write_additions(tmp_path / "added.tsv", [added])

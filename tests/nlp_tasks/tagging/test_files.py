@@ -4,8 +4,9 @@ import pytest
 
 from nlp_tasks.data import hold_out
 from nlp_tasks.tagging.config import AnnotatedFilesConfig
-from nlp_tasks.tagging.data import read_annotated, unseen_types
-from nlp_tasks.tagging.schemes import Entity
+from nlp_tasks.tagging.data import unseen_types
+from nlp_tasks.tagging.files import read_annotated
+from nlp_tasks.tagging.schemes import Span
 from recsys_bert.errors import InputError
 
 BMES = AnnotatedFilesConfig(scheme="bmes")
@@ -14,56 +15,56 @@ IOB2 = AnnotatedFilesConfig(scheme="iob2")
 
 def test_characters_and_tags(write):
     path = write("a.bmes", "高 B-NAME\n勇 E-NAME\n， O\n男 O\n\n\n李 S-NAME\n\u3000 O\n".encode())
-    found = read_annotated(path, BMES)
-    assert found.lines == [1, 7]
-    assert [one.text for one in found.sentences] == ["高勇，男", "李\u3000"]
-    assert [one.levels for one in found.sentences] == [((Entity(0, 2, "NAME"),),), ((Entity(0, 1, "NAME"),),)]
-    assert (found.units, found.left_out) == ("characters", {})
+    data = read_annotated(path, BMES)
+    assert data.lines == [1, 7]
+    assert [one.text for one in data.sentences] == ["高勇，男", "李\u3000"]
+    assert [one.levels for one in data.sentences] == [((Span(0, 2, "NAME"),),), ((Span(0, 1, "NAME"),),)]
+    assert (data.granularity, data.left_out) == ("characters", {})
 
 
 @pytest.mark.parametrize(
-    ("lines", "text", "units", "word_separator"),
+    ("lines", "text", "granularity", "word_separator"),
     [
         ("生 O\n于 O\n2001 O\n年 O\n", "生于2001年", "words", "none"),  # a year in one piece
-        ("北京 O\n大学 O\n在 O\n", "北京 大学 在", "words", "blank"),
-        ("born O\nin O\n2001 O\n", "born in 2001", "words", "blank"),
+        ("北京 O\n大学 O\n在 O\n", "北京 大学 在", "words", "space"),
+        ("born O\nin O\n2001 O\n", "born in 2001", "words", "space"),
         ("生 O\n于 O\n", "生于", "characters", "none"),
     ],
 )
-def test_chinese_characters_are_joined_by_nothing(write, lines, text, units, word_separator):
-    found = read_annotated(write("a.bmes", lines), BMES)
-    assert (found.sentences[0].text, found.units, found.word_separator) == (text, units, word_separator)
-    assert [len(word) for word in found.sentences[0].words()] == [len(line.split()[0]) for line in lines.splitlines()]
+def test_chinese_characters_are_joined_by_nothing(write, lines, text, granularity, word_separator):
+    data = read_annotated(write("a.bmes", lines), BMES)
+    assert (data.sentences[0].text, data.granularity, data.word_separator) == (text, granularity, word_separator)
+    assert [len(word) for word in data.sentences[0].words()] == [len(line.split()[0]) for line in lines.splitlines()]
     assert (
         read_annotated(
-            write("b.bmes", lines), AnnotatedFilesConfig(scheme="bmes", word_separator="blank")
+            write("b.bmes", lines), AnnotatedFilesConfig(scheme="bmes", word_separator="space")
         ).word_separator
-        == "blank"
+        == "space"
     )
 
 
-@pytest.mark.parametrize(("text", "word_separator"), [("生于中国", "none"), ("born here", "blank")])
-def test_plain_text_says_what_would_join_its_units(write, text, word_separator):
+@pytest.mark.parametrize(("text", "word_separator"), [("生于中国", "none"), ("born here", "space")])
+def test_plain_text_has_a_word_separator(write, text, word_separator):
     assert read_annotated(write("a.txt", text), AnnotatedFilesConfig(), entities=False).word_separator == word_separator
 
 
 def test_blanks_around_cells_are_no_part_of_them(write):
     path = write("a.tsv", "Bonn \t B-LOC \n \tO\n\u3000\tO\n")
     (sentence,) = read_annotated(path, IOB2).sentences
-    assert sentence.words() == ["Bonn", " ", "\u3000"]  # where every character is a unit, so are blanks
-    assert sentence.levels == ((Entity(0, 1, "LOC"),),)
+    assert sentence.words() == ["Bonn", " ", "\u3000"]  # where every character is a word, so are blanks
+    assert sentence.levels == ((Span(0, 1, "LOC"),),)
 
 
 def test_messages_name_the_settings_of_the_command(write):
     with pytest.raises(InputError, match=r"pass --read\.bad-rows drop"):
         read_annotated(write("a.conll", "a O\nb\n"), IOB2, flags="read")
-    with pytest.raises(InputError, match=r"Name the scheme with --read\.scheme"):
+    with pytest.raises(InputError, match=r"Set --read\.scheme"):
         read_annotated(write("a.conll", "a B-X\n"), AnnotatedFilesConfig(), flags="read")
-    with pytest.raises(InputError, match=r"say so with --read\.format conll"):
+    with pytest.raises(InputError, match=r"set --read\.format conll"):
         read_annotated(write("a.txt", "a O"), IOB2, flags="read")
-    found = read_annotated(write("a.conll", "a O"), IOB2, flags="read")
+    data = read_annotated(write("a.conll", "a O"), IOB2, flags="read")
     with pytest.raises(InputError, match=r"--read\.bad-rows drop"):
-        found.without(["odd"], "raise")
+        data.without(["odd"], "raise")
 
 
 def test_words_with_two_levels(write):
@@ -71,17 +72,17 @@ def test_words_with_two_levels(write):
     path = write("a.tsv", "\r\n".join(lines))
     nested = read_annotated(path, AnnotatedFilesConfig(scheme="iob2", tag_columns=(1, 2)))
     assert nested.sentences[0].text == "Crown von Bonn ."
-    assert nested.sentences[0].levels == ((Entity(0, 3, "OTH"),), (Entity(2, 3, "LOC"),))
-    assert nested.units == "words"
+    assert nested.sentences[0].levels == ((Span(0, 3, "OTH"),), (Span(2, 3, "LOC"),))
+    assert nested.granularity == "words"
     inner = read_annotated(path, IOB2)  # the last column
-    assert inner.sentences[0].levels == ((Entity(2, 3, "LOC"),),)
+    assert inner.sentences[0].levels == ((Span(2, 3, "LOC"),),)
 
 
 def test_marks_between_documents_are_no_sentences(write):
     path = write("a.conll", "-DOCSTART- O\n\nBonn B-LOC\n\n-DOCSTART- O\n\nist O\n")
-    found = read_annotated(path, IOB2)
-    assert [one.text for one in found.sentences] == ["Bonn", "ist"]
-    assert found.left_out == {"mark between documents": 2}
+    data = read_annotated(path, IOB2)
+    assert [one.text for one in data.sentences] == ["Bonn", "ist"]
+    assert data.left_out == {"mark between documents": 2}
 
 
 def test_json_lines_with_spans_in_characters(write):
@@ -89,23 +90,23 @@ def test_json_lines_with_spans_in_characters(write):
         {"text": "Bank of Bonn grew.", "entities": [{"start": 0, "end": 12, "type": "ORG"}, [8, 12, "LOC"]]},
         {"text": "No one came.", "entities": []},
     ]
-    found = read_annotated(write("a.jsonl", "\n".join(map(json.dumps, rows))), AnnotatedFilesConfig())
-    assert found.sentences[0].levels == ((Entity(0, 3, "ORG"),), (Entity(2, 3, "LOC"),))
-    assert found.sentences[1].levels == ((),)
-    assert found.units == "words"
+    data = read_annotated(write("a.jsonl", "\n".join(map(json.dumps, rows))), AnnotatedFilesConfig())
+    assert data.sentences[0].levels == ((Span(0, 3, "ORG"),), (Span(2, 3, "LOC"),))
+    assert data.sentences[1].levels == ((),)
+    assert data.granularity == "words"
 
 
 def test_chinese_json_lines_are_cut_into_characters(write):
     row = {"text": "他在IBM中国", "entities": [{"start": 2, "end": 7, "type": "ORG"}]}
-    found = read_annotated(write("a.jsonl", json.dumps(row)), AnnotatedFilesConfig())
-    assert found.units == "characters"
-    assert found.sentences[0].levels == ((Entity(2, 7, "ORG"),),)
+    data = read_annotated(write("a.jsonl", json.dumps(row)), AnnotatedFilesConfig())
+    assert data.granularity == "characters"
+    assert data.sentences[0].levels == ((Span(2, 7, "ORG"),),)
 
 
 def test_plain_text_for_answering(write):
     path = write("a.txt", "Bonn ist\n\n schön\n")
-    found = read_annotated(path, AnnotatedFilesConfig(), entities=False)
-    assert (found.lines, [one.text for one in found.sentences]) == ([1, 3], ["Bonn ist", " schön"])
+    data = read_annotated(path, AnnotatedFilesConfig(), entities=False)
+    assert (data.lines, [one.text for one in data.sentences]) == ([1, 3], ["Bonn ist", " schön"])
     with pytest.raises(InputError, match="lines of text, which have no entities"):
         read_annotated(path, AnnotatedFilesConfig())
     words = read_annotated(write("b.conll", "Bonn\nist X\n"), AnnotatedFilesConfig(), entities=False)
@@ -124,12 +125,12 @@ def test_plain_text_for_answering(write):
         ("a.bmes", "", BMES, "holds no sentence that can be used"),
         ("a.bmes", "\n \n\n", BMES, "holds no sentence that can be used"),
         ("a.bmes", b"a O\n\xc4\xe3 O\n", BMES, r"line 2 of .* is not UTF-8: byte 0xc4.*GB18030"),
-        ("a.x", "a O\n", BMES, "the ending '.x' does not say how to read it"),
+        ("a.x", "a O\n", BMES, "the ending '.x' belongs to no known format"),
         (
             "a.conll",
             "a B-X\nb M-X\nc E-X\n",
             AnnotatedFilesConfig(),
-            r"its letters are B, E, M, which fits bmes\. Name the scheme with --data\.scheme",
+            r"its letters are B, E, M, which fits bmes\. Set --data\.scheme",
         ),
         ("a.jsonl", "{", AnnotatedFilesConfig(), "line 1 of .*: not JSON"),
         ("a.jsonl", '["a"]', AnnotatedFilesConfig(), "line 1 of .*: no JSON object"),
@@ -153,9 +154,9 @@ def test_a_missing_file(tmp_path):
 
 def test_sentences_dropped_are_counted_by_reason(write):
     path = write("a.bmes", "a O\n\nb M-X\n\nc B-X\n\nd E-X\n\ne M-X\n")
-    found = read_annotated(path, AnnotatedFilesConfig(scheme="bmes", bad_rows="drop"))
-    assert found.lines == [1]
-    assert found.left_out == {
+    data = read_annotated(path, AnnotatedFilesConfig(scheme="bmes", bad_rows="drop"))
+    assert data.lines == [1]
+    assert data.left_out == {
         "M-X cannot begin a sentence in bmes": 2,
         "B-X cannot end a sentence in bmes": 1,
         "E-X cannot begin a sentence in bmes": 1,
@@ -169,13 +170,13 @@ def test_sentences_left_out_are_counted_once_where_some_are_held_out(write):
 
 
 def test_types_that_training_does_not_know(write):
-    found = read_annotated(write("a.iob2", "a B-X\n\nb B-Y\n"), IOB2)
-    reasons = unseen_types(found.sentences, ["X"])
+    data = read_annotated(write("a.iob2", "a B-X\n\nb B-Y\n"), IOB2)
+    reasons = unseen_types(data.sentences, ["X"])
     assert reasons == ["", "entity type 'Y' does not occur in training"]
     with pytest.raises(InputError, match=r"line 3 of .*: entity type 'Y' does not occur in training"):
-        found.without(reasons, "raise")
-    kept = found.without(reasons, "drop")
-    assert (len(kept), kept.left_out) == (1, {"entity type 'Y' does not occur in training": 1})
+        data.without(reasons, "raise")
+    known = data.without(reasons, "drop")
+    assert (len(known), known.left_out) == (1, {"entity type 'Y' does not occur in training": 1})
 
 
 def test_settings_that_do_not_fit():

@@ -2,18 +2,18 @@ import numpy as np
 import pytest
 import torch
 
-from nlp_tasks.tagging.schemes import SCHEMES, Entity, read_tags, write_tags
-from nlp_tasks.tagging.tags import MODEL_SCHEMES, TagSet
+from nlp_tasks.tagging.schemes import SCHEMES, Span, read_tags, write_tags
+from nlp_tasks.tagging.tag_set import MODEL_SCHEMES, TagSet
 from recsys_bert.errors import InputError
 
 
-def random_entities(random, n_units, n_types):
-    found, place = [], 0
-    while (place := place + int(random.integers(0, 3))) < n_units:
-        stop = min(n_units, place + int(random.integers(1, 4)))
-        found.append(Entity(place, stop, str(random.integers(n_types))))
-        place = stop
-    return found
+def random_entities(random, n_words, n_types):
+    entities, position = [], 0
+    while (position := position + int(random.integers(0, 3))) < n_words:
+        stop = min(n_words, position + int(random.integers(1, 4)))
+        entities.append(Span(position, stop, str(random.integers(n_types))))
+        position = stop
+    return entities
 
 
 @pytest.mark.parametrize("scheme", MODEL_SCHEMES)
@@ -22,12 +22,12 @@ def test_rows_are_the_schemes_tags_and_back(scheme):
     lengths = [6, 1, 9, 4]
     sentences = [random_entities(random, n, 3) for n in lengths]
     rows = np.array([(i, *map(int, entity)) for i, entities in enumerate(sentences) for entity in entities])
-    found = tags.encode(torch.from_numpy(rows), (4, 9))
-    for row, n, entities in zip(found, lengths, sentences, strict=True):
+    encoded = tags.encode(torch.from_numpy(rows), (4, 9))
+    for row, n, entities in zip(encoded, lengths, sentences, strict=True):
         assert [tags.names[tag] for tag in row[:n]] == write_tags(entities, n, SCHEMES[scheme])
         assert not row[n:].any()
     mask = np.arange(9) < np.array(lengths)[:, None]
-    noise = np.where(mask, found.numpy(), 5)  # what stands on padding is not read
+    noise = np.where(mask, encoded.numpy(), 5)  # what stands on padding is not read
     np.testing.assert_array_equal(tags.decode(noise, mask), rows)
 
 

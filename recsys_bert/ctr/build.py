@@ -1,0 +1,49 @@
+"""Build a CTR model from its settings, with fresh weights but for a pretrained encoder's."""
+
+from pathlib import Path
+
+from recsys_bert.clicks.dataset import ClickDataset
+from recsys_bert.ctr.config import CTRModelConfig
+from recsys_bert.ctr.history import EncodedItems, PlainItems
+from recsys_bert.ctr.layout import Layout
+from recsys_bert.ctr.model import CTRModule
+from recsys_bert.errors import InputError
+from recsys_bert.objectives.token_prediction import TokenPrediction
+from recsys_bert.user_encoder.checkpoint import load_encoder
+
+
+def build_module(
+    config: CTRModelConfig, layout: Layout, dataset: ClickDataset | None, encoder_run: Path | None = None
+) -> CTRModule:
+    """Build the model.
+
+    Args:
+        config: Resolved settings.
+        layout: All fields.
+        dataset: The prepared log.
+        encoder_run: Load the encoder from here instead of ``config.encoder``.
+
+    Raises:
+        InputError: The encoder is of another vocabulary or reads too few items, a part is unknown, or a setting has no
+            effect.
+    """
+    reader: PlainItems | EncodedItems | None = None
+    if dataset is not None and config.encoder is not None:
+        reader = _load_reader(config, encoder_run or config.encoder, dataset)
+    elif dataset is not None and config.history_len:
+        reader = PlainItems(dataset.vocabulary.size, config.dim, config.init_std)
+    if config.embedding_l2 and not layout.fields:
+        raise InputError(
+            f"model.embedding_l2 is {config.embedding_l2}, but no feature has an embedding here. Leave it out."
+        )
+    return CTRModule(layout, config, reader)
+
+
+def _load_reader(config: CTRModelConfig, run: Path, dataset: ClickDataset) -> EncodedItems:
+    encoder, objective, loss = load_encoder(run, dataset)
+    tables = {feature.name: dataset.item_features[feature.name] for feature in encoder.config.features}
+    prediction = TokenPrediction(encoder, loss, first_row=dataset.vocabulary.first_item, features=tables)
+    longest = encoder.config.max_len - (objective == "masked")
+    if config.history_len is not None and config.history_len > longest:
+        raise InputError(f"model.history_len is {config.history_len}; this encoder reads {longest} items at most.")
+    return EncodedItems(prediction, objective == "masked", config.dim, frozen=not config.fine_tuned)

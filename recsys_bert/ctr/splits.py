@@ -1,0 +1,112 @@
+"""Training, validation and test impressions: as given, or cut by time."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_bert.clicks.dataset import ClickDataset
+from recsys_bert.clicks.frames import Frame
+from recsys_bert.clicks.prepare.times import PER_SECOND, parse_timestamp
+from recsys_bert.ctr.config import CTRConfig, TimeSplitConfig
+from recsys_bert.ctr.impressions import Impressions, read_impressions
+from recsys_bert.errors import InputError
+
+Source = Frame | Path | str
+
+
+def read_splits(
+    sources: Mapping[str, Source], config: CTRConfig, split: TimeSplitConfig, dataset: ClickDataset | None
+) -> dict[str, Impressions]:
+    """Read training, validation and, where there is one, test impressions.
+
+    Args:
+        sources: ``train`` alone, which is then cut by time; or ``train``, ``validation`` and perhaps ``test``.
+        config: Columns, files and features.
+        split: Where to cut; with a prepared log that was cut by time, by default where that was.
+        dataset: The prepared log.
+
+    Raises:
+        InputError: As ``read_impressions``; a split is empty or of one class; or the log's training events end after
+            validation starts.
+    """
+    parts = {
+        name: read_impressions(source, config.columns, config.features.columns, files=config.files)
+        for name, source in sources.items()
+    }
+    manifest = {} if dataset is None else dataset.manifest.split
+    borders = (manifest["validation_from"], manifest["test_from"]) if "test_from" in manifest else None
+    if "validation" not in parts:
+        parts = cut_by_time(parts["train"], split, borders)
+    if dataset is not None and (times := parts["validation"].times) is not None:
+        _check_training_end(dataset, None if borders is None else borders[0], int(times.min()))
+    _check_labels(parts, config.columns.label)
+    return parts
+
+
+def cut_by_time(
+    impressions: Impressions, split: TimeSplitConfig, borders: tuple[int, int] | None = None
+) -> dict[str, Impressions]:
+    """Cut impressions into training, validation and test.
+
+    Args:
+        impressions: With times.
+        split: Where to cut.
+        borders: Unix seconds at which validation and test of the prepared log start, the default; if it was cut by
+            time.
+
+    Raises:
+        InputError: A split is empty.
+    """
+    times = impressions.times
+    if times is None:
+        raise InputError("cutting impressions by time needs columns.time, the name of the column.")
+    first = _border(split.validation_from, times, 0.8, None if borders is None else borders[0])
+    second = _border(split.test_from, times, 0.9, None if borders is None else borders[1])
+    masks = {"train": times < first, "validation": (times >= first) & (times < second), "test": times >= second}
+    for name, mask in masks.items():
+        if not mask.any():
+            raise InputError(
+                f"no impression falls into {name}: validation starts at {first}, test at {second} (unix seconds), and "
+                f"impressions lie between {times.min()} and {times.max()}. Change split.validation_from or "
+                "split.test_from."
+            )
+    return {name: impressions.where(mask) for name, mask in masks.items()}
+
+
+def _border(value: float | str | None, times: NDArray[np.int64], quantile: float, default: int | None) -> int:
+    if value is None and default is not None:
+        return default
+    if isinstance(value, str):
+        return parse_timestamp(value) // PER_SECOND
+    rank = int((quantile if value is None else value) * len(times))  # as `prepare` cuts the click log
+    return int(np.partition(times, rank)[rank])
+
+
+def _check_labels(parts: dict[str, Impressions], label: str) -> None:
+    """Refuse a split with a single class: nothing can be learned or evaluated on it."""
+    for name, part in parts.items():
+        if part.labels is not None and (part.labels == part.labels[0]).all():
+            kind = "clicks" if part.labels[0] else "non-clicks"
+            raise InputError(
+                f"all {len(part):,} impressions of {name} are {kind} by {label!r}; both classes are needed. Set "
+                "columns.label, or cut elsewhere."
+            )
+
+
+def _check_training_end(dataset: ClickDataset, training_end: int | None, validation_start: int) -> None:
+    """Refuse, or warn of, a prepared log whose training events reach beyond the start of validation."""
+    if training_end is None:
+        print(
+            f"{dataset.folder} was not cut by time: its vocabulary, and an encoder trained on it, may know events from "
+            "after an impression. Histories do not. Prepare with --split.kind time for metrics without that leak.",
+            file=sys.stderr,
+        )
+    elif training_end > validation_start:
+        raise InputError(
+            f"the training part of {dataset.folder} ends at {training_end} (unix seconds), but validation impressions "
+            f"start at {validation_start}: vocabulary and encoder would know their future. Prepare with an earlier "
+            "--split.validation-from."
+        )

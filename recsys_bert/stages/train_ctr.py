@@ -1,0 +1,237 @@
+"""Train a CTR model on impressions."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recsys_bert.ctr.config import CTRConfig, TimeSplitConfig
+from recsys_bert.errors import InputError
+from recsys_bert.settings import make_config
+from recsys_bert.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from recsys_bert.clicks.dataset import ClickDataset
+    from recsys_bert.clicks.frames import Frame
+    from recsys_bert.ctr.checkpoint import CTRModel
+    from recsys_bert.ctr.data import CTRData
+    from recsys_bert.ctr.model import CTRModule
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainCTRConfig(CTRConfig):
+    """Settings of ``train_ctr``."""
+
+    split: TimeSplitConfig = field(default_factory=TimeSplitConfig)
+    """Where impressions are cut by time; not with validation impressions of their own."""
+
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(batch_size=1024, patience=3, monitor="auc"))
+    """Optimisation; the epoch with the best validation AUC is kept."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.train.auxiliary.weight:
+            raise InputError(
+                "train.auxiliary.weight is for encoders that predict items or labels themselves; leave it out."
+            )
+        if self.train.optimiser.layer_decay != 1 and not self.model.fine_tuned:
+            raise InputError(
+                f"train.optimiser.layer_decay is {self.train.optimiser.layer_decay}, but no encoder is "
+                "trained here. Leave it out, or give an encoder and model.encoder_mode = 'fine_tuned'."
+            )
+
+    def check_inputs(self, validation: Any, test: Any, has_dataset: bool) -> None:
+        """Check that the impressions can be cut by time, or come with validation impressions.
+
+        Args:
+            validation: Validation impressions or None.
+            test: Test impressions or None.
+            has_dataset: Histories are read from a prepared log.
+
+        Raises:
+            InputError: They cannot, or settings have no effect.
+        """
+        self.check_dataset(has_dataset)
+        if validation is None and test is not None:
+            raise InputError("test impressions need validation impressions too; or give one table to be cut by time.")
+        if validation is None and self.columns.time is None:
+            raise InputError("cutting impressions by time needs columns.time, the name of the column.")
+        if validation is not None and self.split != TimeSplitConfig():
+            raise InputError(
+                "split.validation_from and split.test_from cut a single table of impressions; leave them out where "
+                "validation impressions are given."
+            )
+        if validation is not None and not has_dataset and self.columns.time is not None:
+            raise InputError(
+                f"columns.time is {self.columns.time!r}, which nothing reads: there is no prepared log and nothing to "
+                "cut by time. Leave it out."
+            )
+
+
+def train_ctr(
+    impressions: "Frame | Path | str",
+    *,
+    dataset: "ClickDataset | None" = None,
+    validation: "Frame | Path | str | None" = None,
+    test: "Frame | Path | str | None" = None,
+    out: Path | str | None = None,
+    config: TrainCTRConfig | None = None,
+    **settings: Any,
+) -> "CTRModel":
+    """Train a CTR model, select the epoch on validation impressions and evaluate it once on test impressions.
+
+    Args:
+        impressions: Table of any library, or a file: training impressions; all of them, cut by time, where
+            ``validation`` is None.
+        dataset: The prepared log that histories and side features come from; None: impressions alone.
+        validation: Validation impressions.
+        test: Test impressions; with ``validation``.
+        out: Run folder; an interrupted run is resumed there. None: nothing is kept on disk.
+        config: The settings.
+        **settings: Or the settings as keywords, named as in a recipe: ``columns``, ``features``, ``model``, ``train``
+            …, dicts or config objects.
+
+    Returns:
+        The model, with ``metrics`` of the run.
+
+    Raises:
+        InputError: Settings, impressions and prepared log do not fit together; before anything is trained or written.
+    """
+    import torch
+
+    from recsys_bert.ctr.build import build_module
+    from recsys_bert.ctr.checkpoint import CTRModel
+    from recsys_bert.ctr.data import full_layout
+    from recsys_bert.ctr.features import Features
+    from recsys_bert.ctr.impressions import as_source
+    from recsys_bert.ctr.splits import read_splits
+    from recsys_bert.files import write_json
+    from recsys_bert.progress import step
+    from recsys_bert.training.adversarial import check_table
+    from recsys_bert.training.run_folder import begin, check_unchanged, is_first_process
+
+    config = make_config(TrainCTRConfig, config, settings)
+    config.check_inputs(validation, test, dataset is not None)
+    config = config.resolved(dataset is not None)
+    parts = {"train": impressions, "validation": validation, "test": test}
+    sources = {name: as_source(source, name) for name, source in parts.items() if source is not None}
+    config.files.check_used([source for source in sources.values() if isinstance(source, Path)])
+    with step("reading impressions"):
+        splits = read_splits(sources, config, config.split, dataset)
+        features = Features.fit(splits["train"].frame, config.features, config.id_columns)
+        torch.manual_seed(config.train.seed)
+        module = build_module(config.model, full_layout(features, config.features, dataset), dataset)
+        model = CTRModel(module, features, config, dataset)
+        data = {name: model.encode(part) for name, part in splits.items()}
+    check_table(module, config.train)
+    _check_batches(config, module, len(data["train"]))
+    contents = {} if out is None else _fingerprints(sources, config, dataset)
+    with _run_folder(out) as folder:
+        begin(folder, config)  # after everything that bad input can stop
+        check_unchanged(folder, contents)
+        model.metrics = _fit(config, module, data, folder)
+        if is_first_process() and out is not None:
+            model.save(folder)
+            write_json(folder / "metrics.json", model.metrics)
+    if is_first_process():
+        _print_summary(model, None if out is None else folder)
+    return model
+
+
+@contextmanager
+def _run_folder(out: Path | str | None) -> Iterator[Path]:
+    """The run folder; a temporary one where None."""
+    import tempfile
+
+    if out is not None:
+        yield Path(out)
+        return
+    with tempfile.TemporaryDirectory(prefix="recsys-bert-ctr-") as folder:
+        yield Path(folder)
+
+
+def _fit(config: TrainCTRConfig, module: "CTRModule", data: "dict[str, CTRData]", folder: Path) -> dict[str, Any]:
+    """Train, and return the metrics of the run."""
+    import tempfile
+
+    from recsys_bert.ctr.data import CTRBatches
+    from recsys_bert.ctr.inference import cache_histories, can_cache, evaluate
+    from recsys_bert.ctr.model import CTRLoss, learning_rates
+    from recsys_bert.training.loop import fit
+
+    history_len = config.model.history_len or 0
+    with tempfile.TemporaryDirectory() as cache:
+        if can_cache(module):
+            for name, part in data.items():
+                data[name] = cache_histories(module, part, history_len, Path(cache) / f"{name}.npy")
+        summary = fit(
+            CTRLoss(module, config.model.embedding_l2),
+            CTRBatches(data["train"], config.train.batch_size, history_len, config.train.seed),
+            config.train,
+            folder,
+            validate=lambda _: evaluate(module, data["validation"], history_len),
+            groups=learning_rates(module, config.model),
+            label=f"training {config.model.head}",
+        )
+        metrics: dict[str, Any] = {
+            name: evaluate(module, data[name], history_len) for name in ("validation", "test") if name in data
+        }
+    return metrics | {
+        "best_epoch": summary.best_epoch,
+        "epochs": summary.epochs,
+        "seconds": round(summary.seconds, 1),
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "impressions": {name: len(part) for name, part in data.items()},
+        "counts": {name: part.counts for name, part in data.items()},
+        "fields": module.field_names,
+    }
+
+
+def _check_batches(config: TrainCTRConfig, module: "CTRModule", n: int) -> None:
+    """Refuse batches of one impression where batch norm needs two; batches differ in size by at most one."""
+    from torch import nn
+
+    size = config.train.batch_size
+    if n // -(-n // size) < 2 and any(isinstance(part, nn.BatchNorm1d) for part in module.modules()):
+        raise InputError(
+            f"train.batch_size is {size}, which cuts {n:,} impressions into batches some of which hold a single one; "
+            "this model normalises over a batch, which takes two. Choose a larger batch size."
+        )
+
+
+def _fingerprints(
+    sources: "dict[str, pl.DataFrame | Path]", config: TrainCTRConfig, dataset: "ClickDataset | None"
+) -> dict[Path, str]:
+    """Fingerprints of all inputs of the run, by their role."""
+    from recsys_bert.ctr.impressions import source_fingerprint
+    from recsys_bert.files import fingerprint
+    from recsys_bert.user_encoder.unchanged import feature_digests, log_digest, weights_fingerprint
+
+    contents = dict.fromkeys(map(Path, ("impressions", "validation", "test", "data")), "absent")
+    for name, source in sources.items():
+        contents[Path("impressions" if name == "train" else name)] = source_fingerprint(source)
+    if config.files.libfm_fields is not None:
+        contents[Path("libfm_fields")] = fingerprint([config.files.libfm_fields])
+    if dataset is not None:
+        contents[Path("data")] = log_digest(dataset)
+        contents |= {Path(path.name): digest for path, digest in feature_digests(dataset).items()}
+    if config.model.encoder is not None:
+        contents[Path("encoder")] = weights_fingerprint(config.model.encoder)
+    return contents
+
+
+def _print_summary(model: "CTRModel", out: Path | None) -> None:
+    from recsys_bert.ctr.checkpoint import describe_metrics
+
+    metrics = model.metrics
+    for part in ("validation", "test"):
+        if part in metrics:
+            n = metrics["impressions"][part]
+            print(f"{part}, {n:,} impressions: {describe_metrics(metrics[part])}", file=sys.stderr)
+    epoch = f"kept epoch {metrics['best_epoch']} of {metrics['epochs']} in {metrics['seconds']:.0f} s"
+    where = "" if out is None else f"; wrote {out / 'ctr'} and {out / 'metrics.json'}"
+    print(epoch + where, file=sys.stderr)

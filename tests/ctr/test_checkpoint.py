@@ -1,0 +1,119 @@
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from recsys_bert.ctr.build import build_module
+from recsys_bert.ctr.checkpoint import CTRModel
+from recsys_bert.ctr.config import ColumnsConfig, CTRConfig, CTRModelConfig, FeaturesConfig
+from recsys_bert.ctr.data import full_layout
+from recsys_bert.ctr.features import Features
+from recsys_bert.errors import InputError
+
+COLUMNS = ColumnsConfig(user="user_id", item="item_id", time="timestamp", label="rating >= 4")
+FEATURES = FeaturesConfig(categorical=("device",), numeric=("price",), multi=("tags",))
+
+
+def _model(frame, dataset, columns=COLUMNS, features=FEATURES, head="din"):
+    """An untrained model whose embeddings are large enough to tell impressions apart."""
+    torch.manual_seed(0)
+    model = CTRModelConfig(head=head, dim=4, init_std=0.5)
+    config = CTRConfig(columns=columns, features=features, model=model).resolved(dataset is not None)
+    fitted = Features.fit(frame, features, config.id_columns)
+    module = build_module(config.model, full_layout(fitted, features, dataset), dataset)
+    return CTRModel(module.eval(), fitted, config, dataset)
+
+
+@pytest.fixture
+def frame(impressions):
+    return pl.read_parquet(impressions)
+
+
+@pytest.fixture
+def model(frame, dataset):
+    return _model(frame, dataset)
+
+
+def test_a_saved_model_predicts_the_same(model, frame, tmp_path):
+    model.save(tmp_path)
+    again = CTRModel.load(tmp_path)
+    expected = model.predict(frame)
+    assert again.predict(frame.drop("rating")).tolist() == expected.tolist()
+    assert again.config == model.config
+    assert len(set(expected.tolist())) > 300
+    assert ((expected > 0) & (expected < 1)).all()
+
+
+def test_frames_of_any_library_and_files_give_the_same(model, frame, impressions):
+    expected = model.predict(frame).tolist()
+    for source in (frame.to_pandas(), frame.to_arrow(), frame.to_dict(), impressions, str(impressions)):
+        assert model.predict(source).tolist() == expected
+
+
+def test_rows_are_scored_one_by_one(model, frame):
+    expected = model.predict(frame)
+    np.testing.assert_allclose(model.predict(frame, batch_size=7), expected, rtol=1e-5)
+    np.testing.assert_allclose(model.predict(frame[5:6]), expected[5:6], rtol=1e-5)
+
+
+def test_histories_are_those_before_the_impression(model, frame, dataset):
+    known = frame.filter(pl.col("user_id") < 12)
+    early = known.with_columns(timestamp=pl.lit(0))  # before every event
+    unknown = known.with_columns(user_id=pl.lit(13))
+    features = replace(FEATURES, ids=("item",), user_side=False)
+    model = _model(frame, dataset, features=features)
+    assert model.predict(early).tolist() == model.predict(unknown).tolist() != model.predict(known).tolist()
+
+
+def test_metrics_are_those_of_the_probabilities(model, frame):
+    metrics = model.evaluate(frame)
+    labels = (frame["rating"] >= 4).to_numpy()
+    assert metrics["auc"] == pytest.approx(roc_auc_score(labels, model.predict(frame)))
+    assert metrics["gauc_users"] > 0
+
+
+@pytest.mark.parametrize("column", ["user_id", "item_id", "timestamp", "device", "price", "tags"])
+def test_a_missing_column_is_named(model, frame, column):
+    with pytest.raises(InputError, match=f"no column '{column}'"):
+        model.predict(frame.drop(column))
+
+
+def test_without_a_prepared_log_time_and_user_are_not_needed(frame, dataset, tmp_path):
+    columns = ColumnsConfig(user="user_id", time="timestamp", label="rating >= 4")
+    model = _model(frame, None, columns=columns, features=replace(FEATURES, ids=()), head="fm")
+    assert len(model.predict(frame.select("device", "price", "tags"))) == len(frame)
+    assert "gauc" in model.evaluate(frame)
+    model.save(tmp_path)
+    with pytest.raises(InputError, match="trained on impressions alone"):
+        CTRModel.load(tmp_path, dataset)
+
+
+def test_another_log_a_missing_one_and_another_format_are_refused(model, dataset, tmp_path):
+    model.save(tmp_path)
+    other = replace(dataset, manifest=replace(dataset.manifest, fingerprint="other"))
+    with pytest.raises(InputError, match="trained on the vocabulary"):
+        CTRModel.load(tmp_path, other)
+    about = tmp_path / "ctr" / "ctr.json"
+    text = about.read_text()
+    about.write_text(text.replace(str(dataset.folder), "gone"))
+    with pytest.raises(InputError, match="gone, which is gone"):
+        CTRModel.load(tmp_path)
+    assert CTRModel.load(tmp_path, dataset).fields == model.fields
+    about.write_text(text.replace('"version": 1', '"version": 0'))
+    with pytest.raises(InputError, match="has format 0; this version reads 1"):
+        CTRModel.load(tmp_path)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no trained CTR model"):
+        CTRModel.load(tmp_path)
+
+
+def test_it_describes_itself(model):
+    assert repr(model) == "CTRModel: head din, 11 fields, last 50 events through item embeddings"
+    model.metrics = {"test": {"auc": 0.7, "log_loss": 0.5}}
+    assert repr(model).endswith("\n  test: AUC 0.7000, log loss 0.5000")
+    assert "<td>AUC 0.7000, log loss 0.5000</td>" in model._repr_html_()
