@@ -1,4 +1,4 @@
-"""The whole path on a small simulated log: prepare, pretrain, two towers, CTR models, report."""
+"""All stages on a small simulated log: prepare, pretrain, two towers, CTR models, report."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Split = Literal["leave_one_out", "time"]
 
-SHOWN = {  # name in the report → in the table; the report has more of them
+LABELS = {  # name in the report → label in the printed table; the report has more of them
     "popular": "most popular items",
     "markov": "first-order Markov chain",
     "encoder": "our encoder",
@@ -27,7 +27,7 @@ SHOWN = {  # name in the report → in the table; the report has more of them
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Go the whole way on a small simulated log, whose best possible recommender is known."""
+    """Run all stages on a small simulated log, whose best possible recommender is known."""
 
     out: Path = Path("runs/demo")
     """Folder for the log, the runs and the report; an earlier demo there is replaced."""
@@ -39,10 +39,10 @@ class Config:
     """Passes over the histories for the encoder; the two towers, which start from it, get half as many."""
 
     seed: int = 0
-    """Of the log and of all training."""
+    """Random seed of the log and of all training."""
 
     json: bool = False
-    """Print the figures as one JSON object instead of a table."""
+    """Print the metrics as one JSON object instead of a table."""
 
     def __post_init__(self) -> None:
         if self.users < 100 or self.epochs < 1:
@@ -50,14 +50,14 @@ class Config:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Run every stage, print how good each recommender is and where the report lies.
+    """Run every stage; print the metrics of each recommender and the path of the report.
 
     Returns:
         ``recall@10`` by recommender, ``auc`` by CTR model, ``seconds`` and ``report``.
     """
     start = time.monotonic()
     _clear(config.out)
-    with contextlib.redirect_stdout(sys.stderr):  # of the stages; stdout gets the figures alone
+    with contextlib.redirect_stdout(sys.stderr):  # of the stages; stdout gets the metrics alone
         truth = _simulate(config)
         _prepare(config, "leave_one_out")
         _pretrain(config, "leave_one_out", "encoder", config.epochs)
@@ -77,12 +77,12 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def _clear(out: Path) -> None:
-    """Take an earlier demo away, and nothing else."""
+    """Remove an earlier demo, and nothing else."""
     from recsys_bert.files import write_json
 
     mark = out / "demo.json"
     if out.exists() and not mark.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise InputError(f"{out} is there and holds no demo. Choose another --out.")
+        raise InputError(f"{out} exists and holds no demo. Choose another --out.")
     shutil.rmtree(out, ignore_errors=True)
     write_json(mark, {"made_by": "recsys-bert demo"})
 
@@ -179,8 +179,8 @@ def _evaluate(config: Config) -> dict[str, float]:
             seed=config.seed,
         )
     )
-    found = {model["name"]: model["metrics"]["recall@10"]["value"] for model in report["models"]}
-    return {name: found[name] for name in SHOWN}
+    recall = {model["name"]: model["metrics"]["recall@10"]["value"] for model in report["models"]}
+    return {name: recall[name] for name in LABELS}
 
 
 def _ctr_model(config: Config, name: str) -> float:
@@ -215,7 +215,7 @@ def _say(text: str) -> None:
 
 def _table(results: dict[str, Any], config: Config) -> str:
     lines = [f"\nrecall@10, last click of {config.users:,} users, all items ranked, seen items removed"]
-    lines += [_bar(SHOWN[name], value) for name, value in results["recall@10"].items()]
+    lines += [_bar(LABELS[name], value) for name, value in results["recall@10"].items()]
     lines += ["\nAUC of CTR models on the impressions of the last days (best possible: on all impressions)"]
     lines += [_bar(name, value) for name, value in results["auc"].items()]
     lines += [f"\n{results['seconds']:.0f} s in all. Report: {results['report']}"]

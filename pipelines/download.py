@@ -12,19 +12,19 @@ from recsys_bert.clicks.prepare.config import FilterConfig, SplitConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Fetch a public data set from its publisher and prepare it. Without a name: list what there is."""
+    """Fetch a public data set from its publisher and prepare it. Without a name: list the sets."""
 
     name: Annotated[str, tyro.conf.Positional] = ""
     """ml-100k, ml-1m, ml-20m, ml-32m or amazon-beauty."""
 
     out: Path = Path("data")
-    """Folder that gets ``<name>/raw`` (as published) and ``<name>/prepared`` (what later stages open)."""
+    """Folder that gets ``<name>/raw`` (as published) and ``<name>/prepared`` (for later stages)."""
 
     yes: bool = False
-    """Accept the licence without being asked."""
+    """Accept the licence without a question."""
 
     prepare: bool = True
-    """Go on to ``prepare``."""
+    """Prepare the downloaded log."""
 
     filters: FilterConfig = field(default_factory=FilterConfig)
     """Filters of events."""
@@ -40,7 +40,7 @@ def run(config: Config) -> dict[str, Any]:
         The manifest of ``prepare``; empty without ``prepare``.
 
     Raises:
-        InputError: The set is not known, its licence not accepted, or something fails on the way.
+        InputError: The set is not known, its licence not accepted, or the download or its preparation fails.
     """
     from recsys_bert.clicks.download import accept_licence, fetch, unpack
     from recsys_bert.clicks.download_sources import SOURCES
@@ -57,7 +57,7 @@ def run(config: Config) -> dict[str, Any]:
     archive = fetch(source, folder / "download" if source.members else folder / "raw")
     if source.members:
         unpack(source, archive, folder / "raw")
-    sys.stderr.write(f"{config.name} lies in {folder / 'raw'}.\n")
+    sys.stderr.write(f"{config.name} is in {folder / 'raw'}.\n")
     if not config.prepare:
         return {}
     from recsys_bert.stages.prepare import prepare

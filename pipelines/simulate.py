@@ -14,13 +14,13 @@ from recsys_bert.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Write a simulated click log as Parquet files, with the best that anybody could predict of it."""
+    """Write a simulated click log as Parquet files, with the best possible predictions of it."""
 
     out: Path
-    """Folder for clicks, items, users, impressions and the oracle's answers; an earlier log there is replaced."""
+    """Folder for clicks, items, users, impressions and the oracle's top items; an earlier log there is replaced."""
 
     log: Annotated[SimulateConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=SimulateConfig)
-    """The log itself."""
+    """Settings of the log."""
 
     users_per_file: int = 100_000
     """Users in each file; memory holds one file at a time. With more users, tables become folders of parts."""
@@ -29,7 +29,7 @@ class Config:
     """Users whose best possible items are written. None: all, or as many as keep users x items within 200 million."""
 
     json: bool = False
-    """Print the counts and the best possible figures as one JSON object."""
+    """Print the counts and the best possible metrics as one JSON object."""
 
     def __post_init__(self) -> None:
         if self.users_per_file < 1 or (self.truth_users is not None and self.truth_users < 1):
@@ -37,7 +37,7 @@ class Config:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Write the log; return what its ``truth.json`` holds."""
+    """Write the log; return the contents of its ``truth.json``."""
     from recsys_bert.clicks.simulation.simulate import write_simulation
 
     summary = write_simulation(

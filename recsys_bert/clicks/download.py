@@ -29,8 +29,8 @@ _WAIT_S = 1.0
 
 
 def describe(name: str, source: Source) -> str:
-    """Say what would be downloaded from where, and its licence."""
-    size = f"{source.size:,} bytes" if source.size else "size told by the server"
+    """Describe a source: contents, address, size, checksum, licence."""
+    size = f"{source.size:,} bytes" if source.size else "size known to the server"
     check = source.sha256 or "none published; the first download's is recorded, and later ones must equal it"
     return (
         f"{source.about}\n  from     {source.url} ({size})\n  SHA-256  {check}\n  page     {source.page}\n\n"
@@ -39,31 +39,31 @@ def describe(name: str, source: Source) -> str:
 
 
 def accept_licence(name: str, source: Source, folder: Path, *, yes: bool, ask: Callable[[str], str] = input) -> None:
-    """Show the licence and have it accepted, once; the acceptance is kept as ``LICENCE.txt`` in ``folder``.
+    """Show the licence and ask for acceptance, once; it is recorded as ``LICENCE.txt`` in ``folder``.
 
     Args:
-        name: Of the set.
+        name: Name of the set.
         source: The set.
-        folder: Where it will lie.
-        yes: Accept without a question.
-        ask: Puts a question and returns the answer.
+        folder: Folder of the set.
+        yes: Accept without asking.
+        ask: Prompt; returns the answer.
 
     Raises:
-        InputError: It was refused, or nobody can be asked, or the folder cannot be written.
+        InputError: It was refused, there is no terminal to ask, or the folder cannot be written.
     """
-    kept = folder / "LICENCE.txt"
-    if kept.is_file() and kept.read_text(encoding="utf-8") == source.licence + "\n":
+    accepted = folder / "LICENCE.txt"
+    if accepted.is_file() and accepted.read_text(encoding="utf-8") == source.licence + "\n":
         return
     sys.stderr.write(describe(name, source) + "\n\n")
     if not yes:
         if not sys.stdin.isatty():
-            raise InputError(f"nobody can be asked to accept the licence of {name}. Read it above and pass --yes.")
+            raise InputError(f"there is no terminal to accept the licence of {name}. Read it above and pass --yes.")
         sys.stderr.write("Download it under these terms? [y/N] ")
         sys.stderr.flush()
         if _answer(ask) not in ("y", "yes"):
             raise InputError(f"the licence of {name} was not accepted; nothing was downloaded.")
-    with replacing(kept) as aside:
-        aside.write_text(source.licence + "\n", encoding="utf-8")
+    with replacing(accepted) as temporary:
+        temporary.write_text(source.licence + "\n", encoding="utf-8")
 
 
 def _answer(ask: Callable[[str], str]) -> str:
@@ -77,13 +77,13 @@ def fetch(source: Source, folder: Path) -> Path:
     """Download a source's file into ``folder``, or check the one that is there.
 
     A download that breaks off leaves ``<file>.part``; the next call continues it if the server still has the same file.
-    Breaks of the connection are mended up to four times.
+    Broken connections are retried up to four times.
 
     Returns:
         The file, its checksum verified. A download with a wrong one is removed; a file that was there is left alone.
 
     Raises:
-        InputError: The address cannot be reached, the file is another one than expected, or the folder cannot be
+        InputError: The address cannot be reached, the file differs from the expected one, or the folder cannot be
             written.
     """
     target = folder / PurePosixPath(urllib.parse.urlsplit(source.url).path).name
@@ -97,7 +97,7 @@ def fetch(source: Source, folder: Path) -> Path:
             part.replace(target)
         else:
             _verify(source, target, target.name)
-    except OSError as error:  # the network's own errors were dealt with by then
+    except OSError as error:  # network errors were handled before
         raise InputError(f"cannot write {target}: {error.strerror or error}. Choose another --out.") from error
     return target
 
@@ -169,7 +169,7 @@ def _continue(source: Source, part: Path, progress: Progress) -> None:
 
 
 def _extent(response: Any) -> tuple[int, int | None]:
-    """First byte of an answer and size of the whole file, where that is told."""
+    """First byte of a response and size of the file, if known."""
     if response.status == 206:
         span, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
         first = span.partition("-")[0]
@@ -181,7 +181,7 @@ def _extent(response: Any) -> tuple[int, int | None]:
 
 
 def _write_note(part: Path, source: Source, response: Any, total: int | None) -> None:
-    """Keep beside the part which version of the file it is of."""
+    """Record the file version of a partial download beside it."""
     version = response.headers.get("ETag", "")
     if not version or version.startswith("W/"):  # a weak one does not promise the same bytes
         version = response.headers.get("Last-Modified", "")
@@ -213,15 +213,18 @@ def _verify(source: Source, path: Path, name: str) -> None:
             md5.update(block)
     pin = path.with_name(f"{name}.sha256")
     expected = source.sha256 or (pin.read_text(encoding="utf-8").split()[0] if pin.is_file() else None)
-    for kind, want, found in (("SHA-256", expected, sha256.hexdigest()), ("MD5", source.md5, md5.hexdigest())):
-        if want is not None and found != want:
+    for kind, expected_sum, checksum in (
+        ("SHA-256", expected, sha256.hexdigest()),
+        ("MD5", source.md5, md5.hexdigest()),
+    ):
+        if expected_sum is not None and checksum != expected_sum:
             origin = "" if source.sha256 else f" (recorded at the first download in {pin})"
             advice = f"Remove {path} and run the command again"
             if path.name != name:
                 path.unlink()
                 advice = "It was removed; run the command again"
             raise InputError(
-                f"{name} has {kind} {found}, not {want}{origin}: it was damaged on its way, or its publisher replaced "
+                f"{name} has {kind} {checksum}, not {expected_sum}{origin}: it is damaged, or its publisher replaced "
                 f"it. {advice}; see {source.page}."
             )
     if expected is None:
@@ -230,29 +233,29 @@ def _verify(source: Source, path: Path, name: str) -> None:
 
 
 def unpack(source: Source, archive: Path, folder: Path) -> None:
-    """Take the source's members out of a zip file into ``folder``, whole or not at all, and give them headers.
+    """Extract the source's members from a zip file into ``folder``, atomically, and add headers.
 
     Raises:
         InputError: The file is no zip, lacks a member, or a member is not a plain file inside the archive.
     """
-    with replacing(folder) as aside:
-        aside.mkdir()
+    with replacing(folder) as temporary:
+        temporary.mkdir()
         try:
             with zipfile.ZipFile(archive) as packed:
                 for member in source.members:
-                    _take(packed, member, aside)
+                    _extract(packed, member, temporary)
         except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError) as error:
             raise InputError(f"{archive} cannot be unpacked: {error}. Remove it and download again.") from error
         if source.rewrite is not None:
-            source.rewrite(aside)
+            source.rewrite(temporary)
 
 
-def _take(packed: zipfile.ZipFile, member: str, folder: Path) -> None:
+def _extract(packed: zipfile.ZipFile, member: str, folder: Path) -> None:
     entry = packed.getinfo(member)
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if entry.is_dir() or kind not in (0, stat.S_IFREG):
-        raise InputError(f"{member} in {packed.filename} is not a plain file. It is not what its publisher made.")
-    # the name is the table's own, never the archive's, so nothing lands outside the folder
+        raise InputError(f"{member} in {packed.filename} is not a plain file. It is not the publisher's file.")
+    # the name comes from SOURCES, never from the archive, so nothing lands outside the folder
     with packed.open(entry) as source, open(folder / PurePosixPath(member).name, "wb") as target:
         while block := source.read(1 << 20):
             target.write(block)

@@ -1,4 +1,4 @@
-"""Public click logs: where their publishers keep them, what they allow, how `prepare` reads them."""
+"""Public click logs: addresses, licences, and settings of `prepare`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -11,12 +11,12 @@ Frame = Any
 """A polars, pandas, pyarrow or duckdb table, anything else with ``__arrow_c_stream__``, or a dict of columns."""
 
 
-def to_frame(data: Frame, what: str = "data") -> pl.DataFrame:
+def to_frame(data: Frame, name: str = "data") -> pl.DataFrame:
     """Take a table of any library over the Arrow PyCapsule interface; a dict of columns too.
 
     Args:
         data: The table.
-        what: Names it in the error.
+        name: Name in the error.
 
     Raises:
         InputError: It is no table.
@@ -29,9 +29,9 @@ def to_frame(data: Frame, what: str = "data") -> pl.DataFrame:
         try:
             return pl.DataFrame(data)
         except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
-            raise InputError(f"{what} cannot be read as a table: {error}.") from error
-    said = f"the path {str(data)!r}" if isinstance(data, str | Path) else f"a {type(data).__name__}"
+            raise InputError(f"{name} cannot be read as a table: {error}.") from error
+    kind = f"the path {str(data)!r}" if isinstance(data, str | Path) else f"a {type(data).__name__}"
     raise InputError(
-        f"{what} is {said}; a table is needed: polars, pandas, pyarrow, anything with the Arrow PyCapsule interface, "
+        f"{name} is {kind}; a table is needed: polars, pandas, pyarrow, anything with the Arrow PyCapsule interface, "
         "or a dict of columns."
     )

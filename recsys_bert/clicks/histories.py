@@ -44,7 +44,7 @@ class Histories:
         return len(self.offsets) - 1
 
     def gather(self, start: Ints, stop: Ints, max_len: int) -> tuple[Rows, Ints]:
-        """Copy the newest ``max_len`` items of each ``[start, stop)``.
+        """Copy the last ``max_len`` items of each ``[start, stop)``.
 
         Returns:
             Items ``[n, longest]``, padded with 0 on the right, and lengths ``[n]``.
@@ -75,7 +75,7 @@ class Histories:
         """Map the file; nothing is read before it is used.
 
         Raises:
-            InputError: The file is missing, damaged or not one of ours.
+            InputError: The file is missing, damaged or not a history file.
         """
         try:
             batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
@@ -97,15 +97,15 @@ def _array(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
 
 
 def gather(values: Values, start: Ints, stop: Ints, max_len: int) -> tuple[Values, Ints]:
-    """Copy the newest ``max_len`` of each ``values[start:stop]`` into one padded array; see ``Histories.gather``."""
+    """Copy the last ``max_len`` of each ``values[start:stop]`` into one padded array; see ``Histories.gather``."""
     start = np.maximum(start, stop - max_len)
     lengths = np.maximum(stop - start, 0)
     longest = int(lengths.max(initial=0))
     positions = np.arange(longest)
     inside = positions[None, :] < lengths[:, None]
-    taken = np.zeros(inside.shape, values.dtype)
-    taken[inside] = values[ranges(start, lengths)]
-    return taken, lengths
+    gathered = np.zeros(inside.shape, values.dtype)
+    gathered[inside] = values[ranges(start, lengths)]
+    return gathered, lengths
 
 
 def distinct(keys: Ints) -> Ints:

@@ -1,4 +1,4 @@
-"""manifest.json: what a prepared folder is, where it came from and what was left out on the way."""
+"""manifest.json of a prepared folder: source, settings, counts and dropped events."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,14 +19,14 @@ ENTRIES = (
     "item_features",
     "user_features",
 )
-"""Everything that a prepared folder holds."""
+"""Files and folders of a prepared folder."""
 
 
 def check_target(folder: Path) -> None:
-    """Refuse to replace what prepare did not make.
+    """Refuse to replace a folder that prepare did not make.
 
     Raises:
-        InputError: ``folder`` is a file, or a folder that holds something else, or something else as well.
+        InputError: ``folder`` is a file, or a folder with other contents.
     """
     if folder.is_dir() and not any(folder.iterdir()):
         return
@@ -45,13 +45,13 @@ def _is_ours(path: Path) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Everything that was counted while a log was prepared.
+    """Record of how a log was prepared.
 
     Args:
-        fingerprint: Equal where item rows and feature values mean the same.
-        has_times: Whether times are unix seconds; otherwise positions.
-        has_weights: Whether events are weighted.
-        counts: Users, items, events; the parts of the split; rows of the tables.
+        fingerprint: Hash of the meaning of item rows and feature values.
+        has_times: True if times are unix seconds; otherwise positions.
+        has_weights: True if events are weighted.
+        counts: Users, items, events; events and users per split; rows of the tables.
         filters: One entry per filter in order: name, events in, events out, reasons.
         split: Kind, variant, borders.
         cold: Held-out events on items without a training event, users without history.
@@ -76,7 +76,7 @@ class Manifest:
     schema: int = SCHEMA
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; what tells one file from another comes first."""
+        """Plain values, ready for JSON; kind and schema first."""
         values = asdict(self)
         return {name: values.pop(name) for name in ("kind", "schema")} | values
 
@@ -85,7 +85,7 @@ class Manifest:
         """Read the manifest of a prepared folder.
 
         Raises:
-            InputError: The folder is missing, not ours, or of another schema version.
+            InputError: The folder is missing, not made by prepare, or of another schema version.
         """
         if not folder.is_dir():
             raise InputError(f"{folder} is not a folder. Make it with: recsys-bert prepare --events LOG --out {folder}")
@@ -107,3 +107,37 @@ class Manifest:
             return Manifest(**values)
         except TypeError as error:
             raise InputError(f"{path} does not fit: {error}. It was changed or damaged; run prepare again.") from error
+
+
+def count_table(manifest: Manifest) -> dict[str, str]:
+    """Main counts and the split, by name."""
+    counts = manifest.counts
+    splits = {
+        name: f"{counts[f'{name}_events']:,} events of {counts[f'{name}_users']:,} users"
+        for name in ("training", "validation", "test")
+    }
+    return {
+        "users": f"{counts['users']:,}",
+        "items": f"{counts['items']:,}, {counts['cold_items']:,} cold",
+        "events": f"{counts['events']:,}",
+        "split": split_name(manifest.split),
+        **splits,
+    }
+
+
+def count_lines(manifest: Manifest) -> list[str]:
+    """The counts of ``count_table`` as two lines."""
+    table = count_table(manifest)
+    splits = [f"{name} {table[name].replace(' events', '')}" for name in ("training", "validation", "test")]
+    return [
+        f"{table['users']} users · {manifest.counts['items']:,} items, {manifest.counts['cold_items']:,} cold"
+        f" · {table['events']} events",
+        f"split {table['split']}: {' · '.join(splits)}",
+    ]
+
+
+def split_name(split: dict[str, Any]) -> str:
+    """Kind of a split, its variant and its borders."""
+    variant = "" if split["validation"] or split["kind"] == "none" else ", refit"
+    cut = f" ({split['validation_from_iso']}, {split['test_from_iso']})" if "test_from_iso" in split else ""
+    return f"{split['kind']}{variant}{cut}"

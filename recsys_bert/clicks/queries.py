@@ -1,4 +1,4 @@
-"""What is asked of a recommender: histories up to a moment, and what came next."""
+"""Queries to a recommender: histories up to a timestamp, and the items that came next."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -19,14 +19,14 @@ class Queries:
     """Inputs ``items[start:stop]`` and targets ``items[stop:target_stop]``, one of each per query.
 
     Args:
-        histories: Where the items lie.
+        histories: Source of the items.
         users: User row of each query, ``[n]``; -1 for users of no log.
         start: First event of the input, ``[n]``.
         stop: Its end and the first target, ``[n]``.
         target_stop: End of the targets, ``[n]``.
-        times: Moment asked: the time of the first target, ``[n]``.
-        skipped: Users that are asked nothing, by reason.
-        timed: Whether the events' times are moments; otherwise they are places in the history.
+        times: Timestamp of each query: that of the first target, ``[n]``.
+        skipped: Users without a query, by reason.
+        timed: True if the events' times are unix seconds; otherwise they are positions in the history.
     """
 
     histories: Histories
@@ -40,7 +40,7 @@ class Queries:
 
     @staticmethod
     def of(dataset: "ClickDataset", split: Literal["validation", "test"] = "test") -> "Queries":
-        """Ask for what each user did in the held-out part, given everything before it."""
+        """One query per user: held-out events of the split as targets, all earlier events as input."""
         data = dataset.histories
         first = data.offsets[:-1]
         stop, target_stop = (
@@ -58,13 +58,13 @@ class Queries:
 
     @staticmethod
     def from_lists(lists: Sequence[Any], times: Any = None, event_times: Sequence[Any] | None = None) -> "Queries":
-        """Ask about histories given on the fly as rows, oldest first; there are no targets.
+        """Queries from histories as item rows, oldest first, without targets.
 
         Args:
             lists: One sequence of item rows per query.
-            times: Moment asked of each, unix seconds; 0 by default.
-            event_times: When each item was chosen, unix seconds, one sequence as long as its list for every query;
-                needed by encoders that read times.
+            times: Timestamp of each query, unix seconds; 0 by default.
+            event_times: Unix seconds of each item, one sequence as long as its list per query; required by encoders
+                that read times.
 
         Raises:
             InputError: ``event_times`` are not as many as the items.
@@ -75,26 +75,26 @@ class Queries:
         items = np.concatenate(parts) if parts else np.zeros(0, np.int32)
         timestamps = np.zeros(len(lists), np.int64) if times is None else np.asarray(times, np.int64)
         if event_times is None:
-            chosen_at = np.arange(len(items)) - np.repeat(offsets[:-1], lengths)
+            item_times = np.arange(len(items)) - np.repeat(offsets[:-1], lengths)
         elif [len(part) for part in event_times] == lengths.tolist():
-            chosen_at = np.array([timestamp for part in event_times for timestamp in part], np.int64)
+            item_times = np.array([timestamp for part in event_times for timestamp in part], np.int64)
         else:
-            given = [len(part) for part in event_times]
-            raise InputError(f"event_times has parts of {given} moments; the lists have {lengths.tolist()} items.")
-        data = Histories(items, chosen_at, None, offsets, offsets[1:], offsets[1:])
-        nobody = np.full(len(lists), -1, np.int64)  # not users of the log, whose side features they do not have
+            n_times = [len(part) for part in event_times]
+            raise InputError(f"event_times has {n_times} times per query; the lists have {lengths.tolist()} items.")
+        data = Histories(items, item_times, None, offsets, offsets[1:], offsets[1:])
+        no_user = np.full(len(lists), -1, np.int64)  # not users of the log: no side features
         start, stop = offsets[:-1], offsets[1:]
-        return Queries(data, nobody, start, stop, stop, timestamps, timed=event_times is not None)
+        return Queries(data, no_user, start, stop, stop, timestamps, timed=event_times is not None)
 
     def __len__(self) -> int:
         return len(self.users)
 
-    def __getitem__(self, which: slice | NDArray[Any]) -> "Queries":
+    def __getitem__(self, index: slice | NDArray[Any]) -> "Queries":
         names = ("users", "start", "stop", "target_stop", "times")
-        return replace(self, **{name: getattr(self, name)[which] for name in names})
+        return replace(self, **{name: getattr(self, name)[index] for name in names})
 
     def inputs(self, max_len: int) -> tuple[Rows, Ints]:
-        """Newest ``max_len`` items of each input, padded on the right: items ``[n, longest]``, lengths ``[n]``."""
+        """Last ``max_len`` items of each input, padded on the right: items ``[n, longest]``, lengths ``[n]``."""
         return self.histories.gather(self.start, self.stop, max_len)
 
     def input_times(self, max_len: int) -> Ints:
@@ -105,21 +105,21 @@ class Queries:
         """
         if not self.timed:
             raise InputError(
-                "these histories have no times, and what reads them needs some. Ask about users of a log with "
-                "times, or give from_lists event_times."
+                "these histories have no times, which this encoder reads. Query users of a log with times, or pass "
+                "event_times to from_lists."
             )
         return self.histories.gather_times(self.start, self.stop, max_len)
 
     def seen(self) -> tuple[Ints, Rows]:
-        """Items of the whole inputs: (query index, row) pairs, each once, sorted."""
+        """Distinct items of the full inputs: (query index, row) pairs, sorted."""
         index, rows = self._pairs(self.start, self.stop)
         pairs = distinct(index << 32 | rows.astype(np.int64))
         return pairs >> 32, (pairs & 0xFFFFFFFF).astype(np.int32)
 
     def targets(self) -> tuple[Ints, Rows]:
-        """Events to find: (query index, row) pairs, oldest first.
+        """Target events: (query index, row) pairs, oldest first.
 
-        An item that came twice is there twice: the measures merge it, but not two unknown items, which share a row.
+        Repeated items are kept: metrics merge them, except unknown items, which share a row.
         """
         return self._pairs(self.stop, self.target_stop)
 

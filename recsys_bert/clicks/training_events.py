@@ -30,7 +30,7 @@ class TrainingEvents:
 
     @staticmethod
     def of(histories: Histories) -> "TrainingEvents":
-        """Take them from the histories of all users."""
+        """Training events of all users."""
         lengths = histories.train_end - histories.offsets[:-1]
         at = ranges(histories.offsets[:-1], lengths)
         weights = np.ones(len(at)) if histories.weights is None else histories.weights[at].astype(np.float64)
@@ -39,9 +39,11 @@ class TrainingEvents:
 
     def popularity(self, size: int) -> NDArray[np.float64]:
         """Summed weights of each row, ``[size]``."""
-        counted: NDArray[np.float64] = np.bincount(self.items, self.weights, minlength=size)[:size].astype(np.float64)
-        return counted
+        popularity: NDArray[np.float64] = np.bincount(self.items, self.weights, minlength=size)[:size].astype(
+            np.float64
+        )
+        return popularity
 
     def by_user(self, size: int, n_users: int) -> sparse.csr_array:
-        """Summed weights of each user's items, ``[n_users, size]``, in which each pair stands once."""
+        """Summed weights per user and item, ``[n_users, size]``."""
         return sparse.csr_array((self.weights, (self.users, self.items)), shape=(n_users, size))

@@ -61,12 +61,12 @@ class Vocabulary:
         Raises:
             InputError: The ids are not of the log's type.
         """
-        asked = as_ids(ids, self.item_ids.dtype).rename("id")
-        found = asked.to_frame().join(self._table, on="id", how="left", maintain_order="left")["row"]
-        missing = found.is_null().to_numpy()
-        rows = found.fill_null(UNKNOWN).to_numpy().astype(np.int32)
+        item_ids = as_ids(ids, self.item_ids.dtype).rename("id")
+        known = item_ids.to_frame().join(self._table, on="id", how="left", maintain_order="left")["row"]
+        missing = known.is_null().to_numpy()
+        rows = known.fill_null(UNKNOWN).to_numpy().astype(np.int32)
         if self.n_unknown > 1:
-            rows[missing] = unknown_rows(asked.filter(pl.Series(missing)), self.n_unknown)
+            rows[missing] = unknown_rows(item_ids.filter(pl.Series(missing)), self.n_unknown)
         return rows
 
     def ids(self, rows: Any) -> pl.Series:
@@ -75,7 +75,7 @@ class Vocabulary:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the ids in the order of their rows: equal where item rows mean the same."""
+        """Hash of the ids in the order of their rows."""
         digest = hashlib.sha256(f"{self.item_ids.dtype} {self.n_unknown}\n".encode())
         for part in range(self.first_item, self.size, 1 << 20):
             ids = self.item_ids[part : part + (1 << 20)]
@@ -101,13 +101,13 @@ class Vocabulary:
         return Vocabulary(ids, counts, weights, ids.null_count() - UNKNOWN)
 
 
-def as_ids(ids: Any, kind: Any, what: str = "item") -> pl.Series:
-    """Bring ids to the log's id type.
+def as_ids(ids: Any, kind: Any, name: str = "item") -> pl.Series:
+    """Cast ids to the log's id type.
 
     Args:
         ids: Ids of any type.
-        kind: The log's.
-        what: Whose ids they are, for the message.
+        kind: Id type of the log.
+        name: ``item`` or ``user``, for the message.
 
     Raises:
         InputError: They cannot be.
@@ -117,11 +117,11 @@ def as_ids(ids: Any, kind: Any, what: str = "item") -> pl.Series:
         series = ids if isinstance(ids, pl.Series) else pl.Series(ids)
         cast = series if series.dtype == kind else series.cast(kind, strict=False)
     except (pl.exceptions.PolarsError, TypeError) as error:
-        raise InputError(f"{what} ids of this log are {sort}; these are not: {error}") from error
+        raise InputError(f"{name} ids of this log are {sort}; these are not: {error}") from error
     bad = series.filter(cast.is_null() & series.is_not_null())
     if len(bad):
-        shown = ", ".join(map(repr, bad.head(5).to_list())) + (" …" if len(bad) > 5 else "")
-        raise InputError(f"{what} ids of this log are {sort}, which {shown} cannot be.")
+        listed = ", ".join(map(repr, bad.head(5).to_list())) + (" …" if len(bad) > 5 else "")
+        raise InputError(f"{name} ids of this log are {sort}, which {listed} cannot be.")
     return cast
 
 

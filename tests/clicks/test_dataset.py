@@ -80,3 +80,20 @@ def test_a_folder_that_is_not_ours_is_refused(tmp_path):
         open_dataset(tmp_path)
     with pytest.raises(InputError, match="is not a folder"):
         open_dataset(tmp_path / "nowhere")
+
+
+def test_a_dataset_shows_its_counts_and_features(side_log):
+    counts = side_log.manifest.counts
+    text, html = repr(side_log), side_log._repr_html_()
+    assert f"40 users · {counts['items']} items" in text
+    assert "split leave_one_out: training" in text
+    assert "item features kind, tags\nuser features age" in text
+    assert "<tr><th>users</th><td>40</td></tr>" in html
+    assert "<tr><th>item features</th><td>kind, tags</td></tr>" in html
+
+
+def test_a_history_is_a_list_of_ids(prepare):
+    rows = [(7, 30, 3), (7, 10, 1), (7, 20, 2), (5, 10, 1)]
+    assert prepare(rows).history(7) == [10, None, None]  # the held-out items have no training event, hence no row
+    with pytest.raises(InputError, match="1 of 1 users are not in"):
+        prepare(rows).history(6)

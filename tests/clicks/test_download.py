@@ -30,10 +30,10 @@ class Publisher(http.server.BaseHTTPRequestHandler):
             self.send_error(server.status)
             return
         start = 0
-        wanted = self.headers.get("Range")
+        requested = self.headers.get("Range")
         same = self.headers.get("If-Range") in (None, server.etag)
-        if wanted and same and server.resumes:
-            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+        if requested and same and server.resumes:
+            start = int(requested.removeprefix("bytes=").rstrip("-"))
             if start >= len(body):
                 self.send_error(416)
                 return
@@ -215,10 +215,10 @@ def test_the_licence_is_shown_with_size_and_checksum_and_asked_for_once(source, 
     answers = ["no", "y"]
     with pytest.raises(InputError, match="licence of set was not accepted; nothing was downloaded"):
         accept_licence("set", source, tmp_path, yes=False, ask=lambda _: answers.pop(0))
-    shown = capsys.readouterr().err
-    assert "Research only." in shown
-    assert "1,024,000 bytes" in shown
-    assert source.sha256 in shown
+    message = capsys.readouterr().err
+    assert "Research only." in message
+    assert "1,024,000 bytes" in message
+    assert source.sha256 in message
     for _ in range(2):
         accept_licence("set", source, tmp_path, yes=False, ask=lambda _: answers.pop(0))
     assert answers == []

@@ -40,10 +40,10 @@ def test_validation_queries_see_training_only(dataset):
 
 def test_seen_items_are_unique_pairs_over_the_whole_input(dataset):
     index, rows = Queries.of(dataset, "test").seen()
-    found = {(query, row) for query, row in zip(index.tolist(), rows.tolist(), strict=True)}
+    pairs = {(query, row) for query, row in zip(index.tolist(), rows.tolist(), strict=True)}
     first, second, third = dataset.rows([10, 11, 12]).tolist()
-    assert found == {(0, first), (0, second), (1, third), (1, first)}
-    assert len(index) == len(found)
+    assert pairs == {(0, first), (0, second), (1, third), (1, first)}
+    assert len(index) == len(pairs)
 
 
 def test_slices_keep_what_they_slice(dataset):
@@ -96,7 +96,7 @@ def test_times_of_the_inputs():
     assert queries[1:].input_times(2).tolist() == [[0], [7]]
     with pytest.raises(InputError, match="these histories have no times"):
         Queries.from_lists([[5, 6]])[:1].input_times(2)
-    with pytest.raises(InputError, match=r"event_times has parts of \[1, 1\] moments; the lists have \[2, 1\] items"):
+    with pytest.raises(InputError, match=r"event_times has \[1, 1\] times per query; the lists have \[2, 1\] items"):
         Queries.from_lists([[5, 6], [7]], event_times=[[10], [20]])
 
 

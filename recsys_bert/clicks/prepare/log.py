@@ -19,7 +19,7 @@ REASONS = {
     NO_TIME: "no time",
     BAD_TIME: "unreadable time",
     BAD_WEIGHT: "unreadable weight",
-    OTHER_EVENT: "event type not wanted",
+    OTHER_EVENT: "event type dropped",
     LOW_WEIGHT: "weight too low",
 }
 BAD = (NO_USER, NO_ITEM, NO_TIME, BAD_TIME, BAD_WEIGHT)

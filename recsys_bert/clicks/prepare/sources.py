@@ -1,4 +1,4 @@
-"""Where a table comes from: files or a data frame, behind one protocol."""
+"""Sources of tables: files or a data frame, behind one protocol."""
 
 import hashlib
 import io

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from recsys_bert.clicks.histories import Histories
-from recsys_bert.clicks.manifest import Manifest
+from recsys_bert.clicks.manifest import Manifest, count_lines
 from recsys_bert.clicks.prepare.catalogue import Catalogue
 from recsys_bert.clicks.prepare.events import chunks
 from recsys_bert.clicks.prepare.splits import training_mask
@@ -57,7 +57,7 @@ def cold_counts(histories: Histories, catalogue: Catalogue) -> dict[str, int]:
 
 def summary_lines(manifest: Manifest) -> list[str]:
     """Summary of a manifest."""
-    counts, log = manifest.counts, manifest.log
+    log = manifest.log
     lines = [f"read {log['rows']:,} rows of {_files(log['files'])}"]
     for entry in manifest.filters:
         reasons = ", ".join(f"{name}: {n:,}" for name, n in entry["reasons"].items())
@@ -68,24 +68,10 @@ def summary_lines(manifest: Manifest) -> list[str]:
             lines.append(
                 f"  feature {role}.{name}: {feature['size'] - 2:,} values, on {feature['rows_with_a_value']:,} rows"
             )
-    lines.append(
-        f"{counts['users']:,} users · {counts['items']:,} items, {counts['cold_items']:,} cold"
-        f" · {counts['events']:,} events"
-    )
-    parts = [
-        f"{name} {counts[f'{name}_events']:,} of {counts[f'{name}_users']:,} users"
-        for name in ("training", "validation", "test")
-    ]
-    lines.append(f"{_split(manifest.split)}: {' · '.join(parts)}")
+    lines += count_lines(manifest)
     lines += [f"  {name.replace('_', ' ')}: {n:,}" for name, n in manifest.cold.items() if n]
     return lines
 
 
 def _files(files: list[dict[str, Any]]) -> str:
     return str(files[0]["name"]) if len(files) == 1 else f"{len(files)} files"
-
-
-def _split(split: dict[str, Any]) -> str:
-    variant = "" if split["validation"] or split["kind"] == "none" else ", refit"
-    cut = f" ({split['validation_from_iso']}, {split['test_from_iso']})" if "test_from_iso" in split else ""
-    return f"split {split['kind']}{variant}{cut}"

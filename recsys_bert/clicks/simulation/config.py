@@ -9,11 +9,11 @@ _SHARES = ("explore", "successor", "stay", "sibling", "base", "style_noise", "ne
 
 @dataclass(frozen=True, kw_only=True)
 class SimulateConfig:
-    """How many users and items there are, and how a user picks the next item.
+    """Size of a simulated log, and probabilities of the next click.
 
     A click is one of: *explore* (any item, by popularity), *successor* (the item that follows the last one),
-    *stay* (the last click's leaf category), *sibling* (a leaf beside it in the tree), *base* (what the user's age
-    group likes), and for the rest *interest* (the leaf of an earlier click, recent ones more often). *Successor*,
+    *stay* (the last click's leaf category), *sibling* (a leaf beside it in the tree), *base* (by the age group's
+    preferences), and for the rest *interest* (the leaf of an earlier click, weighted by recency). *Successor*,
     *stay* and *sibling* happen only within a session, *base* only where a session begins.
     """
 
@@ -24,16 +24,16 @@ class SimulateConfig:
     """Number of items; at least one for each leaf category and style."""
 
     seed: int = 0
-    """Fixes every draw: equal settings give equal logs."""
+    """Random seed: equal settings give equal logs."""
 
     mean_events: float = 40.0
-    """Mean clicks of a user; the number is geometric above ``min_events``, cut at ``max_events``."""
+    """Mean clicks of a user; the number is geometric above ``min_events``, capped at ``max_events``."""
 
     min_events: int = 5
-    """Fewest clicks of a user."""
+    """Minimum clicks of a user."""
 
     max_events: int = 200
-    """Most clicks of a user; at most half of ``items``, because nobody clicks an item twice."""
+    """Maximum clicks of a user; at most half of ``items``, because no user clicks an item twice."""
 
     categories: int = 6
     """Top nodes of the category tree."""
@@ -42,7 +42,7 @@ class SimulateConfig:
     """Leaf categories below each top node."""
 
     styles: int = 6
-    """Styles of items, across all categories; each is a tag, and a user's taste in them changes slowly."""
+    """Styles of items, across all categories; each is a tag, and a user's preference among them changes slowly."""
 
     zipf: float = 0.8
     """Exponent of popularity: the item of rank r is picked in proportion to r ** -zipf."""
@@ -60,25 +60,25 @@ class SimulateConfig:
     """Probability, within a session, of an item in another leaf of the last click's top category."""
 
     base: float = 0.15
-    """Probability, where a session begins, of a leaf that the user's age group likes."""
+    """Probability, at the start of a session, of a leaf drawn from the age group's preferences."""
 
     leaf_memory: float = 0.9
     """Weight of a click in the user's interests, as a share of the next younger one's, in (0, 1)."""
 
     style_memory: float = 0.97
-    """The same for the user's taste in styles."""
+    """The same for the user's preference among styles."""
 
     style_noise: float = 0.05
-    """Probability that the style is any one, whatever the taste."""
+    """Probability of a uniformly drawn style."""
 
     new_session: float = 0.2
     """Probability that a click begins a new session."""
 
     days: float = 60.0
-    """Days over which the log spreads, about."""
+    """Approximate length of the log in days."""
 
     purchase_share: float = 0.08
-    """Share of events that are purchases instead of clicks; drawn apart from everything else."""
+    """Share of events that are purchases instead of clicks; drawn independently."""
 
     impressions: float = 12.0
     """Mean number of impressions of a user (items shown, clicked or not)."""

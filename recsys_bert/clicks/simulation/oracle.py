@@ -1,7 +1,7 @@
-"""What nobody can beat: exact probabilities of the next click, and the best recall and AUC that follow from them.
+"""Oracle: exact probabilities of the next click, and the best possible recall and AUC that follow from them.
 
 The oracle knows the world's settings, a user's age group and earlier clicks, all of which are in the log's own
-tables; it knows nothing hidden. Unless told, it does not know whether the next click begins a session.
+tables; it knows nothing hidden. By default it does not know whether the next click begins a session.
 """
 
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ _CHUNK_NUMBERS = 4_000_000  # probabilities held at once, over users and items
 def next_item_probabilities(
     world: World, past: Ints, lengths: Longs, group: Ints, begins: NDArray[np.bool_] | None = None
 ) -> Floats:
-    """Probability of each item to be the next click.
+    """Probability of each item as the next click.
 
     Args:
-        world: The world that drew the log.
+        world: World of the log.
         past: ``[n, longest]`` item indices, oldest first, padding on the right.
-        lengths: ``[n]`` real clicks of each row.
+        lengths: ``[n]`` clicks of each row.
         group: ``[n]`` age groups.
-        begins: ``[n]`` whether the next click begins a session; None where that is not known.
+        begins: ``[n]`` whether the next click begins a session; None if unknown.
 
     Returns:
         ``[n, items]``; rows sum to 1, and items clicked before have 0.
@@ -51,11 +51,11 @@ def _normalised(world: World, past: Ints, lengths: Longs, group: Ints, share: in
     styles = np.full((rows.size, world.config.styles), 1.0 / world.config.styles)
     taste = _profile(world, past, lengths, world.style, world.config.styles, "style")[some]
     styles[some] = world.config.style_noise * styles[some] + (1.0 - world.config.style_noise) * taste
-    chances = leaves[:, world.leaf] * styles[:, world.style] * world.within + shares[EXPLORE] * world.popularity
-    chances[some, world.successor[last]] += shares[SUCCESSOR]
-    where, position = np.nonzero(mask)
-    chances[where, past[where, position]] = 0.0
-    return chances / chances.sum(1, keepdims=True)
+    weights = leaves[:, world.leaf] * styles[:, world.style] * world.within + shares[EXPLORE] * world.popularity
+    weights[some, world.successor[last]] += shares[SUCCESSOR]
+    row, index = np.nonzero(mask)
+    weights[row, past[row, index]] = 0.0
+    return weights / weights.sum(1, keepdims=True)
 
 
 def recency(lengths: Longs, longest: int, memory: float) -> Floats:
@@ -73,39 +73,40 @@ def _profile(world: World, past: Ints, lengths: Longs, label: Ints, n_labels: in
 
 
 def _siblings(world: World) -> Floats:
-    """``[leaves, leaves]``: chances of the leaves beside each; an only child stays."""
+    """``[leaves, leaves]``: probabilities of the leaves beside each; an only child stays."""
     n, width = world.n_leaves, world.config.leaves
     if width == 1:
         return np.eye(n, dtype=np.float64)
     top = np.arange(n) // width
-    beside = (top[:, None] == top) & ~np.eye(n, dtype=bool)
-    return beside.astype(np.float64) / (width - 1)
+    siblings = (top[:, None] == top) & ~np.eye(n, dtype=bool)
+    return siblings.astype(np.float64) / (width - 1)
 
 
 def chunks(n: int, items: int) -> Iterator[slice]:
-    """Cut ``n`` rows so that a ``[rows, items]`` table stays small."""
+    """Split ``n`` rows so that a ``[rows, items]`` table stays small."""
     size = max(1, _CHUNK_NUMBERS // items)
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))
 
 
 def best_items(world: World, past: Ints, lengths: Longs, group: Ints, k: int) -> tuple[Ints, Floats]:
-    """Find the ``k`` likeliest next items of each row and their probabilities, likeliest first; both ``[n, k]``."""
-    top, chance = np.empty((lengths.size, k), np.int32), np.empty((lengths.size, k))
+    """Top ``k`` next items of each row and their probabilities, most probable first; both ``[n, k]``."""
+    top, top_probabilities = np.empty((lengths.size, k), np.int32), np.empty((lengths.size, k))
     for part in chunks(lengths.size, world.config.items):
-        found = next_item_probabilities(world, past[part], lengths[part], group[part])
-        best = np.argpartition(-found, k - 1, axis=1)[:, :k]
-        values = np.take_along_axis(found, best, 1)
+        probabilities = next_item_probabilities(world, past[part], lengths[part], group[part])
+        best = np.argpartition(-probabilities, k - 1, axis=1)[:, :k]
+        values = np.take_along_axis(probabilities, best, 1)
         order = np.lexsort((best, -values))
-        top[part], chance[part] = np.take_along_axis(best, order, 1), np.take_along_axis(values, order, 1)
-    return top, chance
+        top[part] = np.take_along_axis(best, order, 1)
+        top_probabilities[part] = np.take_along_axis(values, order, 1)
+    return top, top_probabilities
 
 
 def best_auc(click_probability: Floats) -> float:
-    """AUC to expect where impressions are ranked by their true click probabilities, over all draws of the labels.
+    """Expected AUC of ranking impressions by their true click probabilities, over all draws of the labels.
 
-    It is P(p_i > p_j) + P(p_i = p_j) / 2 for a clicked i and an unclicked j; what a finite log's own labels give
-    differs from it by chance. 0.5 where there is no impression.
+    It is P(p_i > p_j) + P(p_i = p_j) / 2 for a clicked i and an unclicked j; the AUC on a
+    finite log's labels differs from it by chance. 0.5 without impressions.
     """
     if not click_probability.size:
         return 0.5

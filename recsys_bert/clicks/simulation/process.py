@@ -111,28 +111,28 @@ def draw_unseen(
 ) -> Ints:
     """Draw the next click of each user, never an item clicked before.
 
-    A draw that was clicked before is thrown away whole and drawn again, so the probability of each unseen item is
+    A draw that was clicked before is rejected and repeated, so the probability of each unseen item is
     its own divided by that of all unseen items.
 
     Args:
-        world: What stays fixed.
-        rng: Source of chance.
+        world: Fixed parameters.
+        rng: Random generator.
         past: ``[users, longest]`` item indices, oldest first, right-padded with -1.
         rows: ``[n]`` rows of ``past`` to draw for.
-        lengths: ``[n]`` how many clicks of that row are over.
+        lengths: ``[n]`` number of earlier clicks.
         group: ``[n]`` age group.
         begins: ``[n]`` True where the click begins a session.
 
     Returns:
         ``[n]`` item indices.
     """
-    drawn = draw(world, rng, past, rows, lengths, group, begins)
+    items = draw(world, rng, past, rows, lengths, group, begins)
     open_ = np.arange(rows.size)
     while open_.size:
         # nobody has an item twice, so a row is found once at most; padding is no item
-        open_ = open_[np.nonzero(past[rows[open_]] == drawn[open_, None])[0]]
-        drawn[open_] = draw(world, rng, past, rows[open_], lengths[open_], group[open_], begins[open_])
-    return drawn
+        open_ = open_[np.nonzero(past[rows[open_]] == items[open_, None])[0]]
+        items[open_] = draw(world, rng, past, rows[open_], lengths[open_], group[open_], begins[open_])
+    return items
 
 
 def draw(

@@ -1,4 +1,4 @@
-"""One tiny log in every format that `prepare` reads: how ``data/samples`` was made.
+"""Writer of ``data/samples``: one tiny log in every format that `prepare` reads.
 
 ``python -c "from recsys_bert.clicks.simulation.samples import write_samples; write_samples()"``
 """

@@ -87,7 +87,7 @@ class Simulation:
         rows = np.asarray(user_ids, np.int64) - 1
         if rows.size and not (rows.min() >= 0 and rows.max() < self.lengths.size):
             raise InputError(
-                f"users {min(user_ids)} to {max(user_ids)} were asked for; the log has 1 to {self.lengths.size}."
+                f"users {min(user_ids)} to {max(user_ids)} were requested; the log has 1 to {self.lengths.size}."
             )
         if rows.size and self.lengths[rows].min() < held_out:
             raise InputError(f"a user has {self.lengths[rows].min()} clicks, fewer than the {held_out} held out.")
@@ -97,29 +97,31 @@ class Simulation:
 def simulate(config: SimulateConfig) -> Simulation:
     """Draw a log into memory, with the oracle's answer for every user."""
     world = make_world(config)
-    drawn = list(blocks(world))
-    order = np.argsort(np.concatenate([block.user for block in drawn]))
-    longest = max(block.items.shape[1] for block in drawn)
-    past = [np.pad(block.items, ((0, 0), (0, longest - block.items.shape[1])), constant_values=-1) for block in drawn]
+    all_blocks = list(blocks(world))
+    order = np.argsort(np.concatenate([block.user for block in all_blocks]))
+    longest = max(block.items.shape[1] for block in all_blocks)
+    past = [
+        np.pad(block.items, ((0, 0), (0, longest - block.items.shape[1])), constant_values=-1) for block in all_blocks
+    ]
     return Simulation(
         config=config,
         world=world,
         items=item_table(world),
-        truth=_truth(world, drawn, config.users),
+        truth=_truth(world, all_blocks, config.users),
         past=np.concatenate(past)[order],
-        lengths=np.concatenate([block.lengths for block in drawn])[order],
-        group=np.concatenate([block.group for block in drawn])[order],
-        **_tables(world, drawn),
+        lengths=np.concatenate([block.lengths for block in all_blocks])[order],
+        group=np.concatenate([block.group for block in all_blocks])[order],
+        **_tables(world, all_blocks),
     )
 
 
-def _tables(world: World, drawn: list[Block]) -> dict[str, pl.DataFrame]:
+def _tables(world: World, drawn_blocks: list[Block]) -> dict[str, pl.DataFrame]:
     """Build clicks, users and impressions of some blocks, in order."""
     in_time = ["timestamp", "user_id"]
-    impressions = pl.concat([draw_impressions(world, block) for block in drawn])
+    impressions = pl.concat([draw_impressions(world, block) for block in drawn_blocks])
     return {
-        "clicks": pl.concat([_clicks(block) for block in drawn]).sort(in_time),
-        "users": pl.concat([_users(block) for block in drawn]).sort("user_id"),
+        "clicks": pl.concat([_clicks(block) for block in drawn_blocks]).sort(in_time),
+        "users": pl.concat([_users(block) for block in drawn_blocks]).sort("user_id"),
         "impressions": impressions.sort(in_time, maintain_order=True),
     }
 
@@ -140,9 +142,9 @@ def _users(block: Block) -> pl.DataFrame:
     return pl.DataFrame({"user_id": block.user, "age_group": group, "country": country})
 
 
-def _truth(world: World, drawn: list[Block], users: int) -> pl.DataFrame:
+def _truth(world: World, drawn_blocks: list[Block], users: int) -> pl.DataFrame:
     k = min(50, world.config.items)
-    return pl.concat([truth_table(world, block, users, k) for block in drawn]).sort("split", "user_id")
+    return pl.concat([truth_table(world, block, users, k) for block in drawn_blocks]).sort("split", "user_id")
 
 
 def write_simulation(
@@ -155,14 +157,14 @@ def write_simulation(
     ``truth_table``) and ``truth.json`` (the best possible recall@k and AUC). The folder is whole or absent.
 
     Args:
-        config: What to draw.
-        folder: Where to; an earlier simulated log there is replaced.
+        config: Settings of the log.
+        folder: Folder to write; an earlier simulated log there is replaced.
         users_per_file: Users in each file, rounded up to whole blocks of 8,192.
-        truth_users: The oracle is asked about users 1 to this one; its work is users x items. None: all of them, or
-            as many as keep users x items within 200 million.
+        truth_users: Users whose best items are written, from the first on; the cost is users x items. None: all, or as
+            many as keep users x items within 200 million.
 
     Returns:
-        What ``truth.json`` holds.
+        Contents of ``truth.json``.
 
     Raises:
         InputError: The folder cannot be written or holds something else.
@@ -172,38 +174,38 @@ def write_simulation(
         and not (folder / "truth.json").is_file()
         and not (folder.is_dir() and not any(folder.iterdir()))
     ):
-        raise InputError(f"{folder} is there and holds no simulated log. Choose another folder or remove it.")
-    asked = min(config.users, truth_users or max(1, _TRUTH_NUMBERS // config.items))
+        raise InputError(f"{folder} exists and holds no simulated log. Choose another folder or remove it.")
+    n_truth = min(config.users, truth_users or max(1, _TRUTH_NUMBERS // config.items))
     world = make_world(config)
     several = config.users > users_per_file
-    truths, chances, n_clicks = [], [], 0
-    with replacing(folder) as aside, Progress("simulate", config.users, "users") as progress:
-        aside.mkdir()
-        item_table(world).write_parquet(aside / "items.parquet")
-        for part, some in enumerate(_in_files(world, users_per_file)):
-            tables = _tables(world, some)
+    truths, probabilities, n_clicks = [], [], 0
+    with replacing(folder) as temporary, Progress("simulate", config.users, "users") as progress:
+        temporary.mkdir()
+        item_table(world).write_parquet(temporary / "items.parquet")
+        for number, part in enumerate(_in_files(world, users_per_file)):
+            tables = _tables(world, part)
             for name, table in tables.items():
-                target = aside / name / f"part-{part:05d}.parquet" if several else aside / f"{name}.parquet"
+                target = temporary / name / f"part-{number:05d}.parquet" if several else temporary / f"{name}.parquet"
                 target.parent.mkdir(exist_ok=True)
                 table.write_parquet(target)
-            truths.append(_truth(world, some, asked))
-            chances.append(tables["impressions"]["click_probability"].cast(pl.Float32).to_numpy())
+            truths.append(_truth(world, part, n_truth))
+            probabilities.append(tables["impressions"]["click_probability"].cast(pl.Float32).to_numpy())
             n_clicks += tables["clicks"].height
             progress.advance(tables["users"].height, events=f"{n_clicks:,}")
         truth = pl.concat(truths).sort("split", "user_id")
-        truth.write_parquet(aside / "truth.parquet")
-        summary = truth_summary(n_clicks, truth, np.concatenate(chances).astype(np.float64))
-        (aside / "truth.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        truth.write_parquet(temporary / "truth.parquet")
+        summary = truth_summary(n_clicks, truth, np.concatenate(probabilities).astype(np.float64))
+        (temporary / "truth.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
 
 
 def _in_files(world: World, users_per_file: int) -> Iterator[list[Block]]:
-    """Gather blocks until they hold a file's users."""
-    some: list[Block] = []
+    """Group blocks into files."""
+    part: list[Block] = []
     for block in blocks(world):
-        some.append(block)
-        if sum(one.user.size for one in some) >= users_per_file:
-            yield some
-            some = []
-    if some:
-        yield some
+        part.append(block)
+        if sum(block.user.size for block in part) >= users_per_file:
+            yield part
+            part = []
+    if part:
+        yield part

@@ -1,4 +1,4 @@
-"""The oracle's answers as tables and figures: what it would recommend, and how often it would be right."""
+"""Recommendations of the oracle as a table, and their recall and AUC."""
 
 from typing import Any
 
@@ -11,27 +11,27 @@ from recsys_bert.clicks.simulation.world import Floats, World
 
 KS = (1, 5, 10, 20, 50)
 HELD_OUT = {"validation": 2, "test": 1}
-"""Clicks that leave-one-out hides before it asks for the first hidden one."""
+"""Clicks that leave-one-out holds out before the target."""
 
 
 def truth_table(world: World, block: Block, users: int, k: int) -> pl.DataFrame:
-    """Ask the oracle for leave-one-out's two targets of each user whose ``user_id`` is at most ``users``.
+    """Oracle's top items for both leave-one-out targets of each user whose ``user_id`` is at most ``users``.
 
     Returns:
-        Two rows a user: ``user_id``, ``split`` (validation: the last click but one; test: the last), ``item_id`` (what
-        was clicked), ``best_items`` (the ``k`` likeliest ids, likeliest first) and ``probabilities`` (theirs).
+        Two rows a user: ``user_id``, ``split`` (validation: the last click but one; test: the last), ``item_id`` (the
+        clicked item), ``best_items`` (the ``k`` most probable ids, in order) and their ``probabilities``.
     """
     parts = []
     for split, held_out in HELD_OUT.items():
         rows = np.flatnonzero((block.user <= users) & (block.lengths >= held_out))
         lengths = block.lengths[rows] - held_out
-        top, chance = best_items(world, block.items[rows], lengths, block.group[rows], k)
+        top, probabilities = best_items(world, block.items[rows], lengths, block.group[rows], k)
         columns = {
             "user_id": block.user[rows],
             "split": np.full(rows.size, split),
             "item_id": block.items[rows, lengths].astype(np.int64) + 1,
             "best_items": pl.Series(top.astype(np.int64) + 1, dtype=pl.Array(pl.Int64, k)),
-            "probabilities": pl.Series(chance, dtype=pl.Array(pl.Float64, k)),
+            "probabilities": pl.Series(probabilities, dtype=pl.Array(pl.Float64, k)),
         }
         parts.append(pl.DataFrame(columns).with_columns(pl.col("best_items", "probabilities").arr.to_list()))
     return pl.concat(parts)
@@ -42,15 +42,15 @@ def best_recall(truth: pl.DataFrame, split: str = "test") -> dict[str, dict[str,
 
     Returns:
         ``{"recall@10": {"expected": 0.41, "drawn": 0.4}, …}``. No ranking has a higher expected recall; ``drawn`` is
-        the oracle's on the targets that came, and differs from it by chance.
+        the oracle's recall on the drawn targets, and differs from it by chance.
     """
     part = truth.filter(pl.col("split") == split)
     if part.is_empty():
         return {}
-    best, chance = np.array(part["best_items"].to_list()), np.array(part["probabilities"].to_list())
+    best, probabilities = np.array(part["best_items"].to_list()), np.array(part["probabilities"].to_list())
     hit = best == part["item_id"].to_numpy()[:, None]
     return {
-        f"recall@{k}": {"expected": float(chance[:, :k].sum(1).mean()), "drawn": float(hit[:, :k].any(1).mean())}
+        f"recall@{k}": {"expected": float(probabilities[:, :k].sum(1).mean()), "drawn": float(hit[:, :k].any(1).mean())}
         for k in KS
         if k <= best.shape[1]
     }

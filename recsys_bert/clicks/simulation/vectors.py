@@ -12,8 +12,8 @@ def simulated_vectors(n: int, dim: int, seed: int = 0, spread: float = 0.5) -> N
     Args:
         n: Vectors.
         dim: Width.
-        seed: Fixes the draw.
-        spread: Length of what is added to a cluster's centre, as a share of the centre's.
+        seed: Random seed.
+        spread: Length of the noise added to a cluster centre, relative to the centre.
 
     Returns:
         float32 ``[n, dim]``, in random order of clusters.

@@ -1,4 +1,4 @@
-"""What stays fixed in a simulation: items, their popularity, the category tree, what groups of users like."""
+"""Fixed part of a simulation: items, popularity, category tree, preferences of age groups."""
 
 from dataclasses import dataclass
 

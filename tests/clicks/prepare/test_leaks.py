@@ -21,7 +21,7 @@ OTHER_AFTER = [(user, item, time) for user in range(20) for item, time in ((0, 8
 
 
 def parts(dataset):
-    """Everything that a model may learn from."""
+    """Parts of the folder that training reads."""
     data = dataset.histories
     trained = [data.items[a:b].tolist() for a, b in zip(data.offsets, data.train_end, strict=False) if b > a]
     values = pl.read_parquet(dataset.folder / "item_features" / "values.parquet").rows()
@@ -43,7 +43,7 @@ def test_other_held_out_events_change_nothing_that_is_learnt_from(prepare, tmp_p
 
 
 @pytest.fixture
-def found(prepare):
+def dataset(prepare):
     return prepare(BEFORE + ONE_AFTER, split=CUT)
 
 
@@ -53,22 +53,22 @@ def check(dataset, counts=None, cut=(80, 90), features=None):
     return check_no_leak(dataset.histories, catalogue, features or {}, cut)
 
 
-def test_the_check_accepts_what_is_clean(found):
-    assert check(found)["leaks"] == 0
+def test_the_check_accepts_what_is_clean(dataset):
+    assert check(dataset)["leaks"] == 0
 
 
-def test_the_check_finds_counts_over_all_events(found):
+def test_the_check_finds_counts_over_all_events(dataset):
     with pytest.raises(AssertionError, match="counts"):
-        check(found, counts=np.bincount(found.histories.items, minlength=found.vocabulary.size))
+        check(dataset, counts=np.bincount(dataset.histories.items, minlength=dataset.vocabulary.size))
 
 
-def test_the_check_finds_training_events_after_the_cut(found):
+def test_the_check_finds_training_events_after_the_cut(dataset):
     with pytest.raises(AssertionError, match="after the cut"):
-        check(found, cut=(70, 90))
+        check(dataset, cut=(70, 90))
 
 
-def test_the_check_finds_a_value_that_no_trained_item_has(found):
-    codes = np.full((found.n_rows, 1), 2, np.int32)
+def test_the_check_finds_a_value_that_no_trained_item_has(dataset):
+    codes = np.full((dataset.n_rows, 1), 2, np.int32)
     leaky = Feature("kind", codes, pl.Series(["a", "only held out"]))
     with pytest.raises(AssertionError, match="values of the items feature 'kind'"):
-        check(found, features={"items": [leaky]})
+        check(dataset, features={"items": [leaky]})

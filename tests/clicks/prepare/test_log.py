@@ -30,15 +30,15 @@ def test_event_types_are_weighted_and_dropped(prepare, shop):
     options = {"event": "kind", "events": {"view": 1.0, "purchase": 3.0, "refund": 0.0}}
     dataset = prepare(shop, log_options=options, split=NO_SPLIT)
     assert dataset.histories.weights.tolist() == [1.0, 1.0, 3.0]
-    assert dataset.manifest.filters[0]["reasons"] == {"event type not wanted": 2}
+    assert dataset.manifest.filters[0]["reasons"] == {"event type dropped": 2}
     assert dataset.manifest.log["event_types"] == {"cart": 1, "purchase": 1, "refund": 1, "view": 2}
     assert dataset.manifest.has_weights
 
 
 def test_other_event_types_can_be_kept_or_refused(prepare, shop):
     options = {"event": "kind", "events": {"purchase": 3.0}}
-    kept = prepare(shop, log_options={**options, "other_events": "keep"}, split=NO_SPLIT)
-    assert kept.histories.weights.tolist() == [1.0, 1.0, 1.0, 3.0, 1.0]
+    dataset = prepare(shop, log_options={**options, "other_events": "keep"}, split=NO_SPLIT)
+    assert dataset.histories.weights.tolist() == [1.0, 1.0, 1.0, 3.0, 1.0]
     with pytest.raises(InputError, match=r"\['cart', 'refund', 'view'\] have no weight"):
         prepare(shop, log_options={**options, "other_events": "error"}, split=NO_SPLIT)
 
@@ -48,7 +48,7 @@ def test_a_weight_column_multiplies_and_its_minimum_drops(prepare, shop):
     assert prepare(shop, log_options=options, split=NO_SPLIT).histories.weights.tolist() == [10.0, 2.0]
     dataset = prepare(shop, log_options={**options, "min_weight": 3}, split=NO_SPLIT)
     assert dataset.histories.weights.tolist() == [10.0]
-    assert dataset.manifest.filters[0]["reasons"] == {"event type not wanted": 3, "weight too low": 1}
+    assert dataset.manifest.filters[0]["reasons"] == {"event type dropped": 3, "weight too low": 1}
 
 
 def test_bad_rows_are_counted_by_reason_and_the_first_is_shown(prepare, tmp_path):
@@ -105,7 +105,7 @@ def test_ids_that_are_fractions_are_refused(prepare):
 
 
 def test_nothing_left_after_reading(prepare, shop):
-    with pytest.raises(InputError, match=r"none of the 5 rows of .* is left \(event type not wanted: 5\)"):
+    with pytest.raises(InputError, match=r"none of the 5 rows of .* is left \(event type dropped: 5\)"):
         prepare(shop, log_options={"event": "kind", "events": {"like": 1.0}})
 
 

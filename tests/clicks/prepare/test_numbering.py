@@ -22,12 +22,12 @@ QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 def test_a_number_is_the_place_among_the_sorted_ids(monkeypatch, ids, span, size):
     monkeypatch.setattr(module, "SPAN", span)
     rows = pl.LazyFrame({"place": range(len(ids)), "item": ids}, strict=False)
-    found = number(rows, "item", len(ids), size)
+    numbering = number(rows, "item", len(ids), size)
     expected = sorted(set(ids))
-    assert found.ids.to_list() == expected
-    assert found.counts.tolist() == [Counter(ids)[one] for one in expected]
-    parts = list(batches(found.joined(rows), size))
-    numbers = np.concatenate([found.of(part["item"]) for part in parts])
+    assert numbering.ids.to_list() == expected
+    assert numbering.counts.tolist() == [Counter(ids)[one] for one in expected]
+    parts = list(batches(numbering.joined(rows), size))
+    numbers = np.concatenate([numbering.of(part["item"]) for part in parts])
     assert numbers.dtype == np.int32
     assert numbers.tolist() == [expected.index(one) for one in ids]
     assert pl.concat(parts)["place"].to_list() == list(range(len(ids)))  # rows keep their order

@@ -67,7 +67,7 @@ def test_a_style_that_comes_late_is_read_all_the_same(prepare, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         ([1.0, float("nan"), float("inf")], r"row 2 of log\.parquet: timestamp nan \(unreadable time\); 2 such rows"),
         ([SECONDS, 2**62, SECONDS], r"row 2 of .*unreadable time"),
@@ -77,8 +77,8 @@ def test_a_style_that_comes_late_is_read_all_the_same(prepare, tmp_path):
         ([[1], [2]], r"of type List\(Int64\); it should hold numbers"),
     ],
 )
-def test_what_is_no_moment_is_refused(prepare, tmp_path, values, told):
-    with pytest.raises(InputError, match=told):
+def test_values_that_are_no_timestamps_are_refused(prepare, tmp_path, values, message):
+    with pytest.raises(InputError, match=message):
         seconds_of(prepare, tmp_path, values)
 
 

@@ -70,7 +70,7 @@ def test_draws_follow_the_probabilities_that_the_oracle_states(past, begins, lea
     shape = (1, len(past))
     known = np.array(past, np.int32).reshape(shape)
     rng = np.random.default_rng(1)
-    drawn = draw_unseen(
+    items = draw_unseen(
         world,
         rng,
         np.repeat(known, n, axis=0),
@@ -80,9 +80,9 @@ def test_draws_follow_the_probabilities_that_the_oracle_states(past, begins, lea
         np.full(n, begins),
     )
     stated = next_item_probabilities(world, known, np.array([len(past)]), np.array([2]), np.array([begins]))[0]
-    assert fits(np.bincount(drawn, minlength=60), stated)
+    assert fits(np.bincount(items, minlength=60), stated)
     other = next_item_probabilities(world, known, np.array([len(past)]), np.array([3]), np.array([begins]))[0]
-    assert begins == (not fits(np.bincount(drawn, minlength=60), other))  # only a new session asks the age group
+    assert begins == (not fits(np.bincount(items, minlength=60), other))  # only a new session asks the age group
 
 
 def test_padding_does_not_change_probabilities():
@@ -107,14 +107,14 @@ def test_users_of_different_lengths_are_answered_as_if_alone(log):
 
 def test_probabilities_sum_to_one_and_leave_out_what_was_clicked(log):
     users = list(range(1, 101))
-    found = log.next_item_probabilities(users)
-    np.testing.assert_allclose(found.sum(1), 1.0)
-    assert (found >= 0).all()
+    probabilities = log.next_item_probabilities(users)
+    np.testing.assert_allclose(probabilities.sum(1), 1.0)
+    assert (probabilities >= 0).all()
     clicks = log.clicks.sort("user_id", "timestamp")
     for user in users:
         items = clicks.filter(pl.col("user_id") == user)["item_id"].to_numpy() - 1
-        assert (found[user - 1, items[:-1]] == 0).all()
-        assert found[user - 1, items[-1]] > 0
+        assert (probabilities[user - 1, items[:-1]] == 0).all()
+        assert probabilities[user - 1, items[-1]] > 0
 
 
 def test_asking_about_a_stranger_or_too_early_is_refused(log):
@@ -185,8 +185,8 @@ def test_truth_is_what_sorting_the_probabilities_gives(log):
 def test_best_auc_is_what_labels_drawn_again_give_on_average():
     rng = np.random.default_rng(0)
     chance = np.round(rng.beta(1, 3, 1_500), 2)  # rounded: ties count half
-    drawn = [roc_auc_score(rng.random(chance.size) < chance, chance) for _ in range(40)]
-    assert best_auc(chance) == pytest.approx(np.mean(drawn), abs=4 * np.std(drawn) / 40**0.5)
+    values = [roc_auc_score(rng.random(chance.size) < chance, chance) for _ in range(40)]
+    assert best_auc(chance) == pytest.approx(np.mean(values), abs=4 * np.std(values) / 40**0.5)
     assert best_auc(np.array([])) == 0.5
 
 
@@ -194,9 +194,9 @@ def test_best_auc_is_what_labels_drawn_again_give_on_average():
 
 
 def test_labels_come_with_their_probability(log):
-    shown = log.impressions
-    chance, label = shown["click_probability"].to_numpy(), shown["label"].to_numpy()
-    assert shown.height == pytest.approx(8 * 700, rel=0.1)
+    impressions = log.impressions
+    chance, label = impressions["click_probability"].to_numpy(), impressions["label"].to_numpy()
+    assert impressions.height == pytest.approx(8 * 700, rel=0.1)
     for low, high in ((0, 0.1), (0.1, 0.3), (0.3, 0.6), (0.6, 1)):
         part = (chance >= low) & (chance < high)
         spread = (chance[part] * (1 - chance[part])).sum() ** 0.5
@@ -253,11 +253,11 @@ def test_sessions_begin_as_often_as_said(log):
 
 def test_popularity_is_zipfs():
     world = make_world(dataclasses.replace(SMALL, items=500, zipf=1.1))
-    drawn = draw_popular(world, np.random.default_rng(0), 200_000)
-    ranked = -np.sort(-np.bincount(drawn, minlength=500))
+    items = draw_popular(world, np.random.default_rng(0), 200_000)
+    ranked = -np.sort(-np.bincount(items, minlength=500))
     slope = stats.linregress(np.log(np.arange(1, 101)), np.log(ranked[:100])).slope
     assert slope == pytest.approx(-1.1, abs=0.05)
-    assert fits(np.bincount(drawn, minlength=500), world.popularity)
+    assert fits(np.bincount(items, minlength=500), world.popularity)
 
 
 def test_every_leaf_has_one_circle_of_successors():
@@ -390,9 +390,9 @@ def test_every_sample_prepares_to_the_same_histories(name, tmp_path):
     log, split = LogConfig(time=time), SplitConfig(kind="none")
     prepare.run(prepare.Config(events=str(SAMPLES / name), log=log, split=split, out=tmp_path / "data"))
     dataset = open_dataset(tmp_path / "data")
-    found = dataset.vocabulary.ids(dataset.histories.items).to_list()
+    item_ids = dataset.vocabulary.ids(dataset.histories.items).to_list()
     csv = pl.read_csv(SAMPLES / "clicks.csv").sort("user_id", "timestamp")
-    assert found == csv["item_id"].to_list()
+    assert item_ids == csv["item_id"].to_list()
 
 
 def test_simulated_vectors_are_unit_length_and_clustered():
