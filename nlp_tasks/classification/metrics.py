@@ -1,4 +1,4 @@
-"""Measures of predicted labels: accuracy, precision, recall and F1 in all and by class, confusions, thresholds."""
+"""Metrics of predicted labels: accuracy, precision, recall and F1 overall and by class, confusion, thresholds."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,22 +7,24 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
+from recsys_bert.evaluation.classification import auc
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
 def confusion(targets: Ints, predicted: Ints, n_classes: int) -> Ints:
-    """``[classes, classes]``: examples of the true class (row) that were taken for the class (column)."""
+    """``[classes, classes]``: examples of the true class (row) predicted as the class (column)."""
     return np.bincount(targets * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
 def by_class(true: Ints, predicted: Ints, both: Ints, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Precision, recall and F1 of each class; a class that nobody has or that is never predicted has 0.
+    """Precision, recall and F1 of each class; 0 for a class that does not occur or is never predicted.
 
     Args:
         true: ``[classes]`` examples that have it.
-        predicted: ``[classes]`` examples that it was predicted for.
-        both: ``[classes]`` examples of which both hold.
+        predicted: ``[classes]`` examples predicted as it.
+        both: ``[classes]`` examples that are both.
         names: The classes.
     """
     precision, recall = both / np.maximum(predicted, 1), both / np.maximum(true, 1)
@@ -34,7 +36,7 @@ def by_class(true: Ints, predicted: Ints, both: Ints, names: Sequence[str]) -> l
 
 
 def single_label_metrics(targets: Ints, probabilities: Floats, names: Sequence[str]) -> dict[str, Any]:
-    """Measures where every example has one class.
+    """Metrics of multiclass predictions: every example has one class.
 
     Args:
         targets: ``[n]`` classes.
@@ -48,28 +50,28 @@ def single_label_metrics(targets: Ints, probabilities: Floats, names: Sequence[s
     table = confusion(targets, probabilities.argmax(axis=1), len(names))
     classes = by_class(table.sum(axis=1), table.sum(axis=0), np.diag(table), names)
     picked = probabilities[np.arange(len(targets)), targets]
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "accuracy": float(np.trace(table) / len(targets)),
         "macro_f1": float(np.mean([one["f1"] for one in classes])),
         "log_loss": float(-np.log(np.maximum(picked, np.finfo(np.float64).tiny)).mean()),
         "examples": len(targets),
     }
     if len(names) == 2:
-        found["f1"] = classes[1]["f1"]
+        values["f1"] = classes[1]["f1"]
         if 0 < targets.sum() < len(targets):
-            found["auc"] = float(metrics.roc_auc_score(targets, probabilities[:, 1]))
-    return found | {"classes": classes, "confusion": table.tolist()}
+            values["auc"] = auc(targets, probabilities[:, 1])
+    return values | {"classes": classes, "confusion": table.tolist()}
 
 
 def multi_label_metrics(
     targets: Ints, probabilities: Floats, holds: NDArray[np.bool_], names: Sequence[str]
 ) -> dict[str, Any]:
-    """Measures where any number of labels holds.
+    """Metrics of multilabel predictions: an example has any number of labels.
 
     Args:
         targets: 0 or 1, ``[n, classes]``.
         probabilities: ``[n, classes]``.
-        holds: Predictions, ``[n, classes]``.
+        holds: Predicted labels, ``[n, classes]``.
         names: The classes.
 
     Returns:
@@ -91,13 +93,13 @@ def multi_label_metrics(
 
 
 def best_thresholds(targets: Ints, probabilities: Floats, how: str) -> Floats:
-    """Probabilities from which on labels hold, such that F1 on these examples is best.
+    """Probability thresholds of labels that maximise F1 on these examples.
 
     Args:
         targets: 0 or 1, ``[n, classes]``.
         probabilities: ``[n, classes]``.
         how: ``per_label``: each label's own; ``shared``: one for all, by F1 over all pairs of example and label;
-            ``half``: 0.5. A label that does not occur here gets 0.5, of which nothing is known.
+            ``half``: 0.5. A label that does not occur here gets 0.5.
 
     Returns:
         ``[classes]``.
@@ -105,15 +107,15 @@ def best_thresholds(targets: Ints, probabilities: Floats, how: str) -> Floats:
     width = targets.shape[1]
     if how == "shared" and targets.any():
         return np.full(width, best_threshold(targets.reshape(-1), probabilities.reshape(-1), "f1"))
-    chosen = np.full(width, 0.5)
+    thresholds = np.full(width, 0.5)
     if how == "per_label":
         for label in np.flatnonzero(targets.any(axis=0)):
-            chosen[label] = best_threshold(targets[:, label], probabilities[:, label], "f1")
-    return chosen
+            thresholds[label] = best_threshold(targets[:, label], probabilities[:, label], "f1")
+    return thresholds
 
 
-def best_threshold(targets: Ints, scores: Floats, measure: str) -> float:
-    """The score from which on to say yes, such that ``accuracy`` or ``f1`` is best.
+def best_threshold(targets: Ints, scores: Floats, metric: str) -> float:
+    """Score threshold that maximises ``accuracy`` or ``f1``.
 
     All cuts between two different scores are tried; of equally good ones the middle one is taken, and the threshold
     lies halfway between the scores on its two sides.
@@ -121,17 +123,17 @@ def best_threshold(targets: Ints, scores: Floats, measure: str) -> float:
     Args:
         targets: 0 or 1, ``[n]``.
         scores: ``[n]``.
-        measure: ``accuracy`` or ``f1`` of the ones.
+        metric: ``accuracy`` or ``f1`` of the ones.
     """
     order = np.argsort(-scores, kind="stable")
     ranked, labels = scores[order], targets[order]
-    said_yes = np.arange(len(labels) + 1)
-    right_yes = np.concatenate([[0], np.cumsum(labels)])
-    if measure == "f1":
-        value = 2 * right_yes / np.maximum(said_yes + labels.sum(), 1)
+    positives = np.arange(len(labels) + 1)
+    true_positives = np.concatenate([[0], np.cumsum(labels)])
+    if metric == "f1":
+        value = 2 * true_positives / np.maximum(positives + labels.sum(), 1)
     else:
-        value = (right_yes + (len(labels) - labels.sum()) - (said_yes - right_yes)) / len(labels)
-    allowed = np.concatenate([[True], ranked[1:] != ranked[:-1], [True]])  # equal scores are answered alike
+        value = (true_positives + (len(labels) - labels.sum()) - (positives - true_positives)) / len(labels)
+    allowed = np.concatenate([[True], ranked[1:] != ranked[:-1], [True]])  # equal scores are predicted alike
     value = np.where(allowed, value, -1.0)
     best = np.flatnonzero(value == value.max())
     cut = int(best[len(best) // 2])

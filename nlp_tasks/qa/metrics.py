@@ -31,113 +31,113 @@ Segments = list[str]
 
 
 def chinese_segments(text: str) -> Segments:
-    """Characters, words between them and marks that CMRC 2018's script does not know, in small letters."""
-    found: Segments = []
+    """Characters, words between them and marks that CMRC 2018's script does not know, in lower case."""
+    segments: Segments = []
     rest = ""
     for letter in text.lower().strip():
         if letter in _MARKS:
             continue  # as in the script, this does not end a word
         if _CHINESE.match(letter):
-            found += [*_WORD.findall(rest), letter]
+            segments += [*_WORD.findall(rest), letter]
             rest = ""
         else:
             rest += letter
-    return found + _WORD.findall(rest)
+    return segments + _WORD.findall(rest)
 
 
 def english_segments(text: str) -> Segments:
-    """Words in small letters, without punctuation and articles."""
+    """Words in lower case, without punctuation and articles."""
     return _ARTICLES.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split()
 
 
 def chinese_em(answer: str, reference: str) -> float:
-    """1 where both are the same but for marks and capitals."""
-    one, other = ("".join(c for c in text.lower().strip() if c not in _MARKS) for text in (answer, reference))
-    return float(one == other)
+    """1 if both are equal but for marks and case."""
+    first, second = ("".join(c for c in text.lower().strip() if c not in _MARKS) for text in (answer, reference))
+    return float(first == second)
 
 
 def english_em(answer: str, reference: str) -> float:
-    """1 where both have the same words in the same order."""
+    """1 if both have the same words in the same order."""
     return float(english_segments(answer) == english_segments(reference))
 
 
 def chinese_f1(answer: str, reference: str) -> float:
-    """F1 over the longest run of segments in both."""
-    one, other = chinese_segments(answer), chinese_segments(reference)
-    shared = SequenceMatcher(None, one, other, autojunk=False).find_longest_match().size
-    return _f1(shared, len(one), len(other))
+    """F1 over the longest common run of segments."""
+    first, second = chinese_segments(answer), chinese_segments(reference)
+    shared = SequenceMatcher(None, first, second, autojunk=False).find_longest_match().size
+    return _f1(shared, len(first), len(second))
 
 
 def english_f1(answer: str, reference: str) -> float:
-    """F1 over the words in both, each as often as both have it."""
-    one, other = english_segments(answer), english_segments(reference)
-    if not one or not other:
-        return float(one == other)
-    return _f1((Counter(one) & Counter(other)).total(), len(one), len(other))
+    """F1 over the common words, counted with repetitions."""
+    first, second = english_segments(answer), english_segments(reference)
+    if not first or not second:
+        return float(first == second)
+    return _f1((Counter(first) & Counter(second)).total(), len(first), len(second))
 
 
-def _f1(shared: int, one: int, other: int) -> float:
-    return 2 * shared / (one + other) if shared else 0.0
+def _f1(shared: int, first: int, second: int) -> float:
+    return 2 * shared / (first + second) if shared else 0.0
 
 
-Measure = Callable[[str, str], float]
-_EM: dict[str, Measure] = {"chinese": chinese_em, "english": english_em}
-_F1: dict[str, Measure] = {"chinese": chinese_f1, "english": english_f1}
+AnswerMetric = Callable[[str, str], float]
+_EM: dict[str, AnswerMetric] = {"chinese": chinese_em, "english": english_em}
+_F1: dict[str, AnswerMetric] = {"chinese": chinese_f1, "english": english_f1}
 _SEGMENTS: dict[str, Callable[[str], Segments]] = {"chinese": chinese_segments, "english": english_segments}
 
 
 def em_and_f1(
     answers: Sequence[str | None], references: Sequence[Sequence[str]], language: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Exact match and F1 of each answer, with the reference that is best for it.
+    """Exact match and F1 of each answer, the best over its references.
 
     Args:
-        answers: What was answered; None for "no answer", which is right where there are no references, and there alone.
-        references: The right answers of each question; none where the passage does not answer it.
+        answers: Predicted answers; None for "no answer", which is right iff there are no references.
+        references: Right answers of each question; none if the passage does not answer it.
         language: ``chinese`` or ``english``.
 
     Returns:
         ``[n]`` each, in [0, 1].
     """
 
-    def best(measure: Measure) -> NDArray[np.float64]:
+    def best(metric: AnswerMetric) -> NDArray[np.float64]:
         pairs = zip(answers, references, strict=True)
         return np.array(
-            [float(a is None and not r) if a is None or not r else max(measure(a, one) for one in r) for a, r in pairs]
+            [float(a is None and not r) if a is None or not r else max(metric(a, one) for one in r) for a, r in pairs]
         )
 
     return best(_EM[language]), best(_F1[language])
 
 
 def answer_metrics(answers: Sequence[str | None], references: Sequence[Sequence[str]], language: str) -> dict[str, Any]:
-    """Means of ``em_and_f1``.
+    """Mean exact match and F1.
 
     Returns:
         ``em``, ``f1`` and ``examples``; where some questions have no answer, also ``f1_with_answer`` over those that
-        have one, and ``right_without_answer``, the share of the others that were given none.
+        have one, and ``right_without_answer``, the share of the others predicted to have none.
     """
     em, f1 = em_and_f1(answers, references, language)
-    found: dict[str, Any] = {"em": float(em.mean()), "f1": float(f1.mean()), "examples": len(f1)}
+    metrics: dict[str, Any] = {"em": float(em.mean()), "f1": float(f1.mean()), "examples": len(f1)}
     has = np.array([bool(right) for right in references])
     if not has.all():
-        found |= {"f1_with_answer": float(f1[has].mean())} if has.any() else {}
-        found["right_without_answer"] = float(f1[~has].mean())
-    return found
+        metrics |= {"f1_with_answer": float(f1[has].mean())} if has.any() else {}
+        metrics["right_without_answer"] = float(f1[~has].mean())
+    return metrics
 
 
 def best_answer_threshold(
     scores: NDArray[np.float64], f1: NDArray[np.float64], unanswerable: NDArray[np.bool_]
 ) -> float:
-    """The score from which on to answer, such that the mean F1 is best; of equally good ones the middle one.
+    """Score threshold for answering that maximises the mean F1; of equally good ones the middle one.
 
     Args:
-        scores: ``[n]`` of the best answer to each question.
-        f1: ``[n]`` of that answer, were it given.
-        unanswerable: ``[n]`` questions without an answer, for which silence counts 1.
+        scores: ``[n]`` scores of the best answers.
+        f1: ``[n]`` F1 of those answers.
+        unanswerable: ``[n]`` questions without an answer, for which "no answer" counts 1.
     """
     order = np.argsort(-scores, kind="stable")
-    ranked, said, silent = scores[order], f1[order], unanswerable[order].astype(np.float64)
-    total = np.concatenate([[0.0], np.cumsum(said)]) + np.concatenate([[0.0], np.cumsum(silent[::-1])])[::-1]
+    ranked, ranked_f1, no_answer = scores[order], f1[order], unanswerable[order].astype(np.float64)
+    total = np.concatenate([[0.0], np.cumsum(ranked_f1)]) + np.concatenate([[0.0], np.cumsum(no_answer[::-1])])[::-1]
     allowed = np.concatenate([[True], ranked[1:] != ranked[:-1], [True]])  # equal scores are answered alike
     total = np.where(allowed, total, -1.0)
     best = np.flatnonzero(total >= total.max() - 1e-9)
@@ -149,10 +149,13 @@ def best_answer_threshold(
 
 
 def nearest_sentence(question: str, passage: str, language: str) -> str:
-    """The sentence of a passage that shares most different segments with a question: what a reader has to beat.
+    """Baseline of question answering: the sentence that shares most distinct segments with the question.
 
-    Of several, the shortest is taken, and then the first.
+    Ties: the shortest, then the first.
     """
-    segments, asked = _SEGMENTS[language], set(_SEGMENTS[language](question))
+    segments = _SEGMENTS[language]
+    question_segments = set(segments(question))
     sentences = [passage[start:stop] for start, stop in sentence_spans(passage)]
-    return min(sentences, key=lambda one: (-len(asked & set(segments(one))), len(one)), default=passage.strip())
+    return min(
+        sentences, key=lambda one: (-len(question_segments & set(segments(one))), len(one)), default=passage.strip()
+    )

@@ -1,4 +1,4 @@
-"""Measures of predicted click probabilities: AUC, GAUC, log loss and calibration."""
+"""Metrics of predicted probabilities: AUC, GAUC, log loss and calibration."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from recsys_bert.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class GroupAuc:
-    """AUC inside each user's impressions, averaged with impressions as weights, and what was left out."""
+    """AUC inside each user's impressions, averaged with impressions as weights, and the users left out."""
 
     value: float | None
     """GAUC over users with both classes; None where there is no such user."""
@@ -21,7 +21,7 @@ class GroupAuc:
     impressions: int
     """Their impressions."""
     one_class_users: int
-    """Users left out because all their labels are equal: no order of theirs can be wrong."""
+    """Users left out because all their labels are equal."""
     one_class_impressions: int
     """The impressions left out with them."""
 
@@ -127,11 +127,11 @@ def calibration(
     borders = np.linspace(0.0, 1.0, n_bins + 1)[1:-1]
     if equal_mass:
         borders = np.quantile(probabilities, borders)
-    chosen = np.searchsorted(borders, probabilities, side="right")
-    count = np.bincount(chosen, minlength=n_bins)
+    bins = np.searchsorted(borders, probabilities, side="right")
+    count = np.bincount(bins, minlength=n_bins)
     full = count > 0
-    predicted = np.bincount(chosen, weights=probabilities, minlength=n_bins)[full] / count[full]
-    observed = np.bincount(chosen, weights=labels, minlength=n_bins)[full] / count[full]
+    predicted = np.bincount(bins, weights=probabilities, minlength=n_bins)[full] / count[full]
+    observed = np.bincount(bins, weights=labels, minlength=n_bins)[full] / count[full]
     return Calibration(
         error=float(np.average(np.abs(predicted - observed), weights=count[full])),
         predicted=predicted.tolist(),
@@ -143,12 +143,12 @@ def calibration(
 def classification_metrics(
     labels: NDArray[Any], probabilities: NDArray[Any], groups: NDArray[Any] | None = None, n_bins: int = 10
 ) -> dict[str, float]:
-    """Every measure of this file as one flat dict, for metrics files and tables.
+    """All metrics of this file as one flat dict, for metrics files and tables.
 
     Args:
         labels: ``[n]``, 0 or 1.
         probabilities: ``[n]`` in [0, 1].
-        groups: User of each impression as a number, ``[n]``; below 0 where nobody knows, which GAUC leaves out.
+        groups: User of each impression as a number, ``[n]``; below 0 if unknown, which GAUC leaves out.
         n_bins: Of ``calibration``.
 
     Returns:
@@ -182,7 +182,11 @@ def classification_metrics(
 def _checked(
     labels: NDArray[Any], scores: NDArray[Any], *, probability: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Both as flat arrays, or an error that says what is wrong with them."""
+    """Both as flat arrays.
+
+    Raises:
+        InputError: Shapes, labels or scores are wrong.
+    """
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if labels.ndim != 1 or labels.shape != scores.shape:
         raise InputError(f"labels have shape {labels.shape} and scores {scores.shape}; expected two equal [n].")

@@ -20,24 +20,24 @@ def test_one_label_each(random):
     probabilities[np.arange(200), targets] += 0.3
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     predicted = probabilities.argmax(axis=1)
-    found = single_label_metrics(targets, probabilities, NAMES)
-    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(targets, predicted))
-    assert found["log_loss"] == pytest.approx(metrics.log_loss(targets, probabilities, labels=range(4)))
+    values = single_label_metrics(targets, probabilities, NAMES)
+    assert values["accuracy"] == pytest.approx(metrics.accuracy_score(targets, predicted))
+    assert values["log_loss"] == pytest.approx(metrics.log_loss(targets, probabilities, labels=range(4)))
     p, r, f, n = metrics.precision_recall_fscore_support(targets, predicted, labels=range(4), zero_division=0)
-    for label, one in enumerate(found["classes"]):
+    for label, one in enumerate(values["classes"]):
         assert one == pytest.approx(
             {"label": NAMES[label], "precision": p[label], "recall": r[label], "f1": f[label], "examples": n[label]}
         )
-    assert found["macro_f1"] == pytest.approx(f.mean())
-    assert found["confusion"] == metrics.confusion_matrix(targets, predicted, labels=range(4)).tolist()
-    assert "auc" not in found
+    assert values["macro_f1"] == pytest.approx(f.mean())
+    assert values["confusion"] == metrics.confusion_matrix(targets, predicted, labels=range(4)).tolist()
+    assert "auc" not in values
 
 
 def test_two_classes(random):
     targets, scores = random.integers(0, 2, 100), random.random(100)
-    found = single_label_metrics(targets, np.stack([1 - scores, scores], axis=1), ["no", "yes"])
-    assert found["f1"] == pytest.approx(metrics.f1_score(targets, scores > 0.5))
-    assert found["auc"] == pytest.approx(metrics.roc_auc_score(targets, scores))
+    values = single_label_metrics(targets, np.stack([1 - scores, scores], axis=1), ["no", "yes"])
+    assert values["f1"] == pytest.approx(metrics.f1_score(targets, scores > 0.5))
+    assert values["auc"] == pytest.approx(metrics.roc_auc_score(targets, scores))
     one = single_label_metrics(np.zeros(3, int), np.full((3, 2), 0.5), ["no", "yes"])
     assert "auc" not in one  # nothing to rank
     assert one["accuracy"] == 1.0
@@ -47,17 +47,17 @@ def test_several_labels(random):
     targets, probabilities = random.integers(0, 2, (80, 4)), random.random((80, 4))
     targets[:, 3] = 0
     holds = probabilities > 0.4
-    found = multi_label_metrics(targets, probabilities, holds, NAMES)
-    assert found["micro_f1"] == pytest.approx(metrics.f1_score(targets, holds, average="micro"))
-    assert found["macro_f1"] == pytest.approx(metrics.f1_score(targets, holds, average="macro", zero_division=0))
-    assert found["exact"] == pytest.approx(metrics.accuracy_score(targets, holds))
+    values = multi_label_metrics(targets, probabilities, holds, NAMES)
+    assert values["micro_f1"] == pytest.approx(metrics.f1_score(targets, holds, average="micro"))
+    assert values["macro_f1"] == pytest.approx(metrics.f1_score(targets, holds, average="macro", zero_division=0))
+    assert values["exact"] == pytest.approx(metrics.accuracy_score(targets, holds))
     precision = metrics.average_precision_score(targets[:, :3], probabilities[:, :3], average="macro")
-    assert found["average_precision"] == pytest.approx(precision)
-    assert [one["examples"] for one in found["classes"]] == targets.sum(axis=0).tolist()
+    assert values["average_precision"] == pytest.approx(precision)
+    assert [one["examples"] for one in values["classes"]] == targets.sum(axis=0).tolist()
 
 
-def f1(targets, said):
-    return metrics.f1_score(targets, said, zero_division=0)
+def f1(targets, predicted):
+    return metrics.f1_score(targets, predicted, zero_division=0)
 
 
 @pytest.mark.parametrize(("measure", "score"), [("f1", f1), ("accuracy", metrics.accuracy_score)])

@@ -8,13 +8,13 @@ from nlp_tasks.matching.metrics import pair_metrics, search_metrics
 def test_answers_by_a_threshold():
     random = np.random.default_rng(0)
     labels, scores = random.integers(0, 2, 100), random.random(100)
-    found, said = pair_metrics(labels, scores, 0.4), scores >= 0.4
-    assert found == pytest.approx(
+    values, predicted = pair_metrics(labels, scores, 0.4), scores >= 0.4
+    assert values == pytest.approx(
         {
-            "accuracy": metrics.accuracy_score(labels, said),
-            "f1": metrics.f1_score(labels, said),
-            "precision": metrics.precision_score(labels, said),
-            "recall": metrics.recall_score(labels, said),
+            "accuracy": metrics.accuracy_score(labels, predicted),
+            "f1": metrics.f1_score(labels, predicted),
+            "precision": metrics.precision_score(labels, predicted),
+            "recall": metrics.recall_score(labels, predicted),
             "auc": metrics.roc_auc_score(labels, scores),
             "examples": 100,
         }
@@ -34,8 +34,8 @@ def test_finding_by_hand():
     numbers = np.array([10, 11, 12, 11])
     questions = np.array([[9, 1, 0, 0], [3, 1, 2, 0], [0, 1, 1, 0]], np.float32)
     ids = np.array([[50, 10], [51, 11], [52, 12]])  # ranks 1, 3, and 1.5 of two equal ones
-    found = search_metrics(questions, ids, texts, numbers)
-    assert found == pytest.approx({"hit@1": 1 / 3, "hit@10": 1.0, "mrr": (1 + 1 / 3 + 1 / 1.5) / 3})
+    values = search_metrics(questions, ids, texts, numbers)
+    assert values == pytest.approx({"hit@1": 1 / 3, "hit@10": 1.0, "mrr": (1 + 1 / 3 + 1 / 1.5) / 3})
     itself = np.array([[50, 10], [10, 11], [52, 12]])  # the text that beat 11 is the question itself
     assert search_metrics(questions, itself, texts, numbers)["mrr"] == pytest.approx((1 + 1 / 2 + 1 / 1.5) / 3)
     assert search_metrics(questions[:0], ids[:0], texts, numbers) == {}
@@ -46,7 +46,7 @@ def test_finding_in_parts(monkeypatch):
     texts, questions = random.normal(size=(50, 4)), random.normal(size=(50, 4))
     ids = np.stack([np.arange(100, 150), np.arange(50)], axis=1)
     whole = search_metrics(questions, ids, texts, np.arange(50))
-    monkeypatch.setattr("nlp_tasks.matching.metrics._QUESTIONS", 7)
+    monkeypatch.setattr("nlp_tasks.matching.metrics._QUERIES", 7)
     assert search_metrics(questions, ids, texts, np.arange(50)) == pytest.approx(whole)
     scores = questions @ texts.T
     rank = (scores > np.diag(scores)[:, None]).sum(axis=1) + 1

@@ -86,8 +86,8 @@ def test_the_best_reference_counts_and_silence_where_there_is_none():
     em, f1 = em_and_f1(answers, references, "chinese")
     assert em.tolist() == [1, 1, 0, 0]
     assert f1.tolist() == [1, 1, 0, 0]
-    found = answer_metrics(answers, references, "chinese")
-    assert found == {"em": 0.5, "f1": 0.5, "examples": 4, "f1_with_answer": 0.5, "right_without_answer": 0.5}
+    values = answer_metrics(answers, references, "chinese")
+    assert values == {"em": 0.5, "f1": 0.5, "examples": 4, "f1_with_answer": 0.5, "right_without_answer": 0.5}
     assert answer_metrics(["甲"], [["甲"]], "chinese") == {"em": 1.0, "f1": 1.0, "examples": 1}
 
 
