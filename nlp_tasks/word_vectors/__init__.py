@@ -1,1 +1,1 @@
-"""Word vectors: trained on the user's text, written and read as text, and where a table of a model starts."""
+"""Word vectors: train them on plain text, write and read them as text, initialise embeddings with them."""

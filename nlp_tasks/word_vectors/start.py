@@ -1,4 +1,4 @@
-"""Start a table of a model on word vectors."""
+"""Initialise an embedding with word vectors."""
 
 from collections.abc import Sequence
 
@@ -11,30 +11,29 @@ from recsys_bert.errors import InputError
 
 @torch.no_grad()
 def start_rows(table: nn.Embedding, names: Sequence[str], vectors: WordVectors, setting: str) -> int:
-    """Start those rows of a table on vectors whose words have one; the others stay as they are.
+    """Copy vectors into the rows of words that have one; other rows stay.
 
-    All vectors are multiplied by one number, so that they are as long as the table's rows were on the whole: a model
-    expects its tables in the size that it gave them.
+    The vectors are scaled by one factor to the root mean square of the embedding, the scale that the model expects.
 
     Args:
-        table: ``[rows, dim]``.
-        names: Word of each row, "" where a row is no word.
+        table: The embedding, ``[rows, dim]``.
+        names: Word of each row, "" for rows that are no word.
         vectors: The vectors.
-        setting: Says how wide the table is, for the message.
+        setting: Name of the setting of ``dim``, for the message.
 
     Returns:
-        How many rows were started.
+        Number of initialised rows.
 
     Raises:
-        InputError: The vectors have another width.
+        InputError: The vectors have another dimension.
     """
     weight, width = table.weight, vectors.table.shape[1]
     if width != weight.shape[1]:
         raise InputError(f"the word vectors are {width} wide, the table {weight.shape[1]}. Set {setting} to {width}.")
-    found = torch.from_numpy(vectors.rows(names))
-    rows = (found >= 0).nonzero()[:, 0]
+    vector_rows = torch.from_numpy(vectors.rows(names))
+    rows = (vector_rows >= 0).nonzero()[:, 0]
     if len(rows):
-        given = torch.from_numpy(vectors.table)[found[rows]].to(weight)
-        size = (weight.square().mean() / given.square().mean().clamp(min=1e-12)).sqrt()
-        weight[rows.to(weight.device)] = given * size
+        values = torch.from_numpy(vectors.table)[vector_rows[rows]].to(weight)
+        size = (weight.square().mean() / values.square().mean().clamp(min=1e-12)).sqrt()
+        weight[rows.to(weight.device)] = values * size
     return len(rows)

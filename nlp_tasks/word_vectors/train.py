@@ -1,85 +1,95 @@
-"""Texts as sequences of the words that occur often enough."""
+"""Train word vectors on plain text: word2vec (https://arxiv.org/abs/1310.4546) or GloVe (https://aclanthology.org/D14-1162)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from nlp_tasks.recall.words import Cut, jieba_tokenizer
-from nlp_tasks.tokenization import mostly_chinese
-from nlp_tasks.word_vectors.config import VectorTextConfig
+from nlp_tasks.word_vectors.config import WordVectorsConfig
+from nlp_tasks.word_vectors.files import VECTORS_FILE, WordVectors, write_vectors
+from nlp_tasks.word_vectors.vocabulary import encode_texts
 from recsys_bert.errors import InputError
-from recsys_bert.progress import Progress
+from recsys_bert.files import write_json
+from recsys_bert.settings import make_config
+from recsys_bert.static_embeddings.fit import fit_vectors
+from recsys_bert.static_embeddings.glove import Glove
 from recsys_bert.static_embeddings.sequences import Sequences
-
-_SAMPLE = 2000  # texts looked at to tell whether a text is Chinese
-
-
-@dataclass(frozen=True)
-class CutText:
-    """Words of texts, as rows of a vocabulary."""
-
-    words: list[str]
-    """The vocabulary, the most frequent first."""
-
-    sequences: Sequences
-    """The texts in rows of it, rare words left out."""
-
-    counted: dict[str, int]
-    """Words, how often they occur, and what was left out."""
+from recsys_bert.static_embeddings.word2vec import Word2Vec
+from recsys_bert.training.metrics_file import MetricsFile
+from recsys_bert.training.run_folder import begin, check_unchanged
 
 
-def cut_words(texts: Sequence[str], config: VectorTextConfig) -> CutText:
-    """Cut texts into words and count them.
+def train_word_vectors(
+    texts: Iterable[str],
+    *,
+    out: Path | str | None = None,
+    config: WordVectorsConfig | None = None,
+    **settings: Any,
+) -> WordVectors:
+    """Train word vectors.
+
+    Args:
+        texts: Texts; contexts do not cross their borders.
+        out: Run folder; a stopped run there is resumed. None: a temporary one, removed afterwards.
+        config: All settings as one object.
+        **settings: Settings by name, in place of ``config``: ``word2vec={"dim": 50}``.
 
     Raises:
-        InputError: No word occurs ``min_count`` times, or jieba is needed and not installed.
+        InputError: No word occurs ``min_count`` times, settings do not fit, or ``out`` holds another run.
     """
-    cut, known, parts = _cutter(texts, config.unit), dict[str, int](), []
-    with Progress("cutting texts into words", len(texts), "texts") as progress:
-        for text in texts:
-            found = cut(text.lower() if config.lowercase else text)
-            parts.append(np.fromiter((known.setdefault(word, len(known)) for word in found), np.int32, len(found)))
-            progress.advance()
-    met = np.concatenate([np.empty(0, np.int32), *parts])
-    counts = np.bincount(met, minlength=len(known))
-    order = np.argsort(-counts, kind="stable")  # the first met first between equals
-    size = int((counts >= config.min_count).sum())
-    if not size:
-        raise InputError(
-            f"none of the {len(known):,} words in {len(texts):,} texts occurs {config.min_count} times. Give more text "
-            "or lower --text.min-count."
-        )
-    row = np.full(len(known), -1, np.int32)
-    row[order[:size]] = np.arange(size)
-    sequences = _sequences(row[met], np.array([len(part) for part in parts]), size)
-    every = list(known)
-    counted = {
-        "texts": len(texts),
-        "words": size,
-        "occurrences": len(sequences.rows),
-        "words_too_rare": len(known) - size,
-        "occurrences_too_rare": len(met) - len(sequences.rows),
-        "texts_without_neighbours": int((np.diff(sequences.offsets) < 2).sum()),
-    }
-    return CutText([every[n] for n in order[:size]], sequences, counted)
+    settled = make_config(WordVectorsConfig, config, settings)
+    if isinstance(texts, str):
+        raise InputError("texts is a single string; give a list of texts.")
+    listed = list(texts)
+    digest = sha256("\0".join(listed).encode("utf-8", "surrogatepass")).hexdigest()
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="recsys-bert-")) if out is None else out
+        vectors, _ = fit_word_vectors(listed, Path(folder), settled, {Path("texts"): digest})
+    return vectors
 
 
-def _sequences(rows: NDArray[np.int32], lengths: NDArray[Any], size: int) -> Sequences:
-    """Texts one after the other, without the rows that are -1."""
-    ends = np.cumsum(lengths)
-    kept = np.concatenate([[0], np.cumsum(rows >= 0)])
-    return Sequences(rows[rows >= 0], np.concatenate([[0], kept[ends]]), size)
+def fit_word_vectors(
+    texts: Sequence[str], out: Path, config: WordVectorsConfig, sources: Mapping[Path, str], **record: Any
+) -> tuple[WordVectors, dict[str, Any]]:
+    """Train in a run folder, and write ``vectors.txt`` and ``metrics.json``.
+
+    Args:
+        texts: The texts.
+        out: Run folder; a stopped run there is resumed.
+        config: All settings, which become ``config.toml``.
+        sources: Fingerprints of everything that is read, by path.
+        record: Further entries of ``metrics.json``.
+
+    Returns:
+        The vectors, and the contents of ``metrics.json``.
+    """
+    encoded = encode_texts(texts, config)
+    model = _model(config, encoded.sequences)
+    begin(out, config)  # after everything that bad input can stop
+    check_unchanged(out, dict(sources))
+
+    def write_loss(epoch: int, loss: float) -> None:
+        log = MetricsFile(out / "metrics.jsonl", lines=epoch - 1, is_main=True)
+        log.write({"epoch": epoch, "loss": loss})
+
+    seconds = fit_vectors(model, out / "checkpoints" / "state.safetensors", write_loss)
+    vectors = WordVectors(encoded.words, model.vectors)
+    write_vectors(out / VECTORS_FILE, vectors.words, vectors.table)
+    results = {"counted": encoded.counted, **record, "seconds": round(seconds, 1)}
+    write_json(out / "metrics.json", results)
+    print(_summary(encoded.counted, config.min_count), file=sys.stderr)
+    return vectors, results
 
 
-def _cutter(texts: Sequence[str], unit: str) -> Cut:
-    if unit == "auto":
-        unit = "jieba" if mostly_chinese(texts[:_SAMPLE]) else "blanks"
-    if unit == "characters":
-        return lambda text: [letter for letter in text if not letter.isspace()]
-    if unit == "blanks":
-        return str.split
-    words = jieba_tokenizer("text.unit 'jieba' needs").lcut
-    return lambda text: [part for word in words(text) for part in word.split()]  # a blank is a word to jieba
+def _model(config: WordVectorsConfig, sequences: Sequences) -> Word2Vec | Glove:
+    return Word2Vec(sequences, config.word2vec) if config.method == "word2vec" else Glove(sequences, config.glove)
+
+
+def _summary(counted: dict[str, int], min_count: int) -> str:
+    known = f"{counted['words']:,} words that occur {counted['occurrences']:,} times in {counted['texts']:,} texts"
+    rare = f"{counted['words_too_rare']:,} words ({counted['occurrences_too_rare']:,} occurrences)"
+    alone = f"{counted['texts_without_neighbours']:,} texts have fewer than two words left"
+    return f"{known}; left out: {rare} with fewer than {min_count} occurrences; {alone}"

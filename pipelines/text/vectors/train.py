@@ -2,93 +2,68 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from nlp_tasks.word_vectors.config import VectorTextConfig
+from nlp_tasks.word_vectors.config import WordVectorsConfig
 from recsys_bert.errors import InputError
-from recsys_bert.static_embeddings.config import GloveConfig, Word2VecConfig
-
-if TYPE_CHECKING:
-    from recsys_bert.static_embeddings.glove import Glove
-    from recsys_bert.static_embeddings.sequences import Sequences
-    from recsys_bert.static_embeddings.word2vec import Word2Vec
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class TextFilesConfig:
+    """Files of plain text."""
+
+    files: tuple[Path, ...] = ()
+    """Files of text; contexts do not cross the borders of a text."""
+
+    format: Literal["auto", "lines", "blocks", "tsv", "csv", "jsonl", "label_text", "squad"] = "auto"
+    """lines: every line is a text; blocks: texts with an empty line between them; squad: the passages of a SQuAD file;
+    the rest are rows with texts in columns. ``auto`` goes by the ending, and takes .txt as lines."""
+
+    columns: tuple[str, ...] = ()
+    """Names of the columns of a tsv or csv file without a header line, in order."""
+
+    texts: tuple[str, ...] = ("text",)
+    """Columns with texts; for tsv, csv, jsonl and label_text."""
+
+    bad_rows: Literal["raise", "drop"] = "raise"
+    """Stop at a row that cannot be used and name its number, or drop and count such rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(WordVectorsConfig):
     """Train word vectors on plain text."""
 
     out: Path
-    """Run folder; a run that was stopped there goes on after its last whole epoch."""
+    """Run folder; a stopped run there is resumed after its last epoch."""
 
-    text: VectorTextConfig = field(default_factory=VectorTextConfig)
-    """The text, and what its words are."""
-
-    method: Literal["word2vec", "glove"] = "word2vec"
-    """word2vec: skip-gram or CBOW with negative sampling; glove: fitted to how often words stand near each other."""
-
-    word2vec: Word2VecConfig = field(default_factory=Word2VecConfig)
-    """How word2vec is trained."""
-
-    glove: GloveConfig = field(default_factory=GloveConfig)
-    """How GloVe is trained."""
+    text: TextFilesConfig = field(default_factory=TextFilesConfig)
+    """The text."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.text.files:
             raise InputError("no text is given; name files with --text.files FILE ….")
-        other = "glove" if self.method == "word2vec" else "word2vec"
-        if getattr(self, other) != type(getattr(self, other))():
-            raise InputError(f"method is {self.method!r}, but {other} is set as well. Leave it out, or change method.")
 
 
 def run(config: Config) -> dict[str, Any]:
     """Train, and write ``vectors.txt`` and ``metrics.json``.
 
     Returns:
-        What ``metrics.json`` says.
+        The contents of ``metrics.json``.
     """
     import sys
 
     from nlp_tasks.config import CorpusConfig
     from nlp_tasks.pretraining.corpus import read_documents
-    from nlp_tasks.word_vectors.files import write_vectors
-    from nlp_tasks.word_vectors.train import cut_words
-    from recsys_bert.files import write_json
-    from recsys_bert.static_embeddings.fit import fit_vectors
-    from recsys_bert.training.metrics_file import MetricsFile
-    from recsys_bert.training.run_folder import begin, check_files_unchanged
+    from nlp_tasks.word_vectors.train import fit_word_vectors
+    from recsys_bert.files import fingerprint
 
     text = config.text
-    how = CorpusConfig(format=text.format, columns=text.columns, texts=text.texts, bad_rows=text.bad_rows)
-    read = {path: read_documents(path, how, flags="text") for path in text.files}
-    cut = cut_words([document for documents, _ in read.values() for document in documents], text)
-    model = _model(config, cut.sequences)
-    begin(config.out, config)  # after everything that bad input can stop
-    check_files_unchanged(config.out, list(text.files))
-
-    def note(epoch: int, loss: float) -> None:
-        log = MetricsFile(config.out / "metrics.jsonl", lines=epoch - 1, is_main=True)
-        log.write({"epoch": epoch, "loss": loss})
-
-    seconds = fit_vectors(model, config.out / "checkpoints" / "state.safetensors", note)
-    write_vectors(config.out / "vectors.txt", cut.words, model.vectors)
+    corpus = CorpusConfig(format=text.format, columns=text.columns, texts=text.texts, bad_rows=text.bad_rows)
+    read = {path: read_documents(path, corpus, flags="text") for path in text.files}
+    texts = [document for documents, _ in read.values() for document in documents]
     left_out = {str(path): reasons for path, (_, reasons) in read.items() if reasons}
-    results = {"counted": cut.counted, "left_out": left_out, "seconds": round(seconds, 1)}
-    write_json(config.out / "metrics.json", results)
-    print(_told(cut.counted, text.min_count), file=sys.stderr)
+    sources = {path: fingerprint([path]) for path in text.files}
+    _, results = fit_word_vectors(texts, config.out, config, sources, left_out=left_out)
     print(f"wrote {config.out / 'vectors.txt'} in {results['seconds']:.0f} s", file=sys.stderr)
     return results
-
-
-def _model(config: Config, sequences: "Sequences") -> "Word2Vec | Glove":
-    from recsys_bert.static_embeddings.glove import Glove
-    from recsys_bert.static_embeddings.word2vec import Word2Vec
-
-    return Word2Vec(sequences, config.word2vec) if config.method == "word2vec" else Glove(sequences, config.glove)
-
-
-def _told(counted: dict[str, int], min_count: int) -> str:
-    kept = f"{counted['words']:,} words that occur {counted['occurrences']:,} times in {counted['texts']:,} texts"
-    rare = f"{counted['words_too_rare']:,} words ({counted['occurrences_too_rare']:,} occurrences)"
-    alone = f"{counted['texts_without_neighbours']:,} texts have fewer than two words left"
-    return f"{kept}; left out: {rare} with fewer than {min_count} occurrences; {alone}"

@@ -22,9 +22,9 @@ def vectors(tmp_path):
 def test_the_token_table_starts_on_vectors_of_its_characters(vectors, capsys):
     settings = replace(TEXT_ENCODER, dim=8, n_heads=2, n_layers=1, init_std=0.5)
     tables = []
-    for given in (None, vectors):
+    for path in (None, vectors):
         torch.manual_seed(0)
-        encoder, tokenizer = make_text_encoder(None, settings, TokenizerConfig(vectors=given), TEXTS)
+        encoder, tokenizer = make_text_encoder(None, settings, TokenizerConfig(vectors=path), TEXTS)
         tables.append(encoder.embeddings.token.weight.detach())
     tokens = tokenizer.tokens(range(tokenizer.size))
     changed = [token for token, row, other in zip(tokens, *tables, strict=True) if not torch.equal(row, other)]
@@ -37,8 +37,8 @@ def test_the_token_table_starts_on_vectors_of_its_characters(vectors, capsys):
 def test_capitals_start_on_the_vectors_of_small_letters(tmp_path):
     write_vectors(tmp_path / "vectors.txt", ["rome", "b"], np.eye(2, 8, dtype=np.float32))
     settings = replace(TEXT_ENCODER, dim=8, n_heads=2, n_layers=1)
-    given = TokenizerConfig(lowercase=False, vectors=tmp_path / "vectors.txt")
-    encoder, tokenizer = make_text_encoder(None, settings, given, ["Rome B"] * 9)
+    config = TokenizerConfig(lowercase=False, vectors=tmp_path / "vectors.txt")
+    encoder, tokenizer = make_text_encoder(None, settings, config, ["Rome B"] * 9)
     tokens, table = tokenizer.tokens(range(tokenizer.size)), encoder.embeddings.token.weight
     assert [int(table[tokens.index(token)].argmax()) for token in ("Rome", "B")] == [0, 1]
     assert [int((table[tokens.index(token)] != 0).sum()) for token in ("Rome", "B")] == [1, 1]

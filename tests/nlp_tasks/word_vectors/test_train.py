@@ -1,54 +1,47 @@
-import itertools
+import json
 
+import numpy as np
 import pytest
 
-from nlp_tasks.word_vectors.config import VectorTextConfig
-from nlp_tasks.word_vectors.train import cut_words
+from nlp_tasks.word_vectors.files import WordVectors
+from nlp_tasks.word_vectors.train import train_word_vectors
 from recsys_bert.errors import InputError
 
-
-def told(cut):
-    """Texts in the words that are left of them."""
-    words, rows, offsets = cut.words, cut.sequences.rows, cut.sequences.offsets
-    return [[words[row] for row in rows[start:stop]] for start, stop in itertools.pairwise(offsets)]
+TOPICS = [["ball", "goal", "team", "match"], ["soup", "bread", "salt", "oven"]]
+SETTINGS = {"min_count": 2, "word2vec": {"dim": 8, "batch_size": 64, "lr": 0.1, "sample": 0.0}}
 
 
-def test_rare_words_are_left_out_and_counted():
-    cut = cut_words(["b A a c", "rare c", "b\ta  A", "odd"], VectorTextConfig(min_count=2))
-    assert cut.words == ["a", "b", "c"]  # b was met before c
-    assert told(cut) == [["b", "a", "a", "c"], ["c"], ["b", "a", "a"], []]
-    assert cut.sequences.size == 3
-    assert cut.counted == {
-        "texts": 4,
-        "words": 3,
-        "occurrences": 8,
-        "words_too_rare": 2,
-        "occurrences_too_rare": 2,
-        "texts_without_neighbours": 2,
-    }
+@pytest.fixture
+def texts():
+    random = np.random.default_rng(0)
+    return [" ".join(random.permutation([*random.choice(TOPICS[n % 2], 4), "the", "a"])) for n in range(200)]
 
 
-@pytest.mark.parametrize(
-    ("unit", "expected"),
-    [
-        ("blanks", ["我爱北京天安门,", "T恤"]),
-        ("characters", [*"我爱北京天安门,T恤"]),
-        ("jieba", ["我", "爱", "北京", "天安门", ",", "T恤"]),
-        ("auto", ["我", "爱", "北京", "天安门", ",", "T恤"]),
-    ],
-)
-def test_units(unit, expected):
-    text = "我爱北京天安门, \u3000T恤"
-    (found,) = told(cut_words([text], VectorTextConfig(unit=unit, min_count=1, lowercase=False)))
-    assert found == expected
+def test_words_of_one_topic_are_similar(texts, tmp_path):
+    vectors = train_word_vectors(texts, out=tmp_path / "run", **SETTINGS)
+    assert {word for word, _ in vectors.similar("ball", k=3)} == {"goal", "team", "match"}
+    assert "Soup" in vectors
+    assert "fish" not in vectors
+    loaded = WordVectors.load(tmp_path / "run")
+    assert loaded.words == vectors.words
+    np.testing.assert_allclose(loaded["soup"], vectors["soup"], rtol=1e-5)
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["counted"]["words"] == 10
+    again = train_word_vectors(texts, **SETTINGS)
+    np.testing.assert_array_equal(again.table, vectors.table)
 
 
-def test_text_that_is_not_chinese_is_cut_at_blanks():
-    assert told(cut_words(["It's a 3-day trip"], VectorTextConfig(min_count=1))) == [["it's", "a", "3-day", "trip"]]
+def test_bad_calls_are_refused(texts, tmp_path):
+    with pytest.raises(InputError, match="texts is a single string"):
+        train_word_vectors("ball goal")
+    with pytest.raises(InputError, match=r"'word2vec\.width'"):
+        train_word_vectors(texts, word2vec={"width": 8})
+    train_word_vectors(texts, out=tmp_path / "run", **SETTINGS)
+    with pytest.raises(InputError, match=r"is not what .* was begun with"):
+        train_word_vectors(texts[1:], out=tmp_path / "run", **SETTINGS)
+    with pytest.raises(InputError, match="no word with a vector is called 'bal'; did you mean 'ball'"):
+        WordVectors.load(tmp_path / "run").similar("bal")
 
 
-def test_text_without_frequent_words_is_refused():
-    with pytest.raises(InputError, match="none of the 3 words in 1 texts occurs 2 times"):
-        cut_words(["a b c"], VectorTextConfig(min_count=2))
-    with pytest.raises(InputError, match="min_count is 0"):
-        VectorTextConfig(min_count=0)
+def test_cosines_by_hand():
+    vectors = WordVectors(["a", "b", "c"], np.array([[1, 0], [1, 1], [-2, 0]], np.float32))
+    assert vectors.similar("a") == [("b", pytest.approx(0.5**0.5)), ("c", pytest.approx(-1.0))]

@@ -28,8 +28,7 @@ def text(tmp_path):
 
 @pytest.fixture
 def flags(text, tmp_path):
-    given = ["--text.files", str(text), "--out", str(tmp_path / "run"), "--text.min-count", "2"]
-    return ["text", "vectors", "train", *given]
+    return ["text", "vectors", "train", "--text.files", str(text), "--out", str(tmp_path / "run"), "--min-count", "2"]
 
 
 WORD2VEC = ["--word2vec.dim", "8", "--word2vec.batch-size", "64", "--word2vec.lr", "0.1", "--word2vec.sample", "0"]
@@ -52,11 +51,13 @@ GLOVE = [
 )
 def test_words_of_one_topic_are_near_each_other(flags, tmp_path, capsys, method):
     assert main([*flags, *method]) == 0
-    told = capsys.readouterr().err
-    assert "10 words that occur 2,100 times in 301 texts; left out: 1 words (1 occurrences) with fewer than 2" in told
-    assert "1 texts have fewer than two words left" in told
-    found = read_vectors(tmp_path / "run" / "vectors.txt")
-    table = found.table[found.rows([word for words in TOPICS for word in words])]
+    printed = capsys.readouterr().err
+    assert (
+        "10 words that occur 2,100 times in 301 texts; left out: 1 words (1 occurrences) with fewer than 2" in printed
+    )
+    assert "1 texts have fewer than two words left" in printed
+    vectors = read_vectors(tmp_path / "run" / "vectors.txt")
+    table = vectors.table[vectors.rows([word for words in TOPICS for word in words])]
     table -= table.mean(axis=0)  # what all words share says nothing
     table /= np.linalg.norm(table, axis=1, keepdims=True)
     cosines = (table @ table.T).reshape(2, 4, 2, 4).mean(axis=(1, 3))
@@ -67,15 +68,15 @@ def test_words_of_one_topic_are_near_each_other(flags, tmp_path, capsys, method)
 
 
 def killed_before(checkpoint):
-    """Stands for ``replacing`` in a run that is killed before it writes a checkpoint."""
+    """Replaces ``replacing`` in a run that is killed before it writes a checkpoint."""
     raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
 def killed_after(checkpoint):
     """The same right after it."""
-    with replacing(checkpoint) as aside:
-        yield aside
+    with replacing(checkpoint) as temporary:
+        yield temporary
     raise KeyboardInterrupt
 
 
@@ -123,7 +124,7 @@ def test_seconds_are_those_of_all_parts_of_a_run(flags, tmp_path, monkeypatch):
     [
         (["--glove.dim", "8"], "method is 'word2vec', but glove is set as well"),
         (["--method", "glove", "--word2vec.dim", "8"], "method is 'glove', but word2vec is set as well"),
-        (["--text.min-count", "1000"], "none of the 11 words in 301 texts occurs 1000 times"),
+        (["--min-count", "1000"], "none of the 11 words in 301 texts occurs 1000 times"),
         (["--text.files"], "no text is given"),
     ],
 )
@@ -138,7 +139,7 @@ def test_halves_of_characters_are_refused_before_training(tmp_path, capsys):
     path.write_text('{"text": "a b"}\n{"text": "a \\ud83d"}\n')
     command = ["text", "vectors", "train", "--text.files", str(path), "--out", str(tmp_path / "run")]
     assert main(command) == 2
-    told = capsys.readouterr().err
-    assert "line 2" in told
-    assert "half of a character" in told
-    assert "pass --text.bad-rows drop" in told
+    printed = capsys.readouterr().err
+    assert "line 2" in printed
+    assert "half of a character" in printed
+    assert "pass --text.bad-rows drop" in printed
