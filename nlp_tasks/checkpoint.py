@@ -1,4 +1,4 @@
-"""A trained text model in a folder: encoder, tokenizer, head, and what the task has to know."""
+"""A trained text model in a folder: encoder, tokenizer, head, and the task's own values."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,33 +16,25 @@ from recsys_bert.encoder.model import Encoder, load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, replacing, write_json
 
-_FORMAT = "recsys_bert.text_task/1"
+_FORMAT = "recsys_bert.text_task/2"
 _NOT_HERE = ("encoder.", "auxiliary.")  # in a file of its own; of use in training only
 
 
 def save_task(
-    folder: Path,
-    task: str,
-    model: TextModel,
-    tokenizer: Tokenizer,
-    *,
-    head: HeadConfig,
-    length: LengthConfig,
-    **own: Any,
+    folder: Path, task: str, model: TextModel, tokenizer: Tokenizer, length: LengthConfig, **about: Any
 ) -> None:
-    """Write everything that ``load_task`` reads, whole or not at all.
+    """Write everything that ``load_task`` reads, all or nothing.
 
     Args:
         folder: Folder to write; an earlier one is replaced.
         task: Name of the task.
-        model: Its weights.
+        model: Its weights, and the settings of its head.
         tokenizer: The encoder's.
-        head: As the model was built.
-        length: What happens to long texts.
-        own: What else the task has to know, as plain values.
+        length: Settings for long texts.
+        about: Further plain values of the task.
     """
-    about = {"n_outputs": model.n_outputs, "head": asdict(head), "length": asdict(length)}
-    save_parts(folder, task, model, model.encoder, tokenizer, about | own)
+    parts = {"n_outputs": model.n_outputs, "head": asdict(model.head_config), "length": asdict(length)}
+    save_parts(folder, task, model, model.encoder, tokenizer, parts | about)
 
 
 def save_parts(
@@ -54,7 +46,7 @@ def save_parts(
     about: dict[str, Any],
     also: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write what ``open_task`` and ``load_parts`` read, whole or not at all.
+    """Write what ``open_task`` and ``load_parts`` read, all or nothing.
 
     Args:
         folder: Folder to write; an earlier one is replaced.
@@ -62,20 +54,21 @@ def save_parts(
         model: Holds the encoder as ``encoder``; its other weights go into a file of their own.
         encoder: The encoder.
         tokenizer: The encoder's.
-        about: What it takes to build the model again and what else the task has to know, as plain values.
-        also: Writes more files into the folder that it is given.
+        about: Plain values: how to build the model again, and what else the task needs.
+        also: Writes more files into the folder that it is called with.
     """
-    with replacing(folder) as aside:
-        save_text_encoder(aside, encoder, tokenizer)
+    with replacing(folder) as temporary:
+        save_text_encoder(temporary, encoder, tokenizer)
         state = {name: value for name, value in model.state_dict().items() if not name.startswith(_NOT_HERE)}
-        save_file({name: value.cpu().contiguous().clone() for name, value in state.items()}, aside / "head.safetensors")
-        write_json(aside / "task.json", {"format": _FORMAT, "task": task} | about)
+        weights = {name: value.cpu().contiguous().clone() for name, value in state.items()}
+        save_file(weights, temporary / "head.safetensors")
+        write_json(temporary / "task.json", {"format": _FORMAT, "task": task} | about)
         if also is not None:
-            also(aside)
+            also(temporary)
 
 
 def load_task(folder: Path, task: str) -> tuple[TextModel, Tokenizer, LengthConfig, dict[str, Any]]:
-    """Read what ``save_task`` wrote: model in evaluation mode, tokenizer, length settings, and the task's own values.
+    """Read a folder of ``save_task``: model in evaluation mode, tokenizer, length settings, and the task's own values.
 
     Args:
         folder: Run folder, or the folder itself.
@@ -95,22 +88,28 @@ def load_task(folder: Path, task: str) -> tuple[TextModel, Tokenizer, LengthConf
 
 
 def open_task(folder: Path, task: str) -> tuple[Path, dict[str, Any]]:
-    """Find a task's folder, and read what ``save_parts`` was told about it.
+    """Find a task's folder, and read its values as ``save_parts`` wrote them.
 
     Args:
         folder: Run folder, or the folder itself.
-        task: Name that it must have been saved under.
+        task: Name of the task.
 
     Raises:
-        InputError: No such folder, or another task's.
+        InputError: No such folder, another task's, or one of another format.
     """
-    folder = find_encoder(folder)
-    if not (folder / "task.json").is_file():
-        raise InputError(f"{folder} holds an encoder but no trained {task} (task.json is missing).")
-    about = read_json(folder / "task.json")
-    if about.get("format") != _FORMAT or about.get("task") != task:
-        raise InputError(f"{folder} holds a {about.get('task')!r} model of format {about.get('format')!r}, no {task}.")
-    return folder, about
+    inner, name = find_encoder(folder), _words(task)
+    if not (inner / "task.json").is_file():
+        raise InputError(f"{folder} holds an encoder but no trained {name} (task.json is missing).")
+    about = read_json(inner / "task.json")
+    if about.get("format") != _FORMAT:
+        raise InputError(f"{inner} has the format {about.get('format')!r}, not {_FORMAT!r}. Train the run again.")
+    if about.get("task") != task:
+        raise InputError(f"{folder} holds a {_words(str(about.get('task')))}, no {name}. Give the run of a {name}.")
+    return inner, about
+
+
+def _words(task: str) -> str:
+    return task.replace("_", " ")
 
 
 def load_parts(model: nn.Module, folder: Path) -> None:

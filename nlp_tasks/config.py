@@ -1,13 +1,18 @@
-"""Settings of the text front. Plain values: importing this is instant."""
+"""Settings that text tasks share. Plain values: importing this is instant."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from nlp_tasks.heads import TEXT_HEADS
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.parts import Options, check_name
 from recsys_bert.errors import InputError
+from recsys_bert.objectives.config import DistillationConfig
+from recsys_bert.training.config import TrainConfig
+
+Settings = TypeVar("Settings", bound="FineTuningConfig")
 
 TEXT_ENCODER = EncoderConfig(
     dim=128, n_layers=2, n_heads=4, max_len=128, position="start", n_segments=2, residual_init_scale=1.0
@@ -16,49 +21,49 @@ TEXT_ENCODER = EncoderConfig(
 
 
 def check_encoder(settings: EncoderConfig, *, pairs: bool) -> None:
-    """Refuse settings that the text front takes from the data, or that would mean nothing.
+    """Refuse settings that follow from the data or have no effect on texts.
 
     Args:
         settings: The encoder.
-        pairs: Whether the task reads two texts at once.
+        pairs: True where the task reads two texts at once.
 
     Raises:
         InputError: One is set.
     """
     for name in ("vocab_size", "features", "causal", "times", "time_gaps"):
         if getattr(settings, name) != getattr(TEXT_ENCODER, name):
-            raise InputError(f"encoder.{name} follows from the data, or means nothing for texts; leave it out.")
+            raise InputError(f"encoder.{name} follows from the data or has no effect on texts; leave it out.")
     if settings.exact_match and not pairs:
         raise InputError(
-            "encoder.exact_match is about two texts that are read together, but this reads one; leave it out."
+            "encoder.exact_match compares two texts that are read together, but this reads one; leave it out."
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilesConfig:
-    """Which files are read, and how."""
+    """Files of examples and their format."""
 
     train: Path | None = None
     """File of training examples."""
 
     validation: Path | None = None
-    """File of validation examples, which choose epoch and thresholds; None holds out ``validation_share``."""
+    """File of validation examples, which pick epoch and thresholds; None holds out ``validation_share``."""
 
     test: Path | None = None
-    """File of test examples; looked at once, after training."""
+    """File of test examples; evaluated once, after training."""
 
     validation_share: float = 0.1
     """Share of the training examples that is held out at random where there is no validation file."""
 
     format: Literal["auto", "tsv", "csv", "jsonl", "label_text"] = "auto"
-    """How files are read; ``auto`` goes by their ending. tsv knows no quotes; label_text is ``label text`` with a blank
-    between, as SST-2 comes."""
+    """Format; ``auto`` goes by the ending. tsv has no quotes; label_text is ``label text`` with a blank between, as
+    SST-2."""
 
     columns: tuple[str, ...] = ()
     """Names of the columns of a tsv or csv file without a header line, in order."""
 
     bad_rows: Literal["raise", "drop"] = "raise"
-    """What a line that cannot be used does: stop with its number, or drop out and be counted."""
+    """Policy for unusable lines: stop with the number of the first, or drop and count them."""
 
     def __post_init__(self) -> None:
         if not 0 < self.validation_share < 1:
@@ -67,14 +72,14 @@ class FilesConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
-    """The tokenizer, where no checkpoint brings one: trained on the user's text, or taken from a folder."""
+    """Tokenizer, where no checkpoint brings one: trained on the training texts, or loaded from a folder."""
 
     folder: Path | None = None
-    """Folder whose tokenizer is taken: Hugging Face BERT, or a run, such as a teacher's; None trains one."""
+    """Folder of a tokenizer to load: Hugging Face BERT, or a run, such as a teacher's; None trains one."""
 
     kind: Literal["auto", "characters", "wordpiece"] = "auto"
-    """Every character a token, or WordPiece (where Chinese characters stand alone as well); ``auto`` takes characters
-    for text that is mostly Chinese."""
+    """Every character a token, or WordPiece (Chinese characters are single tokens there too); ``auto``: characters for
+    mostly Chinese text."""
 
     vocab_size: int = 8000
     """Tokens at most, the five special ones included."""
@@ -86,40 +91,42 @@ class TokenizerConfig:
     """Read A as a, and é as e."""
 
     vectors: Path | None = None
-    """Vectors of words or characters as text, as wide as the encoder, on which its token table starts; None starts it
-    at random."""
+    """Word or character vectors as text, as wide as the encoder, that initialise its token table; None: random."""
 
     def __post_init__(self) -> None:
         if self.folder is not None and replace(self, folder=None, vectors=None) != TokenizerConfig():
-            raise InputError("tokenizer.folder brings a trained tokenizer; leave out how one is trained.")
+            raise InputError("tokenizer.folder is a trained tokenizer; leave out the settings that train one.")
         if self.vocab_size < 6 or self.min_count < 1:
             raise InputError(
                 f"tokenizer.vocab_size is {self.vocab_size} (at least 6), min_count {self.min_count} (at least 1)."
             )
 
 
+_WINDOWS = {"overlap": 0.25, "max_windows": 8, "pool": "mean"}  # defaults of LengthConfig that only windows read
+
+
 @dataclass(frozen=True, kw_only=True)
 class LengthConfig:
-    """What happens to text that is longer than the encoder reads at once."""
+    """Treatment of texts longer than the encoder reads at once."""
 
     max_len: int | None = None
     """Tokens read at once, the special ones included; None takes the encoder's max_len."""
 
     long: Literal["head_tail", "key_sentences", "windows"] = "head_tail"
-    """Keep both ends; keep the sentences that TextRank finds most central; or read all of it in overlapping windows and
-    pool what they say."""
+    """Keep both ends; keep the sentences that TextRank ranks most central; or read overlapping windows and pool their
+    vectors."""
 
     head_share: float = 0.25
-    """head_tail: share of the room that the beginning gets (1/4 in https://arxiv.org/abs/1905.05583)."""
+    """head_tail: share of the tokens taken from the beginning (1/4 in https://arxiv.org/abs/1905.05583)."""
 
     overlap: float = 0.25
-    """windows: share of a window that the next one reads again, in [0, 1)."""
+    """windows: overlap of neighbours as a share of a window, in [0, 1)."""
 
     max_windows: int = 8
-    """windows: most windows of one text; of a longer one, evenly spread ones are read and the text is counted."""
+    """windows: at most so many per text; of a longer one, evenly spaced ones are read and the text is counted."""
 
     pool: Literal["mean", "max"] = "mean"
-    """windows: how the vectors of a text's windows become one."""
+    """windows: pooling of the vectors of a text's windows."""
 
     def __post_init__(self) -> None:
         if self.max_len is not None and self.max_len < 8:
@@ -130,11 +137,14 @@ class LengthConfig:
             )
         if self.max_windows < 1:
             raise InputError(f"length.max_windows is {self.max_windows}; it must be at least 1.")
+        changed = [name for name in ("overlap", "max_windows", "pool") if getattr(self, name) != _WINDOWS[name]]
+        if changed and self.long != "windows":
+            raise InputError(f"length.{changed[0]} has an effect on windows alone; set length.long to that as well.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeadConfig:
-    """How the states of a text become one vector."""
+    """Head: pools the states of a text into one vector."""
 
     name: str = field(default="mean", metadata={"names": TEXT_HEADS})
     """A name in ``TEXT_HEADS``, or ``module:Class``."""
@@ -152,87 +162,60 @@ class HeadConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassificationConfig:
-    """What a classifier learns."""
+class FineTuningConfig:
+    """Settings of every text task's training."""
 
-    multi_label: bool = False
-    """Any number of labels may hold of a text, none included; else exactly one does."""
+    init: Path | None = None
+    """Hugging Face BERT folder, or run of `text pretrain` or of another text task, whose encoder and tokenizer are
+    loaded; None starts from random weights and trains a tokenizer."""
 
-    class_weights: Literal["none", "balanced"] = "none"
-    """balanced: every class counts alike in all, however rare it is; multi-label: each label's ones as its zeros."""
+    teacher: Path | None = None
+    """Run of the same task and vocabulary, usually with a larger encoder, to learn from as well."""
 
-    weights: dict[str, float] = field(default_factory=dict)
-    """Weight of single classes, which multiplies the one above."""
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    """Tokenizer, where ``init`` brings none."""
 
-    focal_gamma: float = 0.0
-    """How much less an example counts that is already right (focal loss); 0 counts all alike, 2 is usual."""
+    encoder: EncoderConfig = TEXT_ENCODER
+    """Encoder; with ``init``, its fusion, neck, residual form, dropout, layer_drop and gradient_checkpointing, and the
+    input features to add: exact_match, ngrams."""
 
-    label_smoothing: float = 0.0
-    """Share of each target that goes to all classes alike, in [0, 1)."""
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    """Losses taken from the teacher."""
 
-    down_sample: float = 0.0
-    """Training examples of a class at most for each one of the rarest class, drawn anew every epoch; 0 takes all."""
-
-    thresholds: Literal["per_label", "shared", "half"] = "per_label"
-    """multi-label: the probability from which on a label holds: the best F1 on validation for each label, or over all
-    of them; or one half."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """Training loop; the epoch with the best ``monitor`` on validation is kept."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.label_smoothing < 1:
-            raise InputError(f"task.label_smoothing is {self.label_smoothing}; it must lie in [0, 1).")
-        if self.focal_gamma < 0 or any(weight <= 0 for weight in self.weights.values()):
-            raise InputError(
-                f"task.focal_gamma is {self.focal_gamma} (not negative), weights {self.weights} (above 0 each)."
-            )
-        if self.down_sample and (self.down_sample < 1 or self.multi_label):
-            raise InputError(
-                f"task.down_sample is {self.down_sample}; it is 0, or at least 1 where texts have one label each."
-            )
+        if self.teacher is None and self.distillation != DistillationConfig():
+            raise InputError("distillation sets the losses taken from a teacher; give teacher as well.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class MatchingConfig:
-    """How two texts are compared, and what that learns from."""
+def check_monitor(train: TrainConfig, known: Sequence[str]) -> None:
+    """Refuse a monitor that is neither ``auto`` nor validated.
 
-    form: Literal["cross", "bi"] = "cross"
-    """cross: both texts are read together, which is more exact; bi: each by itself, to a vector that can be indexed,
-    and vectors are compared by cosine."""
+    Raises:
+        InputError: It is another one.
+    """
+    if train.monitor not in ("auto", *known):
+        raise InputError(f"train.monitor is {train.monitor!r}; this task validates {', '.join(known)}.")
 
-    loss: Literal["labels", "in_batch", "ranking"] = "labels"
-    """labels: every pair's own label. For bi also in_batch: a text has to find its match among all texts of the batch;
-    and ranking: every match has to have a higher cosine than every other pair of the batch."""
 
-    temperature: float = 0.05
-    """Divides cosines; for in_batch and ranking."""
+def settle_monitor(config: "FineTuningConfig", known: Sequence[str]) -> None:
+    """Replace the monitor ``auto`` by the first metric that the task validates; called while a config is built.
 
-    swap: bool = False
-    """Draw anew in every epoch which text of a pair comes first; for cross, whose answer depends on it."""
+    Raises:
+        InputError: See ``check_monitor``.
+    """
+    check_monitor(config.train, known)
+    if config.train.monitor == "auto":  # so that a run's settings name the metric
+        object.__setattr__(config, "train", replace(config.train, monitor=known[0]))
 
-    class_weights: Literal["none", "balanced"] = "none"
-    """balanced: matches count as much as other pairs in all; for labels."""
 
-    focal_gamma: float = 0.0
-    """How much less a pair counts that is already right (focal loss); for labels."""
-
-    label_smoothing: float = 0.0
-    """Labels become this much less sure, in [0, 1); for labels."""
-
-    threshold: Literal["accuracy", "f1"] = "accuracy"
-    """What the score from which on a pair is a match makes best on validation."""
-
-    def __post_init__(self) -> None:
-        if self.form == "cross" and self.loss != "labels":
-            raise InputError(f"task.loss {self.loss!r} compares vectors; take task.form 'bi', or task.loss 'labels'.")
-        if self.form == "bi" and self.swap:
-            raise InputError("task.swap means nothing for task.form 'bi', which reads each text by itself.")
-        for name in ("class_weights", "focal_gamma", "label_smoothing"):
-            if self.loss != "labels" and getattr(self, name) not in ("none", 0):
-                raise InputError(f"task.{name} is {getattr(self, name)!r}, but task.loss {self.loss!r} has no labels.")
-        if not self.temperature > 0 or self.focal_gamma < 0 or not 0 <= self.label_smoothing < 1:
-            raise InputError(
-                f"task.temperature is {self.temperature} (above 0), focal_gamma {self.focal_gamma} (not negative), "
-                f"label_smoothing {self.label_smoothing} (in [0, 1))."
-            )
+def with_monitor(config: Settings, known: Sequence[str]) -> Settings:
+    """Copy of a config with ``settle_monitor`` applied."""
+    settled = replace(config)
+    settle_monitor(settled, known)
+    return settled
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from nlp_tasks.artefacts import find_files
 from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig
 from nlp_tasks.tokenization import SPECIAL, Tokenizer
 from nlp_tasks.word_vectors.files import read_vectors
@@ -16,7 +17,7 @@ from recsys_bert.encoder.hf_bert import load_bert
 from recsys_bert.encoder.model import FORMAT, Encoder
 from recsys_bert.encoder.parts import Options
 from recsys_bert.errors import InputError
-from recsys_bert.files import read_json
+from recsys_bert.files import fingerprint, read_json
 
 PARTS = (
     "fusion",
@@ -32,7 +33,6 @@ PARTS = (
 
 _WEIGHTS = ("*.safetensors", "pytorch_model.bin")
 _TOKENIZER = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
-_FOLDERS = ("", "encoder", "classifier", "matcher", "tagger", "reader")  # where a run folder keeps an encoder
 
 
 def make_text_encoder(
@@ -42,14 +42,14 @@ def make_text_encoder(
     texts: list[str],
     layers: Sequence[int] = (),
 ) -> tuple[Encoder, Tokenizer]:
-    """Load an encoder and its tokenizer, or start afresh: random weights, a tokenizer that is learned or given.
+    """Load an encoder and its tokenizer, or build them: random weights, a tokenizer that is trained or loaded.
 
     Args:
-        init: See ``load_text_encoder``; None starts afresh.
+        init: See ``load_text_encoder``; None builds them.
         settings: The encoder.
-        tokenizer: The tokenizer, where it is trained; with ``init``, what its tokenizer must be as far as that is said.
+        tokenizer: The tokenizer, where it is trained; with ``init``, settings other than the defaults must be its own.
         texts: Training texts.
-        layers: Layers of ``init`` that are taken, from 0; empty takes all.
+        layers: Layers of ``init`` to take, from 0; empty takes all.
 
     Raises:
         InputError: Settings that are not those of ``init``; see also ``load_text_encoder``, ``start_rows``.
@@ -57,34 +57,35 @@ def make_text_encoder(
     if init is not None and tokenizer.vectors is not None:
         raise InputError("tokenizer.vectors starts a new encoder; init brings a trained one. Leave one of them out.")
     if init is not None:
-        encoder, made = load_text_encoder(init, settings)
-        _check_same(tokenizer, made, init)
-        return some_layers(encoder, layers) if layers else encoder, made
+        encoder, loaded = load_text_encoder(init, settings)
+        _check_same(tokenizer, loaded, init)
+        return some_layers(encoder, layers) if layers else encoder, loaded
     if tokenizer.folder is None:
-        made = Tokenizer.train(texts, tokenizer)
+        trained = Tokenizer.train(texts, tokenizer)
     else:
-        made = Tokenizer.load(_find_tokenizer(tokenizer.folder))
-    encoder = Encoder(replace(settings, vocab_size=made.size))
+        trained = Tokenizer.load(_find_tokenizer(tokenizer.folder))
+    encoder = Encoder(replace(settings, vocab_size=trained.size))
     if tokenizer.vectors is not None:
-        _start_tokens(encoder, made, tokenizer.vectors)
-    return encoder, made
+        _start_tokens(encoder, trained, tokenizer.vectors)
+    return encoder, trained
 
 
-def _check_same(asked: TokenizerConfig, made: Tokenizer, init: Path) -> None:
-    """Refuse settings of a tokenizer where ``init`` brings another one, or cannot tell how its own was trained."""
-    there = {
-        "kind": asked.kind == made.kind,
-        "vocab_size": asked.vocab_size >= made.size,
-        "lowercase": asked.lowercase == made.lowercase,
+def _check_same(config: TokenizerConfig, tokenizer: Tokenizer, init: Path) -> None:
+    """Refuse settings of a tokenizer where that of ``init`` is another one, or does not say how it was trained."""
+    same = {
+        "kind": config.kind == tokenizer.kind,
+        "vocab_size": config.vocab_size >= tokenizer.size,
+        "lowercase": config.lowercase == tokenizer.lowercase,
     }
     default = TokenizerConfig()
-    given = [one.name for one in fields(default) if getattr(asked, one.name) != getattr(default, one.name)]
-    if wrong := [name for name in given if not there.get(name, False)]:
-        told = ", ".join(f"tokenizer.{name} {getattr(asked, name)}" for name in wrong)
-        letters = "small letters" if made.lowercase else "letters as they are"
+    changed = [one.name for one in fields(default) if getattr(config, one.name) != getattr(default, one.name)]
+    if wrong := [name for name in changed if not same.get(name, False)]:
+        settings = ", ".join(f"tokenizer.{name} {getattr(config, name)}" for name in wrong)
+        letters = "small letters" if tokenizer.lowercase else "letters as they are"
         raise InputError(
-            f"{init} brings its own tokenizer ({made.kind}, {made.size:,} tokens, {letters}), and {told} would change "
-            f"nothing about it. Leave it out, or set its default: {', '.join(str(getattr(default, n)) for n in wrong)}."
+            f"{init} brings its own tokenizer ({tokenizer.kind}, {tokenizer.size:,} tokens, {letters}), and {settings} "
+            "would change nothing about it. Leave it out, or set its default: "
+            f"{', '.join(str(getattr(default, name)) for name in wrong)}."
         )
 
 
@@ -96,18 +97,17 @@ def _start_tokens(encoder: Encoder, tokenizer: Tokenizer, path: Path) -> None:
     ]
     table = encoder.embeddings.token
     setting = "encoder.dim" if encoder.config.embedding_dim is None else "encoder.embedding_dim"
-    wanted = {*tokens, *(token.lower() for token in tokens)}  # a word without a vector takes that in small letters
-    started = start_rows(table, tokens, read_vectors(path, wanted), setting)
+    words = {*tokens, *(token.lower() for token in tokens)}  # a word without a vector takes that in small letters
+    started = start_rows(table, tokens, read_vectors(path, words), setting)
     print(f"{started:,} of {len(tokens):,} tokens start on vectors of {path}", file=sys.stderr)
 
 
 def load_text_encoder(folder: Path, settings: EncoderConfig = TEXT_ENCODER) -> tuple[Encoder, Tokenizer]:
     """Load an encoder and its tokenizer.
 
-    Fusion, neck and what is done in training (``PARTS``) follow ``settings``; a part that the checkpoint does not have
-    starts afresh. Vectors of runs and of shared runs start at 0, so that ``settings`` can add them to a checkpoint that
-    has none. Sizes and layers follow the checkpoint, but for layer options that ``settings`` names, such as
-    ``attention_dropout``.
+    Fusion, neck and regularisation (``PARTS``) follow ``settings``; a part that the checkpoint lacks is random.
+    N-gram and exact-match embeddings start at 0, so that ``settings`` can add them to a checkpoint without. Sizes and
+    layers follow the checkpoint, except layer options that ``settings`` names, such as ``attention_dropout``.
 
     Args:
         folder: Run of ``text pretrain`` or of a text task, its encoder folder, or a Hugging Face BERT folder.
@@ -120,16 +120,16 @@ def load_text_encoder(folder: Path, settings: EncoderConfig = TEXT_ENCODER) -> t
     folder = find_encoder(folder)
     parts = {name: getattr(settings, name) for name in PARTS}
     if read_json(folder / "config.json").get("format") == FORMAT:
-        given = Encoder.load(folder)
-        parts |= _additions(settings, given.config)
-        encoder = _with_parts(folder, given, parts, settings.layer_options)
+        saved = Encoder.load(folder)
+        parts |= _additions(settings, saved.config)
+        encoder = _with_parts(folder, saved, parts, settings.layer_options)
     else:
         parts |= _additions(settings, TEXT_ENCODER)
         encoder = load_bert(folder, parts | {"layer_options": settings.layer_options})
     for name in (field.name for field in fields(EncoderConfig) if field.name not in (*PARTS, "layer_options")):
-        asked, is_there = getattr(settings, name), getattr(encoder.config, name)
-        if asked not in (is_there, getattr(TEXT_ENCODER, name)):
-            raise InputError(f"encoder.{name} is {asked}, but {folder} has {is_there}, which cannot be changed.")
+        value, saved_value = getattr(settings, name), getattr(encoder.config, name)
+        if value not in (saved_value, getattr(TEXT_ENCODER, name)):
+            raise InputError(f"encoder.{name} is {value}, but {folder} has {saved_value}, which cannot be changed.")
     tokenizer = Tokenizer.load(folder)
     if tokenizer.size > encoder.config.vocab_size:
         raise InputError(
@@ -139,47 +139,47 @@ def load_text_encoder(folder: Path, settings: EncoderConfig = TEXT_ENCODER) -> t
     return encoder, tokenizer
 
 
-def _additions(settings: EncoderConfig, given: EncoderConfig) -> dict[str, Any]:
-    """What ``settings`` adds to a checkpoint with the settings ``given``."""
+def _additions(settings: EncoderConfig, saved: EncoderConfig) -> dict[str, Any]:
+    """Input features of ``settings`` that a checkpoint with the settings ``saved`` lacks."""
     added: dict[str, Any] = {}
-    if settings.exact_match and not given.exact_match:
+    if settings.exact_match and not saved.exact_match:
         added["exact_match"] = settings.exact_match
-    if settings.ngrams > 1 and given.ngrams == 1:
+    if settings.ngrams > 1 and saved.ngrams == 1:
         added |= {"ngrams": settings.ngrams, "ngram_rows": settings.ngram_rows}
     return added
 
 
-def some_layers(given: Encoder, kept: Sequence[int]) -> Encoder:
-    """An encoder with some layers of another one, as a student begins with its teacher's in DistilBERT.
+def some_layers(source: Encoder, layers: Sequence[int]) -> Encoder:
+    """Build an encoder from some layers of another one, as DistilBERT does with its teacher's.
 
-    Embeddings and neck come along; a fusion whose weights are counted by layers starts afresh. See
+    Embeddings and neck are copied; a fusion whose weights are counted by layers has random weights. See
     https://arxiv.org/abs/1910.01108.
 
     Args:
-        given: The other encoder.
-        kept: Its layers, from 0, in the order in which they are to stand.
+        source: The other encoder.
+        layers: Its layers, from 0, in the order of the new encoder.
 
     Raises:
-        InputError: There is no such layer, or all layers are one.
+        InputError: There is no such layer, or all layers share their weights.
     """
-    n_layers = given.config.n_layers
-    if given.config.share_layers or not all(0 <= layer < n_layers for layer in kept):
-        told = "that share their weights" if given.config.share_layers else f"0 to {n_layers - 1}"
-        raise InputError(f"init_layers is {list(kept)}; the encoder has layers {told}.")
-    encoder = Encoder(replace(given.config, n_layers=len(kept)))
-    old, new = given.state_dict(), encoder.state_dict()
-    taken = {name: old.get(_layer_name(name, kept)) for name in new}
-    fits = {name: value for name, value in taken.items() if value is not None and value.shape == new[name].shape}
+    n_layers = source.config.n_layers
+    if source.config.share_layers or not all(0 <= layer < n_layers for layer in layers):
+        known = "that share their weights" if source.config.share_layers else f"0 to {n_layers - 1}"
+        raise InputError(f"init_layers is {list(layers)}; the encoder has layers {known}.")
+    encoder = Encoder(replace(source.config, n_layers=len(layers)))
+    old, new = source.state_dict(), encoder.state_dict()
+    copied = {name: old.get(_source_name(name, layers)) for name in new}
+    fits = {name: value for name, value in copied.items() if value is not None and value.shape == new[name].shape}
     encoder.load_state_dict(new | fits)
     return encoder
 
 
-def _layer_name(name: str, kept: Sequence[int]) -> str:
-    """What a weight is called in the encoder that it comes from."""
+def _source_name(name: str, layers: Sequence[int]) -> str:
+    """Name of a weight in the encoder that it is copied from."""
     if not name.startswith("layers."):
         return name
     _, number, rest = name.split(".", 2)
-    return f"layers.{kept[int(number)]}.{rest}"
+    return f"layers.{layers[int(number)]}.{rest}"
 
 
 def save_text_encoder(folder: Path, encoder: Encoder, tokenizer: Tokenizer) -> None:
@@ -189,32 +189,41 @@ def save_text_encoder(folder: Path, encoder: Encoder, tokenizer: Tokenizer) -> N
 
 
 def find_encoder(folder: Path) -> Path:
-    """The folder with ``config.json``, which may lie inside a run folder.
+    """Folder with ``config.json``: the one given, or that of a run's artefact.
 
     Raises:
         InputError: There is none.
     """
-    return _find(folder, ("config.json",), "encoder")
+    return find_files(folder, ("config.json",), "encoder")
 
 
 def start_files(init: Path | None, tokenizer: TokenizerConfig, teacher: Path | None = None) -> list[Path]:
-    """Files from which a training takes weights, tokenizer and word vectors, as far as they are given.
+    """Files from which a training takes weights, tokenizer and word vectors, as far as there are any.
 
     Args:
         init: See ``load_text_encoder``.
         tokenizer: Its folder and vectors.
-        teacher: A run that is learned from.
+        teacher: Run of the teacher.
 
     Raises:
         InputError: There is no such folder.
     """
-    found = [] if tokenizer.vectors is None else [tokenizer.vectors]
+    files = [] if tokenizer.vectors is None else [tokenizer.vectors]
     for run in (init, teacher):
         if run is not None:
-            found += _files(find_encoder(run), (*_WEIGHTS, *_TOKENIZER))
+            files += _files(find_encoder(run), (*_WEIGHTS, *_TOKENIZER))
     if tokenizer.folder is not None:
-        found += _files(_find_tokenizer(tokenizer.folder), _TOKENIZER)
-    return found
+        files += _files(_find_tokenizer(tokenizer.folder), _TOKENIZER)
+    return files
+
+
+def start_contents(init: Path | None, tokenizer: TokenizerConfig, teacher: Path | None = None) -> dict[Path, str]:
+    """Fingerprint of each of ``start_files``.
+
+    A resumed run has its weights, but takes the tokenizer from ``init`` again: with another one, words would have the
+    rows of others.
+    """
+    return {path: fingerprint([path]) for path in start_files(init, tokenizer, teacher)}
 
 
 def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
@@ -222,29 +231,19 @@ def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
 
 
 def _find_tokenizer(folder: Path) -> Path:
-    return _find(folder, _TOKENIZER[:2], "tokenizer")
+    return find_files(folder, _TOKENIZER[:2], "tokenizer")
 
 
-def _find(folder: Path, files: tuple[str, ...], what: str) -> Path:
-    for name in _FOLDERS:
-        if any((Path(folder) / name / file).is_file() for file in files):
-            return Path(folder) / name
-    raise InputError(
-        f"{folder} holds no {what} ({' or '.join(files)}): give a Hugging Face BERT folder, or the run folder of a "
-        "finished text training."
-    )
-
-
-def _with_parts(folder: Path, given: Encoder, parts: dict[str, Any], options: Options) -> Encoder:
-    """The same encoder with other parts; those that stay the same keep their weights."""
-    options = given.config.layer_options | options
-    config = EncoderConfig.from_dict(given.config.to_dict() | parts | {"layer_options": options})
+def _with_parts(folder: Path, saved: Encoder, parts: dict[str, Any], options: Options) -> Encoder:
+    """Copy an encoder with other parts; those that stay the same keep their weights."""
+    options = saved.config.layer_options | options
+    config = EncoderConfig.from_dict(saved.config.to_dict() | parts | {"layer_options": options})
     encoder = Encoder(config)
-    old, new = given.state_dict(), encoder.state_dict()
+    old, new = saved.state_dict(), encoder.state_dict()
     fresh = tuple(
         kind
         for kind, names in {"fusion.": PARTS[:2], "neck.": PARTS[2:5]}.items()
-        if any(getattr(config, name) != getattr(given.config, name) for name in names)
+        if any(getattr(config, name) != getattr(saved.config, name) for name in names)
     )
     fits = {name for name, value in old.items() if name in new and value.shape == new[name].shape}
     needed = [name for name in new if name.startswith(("embeddings.", "layers."))]

@@ -1,7 +1,7 @@
 """What an encoder reads of a text or a pair of texts: special tokens put in, long text shortened or cut in windows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -85,7 +85,7 @@ def read_texts(
         return assembled(tokenizer, *_cut(tokenizer, texts, first, np.full(len(first), max_len - 2), config))
     second, room = tokenizer(others), max_len - 3
     first_room = np.minimum(first.lengths, np.maximum(room // 2, room - second.lengths))
-    ends = replace(config, long="head_tail") if config.long == "windows" else config
+    ends = LengthConfig(head_share=config.head_share) if config.long == "windows" else config
     first, _, counts = _cut(tokenizer, texts, first, first_room, ends)
     second, owner, more = _cut(tokenizer, others, second, room - first.lengths, config)
     total = {name: counts.get(name, 0) + more.get(name, 0) for name in {**counts, **more}}

@@ -1,4 +1,4 @@
-"""Encoder, head and output layer: what every task on whole texts trains."""
+"""Encoder, head and output layer: the model of every task on whole texts."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -22,32 +22,38 @@ from recsys_bert.progress import Progress
 Loss = Callable[[Tensor], Tensor]
 """``outputs [examples, n_outputs] -> mean loss``."""
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 _TOKENS = {"cpu": 2048}  # read at a time without gradients: what stays in the cache is nearly twice as fast
 _TOKENS_ELSEWHERE = 65_536
 
 
 class TextModel(nn.Module):
-    """Vectors of texts, and what an output layer makes of them.
+    """Encoder, head that pools a text's states into a vector, and linear output layer.
 
     Args:
         encoder: The encoder.
-        head: What makes one vector of a text's states.
-        n_outputs: Numbers per example; 0 has no output layer, and the vector is the output.
-        pool: How the vectors of an example's windows become one: ``mean`` or ``max``.
-        auxiliary: Also learn from the last layer as it is, through a head and an output layer of its own.
+        head: Settings of the head.
+        n_outputs: Width of the output; 0: no output layer, the vector is the output.
+        pool: Pooling of the windows of a text: ``mean`` or ``max``.
+        auxiliary: Add a head and an output layer on the last layer's states, for an auxiliary loss.
     """
 
     def __init__(
         self, encoder: Encoder, head: HeadConfig, n_outputs: int, pool: str = "mean", *, auxiliary: bool = False
     ) -> None:
         super().__init__()
-        self.encoder, self.pool, self.n_outputs = encoder, pool, n_outputs
+        self.encoder, self.pool, self.n_outputs, self.head_config = encoder, pool, n_outputs, head
         self.head: nn.Module = build("head", head.name, TEXT_HEADS, encoder.out_dim, options=head.options)
         self.dropout = Dropout(head.dropout)
         self.output = _output(self.head, n_outputs)
         self.auxiliary = _Auxiliary(encoder, head, n_outputs) if auxiliary else None
+
+    @property
+    def out_dim(self) -> int:
+        """Width of the output."""
+        width: Any = self.head.out_dim
+        return self.n_outputs or int(width)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Outputs of a batch.
@@ -67,17 +73,22 @@ class TextModel(nn.Module):
         return encoded
 
     def on_output(self, encoded: EncoderOutput, owner: Tensor) -> Tensor:
-        """Outputs, by what the encoder gives."""
+        """Outputs from encoder outputs."""
         return self.output(self.dropout(self._pooled(self.head(encoded.tokens, encoded.mask), owner)))
 
+    def vectors(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Vectors of texts ``[examples, dim]``, before the output layer."""
+        encoded = self.encode(batch)
+        return self._pooled(self.head(encoded.tokens, encoded.mask), batch["owner"])
+
     def on_last_layer(self, encoded: EncoderOutput, owner: Tensor) -> Tensor | None:
-        """Outputs by the last layer as it is; None without ``auxiliary``."""
+        """Outputs from the last layer's states; None without ``auxiliary``."""
         if self.auxiliary is None:
             return None
         return self.auxiliary.output(self.dropout(self._pooled(self.auxiliary(encoded), owner)))
 
     def _pooled(self, rows: Tensor, owner: Tensor) -> Tensor:
-        """One vector an example of one vector a row; ``owner`` is ascending and leaves nobody out."""
+        """Pool row vectors per example; ``owner`` is sorted and covers 0..n-1."""
         examples = int(owner[-1]) + 1
         if examples == len(owner):
             return rows
@@ -112,7 +123,7 @@ def _output(head: nn.Module, n_outputs: int) -> nn.Module:
 def task_loss(
     model: TextModel, encoded: EncoderOutput, batch: Mapping[str, Tensor], loss: Loss, auxiliary_weight: float
 ) -> Tensor:
-    """Mean loss of a batch, on the outputs alone or, with ``auxiliary``, on those of the last layer beside them."""
+    """Mean loss of a batch; with ``auxiliary``, weighed with that on the last layer."""
     main, raw = model.on_output(encoded, batch["owner"]), model.on_last_layer(encoded, batch["owner"])
     return loss(main) if raw is None else weighed(loss(main), loss(raw), auxiliary_weight)
 
@@ -129,16 +140,16 @@ def on_device(model: nn.Module, values: Mapping[str, NDArray[Any]]) -> dict[str,
 
 
 def without_gradients(
-    model: nn.Module, inputs: Inputs, read: Callable[[Ints], Found], label: str, unit: str
-) -> Iterator[tuple[Ints, Found]]:
+    model: nn.Module, inputs: Inputs, read: Callable[[Ints], Result], label: str, unit: str
+) -> Iterator[tuple[Ints, Result]]:
     """Read all examples in groups of like length; on CPU, groups side by side with a core each.
 
     Args:
         model: Put into evaluation mode until the last group is read.
         inputs: The examples.
-        read: What is done with some of them, in any thread.
-        label: Shown before the progress.
-        unit: What an example is called there.
+        read: Called with the examples of a group, in any thread.
+        label: Before the progress.
+        unit: Name of the examples there.
 
     Yields:
         The examples of each group, and what ``read`` returned.
@@ -146,40 +157,49 @@ def without_gradients(
     device, was_training = next(model.parameters()).device, model.training
     groups = list(reading_order(inputs, tokens_at_once(device)))
 
-    def read_group(examples: Ints) -> Found:
+    def read_group(examples: Ints) -> Result:
         with torch.inference_mode():
             return read(examples)
 
     model.eval()
     try:
         with one_core_each(device, len(groups)) as each, Progress(label, len(inputs), unit) as progress:
-            for examples, found in zip(groups, each(read_group, groups), strict=True):
-                yield examples, found
+            for examples, result in zip(groups, each(read_group, groups), strict=True):
+                yield examples, result
                 progress.advance(len(examples))
     finally:
         model.train(was_training)
 
 
-def outputs(model: nn.Module, inputs: Inputs, label: str = "reading texts") -> NDArray[np.float32]:
-    """Outputs of every example, in float32 and without gradients; nothing is computed for padding that need not be.
+def outputs(
+    model: TextModel,
+    inputs: Inputs,
+    label: str = "reading texts",
+    *,
+    forward: Callable[[dict[str, Tensor]], Tensor] | None = None,
+) -> NDArray[np.float32]:
+    """Outputs of every example, in float32 and without gradients; rows of like length are padded together.
 
     Args:
-        model: Of the form of ``TextModel``; put into evaluation mode for the time being.
+        model: Put into evaluation mode for the time being.
         inputs: The examples.
-        label: Shown before the progress.
+        label: Before the progress.
+        forward: Outputs of a batch; None: the model's.
 
     Returns:
         ``[examples, width]``.
     """
     first_row = inputs.first_row
+    run: Callable[[dict[str, Tensor]], Tensor] = model if forward is None else forward
 
     def read(examples: Ints) -> NDArray[np.float32]:
-        got: NDArray[np.float32] = model(on_device(model, gather(inputs, first_row, examples))).float().cpu().numpy()
-        return got
+        values: NDArray[np.float32] = run(on_device(model, gather(inputs, first_row, examples))).float().cpu().numpy()
+        return values
 
-    found: NDArray[np.float32] | None = None
-    for examples, got in without_gradients(model, inputs, read, label, "texts"):
-        if found is None:
-            found = np.empty((len(inputs), got.shape[1]), np.float32)
-        found[examples] = got
-    return np.empty((0, 0), np.float32) if found is None else found
+    table: NDArray[np.float32] | None = None
+    for examples, values in without_gradients(model, inputs, read, label, "texts"):
+        if table is None:
+            table = np.empty((len(inputs), values.shape[1]), np.float32)
+        table[examples] = values
+    width: Any = model.out_dim if forward is None else model.head.out_dim
+    return np.empty((0, width), np.float32) if table is None else table

@@ -1,8 +1,7 @@
-"""Classification of texts: one label of several, or any number of them."""
+"""Text classification: one label of several, or any number of them."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,145 +9,92 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from nlp_tasks.batches import Choose
+from nlp_tasks.batches import TextBatches
 from nlp_tasks.checkpoint import load_task, save_task
+from nlp_tasks.classification.config import ClassificationTrainConfig
+from nlp_tasks.classification.data import class_names, class_weights, down_sampling, encode_labels, known_labels, unseen
 from nlp_tasks.classification.metrics import best_thresholds, multi_label_metrics, single_label_metrics
-from nlp_tasks.config import ClassificationConfig, HeadConfig, LengthConfig
-from nlp_tasks.data import read_lines
-from nlp_tasks.distilled import no_and_yes
+from nlp_tasks.classification.model import ClassificationLoss
+from nlp_tasks.config import LengthConfig
+from nlp_tasks.distilled import distilled
+from nlp_tasks.encoders import make_text_encoder, start_contents
+from nlp_tasks.examples import Table, check_lengths, contents, hold_out, label_tuples, parts_of, table_of, text_list
 from nlp_tasks.inputs import Inputs, longest, read_texts
-from nlp_tasks.model import TextModel, outputs, task_loss
+from nlp_tasks.model import TextModel, outputs
 from nlp_tasks.tokenization import Tokenizer
-from recsys_bert.encoder.model import EncoderOutput
+from nlp_tasks.training import TaskTraining, nonempty, train_task
 from recsys_bert.errors import InputError
-from recsys_bert.losses.classification import multiclass_cross_entropy, multilabel_cross_entropy
+from recsys_bert.settings import make_config
 
 TASK = "classifier"
 
-Labels = Sequence[tuple[str, ...]]
-
-
-class ClassificationLoss(nn.Module):
-    """The loss that ``fit`` minimises.
-
-    Args:
-        model: One output a class.
-        config: The settings.
-        weights: Of the classes, ``[classes]``.
-        auxiliary_weight: Share of the loss on the last layer, where the model has one.
-    """
-
-    weights: Tensor
-
-    def __init__(
-        self,
-        model: TextModel,
-        config: ClassificationConfig,
-        weights: NDArray[np.float32],
-        auxiliary_weight: float = 0.8,
-    ) -> None:
-        super().__init__()
-        self.model, self.config, self.auxiliary_weight = model, config, auxiliary_weight
-        self.register_buffer("weights", torch.from_numpy(weights), persistent=False)
-
-    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Mean loss of the examples; ``batch["labels"]`` is ``[examples]``, or ``[examples, classes]`` of 0 and 1."""
-        return self.loss_of(self.model.encode(batch), batch)
-
-    def loss_of(self, encoded: EncoderOutput, batch: Mapping[str, Tensor]) -> Tensor:
-        """The same, where the encoder has been over the batch."""
-        loss = partial(
-            multilabel_cross_entropy if self.config.multi_label else multiclass_cross_entropy,
-            targets=batch["labels"],
-            weights=self.weights,
-            smoothing=self.config.label_smoothing,
-            gamma=self.config.focal_gamma,
-        )
-        return task_loss(self.model, encoded, batch, loss, self.auxiliary_weight)
-
-    def choices(self, outputs: Tensor) -> Tensor:
-        """Logits of the classes, or of yes and no for each label."""
-        return no_and_yes(outputs) if self.config.multi_label else outputs
+Labels = Iterable[str | int] | Iterable[Iterable[str | int]]
+"""Label of each text; with several labels, a list of them for each text."""
 
 
 @dataclass
 class Classifier:
-    """A trained classifier.
+    """Text classifier.
 
-    Make one with ``load``, or train it with ``pipelines.text.classify.train``.
+    ::
+
+        classifier = Classifier.train(["a ball on goal", "the soup", …], ["sport", "food", …])
+        classifier.predict(["bread and salt"])  # ["food"]
+        classifier.save("models/topics")
     """
 
     model: TextModel
     tokenizer: Tokenizer
     labels: list[str]
-    """As they stand in files."""
+    """Labels as in the data; the order of the columns of ``probabilities``."""
 
     names: list[str]
-    """As they are shown; the labels themselves where they have no names."""
+    """Display name of each label; the label itself where it has none."""
 
     length: LengthConfig
     multi_label: bool
     thresholds: NDArray[np.float64] | None = None
-    """``[classes]`` probability from which on a label holds; for multi-label."""
+    """``[classes]`` probability from which on a label is predicted; for several labels."""
 
-    @property
-    def max_len(self) -> int:
-        """Longest row in tokens."""
-        return longest(self.length, self.model.encoder.config)
+    results: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Metrics and counts of the training, as in ``metrics.json``; empty for a loaded classifier."""
 
-    def inputs(self, texts: Sequence[str]) -> Inputs:
-        """Rows that the encoder reads of texts."""
-        return read_texts(self.tokenizer, texts, None, self.length, self.max_len)
-
-    def probabilities(self, texts: Sequence[str] | Inputs) -> NDArray[np.float64]:
-        """Probability of every label, ``[n, classes]``; rows sum to 1 unless the task is multi-label."""
-        logits = outputs(self.model, texts if isinstance(texts, Inputs) else self.inputs(texts)).astype(np.float64)
-        if self.multi_label:
-            return 1 / (1 + np.exp(-logits))
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
-        return powers / powers.sum(axis=1, keepdims=True)
-
-    def holds(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether each label holds, ``[n, classes]``: the likeliest one, or all that reach their thresholds."""
-        if self.multi_label:
-            assert self.thresholds is not None
-            return probabilities >= self.thresholds
-        return np.arange(len(self.labels)) == probabilities.argmax(axis=1)[:, None]
-
-    def predict(self, texts: Sequence[str]) -> list[str] | list[tuple[str, ...]]:
-        """Label of each text; with multi-label a tuple of all that hold, the likeliest first."""
-        probabilities = self.probabilities(texts)
-        if not self.multi_label:
-            return [self.names[best] for best in probabilities.argmax(axis=1)]
-        holds, order = self.holds(probabilities), np.argsort(-probabilities, axis=1, kind="stable")
-        return [tuple(self.names[c] for c in order[i] if holds[i, c]) for i in range(len(order))]
-
-    def score(self, probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> dict[str, Any]:
-        """Measures of predictions; see ``label_metrics``.
+    @classmethod
+    def train(
+        cls,
+        texts: Iterable[str],
+        labels: Labels,
+        *,
+        validation: tuple[Iterable[str], Labels] | float | None = None,
+        test: tuple[Iterable[str], Labels] | None = None,
+        out: Path | None = None,
+        config: ClassificationTrainConfig | None = None,
+        **settings: Any,
+    ) -> "Classifier":
+        """Train a classifier.
 
         Args:
-            probabilities: ``[n, classes]``.
-            targets: As ``encode_labels`` gives them.
+            texts: Training texts.
+            labels: Label of each; with ``task={"multi_label": True}`` a list of labels.
+            validation: Texts and labels that pick epoch and thresholds, or the share of the training examples to hold
+                out for it; None: 0.1.
+            test: Texts and labels; evaluated once, after training.
+            out: Run folder, as of `text classify train`; a stopped run there is resumed. None: a temporary one.
+            config: All settings.
+            settings: Or single ones, as in a recipe: ``train={"epochs": 3}, head={"name": "attention"}``.
+
+        Raises:
+            InputError: Data or settings that do not fit.
         """
-        if self.multi_label:
-            return multi_label_metrics(targets, probabilities, self.holds(probabilities), self.names)
-        return single_label_metrics(targets, probabilities, self.names)
-
-    def tune(self, probabilities: NDArray[np.float64], targets: NDArray[np.int64], how: str) -> None:
-        """Choose the thresholds on validation examples: ``per_label``, ``shared`` or ``half``."""
-        self.thresholds = best_thresholds(targets, probabilities, how)
-
-    def save(self, folder: Path, head: HeadConfig) -> None:
-        """Write the classifier to ``folder``, whole or not at all."""
-        own = {"labels": self.labels, "names": self.names, "multi_label": self.multi_label}
-        thresholds = None if self.thresholds is None else self.thresholds.tolist()
-        save_task(folder, TASK, self.model, self.tokenizer, head=head, length=self.length, **own, thresholds=thresholds)
+        config = make_config(ClassificationTrainConfig, config, settings)
+        make = partial(_table, multi_label=config.task.multi_label)
+        parts = parts_of(make(texts, labels, "training"), validation, test, make, config.train.seed, hold_out)
+        return train_classifier(parts, config, out)
 
     @classmethod
     def load(cls, folder: Path) -> "Classifier":
-        """Open a run folder of ``text classify train``.
+        """Load a run folder of a classifier, or a folder that ``save`` wrote.
 
         Raises:
             InputError: It holds no classifier, or a damaged one.
@@ -157,83 +103,161 @@ class Classifier:
         thresholds = None if about["thresholds"] is None else np.asarray(about["thresholds"], np.float64)
         return cls(model, tokenizer, about["labels"], about["names"], length, about["multi_label"], thresholds)
 
+    def save(self, folder: Path) -> None:
+        """Write the classifier to ``folder``, all or nothing."""
+        about = {"labels": self.labels, "names": self.names, "multi_label": self.multi_label}
+        about["thresholds"] = None if self.thresholds is None else self.thresholds.tolist()
+        save_task(Path(folder), TASK, self.model, self.tokenizer, self.length, **about)
 
-def known_labels(labels: Labels, multi_label: bool) -> list[str]:
-    """Every label of the training examples, numbers by size and everything else by the alphabet.
+    def predict(self, texts: Iterable[str] | Inputs) -> list[str] | list[tuple[str, ...]]:
+        """Label of each text; with several labels, those predicted, the most probable first."""
+        probabilities = self.probabilities(texts)
+        if not self.multi_label:
+            return [self.names[best] for best in probabilities.argmax(axis=1)]
+        predicted, order = self.predicted(probabilities), np.argsort(-probabilities, axis=1, kind="stable")
+        return [tuple(self.names[c] for c in order[i] if predicted[i, c]) for i in range(len(order))]
+
+    def probabilities(self, texts: Iterable[str] | Inputs) -> NDArray[np.float64]:
+        """Probability of every label, ``[n, classes]``; rows sum to 1 unless there may be several labels."""
+        logits = outputs(self.model, self.inputs(texts)).astype(np.float64)
+        if self.multi_label:
+            return 1 / (1 + np.exp(-logits))
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    def encode(self, texts: Iterable[str] | Inputs) -> NDArray[np.float32]:
+        """Vectors of texts ``[n, dim]``: what the head pools, before the output layer."""
+        return outputs(self.model, self.inputs(texts), forward=self.model.vectors)
+
+    def evaluate(self, texts: Iterable[str] | Inputs, labels: Labels) -> dict[str, Any]:
+        """Metrics on labelled texts; see ``single_label_metrics`` and ``multi_label_metrics``.
+
+        Raises:
+            InputError: Lists of different lengths, empty ones, or a label that does not occur in training.
+        """
+        inputs, names = self.inputs(texts), label_tuples(labels, multi_label=self.multi_label)
+        check_lengths({"texts": range(len(inputs)), "labels": names})
+        if not names:
+            raise InputError("there are no texts to evaluate on.")
+        if reason := next(filter(None, unseen(names, self.labels)), None):
+            raise InputError(f"{reason}; the labels are {', '.join(self.labels)}.")
+        return self.metrics(self.probabilities(inputs), encode_labels(names, self.labels, self.multi_label))
+
+    @property
+    def max_len(self) -> int:
+        """Longest row in tokens."""
+        return longest(self.length, self.model.encoder.config)
+
+    def inputs(self, texts: Iterable[str] | Inputs) -> Inputs:
+        """Rows that the encoder reads of texts; those made before pass through."""
+        if isinstance(texts, Inputs):
+            return texts
+        return read_texts(self.tokenizer, text_list(texts), None, self.length, self.max_len)
+
+    def predicted(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Labels predicted, ``[n, classes]``: the most probable one, or all that reach their thresholds."""
+        if self.multi_label:
+            assert self.thresholds is not None
+            return probabilities >= self.thresholds
+        return np.arange(len(self.labels)) == probabilities.argmax(axis=1)[:, None]
+
+    def metrics(self, probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> dict[str, Any]:
+        """Metrics of probabilities ``[n, classes]`` on targets as of ``encode_labels``."""
+        if self.multi_label:
+            return multi_label_metrics(targets, probabilities, self.predicted(probabilities), self.names)
+        return single_label_metrics(targets, probabilities, self.names)
+
+
+def _table(texts: Iterable[str], labels: Labels, name: str, *, multi_label: bool) -> Table:
+    return table_of({"texts": texts}, labels, name, multi_label=multi_label)
+
+
+def train_classifier(
+    parts: Mapping[str, Table],
+    config: ClassificationTrainConfig,
+    out: Path | None = None,
+    names_file: Path | None = None,
+) -> Classifier:
+    """Train on tables; see ``Classifier.train``.
+
+    Args:
+        parts: ``train``, ``validation`` and, where there is one, ``test``; one column of texts each.
+        config: Settings; ``config.toml`` of the run.
+        out: Run folder; None: a temporary one.
+        names_file: See ``class_names``.
+    """
+    classifier, training = build_training(parts, config, names_file)
+    classifier.results = train_task(training, config, out)
+    return classifier
+
+
+def build_training(
+    parts: Mapping[str, Table], config: ClassificationTrainConfig, names_file: Path | None = None
+) -> tuple[Classifier, TaskTraining]:
+    """Build an untrained classifier and its training; see ``train_classifier``.
 
     Raises:
-        InputError: There are fewer than two, so that there is nothing to learn (one is enough for multi-label).
+        InputError: Data or settings that do not fit.
     """
-    counts = Counter(label for some in labels for label in some)
-    if len(counts) < (1 if multi_label else 2):
-        there = f"all are {next(iter(counts))!r}" if counts else "no example has one"
-        raise InputError(
-            f"there are too few labels among the {len(labels):,} training examples to learn from: {there}."
-        )
-    return sorted(counts, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+    task = config.task
+    labels = known_labels(parts["train"].labels or [], task.multi_label)
+    if config.train.monitor in ("f1", "auc") and len(labels) != 2:
+        raise InputError(f"train.monitor {config.train.monitor!r} is for two labels; there are {len(labels)}.")
+    parts = {name: table.without(unseen(table.labels or [], labels)) for name, table in parts.items()}
+    targets = {name: encode_labels(table.labels or [], labels, task.multi_label) for name, table in parts.items()}
+    texts = {name: _only_column(table) for name, table in parts.items()}
+    torch.manual_seed(config.train.seed)
+    encoder, tokenizer = make_text_encoder(
+        config.init, config.encoder, config.tokenizer, texts["train"], config.init_layers
+    )
+    auxiliary = config.train.auxiliary.weight
+    model = TextModel(encoder, config.head, len(labels), config.length.pool, auxiliary=auxiliary > 0)
+    names = class_names(labels, names_file)
+    classifier = Classifier(model, tokenizer, labels, names, config.length, task.multi_label)
+    inputs = {name: classifier.inputs(column) for name, column in texts.items()}
+    loss = ClassificationLoss(model, task, class_weights(targets["train"], labels, task), auxiliary)
+
+    def evaluate(split: str) -> dict[str, Any]:
+        probabilities = classifier.probabilities(inputs[split])
+        if task.multi_label and split == "validation":
+            classifier.thresholds = best_thresholds(targets[split], probabilities, task.thresholds)
+        return classifier.metrics(probabilities, targets[split])
+
+    def record() -> dict[str, Any]:
+        counts = {name: {**table.left_out, **inputs[name].counts} for name, table in parts.items()}
+        return {"examples": {name: len(table) for name, table in parts.items()}, "counted": nonempty(counts)}
+
+    batches = TextBatches(
+        inputs["train"],
+        {"labels": targets["train"]},
+        batch_size=config.train.batch_size,
+        seed=config.train.seed,
+        choose=down_sampling(targets["train"], task.down_sample) if task.down_sample else None,
+    )
+    training = TaskTraining(
+        kind=TASK,
+        loss=distilled(loss, classifier, _teacher(config, classifier), config.distillation),
+        model=model,
+        batches=batches,
+        sources=contents(parts.values()) | start_contents(config.init, config.tokenizer, config.teacher),
+        splits=[name for name in parts if name != "train"],
+        evaluate=evaluate,
+        record=record,
+        save=classifier.save,
+    )
+    return classifier, training
 
 
-def class_names(labels: Sequence[str], file: Path | None) -> list[str]:
-    """Names of labels that are numbers: lines of ``file``, counted from 0; the labels themselves without a file.
-
-    Raises:
-        InputError: A label is no number of a line.
-    """
-    if file is None:
-        return list(labels)
-    names = [line.strip() for _, line in read_lines(file)]
-    for label in labels:
-        if not label.isdecimal() or int(label) >= len(names) or not names[int(label)]:
-            raise InputError(f"label {label!r} is no number of a line of {file}, which has {len(names)} from 0 on.")
-    return [names[int(label)] for label in labels]
+def _only_column(table: Table) -> list[str]:
+    (texts,) = table.texts.values()
+    return texts
 
 
-def unseen(labels: Labels, known: Sequence[str]) -> list[str]:
-    """Why an example cannot be scored, "" where it can: it has a label that training does not know."""
-    there = set(known)
-    wrong = [next((label for label in some if label not in there), None) for some in labels]
-    return ["" if label is None else f"label {label!r} does not occur in training" for label in wrong]
-
-
-def encode_labels(labels: Labels, known: Sequence[str], multi_label: bool) -> NDArray[np.int64]:
-    """Numbers of known labels: ``[n]``, or ``[n, classes]`` of 0 and 1 where there may be several."""
-    number = {label: n for n, label in enumerate(known)}
-    if not multi_label:
-        return np.array([number[some[0]] for some in labels], np.int64)
-    found = np.zeros((len(labels), len(known)), np.int64)
-    for row, some in enumerate(labels):
-        found[row, [number[label] for label in some]] = 1
-    return found
-
-
-def class_weights(
-    targets: NDArray[np.int64], labels: Sequence[str], config: ClassificationConfig
-) -> NDArray[np.float32]:
-    """Weight of each class by the training examples' targets.
-
-    Raises:
-        InputError: ``config.weights`` names a label that does not occur.
-    """
-    if unknown := sorted(set(config.weights) - set(labels)):
-        raise InputError(f"task.weights names {unknown[0]!r}; the labels are {', '.join(labels)}.")
-    weights = np.ones(len(labels))
-    if config.class_weights == "balanced":
-        n, ones = (
-            len(targets),
-            targets.sum(axis=0) if config.multi_label else np.bincount(targets, minlength=len(labels)),
-        )
-        weights = (n - ones) / np.maximum(ones, 1) if config.multi_label else n / (len(labels) * ones)
-    own = np.array([config.weights.get(label, 1.0) for label in labels])
-    return (weights * own).astype(np.float32)
-
-
-def down_sampling(targets: NDArray[np.int64], ratio: float) -> Choose:
-    """Draw at most ``ratio`` examples of a class for each one of the rarest class."""
-    members = [np.flatnonzero(targets == label) for label in np.unique(targets)]
-    most = int(min(map(len, members)) * ratio)
-
-    def choose(random: np.random.Generator) -> NDArray[np.int64]:
-        drawn = [m if len(m) <= most else random.choice(m, most, replace=False) for m in members]
-        return np.sort(np.concatenate(drawn))
-
-    return choose
+def _teacher(config: ClassificationTrainConfig, student: Classifier) -> Classifier | None:
+    """The trained teacher, which must know the same labels; None without one."""
+    if config.teacher is None:
+        return None
+    teacher = Classifier.load(config.teacher)
+    if (teacher.labels, teacher.multi_label) != (student.labels, student.multi_label):
+        raise InputError(f"teacher {config.teacher} knows other labels: {', '.join(teacher.labels)}.")
+    return teacher

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_tasks.config import CorpusConfig, FilesConfig
-from nlp_tasks.data import HALF, is_text, read_lines, read_table
+from nlp_tasks.data import read_lines, read_table
+from nlp_tasks.examples import HALF, is_text
 from nlp_tasks.recall.sentences import sentence_spans
 from nlp_tasks.recall.words import jieba_tokenizer
 from nlp_tasks.tokenization import Tokenizer

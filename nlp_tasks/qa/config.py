@@ -1,24 +1,31 @@
-"""Settings of reading: questions, passages, and how an answer is found among many paragraphs. Instant to import."""
+"""Settings of extractive and open-domain question answering. Plain values: importing this is instant."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from nlp_tasks.config import FineTuningConfig, check_encoder, settle_monitor
 from recsys_bert.errors import InputError
+from recsys_bert.training.config import ScheduleConfig, TrainConfig
+
+_TRAIN = TrainConfig(epochs=5, batch_size=32, schedule=ScheduleConfig(name="linear"), patience=2, monitor="f1")
+
+MONITORS = ("f1", "em")
+"""Metrics that pick the best epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadingFilesConfig:
-    """Which reading sets are read, and how."""
+class QuestionFilesConfig:
+    """Files of questions and passages and their format."""
 
     train: Path | None = None
     """File of training questions."""
 
     validation: Path | None = None
-    """File of validation questions, which choose epoch and threshold; None holds out ``validation_share``."""
+    """File of validation questions, which pick epoch and threshold; None holds out ``validation_share``."""
 
     test: Path | None = None
-    """File of test questions; looked at once, after training."""
+    """File of test questions; evaluated once, after training."""
 
     validation_share: float = 0.1
     """Share of the training passages that is held out at random, questions and all, where there is no validation
@@ -29,7 +36,7 @@ class ReadingFilesConfig:
     question a line with the keys `question`, `context` and `answers`; ``auto`` goes by the ending."""
 
     bad_rows: Literal["raise", "drop"] = "raise"
-    """What a question that cannot be used does: stop with its place, or drop out and be counted."""
+    """Policy for unusable questions: stop with the first, or drop and count them."""
 
     def __post_init__(self) -> None:
         if not 0 < self.validation_share < 1:
@@ -37,45 +44,45 @@ class ReadingFilesConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NewSetConfig:
-    """How a reading set is read that the model was not trained on."""
+class NewQuestionsConfig:
+    """Format of a file that the model was not trained on."""
 
     format: Literal["auto", "squad", "jsonl"] = "auto"
     """As in `train`."""
 
     bad_rows: Literal["raise", "drop"] = "raise"
-    """What a question that cannot be used does: stop with its place, or drop out and be counted."""
+    """Policy for unusable questions: stop with the first, or drop and count them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadingConfig:
-    """How passages are read, and what counts as a right answer."""
+class QAConfig:
+    """Windows over passages, answers, and how answers are compared."""
 
     max_len: int | None = None
     """Tokens read at once: question, window and special ones; None takes the encoder's max_len."""
 
     overlap: float = 0.5
-    """Share of a window that the next one reads again, in [0, 1)."""
+    """Overlap of neighbouring windows as a share of a window, in [0, 1); the doc stride is 1 − overlap."""
 
     max_question: int = 64
-    """Tokens of a question that are read, at most half of the room; the rest is left out and counted."""
+    """Longest question in tokens, at most half of the row; the rest is cut off and counted."""
 
     max_answer: int = 64
     """Longest answer in tokens."""
 
     empty_windows: float = 1.0
-    """Training windows without the answer that an epoch shows, as a share of all, drawn anew every epoch; in [0, 1].
-    Fewer make an epoch shorter. Windows of questions that have no answer are all shown."""
+    """Share of the training windows without their answer that an epoch reads, sampled every epoch; in [0, 1]. Fewer
+    make an epoch shorter. Windows of questions that have no answer are all read."""
 
     no_answer: bool = False
-    """A question may have no answer in its passage; the score from which on one is given is chosen on validation."""
+    """A question may have no answer in its passage; the threshold on an answer's score is tuned on validation."""
 
     language: Literal["auto", "chinese", "english"] = "auto"
-    """How answers are compared: by characters, as CMRC 2018 does, or by words, as SQuAD does; ``auto`` goes by the
-    training passages."""
+    """Comparison of answers: by characters, as CMRC 2018, or by words, as SQuAD; ``auto`` goes by the training
+    passages."""
 
     dropout: float = 0.1
-    """Probability in [0, 1) on the states, before start and end are scored."""
+    """Probability in [0, 1) on the states, before the output layer."""
 
     def __post_init__(self) -> None:
         if self.max_len is not None and self.max_len < 8:
@@ -91,36 +98,50 @@ class ReadingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChainConfig:
-    """How an answer is found among many paragraphs: BM25 picks some, TextRank shortens long ones, the reader reads."""
+class QATrainConfig(FineTuningConfig):
+    """Settings of a question answerer's training."""
+
+    task: QAConfig = field(default_factory=QAConfig)
+    """Windows, length of answers, questions without an answer."""
+
+    train: TrainConfig = _TRAIN
+    """Training loop; a batch is of windows. The epoch with the best ``monitor`` on validation is kept."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_encoder(self.encoder, pairs=True)
+        settle_monitor(self, MONITORS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalConfig:
+    """Retriever of open-domain question answering: BM25 retrieves paragraphs, TextRank shortens long ones."""
 
     paragraphs: int = 5
-    """Paragraphs that are read for each question."""
+    """Paragraphs to retrieve for each question."""
 
     longest: int = 1024
-    """Tokens of a paragraph from which on only its most central sentences are read, up to as many tokens."""
+    """Longest paragraph in tokens; of a longer one, the most central sentences are read, up to as many tokens."""
 
     bm25_weight: float = 1.0
-    """Power to which a paragraph's BM25 score, as a share of the best paragraph's, goes into the score of its answer; 0
-    leaves it out."""
+    """Exponent of a paragraph's BM25 score, as a share of the best one's, in the score of its answer; 0: no effect."""
 
     words: Literal["auto", "jieba", "words"] = "auto"
-    """What BM25 counts: the words of Chinese text as jieba cuts it, or runs of letters and digits in small letters;
-    ``auto`` goes by the paragraphs."""
+    """Terms of BM25: words as jieba cuts Chinese text, or runs of letters and digits in small letters; ``auto`` goes by
+    the paragraphs."""
 
     k1: float = 1.5
-    """BM25: how slowly more occurrences of a word stop counting."""
+    """BM25: saturation of the term frequency."""
 
     b: float = 0.75
-    """BM25: how much a paragraph's length counts against it, in [0, 1]."""
+    """BM25: length normalisation, in [0, 1]."""
 
     def __post_init__(self) -> None:
         if self.paragraphs < 1 or self.longest < 8:
             raise InputError(
-                f"chain.paragraphs is {self.paragraphs} (at least 1), chain.longest {self.longest} (at least 8)."
+                f"retrieval.paragraphs is {self.paragraphs} (at least 1), longest {self.longest} (at least 8)."
             )
         if self.bm25_weight < 0 or self.k1 < 0 or not 0 <= self.b <= 1:
             raise InputError(
-                f"chain.bm25_weight is {self.bm25_weight}, chain.k1 {self.k1} (neither negative), chain.b {self.b} (in "
-                "[0, 1])."
+                f"retrieval.bm25_weight is {self.bm25_weight}, k1 {self.k1} (neither negative), b {self.b} (in [0, 1])."
             )

@@ -1,28 +1,26 @@
-"""Questions about passages, from SQuAD's JSON or JSON lines: passages as they stand, bad questions named or counted."""
+"""Questions about passages, from SQuAD's JSON, JSON lines or lists; unusable ones are refused or counted."""
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nlp_tasks.data import HALF, is_text, json_object, not_empty, read_lines
-from nlp_tasks.qa.config import NewSetConfig, ReadingFilesConfig
+from nlp_tasks.examples import HALF, check_lengths, is_text, not_empty, text_list
 from recsys_bert.errors import InputError
-from recsys_bert.files import read_json
-from recsys_bert.progress import Progress
-
-_FORMATS = {".json": "squad", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One answer that a question has."""
+class Reference:
+    """Reference answer."""
 
     text: str
-    """Without blanks around it."""
+    """Stripped."""
 
     start: int | None = None
     """Its first character in the passage; None where the passage does not hold it."""
@@ -33,141 +31,133 @@ class Question:
     """A question about a passage."""
 
     id: str
-    """As the file has it; its place there where it has none."""
+    """As in the file; the source where it has none."""
 
     text: str
-    """Without blanks around it; not empty."""
+    """Stripped; not empty."""
 
     passage: int
     """Number of the passage."""
 
-    answers: tuple[Answer, ...]
-    """Every answer that counts as right; none where the passage does not answer the question."""
+    answers: tuple[Reference, ...]
+    """All answers that count as right; none where the passage does not answer the question."""
 
-    place: str
-    """Where it stands in the file, to go into messages."""
+    source: str
+    """Line, or question, paragraph and article of the file, for messages."""
 
     @property
-    def target(self) -> Answer | None:
+    def target(self) -> Reference | None:
         """The first answer that the passage holds."""
         return next((answer for answer in self.answers if answer.start is not None), None)
 
 
 @dataclass(frozen=True)
-class ReadingSet:
-    """Questions in the order of their file, and the passages that they are about."""
+class QuestionSet:
+    """Questions in the order of their file or lists, and their passages."""
 
     path: Path
-    """Where they come from."""
+    """File, or name of the lists."""
 
     passages: list[str]
-    """Passages to the last character as they stand in the file; equal ones once."""
+    """Passages, unchanged to the last character; equal ones once."""
 
     questions: list[Question]
     """The questions."""
 
     left_out: dict[str, int] = field(default_factory=dict)
-    """Questions that could not be used, by reason."""
+    """Number of unusable questions, by reason."""
 
     counts: dict[str, int] = field(default_factory=dict)
-    """Answers that are not where the file says, by what was done."""
+    """Number of answers that are not at the position in the file, by what was done."""
+
+    bad_rows: str = "raise"
+    """Policy for unusable questions: ``raise`` or ``drop``."""
+
+    digest: str | None = None
+    """Fingerprint of lists; None for a file."""
 
     def __len__(self) -> int:
         return len(self.questions)
 
-    def without(self, reasons: Sequence[str], policy: str) -> "ReadingSet":
-        """Leave out the questions with a reason.
+    @property
+    def texts(self) -> list[str]:
+        """Texts of the questions."""
+        return [question.text for question in self.questions]
+
+    @property
+    def about(self) -> NDArray[np.int64]:
+        """``[questions]`` number of each question's passage."""
+        return np.array([question.passage for question in self.questions], np.int64)
+
+    @property
+    def references(self) -> list[list[str]]:
+        """Texts of each question's reference answers."""
+        return [[answer.text for answer in question.answers] for question in self.questions]
+
+    def without(self, reasons: Sequence[str]) -> "QuestionSet":
+        """Drop the questions with a reason, and count them.
 
         Args:
             reasons: ``[n]``, "" for a question that stays.
-            policy: ``raise`` or ``drop``.
 
         Raises:
-            InputError: There is one, and the policy is ``raise``; or nothing stays.
+            InputError: There is one, and ``bad_rows`` is ``raise``; or nothing is left.
         """
-        bad = [(q.place, reason) for q, reason in zip(self.questions, reasons, strict=True) if reason]
-        left_out = Counter(self.left_out) + _counted(self.path, bad, policy)
-        kept = [q for q, reason in zip(self.questions, reasons, strict=True) if not reason]
-        return not_empty(replace(_about(self, kept), left_out=dict(left_out)), "question")
+        bad = [(q.source, reason) for q, reason in zip(self.questions, reasons, strict=True) if reason]
+        left_out = Counter(self.left_out) + count_questions(self.path, bad, self.bad_rows)
+        good = [q for q, reason in zip(self.questions, reasons, strict=True) if not reason]
+        return not_empty(replace(_about(self, good), left_out=dict(left_out)), "question")
 
 
-def read_set(path: Path, config: ReadingFilesConfig | NewSetConfig, *, answers: bool = True) -> ReadingSet:
-    """Read one file.
-
-    An answer is looked for where the file says that it begins, and else at the nearest place in the passage that holds
-    it; one that the passage does not hold stays as a text to compare with.
+def question_set(
+    questions: Iterable[str], passages: Iterable[str], answers: Iterable[Any] | None, name: str
+) -> QuestionSet:
+    """Make a set of lists, all of one length.
 
     Args:
-        path: The file.
-        config: How it is read.
-        answers: Whether answers are read; without, there need not be any.
+        questions: The questions.
+        passages: Passage of each.
+        answers: Answer of each: a text, a list of texts that all count as right, or None where there is none.
+        name: Part of the data, such as ``training``; for messages.
 
     Raises:
-        InputError: It is missing, not UTF-8, of another form, or has questions that cannot be used (see ``bad_rows``).
+        InputError: Not lists of texts, of different lengths, or empty ones.
     """
-    path = Path(path)
-    kind = config.format if config.format != "auto" else _FORMATS.get(path.suffix.lower())
-    if kind is None:
-        raise InputError(
-            f"{path}: the ending {path.suffix!r} does not say how to read it (known: {', '.join(_FORMATS)}). Set "
-            "format to squad or jsonl."
-        )
+    questions, passages = text_list(questions, "questions"), text_list(passages, "passages")
+    if isinstance(answers, str | bytes):
+        raise InputError("answers is a single string; give a list with the answers of each question.")
+    rights = [_answer_list(answer) for answer in ([None] * len(questions) if answers is None else answers)]
+    check_lengths({"questions": questions, "passages": passages, "answers": rights})
+    digest = sha256(json.dumps([questions, passages, rights]).encode()).hexdigest()
+    made = QuestionSet(Path(f"the {name} questions"), [], [], digest=digest)
     number: dict[str, int] = {}
-    found = ReadingSet(path, [], [])
     counts: Counter[str] = Counter()
-    bad: list[tuple[str, str]] = []
-    with Progress(f"reading {path.name}", None, "questions") as progress:
-        for place, row, problem in _squad_rows(path) if kind == "squad" else _json_rows(path):
-            progress.advance()
-            problem = problem or _take(found, number, counts, place, row, answers)
-            if problem:
-                bad.append((place, problem))
-    found.passages.extend(number)
-    left_out = _counted(path, bad, config.bad_rows)
-    found = replace(found, left_out=dict(left_out), counts={name: n for name, n in counts.items() if n})
-    return not_empty(found, "question")
+    for n, (question, passage, right) in enumerate(zip(questions, passages, rights, strict=True)):
+        row = {"question": question, "context": passage, "answers": right}
+        if problem := add_question(made, number, counts, f"question {n + 1}", row, True):
+            raise InputError(f"number {n + 1} of {made.path}: {problem}.")
+    return complete(made, number, counts, {})
 
 
-Row = tuple[str, dict[str, Any], str]
-"""Place in the file, the question with its passage as ``context``, and what is wrong with it ("" where nothing is)."""
+def _answer_list(answer: Any) -> list[Any]:
+    if answer is None or isinstance(answer, str):
+        return [] if answer is None else [answer]
+    return list(answer)
 
 
-def squad_paragraphs(path: Path) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
-    """Place, passage and questions of each paragraph of a file in SQuAD's form.
-
-    Raises:
-        InputError: It is missing, not UTF-8, or of another form.
-    """
-    for _ in read_lines(path):  # says which line is not UTF-8, where one is not
-        pass
-    try:
-        for a, article in enumerate(read_json(path)["data"], 1):
-            for p, paragraph in enumerate(article["paragraphs"], 1):
-                yield f"paragraph {p} of article {a}", paragraph["context"], list(map(dict, paragraph["qas"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path} is not in SQuAD's form: data, paragraphs, context, qas ({error!r}). For one question a line, set "
-            "format to jsonl."
-        ) from error
+def complete(
+    examples: QuestionSet, number: dict[str, int], counts: Counter[str], left_out: dict[str, int]
+) -> QuestionSet:
+    """Put passages, in the order of their numbers, and counts into a set; refuse an empty one."""
+    examples.passages.extend(number)
+    counts_left = {name: n for name, n in counts.items() if n}
+    return not_empty(replace(examples, left_out=left_out, counts=counts_left), "question")
 
 
-def _squad_rows(path: Path) -> Iterator[Row]:
-    for place, passage, questions in squad_paragraphs(path):
-        for n, row in enumerate(questions, 1):
-            yield f"question {n} of {place}", row | {"context": passage}, ""
-
-
-def _json_rows(path: Path) -> Iterator[Row]:
-    for line, text in read_lines(path):
-        if not text.strip():
-            continue
-        yield f"line {line}", *json_object(text)
-
-
-def _take(
-    found: ReadingSet, number: dict[str, int], counts: Counter[str], place: str, row: dict[str, Any], answers: bool
+def add_question(
+    examples: QuestionSet, number: dict[str, int], counts: Counter[str], source: str, row: dict[str, Any], answers: bool
 ) -> str:
-    """Add one question to ``found``, or say why not."""
+    """Add one question to ``examples``, or return the reason why not."""
     for name in ("question", "context"):
         if name not in row:
             return f"no key {name!r}"
@@ -177,30 +167,30 @@ def _take(
             return f"{name} is empty"
         if not is_text(row[name]):
             return HALF
-    passage, given = row["context"], _given(row) if answers else []
-    if given is None:
+    passage, pairs = row["context"], _answers(row) if answers else []
+    if pairs is None:
         return "answers are no list of texts, or of objects with a text and perhaps answer_start"
-    if any(not text.strip() for text, _ in given):
+    if any(not text.strip() for text, _ in pairs):
         return "an answer is empty"
-    if not all(is_text(text) for text, _ in given):
+    if not all(is_text(text) for text, _ in pairs):
         return HALF
-    placed = []
-    for text, start in given:
-        answer = Answer(text.strip(), _locate(passage, text, start))
+    references = []
+    for text, start in pairs:
+        answer = Reference(text.strip(), _locate(passage, text, start))
         counts["answers_not_in_passage"] += answer.start is None
         counts["answers_begin_elsewhere"] += (
             start is not None and answer.start is not None and answer.start != _lead(text) + start
         )
-        placed.append(answer)
+        references.append(answer)
     about = number.setdefault(passage, len(number))
     id_ = row.get("id", row.get("query_id"))
-    found.questions.append(
-        Question(str(place if id_ is None else id_), row["question"].strip(), about, tuple(placed), place)
+    examples.questions.append(
+        Question(str(source if id_ is None else id_), row["question"].strip(), about, tuple(references), source)
     )
     return ""
 
 
-def _given(row: dict[str, Any]) -> list[tuple[str, int | None]] | None:
+def _answers(row: dict[str, Any]) -> list[tuple[str, int | None]] | None:
     """Text and start of each answer: SQuAD's objects, texts alone, or Hugging Face's object of two lists."""
     answers = row.get("answers")
     if isinstance(answers, dict) and isinstance(answers.get("text"), list):
@@ -210,8 +200,8 @@ def _given(row: dict[str, Any]) -> list[tuple[str, int | None]] | None:
         answers = [{"text": text, "answer_start": start} for text, start in zip(answers["text"], starts, strict=True)]
     if not isinstance(answers, list):
         return None
-    given = [answer if isinstance(answer, dict) else {"text": answer} for answer in answers]
-    pairs = [(answer.get("text"), answer.get("answer_start")) for answer in given]
+    objects = [answer if isinstance(answer, dict) else {"text": answer} for answer in answers]
+    pairs = [(answer.get("text"), answer.get("answer_start")) for answer in objects]
     if all(isinstance(text, str) and (start is None or type(start) is int) for text, start in pairs):
         return [] if row.get("is_impossible") is True else pairs  # type: ignore[return-value]
     return None
@@ -222,34 +212,34 @@ def _lead(text: str) -> int:
 
 
 def _locate(passage: str, text: str, start: int | None) -> int | None:
-    """First character of an answer without the blanks around it: where the file says, or nearest to that."""
-    answer, wanted = text.strip(), 0 if start is None else start + _lead(text)
-    if wanted >= 0 and passage.startswith(answer, wanted):
-        return wanted
-    after, before = passage.find(answer, max(0, wanted)), passage.rfind(answer, 0, max(0, wanted) + len(answer))
-    places = [place for place in (before, after) if place >= 0]
-    return min(places, key=lambda place: abs(place - wanted), default=None)
+    """First character of a stripped answer: the position in the file, or the nearest occurrence to it."""
+    answer, expected = text.strip(), 0 if start is None else start + _lead(text)
+    if expected >= 0 and passage.startswith(answer, expected):
+        return expected
+    after, before = passage.find(answer, max(0, expected)), passage.rfind(answer, 0, max(0, expected) + len(answer))
+    positions = [position for position in (before, after) if position >= 0]
+    return min(positions, key=lambda position: abs(position - expected), default=None)
 
 
-def _counted(path: Path, bad: Sequence[tuple[str, str]], policy: str) -> Counter[str]:
+def count_questions(path: Path, bad: Sequence[tuple[str, str]], policy: str) -> Counter[str]:
     """Count questions by reason, or refuse them."""
     reasons = Counter(reason for _, reason in bad)
     if bad and policy == "raise":
-        told = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
+        numbers = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
         raise InputError(
-            f"{bad[0][0]} of {path}: {bad[0][1]}; {len(bad):,} such questions in all ({told}). Mend them or set "
+            f"{bad[0][0]} of {path}: {bad[0][1]}; {len(bad):,} such questions in all ({numbers}). Mend them or set "
             "bad_rows to drop."
         )
     return reasons
 
 
-def unusable(made: ReadingSet, *, train: bool, no_answer: bool) -> list[str]:
-    """Why a question cannot be used, "" where it can.
+def unusable(examples: QuestionSet, *, train: bool, no_answer: bool) -> list[str]:
+    """Reason why a question cannot be used, "" where it can.
 
     Args:
-        made: The questions.
-        train: They are learned from, so that an answer must be in its passage.
-        no_answer: Whether a question may have none.
+        examples: The questions.
+        train: For training, where an answer must be in its passage.
+        no_answer: Allow questions without an answer.
     """
 
     def reason(question: Question) -> str:
@@ -259,32 +249,32 @@ def unusable(made: ReadingSet, *, train: bool, no_answer: bool) -> list[str]:
             return "no answer, and task.no_answer is not set"
         return ""
 
-    return [reason(question) for question in made.questions]
+    return [reason(question) for question in examples.questions]
 
 
-def hold_out_passages(made: ReadingSet, share: float, seed: int) -> tuple[ReadingSet, ReadingSet]:
-    """Cut questions into training and validation, passages drawn at random: no passage has questions in both.
+def hold_out_passages(examples: QuestionSet, share: float, seed: int) -> tuple[QuestionSet, QuestionSet]:
+    """Split questions into training and validation by passage, at random: no passage has questions in both.
 
     Raises:
         InputError: There are too few for both.
     """
-    asked = sorted({question.passage for question in made.questions})
-    n = round(len(asked) * share)
-    if not 0 < n < len(asked):
+    passages = sorted({question.passage for question in examples.questions})
+    n = round(len(passages) * share)
+    if not 0 < n < len(passages):
         raise InputError(
-            f"{made.path} has questions about {len(asked):,} passages; holding out the share {share} leaves nothing "
-            "for training or for validation. Give a validation file."
+            f"{examples.path} has questions about {len(passages):,} passages; holding out the share {share} leaves "
+            "nothing for training or for validation. Give validation questions."
         )
-    held = set(np.random.default_rng(seed).choice(asked, n, replace=False).tolist())
+    held = set(np.random.default_rng(seed).choice(passages, n, replace=False).tolist())
     training, validation = (
-        _about(made, [q for q in made.questions if (q.passage in held) == wanted]) for wanted in (False, True)
+        _about(examples, [q for q in examples.questions if (q.passage in held) == is_held]) for is_held in (False, True)
     )
     return training, replace(validation, left_out={}, counts={})
 
 
-def _about(made: ReadingSet, questions: Sequence[Question]) -> ReadingSet:
-    """Some of the questions, and only the passages that they are about."""
-    kept = sorted({question.passage for question in questions})
-    number = {passage: n for n, passage in enumerate(kept)}
+def _about(source: QuestionSet, questions: Sequence[Question]) -> QuestionSet:
+    """Select questions and their passages."""
+    passages = sorted({question.passage for question in questions})
+    number = {passage: n for n, passage in enumerate(passages)}
     renumbered = [replace(question, passage=number[question.passage]) for question in questions]
-    return replace(made, passages=[made.passages[n] for n in kept], questions=renumbered)
+    return replace(source, passages=[source.passages[n] for n in passages], questions=renumbered)

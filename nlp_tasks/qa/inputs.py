@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from nlp_tasks.batches import Choose, some_of
 from nlp_tasks.inputs import Inputs, Ints, assembled, ranges, taken
-from nlp_tasks.qa.config import ReadingConfig
+from nlp_tasks.qa.config import QAConfig
 from nlp_tasks.qa.data import Question
 from nlp_tasks.recall.sentences import sentence_spans
 from nlp_tasks.recall.text_rank import rank
@@ -138,7 +138,7 @@ def read_windows(
     passages: Passages,
     questions: Sequence[str],
     about: Ints,
-    config: ReadingConfig,
+    config: QAConfig,
     max_len: int,
 ) -> Windows:
     """Make the rows of questions, each about one passage; the last window of a passage ends where it does.
@@ -196,7 +196,7 @@ class Labels:
     """Windows with and without their answer, and answers that the tokens do not fit exactly."""
 
 
-def label(windows: Windows, questions: Sequence[Question], config: ReadingConfig) -> Labels:
+def label(windows: Windows, questions: Sequence[Question], config: QAConfig) -> Labels:
     """Find the answers in the windows.
 
     Args:

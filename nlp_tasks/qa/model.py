@@ -1,4 +1,4 @@
-"""Start and end of an answer scored at every position, and the best span that they allow."""
+"""Span model: logits of an answer's start and end at every position, and the best span."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,9 +14,9 @@ from nlp_tasks.model import on_device, without_gradients
 from nlp_tasks.qa.inputs import Windows
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.model import Encoder, EncoderOutput
-from recsys_bert.objectives.auxiliary import LastLayer
+from recsys_bert.objectives.auxiliary import LastLayer, weighed
 
-NOT_THERE = -1e4  # the logit of padding: no probability is left of it, and none of two of them differs by inf - inf
+NOT_THERE = -1e4  # logit of padding: its probability is 0, and two of them do not differ by inf - inf
 
 
 class SpanModel(nn.Module):
@@ -27,7 +27,7 @@ class SpanModel(nn.Module):
     Args:
         encoder: The encoder.
         dropout: Probability in [0, 1) on the states.
-        auxiliary: Also learn from the last layer as it is, through an output layer of its own.
+        auxiliary: Add an output layer on the last layer's states, for an auxiliary loss.
     """
 
     n_outputs = 2
@@ -57,11 +57,11 @@ class SpanModel(nn.Module):
         return encoded
 
     def on_output(self, encoded: EncoderOutput, owner: Tensor | None = None) -> Tensor:
-        """Logits, by what the encoder gives; every row is an example, so ``owner`` says nothing."""
+        """Logits from encoder outputs; every row is an example, so ``owner`` is ignored."""
         return _logits(self.output(self.dropout(encoded.tokens)), encoded.mask)
 
     def on_last_layer(self, encoded: EncoderOutput, owner: Tensor | None = None) -> Tensor | None:
-        """Logits by the last layer as it is; None without ``auxiliary``."""
+        """Logits from the last layer's states; None without ``auxiliary``."""
         if self.auxiliary is None:
             return None
         return _logits(self.auxiliary.output(self.dropout(self.auxiliary.last(encoded.states[-1]))), encoded.mask)
@@ -97,8 +97,35 @@ def span_loss(logits: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
     return (F.cross_entropy(logits[:, 0], starts.long()) + F.cross_entropy(logits[:, 1], ends.long())) / 2
 
 
+class SpanLoss(nn.Module):
+    """Cross-entropy of start and end, the loss that ``fit`` minimises.
+
+    Args:
+        model: Scores starts and ends.
+        auxiliary_weight: Share of the loss on the last layer, where the model has an auxiliary output.
+    """
+
+    def __init__(self, model: SpanModel, auxiliary_weight: float = 0.8) -> None:
+        super().__init__()
+        self.model, self.auxiliary_weight = model, auxiliary_weight
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Mean loss of the windows; ``batch["starts"]`` and ``batch["ends"]`` are ``[rows]``."""
+        return self.loss_of(self.model.encode(batch), batch)
+
+    def loss_of(self, encoded: EncoderOutput, batch: Mapping[str, Tensor]) -> Tensor:
+        """Mean loss of a batch from encoder outputs."""
+        starts, ends = batch["starts"], batch["ends"]
+        main, raw = span_loss(self.model.on_output(encoded), starts, ends), self.model.on_last_layer(encoded)
+        return main if raw is None else weighed(main, span_loss(raw, starts, ends), self.auxiliary_weight)
+
+    def choices(self, outputs: Tensor) -> Tensor:
+        """Logits of the positions, for start and end."""
+        return outputs
+
+
 def best_spans(logits: Tensor, pieces: Tensor, max_answer: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The likeliest span of each row, start and end being independent of each other.
+    """Most probable span of each row, start and end being independent.
 
     Args:
         logits: ``[rows, 2, seq]``.
@@ -114,17 +141,17 @@ def best_spans(logits: Tensor, pieces: Tensor, max_answer: int) -> tuple[Tensor,
     band = torch.ones(seq, seq, dtype=torch.bool, device=logits.device).triu().tril(max_answer - 1)
     allowed = band & (pieces[:, :, None] == pieces[:, None, :]) & (pieces > 0)[:, :, None]
     scores = (log_p[:, 0, :, None] + log_p[:, 1, None, :]).masked_fill(~allowed, -torch.inf)
-    best, place = scores.flatten(1).max(dim=1)
-    return best, place // seq, place % seq
+    best, index = scores.flatten(1).max(dim=1)
+    return best, index // seq, index % seq
 
 
 def read(
     model: nn.Module, windows: Windows, max_answer: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """The likeliest span of every row, without gradients; see ``best_spans``.
+    """Most probable span of every row, without gradients; see ``best_spans``.
 
     Args:
-        model: Of the form of ``SpanModel``; put into evaluation mode for the time being.
+        model: A ``SpanModel``; put into evaluation mode for the time being.
         windows: The rows.
         max_answer: Most tokens of an answer.
     """
@@ -137,6 +164,6 @@ def read(
         batch = on_device(model, values)
         return tuple(one.cpu().numpy() for one in best_spans(model(batch), batch["pieces"], max_answer))
 
-    for rows, found in without_gradients(model, windows.inputs, spans, "reading passages", "windows"):
-        scores[rows], starts[rows], ends[rows] = found
+    for rows, spans_of_rows in without_gradients(model, windows.inputs, spans, "reading passages", "windows"):
+        scores[rows], starts[rows], ends[rows] = spans_of_rows
     return scores, starts, ends

@@ -1,94 +1,159 @@
-"""Reading: the words of a passage that answer a question, to the character."""
+"""Extractive question answering: the span of a passage that answers a question, to the character."""
 
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from nlp_tasks.batches import TextBatches
 from nlp_tasks.checkpoint import load_parts, open_task, save_parts
-from nlp_tasks.qa.config import ReadingConfig
-from nlp_tasks.qa.data import Question, ReadingSet
-from nlp_tasks.qa.inputs import Labels, Passages, Windows, read_passages, read_windows, some_empty
+from nlp_tasks.distilled import distilled
+from nlp_tasks.encoders import make_text_encoder, start_contents
+from nlp_tasks.examples import check_lengths, contents, parts_of, text_list
+from nlp_tasks.qa.config import QAConfig, QATrainConfig
+from nlp_tasks.qa.data import QuestionSet, hold_out_passages, question_set, unusable
+from nlp_tasks.qa.inputs import Labels, Passages, Windows, label, read_passages, read_windows, some_empty
 from nlp_tasks.qa.metrics import answer_metrics, best_answer_threshold, em_and_f1
-from nlp_tasks.qa.model import SpanModel, read, span_loss
-from nlp_tasks.tokenization import Tokenizer
-from recsys_bert.encoder.model import Encoder, EncoderOutput
+from nlp_tasks.qa.model import SpanLoss, SpanModel, read
+from nlp_tasks.tokenization import Tokenizer, mostly_chinese
+from nlp_tasks.training import TaskTraining, nonempty, train_task
+from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
-from recsys_bert.objectives.auxiliary import weighed
+from recsys_bert.settings import make_config
 
-TASK = "reader"
+TASK = "question_answerer"
+
+Lists = tuple[Iterable[str], Iterable[str], Iterable[Any]]
+"""Questions, their passages, their answers."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a reader found in one passage."""
+class Answer:
+    """Predicted answer."""
 
     text: str
-    """The answer, ``passage[start:stop]``."""
+    """``passage[start:stop]``."""
 
     start: int
-    """Its first character in the passage."""
+    """First character in the passage."""
 
     stop: int
-    """One past its last."""
+    """One past the last character."""
 
     score: float
     """Probability of start and end, ``p(start) · p(end)`` in the window where it is highest."""
 
 
-class ReadingLoss(nn.Module):
-    """The loss that ``fit`` minimises.
-
-    Args:
-        model: Scores starts and ends.
-        auxiliary_weight: Share of the loss on the last layer, where the model has one.
-    """
-
-    def __init__(self, model: SpanModel, auxiliary_weight: float = 0.8) -> None:
-        super().__init__()
-        self.model, self.auxiliary_weight = model, auxiliary_weight
-
-    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Mean loss of the windows; ``batch["starts"]`` and ``batch["ends"]`` are ``[rows]``."""
-        return self.loss_of(self.model.encode(batch), batch)
-
-    def loss_of(self, encoded: EncoderOutput, batch: Mapping[str, Tensor]) -> Tensor:
-        """The same, where the encoder has been over the batch."""
-        starts, ends = batch["starts"], batch["ends"]
-        main, raw = span_loss(self.model.on_output(encoded), starts, ends), self.model.on_last_layer(encoded)
-        return main if raw is None else weighed(main, span_loss(raw, starts, ends), self.auxiliary_weight)
-
-    def choices(self, outputs: Tensor) -> Tensor:
-        """Logits of the positions, for start and end."""
-        return outputs
-
-
 @dataclass
-class Reader:
-    """A trained reader.
+class QuestionAnswerer:
+    """Extractive question answerer.
 
-    Make one with ``load``, or train it with ``pipelines.text.qa.train``::
+    ::
 
-        reader = Reader.load(Path("runs/text-cmrc2018-read"))
-        (found,) = reader.answer(["when?"], [passage])
-        if found is not None:
-            print(found.text, found.start, found.stop, found.score)
+        answerer = QuestionAnswerer.train(questions, passages, answers)
+        (answer,) = answerer.predict(["when?"], [passage])
+        if answer is not None:
+            print(answer.text, answer.start, answer.stop, answer.score)
     """
 
     model: SpanModel
     tokenizer: Tokenizer
-    config: ReadingConfig
+    config: QAConfig
     language: str
-    """How answers are compared: ``chinese`` or ``english``."""
+    """Comparison of answers: ``chinese`` or ``english``."""
 
     threshold: float | None = None
-    """Score from which on an answer is given; None gives one always."""
+    """Score from which on an answer is given; None: always."""
+
+    results: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Metrics and counts of the training, as in ``metrics.json``; empty for a loaded question answerer."""
+
+    @classmethod
+    def train(
+        cls,
+        questions: Iterable[str],
+        passages: Iterable[str],
+        answers: Iterable[Any],
+        *,
+        validation: Lists | float | None = None,
+        test: Lists | None = None,
+        out: Path | None = None,
+        config: QATrainConfig | None = None,
+        **settings: Any,
+    ) -> "QuestionAnswerer":
+        """Train a question answerer.
+
+        Args:
+            questions: Training questions.
+            passages: Passage of each.
+            answers: Answer of each, a text that occurs in the passage; a list of texts that all count as right; or,
+                with ``task={"no_answer": True}``, None.
+            validation: Questions, passages and answers that pick epoch and threshold, or the share of the training
+                passages to hold out for it; None: 0.1.
+            test: Questions, passages and answers; evaluated once, after training.
+            out: Run folder, as of `text qa train`; a stopped run there is resumed. None: a temporary one.
+            config: All settings.
+            settings: Or single ones, as in a recipe: ``train={"epochs": 3}, task={"max_answer": 10}``.
+
+        Raises:
+            InputError: Data or settings that do not fit.
+        """
+        config = make_config(QATrainConfig, config, settings)
+        train = question_set(questions, passages, answers, "training")
+        parts = parts_of(train, validation, test, question_set, config.train.seed, hold_out_passages)
+        return train_question_answerer(parts, config, out)
+
+    @classmethod
+    def load(cls, folder: Path) -> "QuestionAnswerer":
+        """Load a run folder of a question answerer, or a folder that ``save`` wrote.
+
+        Raises:
+            InputError: It holds no question answerer, or a damaged one.
+        """
+        folder, about = open_task(folder, TASK)
+        try:
+            config, language, threshold = QAConfig(**about["config"]), about["language"], about["threshold"]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{folder}/task.json is damaged: {error}. Train the run again.") from error
+        model = SpanModel(Encoder.load(folder), config.dropout)
+        load_parts(model, folder)
+        return cls(model.eval(), Tokenizer.load(folder), config, language, threshold)
+
+    def save(self, folder: Path) -> None:
+        """Write the question answerer to ``folder``, all or nothing."""
+        about = {"config": asdict(self.config), "language": self.language, "threshold": self.threshold}
+        save_parts(Path(folder), TASK, self.model, self.model.encoder, self.tokenizer, about)
+
+    def predict(self, questions: Iterable[str], passages: Iterable[str]) -> list[Answer | None]:
+        """Answer of each question in its own passage; None where there is none.
+
+        Raises:
+            InputError: Lists of different lengths, or an empty question or passage.
+        """
+        questions, passages = text_list(questions, "questions"), text_list(passages, "passages")
+        check_lengths({"questions": questions, "passages": passages})
+        for name, texts in (("questions", questions), ("passages", passages)):
+            if (empty := next((n for n, text in enumerate(texts) if not text.strip()), None)) is not None:
+                raise InputError(f"{name}[{empty}] is empty.")
+        if not questions:
+            return []
+        windows = self.windows_of(self.passages(passages), questions, np.arange(len(questions)))
+        return self.accepted(self.best_answers(windows))
+
+    def evaluate(self, questions: Iterable[str], passages: Iterable[str], answers: Iterable[Any]) -> dict[str, Any]:
+        """Exact match and F1 on questions with answers; see ``answer_metrics``.
+
+        Raises:
+            InputError: Lists of different lengths, empty ones, or a question without an answer that needs one.
+        """
+        examples = question_set(questions, passages, answers, "evaluation")
+        examples = examples.without(unusable(examples, train=False, no_answer=self.config.no_answer))
+        return self.metrics(self.windows(examples), examples)
 
     @property
     def max_len(self) -> int:
@@ -103,108 +168,163 @@ class Reader:
         return self.config.max_len or most
 
     def passages(self, texts: Sequence[str], longest: int | None = None) -> Passages:
-        """Passages as tokens; those with more than ``longest`` are shortened to their central sentences."""
+        """Tokens of passages; those with more than ``longest`` are shortened to their central sentences."""
         return read_passages(self.tokenizer, texts, longest)
 
-    def windows(self, made: ReadingSet) -> Windows:
-        """Rows of the questions of a set."""
-        about = np.array([question.passage for question in made.questions])
-        return self.asked(self.passages(made.passages), [question.text for question in made.questions], about)
+    def windows(self, examples: QuestionSet) -> Windows:
+        """Rows of a set of questions."""
+        return self.windows_of(self.passages(examples.passages), examples.texts, examples.about)
 
-    def asked(self, passages: Passages, questions: Sequence[str], about: NDArray[np.int64]) -> Windows:
-        """Rows of questions, each about the passage whose number ``about`` gives."""
+    def windows_of(self, passages: Passages, questions: Sequence[str], about: NDArray[np.int64]) -> Windows:
+        """Rows of questions; ``about[i]`` is the number of question i's passage."""
         return read_windows(self.tokenizer, passages, questions, about, self.config, self.max_len)
 
-    def best(self, windows: Windows) -> list[Found | None]:
-        """The likeliest answer to each question, whatever its score; None where the passage has no token."""
+    def best_answers(self, windows: Windows) -> list[Answer | None]:
+        """Most probable answer of each question, whatever its score; None where the passage has no token."""
         scores, starts, ends = read(self.model, windows, self.config.max_answer)
-        found: list[Found | None] = [None] * (int(windows.question[-1]) + 1 if len(scores) else 0)
+        answers: list[Answer | None] = [None] * (int(windows.question[-1]) + 1 if len(scores) else 0)
         # the best row of each question comes first
         for row in np.lexsort((-scores, windows.question)):
             question = windows.question[row]
-            if found[question] is None and np.isfinite(scores[row]):
-                found[question] = _found(windows, row, starts[row], ends[row], scores[row])
-        return found
+            if answers[question] is None and np.isfinite(scores[row]):
+                answers[question] = _answer(windows, row, starts[row], ends[row], scores[row])
+        return answers
 
-    def given(self, best: Sequence[Found | None]) -> list[Found | None]:
-        """The answers that reach the threshold."""
+    def accepted(self, best: Sequence[Answer | None]) -> list[Answer | None]:
+        """Answers that reach the threshold; None for the others."""
         least = -np.inf if self.threshold is None else self.threshold
         return [answer if answer is not None and answer.score >= least else None for answer in best]
 
-    def answer(self, questions: Sequence[str], passages: Sequence[str]) -> list[Found | None]:
-        """Answer questions, each about its own passage; None where there is no answer.
-
-        Raises:
-            InputError: A question or a passage is empty.
-        """
-        for name, texts in (("question", questions), ("passage", passages)):
-            if (empty := next((n for n, text in enumerate(texts) if not text.strip()), None)) is not None:
-                raise InputError(f"{name} {empty + 1} is empty.")
-        if not questions:
-            return []
-        return self.given(self.best(self.asked(self.passages(passages), questions, np.arange(len(questions)))))
-
-    def metrics(self, windows: Windows, questions: Sequence[Question], *, tune: bool = False) -> dict[str, Any]:
+    def metrics(self, windows: Windows, examples: QuestionSet, *, tune: bool = False) -> dict[str, Any]:
         """Exact match and F1; see ``answer_metrics``.
 
         Args:
             windows: Rows of the questions.
-            questions: The questions and their answers.
-            tune: First choose the threshold so that F1 is best here, where the task has questions without an answer.
+            examples: The questions and their answers.
+            tune: First tune the threshold for the best F1, where the task has questions without an answer.
         """
-        best, references = self.best(windows), [[answer.text for answer in q.answers] for q in questions]
+        best, references = self.best_answers(windows), examples.references
         if tune and self.config.no_answer:
             scores = np.array([0.0 if answer is None else answer.score for answer in best])
             _, f1 = em_and_f1([None if a is None else a.text for a in best], references, self.language)
             self.threshold = best_answer_threshold(scores, f1, np.array([not right for right in references]))
-        answers = [None if answer is None else answer.text for answer in self.given(best)]
+        answers = [None if answer is None else answer.text for answer in self.accepted(best)]
         return answer_metrics(answers, references, self.language)
 
-    def save(self, folder: Path) -> None:
-        """Write the reader to ``folder``, whole or not at all."""
-        own = {"config": asdict(self.config), "language": self.language, "threshold": self.threshold}
-        save_parts(folder, TASK, self.model, self.model.encoder, self.tokenizer, own)
 
-    @classmethod
-    def load(cls, folder: Path) -> "Reader":
-        """Open a run folder of ``text qa train``.
-
-        Raises:
-            InputError: It holds no reader, or a damaged one.
-        """
-        folder, about = open_task(folder, TASK)
-        try:
-            config, language, threshold = ReadingConfig(**about["config"]), about["language"], about["threshold"]
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{folder}/task.json is damaged: {error}. Train the run again.") from error
-        model = SpanModel(Encoder.load(folder), config.dropout)
-        load_parts(model, folder)
-        return cls(model.eval(), Tokenizer.load(folder), config, language, threshold)
-
-
-def _found(windows: Windows, row: int, start: int, end: int, log_p: float) -> Found:
-    """The answer that a span of a row is."""
+def _answer(windows: Windows, row: int, start: int, end: int, log_p: float) -> Answer:
+    """Answer of a span of a row."""
     passage = windows.passages.texts[windows.passage[row]]
     first, stop = windows.characters(row, start, end)
     while stop < len(passage) and unicodedata.combining(passage[stop]):
         stop += 1  # an accent by itself is part of its letter, though tokenizers drop it
-    return Found(passage[first:stop], first, stop, float(np.exp(log_p)))
+    return Answer(passage[first:stop], first, stop, float(np.exp(log_p)))
 
 
-def reading_batches(
-    windows: Windows, labels: Labels, made: ReadingSet, share: float, batch_size: int, seed: int
+def train_question_answerer(
+    parts: Mapping[str, QuestionSet], config: QATrainConfig, out: Path | None = None
+) -> QuestionAnswerer:
+    """Train on sets of questions; see ``QuestionAnswerer.train``.
+
+    Args:
+        parts: ``train``, ``validation`` and, where there is one, ``test``.
+        config: Settings; ``config.toml`` of the run.
+        out: Run folder; None: a temporary one.
+
+    Raises:
+        InputError: Data or settings that do not fit.
+    """
+    answerer, training = build_training(parts, config)
+    answerer.results = train_task(training, config, out)
+    return answerer
+
+
+def build_training(parts: Mapping[str, QuestionSet], config: QATrainConfig) -> tuple[QuestionAnswerer, TaskTraining]:
+    """Build an untrained question answerer and its training; see ``train_question_answerer``.
+
+    Raises:
+        InputError: Data or settings that do not fit.
+    """
+    task, parts = config.task, _usable(parts, config.task)
+    passages, auxiliary = parts["train"].passages, config.train.auxiliary.weight
+    torch.manual_seed(config.train.seed)
+    encoder, tokenizer = make_text_encoder(
+        config.init, config.encoder, config.tokenizer, [*passages, *parts["train"].texts]
+    )
+    language = task.language if task.language != "auto" else "chinese" if mostly_chinese(passages) else "english"
+    model = SpanModel(encoder, task.dropout, auxiliary=auxiliary > 0)
+    answerer = QuestionAnswerer(model, tokenizer, task, language)
+    parts["train"], train_windows, labels = _labelled(answerer, parts["train"])
+    windows = {name: answerer.windows(part) for name, part in parts.items() if name != "train"}
+
+    def record() -> dict[str, Any]:
+        rows = windows | {"train": train_windows}
+        counts = {name: {**part.left_out, **part.counts, **rows[name].counts} for name, part in parts.items()}
+        counts["train"] |= labels.counts
+        examples = {name: len(part) for name, part in parts.items()}
+        about = {"language": language, "threshold": answerer.threshold}
+        return about | {"examples": examples, "counted": nonempty(counts)}
+
+    size, seed = config.train.batch_size, config.train.seed
+    batches = window_batches(train_windows, labels, parts["train"], task.empty_windows, batch_size=size, seed=seed)
+    teacher = None if config.teacher is None else QuestionAnswerer.load(config.teacher)
+    training = TaskTraining(
+        kind=TASK,
+        loss=distilled(SpanLoss(model, auxiliary), answerer, teacher, config.distillation),
+        model=model,
+        batches=batches,
+        sources=contents(parts.values()) | start_contents(config.init, config.tokenizer, config.teacher),
+        splits=list(windows),
+        evaluate=lambda split: answerer.metrics(windows[split], parts[split], tune=split == "validation"),
+        record=record,
+        save=answerer.save,
+    )
+    return answerer, training
+
+
+def _usable(parts: Mapping[str, QuestionSet], task: QAConfig) -> dict[str, QuestionSet]:
+    """Refuse, or drop and count, questions that cannot be used.
+
+    Raises:
+        InputError: There are some; or validation cannot tune a threshold, having questions of one kind alone.
+    """
+    good = {
+        name: part.without(unusable(part, train=name == "train", no_answer=task.no_answer))
+        for name, part in parts.items()
+    }
+    if task.no_answer and len({bool(question.answers) for question in good["validation"].questions}) < 2:
+        raise InputError(
+            f"task.no_answer is set, but of the {len(good['validation']):,} validation questions all have an answer, "
+            "or none has one: no threshold can be tuned. Give validation questions of both kinds."
+        )
+    return good
+
+
+def _labelled(answerer: QuestionAnswerer, examples: QuestionSet) -> tuple[QuestionSet, Windows, Labels]:
+    """Windows and labels of the training questions; those without a label are refused, or dropped and counted."""
+    windows = answerer.windows(examples)
+    labels = label(windows, examples.questions, answerer.config)
+    if not any(labels.reasons):
+        return examples, windows, labels
+    examples = examples.without(labels.reasons)
+    windows = answerer.windows(examples)
+    return examples, windows, label(windows, examples.questions, answerer.config)
+
+
+def window_batches(
+    windows: Windows, labels: Labels, examples: QuestionSet, share: float, *, batch_size: int, seed: int
 ) -> TextBatches:
     """Training batches of windows.
 
     Args:
-        windows: The training rows.
+        windows: Training rows.
         labels: Their labels.
-        made: The questions.
-        share: Of the windows without the answer that an epoch shows; see ``ReadingConfig.empty_windows``.
+        examples: The questions.
+        share: Share of the windows without their answer to sample every epoch; see ``QAConfig.empty_windows``.
         batch_size: Windows per batch.
-        seed: Of order and choice.
+        seed: Of order and sampling.
     """
-    answered = np.array([bool(question.answers) for question in made.questions])
+    answered = np.array([bool(question.answers) for question in examples.questions])
     choose = None if share == 1 else some_empty(windows, labels, answered, share)
     values = {"starts": labels.starts, "ends": labels.ends}
     return TextBatches(windows.inputs, values, batch_size=batch_size, seed=seed, choose=choose)

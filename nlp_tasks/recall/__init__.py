@@ -1,1 +1,1 @@
-"""What shortens or selects long input before an encoder reads it."""
+"""Selection of long input before an encoder reads it: BM25, TextRank."""

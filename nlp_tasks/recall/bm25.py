@@ -17,7 +17,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.files import check_nothing_lost, read_json, replacing, write_json
 from recsys_bert.progress import Progress
 
-_NOTE = "paragraphs.json"  # what a kept index was made of
+_RECORD = "paragraphs.json"  # paragraphs and settings of a stored index
 
 
 def _bm25s() -> Any:
@@ -29,13 +29,13 @@ def _bm25s() -> Any:
 
 
 class BM25:
-    """Paragraphs, found by the words that they share with a question.
+    """BM25 index of paragraphs.
 
     Args:
         paragraphs: Their texts.
         cut: Cuts a text into words.
-        k1: How slowly more occurrences of a word stop counting.
-        b: How much a paragraph's length counts against it, in [0, 1].
+        k1: Saturation of the term frequency.
+        b: Length normalisation, in [0, 1].
 
     Raises:
         InputError: bm25s is not installed, or no paragraph has a word.
@@ -55,15 +55,15 @@ class BM25:
         self._index.index((rows, self._number), show_progress=False)
 
     @classmethod
-    def kept(
+    def stored(
         cls, folder: Path, paragraphs: Sequence[str], words: str, cut: Cut, *, k1: float = 1.5, b: float = 0.75
     ) -> "BM25":
-        """The index that a folder keeps; made, where it has none or one of other paragraphs or settings.
+        """Load the index of a folder; build and store it where there is none, or one of other paragraphs or settings.
 
         Args:
-            folder: Made where it is not there.
+            folder: Created where it does not exist.
             paragraphs: See ``BM25``.
-            words: What ``cut`` is called.
+            words: Name of ``cut``.
             cut: See ``BM25``.
             k1: See ``BM25``.
             b: See ``BM25``.
@@ -71,33 +71,33 @@ class BM25:
         Raises:
             InputError: Something else lies there, or the index is damaged; or see ``BM25``.
         """
-        note, digest = folder / _NOTE, sha256()
+        record, digest = folder / _RECORD, sha256()
         for text in paragraphs:
             digest.update(f"{len(text)} {text}".encode(errors="surrogatepass"))
         about = {"paragraphs": digest.hexdigest(), "words": words, "k1": k1, "b": b}
-        if note.is_file() and read_json(note) == about:
+        if record.is_file() and read_json(record) == about:
             return cls._load(folder, len(paragraphs), cut)
-        if folder.is_dir() and any(folder.iterdir()) and not note.is_file():
+        if folder.is_dir() and any(folder.iterdir()) and not record.is_file():
             raise InputError(
                 f"{folder} is there and holds no index of paragraphs. Choose another folder, or remove it."
             )
-        made = cls(paragraphs, cut, k1=k1, b=b)
-        with replacing(folder) as aside:
-            made._index.save(aside, show_progress=False)
-            write_json(aside / _NOTE, about)
+        built = cls(paragraphs, cut, k1=k1, b=b)
+        with replacing(folder) as temporary:
+            built._index.save(temporary, show_progress=False)
+            write_json(temporary / _RECORD, about)
             if folder.is_dir():
-                check_nothing_lost(folder, [path.name for path in aside.iterdir()], "an index of paragraphs")
-        return made
+                check_nothing_lost(folder, [path.name for path in temporary.iterdir()], "an index of paragraphs")
+        return built
 
     @classmethod
     def _load(cls, folder: Path, count: int, cut: Cut) -> "BM25":
-        made, bm25s = cls.__new__(cls), _bm25s()
+        loaded, bm25s = cls.__new__(cls), _bm25s()
         try:
-            made._index = bm25s.BM25.load(folder, show_progress=False)
+            loaded._index = bm25s.BM25.load(folder, show_progress=False)
         except Exception as error:  # a damaged file raises almost anything
             raise InputError(f"the index in {folder} is damaged ({error}); delete it.") from error
-        made._cut, made._number, made._count = cut, made._index.vocab_dict, count
-        return made
+        loaded._cut, loaded._number, loaded._count = cut, loaded._index.vocab_dict, count
+        return loaded
 
     def __len__(self) -> int:
         return self._count
@@ -108,25 +108,25 @@ class BM25:
         A word counts as often as the question has it.
         """
         known = [self._number[word] for word in self._cut(question) if word in self._number]
-        found: NDArray[np.float32] = self._index.get_scores_from_ids(known)
-        return found
+        scores: NDArray[np.float32] = self._index.get_scores_from_ids(known)
+        return scores
 
     def search(self, questions: Sequence[str], k: int) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Find the best paragraphs for each question.
+        """Retrieve the best paragraphs for each question.
 
         Args:
             questions: The questions.
             k: Paragraphs for each at most.
 
         Returns:
-            Their numbers and scores, best first, of equally good ones the first; none that shares no word.
+            Their numbers and scores, best first, ties in order; none that shares no word.
         """
-        found = []
+        results = []
         with Progress("searching paragraphs", len(questions), "questions") as progress:
             for question in questions:
                 scores = self.scores(question)
                 order = np.argsort(-scores, kind="stable")[:k]
                 order = order[scores[order] > 0]
-                found.append((order, scores[order]))
+                results.append((order, scores[order]))
                 progress.advance()
-        return found
+        return results

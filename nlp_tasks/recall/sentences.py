@@ -1,4 +1,4 @@
-"""Where sentences begin and end."""
+"""Sentence boundaries."""
 
 import re
 
@@ -21,8 +21,8 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
         out.
     """
     spans = []
-    for found in _SENTENCE.finditer(text):
-        if stripped := found.group().strip():
-            start = found.start() + found.group().index(stripped[0])
+    for match in _SENTENCE.finditer(text):
+        if stripped := match.group().strip():
+            start = match.start() + match.group().index(stripped[0])
             spans.append((start, start + len(stripped)))
     return spans

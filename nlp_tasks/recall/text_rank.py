@@ -1,4 +1,4 @@
-"""TextRank over sentences (https://aclanthology.org/W04-3252): which ones say most of what a text says."""
+"""TextRank over sentences (https://aclanthology.org/W04-3252): the most central ones."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -18,9 +18,9 @@ def plain_words(text: str) -> list[str]:
 
 
 def chinese_words() -> Cut:
-    """What cuts text as jieba does for search engines: long words also into the words within them.
+    """Word segmentation by jieba for search engines: long words also into the words within them.
 
-    Marks and blanks are left out.
+    Punctuation and blanks are dropped.
 
     Raises:
         InputError: jieba is not installed.
@@ -53,6 +53,6 @@ def _jieba() -> Any:
     import jieba
 
     jieba.setLogLevel("ERROR")
-    made = jieba.Tokenizer()
-    made.initialize()  # reads its dictionary, which takes a second
-    return made
+    tokenizer = jieba.Tokenizer()
+    tokenizer.initialize()  # reads its dictionary, which takes a second
+    return tokenizer

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nlp_tasks.data import count_or_refuse, not_empty
+from nlp_tasks.examples import count_or_refuse, not_empty
 from nlp_tasks.tagging.config import Granularity, WordSeparator
 from nlp_tasks.tagging.schemes import Span, find_scheme, read_tags
 from nlp_tasks.tagging.sentences import Sentence, join_words, levels_of, split_words, words_within

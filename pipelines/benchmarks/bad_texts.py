@@ -203,7 +203,7 @@ CASES = (
         write_bytes("questions.jsonl", b'{"question": "\xc4\xe3"}\n'),
     ),
     Case("lines read as SQuAD", f"{READ} --data.format squad", "cannot be read as JSON"),
-    Case("no answer at all, where there may be none", f"{READ} --task.no-answer", "no threshold can be chosen"),
+    Case("no answer at all, where there may be none", f"{READ} --task.no-answer", "no threshold can be tuned"),
     Case("windows longer than the encoder reads", f"{READ} --task.max-len 64", "reads 24 tokens at most"),
     Case(
         "tokenizer that does not fit the encoder, reading",
@@ -211,7 +211,11 @@ CASES = (
         "they do not belong together",
         _other_tokenizer,
     ),
-    Case("reading with another task's run", "text qa predict --run classified --questions a --passage b", "no reader"),
+    Case(
+        "reading with another task's run",
+        "text qa predict --run classified --questions a --passage b",
+        "no question answerer",
+    ),
     Case(
         "unwritable out, before all work, reading",
         "text qa evaluate --run gone --file gone.jsonl --out lines.txt/found.json",

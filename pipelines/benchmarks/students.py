@@ -60,7 +60,8 @@ def run(config: Config) -> dict[str, Any]:
     """
     import torch
 
-    from nlp_tasks.classification.classifier import Classifier, encode_labels, unseen
+    from nlp_tasks.classification.classifier import Classifier
+    from nlp_tasks.classification.data import encode_labels, unseen
     from nlp_tasks.data import read_table
 
     first = read_config(train.Config, config.runs[0] / "config.toml")
@@ -69,20 +70,20 @@ def run(config: Config) -> dict[str, Any]:
         raise InputError(f"{config.runs[other]} has other labels than {config.runs[0]}.")
     separator = first.label_separator if models[0].multi_label else None
     table = read_table(config.file, NewFileConfig().like(first.data), [first.text], first.label, separator)
-    table = table.without(unseen(table.labels or [], models[0].labels), "raise")
+    table = table.without(unseen(table.labels or [], models[0].labels))
     targets = encode_labels(table.labels or [], models[0].labels, models[0].multi_label)
     texts = table.texts[first.text]
     turns = [[_turn(model, texts) for model in models] for _ in range(config.rounds)]
     answers = [model.probabilities(texts) for model in models]
-    told = models[0].holds(answers[0])
+    first_labels = models[0].predicted(answers[0])
     rows = [
         {
             "run": str(folder),
             "parameters": sum(parameter.numel() for parameter in model.model.parameters()),
             "layers": model.model.encoder.config.n_layers,
             "dim": model.model.encoder.config.dim,
-            "metrics": {k: v for k, v in model.score(answer, targets).items() if isinstance(v, float)},
-            "agrees": float((model.holds(answer) == told).all(axis=1).mean()),
+            "metrics": {k: v for k, v in model.metrics(answer, targets).items() if isinstance(v, float)},
+            "agrees": float((model.predicted(answer) == first_labels).all(axis=1).mean()),
             **{name: statistics.median(turn[at][name] for turn in turns) for name in turns[0][at]},
             **{f"times_{k}": statistics.median(turn[at][k] / turn[0][k] for turn in turns) for k in turns[0][at]},
         }

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nlp_tasks.data import Table
+    from nlp_tasks.examples import Table
 
 _SVM_C = (0.1, 0.3, 1.0, 3.0, 10.0)
 _BAYES_ALPHA = (0.03, 0.1, 0.3, 1.0)
@@ -129,16 +129,14 @@ def _matched(recipe: Match) -> list[dict[str, Any]]:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     from nlp_tasks.classification.metrics import best_threshold
-    from nlp_tasks.matching.matcher import not_yes_or_no, yes_or_no
+    from nlp_tasks.matching.data import not_yes_or_no, yes_or_no
     from nlp_tasks.matching.metrics import pair_metrics
     from pipelines.text.fine_tuning import read_splits
 
     if recipe.label is None:
         raise InputError("these baselines say whether a pair matches; the recipe's data has no label.")
     tables = read_splits(recipe.data, [recipe.first, recipe.second], recipe.label, seed=recipe.train.seed)
-    tables = {
-        split: table.without(not_yes_or_no(table.labels or []), recipe.data.bad_rows) for split, table in tables.items()
-    }
+    tables = {split: table.without(not_yes_or_no(table.labels or [])) for split, table in tables.items()}
     labels = {split: yes_or_no(table.labels or []) for split, table in tables.items()}
     cut, unit = _cutter(tables["train"].texts[recipe.first])
     vectors = TfidfVectorizer(analyzer=cut, sublinear_tf=True)

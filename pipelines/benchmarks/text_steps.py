@@ -56,13 +56,16 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         InputError: The data has too few batches.
     """
+    from nlp_tasks.classification.classifier import build_training
+
     recipe = read_config(train.Config, config.recipe)
-    made = train.build(recipe)
-    texts = made.tables["train"].texts[recipe.text][: config.predict]
-    found = measure(made.loss, made.batches, recipe.train, config.steps, profile=config.profile)
-    found["predicted_per_s"] = _predicted_per_s(made.classifier, texts)
-    print(json.dumps(found))
-    return found
+    parts = train.read(recipe)
+    classifier, training = build_training(parts, recipe)
+    texts = parts["train"].texts[recipe.text][: config.predict]
+    results = measure(training.loss, training.batches, recipe.train, config.steps, profile=config.profile)
+    results["predicted_per_s"] = _predicted_per_s(classifier, texts)
+    print(json.dumps(results))
+    return results
 
 
 def _predicted_per_s(classifier: "Classifier", texts: list[str]) -> float:

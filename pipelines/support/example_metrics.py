@@ -59,22 +59,23 @@ def _file_fingerprint(config: Any) -> str:
 
 def _classification(config: Any) -> HeldOutMetrics:
     """Right or wrong for every text: its label, or with multi-label all of its labels."""
-    from nlp_tasks.classification.classifier import Classifier, encode_labels, unseen
+    from nlp_tasks.classification.classifier import Classifier
+    from nlp_tasks.classification.data import encode_labels, unseen
     from nlp_tasks.data import read_table
 
     separator = config.label_separator if config.task.multi_label else None
     table = read_table(config.data.test, config.data, [config.text], config.label, separator)
     classifier = Classifier.load(config.out)
     reasons = unseen(table.labels or [], classifier.labels)
-    known = table.without(reasons, config.data.bad_rows)
+    known = table.without(reasons)
     targets = encode_labels(known.labels or [], classifier.labels, classifier.multi_label)
     probabilities = classifier.probabilities(known.texts[config.text])
-    metrics = classifier.score(probabilities, targets)
-    holds = classifier.holds(probabilities)
+    metrics = classifier.metrics(probabilities, targets)
+    predicted = classifier.predicted(probabilities)
     if classifier.multi_label:
-        name, right, others = "exact", (holds == targets).all(axis=1), ("micro_f1", "macro_f1")
+        name, right, others = "exact", (predicted == targets).all(axis=1), ("micro_f1", "macro_f1")
     else:
-        name, right, others = "accuracy", holds[range(len(targets)), targets], ("macro_f1", "auc")
+        name, right, others = "accuracy", predicted[range(len(targets)), targets], ("macro_f1", "auc")
     return HeldOutMetrics(
         {name: _aligned(right, reasons)}, {other: metrics[other] for other in others if other in metrics}
     )
@@ -83,7 +84,8 @@ def _classification(config: Any) -> HeldOutMetrics:
 def _matching(config: Any) -> HeldOutMetrics:
     """Right or wrong for every pair; without labels, 1 / rank of every text's match among all texts."""
     from nlp_tasks.data import read_table
-    from nlp_tasks.matching.matcher import Matcher, not_yes_or_no, text_ids, yes_or_no
+    from nlp_tasks.matching.data import not_yes_or_no, text_ids, yes_or_no
+    from nlp_tasks.matching.matcher import Matcher
     from nlp_tasks.matching.metrics import pair_metrics, search_ranks
 
     table = read_table(config.data.test, config.data, [config.first, config.second], config.label)
@@ -91,12 +93,12 @@ def _matching(config: Any) -> HeldOutMetrics:
     if table.labels is None:
         first, second = table.texts[config.first], table.texts[config.second]
         ids = text_ids(first, second)
-        ranks = search_ranks(matcher.vectors(first), ids, matcher.vectors(second), ids[:, 1])
+        ranks = search_ranks(matcher.encode(first), ids, matcher.encode(second), ids[:, 1])
         return HeldOutMetrics({"mrr": 1 / ranks}, {f"hit@{k}": float((ranks <= k).mean()) for k in (1, 10)})
     reasons = not_yes_or_no(table.labels)
-    known = table.without(reasons, config.data.bad_rows)
+    known = table.without(reasons)
     labels = yes_or_no(known.labels or [])
-    scores = matcher.score(known.texts[config.first], known.texts[config.second])
+    scores = matcher.similarity(known.texts[config.first], known.texts[config.second])
     values = pair_metrics(labels, scores, threshold := matcher.known_threshold())
     right = (scores >= threshold) == (labels == 1)
     metrics: dict[str, float] = {name: values[name] for name in ("f1", "auc") if name in values}
@@ -105,17 +107,18 @@ def _matching(config: Any) -> HeldOutMetrics:
 
 def _reading(config: Any) -> HeldOutMetrics:
     """F1 and exact match of every question's answer."""
-    from nlp_tasks.qa.data import read_set, unusable
+    from nlp_tasks.qa.data import unusable
+    from nlp_tasks.qa.files import read_set
     from nlp_tasks.qa.metrics import em_and_f1
-    from nlp_tasks.qa.question_answerer import Reader
+    from nlp_tasks.qa.question_answerer import QuestionAnswerer
 
-    reader = Reader.load(config.out)
+    answerer = QuestionAnswerer.load(config.out)
     questions = read_set(config.data.test, config.data)
-    reasons = unusable(questions, train=False, no_answer=reader.config.no_answer)
-    known = questions.without(reasons, config.data.bad_rows)
-    answers = [None if one is None else one.text for one in reader.given(reader.best(reader.windows(known)))]
-    references = [[answer.text for answer in question.answers] for question in known.questions]
-    em, f1 = em_and_f1(answers, references, reader.language)
+    reasons = unusable(questions, train=False, no_answer=answerer.config.no_answer)
+    known = questions.without(reasons)
+    best = answerer.accepted(answerer.best_answers(answerer.windows(known)))
+    answers = [None if answer is None else answer.text for answer in best]
+    em, f1 = em_and_f1(answers, known.references, answerer.language)
     return HeldOutMetrics({"f1": _aligned(f1, reasons), "em": _aligned(em, reasons)}, {})
 
 

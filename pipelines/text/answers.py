@@ -1,24 +1,27 @@
-"""Texts to answer for, and answers printed or written: what every ``predict`` and ``evaluate`` shares."""
+"""Input texts and printed or written answers: shared by every ``predict`` and ``evaluate``."""
 
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from nlp_tasks.config import FilesConfig
 from recsys_bert.errors import InputError
+from recsys_bert.settings import read_config
 
 if TYPE_CHECKING:
-    from nlp_tasks.data import Table
+    from nlp_tasks.examples import Table
+
+T = TypeVar("T")
 
 Format = Literal["auto", "tsv", "csv", "jsonl", "label_text"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewFileConfig:
-    """How a file is read that the model was not trained on."""
+    """Format of a file that the model was not trained on."""
 
     format: Format | None = None
     """As in `train`; None: as its training files were read."""
@@ -27,16 +30,29 @@ class NewFileConfig:
     """Names of the columns of a file without a header line, in order; None: as its training files had them."""
 
     bad_rows: Literal["raise", "drop"] = "raise"
-    """What a line that cannot be used does: stop with its number, or drop out and be counted."""
+    """Policy for unusable lines: stop with the number of the first, or drop and count them."""
 
     def like(self, trained: FilesConfig) -> FilesConfig:
-        """Settings for reading the file, where those of the training files are known."""
+        """Settings for reading the file, with those of the training files for what is None."""
         return replace(
             trained,
             format=trained.format if self.format is None else self.format,
             columns=trained.columns if self.columns is None else self.columns,
             bad_rows=self.bad_rows,
         )
+
+
+def trained_settings(kind: type[T], run: Path) -> T:
+    """Settings of a run: of its command, or, where it was trained from Python, the defaults for its files.
+
+    Args:
+        kind: ``Config`` of the training command.
+        run: The run folder.
+
+    Raises:
+        InputError: There is no ``config.toml``, or that of another task.
+    """
+    return read_config(kind, run / "config.toml", {"out": str(run)})
 
 
 def check_one_source(file: Path | None, texts: Sequence[Any]) -> None:
@@ -50,22 +66,22 @@ def check_one_source(file: Path | None, texts: Sequence[Any]) -> None:
 
 
 def check_threshold(threshold: float | None) -> None:
-    """Refuse what no score can reach or miss.
+    """Refuse a threshold that no similarity can reach or miss.
 
     Raises:
         InputError: It is outside [-1, 1], or no number.
     """
     if threshold is not None and not -1 <= threshold <= 1:
-        raise InputError(f"threshold is {threshold}; scores of pairs lie in [0, 1], those of a bi-encoder in [-1, 1].")
+        raise InputError(f"threshold is {threshold}; similarities lie in [0, 1], those of a bi-encoder in [-1, 1].")
 
 
 def typed_in(**texts: Sequence[str]) -> "Table":
-    """Texts from the command line, as if they were the lines of a file.
+    """Table of texts from the command line.
 
     Raises:
         InputError: One is empty.
     """
-    from nlp_tasks.data import Table
+    from nlp_tasks.examples import Table
 
     for name, column in texts.items():
         if any(not text.strip() for text in column):
@@ -75,29 +91,29 @@ def typed_in(**texts: Sequence[str]) -> "Table":
     return Table(Path("command line"), list(range(1, count + 1)), columns)
 
 
-def show(rows: Sequence[dict[str, Any]], told: dict[str, Any], out: Path | None, as_json: bool) -> dict[str, Any]:
+def show(rows: Sequence[dict[str, Any]], summary: dict[str, Any], out: Path | None, as_json: bool) -> dict[str, Any]:
     """Write answers, or print them as aligned lines or as one JSON object.
 
     Args:
         rows: Answers with the same keys.
-        told: Counts that belong to them.
+        summary: Counts that belong to them.
         out: Where to write instead of printing; lists are joined by commas in .csv.
         as_json: Print one JSON object; with ``out`` it holds the counts only.
 
     Returns:
-        ``told``.
+        ``summary``.
     """
     if out is not None:
         _write(rows, out)
         print(f"{len(rows):,} answers in {out}", file=sys.stderr)
     if as_json:
-        print(json.dumps(told | ({} if out is not None else {"answers": list(rows)}), ensure_ascii=False))
+        print(json.dumps(summary | ({} if out is not None else {"answers": list(rows)}), ensure_ascii=False))
     elif out is None and rows:
         cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         for line in cells:
             print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
-    return told
+    return summary
 
 
 def _cell(value: Any) -> str:

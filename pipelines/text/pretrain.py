@@ -72,13 +72,14 @@ def run(config: Config) -> dict[str, Any]:
     """
     import torch
 
-    from nlp_tasks.encoders import make_text_encoder, save_text_encoder
+    from nlp_tasks.artefacts import record_artefact
+    from nlp_tasks.encoders import make_text_encoder, save_text_encoder, start_contents
     from nlp_tasks.pretraining.batches import PretrainingBatches, TextPretraining, metrics
     from nlp_tasks.pretraining.corpus import cut_corpus, hold_out_documents, read_documents
-    from pipelines.text.fine_tuning import check_sources, tell_training, train
-    from recsys_bert.files import replacing, write_json
+    from nlp_tasks.training import fit_best, print_summary
+    from recsys_bert.files import fingerprint, replacing, write_json
     from recsys_bert.training.adversarial import check_table
-    from recsys_bert.training.run_folder import begin, is_first_process
+    from recsys_bert.training.run_folder import begin, check_unchanged, is_first_process
 
     files = {f"train {n}": path for n, path in enumerate(config.data.train)}
     files |= {"validation": config.data.validation} if config.data.validation else {}
@@ -101,8 +102,9 @@ def run(config: Config) -> dict[str, Any]:
     model = TextPretraining(encoder, tokenizer, config.task, auxiliary)
     check_table(model, config.train)
     begin(config.out, config)  # after everything that bad input can stop
-    check_sources(config.out, files.values(), config.init, config.tokenizer)
-    results = train(
+    contents = {path: fingerprint([path]) for path in files.values()}
+    check_unchanged(config.out, contents | start_contents(config.init, config.tokenizer))
+    results = fit_best(
         model, encoder, batches, config.train, config.out, lambda: metrics(model, asked), "pretraining (masked words)"
     )
     results["validation"] = metrics(model, asked)
@@ -117,7 +119,8 @@ def run(config: Config) -> dict[str, Any]:
         write_json(config.out / "metrics.json", results)
         shown = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in results["validation"].items())
         print(f"validation, {len(held_out):,} examples: {shown}", file=sys.stderr)
-        tell_training(results, config.out / "encoder")
+        record_artefact(config.out, "encoder")
+        print_summary(results, config.out / "encoder")
     return results
 
 

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from nlp_tasks.config import FilesConfig
-from nlp_tasks.data import hold_out, read_lines, read_table
+from nlp_tasks.data import read_lines, read_table
+from nlp_tasks.examples import hold_out
 from recsys_bert.errors import InputError
 
 
@@ -67,9 +68,12 @@ def test_a_byte_order_mark_is_no_text(write):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("text\tlabel\n好\t1\n".encode("gb18030"), r"line 2 of .*a\.tsv is not UTF-8: byte 0xba at place 1.*GB18030"),
+        (
+            "text\tlabel\n好\t1\n".encode("gb18030"),
+            r"line 2 of .*a\.tsv is not UTF-8: byte 0xba at position 1.*GB18030",
+        ),
         ("text\tlabel\n".encode("utf-16"), r"line 1 of .*a\.tsv is not UTF-8.*looks like UTF-16"),
-        (b"text\tlabel\nok\t1\nab\xffc\t1\n", r"line 3 of .*byte 0xff at place 3"),
+        (b"text\tlabel\nok\t1\nab\xffc\t1\n", r"line 3 of .*byte 0xff at position 3"),
     ],
 )
 def test_what_is_not_utf8_is_named_with_its_line(write, content, message):
@@ -97,7 +101,7 @@ def test_bad_lines_are_counted_when_dropped(write):
     [
         ("a.tsv", "title\tlabel\nx\t1\n", {}, r"has no column 'text'; it has 'title', 'label'.*--data\.columns"),
         ("a.tsv", "text\ttext\tlabel\n", {}, "two columns called 'text'"),
-        ("a.txt", "x", {}, r"the ending '\.txt' does not say.*--data\.format"),
+        ("a.txt", "x", {}, r"the ending '\.txt' is not known.*--data\.format"),
         ("a.tsv", "text\tlabel\n", {}, "holds no example"),
         ("a.tsv", "", {}, "holds no example"),
         ("a.csv", 'text,label\n"open,1\nx,2\n', {}, "begins at line 2 is not CSV"),
@@ -131,14 +135,15 @@ def test_a_missing_file(tmp_path):
 
 
 def test_examples_are_left_out_by_reason(write):
-    table = read(write("a.tsv", "text\tlabel\na\t1\nb\t2\nc\t1\n"))
+    path = write("a.tsv", "text\tlabel\na\t1\nb\t2\nc\t1\n")
     with pytest.raises(InputError, match=r"line 3 of .*: odd; 1 such"):
-        table.without(["", "odd", ""], "raise")
-    kept = table.without(["", "odd", ""], "drop")
-    assert (kept.texts["text"], kept.labels, kept.lines) == (["a", "c"], [("1",), ("1",)], [2, 4])
-    assert kept.left_out == {"odd": 1}
+        read(path).without(["", "odd", ""])
+    table = read(path, bad_rows="drop")
+    good = table.without(["", "odd", ""])
+    assert (good.texts["text"], good.labels, good.lines) == (["a", "c"], [("1",), ("1",)], [2, 4])
+    assert good.left_out == {"odd": 1}
     with pytest.raises(InputError, match=r"no example that can be used \(odd: 3\)"):
-        table.without(["odd"] * 3, "drop")
+        table.without(["odd"] * 3)
 
 
 def test_holding_out_cuts_in_two(write):

@@ -1,15 +1,18 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from nlp_tasks.classification.classifier import ClassificationLoss
-from nlp_tasks.config import ClassificationConfig, HeadConfig, LengthConfig, MatchingConfig, TokenizerConfig
+from nlp_tasks.classification.config import ClassificationConfig
+from nlp_tasks.classification.model import ClassificationLoss
+from nlp_tasks.config import HeadConfig, LengthConfig, TokenizerConfig
 from nlp_tasks.distilled import DistilledTask, check_teacher
 from nlp_tasks.inputs import read_texts
-from nlp_tasks.matching.matcher import MatchingLoss
+from nlp_tasks.matching.config import MatchingConfig
+from nlp_tasks.matching.model import MatchingLoss
 from nlp_tasks.model import TextModel
 from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.encoder.model import Encoder
@@ -107,11 +110,14 @@ def test_a_student_without_layers(settings, tokenizer, teacher, batch):
 
 
 def test_a_teacher_that_does_not_fit(student, teacher, tokenizer):
+    def task(model, tokenizer, max_len=32):
+        return SimpleNamespace(model=model, tokenizer=tokenizer, max_len=max_len)
+
     other = Tokenizer.train(["quite other words"] * 3, TokenizerConfig())
-    check_teacher(student(3), tokenizer, teacher(3), tokenizer, 32)
+    check_teacher(task(student(3), tokenizer), task(teacher(3), tokenizer))
     with pytest.raises(InputError, match=r"another vocabulary.*tokenizer\.folder"):
-        check_teacher(student(3), tokenizer, teacher(3), other, 32)
+        check_teacher(task(student(3), tokenizer), task(teacher(3), other))
     with pytest.raises(InputError, match=r"the student reads 40 tokens, its teacher 32"):
-        check_teacher(student(3), tokenizer, teacher(3), tokenizer, 40)
+        check_teacher(task(student(3), tokenizer, 40), task(teacher(3), tokenizer))
     with pytest.raises(InputError, match=r"has 3 outputs, its teacher 1"):
-        check_teacher(student(3), tokenizer, teacher(1), tokenizer, 32)
+        check_teacher(task(student(3), tokenizer), task(teacher(1), tokenizer))

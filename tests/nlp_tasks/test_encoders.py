@@ -5,6 +5,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, BertConfig, BertModel
 
+from nlp_tasks.artefacts import record_artefact
 from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig, check_encoder
 from nlp_tasks.encoders import load_text_encoder, make_text_encoder, save_text_encoder, some_layers, start_files
 from recsys_bert.encoder.embeddings import is_zero_initialised
@@ -13,7 +14,7 @@ from recsys_bert.errors import InputError
 
 @pytest.fixture
 def folder(tmp_path, encoder, tokenizer):
-    save_text_encoder(tmp_path / "encoder", encoder, tokenizer)
+    save_text_encoder(record_artefact(tmp_path, "encoder"), encoder, tokenizer)
     return tmp_path
 
 

@@ -1,16 +1,16 @@
-"""Measure a trained classifier on labelled texts."""
+"""Evaluate a classifier on labelled texts."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipelines.support.outputs import check_place
-from pipelines.text.answers import NewFileConfig
+from pipelines.text.answers import NewFileConfig, trained_settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Measure a classifier on labelled texts: figures in all and by class, and which classes are taken for which."""
+    """Evaluate a classifier on labelled texts: metrics overall and per class, and confusions."""
 
     run: Path
     """Run folder of `text classify train`."""
@@ -19,7 +19,7 @@ class Config:
     """File with texts and labels."""
 
     read: NewFileConfig = field(default_factory=NewFileConfig)
-    """How it is read."""
+    """Format of the file."""
 
     text: str | None = None
     """Column with the text; None: as in training."""
@@ -38,32 +38,31 @@ class Config:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Measure and tell.
+    """Evaluate and print.
 
     Returns:
-        The figures, and what was left out or shortened.
+        Metrics, and counts of lines left out and texts shortened.
     """
     import json
     import sys
 
-    from nlp_tasks.classification.classifier import Classifier, encode_labels, unseen
+    from nlp_tasks.classification.classifier import Classifier
+    from nlp_tasks.classification.data import unseen
     from nlp_tasks.data import read_table
     from pipelines.text.classify import train
     from pipelines.text.classify.report import as_text, write
-    from recsys_bert.settings import read_config
 
     classifier = Classifier.load(config.run)
-    trained = read_config(train.Config, config.run / "config.toml")
+    trained = trained_settings(train.Config, config.run)
     separator = trained.label_separator if classifier.multi_label else None
     text, label = config.text or trained.text, config.label or trained.label
     table = read_table(config.file, config.read.like(trained.data), [text], label, separator, flags="read")
-    table = table.without(unseen(table.labels or [], classifier.labels), config.read.bad_rows)
+    table = table.without(unseen(table.labels or [], classifier.labels))
     inputs = classifier.inputs(table.texts[text])
-    targets = encode_labels(table.labels or [], classifier.labels, classifier.multi_label)
-    metrics = classifier.score(classifier.probabilities(inputs), targets)
-    found = metrics | {"left_out": table.left_out, "counted": inputs.counts}
+    metrics = classifier.evaluate(inputs, table.labels or [])
+    metrics |= {"left_out": table.left_out, "counted": inputs.counts}
     if config.out is not None:
-        write(config.out, found)
+        write(config.out, metrics)
         print(f"the report is in {config.out}", file=sys.stderr)
-    print(json.dumps(found, ensure_ascii=False) if config.json else as_text(found))
-    return found
+    print(json.dumps(metrics, ensure_ascii=False) if config.json else as_text(metrics))
+    return metrics

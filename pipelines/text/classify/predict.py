@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.support.outputs import check_out
-from pipelines.text.answers import NewFileConfig, check_one_source
+from pipelines.text.answers import NewFileConfig, check_one_source, trained_settings
 from recsys_bert.errors import InputError
 
 
@@ -23,13 +23,13 @@ class Config:
     """File with texts, instead."""
 
     read: NewFileConfig = field(default_factory=NewFileConfig)
-    """How it is read."""
+    """Format of the file."""
 
     text: str | None = None
     """Column with the text; None: as in training."""
 
     all_labels: bool = False
-    """Give the probability of every label, not only of those that hold."""
+    """Add the probability of every label."""
 
     out: Path | None = None
     """File to write instead of printing; its ending says the format: .parquet, .csv or .jsonl."""
@@ -43,10 +43,10 @@ class Config:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Classify and show.
+    """Classify, and print or write the labels.
 
     Returns:
-        Counts: texts, those left out, those shortened.
+        Counts: texts, lines left out, texts shortened.
     """
     import numpy as np
 
@@ -54,10 +54,9 @@ def run(config: Config) -> dict[str, Any]:
     from nlp_tasks.data import read_table
     from pipelines.text.answers import show, typed_in
     from pipelines.text.classify import train
-    from recsys_bert.settings import read_config
 
     classifier = Classifier.load(config.run)
-    trained = read_config(train.Config, config.run / "config.toml")
+    trained = trained_settings(train.Config, config.run)
     name = config.text or trained.text
     if config.file is None:
         table = typed_in(**{name: config.texts})
@@ -65,17 +64,17 @@ def run(config: Config) -> dict[str, Any]:
         how = config.read.like(trained.data)
         if config.read.format is None and how.format == "label_text":
             raise InputError(
-                f"the model was trained on lines that begin with a label; do those of {config.file} as well? Say so: "
+                f"the model was trained on lines that begin with a label; do those of {config.file} as well? Set "
                 "--read.format label_text if they do, --read.format tsv --read.columns text if they are texts alone."
             )
         table = read_table(config.file, how, [name], flags="read")
     inputs = classifier.inputs(table.texts[name])
     probabilities = classifier.probabilities(inputs)
-    holds, rows = classifier.holds(probabilities), []
+    predicted, rows = classifier.predicted(probabilities), []
     for n, text in enumerate(table.texts[name]):
-        chosen = np.flatnonzero(holds[n])
-        chosen = chosen[np.argsort(-probabilities[n, chosen], kind="stable")]
-        labels, shares = [classifier.names[c] for c in chosen], [float(probabilities[n, c]) for c in chosen]
+        classes = np.flatnonzero(predicted[n])
+        classes = classes[np.argsort(-probabilities[n, classes], kind="stable")]
+        labels, shares = [classifier.names[c] for c in classes], [float(probabilities[n, c]) for c in classes]
         row: dict[str, Any] = {"line": table.lines[n]}
         if classifier.multi_label:
             row |= {"labels": labels, "probabilities": shares}
@@ -84,5 +83,5 @@ def run(config: Config) -> dict[str, Any]:
         if config.all_labels:
             row |= {f"p({label})": float(p) for label, p in zip(classifier.names, probabilities[n], strict=True)}
         rows.append(row | {"text": text})
-    told = {"run": str(config.run), "texts": len(table), "left_out": table.left_out, "counted": inputs.counts}
-    return show(rows, told, config.out, config.json)
+    summary = {"run": str(config.run), "texts": len(table), "left_out": table.left_out, "counted": inputs.counts}
+    return show(rows, summary, config.out, config.json)

@@ -1,17 +1,17 @@
-"""Measure a trained matcher on labelled pairs."""
+"""Evaluate a matcher on pairs of texts."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipelines.support.outputs import check_place
-from pipelines.text.answers import NewFileConfig, check_threshold
+from pipelines.text.answers import NewFileConfig, check_threshold, trained_settings
 from recsys_bert.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Measure a matcher on pairs: yes or no by its threshold and, of a bi-encoder, finding matches among all texts."""
+    """Evaluate a matcher on pairs: predictions by its threshold and, of a bi-encoder, search among all second texts."""
 
     run: Path
     """Run folder of `text match train`."""
@@ -20,7 +20,7 @@ class Config:
     """File with pairs, and labels where the matcher was trained with them."""
 
     read: NewFileConfig = field(default_factory=NewFileConfig)
-    """How it is read."""
+    """Format of the file."""
 
     first: str | None = None
     """Column with the first text; None: as in training."""
@@ -32,10 +32,10 @@ class Config:
     """Column with 1 for a match and 0 for none; None: as in training."""
 
     threshold: float | None = None
-    """Score from which on a pair matches; None: as chosen in training."""
+    """Similarity from which on a pair matches; None: as tuned in training."""
 
     out: Path | None = None
-    """JSON file to write the figures to."""
+    """JSON file for the metrics."""
 
     json: bool = False
     """Print one JSON object on stdout instead of text."""
@@ -46,10 +46,10 @@ class Config:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Measure and tell.
+    """Evaluate and print.
 
     Returns:
-        The figures, the threshold, and what was left out or shortened.
+        Metrics, the threshold, and counts of lines left out and texts shortened.
 
     Raises:
         InputError: A threshold is given for pairs without labels, or the run or the file cannot be used.
@@ -57,34 +57,32 @@ def run(config: Config) -> dict[str, Any]:
     import json
 
     from nlp_tasks.data import read_table
-    from nlp_tasks.matching.matcher import Matcher, not_yes_or_no, text_ids, yes_or_no
+    from nlp_tasks.matching.data import not_yes_or_no, text_ids, yes_or_no
+    from nlp_tasks.matching.matcher import Matcher
     from pipelines.text.match import train
     from recsys_bert.files import write_json
-    from recsys_bert.settings import read_config
 
     matcher = Matcher.load(config.run, config.threshold)
-    trained = read_config(train.Config, config.run / "config.toml")
+    trained = trained_settings(train.Config, config.run)
     columns = [config.first or trained.first, config.second or trained.second]
     label = config.label or trained.label
     if config.threshold is not None and label is None:
-        raise InputError(
-            "threshold is given, but no label: without labels nothing is measured by it. Name their column."
-        )
+        raise InputError("threshold is given, but no label: without labels it has no effect. Name their column.")
     table = read_table(config.file, config.read.like(trained.data), columns, label, flags="read")
     if table.labels is not None:
-        table = table.without(not_yes_or_no(table.labels), config.read.bad_rows)
+        table = table.without(not_yes_or_no(table.labels))
     first, second = (table.texts[column] for column in columns)
     pairs = matcher.inputs(first, second)
     labels = None if table.labels is None else yes_or_no(table.labels)
-    found = matcher.metrics(pairs, labels, text_ids(first, second)) | {"threshold": matcher.threshold}
-    found |= {"left_out": table.left_out, "counted": pairs.counts}
+    metrics = matcher.metrics(pairs, labels, text_ids(first, second)) | {"threshold": matcher.threshold}
+    metrics |= {"left_out": table.left_out, "counted": pairs.counts}
     if config.out is not None:
-        write_json(config.out, found)
-    print(json.dumps(found) if config.json else _as_text(found))
-    return found
+        write_json(config.out, metrics)
+    print(json.dumps(metrics) if config.json else _as_text(metrics))
+    return metrics
 
 
-def _as_text(found: dict[str, Any]) -> str:
-    shown = ", ".join(f"{name} {value:.4f}" for name, value in found.items() if isinstance(value, float))
-    counts = [f"  {name}: {n:,}" for name, n in {**found["left_out"], **found["counted"]}.items()]
-    return "\n".join([f"{shown} on {found['examples']:,} pairs", *counts])
+def _as_text(metrics: dict[str, Any]) -> str:
+    scalars = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if isinstance(value, float))
+    counts = [f"  {name}: {n:,}" for name, n in {**metrics["left_out"], **metrics["counted"]}.items()]
+    return "\n".join([f"{scalars} on {metrics['examples']:,} pairs", *counts])

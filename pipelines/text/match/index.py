@@ -8,7 +8,7 @@ from typing import Any
 import tyro
 
 from pipelines.support.outputs import check_place
-from pipelines.text.answers import NewFileConfig
+from pipelines.text.answers import NewFileConfig, trained_settings
 from recsys_bert.retrieval.index_config import IndexConfig
 
 
@@ -26,7 +26,7 @@ class Config:
     """Folder to write; an earlier index there is replaced."""
 
     read: NewFileConfig = field(default_factory=NewFileConfig)
-    """How the file is read."""
+    """Format of the file."""
 
     text: str | None = None
     """Column with the text; None: the second text's column in training."""
@@ -49,24 +49,23 @@ def run(config: Config) -> dict[str, Any]:
     from nlp_tasks.data import read_table
     from nlp_tasks.matching.matcher import Matcher
     from pipelines.text.match import train
-    from pipelines.text.match.questions import Questions, check_replaceable
-    from recsys_bert.settings import read_config
+    from pipelines.text.match.text_index import TextIndex, check_replaceable
 
     check_replaceable(config.out)
     check_place(config.out, folder=True)
     matcher = Matcher.load(config.run)
-    trained = read_config(train.Config, config.run / "config.toml")
+    trained = trained_settings(train.Config, config.run)
     name = config.text or trained.second
     table = read_table(config.file, config.read.like(trained.data), [name], flags="read")
     line_of: dict[str, int] = {}
     for line, text in zip(table.lines, table.texts[name], strict=True):
         line_of.setdefault(text, line)
     texts, lines = list(line_of), np.array(list(line_of.values()))
-    questions = Questions.build(matcher, config.run, texts, lines.tolist(), **asdict(config.index))
-    questions.save(config.out)
+    index = TextIndex.build(matcher, config.run, texts, lines.tolist(), **asdict(config.index))
+    index.save(config.out)
     print(
         f"{len(texts):,} texts of {config.file.name} by {config.index.factory}, "
-        f"{questions.index.memory / 2**20:,.1f} MiB, in {config.out}",
+        f"{index.vectors.memory / 2**20:,.1f} MiB, in {config.out}",
         file=sys.stderr,
     )
     return {"texts": len(texts), "lines": len(table), "left_out": table.left_out}

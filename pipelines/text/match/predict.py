@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.support.outputs import check_out
-from pipelines.text.answers import NewFileConfig, check_one_source, check_threshold
+from pipelines.text.answers import NewFileConfig, check_one_source, check_threshold, trained_settings
 from recsys_bert.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Print or write how well pairs of texts match."""
+    """Print or write the similarity of pairs of texts."""
 
     run: Path
     """Run folder of `text match train`."""
@@ -23,7 +23,7 @@ class Config:
     """File with pairs, instead."""
 
     read: NewFileConfig = field(default_factory=NewFileConfig)
-    """How it is read."""
+    """Format of the file."""
 
     first: str | None = None
     """Column with the first text; None: as in training."""
@@ -32,7 +32,7 @@ class Config:
     """Column with the second text; None: as in training."""
 
     threshold: float | None = None
-    """Score from which on a pair matches; None: as chosen in training."""
+    """Similarity from which on a pair matches; None: as tuned in training."""
 
     out: Path | None = None
     """File to write instead of printing; its ending says the format: .parquet, .csv or .jsonl."""
@@ -49,19 +49,18 @@ class Config:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Compare and show.
+    """Compare, and print or write the similarities.
 
     Returns:
-        Counts: pairs, those left out, those shortened.
+        Counts: pairs, lines left out, texts shortened.
     """
     from nlp_tasks.data import read_table
     from nlp_tasks.matching.matcher import Matcher
     from pipelines.text.answers import show, typed_in
     from pipelines.text.match import train
-    from recsys_bert.settings import read_config
 
     matcher = Matcher.load(config.run, config.threshold)
-    trained = read_config(train.Config, config.run / "config.toml")
+    trained = trained_settings(train.Config, config.run)
     names = [config.first or trained.first, config.second or trained.second]
     if config.file is None:
         table = typed_in(**{names[0]: config.texts[0::2], names[1]: config.texts[1::2]})
@@ -70,11 +69,12 @@ def run(config: Config) -> dict[str, Any]:
     first, second = (table.texts[name] for name in names)
     pairs = matcher.inputs(first, second)
     rows = []
-    for line, one, other, score in zip(table.lines, first, second, matcher.scores(pairs).tolist(), strict=True):
-        row: dict[str, Any] = {"line": line, "score": score}
+    similarities = matcher.similarity_of(pairs).tolist()
+    for line, text, other, similarity in zip(table.lines, first, second, similarities, strict=True):
+        row: dict[str, Any] = {"line": line, "similarity": similarity}
         if matcher.threshold is not None:
-            row["match"] = score >= matcher.threshold
-        rows.append(row | {"first": one, "second": other})
-    told = {"run": str(config.run), "pairs": len(table), "threshold": matcher.threshold}
-    told |= {"left_out": table.left_out, "counted": pairs.counts}
-    return show(rows, told, config.out, config.json)
+            row["match"] = similarity >= matcher.threshold
+        rows.append(row | {"first": text, "second": other})
+    summary = {"run": str(config.run), "pairs": len(table), "threshold": matcher.threshold}
+    summary |= {"left_out": table.left_out, "counted": pairs.counts}
+    return show(rows, summary, config.out, config.json)

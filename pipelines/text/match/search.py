@@ -1,4 +1,4 @@
-"""Find the indexed texts that are nearest to new ones."""
+"""Search indexed texts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,22 +37,22 @@ class Config:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Search and show.
+    """Search, and print or write the matches.
 
     Returns:
         Counts: queries, indexed texts.
     """
     from pipelines.text.answers import show, typed_in
-    from pipelines.text.match.questions import Questions
+    from pipelines.text.match.text_index import TextIndex
 
     if not config.texts:
         raise InputError("no text is given; give some, as in --texts 'how do I pay?'.")
     queries = typed_in(texts=config.texts).texts["texts"]
-    questions = Questions.load(config.index, config.run)
+    index = TextIndex.load(config.index, config.run)
     rows = []
-    for query, found in zip(queries, questions.search(queries, config.k), strict=True):
-        for rank, (row, score) in enumerate(found, 1):
-            place = {"line": questions.lines[row], "text": questions.texts[row]}
-            rows.append({"query": query, "rank": rank, "score": score} | place)
-    told = {"run": str(config.run), "queries": len(queries), "indexed": len(questions.texts)}
-    return show(rows, told, config.out, config.json)
+    for query, matches in zip(queries, index.search(queries, config.k), strict=True):
+        for rank, match in enumerate(matches, 1):
+            ranked = {"query": query, "rank": rank, "similarity": match.similarity}
+            rows.append(ranked | {"line": match.line, "text": match.text})
+    summary = {"run": str(config.run), "queries": len(queries), "indexed": len(index.texts)}
+    return show(rows, summary, config.out, config.json)

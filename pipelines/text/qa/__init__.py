@@ -1,1 +1,1 @@
-"""Reading: train, evaluate, predict, and search many paragraphs for an answer."""
+"""Question answering: train, evaluate, predict, and search many paragraphs for an answer."""

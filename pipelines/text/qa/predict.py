@@ -1,17 +1,17 @@
-"""Answer new questions about given passages."""
+"""Answer new questions about their passages."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlp_tasks.qa.config import NewSetConfig
+from nlp_tasks.qa.config import NewQuestionsConfig
 from pipelines.support.outputs import check_out
 from pipelines.text.answers import check_one_source
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
-    from nlp_tasks.qa.data import ReadingSet
-    from nlp_tasks.qa.question_answerer import Found
+    from nlp_tasks.qa.data import QuestionSet
+    from nlp_tasks.qa.question_answerer import Answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,8 @@ class Config:
     file: Path | None = None
     """File with questions and passages, instead; answers in it are not read."""
 
-    read: NewSetConfig = field(default_factory=NewSetConfig)
-    """How it is read."""
+    read: NewQuestionsConfig = field(default_factory=NewQuestionsConfig)
+    """Format of the file."""
 
     out: Path | None = None
     """File to write instead of printing; its ending says the format: .parquet, .csv or .jsonl."""
@@ -49,38 +49,39 @@ class Config:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Answer and show.
+    """Answer, and print or write the answers.
 
     Returns:
-        Counts: questions, those left out, those read in windows.
+        Counts: questions, those left out, passages read in windows.
     """
-    from nlp_tasks.qa.question_answerer import Reader
+    from nlp_tasks.qa.question_answerer import QuestionAnswerer
     from pipelines.text.answers import show
 
-    reader, made = Reader.load(config.run), _asked(config)
-    windows = reader.windows(made)
-    answers = reader.given(reader.best(windows))
+    answerer, examples = QuestionAnswerer.load(config.run), _questions(config)
+    windows = answerer.windows(examples)
+    answers = answerer.accepted(answerer.best_answers(windows))
     rows = [
         {"id": question.id, **as_row(answer), "question": question.text}
-        for question, answer in zip(made.questions, answers, strict=True)
+        for question, answer in zip(examples.questions, answers, strict=True)
     ]
-    told = {"run": str(config.run), "questions": len(made), "threshold": reader.threshold}
-    return show(rows, told | {"left_out": made.left_out, "counted": windows.counts}, config.out, config.json)
+    summary = {"run": str(config.run), "questions": len(examples), "threshold": answerer.threshold}
+    return show(rows, summary | {"left_out": examples.left_out, "counted": windows.counts}, config.out, config.json)
 
 
-def as_row(answer: "Found | None") -> dict[str, Any]:
+def as_row(answer: "Answer | None") -> dict[str, Any]:
     """Columns of an answer; None in each where there is no answer."""
     if answer is None:
         return {"answer": None, "start": None, "stop": None, "score": None}
     return {"answer": answer.text, "start": answer.start, "stop": answer.stop, "score": answer.score}
 
 
-def _asked(config: Config) -> "ReadingSet":
-    from nlp_tasks.qa.data import Question, ReadingSet, read_set
+def _questions(config: Config) -> "QuestionSet":
+    from nlp_tasks.qa.data import Question, QuestionSet
+    from nlp_tasks.qa.files import read_set
 
     if config.file is not None:
         return read_set(config.file, config.read, answers=False)
     if any(not text.strip() for text in config.questions):
         raise InputError("a question is empty; write something between the quotes.")
     questions = [Question(str(n), text.strip(), 0, (), f"question {n}") for n, text in enumerate(config.questions, 1)]
-    return ReadingSet(Path("command line"), [config.passage or ""], questions)
+    return QuestionSet(Path("command line"), [config.passage or ""], questions)

@@ -1,10 +1,10 @@
-"""Find the answer to questions among many paragraphs: BM25 picks, TextRank shortens, the reader reads."""
+"""Open-domain question answering: BM25 retrieves paragraphs, TextRank shortens, a question answerer reads."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nlp_tasks.qa.config import ChainConfig
+from nlp_tasks.qa.config import RetrievalConfig
 from pipelines.support.outputs import check_out, check_place
 from pipelines.text.qa.paragraphs import ParagraphsConfig
 from recsys_bert.errors import InputError
@@ -12,7 +12,7 @@ from recsys_bert.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Print or write answers to questions, with the paragraph of many in which each was found."""
+    """Print or write answers to questions, each with its paragraph among many."""
 
     run: Path
     """Run folder of `text qa train`."""
@@ -21,7 +21,7 @@ class Config:
     """Files of paragraphs."""
 
     read: ParagraphsConfig = field(default_factory=ParagraphsConfig)
-    """How they are read."""
+    """Format of the files."""
 
     questions: tuple[str, ...]
     """Questions, each in quotes."""
@@ -29,13 +29,13 @@ class Config:
     k: int = 1
     """Answers to each, from different paragraphs."""
 
-    chain: ChainConfig = field(default_factory=ChainConfig)
-    """How many paragraphs are read, and how they are found."""
+    retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
+    """Retriever: number of paragraphs, BM25, TextRank."""
 
     index: Path | None = None
-    """Folder that keeps the index of the paragraphs for the next search; made where it is not there, and anew where
-    they or the settings of BM25 are others. It saves most of a minute with 10,000 long paragraphs in Chinese, seconds
-    in other languages. None keeps none."""
+    """Folder that stores the index of the paragraphs for the next search; built where there is none, or one of other
+    paragraphs or settings. It saves most of a minute with 10,000 long paragraphs in Chinese, seconds in other
+    languages. None stores none."""
 
     out: Path | None = None
     """File to write instead of printing; its ending says the format: .parquet, .csv or .jsonl."""
@@ -46,8 +46,10 @@ class Config:
     def __post_init__(self) -> None:
         check_out(self.out)
         check_place(self.index, folder=True)
-        if not 1 <= self.k <= self.chain.paragraphs:
-            raise InputError(f"k is {self.k}; it must lie between 1 and chain.paragraphs, {self.chain.paragraphs}.")
+        if not 1 <= self.k <= self.retrieval.paragraphs:
+            raise InputError(
+                f"k is {self.k}; it must lie between 1 and retrieval.paragraphs, {self.retrieval.paragraphs}."
+            )
         if not self.files:
             raise InputError("no file of paragraphs is given; name some with --files FILE ….")
         if not self.questions or any(not question.strip() for question in self.questions):
@@ -55,30 +57,31 @@ class Config:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Search, read and show.
+    """Retrieve, answer, and print or write the answers.
 
     Returns:
         Counts: questions, paragraphs, those left out or shortened.
     """
-    from nlp_tasks.qa.open_domain import Chain
-    from nlp_tasks.qa.question_answerer import Reader
+    from nlp_tasks.qa.open_domain import OpenDomainQA
+    from nlp_tasks.qa.question_answerer import QuestionAnswerer
     from pipelines.text.answers import show
     from pipelines.text.qa.paragraphs import read_paragraphs
     from pipelines.text.qa.predict import as_row
 
-    reader = Reader.load(config.run)
+    answerer = QuestionAnswerer.load(config.run)
     paragraphs, left_out = read_paragraphs(config.files, config.read)
-    chain = Chain(reader, [paragraph.text for paragraph in paragraphs], config.chain, config.index)
+    texts = [paragraph.text for paragraph in paragraphs]
+    open_domain = OpenDomainQA(answerer, texts, config.retrieval, config.index)
     questions = [question.strip() for question in config.questions]
-    found, counts = chain.answer(questions, config.k)
+    answers, counts = open_domain.predict(questions, config.k)
     rows: list[dict[str, Any]] = []
-    for question, some in zip(questions, found, strict=True):
-        for rank, one in enumerate(some, 1):
-            place = paragraphs[one.paragraph]
-            where = {"bm25": one.bm25, "file": place.file, "place": place.place, "question": question}
-            rows.append({"rank": rank, **as_row(one.answer), "score": one.score, **where})
-        if not some:
-            nothing = dict.fromkeys(("bm25", "file", "place"))
+    for question, ranked in zip(questions, answers, strict=True):
+        for rank, retrieved in enumerate(ranked, 1):
+            paragraph = paragraphs[retrieved.paragraph]
+            source = {"bm25": retrieved.bm25, "file": paragraph.file, "source": paragraph.source, "question": question}
+            rows.append({"rank": rank, **as_row(retrieved.answer), "score": retrieved.score, **source})
+        if not ranked:
+            nothing = dict.fromkeys(("bm25", "file", "source"))
             rows.append({"rank": None, **as_row(None), **nothing, "question": question})
-    told = {"run": str(config.run), "questions": len(questions), "paragraphs": len(paragraphs)}
-    return show(rows, told | {"left_out": left_out, "counted": counts}, config.out, config.json)
+    summary = {"run": str(config.run), "questions": len(questions), "paragraphs": len(paragraphs)}
+    return show(rows, summary | {"left_out": left_out, "counted": counts}, config.out, config.json)

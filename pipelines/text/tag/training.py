@@ -105,10 +105,10 @@ class Training:
             folder: For checkpoints and curves; a stopped training there is resumed.
             before_step: Called with the number of the optimiser step to come.
         """
-        from pipelines.text.fine_tuning import tell, train
+        from nlp_tasks.training import fit_best, print_metrics
 
         validate = (lambda: self.metrics("validation")) if "validation" in self.splits else None
-        results = train(
+        results = fit_best(
             self.loss,
             self.loss.model,
             self.batches,
@@ -121,7 +121,7 @@ class Training:
         for split in ("validation", "test"):
             if split in self.splits:
                 results[split] = self.metrics(split)
-                tell(results[split], split)
+                print_metrics(results[split], split)
         results["examples"] = {name: len(one) for name, one in self.splits.items()}
         counts = {name: {**one.left_out, **self.inputs[name].inputs.counts} for name, one in self.splits.items()}
         for name, one in self.splits.items():
@@ -139,15 +139,18 @@ class Training:
 
     def save(self, results: dict[str, Any]) -> None:
         """Write the tagger and ``metrics.json``."""
-        from pipelines.text.fine_tuning import tell_training
+        from nlp_tasks.artefacts import record_artefact
+        from nlp_tasks.tagging.tagger import TASK
+        from nlp_tasks.training import print_summary
         from recsys_bert.files import write_json
         from recsys_bert.training.run_folder import is_first_process
 
         if is_first_process():
             out = self.config.out
-            self.tagger.save(out / "tagger", self.config.head, self.config.lexicon)
+            self.tagger.save(out / TASK, self.config.head, self.config.lexicon)
             write_json(out / "metrics.json", results)
-            tell_training(results, out / "tagger")
+            record_artefact(out, TASK)
+            print_summary(results, out / TASK)
 
 
 def prepare(
@@ -216,12 +219,15 @@ def check_begun(config: Config) -> None:
     Raises:
         InputError: See ``check_unchanged``.
     """
-    from pipelines.text.fine_tuning import check_sources
+    from nlp_tasks.encoders import start_contents
+    from recsys_bert.files import fingerprint
+    from recsys_bert.training.run_folder import check_unchanged
 
     data, lexicon = config.data, config.lexicon
     files = (data.train, data.validation, data.test)
     more = (config.queries, config.pu.dictionary, lexicon.file, lexicon.vectors, *lexicon.text)
-    check_sources(config.out, [path for path in (*files, *more) if path], config.init, config.tokenizer)
+    contents = {path: fingerprint([path]) for path in (*files, *more) if path}
+    check_unchanged(config.out, contents | start_contents(config.init, config.tokenizer))
 
 
 def _lexicon(config: Config, train: "AnnotatedSentences") -> "Lexicon | None":

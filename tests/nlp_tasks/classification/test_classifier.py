@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from nlp_tasks.classification.classifier import (
-    ClassificationLoss,
-    Classifier,
+from nlp_tasks.artefacts import record_artefact
+from nlp_tasks.classification.classifier import Classifier
+from nlp_tasks.classification.config import ClassificationConfig
+from nlp_tasks.classification.data import (
     class_names,
     class_weights,
     down_sampling,
@@ -12,7 +13,8 @@ from nlp_tasks.classification.classifier import (
     known_labels,
     unseen,
 )
-from nlp_tasks.config import ClassificationConfig, HeadConfig, LengthConfig
+from nlp_tasks.classification.model import ClassificationLoss
+from nlp_tasks.config import HeadConfig, LengthConfig
 from nlp_tasks.model import TextModel
 from recsys_bert.errors import InputError
 from recsys_bert.losses.classification import multiclass_cross_entropy
@@ -36,8 +38,8 @@ def test_one_class_is_nothing_to_learn(labels, multi):
 
 def test_labels_become_numbers():
     np.testing.assert_array_equal(encode_labels(one("b", "a", "b"), ["a", "b"], False), [1, 0, 1])
-    found = encode_labels([("c", "a"), ()], ["a", "b", "c"], True)
-    np.testing.assert_array_equal(found, [[1, 0, 1], [0, 0, 0]])
+    targets = encode_labels([("c", "a"), ()], ["a", "b", "c"], True)
+    np.testing.assert_array_equal(targets, [[1, 0, 1], [0, 0, 0]])
     assert unseen([("a",), ("z",), (), ("a", "y")], ["a"]) == [
         "",
         "label 'z' does not occur in training",
@@ -57,9 +59,9 @@ def test_names_of_numbers(write):
 
 def test_balanced_weights():
     targets = np.array([0, 0, 0, 1])
-    found = class_weights(targets, ["a", "b"], ClassificationConfig(class_weights="balanced"))
-    np.testing.assert_allclose(found, [4 / 6, 2])
-    assert np.mean(found[targets]) == pytest.approx(1)
+    weights = class_weights(targets, ["a", "b"], ClassificationConfig(class_weights="balanced"))
+    np.testing.assert_allclose(weights, [4 / 6, 2])
+    assert np.mean(weights[targets]) == pytest.approx(1)
     many = np.array([[1, 0], [1, 1], [0, 0], [1, 0]])
     balanced = ClassificationConfig(multi_label=True, class_weights="balanced")
     np.testing.assert_allclose(class_weights(many, ["a", "b"], balanced), [1 / 3, 3])
@@ -108,17 +110,16 @@ def test_predictions_have_names(classifier, topics):
     single, multi = classifier(), classifier(multi_label=True)
     best = single.probabilities(texts).argmax(axis=1)
     assert single.predict(texts) == [single.names[n] for n in best]
-    chances = multi.probabilities(texts)
-    for found, row in zip(multi.predict(texts), chances, strict=True):
-        held = [n for n in np.argsort(-row) if row[n] >= multi.thresholds[n]]
-        assert found == tuple(multi.names[n] for n in held)
+    for labels, row in zip(multi.predict(texts), multi.probabilities(texts), strict=True):
+        above = [n for n in np.argsort(-row) if row[n] >= multi.thresholds[n]]
+        assert labels == tuple(multi.names[n] for n in above)
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_saved_and_loaded_it_says_the_same(classifier, topics, tmp_path, multi_label):
     texts = topics(20)[0]
     before = classifier(multi_label, auxiliary=True)
-    before.save(tmp_path / "run" / "classifier", HeadConfig())
+    before.save(record_artefact(tmp_path / "run", "classifier"))
     after = Classifier.load(tmp_path / "run")
     np.testing.assert_array_equal(after.probabilities(texts), before.probabilities(texts))
     assert after.predict(texts) == before.predict(texts)
@@ -130,37 +131,37 @@ def test_other_folders_are_refused(tmp_path, encoder, tokenizer):
 
     with pytest.raises(InputError, match="holds no encoder"):
         Classifier.load(tmp_path)
-    save_text_encoder(tmp_path / "encoder", encoder, tokenizer)
+    save_text_encoder(record_artefact(tmp_path, "encoder"), encoder, tokenizer)
     with pytest.raises(InputError, match="an encoder but no trained classifier"):
         Classifier.load(tmp_path)
-    (tmp_path / "encoder" / "task.json").write_text('{"format": "recsys_bert.text_task/1", "task": "matcher"}')
-    with pytest.raises(InputError, match="holds a 'matcher' model"):
+    (tmp_path / "encoder" / "task.json").write_text('{"format": "recsys_bert.text_task/2", "task": "matcher"}')
+    with pytest.raises(InputError, match="holds a matcher, no classifier"):
         Classifier.load(tmp_path)
 
 
 def test_the_loss_is_that_of_the_outputs(classifier, topics):
-    made = classifier()
+    built = classifier()
     config = ClassificationConfig(label_smoothing=0.1, focal_gamma=2.0)
     weights = np.array([1.0, 2.0, 3.0], np.float32)
     labels = torch.tensor([0, 2, 1, 1])
-    rows = made.inputs(topics(4)[0]).gather(np.arange(4)) | {"owner": np.arange(4)}
+    rows = built.inputs(topics(4)[0]).gather(np.arange(4)) | {"owner": np.arange(4)}
     batch = {name: torch.from_numpy(value) for name, value in rows.items()} | {"labels": labels}
     expected = multiclass_cross_entropy(
-        made.model(batch), labels, weights=torch.tensor(weights), smoothing=0.1, gamma=2.0
+        built.model(batch), labels, weights=torch.tensor(weights), smoothing=0.1, gamma=2.0
     )
-    torch.testing.assert_close(ClassificationLoss(made.model, config, weights)(batch), expected)
+    torch.testing.assert_close(ClassificationLoss(built.model, config, weights)(batch), expected)
 
 
 def test_the_auxiliary_loss_is_weighed_in(classifier, topics):
-    made = classifier(auxiliary=True)
+    built = classifier(auxiliary=True)
     labels = torch.tensor([0, 2, 1, 1])
-    rows = made.inputs(topics(4)[0]).gather(np.arange(4)) | {"owner": np.arange(4)}
+    rows = built.inputs(topics(4)[0]).gather(np.arange(4)) | {"owner": np.arange(4)}
     batch = {name: torch.from_numpy(value) for name, value in rows.items()} | {"labels": labels}
-    loss = ClassificationLoss(made.model, ClassificationConfig(), np.ones(3, np.float32), 0.7)(batch)
-    encoded = made.model.encode(batch)
-    last = made.model.auxiliary.last.norm(encoded.states[-1])
+    loss = ClassificationLoss(built.model, ClassificationConfig(), np.ones(3, np.float32), 0.7)(batch)
+    encoded = built.model.encode(batch)
+    last = built.model.auxiliary.last.norm(encoded.states[-1])
     mean = (last * encoded.mask[:, :, None]).sum(dim=1) / encoded.mask.sum(dim=1, keepdim=True)
-    raw = multiclass_cross_entropy(made.model.auxiliary.output(mean), labels)
-    torch.testing.assert_close(loss, 0.7 * raw + 0.3 * multiclass_cross_entropy(made.model(batch), labels))
+    raw = multiclass_cross_entropy(built.model.auxiliary.output(mean), labels)
+    torch.testing.assert_close(loss, 0.7 * raw + 0.3 * multiclass_cross_entropy(built.model(batch), labels))
     loss.backward()
-    assert all(weight.grad is not None for weight in made.model.auxiliary.parameters())
+    assert all(weight.grad is not None for weight in built.model.auxiliary.parameters())

@@ -38,7 +38,7 @@ def test_forms_of_text(write):
         ("a.json", '{"data": [1]}', {"format": "squad"}, "not in SQuAD's form"),
         ("a.json", squad_of(" \ud83d"), {"format": "squad"}, r"a\.json: 1 passages hold half of a character"),
         ("a.json", "{", {"format": "squad"}, "cannot be read as JSON"),
-        ("a.json", "{}", {}, r"the ending '\.json' does not say"),
+        ("a.json", "{}", {}, r"the ending '\.json' is not known"),
     ],
 )
 def test_what_cannot_be_read_says_why(write, name, content, settings, message):

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from nlp_tasks.config import TokenizerConfig
-from nlp_tasks.qa.config import NewSetConfig, ReadingConfig
-from nlp_tasks.qa.data import Answer, Question, read_set
+from nlp_tasks.qa.config import NewQuestionsConfig, QAConfig
+from nlp_tasks.qa.data import Question, Reference
+from nlp_tasks.qa.files import read_set
 from nlp_tasks.qa.inputs import label, read_passages, read_windows, some_empty
 from nlp_tasks.tokenization import Tokenizer
 
@@ -18,11 +19,11 @@ def mixed() -> Tokenizer:
 
 def windows_of(tokenizer, passage, question="什么时候？", max_len=24, longest=None, **settings):
     passages = read_passages(tokenizer, [passage], longest)
-    return read_windows(tokenizer, passages, [question], np.array([0]), ReadingConfig(**settings), max_len)
+    return read_windows(tokenizer, passages, [question], np.array([0]), QAConfig(**settings), max_len)
 
 
 def question(text, start, passage=0):
-    return Question("q", "什么时候？", passage, (Answer(text, start),), "here")
+    return Question("q", "什么时候？", passage, (Reference(text, start),), "here")
 
 
 def test_windows_cover_every_token_and_say_where_it_stands(mixed):
@@ -63,7 +64,7 @@ def test_characters_are_those_of_the_text(mixed):
 def test_labels_give_the_answer_back_in_every_window_that_holds_it(mixed, answer, max_len):
     windows = windows_of(mixed, WILD, max_len=max_len)
     asked = [question(answer, WILD.index(answer))]
-    found = label(windows, asked, ReadingConfig())
+    found = label(windows, asked, QAConfig())
     assert found.reasons == [""]
     assert found.counts["windows_with_the_answer"] >= 1
     for row, (start, end) in enumerate(zip(found.starts, found.ends, strict=True)):
@@ -84,13 +85,13 @@ def test_answers_that_tokens_do_not_fit(mixed):
         "　": "the answer has no token of its own",
     }
     for text, reason in cases.items():
-        assert label(windows, [question(text, WILD.index(text))], ReadingConfig()).reasons[0].startswith(reason)
+        assert label(windows, [question(text, WILD.index(text))], QAConfig()).reasons[0].startswith(reason)
     tokenizer = Tokenizer.train(["goalkeeper goal keeper"] * 3, TokenizerConfig(min_count=1))
     one = windows_of(tokenizer, "a goalkeeper", question="goal", max_len=24)
-    found = label(one, [question("keeper", 6)], ReadingConfig(max_answer=1))
+    found = label(one, [question("keeper", 6)], QAConfig(max_answer=1))
     assert found.counts["windows_with_the_answer"] == 1
     assert found.counts.get("answers_within_a_token") == 1  # the token is the whole word
-    none = label(one, [Question("q", "goal", 0, (), "here")], ReadingConfig())
+    none = label(one, [Question("q", "goal", 0, (), "here")], QAConfig())
     assert none.ends.tolist() == [0]
     assert none.reasons == [""]
 
@@ -100,7 +101,7 @@ def test_several_passages_and_questions(mixed):
     passages = read_passages(mixed, texts)
     assert passages.counts == {"passages_without_a_token": 2}
     about = [4, 0, 1, 3]
-    windows = read_windows(mixed, passages, ["何时"] * 4, np.array(about), ReadingConfig(), 24)
+    windows = read_windows(mixed, passages, ["何时"] * 4, np.array(about), QAConfig(), 24)
     assert windows.passage.tolist() == [about[q] for q in windows.question]
     asked = [
         question("1963年", 2, 4),
@@ -108,7 +109,7 @@ def test_several_passages_and_questions(mixed):
         question("主教", WILD.index("主教"), 1),
         Question("", "", 3, (), ""),
     ]
-    found = label(windows, asked, ReadingConfig())
+    found = label(windows, asked, QAConfig())
     for row in np.flatnonzero(found.ends):
         first, stop = windows.characters(row, found.starts[row], found.ends[row])
         assert texts[windows.passage[row]][first:stop] == asked[windows.question[row]].target.text
@@ -147,7 +148,7 @@ def test_a_long_passage_is_shortened_to_whole_sentences(mixed):
 
 def test_empty_windows_are_drawn_anew(mixed):
     windows = windows_of(mixed, WILD * 4, overlap=0.0)
-    found = label(windows, [question("1963年", WILD.index("1963年"))], ReadingConfig())
+    found = label(windows, [question("1963年", WILD.index("1963年"))], QAConfig())
     n, full = len(found.ends), np.flatnonzero(found.ends)
     choose = some_empty(windows, found, np.array([True]), 0.5)
     drawn = [choose(np.random.default_rng(seed)) for seed in range(5)]
@@ -161,13 +162,13 @@ def test_empty_windows_are_drawn_anew(mixed):
 
 @pytest.mark.shared_data
 def test_every_answer_of_a_real_set_is_found_to_the_character(shared_data):
-    made = read_set(shared_data / "cmrc2018" / "cmrc2018_trial.json", NewSetConfig(bad_rows="drop"))
+    made = read_set(shared_data / "cmrc2018" / "cmrc2018_trial.json", NewQuestionsConfig(bad_rows="drop"))
     assert len(made) == 1000
     assert (made.left_out, made.counts) == ({"question is empty": 2}, {"answers_begin_elsewhere": 5})
     tokenizer = Tokenizer.train(made.passages, TokenizerConfig())
     passages, about = read_passages(tokenizer, made.passages), np.array([q.passage for q in made.questions])
-    windows = read_windows(tokenizer, passages, [q.text for q in made.questions], about, ReadingConfig(), 512)
-    found = label(windows, made.questions, ReadingConfig())
+    windows = read_windows(tokenizer, passages, [q.text for q in made.questions], about, QAConfig(), 512)
+    found = label(windows, made.questions, QAConfig())
     for question, reason in zip(made.questions, found.reasons, strict=True):
         assert (
             not reason or len(question.target.text) > 200

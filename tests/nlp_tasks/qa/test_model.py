@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from nlp_tasks.qa.config import ReadingConfig
+from nlp_tasks.qa.config import QAConfig
 from nlp_tasks.qa.inputs import read_passages, read_windows
 from nlp_tasks.qa.model import SpanModel, best_spans, read, span_loss
 
@@ -19,7 +19,7 @@ def model(encoder):
 def windows(tokenizer):
     passages = read_passages(tokenizer, [PASSAGE, "ball", "\u200b"])
     return read_windows(
-        tokenizer, passages, ["the goal", "a ball", "stock"], np.array([0, 1, 2]), ReadingConfig(overlap=0.3), 14
+        tokenizer, passages, ["the goal", "a ball", "stock"], np.array([0, 1, 2]), QAConfig(overlap=0.3), 14
     )
 
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from nlp_tasks.qa.config import ChainConfig, ReadingConfig
+from nlp_tasks.qa.config import QAConfig, RetrievalConfig
 from nlp_tasks.qa.model import SpanModel
-from nlp_tasks.qa.open_domain import Chain, recall_at, words_of
-from nlp_tasks.qa.question_answerer import Reader
+from nlp_tasks.qa.open_domain import OpenDomainQA, recall_at, words_of
+from nlp_tasks.qa.question_answerer import QuestionAnswerer
 from nlp_tasks.recall.bm25 import BM25
 from nlp_tasks.recall.words import plain_words
 from recsys_bert.errors import InputError
@@ -19,53 +19,55 @@ PARAGRAPHS = [
 
 
 @pytest.fixture
-def reader(encoder, tokenizer):
+def answerer(encoder, tokenizer):
     torch.manual_seed(2)
-    return Reader(SpanModel(encoder, 0.0).eval(), tokenizer, ReadingConfig(max_answer=4), "english")
+    return QuestionAnswerer(SpanModel(encoder, 0.0).eval(), tokenizer, QAConfig(max_answer=4), "english")
 
 
-def test_answers_come_with_paragraph_characters_and_scores(reader):
-    chain = Chain(reader, PARAGRAPHS, ChainConfig(paragraphs=3))
+def test_answers_come_with_paragraph_characters_and_scores(answerer):
+    open_domain = OpenDomainQA(answerer, PARAGRAPHS, RetrievalConfig(paragraphs=3))
     questions = ["the stock price", "zebra", "goal of the ball"]
-    found, counts = chain.answer(questions, k=3)
+    ranked, counts = open_domain.predict(questions, k=3)
     assert counts["questions_that_share_no_word"] == 1
-    assert found[1] == []
-    for question, some in zip(questions, found, strict=True):
-        rows, scores = chain.bm25.search([question], 3)[0]
+    assert ranked[1] == []
+    for question, some in zip(questions, ranked, strict=True):
+        rows, scores = open_domain.bm25.search([question], 3)[0]
         assert {one.paragraph for one in some} == set(rows.tolist())
         best = dict(zip(rows.tolist(), scores.tolist(), strict=True))
         for one in some:
             answer = one.answer
             assert PARAGRAPHS[one.paragraph][answer.start : answer.stop] == answer.text != ""
-            alone = reader.answer([question], [PARAGRAPHS[one.paragraph]])[0]
+            alone = answerer.predict([question], [PARAGRAPHS[one.paragraph]])[0]
             assert (alone.start, alone.stop) == (answer.start, answer.stop)
             assert one.bm25 == pytest.approx(best[one.paragraph])
             assert one.score == pytest.approx(answer.score * one.bm25 / scores[0], rel=1e-5)
         assert [one.score for one in some] == sorted((one.score for one in some), reverse=True)
-    assert [some[:1] for some in found] == chain.answer(questions)[0]
+    assert [some[:1] for some in ranked] == open_domain.predict(questions)[0]
 
 
-def test_the_weight_of_bm25(reader):
+def test_the_weight_of_bm25(answerer):
     for weight in (0.0, 2.0):
-        found, _ = Chain(reader, PARAGRAPHS, ChainConfig(bm25_weight=weight)).answer(["the goal of the match"], k=5)
-        top = max(one.bm25 for one in found[0])
-        for one in found[0]:
+        ranked, _ = OpenDomainQA(answerer, PARAGRAPHS, RetrievalConfig(bm25_weight=weight)).predict(
+            ["the goal of the match"], k=5
+        )
+        top = max(one.bm25 for one in ranked[0])
+        for one in ranked[0]:
             assert one.score == pytest.approx(one.answer.score * (one.bm25 / top) ** weight, rel=1e-5)
 
 
-def test_long_paragraphs_are_shortened_and_answers_stay_in_one_piece(reader, tokenizer):
+def test_long_paragraphs_are_shortened_and_answers_stay_in_one_piece(answerer, tokenizer):
     long = PARAGRAPHS[2]
-    chain = Chain(reader, PARAGRAPHS, ChainConfig(paragraphs=1, longest=12))
+    open_domain = OpenDomainQA(answerer, PARAGRAPHS, RetrievalConfig(paragraphs=1, longest=12))
     for seed in range(10):
         torch.manual_seed(seed)
-        torch.nn.init.normal_(reader.model.output.weight, std=3.0)
-        (found,), counts = chain.answer(["soup bread oven"])
+        torch.nn.init.normal_(answerer.model.output.weight, std=3.0)
+        (ranked,), counts = open_domain.predict(["soup bread oven"])
         assert counts["passages_shortened"] == 1
-        answer = found[0].answer
+        answer = ranked[0].answer
         assert long[answer.start : answer.stop] == answer.text
         assert len(tokenizer([answer.text]).ids) <= 4
-        kept = reader.passages([long], 12)
-        inside = (kept.tokens.spans[:, 0] >= answer.start) & (kept.tokens.spans[:, 1] <= answer.stop)
+        shortened = answerer.passages([long], 12)
+        inside = (shortened.tokens.spans[:, 0] >= answer.start) & (shortened.tokens.spans[:, 1] <= answer.stop)
         assert inside.sum() == len(tokenizer([answer.text]).ids)  # nothing that was left out lies within
 
 
@@ -87,9 +89,9 @@ def test_what_counts_as_a_word():
     assert "主教" in words_of(["他在1963年被任为主教"], "auto")("公司的主教")
 
 
-def test_paragraphs_and_settings_that_do_not_fit(reader):
+def test_paragraphs_and_settings_that_do_not_fit(answerer):
     with pytest.raises(InputError, match="paragraph 2 is empty; 1 such"):
-        Chain(reader, ["a", " "])
+        OpenDomainQA(answerer, ["a", " "])
     for settings in ({"paragraphs": 0}, {"longest": 2}, {"b": 1.5}, {"bm25_weight": -1.0}):
-        with pytest.raises(InputError, match=rf"chain\.{next(iter(settings))}"):
-            ChainConfig(**settings)
+        with pytest.raises(InputError, match=rf"{next(iter(settings))}"):
+            RetrievalConfig(**settings)

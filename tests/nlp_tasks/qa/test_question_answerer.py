@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 import torch
 
+from nlp_tasks.artefacts import record_artefact
 from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig
 from nlp_tasks.distilled import DistilledTask
-from nlp_tasks.qa.config import ReadingConfig
-from nlp_tasks.qa.data import Answer, Question, ReadingSet
+from nlp_tasks.qa.config import QAConfig
+from nlp_tasks.qa.data import Question, QuestionSet, Reference
 from nlp_tasks.qa.inputs import label
-from nlp_tasks.qa.model import SpanModel, read, span_loss
-from nlp_tasks.qa.question_answerer import Found, Reader, ReadingLoss, reading_batches
+from nlp_tasks.qa.model import SpanLoss, SpanModel, read, span_loss
+from nlp_tasks.qa.question_answerer import Answer, QuestionAnswerer, window_batches
 from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
@@ -23,45 +24,45 @@ PASSAGES = [
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory):
+def answerer(tmp_path_factory):
     tokenizer = Tokenizer.train(PASSAGES, TokenizerConfig(min_count=1))
     torch.manual_seed(5)
     sizes = {"dim": 16, "n_layers": 1, "n_heads": 2, "max_len": 32, "init_std": 0.5, "vocab_size": tokenizer.size}
     encoder = Encoder(EncoderConfig.from_dict(TEXT_ENCODER.to_dict() | sizes))
-    return Reader(SpanModel(encoder, 0.0).eval(), tokenizer, ReadingConfig(max_answer=9), "chinese")
+    return QuestionAnswerer(SpanModel(encoder, 0.0).eval(), tokenizer, QAConfig(max_answer=9), "chinese")
 
 
 @pytest.fixture
-def made():
+def examples():
     rows = [(0, "1963年"), (0, "主教"), (2, "goal"), (2, "bread"), (1, "主教")]
     questions = [
-        Question(str(n), "什么？", p, (Answer(text, PASSAGES[p].index(text)),), "here")
+        Question(str(n), "什么？", p, (Reference(text, PASSAGES[p].index(text)),), "here")
         for n, (p, text) in enumerate(rows)
     ]
-    return ReadingSet("file", PASSAGES, questions)
+    return QuestionSet("file", PASSAGES, questions)
 
 
-def test_answers_are_characters_of_the_passage_without_blanks_around(reader):
-    """Whatever weights say, over many random ones: exact, trimmed, and no longer than allowed."""
+def test_answers_are_characters_of_the_passage_without_blanks_around(answerer):
+    """Over many random weights: exact, stripped, and no longer than allowed."""
     seen = set()
     for seed in range(15):
         torch.manual_seed(seed)
-        torch.nn.init.normal_(reader.model.output.weight, std=3.0)
+        torch.nn.init.normal_(answerer.model.output.weight, std=3.0)
         for passage in PASSAGES:
-            answer = reader.answer(["谁生于 New-York？"], [passage])[0]
+            answer = answerer.predict(["谁生于 New-York？"], [passage])[0]
             assert passage[answer.start : answer.stop] == answer.text
             assert answer.text == answer.text.strip() != ""
-            assert len(reader.tokenizer([answer.text]).ids) <= 9
+            assert len(answerer.tokenizer([answer.text]).ids) <= 9
             assert 0 < answer.score <= 1
             seen.add(answer.text)
     assert len(seen) > 10
 
 
-def test_an_accent_by_itself_stays_on_its_letter(reader, monkeypatch):
+def test_an_accent_by_itself_stays_on_its_letter(answerer, monkeypatch):
     passage = PASSAGES[0]
-    windows = reader.asked(reader.passages([passage]), ["什么？"], np.array([0]))
+    windows = answerer.windows_of(answerer.passages([passage]), ["什么？"], np.array([0]))
     spans, word = windows.passages.tokens.spans, passage.index("Cafe")
-    first, last = (int(np.flatnonzero(spans[:, side] == word + place)[0]) for side, place in ((0, 0), (1, 4)))
+    first, last = (int(np.flatnonzero(spans[:, side] == word + shift)[0]) for side, shift in ((0, 0), (1, 4)))
     row = int(np.flatnonzero((windows.first <= first) & (last < windows.first + windows.width))[0])
     shift = int(windows.inputs.second[row] - windows.first[row])
 
@@ -71,96 +72,96 @@ def test_an_accent_by_itself_stays_on_its_letter(reader, monkeypatch):
         return scores, np.full(len(scores), shift + first), np.full(len(scores), shift + last)
 
     monkeypatch.setattr("nlp_tasks.qa.question_answerer.read", reads)
-    assert reader.best(windows)[0].text == "Cafe\u0301"
+    assert answerer.best_answers(windows)[0].text == "Cafe\u0301"
 
 
-def test_the_best_window_answers(reader):
-    found = reader.answer(["什么？"], [PASSAGES[2]])[0]
-    windows = reader.asked(reader.passages([PASSAGES[2]]), ["什么？"], np.array([0]))
+def test_the_best_window_answers(answerer):
+    answer = answerer.predict(["什么？"], [PASSAGES[2]])[0]
+    windows = answerer.windows_of(answerer.passages([PASSAGES[2]]), ["什么？"], np.array([0]))
     assert len(windows.question) > 3
-    assert found.score == pytest.approx(np.exp(read(reader.model, windows, 9)[0].max()))
+    assert answer.score == pytest.approx(np.exp(read(answerer.model, windows, 9)[0].max()))
 
 
-def test_questions_in_any_order_and_number(reader):
-    assert reader.answer([], []) == []
-    one = reader.answer(["什么？", "谁？"], [PASSAGES[0], PASSAGES[2]])
-    other = reader.answer(["谁？", "什么？"], [PASSAGES[2], PASSAGES[0]])
+def test_questions_in_any_order_and_number(answerer):
+    assert answerer.predict([], []) == []
+    one = answerer.predict(["什么？", "谁？"], [PASSAGES[0], PASSAGES[2]])
+    other = answerer.predict(["谁？", "什么？"], [PASSAGES[2], PASSAGES[0]])
     assert [(a.start, a.stop) for a in one] == [(a.start, a.stop) for a in reversed(other)]
-    assert reader.answer(["什么？", "谁？"], ["\u200b", "主教"])[0] is None  # nothing that the tokenizer reads
-    with pytest.raises(InputError, match="question 2 is empty"):
-        reader.answer(["什么？", " "], ["a", "b"])
-    with pytest.raises(InputError, match="passage 1 is empty"):
-        reader.answer(["什么？"], ["\n"])
+    assert answerer.predict(["什么？", "谁？"], ["\u200b", "主教"])[0] is None  # nothing that the tokenizer reads
+    with pytest.raises(InputError, match=r"questions\[1\] is empty"):
+        answerer.predict(["什么？", " "], ["a", "b"])
+    with pytest.raises(InputError, match=r"passages\[0\] is empty"):
+        answerer.predict(["什么？"], ["\n"])
 
 
-def test_a_threshold_is_chosen_where_there_may_be_no_answer(reader, made):
-    questions = [*made.questions, *(Question("n", "谁？", p, (), "here") for p in range(3))]
-    both = ReadingSet("file", PASSAGES, questions)
-    windows = reader.windows(both)
-    always = Reader(reader.model, reader.tokenizer, ReadingConfig(max_answer=9), "chinese")
-    assert always.metrics(windows, questions, tune=True)["right_without_answer"] == 0
+def test_a_threshold_is_chosen_where_there_may_be_no_answer(answerer, examples):
+    questions = [*examples.questions, *(Question("n", "谁？", p, (), "here") for p in range(3))]
+    both = QuestionSet("file", PASSAGES, questions)
+    windows = answerer.windows(both)
+    always = QuestionAnswerer(answerer.model, answerer.tokenizer, QAConfig(max_answer=9), "chinese")
+    assert always.metrics(windows, both, tune=True)["right_without_answer"] == 0
     assert always.threshold is None
-    may = Reader(reader.model, reader.tokenizer, ReadingConfig(max_answer=9, no_answer=True), "chinese")
-    found = may.metrics(windows, questions, tune=True)
-    assert found["f1"] >= always.metrics(windows, questions)["f1"]
-    scores = [answer.score for answer in may.best(windows)]
+    may = QuestionAnswerer(answerer.model, answerer.tokenizer, QAConfig(max_answer=9, no_answer=True), "chinese")
+    metrics = may.metrics(windows, both, tune=True)
+    assert metrics["f1"] >= always.metrics(windows, both)["f1"]
+    scores = [answer.score for answer in may.best_answers(windows)]
     best = may.threshold
     for threshold in [0.0, *(np.array(scores) + 1e-9)]:
         may.threshold = float(threshold)
-        assert may.metrics(windows, questions)["f1"] <= found["f1"] + 1e-9
+        assert may.metrics(windows, both)["f1"] <= metrics["f1"] + 1e-9
     may.threshold = best
-    assert [answer is None for answer in may.given(may.best(windows))] == [score < best for score in scores]
-    assert may.given([Found("a", 0, 1, 0.0), None])[1] is None
+    assert [answer is None for answer in may.accepted(may.best_answers(windows))] == [score < best for score in scores]
+    assert may.accepted([Answer("a", 0, 1, 0.0), None])[1] is None
 
 
-def test_batches_show_every_window_with_its_label(reader, made):
-    windows = reader.windows(made)
-    labels = label(windows, made.questions, reader.config)
-    batches = reading_batches(windows, labels, made, 1.0, batch_size=4, seed=0)
+def test_batches_show_every_window_with_its_label(answerer, examples):
+    windows = answerer.windows(examples)
+    labels = label(windows, examples.questions, answerer.config)
+    batches = window_batches(windows, labels, examples, 1.0, batch_size=4, seed=0)
     rows = [(n, batch) for batch in batches(0) for n in range(len(batch["starts"]))]
     assert len(rows) == len(windows.question)
-    found = {
-        reader.tokenizer.text(batch["tokens"][n, batch["starts"][n] : batch["ends"][n] + 1].tolist())
+    answers = {
+        answerer.tokenizer.text(batch["tokens"][n, batch["starts"][n] : batch["ends"][n] + 1].tolist())
         for n, batch in rows
         if batch["ends"][n]
     }
-    assert {"goal", "bread"} <= found
-    fewer = reading_batches(windows, labels, made, 0.0, batch_size=4, seed=0)
-    shown = sum(len(batch["starts"]) for batch in fewer(0))
-    assert shown == labels.counts["windows_with_the_answer"] < len(rows)
+    assert {"goal", "bread"} <= answers
+    fewer = window_batches(windows, labels, examples, 0.0, batch_size=4, seed=0)
+    n_windows = sum(len(batch["starts"]) for batch in fewer(0))
+    assert n_windows == labels.counts["windows_with_the_answer"] < len(rows)
 
 
-def test_the_loss_and_its_parts(reader, made, settings):
-    windows = reader.windows(made)
-    labels = label(windows, made.questions, reader.config)
-    batch = next(iter(reading_batches(windows, labels, made, 1.0, batch_size=6, seed=0)(0)))
+def test_the_loss_and_its_parts(answerer, examples, settings):
+    windows = answerer.windows(examples)
+    labels = label(windows, examples.questions, answerer.config)
+    batch = next(iter(window_batches(windows, labels, examples, 1.0, batch_size=6, seed=0)(0)))
     batch = {name: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for name, v in batch.items()}
-    model = SpanModel(reader.model.encoder, 0.0, auxiliary=True).eval()
+    model = SpanModel(answerer.model.encoder, 0.0, auxiliary=True).eval()
     encoded = model.encode(batch)
     main, raw = (
         span_loss(logits, batch["starts"], batch["ends"])
         for logits in (model.on_output(encoded), model.on_last_layer(encoded))
     )
-    torch.testing.assert_close(ReadingLoss(model, 0.3)(batch), 0.7 * main + 0.3 * raw)
-    teacher = SpanModel(reader.model.encoder, 0.0).eval()
+    torch.testing.assert_close(SpanLoss(model, 0.3)(batch), 0.7 * main + 0.3 * raw)
+    teacher = SpanModel(answerer.model.encoder, 0.0).eval()
     student = SpanModel(Encoder(teacher.encoder.config).eval(), 0.0).eval()
-    given = DistilledTask(ReadingLoss(student), teacher, DistillationConfig(soft_weight=1.0, hidden_weight=0.0))
+    distilled = DistilledTask(SpanLoss(student), teacher, DistillationConfig(soft_weight=1.0, hidden_weight=0.0))
     ours, theirs = ((model(batch) / 2.0).double().softmax(dim=-1) for model in (student, teacher))
     kl = (theirs * (theirs.clamp_min(1e-300).log() - ours.clamp_min(1e-300).log())).sum(dim=-1).mean()
-    assert given(batch).item() == pytest.approx(4 * kl.item(), rel=1e-4)
+    assert distilled(batch).item() == pytest.approx(4 * kl.item(), rel=1e-4)
 
 
-def test_saved_and_loaded_it_says_the_same(reader, tmp_path):
-    reader.threshold = 0.0
-    reader.save(tmp_path / "reader")
-    after = Reader.load(tmp_path)
-    assert after.answer(["什么？"] * 3, PASSAGES) == reader.answer(["什么？"] * 3, PASSAGES)
-    assert (after.config, after.language, after.threshold) == (reader.config, "chinese", 0.0)
-    reader.threshold = None
-    about = tmp_path / "reader" / "task.json"
+def test_saved_and_loaded_it_says_the_same(answerer, tmp_path):
+    answerer.threshold = 0.0
+    answerer.save(record_artefact(tmp_path, "question_answerer"))
+    after = QuestionAnswerer.load(tmp_path)
+    assert after.predict(["什么？"] * 3, PASSAGES) == answerer.predict(["什么？"] * 3, PASSAGES)
+    assert (after.config, after.language, after.threshold) == (answerer.config, "chinese", 0.0)
+    answerer.threshold = None
+    about = tmp_path / "question_answerer" / "task.json"
     about.write_text(about.read_text().replace('"language"', '"languages"'))
     with pytest.raises(InputError, match=r"task\.json is damaged"):
-        Reader.load(tmp_path)
+        QuestionAnswerer.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -175,10 +176,10 @@ def test_saved_and_loaded_it_says_the_same(reader, tmp_path):
 )
 def test_settings_that_do_not_fit(settings, message):
     with pytest.raises(InputError, match=message):
-        ReadingConfig(**settings)
+        QAConfig(**settings)
 
 
-def test_rows_longer_than_the_encoder_reads(reader):
-    long = Reader(reader.model, reader.tokenizer, ReadingConfig(max_len=64), "chinese")
+def test_rows_longer_than_the_encoder_reads(answerer):
+    long = QuestionAnswerer(answerer.model, answerer.tokenizer, QAConfig(max_len=64), "chinese")
     with pytest.raises(InputError, match=r"task\.max_len is 64; this encoder reads 32 tokens at most"):
-        long.answer(["什么？"], ["主教"])
+        long.predict(["什么？"], ["主教"])

@@ -61,25 +61,25 @@ def test_a_folder_keeps_the_index_of_the_same_paragraphs_and_settings(tmp_path):
         ([*TEXTS, "a dog"], {"k1": 0.9}, 0),
     ):
         cuts.clear()
-        kept = BM25.kept(folder, paragraphs, "words", cut, **settings)
+        stored = BM25.stored(folder, paragraphs, "words", cut, **settings)
         assert len(cuts) == counted
         plain = BM25(paragraphs, plain_words, **settings)
-        assert len(kept) == len(plain)
+        assert len(stored) == len(plain)
         for question in asked:
-            np.testing.assert_array_equal(kept.scores(question), plain.scores(question))
+            np.testing.assert_array_equal(stored.scores(question), plain.scores(question))
 
 
 def test_an_index_that_cannot_be_kept_or_read(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is there and holds no index of paragraphs"):
-        BM25.kept(tmp_path, TEXTS, "words", plain_words)
-    BM25.kept(tmp_path / "index", TEXTS, "words", plain_words)
+        BM25.stored(tmp_path, TEXTS, "words", plain_words)
+    BM25.stored(tmp_path / "index", TEXTS, "words", plain_words)
     (tmp_path / "index" / "mine.txt").write_text("")
     with pytest.raises(InputError, match=r"holds other things as well \(mine.txt\)"):
-        BM25.kept(tmp_path / "index", TEXTS[:2], "words", plain_words)
+        BM25.stored(tmp_path / "index", TEXTS[:2], "words", plain_words)
     (tmp_path / "index" / "data.csc.index.npy").write_bytes(b"no")
     with pytest.raises(InputError, match=r"index is damaged .*; delete it"):
-        BM25.kept(tmp_path / "index", TEXTS, "words", plain_words)
+        BM25.stored(tmp_path / "index", TEXTS, "words", plain_words)
 
 
 def test_words():

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from nlp_tasks.artefacts import record_artefact
 from nlp_tasks.tagging.batches import WordBatches, word_batch
 from nlp_tasks.tagging.config import SentenceLengthConfig, TaggingHeadConfig
 from nlp_tasks.tagging.heads import TAGGING_HEADS
@@ -32,7 +33,7 @@ def make_tagger(encoder, tokenizer, types):
 def test_saved_and_loaded_it_predicts_the_same(make_tagger, marked, tmp_path, head):
     before, config = make_tagger(head, auxiliary=True)
     sentences = marked(20)
-    before.save(tmp_path / "run" / "tagger", config)
+    before.save(record_artefact(tmp_path / "run", "tagger"), config)
     after = Tagger.load(tmp_path / "run")
     for one, other in zip(
         after.predict_spans(after.inputs(sentences)), before.predict_spans(before.inputs(sentences)), strict=True
@@ -113,14 +114,14 @@ def test_other_folders_are_refused(tmp_path, make_tagger):
     tagger, config = make_tagger()
     with pytest.raises(InputError, match="holds no encoder"):
         Tagger.load(tmp_path)
-    tagger.save(tmp_path / "tagger", config)
+    tagger.save(record_artefact(tmp_path, "tagger"), config)
     task = tmp_path / "tagger" / "task.json"
     whole = task.read_text()
     task.write_text(whole.replace('"types"', '"kinds"'))
     with pytest.raises(InputError, match=r"task\.json is damaged: 'types'"):
         Tagger.load(tmp_path)
     task.write_text(whole.replace('"task": "tagger"', '"task": "matcher"'))
-    with pytest.raises(InputError, match="holds a 'matcher' model"):
+    with pytest.raises(InputError, match="holds a matcher, no tagger"):
         Tagger.load(tmp_path)
 
 

@@ -56,7 +56,7 @@ def test_a_bi_encoder_from_training_to_search(flags, files, tmp_path, capsys):
     assert (every["threshold"], every["recall"], every["precision"]) == (-1, 1, pytest.approx(1 / 2, abs=0.1))
     assert every["auc"] == again["auc"]
     assert main(["text", "match", "predict", "--run", str(run), "--texts", "pay", "pay", "--threshold", "2"]) == 2
-    assert "threshold is 2.0; scores of pairs lie in [0, 1]" in capsys.readouterr().err
+    assert "threshold is 2.0; similarities lie in [0, 1]" in capsys.readouterr().err
 
     assert (
         main(["text", "match", "predict", "--run", str(run), "--texts", "pay the bill", "my money bill", "--json"]) == 0

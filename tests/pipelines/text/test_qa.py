@@ -78,7 +78,7 @@ def test_train_evaluate_predict_search(flags, tmp_path, capsys):
     capsys.readouterr()
     out = tmp_path / "metrics.json"
     ask = ["text", "qa", "evaluate", "--run", str(run), "--file", str(test)]
-    assert main([*ask, "--search", "--chain.paragraphs", "2", "--out", str(out), "--json"]) == 0
+    assert main([*ask, "--search", "--retrieval.paragraphs", "2", "--out", str(out), "--json"]) == 0
     printed = told(capsys)
     assert printed == json.loads(out.read_text())
     assert {name: printed[name] for name in ("em", "f1", "examples")} == found["test"]
@@ -86,7 +86,7 @@ def test_train_evaluate_predict_search(flags, tmp_path, capsys):
     assert 0 < printed["nearest_sentence"]["f1"] < 0.3
     assert printed["bm25"]["recall@1"] <= printed["bm25"]["recall@5"] <= printed["bm25"]["recall@10"]
     assert printed["bm25"]["paragraphs"] == 40
-    assert printed["chain"]["examples"] == 40
+    assert printed["open_domain"]["examples"] == 40
     assert main(ask) == 0
     table = capsys.readouterr().out
     assert f"{found['test']['em']:.4f}  {found['test']['f1']:.4f}" in table
@@ -113,14 +113,14 @@ def test_train_evaluate_predict_search(flags, tmp_path, capsys):
 
     lines = tmp_path / "many.txt"
     lines.write_text(f"the cat of a tree in the tree\n\n{passage}\nthe cat of a tree in the tree\n")
-    ask = ["--questions", "which of the blue ?", "zebra", "--k", "2", "--chain.paragraphs", "2", "--json"]
+    ask = ["--questions", "which of the blue ?", "zebra", "--k", "2", "--retrieval.paragraphs", "2", "--json"]
     assert main(["text", "qa", "search", "--run", str(run), "--files", str(lines), *ask]) == 0
     said = told(capsys)
     assert (said["paragraphs"], said["left_out"]) == (2, {"equal_paragraphs": 1})
     assert said["counted"]["questions_that_share_no_word"] == 1
     assert said["answers"][-1] == dict.fromkeys(said["answers"][0]) | {"question": "zebra"}
     first = said["answers"][0]
-    assert (first["place"], first["file"], first["rank"]) == ("line 3", str(lines), 1)
+    assert (first["source"], first["file"], first["rank"]) == ("line 3", str(lines), 1)
     assert passage[first["start"] : first["stop"]] == first["answer"]
     for _ in range(2):  # the index is made, and found
         keep = ["--index", str(tmp_path / "index")]
@@ -153,7 +153,9 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeyp
     assert other.pop("seconds")
     assert one == other
     for name in ("model.safetensors", "head.safetensors"):
-        assert (tmp_path / "broken/reader" / name).read_bytes() == (tmp_path / "straight/reader" / name).read_bytes()
+        assert (tmp_path / "broken/question_answerer" / name).read_bytes() == (
+            tmp_path / "straight/question_answerer" / name
+        ).read_bytes()
 
 
 def test_questions_without_an_answer(flags, files, tmp_path, capsys):
@@ -238,7 +240,7 @@ def test_a_passage_that_is_no_text_drops_out_and_is_counted(tmp_path):
     with pytest.raises(InputError, match=r"paragraph 1 of article 1 of .*a\.json: context is no text"):
         read_paragraphs((path,), ParagraphsConfig())
     found, left_out = read_paragraphs((path,), ParagraphsConfig(bad_rows="drop"))
-    assert [(one.text, one.place) for one in found] == [("a cat", "paragraph 2 of article 1")]
+    assert [(one.text, one.source) for one in found] == [("a cat", "paragraph 2 of article 1")]
     assert left_out == {
         "context is no text": 2,
         r"half of a character (a lone surrogate, such as \ud83d)": 1,

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from nlp_tasks.classification.classifier import build_training
 from pipelines.benchmarks import text_speed, text_steps_peer
 from pipelines.text.classify import train
 from recsys_bert.errors import InputError
@@ -52,9 +53,9 @@ def test_both_programs_take_turns_over_the_same_work(config, tmp_path):
 
 def test_both_models_are_of_one_size(config, tmp_path):
     recipe = text_speed._recipe(config, text_speed._Row("ours", SHAPE, "fp32"), tmp_path / "run")
-    made = train.build(recipe)
-    ours = made.classifier.model.encoder
-    theirs = text_steps_peer._model(recipe, made.classifier.tokenizer.size, 3).bert
+    classifier, _ = build_training(train.read(recipe), recipe)
+    ours = classifier.model.encoder
+    theirs = text_steps_peer._model(recipe, classifier.tokenizer.size, 3).bert
     pooler = sum(parameter.numel() for parameter in theirs.pooler.parameters())
     assert sum(parameter.numel() for parameter in ours.parameters()) == theirs.num_parameters() - pooler
 

@@ -1,4 +1,4 @@
-"""Texts and the index of their vectors: a question finds its like.
+"""Index of texts by a bi-encoder's vectors, for search.
 
 The index is the one that items have (``recsys_bert.retrieval.index``); a folder holds it beside ``texts.jsonl``.
 """
@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recsys_bert.errors import InputError
 
@@ -18,33 +18,46 @@ if TYPE_CHECKING:
 _TEXTS = "texts.jsonl"
 
 
+class Match(NamedTuple):
+    """An indexed text near a query."""
+
+    text: str
+    """The text."""
+
+    line: int
+    """Its line in the file."""
+
+    similarity: float
+    """Cosine with the query."""
+
+
 @dataclass
-class Questions:
+class TextIndex:
     """Indexed texts."""
 
     matcher: "Matcher"
     """A bi-encoder."""
 
-    index: "ItemIndex"
-    """Row n is text n."""
+    vectors: "ItemIndex"
+    """Index of vectors; row n is text n."""
 
     texts: list[str]
     """The texts."""
 
     lines: list[int]
-    """Where each stood in its file."""
+    """Line of each in its file."""
 
     @classmethod
     def build(
         cls, matcher: "Matcher", run: Path, texts: Sequence[str], lines: Sequence[int], **settings: Any
-    ) -> "Questions":
+    ) -> "TextIndex":
         """Index texts.
 
         Args:
             matcher: A bi-encoder, loaded from ``run``.
-            run: Its run folder, whose weights the index remembers.
+            run: Its run folder, whose weights are recorded in the index.
             texts: Distinct texts.
-            lines: Where each stood in its file.
+            lines: Line of each in its file.
             settings: See ``IndexConfig``.
         """
         import numpy as np
@@ -52,39 +65,42 @@ class Questions:
         from recsys_bert.retrieval.index import ItemIndex
 
         source = {"run": Path(run).name, "weights": _weights(run)}
-        index = ItemIndex.build(matcher.vectors(texts), np.arange(len(texts)), **settings, source=source)
-        return cls(matcher, index, list(texts), list(lines))
+        vectors = ItemIndex.build(matcher.encode(texts), np.arange(len(texts)), **settings, source=source)
+        return cls(matcher, vectors, list(texts), list(lines))
 
-    def search(self, queries: Sequence[str], k: int = 5) -> list[list[tuple[int, float]]]:
+    def search(self, queries: Sequence[str], k: int = 5) -> list[list[Match]]:
         """Find the texts nearest to each query.
 
         Args:
             queries: Texts.
-            k: Texts wanted for each; all where there are fewer.
+            k: Texts for each; all where there are fewer.
 
         Returns:
-            For each query, number and cosine of the texts, best first.
+            Matches of each query, best first.
         """
-        rows, scores = self.index.search(self.matcher.vectors(queries), min(k, len(self.texts)))
+        rows, scores = self.vectors.search(self.matcher.encode(queries), min(k, len(self.texts)))
         pairs = zip(rows.tolist(), scores.tolist(), strict=True)
-        return [[(row, score) for row, score in zip(*pair, strict=True) if row >= 0] for pair in pairs]
+        return [
+            [Match(self.texts[row], self.lines[row], score) for row, score in zip(*pair, strict=True) if row >= 0]
+            for pair in pairs
+        ]
 
     def save(self, folder: Path) -> None:
-        """Write index and texts, whole or not at all."""
+        """Write index and texts, all or nothing."""
         from recsys_bert.files import replacing
 
-        with replacing(folder) as aside:
-            aside.mkdir()
-            self.index.save(aside / "index")
+        with replacing(folder) as temporary:
+            temporary.mkdir()
+            self.vectors.save(temporary / "index")
             lines = (
                 json.dumps({"line": line, "text": text}, ensure_ascii=False)
                 for line, text in zip(self.lines, self.texts, strict=True)
             )
-            (aside / _TEXTS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            (temporary / _TEXTS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path, run: Path) -> "Questions":
-        """Read what ``save`` wrote.
+    def load(cls, folder: Path, run: Path) -> "TextIndex":
+        """Load a folder of ``save``.
 
         Raises:
             InputError: It is no such folder, is damaged, or holds vectors of another run.
@@ -95,10 +111,10 @@ class Questions:
 
         if not (Path(folder) / _TEXTS).is_file():
             raise InputError(f"{folder} holds no indexed texts ({_TEXTS}). Make them with `text match index`.")
-        index = ItemIndex.load(Path(folder) / "index")
-        if index.source.get("weights") != _weights(run):
+        vectors = ItemIndex.load(Path(folder) / "index")
+        if vectors.source.get("weights") != _weights(run):
             raise InputError(
-                f"{folder} was made with the run {index.source.get('run')!r}, or with other weights than {run} has "
+                f"{folder} was made with the run {vectors.source.get('run')!r}, or with other weights than {run} has "
                 "now. Make it again with `text match index`."
             )
         try:
@@ -106,9 +122,9 @@ class Questions:
             texts, lines = [row["text"] for row in rows], [row["line"] for row in rows]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder}/{_TEXTS} is damaged: {error}. Make the index again.") from error
-        if len(texts) != len(index):
-            raise InputError(f"{folder} has {len(index)} vectors but {len(texts)} texts. Make the index again.")
-        return cls(Matcher.load(run), index, texts, lines)
+        if len(texts) != len(vectors):
+            raise InputError(f"{folder} has {len(vectors)} vectors but {len(texts)} texts. Make the index again.")
+        return cls(Matcher.load(run), vectors, texts, lines)
 
 
 def check_replaceable(out: Path) -> None:

@@ -1,0 +1,90 @@
+"""Labels and batches of pairs of texts."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlp_tasks.batches import TextBatches
+from nlp_tasks.inputs import Inputs
+from nlp_tasks.matching.config import MatchingConfig
+from recsys_bert.errors import InputError
+
+YES = {"1", "true"}
+NO = {"0", "false"}
+
+
+def not_yes_or_no(labels: Sequence[tuple[str, ...]]) -> list[str]:
+    """Reason why a pair cannot be used, "" where it can: its label is neither 0 nor 1."""
+    return ["" if label.lower() in YES | NO else f"label {label!r} is neither 0 nor 1" for (label,) in labels]
+
+
+def yes_or_no(labels: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:
+    """Labels as 0 and 1, ``[n]``."""
+    return np.array([label.lower() in YES for (label,) in labels], np.int64)
+
+
+def check_both_kinds(labels: NDArray[np.int64]) -> None:
+    """Refuse labels of one kind alone.
+
+    Raises:
+        InputError: All pairs match, or none does.
+    """
+    if labels.all() or not labels.any():
+        kind = "match" if labels.any() else "do not match"
+        raise InputError(
+            f"all {len(labels):,} training pairs {kind}; both kinds are needed. From matches alone, without labels, a "
+            "bi-encoder learns with task.form 'bi' and task.loss 'in_batch'."
+        )
+
+
+def text_ids(first: Sequence[str], second: Sequence[str]) -> NDArray[np.int64]:
+    """Number of each text of the pairs, the same for equal texts: ``[n, 2]``."""
+    number: dict[str, int] = {}
+    pairs = [[number.setdefault(text, len(number)) for text in pair] for pair in zip(first, second, strict=True)]
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def match_weight(labels: NDArray[np.int64], config: MatchingConfig) -> float:
+    """Weight of matches in the loss."""
+    return float((labels == 0).sum() / labels.sum()) if config.class_weights == "balanced" else 1.0
+
+
+def pair_batches(
+    read: Callable[[Sequence[str], Sequence[str]], Inputs],
+    texts: tuple[list[str], list[str]],
+    labels: NDArray[np.int64],
+    config: MatchingConfig,
+    batch_size: int,
+    seed: int,
+) -> TextBatches:
+    """Training batches of pairs; with ``swap``, every epoch samples the order of each pair.
+
+    Args:
+        read: Makes rows of pairs: ``Matcher.inputs``.
+        texts: First and second text of each pair.
+        labels: ``[n]``.
+        config: The settings.
+        batch_size: Pairs per batch.
+        seed: Of order and swaps.
+    """
+    first, second = texts
+    choose, n = None, len(labels)
+    if config.swap:
+        first, second, labels = first + second, second + first, np.concatenate([labels, labels])
+        choose = partial(_one_of_two, n)
+    values = {"labels": labels, "ids": text_ids(first, second)}
+    return TextBatches(
+        read(first, second),
+        values,
+        batch_size=batch_size,
+        seed=seed,
+        choose=choose,
+        texts=2 if config.form == "bi" else 1,
+        targets=labels if config.loss == "in_batch" else None,
+    )
+
+
+def _one_of_two(n: int, random: np.random.Generator) -> NDArray[np.int64]:
+    return np.arange(n) + n * random.integers(0, 2, n)
