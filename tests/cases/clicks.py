@@ -1,19 +1,9 @@
-"""What a user sees who gives bad input: every kind of it through the real command line, as a Markdown table.
+"""Bad input to the commands on clicks."""
 
-``python -m pipelines.benchmarks.bad_inputs`` works in a temporary folder on a tiny simulated log, prints the table and
-ends with status 1 if a command succeeded, gave no message, or left anything on disk.
-"""
-
-import contextlib
-import io
 import shutil
-import sys
-import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.cli import main
+from cases.bad_input import Case, run_all, truncated, write_text
 
 HEADER = "user_id,item_id,timestamp\n"
 TIMES = "prepare --events log.csv --out out"
@@ -23,81 +13,10 @@ LISTS = "train-ctr --impressions shown.jsonl --validation shown.jsonl --out out"
 SCORE = "predict-ctr --run ctr --impressions log/impressions.parquet"
 TRAIN = "--encoder.dim 8 --encoder.n-layers 1 --encoder.max-len 20 --train.epochs 1"
 
-Spoil = Callable[[Path], None]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One bad input."""
-
-    what: str
-    """What is wrong, in words."""
-
-    command: str
-    """What the user types after ``recsys-bert``, in the folder that holds ``log``, ``data``, ``other``, ``run`` and
-    ``ctr``."""
-
-    says: str
-    """What the message must hold."""
-
-    spoil: Spoil | None = None
-    """Makes the bad input in a copy of that folder."""
-
-
-def write_text(name: str, content: str) -> Spoil:
-    """Put a file of text there."""
-
-    def spoil(folder: Path) -> None:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
-
-    return spoil
-
-
-def write_bytes(name: str, content: bytes) -> Spoil:
-    """Put a file of bytes there."""
-
-    def spoil(folder: Path) -> None:
-        (folder / name).write_bytes(content)
-
-    return spoil
-
-
-def append(name: str, text: str) -> Spoil:
-    """Add text at the end of a file."""
-
-    def spoil(folder: Path) -> None:
-        with (folder / name).open("a", encoding="utf-8") as file:
-            file.write(text)
-
-    return spoil
-
-
-def replaced(name: str, old: str, new: str) -> Spoil:
-    """Replace text in a file wherever it occurs."""
-
-    def spoil(folder: Path) -> None:
-        path = folder / name
-        path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
-
-    return spoil
-
-
-def cut(name: str) -> Spoil:
-    """Keep the first half of a file, as a full disk does."""
-
-    def spoil(folder: Path) -> None:
-        found = sorted(folder.glob(name))
-        content = found[0].read_bytes()
-        found[0].write_bytes(content[: len(content) // 2])
-
-    return spoil
-
 
 def _half_a_run(folder: Path) -> None:
     shutil.rmtree(folder / "run" / "encoder")  # a stopped run has checkpoints and no artefact yet
-    cut("run/checkpoints/step-*/model.safetensors")(folder)
+    truncated("run/checkpoints/step-*/model.safetensors")(folder)
 
 
 _lists = write_text("shown.jsonl", '{"tags": ["a", "b"], "label": 0}\n{"tags": ["b"], "label": 1}\n')
@@ -113,7 +32,7 @@ CASES = (
         "events is left",
     ),
     Case("time is NaN", TIMES, "timestamp", write_text("log.csv", HEADER + "1,2,3\n1,3,NaN\n1,4,5\n")),
-    Case("time is no moment", TIMES, "yesterday", write_text("log.csv", HEADER + "1,2,3\n1,3,yesterday\n1,4,5\n")),
+    Case("time is no timestamp", TIMES, "yesterday", write_text("log.csv", HEADER + "1,2,3\n1,3,yesterday\n1,4,5\n")),
     Case("item ids of mixed types", TIMES, "'a'", write_text("log.csv", HEADER + "1,2,3\n1,a,4\n1,4,5\n")),
     Case("not a prepared folder", f"pretrain --data log --out out {TRAIN}", "manifest.json"),
     Case("not a run", "recommend --run log --data data --users 1", "holds no pretrained encoder"),
@@ -124,15 +43,19 @@ CASES = (
     Case("a learning rate below 0", "train-retrieval --data data --init run --out out --encoder-lr -1", "0 or more"),
     Case("k above the catalogue", "recommend --run run --data data --users 1 --k 5000", "k is 5000"),
     Case("the same, similar", "similar --run run --data data --items 12 --k 5000", "5000"),
-    Case("the same, evaluate", f"{EVALUATE} --ks 10 5000 --out out", "5000"),
     Case("an index above the catalogue", f"{EVALUATE} --indexes IVF512,Flat --out out", "learns 512 centroids"),
     Case("dim and heads", f"pretrain --data data --out out {TRAIN} --encoder.n-heads 3", "not divisible by n_heads 3"),
     Case(
-        "damaged encoder", "recommend --run run --data data --users 1", "damaged", cut("run/encoder/model.safetensors")
+        "damaged encoder",
+        "recommend --run run --data data --users 1",
+        "damaged",
+        truncated("run/encoder/model.safetensors"),
     ),
     Case("damaged checkpoint", f"pretrain --data data --out run {TRAIN}", "checkpoint", _half_a_run),
-    Case("damaged histories", f"pretrain --data data --out out {TRAIN}", "histories", cut("data/histories.arrow")),
-    Case("damaged manifest", f"pretrain --data data --out out {TRAIN}", "manifest", cut("data/manifest.json")),
+    Case(
+        "damaged histories", f"pretrain --data data --out out {TRAIN}", "histories", truncated("data/histories.arrow")
+    ),
+    Case("damaged manifest", f"pretrain --data data --out out {TRAIN}", "manifest", truncated("data/manifest.json")),
     Case("unwritable out, prepare", "prepare --events log/clicks.parquet --out /proc/out", "cannot write"),
     Case("unwritable out, below a file", f"pretrain --data data --out log/clicks.parquet/out {TRAIN}", "cannot"),
     Case("unwritable out, evaluate", f"{EVALUATE} --out /proc/out", "cannot write"),
@@ -186,100 +109,15 @@ CASES = (
 )
 
 
-def make_good(folder: Path) -> None:
+def make_valid(folder: Path) -> None:
     """Write a simulated log, two prepared folders of different vocabularies, a trained run and a CTR model."""
     small = "--items 320 --max-events 60 --mean-events 15 --users"
-    for line in (
+    lines = (
         f"simulate --out log {small} 120",
         f"simulate --out log2 {small} 60 --seed 1",
         "prepare --events log/clicks.parquet --out data",
         "prepare --events log2/clicks.parquet --out other",
         f"pretrain --data data --out run {TRAIN}",
         f"{CLICKS} --features.categorical device --out ctr",
-    ):
-        status, said = call(folder, line)
-        if status:
-            raise RuntimeError(f"recsys-bert {line}: {said}")
-
-
-def call(folder: Path, line: str) -> tuple[int, str]:
-    """Run one command line in ``folder``.
-
-    Returns:
-        Exit status and what was printed on stderr.
-    """
-    import shlex
-
-    printed = io.StringIO()
-    with contextlib.chdir(folder), contextlib.redirect_stderr(printed), contextlib.redirect_stdout(io.StringIO()):
-        try:
-            status = main(shlex.split(line))
-        except SystemExit as leave:  # of the flag parser
-            status = leave.code if isinstance(leave.code, int) else 1
-    return status, printed.getvalue().strip()
-
-
-def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
-    """Everything below a folder, with size and time of change."""
-    found = {str(path.relative_to(folder)): path.stat() for path in folder.rglob("*") if path.is_file()}
-    empty = {str(path.relative_to(folder)): (0, 0) for path in folder.rglob("*") if path.is_dir()}
-    return empty | {name: (stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
-
-
-def try_case(case: Case, good: Path, folder: Path) -> tuple[int, str, list[str]]:
-    """Run one bad input in a fresh copy of ``good``.
-
-    Returns:
-        Exit status, message, and what is wrong with that: nothing, or words.
-    """
-    shutil.copytree(good, folder)
-    if case.spoil:
-        case.spoil(folder)
-    before = snapshot(folder)
-    status, said = call(folder, case.command)
-    after = snapshot(folder)
-    faults = []
-    if status != 2:
-        faults.append(f"status {status}")
-    if case.says not in " ".join(said.split()):
-        faults.append(f"does not say {case.says!r}")
-    if "Traceback" in said:
-        faults.append("traceback")
-    if changed := sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name)):
-        faults.append(f"left {', '.join(changed)}")
-    return status, said, faults
-
-
-def table(rows: list[tuple[Case, int, str]]) -> str:
-    """Markdown: what was wrong, what was typed, status, message."""
-    lines = ["| bad input | command | exit | message |", "|---|---|---|---|"]
-    for case, status, said in rows:
-        said = said.replace("|", "\\|").replace("\n", "<br>")
-        lines.append(f"| {case.what} | `{case.command}` | {status} | {said} |")
-    return "\n".join(lines)
-
-
-def run(cases: Sequence[Case], make_good: Callable[[Path], None]) -> int:
-    """Try all, print the table, return the exit status.
-
-    Args:
-        cases: The bad inputs.
-        make_good: Fills the folder that each of them spoils a copy of.
-    """
-    rows, wrong = [], 0
-    with tempfile.TemporaryDirectory() as work:
-        good = Path(work) / "good"
-        good.mkdir()
-        make_good(good)
-        for number, case in enumerate(cases):
-            status, said, faults = try_case(case, good, Path(work) / str(number))
-            rows.append((case, status, said))
-            wrong += bool(faults)
-            if faults:
-                print(f"{case.what}: {'; '.join(faults)}", file=sys.stderr)
-    print(table(rows))
-    return 1 if wrong else 0
-
-
-if __name__ == "__main__":
-    sys.exit(run(CASES, make_good))
+    )
+    run_all(folder, lines)

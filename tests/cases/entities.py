@@ -1,9 +1,9 @@
-"""Bad input to ``text tag``: the cases of ``bad_texts`` about named entities."""
+"""Bad input to ``text tag``."""
 
 import json
 from pathlib import Path
 
-from pipelines.benchmarks.bad_inputs import Case, Spoil, append, cut, replaced, write_bytes, write_text
+from cases.bad_input import Case, Spoil, append, replaced, truncated, write_bytes, write_text
 
 ENCODER = "--encoder.dim 8 --encoder.n-layers 1 --encoder.n-heads 1 --encoder.max-len 24 --tokenizer.min-count 1"
 QUICK = f"{ENCODER} --train.epochs 1 --train.device cpu"
@@ -94,7 +94,7 @@ CASES = (
     ),
     Case("run of another task, entities", "text tag predict --run classified --texts a", "no tagger"),
     Case("tagger of another task's command", "text classify predict --run named --texts a", "no classifier"),
-    Case("damaged tagger", f"{_PREDICT} --texts a", "cannot be read", cut("named/tagger/head.safetensors")),
+    Case("damaged tagger", f"{_PREDICT} --texts a", "cannot be read", truncated("named/tagger/head.safetensors")),
     Case("nothing to look through", _PREDICT, "give either texts"),
     Case("page where a folder lies", f"{_PREDICT} --texts a --html named", "named is a folder; a file is"),
     Case("report where a file lies, entities", f"{_EVALUATE} --out named.conll", "named.conll is a file; a folder is"),
@@ -103,14 +103,14 @@ CASES = (
 )
 
 
-def write_good(folder: Path) -> None:
+def write_valid(folder: Path) -> None:
     """Write 20 sentences with entities, as columns and as JSON, and one with a type that they do not have."""
     names, cities = ["Ada", "Eve", "Ben"], ["Rome", "Bonn", "Oslo"]
     columns, rows = [], []
     for n in range(20):
-        name, place = names[n % 3], cities[n // 3 % 3]
-        text, start = f"{name} saw {place}", len(name) + 5
-        columns.append(f"{name}\tB-PER\nsaw\tO\n{place}\tB-LOC\n" if n % 2 else f"{name}\tB-PER\n{place}\tB-LOC\n")
+        name, city = names[n % 3], cities[n // 3 % 3]
+        text, start = f"{name} saw {city}", len(name) + 5
+        columns.append(f"{name}\tB-PER\nsaw\tO\n{city}\tB-LOC\n" if n % 2 else f"{name}\tB-PER\n{city}\tB-LOC\n")
         rows.append(json.dumps({"text": text, "entities": [[0, len(name), "PER"], [start, start + 4, "LOC"]]}))
     write_text("named.conll", "\n".join(columns) + "\n")(folder)
     write_text("named.jsonl", "\n".join(rows) + "\n")(folder)

@@ -1,24 +1,19 @@
-"""What a user of the text commands sees who gives bad input: as ``bad_inputs``, for texts.
-
-``python -m pipelines.benchmarks.bad_texts`` works in a temporary folder on a few made-up sentences.
-"""
+"""Bad input to the text commands."""
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
+from cases import entities
+from cases.bad_input import Case, Spoil, append, replaced, run_all, truncated, write_bytes, write_text
 
-from pipelines.benchmarks import bad_entities
-from pipelines.benchmarks.bad_inputs import Case, Spoil, append, call, cut, replaced, run, write_bytes, write_text
-
-ENCODER, QUICK = bad_entities.ENCODER, bad_entities.QUICK
+ENCODER, QUICK = entities.ENCODER, entities.QUICK
 CLASSIFY = f"text classify train --out out --data.train train.tsv --data.validation validation.tsv {QUICK}"
 MATCH = f"text match train --out out --data.train pairs.tsv {QUICK}"
 READ = f"text qa train --out out --data.train questions.jsonl --data.validation-share 0.3 {QUICK}"
 PRETRAIN = f"text pretrain --out out --data.train lines.txt {QUICK}"
-TRAININGS = (CLASSIFY, MATCH, READ, PRETRAIN, bad_entities.TRAIN)
+TRAININGS = (CLASSIFY, MATCH, READ, PRETRAIN, entities.TRAIN)
 """One of each kind, into ``out``."""
 
 
@@ -98,7 +93,10 @@ CASES = (
         _other_model,
     ),
     Case(
-        "damaged checkpoint", f"{CLASSIFY} --init classified", "damaged", cut("classified/classifier/model.safetensors")
+        "damaged checkpoint",
+        f"{CLASSIFY} --init classified",
+        "damaged",
+        truncated("classified/classifier/model.safetensors"),
     ),
     Case(
         "sizes that are not the checkpoint's",
@@ -262,11 +260,11 @@ CASES = (
         "encoder.n_segments 2",
         write_text("lines.txt", "a. b.\n" * 9),
     ),
-    *bad_entities.CASES,
+    *entities.CASES,
 )
 
 
-def make_good(folder: Path) -> None:
+def make_valid(folder: Path) -> None:
     """Write texts with labels, pairs, questions, entities and plain lines; train a model of each; index the matcher."""
     random = np.random.default_rng(0)
     words = {"red": ["rose", "blood", "fire"], "green": ["leaf", "grass", "moss"]}
@@ -280,21 +278,15 @@ def make_good(folder: Path) -> None:
     write_text("lines.txt", "".join(f"{a} {b}\n" for a, b, _ in pairs))(folder)
     for n in range(20):
         context = f"a {words['red'][n % 3]} in the {words['green'][n // 3 % 3]} {n}"
-        asked = {"question": "what is red?", "context": context, "answers": [words["red"][n % 3]]}
-        append("questions.jsonl", json.dumps(asked) + "\n")(folder)
-    bad_entities.write_good(folder)
-    for line in (
+        question = {"question": "what is red?", "context": context, "answers": [words["red"][n % 3]]}
+        append("questions.jsonl", json.dumps(question) + "\n")(folder)
+    entities.write_valid(folder)
+    lines = (
         CLASSIFY.replace("--out out", "--out classified"),
-        bad_entities.TRAIN.replace("--out out", "--out named"),
+        entities.TRAIN.replace("--out out", "--out named"),
         READ.replace("--out out", "--out read"),
         MATCH.replace("--out out", "--out matched") + " --task.form bi",
         begun(CLASSIFY),
         "text match index --run matched --file pairs.tsv --out index",
-    ):
-        status, said = call(folder, line)
-        if status:
-            raise RuntimeError(f"recsys-bert {line}: {said}")
-
-
-if __name__ == "__main__":
-    sys.exit(run(CASES, make_good))
+    )
+    run_all(folder, lines)
