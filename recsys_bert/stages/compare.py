@@ -230,10 +230,10 @@ def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _summary(model: Any, run: "TrainingRun") -> dict[str, Any]:
-    """Costs of a training: from the model's ``metrics``, else from the log of the run."""
+    """Costs of a training: from the model's ``summary`` or ``metrics``, else from the log of the run."""
     from recsys_bert.stages.evaluation.run_records import read_log
 
-    lines, metrics = read_log(run.out), getattr(model, "metrics", None) or {}
+    lines, costs = read_log(run.out), getattr(model, "summary", None) or getattr(model, "metrics", None) or {}
     monitor = run.config.train.monitor
     validated = [line for line in lines if monitor in line]
     best = max(validated, key=lambda line: line[monitor], default={})
@@ -243,7 +243,7 @@ def _summary(model: Any, run: "TrainingRun") -> dict[str, Any]:
         "epochs": max((line.get("epoch", 0) for line in lines), default=0),
         "best_epoch": best.get("epoch", 0),
     }
-    return {name: metrics.get(name, value) for name, value in logged.items()}
+    return {name: costs.get(name, value) for name, value in logged.items()}
 
 
 def _train_missing(runs: "Sequence[TrainingRun]", trainer: "Trainer") -> dict[str, str]:

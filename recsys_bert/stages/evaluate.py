@@ -73,28 +73,30 @@ class Evaluation:
 
     @property
     def table(self) -> "pl.DataFrame":
-        """One row a model: ``model``, ``kind``, every metric with ``…_low`` and ``…_high``, and significance.
+        """One row a model: ``model``, ``kind``, metrics at the headline k, significance, then all the others.
 
         ``better_than`` and ``worse_than`` list the models from which NDCG at the headline k differs significantly: at
-        5 %, paired over users, corrected for all comparisons made.
+        5 %, paired over users, corrected for all comparisons made. ``…_low`` and ``…_high`` end each metric's interval.
         """
         import polars as pl
 
         from recsys_bert.evaluation.report.verdict import significant_pairs
 
-        pairs = significant_pairs(self.results)
-        rows = []
+        pairs, rows = significant_pairs(self.results), []
         for model in self.results["models"]:
-            row: dict[str, Any] = {"model": model["name"], "kind": model["kind"]}
-            for name, value in model["metrics"].items():
-                row |= {name: value["value"], f"{name}_low": value["low"], f"{name}_high": value["high"]}
-            row["better_than"] = [worse for better, worse in pairs if better == model["name"]]
-            row["worse_than"] = [better for better, worse in pairs if worse == model["name"]]
+            name, metrics = model["name"], model["metrics"]
+            row: dict[str, Any] = {"model": name, "kind": model["kind"]}
+            row["better_than"] = [worse for better, worse in pairs if better == name]
+            row["worse_than"] = [better for better, worse in pairs if worse == name]
+            row |= {metric: value["value"] for metric, value in metrics.items()}
+            row |= {f"{metric}_{end}": value[end] for metric, value in metrics.items() for end in ("low", "high")}
             rows.append(row)
-        texts = {"model": pl.String, "kind": pl.String}
+        words = {"model": pl.String, "kind": pl.String}
         lists = {"better_than": pl.List(pl.String), "worse_than": pl.List(pl.String)}
-        names = [name for row in rows for name in row if name not in {*texts, *lists}]
-        return pl.DataFrame(rows, schema={**texts, **dict.fromkeys(names, pl.Float64), **lists})
+        numbers = {name: pl.Float64 for row in rows for name in row if name not in {*words, *lists}}
+        headline = [name for name in numbers if name.endswith(f"@{self.results['headline_k']}")]
+        table = pl.DataFrame(rows, schema={**words, **lists, **numbers})
+        return table.select([*words, *headline, *lists, *(name for name in numbers if name not in headline)])
 
     @property
     def comparisons(self) -> "pl.DataFrame":

@@ -78,7 +78,7 @@ def test_the_protocol_stands_beside_every_table(results):
     *titles, _ = [part.splitlines()[0] for part in terminal.split("\n\n")]
     assert titles == [
         "Accuracy at k = 10",
-        "Is the difference real?",
+        "Significance",
         "Beyond accuracy",
         "Exact search against the indexes",
     ]

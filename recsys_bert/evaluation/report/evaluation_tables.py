@@ -114,7 +114,7 @@ def significance(results: Results) -> Table | None:
         Column("better / worse / tied", "users"),
     ]
     description = "Same users, paired. The test covers chance in the choice of users, not of training seeds."
-    table = Table("Is the difference real?", description, columns, first="comparison")
+    table = Table("Significance", description, columns, first="comparison")
     for line in results["comparisons"]:
         cells = [
             Cell(line["metric"]),
