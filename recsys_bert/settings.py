@@ -40,7 +40,13 @@ def write_config(config: Any, path: Path) -> None:
 
     with replacing(path) as aside:
         text = tomli_w.dumps(_plain(config, None))
-        aside.write_text(f"{_RESOLVED}, recsys-bert {__version__}\n{text}", encoding="utf-8")
+        aside.write_text(f"{_RESOLVED} of {_command(config)}, recsys-bert {__version__}\n{text}", encoding="utf-8")
+
+
+def _command(config: Any) -> str:
+    """Command whose settings these are, as in ``text classify train``."""
+    module = type(config).__module__.removeprefix("pipelines.").removeprefix("recsys_bert.stages.")
+    return module.replace(".", " ").replace("_", "-")
 
 
 def _plain(value: Any, default: Any) -> Any:

@@ -48,6 +48,11 @@ class ItemLoss(nn.Module):
         if self.mines:  # part of checkpoints, so that a resumed run has the same negatives
             self.register_buffer("hard_rows", torch.zeros(n_users, negatives.hard_negatives, dtype=torch.int64))
 
+    @property
+    def item_length(self) -> float | None:
+        """Length of vectors of ``item_side``; None where they differ."""
+        return None if self.config.similarity == "dot" else 1.0
+
     def query_side(self, x: Tensor) -> Tensor:
         """Vectors as they enter the inner product: unit length over the temperature for cosine."""
         return x if self.config.similarity == "dot" else F.normalize(x, dim=-1) / self.config.temperature

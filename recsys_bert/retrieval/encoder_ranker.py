@@ -50,6 +50,11 @@ class EncoderRanker:
         rows, dim = self.prediction.encoder.embeddings.token.weight.shape
         return rows, dim
 
+    @property
+    def item_length(self) -> float | None:
+        """1 for cosine."""
+        return self.prediction.item_loss.item_length
+
     def item_vectors(self) -> NDArray[np.float32]:
         """``[vocab_size, d]``; items without training events have no vector here."""
         with torch.no_grad():

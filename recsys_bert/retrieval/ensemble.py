@@ -1,5 +1,6 @@
 """Ensemble of trained models by the mean of their scores: models that differ by seed alone err on different items."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,6 +56,12 @@ class Ensemble:
     def shape(self) -> tuple[int, int]:
         """Shape of ``item_vectors()``: widths add up."""
         return self.rankers[0].shape[0], sum(ranker.shape[1] for ranker in self.rankers)
+
+    @property
+    def item_length(self) -> float | None:
+        """Length of the concatenated vectors, where each member's have one."""
+        lengths = [ranker.item_length for ranker in self.rankers]
+        return None if None in lengths else math.hypot(*(length for length in lengths if length is not None))
 
     def item_vectors(self) -> NDArray[np.float32]:
         """``[rows, d]``, concatenated."""

@@ -1,28 +1,32 @@
-"""Load any trained run as a ranker."""
+"""Load any trained run as a ranker; copy one."""
 
+import shutil
 import tomllib
 from pathlib import Path
 
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.errors import InputError
+from recsys_bert.files import replacing
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.ranker import Ranker
-from recsys_bert.retrieval.score_fusion import is_score_fusion, load_score_fusion, trained_runs
+from recsys_bert.retrieval.score_fusion import is_score_fusion, load_score_fusion, refer_to, trained_runs
 from recsys_bert.retrieval.two_tower import load_two_tower
+from recsys_bert.training.run_folder import run_kind
 from recsys_bert.user_encoder.checkpoint import load_encoder
 from recsys_bert.user_encoder.unchanged import weights_fingerprint
 
 
-def load_ranker(run: Path, dataset: "ClickDataset") -> Ranker:
-    """Load a run of ``pretrain``, ``train-retrieval`` or ``score_fusion`` for ranking.
+def load_ranker(run: Path, dataset: ClickDataset) -> Ranker:
+    """Load a run of ``pretrain``, ``train-retrieval`` or ``fuse`` for ranking.
 
     Raises:
         InputError: The folder is not such a run, is damaged, or belongs to another vocabulary.
     """
     run = Path(run)
+    check_ranks(run)
     if is_score_fusion(run):
-        return load_score_fusion(run, [load_ranker(one, dataset) for one in trained_runs(run)], dataset)
+        return load_score_fusion(run, [load_ranker(member, dataset) for member in trained_runs(run)], dataset)
     if (run / "two_tower" / "config.json").exists():
         return load_two_tower(run, dataset)
     encoder, objective, loss = load_encoder(run, dataset)
@@ -31,19 +35,57 @@ def load_ranker(run: Path, dataset: "ClickDataset") -> Ranker:
     return EncoderRanker(prediction, objective, run.name)
 
 
+def check_ranks(run: Path) -> None:
+    """Refuse a folder that holds no ranker, by the kind of run that it holds.
+
+    Raises:
+        InputError: It is no run of ``pretrain``, ``train-retrieval`` or ``fuse``.
+    """
+    if any((run / name / "config.json").is_file() for name in ("encoder", "two_tower", "score_fusion")):
+        return
+    needed = "a run of pretrain, train-retrieval or fuse is needed"
+    if not run.is_dir():
+        raise InputError(f"there is no run folder {run}; {needed}.")
+    if (kind := run_kind(run)) is None:
+        raise InputError(f"{run} holds no trained ranker; {needed}.")
+    if kind in ("pretrain", "train-retrieval", "fuse"):
+        raise InputError(f"{run} is a run of {kind} that is not finished. Run it again to go on.")
+    raise InputError(f"{run} is a run of {kind}; {needed}.")
+
+
+def copy_run(run: Path, folder: Path) -> None:
+    """Copy a run without its checkpoints; a score fusion with the runs that it refers to.
+
+    Raises:
+        InputError: Something else lies at ``folder``.
+    """
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "config.toml").is_file()):
+        raise InputError(f"{folder} is there and is no run. Choose another folder, or remove it.")
+    skipped = shutil.ignore_patterns("checkpoints")
+    with replacing(folder) as temporary:
+        shutil.copytree(run, temporary, ignore=skipped)
+        if is_score_fusion(run):
+            members = trained_runs(run)
+            names = [f"runs/{number}-{member.name}" for number, member in enumerate(members)]
+            for name, member in zip(names, members, strict=True):
+                shutil.copytree(member, temporary / name, ignore=skipped)
+            refer_to(temporary, [f"../{name}" for name in names])
+
+
 def ranker_fingerprint(run: Path) -> str:
     """Hash of the trained weights of a run, or of the runs that a score fusion is made of."""
     return weights_fingerprint(*trained_runs(run))
 
 
-def open_run(run: Path, dataset: "ClickDataset") -> "Ranker":
+def open_run(run: Path, dataset: ClickDataset) -> Ranker:
     """Load a run of ``pretrain``, ``train-retrieval`` or ``fuse``; it encodes in the precision that it was trained in.
 
     Raises:
         InputError: See ``load_ranker``; or its ``config.toml`` is damaged.
     """
+    check_ranks(run)
     if is_score_fusion(run):
-        return load_score_fusion(run, [open_run(one, dataset) for one in trained_runs(run)], dataset)
+        return load_score_fusion(run, [open_run(member, dataset) for member in trained_runs(run)], dataset)
     ranker = load_ranker(run, dataset)
     try:
         trained = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))

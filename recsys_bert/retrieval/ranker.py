@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from recsys_bert.clicks.queries import Queries
+from recsys_bert.errors import InputError
 from recsys_bert.retrieval.exact import Seen, exact_top_k
 from recsys_bert.retrieval.index import ItemIndex
 from recsys_bert.training.config import Precision
@@ -34,6 +35,10 @@ class Ranker(Protocol):
     @property
     def shape(self) -> tuple[int, int]:
         """Shape of ``item_vectors()``, without computing them."""
+
+    @property
+    def item_length(self) -> float | None:
+        """Length of every item vector; None where lengths differ, so that angles rank otherwise than products."""
 
     def item_vectors(self) -> NDArray[np.float32]:
         """``[rows, d]`` by item row; rows below ``first_item`` are no items."""
@@ -85,7 +90,33 @@ def search(ranker: Ranker, queries: Queries, k: int, seen: Seen | None, index: I
     users = ranker.user_vectors(queries)
     if index is None:
         return search_vectors(ranker, users, ranker.item_vectors(), queries, k, seen)
-    return ranker.rerank(index.search(users, k, seen), users, queries, items=None, exclude_seen=seen is not None)
+    lists = _search_index(ranker, index, users, k, seen)
+    return ranker.rerank(lists, users, queries, items=None, exclude_seen=seen is not None)
+
+
+def check_index(ranker: Ranker, index: ItemIndex) -> None:
+    """Refuse an index that ranks otherwise than the ranker.
+
+    Raises:
+        InputError: It searches by angle or distance, and the ranker's item vectors differ in length.
+    """
+    if index.config.metric != "ip" and ranker.item_length is None:
+        raise InputError(
+            f"the index searches by {index.config.metric}, but scores of {ranker.name} are inner products with vectors "
+            "of different lengths. Make one with `recsys-bert index --metric ip`."
+        )
+
+
+def _search_index(ranker: Ranker, index: ItemIndex, users: NDArray[np.float32], k: int, seen: Seen | None) -> Lists:
+    """Lists of an index with inner products as scores, whatever its metric."""
+    check_index(ranker, index)
+    rows, scores = index.search(users, k, seen)
+    lengths, item_length = np.linalg.norm(users, axis=1, keepdims=True), ranker.item_length
+    if index.config.metric == "ip" or item_length is None:
+        return rows, scores
+    if index.config.metric == "cosine":
+        return rows, (scores * (lengths * item_length)).astype(np.float32)
+    return rows, ((lengths**2 + item_length**2 - scores) / 2).astype(np.float32)  # scores are squared distances
 
 
 def search_vectors(

@@ -75,6 +75,11 @@ class ScoreFusion:
         """Shape of ``item_vectors()``."""
         return self.ranker.shape
 
+    @property
+    def item_length(self) -> float | None:
+        """Item length of the model."""
+        return self.ranker.item_length
+
     def item_vectors(self) -> NDArray[np.float32]:
         """Item vectors of the model, ``[rows, d]``."""
         return self.ranker.item_vectors()
@@ -106,10 +111,10 @@ class ScoreFusion:
             query, row, score = self._candidates(listed[part], users[part], items, queries[part], exclude_seen)
             order = np.lexsort((row, -score, query))
             query, row, score = query[order], row[order], score[order]
-            place = np.arange(len(query)) - np.searchsorted(query, query)
-            best = place < listed.shape[1]
-            rows[part.start + query[best], place[best]] = row[best]
-            scores[part.start + query[best], place[best]] = score[best]
+            rank = np.arange(len(query)) - np.searchsorted(query, query)
+            best = rank < listed.shape[1]
+            rows[part.start + query[best], rank[best]] = row[best]
+            scores[part.start + query[best], rank[best]] = score[best]
         return rows, scores
 
     def _candidates(
@@ -127,14 +132,14 @@ class ScoreFusion:
             unseen = ~np.isin(query << 32 | row, seen[0] << 32 | seen[1])
             query, row, gain = query[unseen], row[unseen], gain[unseen]
         score = _products(users, items, query, row) + gain
-        asked, place = np.nonzero(listed >= 0)
-        known = listed[asked, place].astype(np.int64)
-        plain = _products(users, items, asked, known)
+        listed_query, rank = np.nonzero(listed >= 0)
+        listed_row = listed[listed_query, rank].astype(np.int64)
+        plain = _products(users, items, listed_query, listed_row)
         last = np.full(len(part), -np.inf, np.float32)  # of the list, where it is full: the best are at least as good
-        full = place == listed.shape[1] - 1
-        last[asked[full]] = plain[full]
+        full = rank == listed.shape[1] - 1
+        last[listed_query[full]] = plain[full]
         high = score >= last[query]
-        query, row = np.concatenate([query[high], asked]), np.concatenate([row[high], known])
+        query, row = np.concatenate([query[high], listed_query]), np.concatenate([row[high], listed_row])
         score = np.concatenate([score[high], plain])
         _, first = np.unique(query << 32 | row, return_index=True)  # with its gain where it is both
         return query[first], row[first], score[first]
@@ -149,33 +154,33 @@ class ScoreFusion:
 
 
 def save_score_fusion(
-    folder: Path, place: Path, runs: Sequence[Path], score_fusion: ScoreFusion | None, about: dict[str, Any]
+    folder: Path, target: Path, runs: Sequence[Path], score_fusion: ScoreFusion | None, about: dict[str, Any]
 ) -> None:
-    """Write references to runs, and the counts that raise their scores and how they are used.
+    """Write references to runs, the co-occurrence counts and the settings of the fusion.
 
     Args:
-        folder: Is made.
-        place: Where it will lie.
-        runs: Folders of the trained runs; kept relative to ``place``, so that all can move together.
-        score_fusion: Has the counts; None leaves it at the mean of the runs.
-        about: Kept beside the settings: ``dataset``, the log's fingerprint, and what else there is to tell.
+        folder: Folder to make.
+        target: Final path of the folder.
+        runs: Folders of the trained runs; kept relative to ``target``, so that all can move together.
+        score_fusion: Has the counts; None is the mean of the runs alone.
+        about: Kept beside the settings: ``prepared``, the log's fingerprint, and results.
     """
     folder.mkdir(parents=True)
-    told: dict[str, Any] = {"runs": [os.path.relpath(run, place) for run in runs]}
+    settings: dict[str, Any] = {"runs": [os.path.relpath(run, target) for run in runs]}
     if score_fusion is not None:
         sparse.save_npz(folder / "after.npz", score_fusion.counts.after)
         counts = {name: getattr(score_fusion.counts, name) for name in ("last", "window", "decay", "most")}
-        told |= {"weight": score_fusion.weight, "smoothing": score_fusion.smoothing, "counts": counts}
-    write_json(folder / "config.json", told | about)
+        settings |= {"weight": score_fusion.weight, "smoothing": score_fusion.smoothing, "counts": counts}
+    write_json(folder / "config.json", settings | about)
 
 
 def is_score_fusion(run: Path) -> bool:
-    """Whether a run folder is one of ``score_fusion``."""
+    """True iff a run folder holds a score fusion."""
     return (run / "score_fusion" / "config.json").is_file()
 
 
 def trained_runs(run: Path) -> list[Path]:
-    """The runs that were trained: those that a score fusion refers to, or else the run itself.
+    """Trained runs: those that a score fusion refers to, or the run itself.
 
     Raises:
         InputError: The fusion's settings are damaged, or of an older version.
@@ -183,39 +188,45 @@ def trained_runs(run: Path) -> list[Path]:
     if not is_score_fusion(run):
         return [run]
     path = run / "score_fusion" / "config.json"
-    told = read_json(path)
-    if not isinstance(told, dict) or "runs" not in told:
+    settings = read_json(path)
+    if not isinstance(settings, dict) or "runs" not in settings:
         raise InputError(f"{path} names no runs: it is damaged or of an older version. Make the score fusion again.")
-    return [Path(os.path.normpath(path.parent / one)) for one in told["runs"]]
+    return [Path(os.path.normpath(path.parent / member)) for member in settings["runs"]]
+
+
+def refer_to(run: Path, runs: Sequence[str]) -> None:
+    """Let a score fusion refer to other folders of the same runs, relative to ``run/score_fusion``."""
+    path = run / "score_fusion" / "config.json"
+    write_json(path, read_json(path) | {"runs": list(runs)})
 
 
 def load_score_fusion(run: Path, rankers: Sequence[Ranker], dataset: ClickDataset) -> Ranker:
     """Load ``run/score_fusion`` around its trained runs.
 
     Args:
-        run: Folder of ``score_fusion``.
-        rankers: What ``trained_runs`` names, loaded.
+        run: Folder of ``fuse``.
+        rankers: Those of ``trained_runs``, loaded.
         dataset: The log.
 
     Raises:
         InputError: It is damaged, or of another vocabulary.
     """
     folder = run / "score_fusion"
-    told = read_json(folder / "config.json")
-    dataset.check_same(told["prepared"])
+    settings = read_json(folder / "config.json")
+    dataset.check_same(settings["prepared"])
     ranker = one_ranker(rankers, run.name)
-    if "counts" not in told:
+    if "counts" not in settings:
         return ranker
-    counts = CoOccurrence(**told["counts"])
+    counts = CoOccurrence(**settings["counts"])
     try:
         counts.after = sparse.csr_array(sparse.load_npz(folder / "after.npz"))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{folder / 'after.npz'} is damaged: {error}. Make the score fusion again.") from error
-    return ScoreFusion(ranker, counts, weight=told["weight"], smoothing=told["smoothing"], name=run.name)
+    return ScoreFusion(ranker, counts, weight=settings["weight"], smoothing=settings["smoothing"], name=run.name)
 
 
 def one_ranker(rankers: Sequence[Ranker], name: str = "ensemble") -> Ranker:
-    """Several as an ensemble of that name, one as it is."""
+    """Ensemble of several rankers; a single one as it is."""
     return rankers[0] if len(rankers) == 1 else Ensemble(rankers, name)
 
 
@@ -229,8 +240,8 @@ def _products(users: NDArray[np.float32], items: NDArray[np.float32], query: Int
     if len(query) * _DENSE > len(users) * len(items):
         cells: NDArray[np.float32] = (users @ items.T)[query, row]
         return cells
-    found = np.empty(len(query), np.float32)
+    products = np.empty(len(query), np.float32)
     for start in range(0, len(query), _PAIRS):
         part = slice(start, start + _PAIRS)
-        found[part] = np.einsum("nd,nd->n", users[query[part]], items[row[part]])
-    return found
+        products[part] = np.einsum("nd,nd->n", users[query[part]], items[row[part]])
+    return products

@@ -194,6 +194,11 @@ class TwoTowerRanker:
         """Shape of ``item_vectors()``."""
         return self.model.n_rows, self.model.encoder.embeddings.token.embedding_dim
 
+    @property
+    def item_length(self) -> float | None:
+        """1 for cosine."""
+        return self.model.item_loss.item_length
+
     def item_vectors(self) -> NDArray[np.float32]:
         """``[n_rows, d]``; with item features, items without training events are among them."""
         device = self.model.encoder.embeddings.token.weight.device

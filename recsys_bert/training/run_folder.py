@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -58,6 +59,16 @@ def begin(out: Path, config: Any) -> None:
         print(f"{out} holds this run already: going on where it stopped.", file=sys.stderr)
     else:
         write_config(config, out / "config.toml")
+
+
+def run_kind(run: Path) -> str | None:
+    """Command that wrote a run folder, from the first line of its ``config.toml``; None where that does not say."""
+    try:
+        with (run / "config.toml").open(encoding="utf-8") as file:
+            named = re.match(r"# resolved settings of ([\w -]+), recsys-bert", file.readline())
+    except (OSError, UnicodeDecodeError):
+        return None
+    return named[1] if named else None
 
 
 def check_out(out: Path, config: Any) -> bool:

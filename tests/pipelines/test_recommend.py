@@ -49,11 +49,13 @@ def folder(tmp_path_factory):
     return folder
 
 
-def write_run(run, dataset, seed, **settings):
+def write_run(run, dataset, seed, similarity="dot", **settings):
     torch.manual_seed(seed)
     size = dataset.vocabulary.size
     config = EncoderConfig(vocab_size=size, dim=8, n_layers=1, max_len=12, causal=True, init_std=1.0, **settings)
-    prediction = TokenPrediction(Encoder(config), LossConfig(), first_row=dataset.vocabulary.first_item)
+    prediction = TokenPrediction(
+        Encoder(config), LossConfig(similarity=similarity), first_row=dataset.vocabulary.first_item
+    )
     (run / "encoder").mkdir(parents=True)
     save_encoder(run / "encoder", prediction, "next", dataset)
 
@@ -84,7 +86,7 @@ def best(folder, histories, k, seen=False):
 
 
 def lists(output):
-    return [[item["item_id"] for item in one["items"]] for one in json.loads(output)["results"]]
+    return [[item["item_id"] for item in line["items"]] for line in json.loads(output)["results"]]
 
 
 def test_histories_on_the_fly(call, folder):
@@ -112,7 +114,7 @@ def test_users_of_the_log_with_all_their_events(call, folder):
 def test_the_table_shows_titles(call, folder):
     out = call("recommend", "--history", "i3 i7", "--k", "2")[1]
     lines = out.splitlines()
-    assert lines[0] == "history 1"
+    assert lines[0] == "query 1"
     for rank, (line, item) in enumerate(zip(lines[1:], best(folder, [["i3", "i7"]], 2)[0], strict=True), start=1):
         cells = line.split()
         assert (cells[0], cells[1], " ".join(cells[3:])) == (str(rank), item, item.replace("i", "Film "))
@@ -172,7 +174,40 @@ def test_similar_items(call, folder, tmp_path):
     assert lists(out) == expected
     status, _, err = call("recommend", "--users", "u3", "--index", str(tmp_path / "index"))
     assert status == 2
-    assert "searches by cosine, but a run's scores are inner products" in err
+    assert "searches by cosine, but scores of run are inner products with vectors of different lengths" in err
+
+
+@pytest.mark.parametrize(("factory", "metric"), [("Flat", "cosine"), ("Flat", "l2"), ("LSH1024r", "cosine")])
+def test_an_index_of_angles_serves_a_run_of_cosines(call, folder, tmp_path, factory, metric):
+    write_run(tmp_path / "run", open_dataset(folder / "data"), 0, similarity="cosine")
+    run, index = ["--run", str(tmp_path / "run")], str(tmp_path / "index")
+    assert call("index", *run, "--factory", factory, "--metric", metric, "--out", index)[0] == 0
+    flags = [*run, "--users", "u4", "u20", "--k", "6", "--json"]
+    exact, searched = (json.loads(call("recommend", *flags, *more)[1])["results"] for more in ([], ["--index", index]))
+    for line, other in zip(exact, searched, strict=True):
+        scores = [{item["item_id"]: item["score"] for item in answer["items"]} for answer in (line, other)]
+        common = scores[0].keys() & scores[1].keys()
+        assert len(common) >= (4 if "LSH" in factory else 6)
+        tolerance = 1.0 if "LSH" in factory else 1e-3  # hashes estimate angles
+        assert all(scores[1][item] == pytest.approx(scores[0][item], abs=tolerance) for item in common)
+
+
+def test_a_list_is_no_longer_than_the_catalogue(call, folder):
+    status, out, err = call("recommend", "--history", "i3", "--k", "50", "--seen", "--json")
+    assert (status, lists(out)) == (0, best(folder, [["i3"]], 40, seen=True))
+    assert "k is 50; the catalogue has 40 items, so lists have 40" in err
+    status, out, err = call("similar", "--items", "i3", "--k", "50", "--json")
+    assert (status, len(lists(out)[0])) == (0, 39)
+    assert "the catalogue has 40 items" in err
+
+
+def test_a_run_of_another_kind_is_called_by_it(call, tmp_path):
+    run = tmp_path / "classifier"
+    run.mkdir()
+    (run / "config.toml").write_text("# resolved settings of text classify train, recsys-bert 0.1.0\n")
+    status, _, err = call("recommend", "--history", "i3", "--run", str(run))
+    assert status == 2
+    assert f"{run} is a run of text classify train; a run of pretrain, train-retrieval or fuse is needed" in err
 
 
 def test_a_run_that_reads_times_answers_for_users_of_the_log_only(call, folder, tmp_path):
@@ -197,12 +232,13 @@ def test_unknown_items_are_counted(call):
         (["recommend", "--history", " "], "no history holds an item"),
         (["recommend", "--histories", "missing.txt"], "missing.txt cannot be read"),
         (["recommend", "--users", "u1", "nobody"], "1 of 2 users are not in data: 'nobody'"),
-        (["recommend", "--history", "i3", "--k", "41"], "k is 41; the catalogue has 40 items"),
         (["recommend", "--history", "i3", "--index", "data"], "data is not an item index"),
-        (["recommend", "--history", "i3", "--run", "nowhere"], "nowhere holds no pretrained encoder"),
+        (["recommend", "--history", "i3", "--run", "nowhere"], "there is no run folder nowhere"),
         (["similar", "--items", "i5", "nope"], "1 of 2 items are not in data: 'nope'"),
-        (["similar", "--items", "i5", "--k", "41"], "k is 41"),
-        (["similar", "--items", "i5", "--measure", "ip", "--index", "index"], "an index is searched by its own metric"),
+        (
+            ["similar", "--items", "i5", "--similarity", "ip", "--index", "index"],
+            "an index is searched by its own metric",
+        ),
         (["index", "--factory", "IVF64,Flat", "--out", "index"], "learns 64 centroids but there are only 40 items"),
         (["index", "--factory", "Flot", "--out", "index"], "FAISS cannot build 'Flot'"),
         (["index", "--out", "data"], "data is there and is no item index"),
@@ -218,7 +254,7 @@ def test_bad_input_ends_with_its_message(call, folder, flags, message):
 
 @pytest.mark.parametrize("asked", [["recommend", "--history", "i3"], ["similar", "--items", "i3"]])
 @pytest.mark.parametrize("indexed", [False, True])
-def test_what_cannot_be_found_or_written_is_refused_before_the_search(call, tmp_path, monkeypatch, asked, indexed):
+def test_what_cannot_be_written_is_refused_before_the_search(call, tmp_path, monkeypatch, asked, indexed):
     if indexed:
         call("index", "--out", str(tmp_path / "index"))
         asked = [*asked, "--index", str(tmp_path / "index")]
@@ -232,7 +268,6 @@ def test_what_cannot_be_found_or_written_is_refused_before_the_search(call, tmp_
     monkeypatch.setattr(exact, "exact_top_k", never)
     monkeypatch.setattr(ItemIndex, "search", never)
     for flags, message in (
-        (["--k", "41"], "k is 41; the catalogue has 40 items"),
         (["--out", str(tmp_path / "folder.csv")], "folder.csv is a folder"),
         (["--out", str(tmp_path / "file" / "lists.csv")], f"cannot write {tmp_path / 'file' / 'lists.csv'}: "),
     ):

@@ -126,7 +126,7 @@ def test_an_encoder_of_another_vocabulary_is_refused(side_log, ranker, tmp_path)
 
 
 def test_a_folder_without_a_run_is_refused(side_log, tmp_path):
-    with pytest.raises(InputError, match="holds no pretrained encoder"):
+    with pytest.raises(InputError, match="holds no trained ranker"):
         load_ranker(tmp_path, side_log)
 
 

@@ -58,6 +58,7 @@ class VectorRanker:
     precision: Precision = "fp32"
     reads_times = False
     reranks = False
+    item_length: float | None = None
 
     def __init__(
         self, name: str, user_vectors: Callable[[Queries], Any], item_vectors: Callable[[], Any], dataset: ClickDataset

@@ -1,0 +1,280 @@
+"""Train two towers on click histories, and index the items."""
+
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.errors import InputError
+from recsys_bert.losses.config import LossConfig
+from recsys_bert.retrieval.config import TOWERS_LOSS, TowersConfig
+from recsys_bert.retrieval.index_config import IndexConfig
+from recsys_bert.settings import make_config, named_settings
+from recsys_bert.stages.folders import temporary_run
+from recsys_bert.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from recsys_bert.clicks.batches import HistoryBatches
+    from recsys_bert.clicks.dataset import ClickDataset
+    from recsys_bert.encoder.model import Encoder
+    from recsys_bert.retrieval.negatives import HardNegativeMiner
+    from recsys_bert.retrieval.recommender import Recommender
+    from recsys_bert.retrieval.two_tower import TwoTower, TwoTowerRanker
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRetrievalConfig:
+    """Settings of training two towers."""
+
+    encoder_lr: float | None = None
+    """Learning rate of a pretrained encoder, 0 to freeze it; train.lr when not given."""
+
+    encoder_dropout: float | None = None
+    """Dropout of a pretrained encoder from here on; that of pretraining when not given."""
+
+    encoder_residual_scale: float | None = None
+    """Factor on the last maps of a pretrained encoder's residual branches. Below 1 its layers start nearer to the
+    identity, as those of a new encoder do, and keep their attention; causal training after masked training gains. 1
+    when not given."""
+
+    item_init: Literal["random", "ppmi"] = "random"
+    """Initial item embeddings: random, or from the factorised positive mutual information of items near each other in
+    training histories (takes seconds). With few events per item ppmi learns faster and better; then fewer epochs do."""
+
+    features: tuple[str, ...] = ()
+    """Item features added to every position of a history; a pretrained encoder brings its own."""
+
+    crop: Literal["last", "random", "prefix"] = "last"
+    """Crop of a history, encoder.max_len events at most: the last ones, a random window of a longer history, or the
+    prefix up to a random event, as if the history had ended there. Drawn anew every epoch."""
+
+    validation_users: int = 10_000
+    """Users ranked at each validation at most, drawn once; 0 takes all."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """User tower's encoder, where none is pretrained."""
+
+    towers: TowersConfig = field(default_factory=TowersConfig)
+    """Features of the towers."""
+
+    loss: LossConfig = field(default_factory=lambda: TOWERS_LOSS)
+    """Item loss and its negatives."""
+
+    index: IndexConfig = field(default_factory=IndexConfig)
+    """Index over the item vectors."""
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """Training."""
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "features", "causal"):
+            if getattr(self.encoder, name) != getattr(EncoderConfig(), name):
+                raise InputError(f"encoder.{name} follows from the data here; leave it out.")
+        if self.train.optimiser.sparse_adam and self.loss.name == "full":
+            raise InputError("train.optimiser.sparse_adam is for sampled losses; loss.name 'full' reads all items.")
+        for name in ("encoder_lr", "encoder_residual_scale"):
+            if getattr(self, name) is not None and not getattr(self, name) >= 0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
+        if self.encoder_lr == 0 and not (self.towers.item_features or self.towers.user_features):
+            raise InputError(
+                "encoder_lr is 0, and without towers.item_features or towers.user_features there is nothing else to "
+                "train. Name some, or give encoder_lr a value above 0."
+            )
+
+    def check_named(self, names: frozenset[str]) -> None:
+        """Refuse settings without effect.
+
+        Raises:
+            InputError: One of those that were named has none.
+        """
+        self.loss.check_named(frozenset(name.removeprefix("loss.") for name in names if name.startswith("loss.")))
+        if not (self.towers.item_features or self.towers.user_features):
+            for name in ("towers.hidden", "towers.dropout"):
+                if name in names:
+                    raise InputError(f"{name} has no effect: it is of the MLPs over features, and none are named.")
+
+
+def check_init(config: TrainRetrievalConfig, init: Path | None, names: frozenset[str] = frozenset()) -> None:
+    """Refuse settings that a pretrained encoder overrides, or that only one has.
+
+    Args:
+        config: The settings.
+        init: Run of the pretrained encoder.
+        names: Settings that were named, whatever their values.
+
+    Raises:
+        InputError: One of them is set.
+    """
+    overridden = [name for name in names if name.startswith("encoder.") or name in ("features", "item_init")]
+    if init and overridden:
+        raise InputError(f"{min(overridden)} comes from init {init}; leave it out, or leave out init.")
+    if init and (config.encoder != EncoderConfig() or config.features or config.item_init != "random"):
+        raise InputError(
+            f"[encoder], features and item embeddings come from {init} here; leave out [encoder], features "
+            "and item_init, or leave out init."
+        )
+    for name in ("encoder_lr", "encoder_dropout", "encoder_residual_scale"):
+        if getattr(config, name) is not None and not init:
+            raise InputError(f"{name} is for a pretrained encoder; give init as well.")
+
+
+def train_retrieval(
+    dataset: "ClickDataset",
+    *,
+    init: "Path | str | Recommender | None" = None,
+    out: Path | str | None = None,
+    config: TrainRetrievalConfig | None = None,
+    **settings: Any,
+) -> "Recommender":
+    """Train two towers, keep the best epoch's weights, and write ``out/two_tower`` and ``out/index``.
+
+    Args:
+        dataset: The log.
+        init: Run of ``pretrain``, or what it returned, whose encoder the user tower starts from.
+        out: Run folder; a run that was stopped there goes on. None: a temporary one, removed with what is returned.
+        config: All settings as one object.
+        **settings: Settings by name, in place of ``config``: ``train={"epochs": 5}``.
+
+    Raises:
+        InputError: The settings do not fit together or do not suit the log; nothing is written then.
+    """
+    settled = make_config(TrainRetrievalConfig, config, settings)
+    pretrained = _run_of(init)
+    check_init(settled, pretrained, named_settings(settings))
+    if out is not None:
+        return _train(dataset, pretrained, Path(out), settled)
+    with temporary_run("two-towers") as (run, keep_with):
+        return keep_with(_train(dataset, pretrained, run, settled))
+
+
+def _run_of(init: "Path | str | Recommender | None") -> Path | None:
+    if init is None or isinstance(init, str | Path):
+        return None if init is None else Path(init)
+    if init.run is None:
+        raise InputError(f"init {init.ranker.name} has no run folder; give one of pretrain.")
+    return init.run
+
+
+def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainRetrievalConfig) -> "Recommender":
+    import torch
+
+    from recsys_bert.retrieval.recommender import Recommender
+    from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower
+    from recsys_bert.retrieval.validation import validation
+    from recsys_bert.stages.results import finish
+    from recsys_bert.training.adversarial import check_table
+    from recsys_bert.training.loop import fit
+    from recsys_bert.training.run_folder import begin, is_first_process
+    from recsys_bert.user_encoder.unchanged import check_log_unchanged
+
+    torch.manual_seed(config.train.seed)
+    auxiliary = config.train.auxiliary.weight or None
+    model = build_two_tower(_encoder(dataset, init, config), config.towers, config.loss, dataset, auxiliary=auxiliary)
+    ranker = TwoTowerRanker(model, out.name, precision=config.train.precision)
+    batches = _batches(dataset, config, model.encoder.config)
+    miner = _miner(dataset, config, model, batches)
+    validate = validation(
+        dataset,
+        lambda _: ranker,
+        users=config.validation_users,
+        seed=config.train.seed,
+        monitor=config.train.monitor,
+    )
+    _check_index(config, model)
+    check_table(model, config.train)
+    begin(out, config)
+    check_log_unchanged(out, dataset, init)
+    encoder_lr = config.encoder_lr is not None
+    groups = [{"params": list(model.encoder.parameters()), "lr": config.encoder_lr}] if encoder_lr else None
+    summary = fit(
+        model,
+        batches,
+        config.train,
+        out,
+        validate=validate,
+        groups=groups,
+        before_step=miner,
+        label="training two towers",
+    )
+    if is_first_process():
+        _save(dataset, config, ranker, out)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    results = finish(out / "two_tower", summary, config.train.monitor, parameters, batches.n_skipped)
+    return Recommender(ranker, dataset, out, summary=results | {"items_indexed": model.n_rows - model.first_item})
+
+
+def _save(dataset: "ClickDataset", config: TrainRetrievalConfig, ranker: "TwoTowerRanker", out: Path) -> None:
+    from recsys_bert.files import replacing
+    from recsys_bert.retrieval.ranker_index import index_items, index_source
+    from recsys_bert.retrieval.two_tower import save_two_tower
+
+    with replacing(out / "two_tower") as temporary:
+        save_two_tower(temporary, ranker.model, dataset)
+    vectors, source = ranker.item_vectors(), index_source(out, dataset)
+    index_items(vectors, ranker.first_item, config.index, source).save(out / "index")
+
+
+def _encoder(dataset: "ClickDataset", init: Path | None, config: TrainRetrievalConfig) -> "Encoder":
+    """User tower's encoder: a pretrained one made causal, or a new one."""
+    from recsys_bert.encoder.model import Encoder
+    from recsys_bert.user_encoder.checkpoint import feature_configs, load_encoder, take_weights
+    from recsys_bert.user_encoder.item_init import init_items
+
+    if init is None:
+        size = dataset.vocabulary.size
+        features = feature_configs(dataset, config.features)
+        encoder = Encoder(replace(config.encoder, vocab_size=size, causal=True, features=features))
+        init_items(encoder, dataset, config.item_init)
+        return encoder
+    pretrained, _, _ = load_encoder(init, dataset)
+    dropout = pretrained.config.dropout if config.encoder_dropout is None else config.encoder_dropout
+    encoder = Encoder(replace(pretrained.config, causal=True, dropout=dropout))
+    take_weights(encoder, pretrained, init)
+    if config.encoder_residual_scale is not None:
+        encoder.scale_residual_branches(config.encoder_residual_scale)
+    return encoder
+
+
+def _batches(dataset: "ClickDataset", config: TrainRetrievalConfig, encoder: EncoderConfig) -> "HistoryBatches":
+    from recsys_bert.clicks.batches import HistoryBatches, next_item
+    from recsys_bert.losses.negatives import NegativeSampler
+
+    vocabulary = dataset.vocabulary
+    sampler = NegativeSampler(vocabulary.counts, vocabulary.first_item, config.loss.negatives)
+
+    def make(shown: Any, random: Any) -> dict[str, Any]:
+        batch = next_item(shown.items, shown.lengths, vocabulary.first_item, shown.times)
+        batch["users"] = shown.users
+        if config.loss.name != "full":
+            sampler.add_to(batch, shown.items, random)
+        return batch
+
+    return HistoryBatches(
+        dataset.histories,
+        make,
+        batch_size=config.train.batch_size,
+        length=encoder.max_len + 1,
+        crop=config.crop,
+        times=encoder.needs_times,
+        seed=config.train.seed,
+    )
+
+
+def _miner(
+    dataset: "ClickDataset", config: TrainRetrievalConfig, model: "TwoTower", batches: "HistoryBatches"
+) -> "HardNegativeMiner | None":
+    from recsys_bert.retrieval.negatives import HardNegativeMiner
+    from recsys_bert.retrieval.two_tower import TwoTowerRanker
+
+    if not model.item_loss.mines:
+        return None
+    n_steps = config.train.epochs * math.ceil(batches.steps / config.train.accumulate)
+    return HardNegativeMiner(model, model.item_loss, TwoTowerRanker(model), dataset, config.index, n_steps)
+
+
+def _check_index(config: TrainRetrievalConfig, model: "TwoTower") -> None:
+    """Find out before the training whether the index can be built after it."""
+    from recsys_bert.retrieval import faiss_parts
+
+    faiss_parts.check(config.index, model.encoder.embeddings.token.embedding_dim, model.n_rows - model.first_item)
