@@ -17,7 +17,7 @@ from recsys_bert.ctr.config import CTRModelConfig, FeaturesConfig, FilesConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.losses.config import LossConfig, NegativesConfig
-from recsys_bert.settings import write_config
+from recsys_bert.settings import make_config, write_config
 from recsys_bert.training.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +61,7 @@ def pretrain_config(folder, name):
             ngrams=2 if name == "rows" else 1,  # two tables that are updated row by row
         ),
         loss=LossConfig(name="sampled", negatives=NegativesConfig(uniform=12)),
-        train=TrainConfig(epochs=3, **TRAIN, **RUNS[name]),
+        train=make_config(TrainConfig, None, {"epochs": 3, **TRAIN, **RUNS[name]}),
     )
 
 
