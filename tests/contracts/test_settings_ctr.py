@@ -1,0 +1,193 @@
+"""Every setting of train_ctr, changed once: another model, another course of the training, or a refusal."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pipelines import pretrain
+from pipelines.support.short_help import all_settings
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.errors import InputError
+from recsys_bert.stages.prepare import prepare
+from recsys_bert.stages.train_ctr import TrainCTRConfig, train_ctr
+from recsys_bert.training.config import TrainConfig
+
+CHANGES = {  # setting → another value
+    "columns.label": "other_label",
+    "columns.user": "other_user",
+    "columns.item": "other_item",
+    "columns.time": "other_time",
+    "columns.time_unit": "ms",
+    "files.format": "csv",
+    "files.libfm_fields": "fields.tsv",
+    "features.ids": ["item"],
+    "features.categorical": [],
+    "features.numeric": [],
+    "features.multi": [],
+    "features.separator": ",",
+    "features.multi_max": 1,
+    "features.numeric_as": "standardise",
+    "features.n_buckets": 3,
+    "features.min_count": 13,
+    "features.item_side": False,
+    "features.user_side": False,
+    "model.head": "fm",
+    "model.head_options": {"n_cross": 2, "hidden": [4]},
+    "model.dim": 4,
+    "model.init_std": 0.2,
+    "model.embedding_l2": 0.01,
+    "model.history_len": 2,
+    "model.encoder": "elsewhere",
+    "model.encoder_mode": "fine_tuned",
+    "model.encoder_lr": 0.01,
+    "split.validation_from": 0.7,
+    "split.test_from": 0.95,
+    "train.epochs": 2,
+    "train.batch_size": 50,
+    "train.accumulate": 2,
+    "train.lr": 0.02,
+    "train.precision": "bf16",
+    "train.monitor": "log_loss",
+    "train.patience": 1,
+    "train.validate_every": 2,
+    "train.log_steps": 2,
+    "train.seed": 1,
+    "train.optimiser.weight_decay": 0.1,
+    "train.optimiser.layer_decay": 0.5,
+    "train.optimiser.clip_norm": 0.01,
+    "train.optimiser.sparse_adam": True,
+    "train.schedule.name": "linear",
+    "train.schedule.warmup_steps": 5,
+    "train.schedule.floor": 0.1,
+    "train.schedule.cycles": 3,
+    "train.schedule.power": 1.0,
+    "train.averaging.method": "swa",
+    "train.averaging.first_epoch": 2,
+    "train.averaging.decay": 0.9,
+    "train.averaging.every_steps": 1,
+    "train.adversarial.method": "fgm",
+    "train.adversarial.table": "other",
+    "train.adversarial.epsilon": 2.0,
+    "train.adversarial.step_size": 0.1,
+    "train.adversarial.steps": 2,
+    "train.auxiliary.weight": 0.5,
+}
+NO_EFFECT = {
+    "train.device": "the machine's, not the model's",
+    "train.checkpoint_steps": "what an interrupted run loses",
+}
+BASES = ("impressions", "history", "encoder")
+CASES = [
+    (base, name)
+    for name in CHANGES
+    for base in BASES
+    if base != ("history" if name.startswith("train.") else "encoder") or name.startswith("model.")
+]
+
+
+@pytest.fixture(scope="module")
+def frame():
+    random = np.random.default_rng(0)
+    n = 300
+    user, item = random.integers(0, 12, n), random.integers(0, 15, n)
+    columns = {"user": user, "item": item, "time": 1_000_000 + np.sort(random.integers(0, 600, n))}
+    others = {f"other_{name}": random.permutation(values) for name, values in columns.items()}
+    device = random.choice(["phone", "tv"], n)
+    label = (device == "phone") ^ (random.random(n) < 0.2)
+    return pl.DataFrame(
+        {
+            **columns,
+            **others,
+            "device": device,
+            "price": np.where(random.random(n) < 0.1, np.nan, random.random(n)),
+            "tags": random.choice(["a b", "b", "", "c a,b"], n),
+            "label": label,
+            "other_label": ~label,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    random = np.random.default_rng(1)
+    columns = {"user_id": np.repeat(np.arange(12), 20), "item_id": random.integers(0, 15, 240)}
+    events = pl.DataFrame({**columns, "timestamp": 1_000_000 + random.integers(0, 600, 240)})
+    return prepare(
+        events,
+        items=pl.DataFrame({"item_id": range(15), "genre": ["x", "y", "z"] * 5}),
+        users=pl.DataFrame({"user_id": range(12), "age": ["old", "young"] * 6}),
+        item_features={"categorical": ["genre"]},
+        user_features={"categorical": ["age"]},
+        split={"kind": "time"},
+        out=tmp_path_factory.mktemp("log") / "data",
+    )
+
+
+@pytest.fixture(scope="module")
+def encoder(dataset, tmp_path_factory):
+    out = tmp_path_factory.mktemp("encoder") / "run"
+    settings = EncoderConfig(dim=8, n_layers=1, n_heads=2, max_len=8)
+    train = TrainConfig(epochs=1, device="cpu", precision="fp32")
+    pretrain.run(pretrain.Config(data=dataset.folder, out=out, encoder=settings, train=train))
+    return out
+
+
+@pytest.fixture(scope="module")
+def run(frame, dataset, encoder, tmp_path_factory):
+    """Train with one setting changed; returns probabilities, metrics and metrics.jsonl, or the refusal."""
+
+    def run(base, name=None):
+        settings = {
+            "columns": {"user": "user", "item": "item", "time": "time"},
+            "features": {"categorical": ["device"], "numeric": ["price"], "multi": ["tags"]},
+            "model": {"head_options": {"hidden": [4]}, "dim": 3, "init_std": 0.1},
+            "train": {"epochs": 4, "batch_size": 32, "lr": 0.05, "device": "cpu", "precision": "fp32"},
+        }
+        if base != "impressions":
+            settings["model"]["history_len"] = 6
+        if base == "encoder":
+            settings["model"] |= {"encoder": str(encoder), "encoder_mode": "fine_tuned"}
+        if name:
+            *tables, last = name.split(".")
+            group = settings
+            for table in tables:
+                group = group.setdefault(table, {})
+            group[last] = "frozen" if group.get(last) == CHANGES[name] else CHANGES[name]
+        out = tmp_path_factory.mktemp("run") / "run"
+        settings["train"].setdefault("monitor", "auc")
+        try:
+            model = train_ctr(frame, dataset=None if base == "impressions" else dataset, out=out, **settings)
+        except InputError as error:
+            return error
+        lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        for part in (model.metrics, *lines):
+            part.pop("seconds", None)
+        return model.predict(frame).tolist(), model.metrics, lines
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def expected(run):
+    return {base: run(base) for base in BASES}
+
+
+def test_every_setting_is_changed_here():
+    assert {setting.name for setting in all_settings(TrainCTRConfig)} == {*CHANGES, *NO_EFFECT}
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_the_same_settings_give_the_same_model(base, run, expected):
+    assert run(base) == expected[base]
+
+
+@pytest.mark.parametrize(("base", "name"), CASES)
+def test_a_changed_setting_changes_the_run_or_is_refused(base, name, run, expected):
+    group, last = name.split(".")[0], name.split(".")[-1]
+    outcome = run(base, name)
+    if isinstance(outcome, InputError):
+        assert any(word in str(outcome) for word in (group, last, "unix seconds"))
+    else:
+        assert outcome != expected[base]
