@@ -43,7 +43,8 @@ def _prediction(masked, similarity="dot"):
     config = EncoderConfig(
         vocab_size=N_ROWS, dim=8, n_layers=1, n_heads=2, max_len=6, causal=not masked, dropout=0.5, init_std=0.5
     )
-    return TokenPrediction(Encoder(config), LossConfig(similarity=similarity, temperature=0.1), first_row=3)
+    loss = LossConfig() if similarity == "dot" else LossConfig(similarity="cosine", temperature=0.1)
+    return TokenPrediction(Encoder(config), loss, first_row=3)
 
 
 def _reader(kind):
