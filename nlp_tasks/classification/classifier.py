@@ -14,7 +14,6 @@ from nlp_tasks.batches import TextBatches
 from nlp_tasks.checkpoint import load_task, save_task
 from nlp_tasks.classification.config import ClassificationTrainConfig
 from nlp_tasks.classification.data import class_names, class_weights, down_sampling, encode_labels, known_labels, unseen
-from nlp_tasks.classification.metrics import best_thresholds, multi_label_metrics, single_label_metrics
 from nlp_tasks.classification.model import ClassificationLoss
 from nlp_tasks.config import LengthConfig
 from nlp_tasks.distilled import distilled
@@ -25,6 +24,7 @@ from nlp_tasks.model import TextModel, outputs
 from nlp_tasks.tokenization import Tokenizer
 from nlp_tasks.training import TaskTraining, nonempty, train_task
 from recsys_bert.errors import InputError
+from recsys_bert.evaluation.text import best_thresholds, multi_label_metrics, single_label_metrics
 from recsys_bert.settings import make_config
 
 TASK = "classifier"

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from nlp_tasks.checkpoint import load_task, save_task
-from nlp_tasks.classification.metrics import best_threshold
 from nlp_tasks.config import LengthConfig, with_monitor
 from nlp_tasks.distilled import distilled
 from nlp_tasks.encoders import make_text_encoder, start_contents
@@ -25,12 +24,12 @@ from nlp_tasks.matching.data import (
     text_ids,
     yes_or_no,
 )
-from nlp_tasks.matching.metrics import pair_metrics, search_metrics
 from nlp_tasks.matching.model import MatchingLoss
 from nlp_tasks.model import TextModel, outputs
 from nlp_tasks.tokenization import Tokenizer
 from nlp_tasks.training import TaskTraining, nonempty, train_task
 from recsys_bert.errors import InputError
+from recsys_bert.evaluation.text import best_threshold, pair_metrics, search_metrics
 from recsys_bert.settings import make_config
 
 TASK = "matcher"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlp_tasks.classification.metrics import by_class
+from recsys_bert.evaluation.text import by_class
 
 
 def span_metrics(

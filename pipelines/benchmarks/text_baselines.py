@@ -128,10 +128,9 @@ def _matched(recipe: Match) -> list[dict[str, Any]]:
     import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    from nlp_tasks.classification.metrics import best_threshold
     from nlp_tasks.matching.data import not_yes_or_no, yes_or_no
-    from nlp_tasks.matching.metrics import pair_metrics
     from pipelines.text.fine_tuning import read_splits
+    from recsys_bert.evaluation.text import best_threshold, pair_metrics
 
     if recipe.label is None:
         raise InputError("these baselines say whether a pair matches; the recipe's data has no label.")

@@ -86,7 +86,7 @@ def _matching(config: Any) -> HeldOutMetrics:
     from nlp_tasks.data import read_table
     from nlp_tasks.matching.data import not_yes_or_no, text_ids, yes_or_no
     from nlp_tasks.matching.matcher import Matcher
-    from nlp_tasks.matching.metrics import pair_metrics, search_ranks
+    from recsys_bert.evaluation.text import pair_metrics, search_ranks
 
     table = read_table(config.data.test, config.data, [config.first, config.second], config.label)
     matcher = Matcher.load(config.out)

@@ -54,13 +54,21 @@ def _is_vector_pair(models: Any) -> bool:
 def _name(model: Any, number: int) -> str:
     if isinstance(model, str | Path):
         return (Path(model) if Path(model).name not in ("", "..") else Path(model).resolve()).name
-    return str(getattr(model, "name", None) or f"model {number}")
+    return str(getattr(_ranker(model), "name", None) or f"model {number}")
+
+
+def _ranker(model: Any) -> Any:
+    """The ranker that a ``Recommender`` holds, or the model itself."""
+    return getattr(model, "ranker", model)
 
 
 def _model_under_test(name: str, model: Any, factories: Sequence[str], held_out: HeldOut) -> ModelUnderTest:
-    folder = Path(model) if isinstance(model, str | Path) else None
-    model = getattr(model, "ranker", model)  # a Recommender holds one
-    ranker = open_run(folder, held_out.dataset) if folder else external_ranker(name, model, held_out.dataset)
+    if isinstance(model, str | Path):
+        folder: Path | None = Path(model)
+        ranker: Ranker | None = open_run(Path(model), held_out.dataset)
+    else:
+        folder = getattr(model, "run", None)
+        ranker = external_ranker(name, _ranker(model), held_out.dataset)
     if ranker is None:
         return ModelUnderTest(name=name, kind="run", rank=external_lists(name, model, held_out))
     rows, dim = ranker.shape

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from nlp_tasks.classification.metrics import best_threshold, best_thresholds, multi_label_metrics, single_label_metrics
+from recsys_bert.evaluation.text import best_threshold, best_thresholds, multi_label_metrics, single_label_metrics
 
 NAMES = ["a", "b", "c", "d"]
 

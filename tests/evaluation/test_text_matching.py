@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from nlp_tasks.matching.metrics import pair_metrics, search_metrics
+from recsys_bert.evaluation.text import pair_metrics, search_metrics
 
 
 def test_answers_by_a_threshold():
@@ -46,7 +46,7 @@ def test_finding_in_parts(monkeypatch):
     texts, questions = random.normal(size=(50, 4)), random.normal(size=(50, 4))
     ids = np.stack([np.arange(100, 150), np.arange(50)], axis=1)
     whole = search_metrics(questions, ids, texts, np.arange(50))
-    monkeypatch.setattr("nlp_tasks.matching.metrics._QUERIES", 7)
+    monkeypatch.setattr("recsys_bert.evaluation.text._QUERIES", 7)
     assert search_metrics(questions, ids, texts, np.arange(50)) == pytest.approx(whole)
     scores = questions @ texts.T
     rank = (scores > np.diag(scores)[:, None]).sum(axis=1) + 1
