@@ -14,7 +14,6 @@ from nlp_tasks.tagging.config import Granularity, LexiconConfig, SentenceLengthC
 from nlp_tasks.tagging.inputs import RaggedRows, WordInputs, read_sentences
 from nlp_tasks.tagging.lexicon import LEXICON_LAYERS
 from nlp_tasks.tagging.lexicon.lexicon import Lexicon
-from nlp_tasks.tagging.metrics import level_metrics, span_metrics
 from nlp_tasks.tagging.model import TaggingModel, predict_entities
 from nlp_tasks.tagging.mrc import as_examples, is_mrc, is_nested
 from nlp_tasks.tagging.sentences import Sentence, split_words
@@ -24,6 +23,7 @@ from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.encoder.parts import build
 from recsys_bert.errors import InputError
+from recsys_bert.evaluation.spans import level_metrics, span_metrics
 
 TASK = "tagger"
 

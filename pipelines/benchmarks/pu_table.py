@@ -175,9 +175,9 @@ def _trained(settings: train.Config) -> dict[str, Any]:
 
 def _matching(settings: train.Config, annotated: "AnnotatedSentences") -> dict[str, Any]:
     """Metrics of dictionary matching alone."""
-    from nlp_tasks.tagging.metrics import span_metrics
     from nlp_tasks.tagging.pu.dictionary import match, read_dictionary
     from nlp_tasks.tagging.tagger import rows_of
+    from recsys_bert.evaluation.spans import span_metrics
 
     dictionary = read_dictionary(settings.pu.dictionary or Path(), settings.data.bad_rows)
     test = annotated.sentences

@@ -126,9 +126,9 @@ def _recognition(config: Any) -> HeldOutMetrics:
     """Exact match of all entities of a sentence; beside it F1, which single sentences do not have."""
     from nlp_tasks.tagging.data import unseen_types
     from nlp_tasks.tagging.files import read_annotated
-    from nlp_tasks.tagging.metrics import exact
     from nlp_tasks.tagging.mrc import is_nested
     from nlp_tasks.tagging.tagger import Tagger
+    from recsys_bert.evaluation.spans import exact
 
     tagger = Tagger.load(config.out)
     files = replace(config.data, granularity=tagger.granularity, word_separator=tagger.word_separator)

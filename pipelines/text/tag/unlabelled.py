@@ -207,9 +207,9 @@ def _evaluate_matching(
     dictionary: "Dictionary", labelled: "dict[str, AnnotatedSentences]", types: list[str]
 ) -> dict[str, Any]:
     """Metrics of dictionary matching alone on annotated sentences."""
-    from nlp_tasks.tagging.metrics import span_metrics
     from nlp_tasks.tagging.pu.dictionary import match
     from nlp_tasks.tagging.tagger import rows_of
+    from recsys_bert.evaluation.spans import span_metrics
 
     return {
         name: span_metrics(

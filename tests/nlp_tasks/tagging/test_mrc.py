@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 
 from nlp_tasks.tagging.heads.mrc import MRC
-from nlp_tasks.tagging.metrics import level_metrics
 from nlp_tasks.tagging.mrc import as_examples, as_sentences, read_queries, without_overlaps
 from recsys_bert.errors import InputError
+from recsys_bert.evaluation.spans import level_metrics
 
 REAL = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
 

@@ -3,8 +3,8 @@ import pytest
 from seqeval.metrics import classification_report
 from seqeval.scheme import IOBES
 
-from nlp_tasks.tagging.metrics import span_metrics
 from nlp_tasks.tagging.schemes import SCHEMES, Span, write_tags
+from recsys_bert.evaluation.spans import span_metrics
 
 TYPES = ["LOC", "ORG", "PER"]
 
