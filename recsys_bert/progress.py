@@ -1,4 +1,4 @@
-"""Progress with rate and time left: a bar on a terminal, plain lines elsewhere."""
+"""Progress with rate, time left and metrics: a bar on a terminal, plain lines elsewhere; 80 columns are enough."""
 
 import contextlib
 import functools
@@ -13,16 +13,18 @@ if typing.TYPE_CHECKING:
     import rich.progress
 
 PATIENCE_S = 2.0  # work that ends sooner shows nothing
+_PLAIN_WIDTH = 80
+_BAR_WIDTH = 10
 
 
 class Progress:
-    """Counts work done; shows nothing for work that ends within two seconds.
+    """Progress display; nothing is shown for work that ends within two seconds.
 
     Args:
-        label: What is being done.
-        total: Units in all, or None where that is not known.
-        unit: What is counted, as in ``"sequences"``.
-        done: Units done before this start (a resumed run).
+        label: Name of the work.
+        total: Number of units; None if unknown.
+        unit: Name of the units, as in ``"sequences"``.
+        done: Units done before (a resumed run).
         every_s: Seconds between plain lines.
     """
 
@@ -36,34 +38,46 @@ class Progress:
         self._bar: rich.progress.Progress | None = None
 
     def advance(self, n: float = 1, **metrics: float | str) -> None:
-        """Count ``n`` more units; ``metrics`` (say ``loss=2.31``) are shown beside the rate."""
+        """Count ``n`` more units; ``metrics`` (such as ``loss=2.31``) are shown beside the rate."""
         self.done += n
         now = time.monotonic()
         if now >= self._next:
             self._next = now + (0.2 if self._terminal else self.every_s)
-            self._show(self._text(now, metrics))
+            self._show(now, metrics)
 
-    def _text(self, now: float, metrics: dict[str, float | str]) -> str:
+    def note(self, text: str) -> None:
+        """Print a line on stderr, above the bar if there is one."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def _text(self, now: float, metrics: dict[str, float | str], width: int) -> str:
+        """Join count, rate, time left and metrics; leave out the total, then the rate, where they exceed ``width``."""
         rate = (self.done - self._first) / max(now - self._start, 1e-9)
-        count = f"{self.done:,.0f} {self.unit}"
-        if self.total:
-            count = f"{self.done:,.0f} of {self.total:,.0f} {self.unit} ({100 * self.done / self.total:.0f} %)"
-        parts = [count, f"{rate:,.0f} {self.unit}/s" if rate >= 10 else f"{rate:.2g} {self.unit}/s"]
-        if self.total and rate > 0:
-            parts.append(f"{_clock(max(self.total - self.done, 0) / rate)} left")
-        for name, value in metrics.items():
-            parts.append(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}")
-        return ", ".join(parts)
+        speed = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
+        values = [
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in metrics.items()
+        ]
+        if not self.total:
+            return ", ".join([f"{self.done:,.0f} {self.unit}", speed, *values])
+        share = f"{100 * self.done / self.total:.0f} %"
+        left = [f"{_clock(max(self.total - self.done, 0) / rate)} left"] if rate > 0 else []
+        count = f"{share} of {self.total:,.0f} {self.unit}"
+        texts = [", ".join(parts) for parts in ([count, speed, *left, *values], [share, speed, *left, *values])]
+        return next((text for text in texts if len(text) <= width), ", ".join([share, *left, *values]))
 
-    def _show(self, text: str) -> None:
+    def _show(self, now: float, metrics: dict[str, float | str]) -> None:
         if not self._terminal:
+            text = self._text(now, metrics, _PLAIN_WIDTH - len(self.label) - 2)
             print(f"{self.label}: {text}", file=sys.stderr, flush=True)
             return
         if self._bar is None:
             self._bar = _new_bar()
             self._bar.add_task(self.label, total=self.total, text="")
             self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=self.done, text=text)
+        width = self._bar.console.width - len(self.label) - _BAR_WIDTH - 2
+        self._bar.update(self._bar.task_ids[0], completed=self.done, text=self._text(now, metrics, width))
 
     def __enter__(self) -> "Progress":
         """Return itself."""
@@ -72,7 +86,7 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the bar away and say how long the work took, where it took long enough to be shown."""
+        """Remove the bar and print the duration of work that took long enough to be shown."""
         if self._bar is not None:
             self._bar.stop()
         seconds = time.monotonic() - self._start
@@ -85,13 +99,13 @@ def _new_bar() -> "rich.progress.Progress":
 
     text = [TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[text]")]
     return Progress(
-        text[0], BarColumn(bar_width=24), text[1], console=_console(), transient=True, redirect_stdout=False
+        text[0], BarColumn(bar_width=_BAR_WIDTH), text[1], console=_console(), transient=True, redirect_stdout=False
     )
 
 
 @functools.cache
 def _console() -> "rich.console.Console":
-    """One console for every bar, so that a bar inside another one is drawn below it."""
+    """One console for all bars, so that nested bars are drawn below each other."""
     from rich.console import Console
 
     return Console(stderr=True)
@@ -105,7 +119,7 @@ def _clock(seconds: float) -> str:
 
 @contextlib.contextmanager
 def step(label: str) -> Iterator[None]:
-    """Name one step without a count, and how long it took where that was over two seconds."""
+    """Time a step without a count; print its duration if over two seconds."""
     start = time.monotonic()
     yield
     seconds = time.monotonic() - start

@@ -1,7 +1,7 @@
-"""Averages of the weights that training passes through, which often generalise better than where it ends.
+"""Weight averaging: SWA and EMA.
 
-SWA, the equal average (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407), and EMA, the exponential one (Polyak
-and Juditsky 1992, https://doi.org/10.1137/0330046; with a warm-up as in TensorFlow's ExponentialMovingAverage).
+SWA is the equal average (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407), EMA the exponential one (Polyak and
+Juditsky 1992, https://doi.org/10.1137/0330046; with a warm-up as in TensorFlow's ExponentialMovingAverage).
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,10 +18,10 @@ from recsys_bert.training.sparse_adam import row_tables
 
 
 class WeightAverage:
-    """A running average beside the weights, which train on untouched.
+    """Running average of the weights; training is not affected.
 
     Args:
-        model: Whose trained parameters are averaged, on the device that they stay on.
+        model: The model that is trained, on its final device.
         config: ``averaging``.
     """
 
@@ -32,62 +32,62 @@ class WeightAverage:
         self.weights: list[Tensor] = [
             parameter for parameter in model.parameters() if parameter.requires_grad and not _is_in(parameter, lazy)
         ]
-        self.values: list[Tensor] = []  # one for each of the weights, once there is anything to average
+        self.values: list[Tensor] = []  # as ``weights``; empty before the first update
         self.count = 0
 
     def before_step(self) -> None:
-        """Take note of the table rows that the coming update is about to change."""
+        """Bring the table rows up to date that the next optimiser step changes."""
         for table in self.tables if self.count else []:
             table.before_change()
 
     def after_step(self, epoch: int, step: int) -> None:
-        """Take in the weights after optimiser step ``step`` of ``epoch``, both counted from 1, if they belong."""
+        """Update after optimiser step ``step`` of ``epoch``, both counted from 1, if due."""
         every = 1 if self.config.averaging.method == "ema" else self.config.averaging.every_steps
         if epoch >= self.config.averaging.first_epoch and every and step % every == 0:
             self._add()
 
     def after_epoch(self, epoch: int) -> None:
-        """Take in the weights at the end of ``epoch``, counted from 1, if they belong."""
+        """Update at the end of ``epoch``, counted from 1, if due."""
         at_ends = self.config.averaging.method == "swa" and not self.config.averaging.every_steps
         if at_ends and epoch >= self.config.averaging.first_epoch:
             self._add()
 
     @contextmanager
     def in_place(self, batches: Iterable[dict[str, Any]]) -> Iterator[None]:
-        """Give the model the average while the block lasts, then its own weights back to the last bit.
+        """Swap the average in for the block, then restore the weights bit-exact.
 
         Args:
-            batches: Training batches on the model's device, read only where batch norm needs its statistics anew.
+            batches: Training batches on the model's device, read only to recompute batch norm statistics.
         """
         if not self.values:
             yield
             return
-        own = [weight.detach().clone() for weight in self._all()]
+        weights = [weight.detach().clone() for weight in self._all()]
         statistics = [buffer for norm in _batch_norms(self.model) for buffer in norm.buffers()]
-        own_statistics = [buffer.clone() for buffer in statistics]
+        old_statistics = [buffer.clone() for buffer in statistics]
         try:
             self.put()
             recompute_batch_norm(self.model, batches)
             yield
         finally:
             with torch.no_grad():
-                torch._foreach_copy_(self._all(), own)
-                for buffer, before in zip(statistics, own_statistics, strict=True):
+                torch._foreach_copy_(self._all(), weights)
+                for buffer, before in zip(statistics, old_statistics, strict=True):
                     buffer.copy_(before)
 
     def put(self) -> None:
-        """Write the average over the model's weights, if there is one yet."""
+        """Overwrite the model's weights with the average, if there is one yet."""
         if self.values:
             with torch.no_grad():
                 torch._foreach_copy_(self._all(), [*self.values, *(table.value() for table in self.tables)])
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """State for a checkpoint."""
         tables = {"tables": [table.state_dict() for table in self.tables]} if self.tables and self.count else {}
         return {"count": self.count, "values": self.values, **tables}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state_dict``'s result."""
+        """Restore the state of ``state_dict``."""
         self.count = state["count"]
         pairs = zip(state["values"], self.weights, strict=bool(state["values"]))
         self.values = [value.to(weight.device) for value, weight in pairs]
@@ -105,11 +105,11 @@ class WeightAverage:
                 table.start()
         elif self.config.averaging.method == "swa":
             self._move(1 / (n + 1))
-        else:  # the first weights are the worst: forget them sooner while there are few
-            kept = min(self.config.averaging.decay, (1 + n) / (10 + n))
-            self._move(1 - kept)
+        else:  # smaller decay at first: the first weights are the worst
+            decay = min(self.config.averaging.decay, (1 + n) / (10 + n))
+            self._move(1 - decay)
             for table in self.tables:
-                table.after_step(kept)
+                table.after_step(decay)
 
     def _move(self, share: float) -> None:
         with torch.no_grad():
@@ -117,10 +117,10 @@ class WeightAverage:
 
 
 def recompute_batch_norm(model: nn.Module, batches: Iterable[dict[str, Any]]) -> None:
-    """Give every batch norm the mean statistics of ``batches`` under the model's present weights.
+    """Recompute batch norm statistics over ``batches`` with the current weights.
 
-    The running statistics belong to the weights that were trained, not to their average. Everything but the batch
-    norms is in evaluation mode meanwhile, as it is when the statistics are used. Without batch norms nothing is read.
+    Running statistics belong to the trained weights, not to their average. All other modules are in evaluation mode
+    meanwhile, as when the statistics are used. Without batch norms nothing is read.
     """
     norms = _batch_norms(model)
     if not norms:
@@ -129,7 +129,7 @@ def recompute_batch_norm(model: nn.Module, batches: Iterable[dict[str, Any]]) ->
     model.eval()
     for norm in norms:
         norm.reset_running_stats()
-        norm.train().momentum = None  # a plain mean over the batches
+        norm.train().momentum = None  # equal mean over the batches
     try:
         with torch.no_grad():
             for batch in batches:
@@ -141,8 +141,8 @@ def recompute_batch_norm(model: nn.Module, batches: Iterable[dict[str, Any]]) ->
             module.training = mode
 
 
-def _is_in(parameter: Tensor, others: list[Tensor]) -> bool:
-    return any(parameter is other for other in others)
+def _is_in(parameter: Tensor, tensors: list[Tensor]) -> bool:
+    return any(parameter is tensor for tensor in tensors)
 
 
 def _batch_norms(model: nn.Module) -> list[_BatchNorm]:

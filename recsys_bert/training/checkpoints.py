@@ -1,4 +1,4 @@
-"""What an interrupted run needs to go on to the same numbers."""
+"""Checkpoints for exact resume."""
 
 import shutil
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ from recsys_bert.training.averaging import WeightAverage
 
 
 def save_weights(target: Path, model: nn.Module) -> None:
-    """Write every parameter and persistent buffer as safetensors, whole or not at all."""
-    with replacing(target) as aside:
+    """Write every parameter and persistent buffer as safetensors, atomically."""
+    with replacing(target) as temporary:
         save_file(
-            {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}, aside
+            {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}, temporary
         )
 
 
 def random_state() -> dict[str, Any]:
-    """What this process draws from, dropout above all."""
+    """State of this process' random number generators (dropout)."""
     state: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state_all()
@@ -39,32 +39,32 @@ def save_checkpoint(
     random: Sequence[dict[str, Any]],
     average: WeightAverage | None = None,
 ) -> None:
-    """Write ``checkpoints/step-N`` and then drop the older ones.
+    """Write ``checkpoints/step-N``, then delete older ones.
 
     Args:
-        run: The run's folder.
-        model: Its weights are saved.
-        optimiser: Its state is saved.
+        run: Run folder.
+        model: Model whose weights are saved.
+        optimiser: Optimiser whose state is saved.
         state: Plain numbers; ``state["step"]`` names the folder.
         random: ``random_state`` of every process.
-        average: Saved as well, where weights are averaged.
+        average: Weight average, if any.
     """
     folder = run / "checkpoints" / f"step-{state['step']}"
-    with replacing(folder) as aside:
-        aside.mkdir()
-        save_weights(aside / "model.safetensors", model)
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        save_weights(temporary / "model.safetensors", model)
         saved = {"optimiser": optimiser.state_dict(), "state": state, "random": list(random)}
         saved |= {"average": average.state_dict()} if average else {}
-        torch.save(saved, aside / "training.pt")
-    killed = list((run / "checkpoints").glob(".step-*"))  # what a killed process left half written
-    for old in [*latest_first(run)[1:], *killed]:
+        torch.save(saved, temporary / "training.pt")
+    partial = list((run / "checkpoints").glob(".step-*"))  # half written by a killed process
+    for old in [*latest_first(run)[1:], *partial]:
         shutil.rmtree(old, ignore_errors=True)
 
 
 def latest_first(run: Path) -> list[Path]:
-    """Checkpoint folders of a run, newest first."""
-    found = [path for path in (run / "checkpoints").glob("step-*") if path.name[5:].isdigit()]
-    return sorted(found, key=lambda path: -int(path.name[5:]))
+    """List checkpoint folders of a run, latest first."""
+    folders = [path for path in (run / "checkpoints").glob("step-*") if path.name[5:].isdigit()]
+    return sorted(folders, key=lambda path: -int(path.name[5:]))
 
 
 def load_checkpoint(
@@ -74,14 +74,14 @@ def load_checkpoint(
     average: WeightAverage | None = None,
     rank: int = 0,
 ) -> dict[str, Any]:
-    """Put weights, their average, optimiser and this process's random state back; return the plain numbers.
+    """Restore weights, their average, optimiser and random state; return the plain numbers.
 
     Args:
-        folder: The checkpoint.
-        model: Takes the weights.
-        optimiser: Takes its state.
-        average: Takes its state, where weights are averaged.
-        rank: Number of this process.
+        folder: Checkpoint folder.
+        model: Receives the weights.
+        optimiser: Receives its state.
+        average: Weight average that receives its state, if any.
+        rank: Rank of this process.
 
     Raises:
         InputError: The checkpoint is damaged or belongs to another model.
@@ -100,9 +100,7 @@ def load_checkpoint(
             f"{folder / 'training.pt'} is damaged ({type(error).__name__}: {error}). "
             f"Delete {folder} to start from the beginning, or restore it."
         ) from error
-    random = saved["random"]
-    if isinstance(random, list):  # an older checkpoint has the state of the first process alone
-        random = random[rank % len(random)]
+    random = saved["random"][rank % len(saved["random"])]
     torch.set_rng_state(random["cpu"])
     if "cuda" in random and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(random["cuda"])

@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for a good moment."""
+"""Ctrl-C deferred to the end of a step."""
 
 import contextlib
 import signal
@@ -9,7 +9,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def deferred_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag, so that a step is never cut in half; a second one stops at once."""
+    """Turn the first Ctrl-C into a flag, so that no step is cut in half; a second one interrupts at once."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event

@@ -1,4 +1,4 @@
-"""The one training loop: epochs, validation, early stopping, checkpoints, exact resume, progress."""
+"""Training loop: epochs, validation, early stopping, checkpoints, exact resume, progress."""
 
 import contextlib
 import itertools
@@ -38,7 +38,7 @@ from recsys_bert.training.step import Batch, OptimiserStep, over_all, to_device
 
 
 class Batches(Protocol):
-    """What the loop asks of its data; the same (epoch, step) always gives the same batch."""
+    """Training data; the same (epoch, step) always gives the same batch."""
 
     @property
     def steps(self) -> int:
@@ -50,27 +50,27 @@ class Batches(Protocol):
 
 @dataclass
 class Summary:
-    """How a training went."""
+    """Result of a training."""
 
     steps: int
-    """Optimiser steps in all, resumed ones included."""
+    """Optimiser steps, resumed ones included."""
 
     epochs: int
-    """Epochs finished."""
+    """Finished epochs."""
 
     best: float | None
-    """Best value of the monitored figure; None without validation."""
+    """Best value of the monitored metric; None without validation."""
 
     best_epoch: int
-    """Epoch whose weights the model has now."""
+    """Epoch of the model's weights."""
 
     seconds: float
-    """Wall time of all parts of the run, validation included."""
+    """Wall time of the run, resumed parts and validation included."""
 
 
 @dataclass
 class _State:
-    """Everything that a resumed run has to know, as plain numbers."""
+    """Plain numbers that a checkpoint needs for resuming."""
 
     step: int = 0
     epoch: int = 0
@@ -80,6 +80,9 @@ class _State:
     waited: int = 0
     loss_sum: float = 0.0
     loss_count: float = 0.0
+    loss_steps: int = 0
+    epoch_loss_sum: float = 0.0
+    epoch_loss_count: float = 0.0
     seconds: float = 0.0
     lines: int = 0
 
@@ -95,7 +98,7 @@ def fit(
     before_step: Callable[[int], None] | None = None,
     label: str = "training",
 ) -> Summary:
-    """Train ``model``; go on where ``run`` stopped, if it was begun before.
+    """Train ``model``; resume if ``run`` was begun before, also with more epochs than before.
 
     Args:
         model: ``forward(batch)`` returns the mean loss over the batch's targets.
@@ -103,15 +106,15 @@ def fit(
             gradients are accumulated or averaged over processes; else every example counts the same.
         config: The settings.
         run: Folder for ``metrics.jsonl`` and ``checkpoints``.
-        validate: Gives figures after an epoch; ``config.monitor`` must be among them.
-        groups: Parameters with learning rates of their own, as ``{"params": […], "lr": 1e-4}``; the rest of the
-            model's parameters take ``config.lr``.
-        before_step: Called with the number of the optimiser step to come.
-        label: Shown before the progress.
+        validate: Returns metrics; ``config.monitor`` must be among them.
+        groups: Parameter groups with their learning rate, as ``{"params": […], "lr": 1e-4}``; all other parameters use
+            ``config.lr``.
+        before_step: Called with the number of the next optimiser step.
+        label: Label of the progress display.
 
     Returns:
-        The summary. ``model`` then has the weights of the best epoch, or of the last one without validation; averaged
-        where ``config.averaging`` says so.
+        The summary. ``model`` has the weights of the best epoch, or of the last one without validation; averaged ones
+        with ``config.averaging``.
 
     Raises:
         InputError: The loss is not finite, a checkpoint is damaged, or ``optimiser.sparse_adam`` does not suit the
@@ -126,8 +129,8 @@ def fit(
     average = WeightAverage(model, config) if config.averaging.method != "none" else None
     attack = Attack(model, config) if config.adversarial.method != "none" else None
     run.mkdir(parents=True, exist_ok=True)
-    if found := latest_first(run):
-        state = _State(**load_checkpoint(found[0], model, optimiser, average, accelerator.process_index))
+    if checkpoints := latest_first(run):
+        state = _State(**load_checkpoint(checkpoints[0], model, optimiser, average, accelerator.process_index))
     log = MetricsFile(run / "metrics.jsonl", state.lines, accelerator.is_main_process)
     with kept_from_ddp(model, tables):
         wrapped, prepared_optimiser = accelerator.prepare(model, optimiser)
@@ -140,9 +143,10 @@ def fit(
     ):
         while state.epoch < config.epochs and not loop.out_of_patience():
             loop.epoch(progress, interrupted)
-            loop.finish_epoch(validate)
-            if loop.told_to_stop(interrupted):
+            loop.finish_epoch(validate, progress)
+            if loop.is_interrupted(interrupted):
                 raise KeyboardInterrupt
+        loop.finish()
     if state.best is not None:
         load_weights(model, run / "checkpoints" / "best.safetensors")
     elif average:
@@ -170,14 +174,16 @@ class _Loop:
 
     def __post_init__(self) -> None:
         if not self.accelerator.is_main_process:  # the main process has the sums of all
-            self.state.loss_sum = self.state.loss_count = 0.0
+            self._reset(epoch=True)
+        steps = math.ceil(self.batches.steps / self.config.accumulate)
+        self.steps_per_line = min(self.config.log_steps, steps)
         self.clock = time.monotonic()
 
     def out_of_patience(self) -> bool:
         return 0 < self.config.patience <= self.state.waited
 
-    def told_to_stop(self, interrupted: threading.Event) -> bool:
-        """Whether any process got Ctrl-C; all of them then stop after the same step."""
+    def is_interrupted(self, interrupted: threading.Event) -> bool:
+        """Return True if any process got Ctrl-C; all of them then stop after the same step."""
         return over_all(self.accelerator, interrupted.is_set())[0] > 0
 
     def epoch(self, progress: Progress, interrupted: threading.Event) -> None:
@@ -193,31 +199,43 @@ class _Loop:
             state.batch += len(window)
             progress.advance(len(window), epoch=f"{state.epoch + 1}", loss=loss)
             window = []
-            if self.told_to_stop(interrupted):
+            if self.is_interrupted(interrupted):
                 self._checkpoint()
                 raise KeyboardInterrupt
             if state.step % self.config.checkpoint_steps == 0:
                 self._checkpoint()
 
-    def finish_epoch(self, validate: Callable[[nn.Module], dict[str, float]] | None) -> None:
-        """Log, validate where it is time, keep the best weights, write a checkpoint."""
+    def finish_epoch(self, validate: Callable[[nn.Module], dict[str, float]] | None, progress: Progress) -> None:
+        """Validate if due, save the best weights, write a checkpoint."""
         state = self.state
-        self._log_loss()
+        self._collect()
+        loss = state.epoch_loss_sum / (state.epoch_loss_count or 1.0)
+        state.epoch_loss_sum = state.epoch_loss_count = 0.0
         state.epoch, state.batch = state.epoch + 1, 0
         if self.average:
             self.average.after_epoch(state.epoch)
         if validate and (state.epoch % self.config.validate_every == 0 or state.epoch == self.config.epochs):
             self.take_step.model.eval()
             with self.average.in_place(self.sample()) if self.average else contextlib.nullcontext(), torch.no_grad():
-                self._validate(validate)
+                value = self._validate(validate)
+            if self.accelerator.is_main_process:
+                best = " (best)" if state.best_epoch == state.epoch else ""
+                metric = f"validation {self.config.monitor} {value:.4f}{best}"
+                progress.note(f"epoch {state.epoch}: loss {loss:.4g} · {metric}")
         self._checkpoint()
 
+    def finish(self) -> None:
+        """Write the mean loss since the last line; a prolonged run drops that line, as the checkpoint lacks it."""
+        self._collect()
+        if self.state.loss_count:
+            self._write_loss(self.state.epoch)
+
     def sample(self) -> Iterator[dict[str, Any]]:
-        """Up to 100 training batches on the device, the same on every process: enough for means of them."""
+        """Yield up to 100 training batches on the device, the same on every process."""
         return (to_device(batch, self.accelerator.device) for batch in itertools.islice(self.batches(0), 100))
 
-    def _validate(self, validate: Callable[[nn.Module], dict[str, float]]) -> None:
-        """Measure the weights as they are now; keep them if they are the best."""
+    def _validate(self, validate: Callable[[nn.Module], dict[str, float]]) -> float:
+        """Validate the current weights and save them if they are the best; returns the monitored metric."""
         state, metrics = self.state, validate(self.model)
         if self.config.monitor not in metrics:
             raise InputError(
@@ -231,9 +249,10 @@ class _Loop:
                 save_weights(self.run / "checkpoints" / "best.safetensors", self.model)
         else:
             state.waited += 1
+        return value
 
     def _step(self, window: list[Batch]) -> float:
-        """One optimiser step over ``window``; returns the loss of its last batch."""
+        """Take one optimiser step over ``window``; returns the loss of its last batch."""
         state = self.state
         if self.before_step:
             self.before_step(state.step)
@@ -241,34 +260,50 @@ class _Loop:
         for loss, count in losses:
             state.loss_sum += loss * count
             state.loss_count += count
+            state.epoch_loss_sum += loss * count
+            state.epoch_loss_count += count
         state.step += 1
+        state.loss_steps += 1
         if self.average:
             self.average.after_step(state.epoch + 1, state.step)
-        if state.step % self.config.log_steps == 0:
-            self._log_loss()
+        if state.loss_steps == self.steps_per_line:
+            self._collect()
+            self._write_loss(state.epoch + 1)
+            self._reset()
+            state.loss_steps = 0
         return losses[-1][0]
 
     def _collect(self) -> None:
-        """Bring what was summed since the last line to the main process; stop if it is no number any more."""
+        """Sum the losses of all processes in the main process; stop if they are not finite."""
         state = self.state
-        loss_sum, loss_count = over_all(self.accelerator, state.loss_sum, state.loss_count)
-        if not math.isfinite(loss_sum):
+        sums = over_all(
+            self.accelerator, state.loss_sum, state.loss_count, state.epoch_loss_sum, state.epoch_loss_count
+        )
+        if not math.isfinite(sums[0]):
             raise InputError(
-                f"the loss is {loss_sum / loss_count} at step {state.step}. Lower train.lr or train with "
-                f"train.precision = 'fp32'; the last sound weights are in {self.run / 'checkpoints'}."
+                f"the loss is {sums[0] / sums[1]} at step {state.step}. Lower train.lr or train with "
+                f"train.precision = 'fp32'; the last finite weights are in {self.run / 'checkpoints'}."
             )
-        is_main = self.accelerator.is_main_process
-        state.loss_sum, state.loss_count = (loss_sum, loss_count) if is_main else (0.0, 0.0)
+        if self.accelerator.is_main_process:
+            state.loss_sum, state.loss_count, state.epoch_loss_sum, state.epoch_loss_count = sums
+        else:
+            self._reset(epoch=True)
 
-    def _log_loss(self) -> None:
-        self._collect()
+    def _reset(self, epoch: bool = False) -> None:
+        """Reset the sums of losses of this process."""
         state = self.state
-        if not state.loss_count:
+        state.loss_sum = state.loss_count = 0.0
+        if epoch:
+            state.epoch_loss_sum = state.epoch_loss_count = 0.0
+
+    def _write_loss(self, epoch: int) -> None:
+        """Write the mean loss of the last ``steps`` optimiser steps, in ``epoch`` counted from 1."""
+        state = self.state
+        if not state.loss_count:  # of this process alone: another one writes
             return
         lr = self.take_step.optimiser.param_groups[-1]["lr"]
         loss = state.loss_sum / state.loss_count
-        self.log.write({"step": state.step, "epoch": state.epoch + 1, "loss": loss, "lr": lr})
-        state.loss_sum = state.loss_count = 0.0
+        self.log.write({"step": state.step, "epoch": epoch, "loss": loss, "steps": state.loss_steps, "lr": lr})
 
     def _seconds(self) -> float:
         now = time.monotonic()
@@ -288,21 +323,21 @@ class _Loop:
 
 
 def _optimiser(
-    model: nn.Module, config: TrainConfig, tables: Sequence[nn.Embedding], own: Sequence[Mapping[str, Any]]
+    model: nn.Module, config: TrainConfig, tables: Sequence[nn.Embedding], groups: Sequence[Mapping[str, Any]]
 ) -> torch.optim.AdamW:
-    """AdamW; where tables are updated by rows, their gradients are made sparse as well."""
+    """AdamW, or row-wise Adam with sparse gradients for ``tables``."""
     for table in tables:
         table.sparse = True  # until ``fit`` is done
     kind = RowAdamW if tables else torch.optim.AdamW
-    return kind(parameter_groups(model, config, own), lr=config.lr, fused=True)
+    return kind(parameter_groups(model, config, groups), lr=config.lr, fused=True)
 
 
 def _accelerator(model: nn.Module, config: TrainConfig) -> Accelerator:
     AcceleratorState._reset_state()  # an earlier fit in this process may have had another precision
     on_gpu = config.device != "cpu" and torch.cuda.is_available()
     precision = "bf16" if uses_bf16(config.precision, torch.device("cuda" if on_gpu else "cpu")) else "no"
-    # unless told that there is the CPU alone, accelerate takes each process under torchrun for the only one
+    # without cpu=True, accelerate takes each CPU process under torchrun for the only one
     on_cpu = config.device == "cpu" or not torch.accelerator.is_available()
     drops = any(isinstance(part, Encoder) and part.config.layer_drop > 0 for part in model.modules())
-    unused = DistributedDataParallelKwargs(find_unused_parameters=drops)  # a dropped layer gets no gradient
+    unused = DistributedDataParallelKwargs(find_unused_parameters=drops)  # a skipped layer gets no gradient
     return Accelerator(cpu=on_cpu, mixed_precision=precision, log_with=None, kwargs_handlers=[unused])

@@ -1,4 +1,4 @@
-"""The exponential average of a table of which few rows change at a step."""
+"""Exponential moving average of an embedding table of which few rows change per step."""
 
 import math
 from typing import Any
@@ -10,10 +10,10 @@ from recsys_bert.training.sparse_adam import touched
 
 
 class RowAverage:
-    """An exponential average that is worked out for a row only when that row is about to change, or is asked for.
+    """Lazy EMA: the average of a row is updated only when the row is about to change, or when it is read.
 
-    While a row's weights w stand still, its average a goes ``a ← w + (a − w) d`` at every step, so over many steps the
-    product of their shares d is all it takes. The result is that of averaging the whole table at every step.
+    While a row's weights w are constant, its average a becomes ``a ← w + (a − w) d`` per step, so the product of the
+    decays d over many steps suffices. The result equals an EMA of the full table at every step.
 
     Args:
         weight: The table, ``[rows, dim]``.
@@ -22,38 +22,39 @@ class RowAverage:
     def __init__(self, weight: Tensor) -> None:
         self.weight = weight
         self.values = weight.new_zeros(0)
-        self.kept = 0.0  # log of the product of all shares so far
-        self.kept_at = torch.zeros(0)  # [rows, 1] what it was when each row was last worked out
+        self.log_decay = 0.0  # log of the product of all decays so far
+        self.log_decay_at = torch.zeros(0)  # [rows, 1] its value when each row was last updated
 
     def start(self) -> None:
-        """Begin with the weights as they are."""
-        self.values, self.kept = self.weight.detach().clone(), 0.0
-        self.kept_at = torch.zeros(len(self.weight), 1, dtype=torch.float64, device=self.weight.device)
+        """Initialise with the current weights."""
+        self.values, self.log_decay = self.weight.detach().clone(), 0.0
+        self.log_decay_at = torch.zeros(len(self.weight), 1, dtype=torch.float64, device=self.weight.device)
 
     def before_change(self) -> None:
-        """Work out the rows that the table's gradient has, while they still are what they were."""
+        """Update the rows of the table's sparse gradient, before the optimiser changes them."""
         if self.weight.grad is None:
             return
         rows, _ = touched(self.weight)
-        self.values[rows] = self._now(self.values[rows], self.weight.detach()[rows], self.kept_at[rows])
-        self.kept_at[rows] = self.kept
+        self.values[rows] = self._now(self.values[rows], self.weight.detach()[rows], self.log_decay_at[rows])
+        self.log_decay_at[rows] = self.log_decay
 
-    def after_step(self, share: float) -> None:
-        """Count a step at which the average keeps ``share`` of itself."""
-        self.kept += math.log(max(share, 1e-30))  # 1e-30 of anything is nothing in float32
+    def after_step(self, decay: float) -> None:
+        """Count a step with this decay."""
+        self.log_decay += math.log(max(decay, 1e-30))  # a factor of 1e-30 is 0 in float32
 
     def value(self) -> Tensor:
-        """The average of all rows as of now, ``[rows, dim]``."""
-        return self._now(self.values, self.weight.detach(), self.kept_at)
+        """Average of all rows, ``[rows, dim]``."""
+        return self._now(self.values, self.weight.detach(), self.log_decay_at)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
-        return {"values": self.values, "kept": self.kept, "kept_at": self.kept_at}
+        """State for a checkpoint."""
+        return {"values": self.values, "log_decay": self.log_decay, "log_decay_at": self.log_decay_at}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state_dict``'s result."""
-        self.values, self.kept_at = (state[name].to(self.weight.device) for name in ("values", "kept_at"))
-        self.kept = state["kept"]
+        """Restore the state of ``state_dict``."""
+        self.values = state["values"].to(self.weight.device)
+        self.log_decay_at = state["log_decay_at"].to(self.weight.device)
+        self.log_decay = state["log_decay"]
 
-    def _now(self, values: Tensor, weight: Tensor, kept_at: Tensor) -> Tensor:
-        return torch.lerp(weight, values, (self.kept - kept_at).exp_().to(values.dtype))
+    def _now(self, values: Tensor, weight: Tensor, log_decay_at: Tensor) -> Tensor:
+        return torch.lerp(weight, values, (self.log_decay - log_decay_at).exp_().to(values.dtype))

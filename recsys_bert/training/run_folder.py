@@ -1,4 +1,4 @@
-"""A run folder: begun once, gone on with only where nothing changed; written to by the first process alone."""
+"""Run folders: begun once, resumed with the same settings and data; only the first process writes."""
 
 import contextlib
 import dataclasses
@@ -17,12 +17,12 @@ from recsys_bert.settings import read_config, write_config
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that writes; under ``torchrun`` there are several."""
+    """True in the process that writes; under ``torchrun`` there are several."""
     return os.environ.get("RANK", "0") == "0"
 
 
 class Checked(Exception):
-    """Everything that bad input can stop went well; raised by ``begin`` within ``only_checking``."""
+    """All checks passed; raised by ``begin`` within ``only_checking``."""
 
 
 _only_checking = ContextVar("only_checking", default=False)
@@ -30,10 +30,10 @@ _only_checking = ContextVar("only_checking", default=False)
 
 @contextlib.contextmanager
 def only_checking() -> Iterator[None]:
-    """Let a training pipeline run up to where it would begin to train; there it leaves the block, nothing written.
+    """Run a training stage up to the start of training, without writing anything; it leaves the block there.
 
     Raises:
-        InputError: What the pipeline has to say.
+        InputError: See the stage.
     """
     token = _only_checking.set(True)
     try:
@@ -44,21 +44,26 @@ def only_checking() -> Iterator[None]:
 
 
 def begin(out: Path, config: Any) -> None:
-    """Create the run folder with its ``config.toml``, or check that the run there is this one, to go on with.
+    """Create the run folder with its ``config.toml``, or check that the run there can be resumed.
+
+    A run may be prolonged: ``train.epochs`` and ``train.patience`` may be higher than before.
 
     Raises:
         InputError: Another run lies there, or no folder can be written there.
         Checked: Within ``only_checking``, after those checks.
     """
-    exists = is_first_process() and check_out(out, config)  # the others might see a folder half made
+    # the other processes might see a folder half written
+    old = _read_old(out, type(config)) if is_first_process() else None
+    changes = [] if old is None else _changes(old, config)
+    _refuse(out, [change for change in changes if not change.prolongs])
     if _only_checking.get():
         raise Checked
     if not is_first_process():
         return
-    if exists:
-        print(f"{out} holds this run already: going on where it stopped.", file=sys.stderr)
-    else:
+    if old is None or changes:
         write_config(config, out / "config.toml")
+    if old is not None:
+        print(f"{out} holds this run already: {_resumption(config, changes)}.", file=sys.stderr)
 
 
 def run_kind(run: Path) -> str | None:
@@ -72,37 +77,73 @@ def run_kind(run: Path) -> str | None:
 
 
 def check_out(out: Path, config: Any) -> bool:
-    """Whether ``out`` holds this run already.
+    """Return True if ``out`` holds a run with exactly these settings, False if nothing is there.
 
     Raises:
         InputError: Another run, or something else, lies there.
     """
+    old = _read_old(out, type(config))
+    _refuse(out, [] if old is None else _changes(old, config))
+    return old is not None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Change:
+    """Setting that differs from that of the run in the folder."""
+
+    name: str
+    before: Any
+    after: Any
+
+    @property
+    def prolongs(self) -> bool:
+        """True if the run can go on with it."""
+        if self.name == "train.patience":
+            return bool(self.before > 0 and (self.after == 0 or self.after > self.before))
+        return bool(self.name == "train.epochs" and self.after > self.before)
+
+
+def _resumption(config: Any, changes: Sequence[_Change]) -> str:
+    """Describe how the run goes on."""
+    text = "going on where it stopped"
+    if changes:
+        text += " with " + ", ".join(f"{change.name} {change.after} instead of {change.before}" for change in changes)
+    if any(change.name == "train.epochs" for change in changes):
+        schedule = config.train.schedule.name
+        if schedule not in ("constant", "inverse_sqrt"):
+            text += f"; the {schedule} schedule now ends with the new epochs, so the learning rate rises again first"
+    return text
+
+
+def _read_old(out: Path, kind: type) -> Any:
+    """Read the settings of the run in ``out``; None if the folder is absent or empty."""
     path = out / "config.toml"
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; --out names the folder of the run. Choose another.")
     if not path.exists():
         if out.exists() and any(out.iterdir()):
             raise InputError(f"{out} is not empty and holds no run (config.toml is missing). Choose another --out.")
-        return False
+        return None
     try:
-        old = read_config(type(config), path)
+        return read_config(kind, path)
     except InputError as error:
-        said = str(error).splitlines()[0]
+        message = str(error).splitlines()[0]
         raise InputError(
-            f"{out} holds a run of another command, or its config.toml is damaged ({said}) Choose another --out."
+            f"{out} holds a run of another command, or its config.toml is damaged ({message}) Choose another --out."
         ) from error
-    if differing := _differences(old, config):
-        raise InputError(
-            f"{out} holds a run with other settings ({', '.join(differing)}). Choose another --out, or delete it."
-        )
-    return True
+
+
+def _refuse(out: Path, changes: Sequence[_Change]) -> None:
+    if changes:
+        differing = ", ".join(f"{change.name} was {change.before}, now {change.after}" for change in changes)
+        raise InputError(f"{out} holds a run with other settings ({differing}). Choose another --out, or delete it.")
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder for results, or find out now, not after hours of work, that nothing can be written there.
+    """Create a folder for results and check, before any work, that it can be written.
 
     Raises:
-        InputError: Nothing can.
+        InputError: It cannot.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -112,7 +153,7 @@ def check_writable(folder: Path) -> None:
 
 
 def check_files_unchanged(out: Path, files: Sequence[Path]) -> None:
-    """Note the contents of the files that a run reads, or check that they are the same when it goes on.
+    """Record fingerprints of the files that a run reads, or check them when it is resumed.
 
     See ``check_unchanged``.
     """
@@ -120,14 +161,14 @@ def check_files_unchanged(out: Path, files: Sequence[Path]) -> None:
 
 
 def check_unchanged(out: Path, contents: dict[Path, str]) -> None:
-    """Keep ``out/data.json``: what the run was begun with.
+    """Record fingerprints in ``out/data.json``, or check them when the run is resumed.
 
     Args:
         out: The run folder.
-        contents: A digest of the contents, by path.
+        contents: Fingerprint of the contents by path.
 
     Raises:
-        InputError: Something was changed since the run began.
+        InputError: Contents changed since the run began.
     """
     path, now = out / "data.json", {str(path): digest for path, digest in contents.items()}
     if not path.exists():
@@ -141,14 +182,14 @@ def check_unchanged(out: Path, contents: dict[Path, str]) -> None:
         )
 
 
-def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
-    found = []
+def _changes(old: Any, new: Any, prefix: str = "") -> list[_Change]:
+    changes = []
     for field in dataclasses.fields(new):
         before, after = getattr(old, field.name), getattr(new, field.name)
         if before == after:
             continue
         if dataclasses.is_dataclass(after) and dataclasses.is_dataclass(before):
-            found += _differences(before, after, f"{prefix}{field.name}.")
+            changes += _changes(before, after, f"{prefix}{field.name}.")
         else:
-            found.append(f"{prefix}{field.name} was {before}, now {after}")
-    return found
+            changes.append(_Change(f"{prefix}{field.name}", before, after))
+    return changes

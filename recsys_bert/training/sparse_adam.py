@@ -1,14 +1,14 @@
-"""Adam that touches only the rows of a large table which a step has read.
+"""Row-wise Adam for large embedding tables: updates only the rows that a step reads.
 
-A sampled loss reads a few rows of the item table, and a batch of text a few of the table of runs (``encoder.ngrams``).
-Autograd then gives a sparse gradient, and here the step, its clipping and Adam's state keep to those rows, so that a
-step costs the same whatever the size of the table.
+A sampled loss reads a few rows of the item table, and a batch of text a few of the n-gram table (``encoder.ngrams``).
+Autograd then gives a sparse gradient; update, clipping and optimiser state keep to those rows, so a step costs the same
+at any table size.
 
-It is Adam without a first moment. A row without a gradient then stands still, and its second moment loses nothing that
-a power of β₂ does not make up for later, so rows that are passed over miss nothing: the result is that of updating all
-of them at every step. (In ``torch.optim.SparseAdam`` moments decay only at a row's own steps, and rare rows learn more
-slowly than under Adam.) The second moment is one number a row, the mean over its width, as in Adam-mini
-(https://arxiv.org/abs/2406.16793): two numbers are kept of a row, where Adam keeps twice the row.
+It is Adam without a first moment. A row without a gradient does not move, and the decay of its second moment is applied
+later as a power of β₂: the result equals updating all rows at every step. (In ``torch.optim.SparseAdam`` moments decay
+only at a row's own steps, and rare rows learn more slowly than under Adam.) The second moment is one number per row,
+the mean over its width, as in Adam-mini (https://arxiv.org/abs/2406.16793): the state is two numbers per row, where
+Adam has twice the row.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,33 +27,33 @@ from recsys_bert.training.config import TrainConfig
 
 
 def row_tables(model: nn.Module, config: TrainConfig) -> list[nn.Embedding]:
-    """Tables in ``model`` that are updated row by row.
+    """List the tables in ``model`` that row-wise Adam updates.
 
-    Those of runs, which nothing reads whole, always: but not under an adversarial attack, which moves a whole table.
-    With ``config.optimiser.sparse_adam`` token tables too.
+    N-gram tables always, unless attacked (an attack perturbs a full table); token tables with
+    ``config.optimiser.sparse_adam``.
 
     Raises:
         InputError: See ``token_tables``.
     """
     attacked = f".{config.adversarial.table}" if config.adversarial.method != "none" else None
-    runs = [
+    ngrams = [
         module.table
         for name, module in model.named_modules()
         if isinstance(module, NGrams) and module.table.weight.requires_grad
         if attacked is None or not f".{name}.table".endswith(attacked)
     ]
-    return [*(token_tables(model) if config.optimiser.sparse_adam else []), *runs]
+    return [*(token_tables(model) if config.optimiser.sparse_adam else []), *ngrams]
 
 
 def token_tables(model: nn.Module) -> list[nn.Embedding]:
-    """Token tables of the encoders in ``model``, if they are trained.
+    """List the trained token tables of the encoders in ``model``.
 
     Raises:
         InputError: There is none.
     """
     tables = dict.fromkeys(module.embeddings.token for module in model.modules() if isinstance(module, Encoder))
-    if found := [table for table in tables if table.weight.requires_grad]:
-        return found
+    if trained := [table for table in tables if table.weight.requires_grad]:
+        return trained
     raise InputError(
         "train.optimiser.sparse_adam is for the item table of an encoder that is trained; there is none here."
     )
@@ -61,13 +61,13 @@ def token_tables(model: nn.Module) -> list[nn.Embedding]:
 
 @contextmanager
 def kept_from_ddp(model: nn.Module, tables: Sequence[nn.Embedding]) -> Iterator[None]:
-    """Have DDP, where it wraps ``model`` in here, leave ``tables`` to ``mean_over_processes``.
+    """Exclude ``tables`` from DDP, if it wraps ``model`` within; ``mean_over_processes`` averages their gradients.
 
-    They then start as they are in the first process, as all other weights do.
+    Like all other weights they start as in the first process.
     """
     weights = {id(table.weight) for table in tables}
     names = [name for name, weight in model.named_parameters(remove_duplicate=False) if id(weight) in weights]
-    vars(model)["_ddp_params_and_buffers_to_ignore"] = names  # what DDP looks for
+    vars(model)["_ddp_params_and_buffers_to_ignore"] = names  # DDP reads this
     try:
         yield
     finally:
@@ -78,15 +78,15 @@ def kept_from_ddp(model: nn.Module, tables: Sequence[nn.Embedding]) -> Iterator[
 
 
 def mean_over_processes(accelerator: Accelerator, tables: Sequence[nn.Embedding]) -> None:
-    """Give every process the mean of all processes' sparse gradients of ``tables``.
+    """Average the sparse gradients of ``tables`` over all processes.
 
-    DDP would do it by a sparse all-reduce. NCCL has none, and that of gloo breaks the heap now and then: its threads
-    write down the last operation's name without a lock (torch 2.13), and this name alone is too long for a string to
-    hold it without allocating. So rows and gradients are gathered as they are, and added here.
+    DDP would use a sparse all-reduce. NCCL has none, and gloo's corrupts the heap now and then: its threads write the
+    last operation's name without a lock (torch 2.13), and this name is too long for a string without allocation. So
+    rows and gradients are gathered and added here.
     """
-    own = [_rows_of(table.weight) for table in tables]
-    counts = accelerator.gather(torch.tensor([[len(rows) for rows, _ in own]], device=accelerator.device))
-    for table, (rows, gradient), most in zip(tables, own, counts.amax(0).tolist(), strict=True):
+    local = [_rows_of(table.weight) for table in tables]
+    counts = accelerator.gather(torch.tensor([[len(rows) for rows, _ in local]], device=accelerator.device))
+    for table, (rows, gradient), most in zip(tables, local, counts.amax(0).tolist(), strict=True):
         spare = most - len(rows)
         all_rows = accelerator.gather(F.pad(rows, (0, spare), value=-1))
         gradients = accelerator.gather(F.pad(gradient, (0, 0, 0, spare))) / accelerator.num_processes
@@ -97,54 +97,54 @@ def mean_over_processes(accelerator: Accelerator, tables: Sequence[nn.Embedding]
 
 
 def _rows_of(table: Tensor) -> tuple[Tensor, Tensor]:
-    """As ``touched``; nothing where this process has not read the table."""
+    """``touched`` rows and gradients; empty if this process has not read the table."""
     if table.grad is None:
         return torch.empty(0, dtype=torch.int64, device=table.device), table.new_empty(0, table.shape[1])
     return touched(table)
 
 
 class RowAdamW(torch.optim.AdamW):
-    """AdamW, but for parameters with a sparse gradient, of which it updates the rows that the gradient has.
+    """AdamW with row-wise updates of parameters that have a sparse gradient.
 
     For a row with gradient g at step t, last touched at step s, ``v ← β₂^(t − s) v + (1 − β₂) mean(g²)`` and
-    ``w ← w − lr g / (√(v / (1 − β₂ᵗ)) + ε)``; β₁ counts as 0, and there is no weight decay. State: ``exp_avg_sq`` (v)
+    ``w ← w − lr g / (√(v / (1 − β₂ᵗ)) + ε)``; β₁ = 0, no weight decay. State: ``exp_avg_sq`` (v)
     and ``last_step`` (s), each ``[rows, 1]``, and ``step`` (t).
     """
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update everything that has a gradient."""
+        """Update all parameters that have a gradient."""
         for group in self.param_groups:
             for table in group["params"]:
                 if table.grad is not None and table.grad.is_sparse:
                     self._update_rows(table, group)
-                    table.grad = None  # AdamW passes over it
+                    table.grad = None  # AdamW skips it
         return super().step(closure)
 
     def _update_rows(self, table: Tensor, group: dict[str, Any]) -> None:
         rows, gradient = touched(table)
-        state, keep = self.state[table], group["betas"][1]
+        state, beta = self.state[table], group["betas"][1]
         if not state:
             state["step"] = torch.zeros(())
             state["exp_avg_sq"], state["last_step"] = table.new_zeros(len(table), 1), table.new_zeros(len(table), 1)
         state["step"] += 1
         now = state["step"].item()
-        squares = state["exp_avg_sq"][rows] * keep ** (now - state["last_step"][rows])
-        squares += (1 - keep) * gradient.square().mean(dim=1, keepdim=True)
+        squares = state["exp_avg_sq"][rows] * beta ** (now - state["last_step"][rows])
+        squares += (1 - beta) * gradient.square().mean(dim=1, keepdim=True)
         state["exp_avg_sq"][rows], state["last_step"][rows] = squares, now
-        size = (squares / (1 - keep**now)).sqrt_().add_(group["eps"])
+        size = (squares / (1 - beta**now)).sqrt_().add_(group["eps"])
         table.index_add_(0, rows, gradient / size, alpha=-group["lr"])
 
 
 def touched(table: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows ``[n]`` that a table's sparse gradient has, each once, and the gradient at them ``[n, dim]``."""
+    """Distinct rows ``[n]`` of a table's sparse gradient, and their gradients ``[n, dim]``."""
     assert table.grad is not None
-    table.grad = table.grad.coalesce()  # itself, where it is so already
+    table.grad = table.grad.coalesce()  # no copy if coalesced
     return table.grad.indices()[0], table.grad.values()
 
 
 def check_gradients(model: nn.Module) -> None:
-    """Check that the loss has read the token tables row by row.
+    """Check that the gradients of the token tables are sparse.
 
     Raises:
         InputError: A gradient is dense.
@@ -158,7 +158,7 @@ def check_gradients(model: nn.Module) -> None:
 
 
 def clip_norm(parameters: Iterable[nn.Parameter], largest: float) -> None:
-    """As ``torch.nn.utils.clip_grad_norm_``, which takes no sparse gradients."""
+    """Clip as ``torch.nn.utils.clip_grad_norm_``, which takes no sparse gradients."""
     gradients = []
     for parameter in parameters:
         if parameter.grad is not None:

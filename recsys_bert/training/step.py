@@ -21,16 +21,16 @@ Batch = Mapping[str, "np.ndarray | Tensor | int"]
 
 @dataclass
 class OptimiserStep:
-    """Learning rates, forward and backward over every batch, an attack where asked for, clipping, the step itself."""
+    """Optimiser step: learning rates, forward and backward over every batch, attack, clipping, update."""
 
     model: nn.Module
-    """As accelerate wrapped it."""
+    """Wrapped by accelerate."""
 
     optimiser: Any
-    """As accelerate wrapped it."""
+    """Wrapped by accelerate."""
 
     accelerator: Accelerator
-    """Knows the device, the precision and the other processes."""
+    """Device, precision and processes."""
 
     config: TrainConfig
     """The settings."""
@@ -39,17 +39,17 @@ class OptimiserStep:
     """Optimiser steps at which the schedule ends."""
 
     attack: Attack | None
-    """Adversarial training, where asked for."""
+    """Adversarial attack, if any."""
 
     average: WeightAverage | None
-    """Told before every update, where weights are averaged."""
+    """Weight average, if any."""
 
     def __post_init__(self) -> None:
         self.tables = row_tables(self.model, self.config)
         self.base_lrs = [group["initial_lr"] for group in self.optimiser.param_groups]
 
     def __call__(self, window: Sequence[Batch], step: int) -> list[tuple[float, int]]:
-        """Take step ``step``, counted from 0, over the targets of all of ``window``, on all processes.
+        """Take step ``step``, counted from 0, over the targets of ``window`` on all processes.
 
         Returns:
             Mean loss and number of targets of each batch, on this process.
@@ -95,22 +95,22 @@ def over_all(accelerator: Accelerator, *values: float) -> list[float]:
     """Sum each value over all processes."""
     if accelerator.num_processes == 1:
         return list(values)
-    own = torch.tensor(values, dtype=torch.float64, device=accelerator.device)
-    summed: list[float] = accelerator.reduce(own).tolist()
+    local = torch.tensor(values, dtype=torch.float64, device=accelerator.device)
+    summed: list[float] = accelerator.reduce(local).tolist()
     return summed
 
 
 def count_targets(batch: Batch) -> int:
-    """How much a batch weighs: its ``n_targets``, or else its examples."""
-    given = batch.get("n_targets")
-    if given is not None:
-        return int(given)
+    """Weight of a batch: its ``n_targets``, or else its number of examples."""
+    n_targets = batch.get("n_targets")
+    if n_targets is not None:
+        return int(n_targets)
     first = next(iter(batch.values()))
     return 1 if isinstance(first, int) else len(first)
 
 
 def to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
-    """Bring a batch's arrays to a device as tensors; plain numbers stay."""
+    """Move a batch's arrays to a device as tensors; plain numbers stay."""
     moved: dict[str, Any] = {}
     for name, value in batch.items():
         if isinstance(value, np.ndarray):

@@ -44,13 +44,13 @@ def fgm(model, x, y, radius):
 
 def pgd(model, x, y, radius, length, moves):
     clean, r = gradients(model, x, y), torch.zeros_like(model.table.weight)
-    found = clean
+    perturbed = clean
     for _ in range(moves):
-        g = found["table.weight"]
+        g = perturbed["table.weight"]
         r = r + length * g / g.norm()
         r = radius * r / r.norm() if r.norm() > radius else r
-        found = gradients(model, x, y, model.table.weight.detach() + r)
-    return {name: clean[name] + found[name] for name in clean}
+        perturbed = gradients(model, x, y, model.table.weight.detach() + r)
+    return {name: clean[name] + perturbed[name] for name in clean}
 
 
 def attacked(model, config, x, y):
@@ -69,8 +69,8 @@ def attacked(model, config, x, y):
 def test_fgm_is_its_formula(toy, settings, radius):
     model, (x, y) = toy(dropout=0.0), data()
     before = model.table.weight.detach().clone()
-    found = attacked(model, settings(adversarial={"method": "fgm", "epsilon": radius, **TABLE}), x, y)
-    torch.testing.assert_close(found, fgm(toy(dropout=0.0), x, y, radius))
+    result = attacked(model, settings(adversarial={"method": "fgm", "epsilon": radius, **TABLE}), x, y)
+    torch.testing.assert_close(result, fgm(toy(dropout=0.0), x, y, radius))
     assert torch.equal(model.table.weight, before)
 
 
@@ -79,8 +79,8 @@ def test_pgd_is_its_formula_inside_the_ball_and_on_its_edge(toy, settings, radiu
     model, (x, y) = toy(dropout=0.0), data()
     before = model.table.weight.detach().clone()
     config = settings(adversarial={"method": "pgd", "epsilon": radius, "step_size": length, "steps": moves, **TABLE})
-    found = attacked(model, config, x, y)
-    torch.testing.assert_close(found, pgd(toy(dropout=0.0), x, y, radius, length, moves))
+    result = attacked(model, config, x, y)
+    torch.testing.assert_close(result, pgd(toy(dropout=0.0), x, y, radius, length, moves))
     assert torch.equal(model.table.weight, before)
 
 
@@ -181,7 +181,7 @@ def test_a_killed_run_goes_on_to_the_same_numbers(toy, batches, settings, curve,
     assert curve(tmp_path / "run") == curve(tmp_path / "whole")
 
 
-def test_tables_are_found_by_the_end_of_their_name(toy):
+def test_tables_are_matched_by_the_end_of_their_name(toy):
     model = nn.ModuleDict({"left": toy(), "right": nn.ModuleDict({"table": nn.EmbeddingBag(3, 2)})})
     assert find_table(model, "left.table") is model["left"].table.weight
     assert find_table(model, "right.table") is model["right"]["table"].weight

@@ -42,13 +42,13 @@ def test_swa_is_the_mean_of_the_epochs_ends(toy, batches, settings, tmp_path):
         torch.testing.assert_close(value, torch.stack([weights[name] for weights in ends]).mean(0))
 
 
-def test_swa_takes_every_nth_step_when_told(toy, batches, settings, tmp_path):
+def test_swa_takes_every_nth_step_if_set(toy, batches, settings, tmp_path):
     model, passed = trained(
         toy, batches, settings(averaging={"method": "swa", "every_steps": 3, "first_epoch": 2}), tmp_path
     )
-    chosen = [passed[step - 1] for step in (9, 12, 15, 18, 21)]
+    averaged = [passed[step - 1] for step in (9, 12, 15, 18, 21)]
     for name, value in model.state_dict().items():
-        torch.testing.assert_close(value, torch.stack([weights[name] for weights in chosen]).mean(0))
+        torch.testing.assert_close(value, torch.stack([weights[name] for weights in averaged]).mean(0))
 
 
 @pytest.mark.parametrize(("decay", "first"), [(0.9, 1), (0.3, 2)])
@@ -59,8 +59,8 @@ def test_ema_follows_its_formula(toy, batches, settings, tmp_path, decay, first)
     for name, value in model.state_dict().items():
         expected = passed[0][name].double()
         for t, weights in enumerate(passed[1:], start=1):
-            kept = min(decay, (1 + t) / (10 + t))
-            expected = kept * expected + (1 - kept) * weights[name].double()
+            share = min(decay, (1 + t) / (10 + t))
+            expected = share * expected + (1 - share) * weights[name].double()
         torch.testing.assert_close(value, expected.float())
 
 

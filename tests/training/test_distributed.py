@@ -86,17 +86,19 @@ def ctr_config(folder):
 
 
 def write_logs(folder):
-    events = [(user, (user * 7 + place * place) % 19, place) for user in range(33) for place in range(5 + user % 9)]
+    events = [(user, (user * 7 + index * index) % 19, index) for user in range(33) for index in range(5 + user % 9)]
     pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(folder / "log.pq")
     prepare.run(prepare.Config(events=str(folder / "log.pq"), log=LogConfig(format="parquet"), out=folder / "data"))
-    shown = pl.DataFrame({"device": [f"d{n % 5}" for n in range(49)], "label": [int(n % 5 > n % 3) for n in range(49)]})
+    impressions = pl.DataFrame(
+        {"device": [f"d{n % 5}" for n in range(49)], "label": [int(n % 5 > n % 3) for n in range(49)]}
+    )
     for name in ("train", "validation", "test"):
-        shown.write_parquet(folder / f"{name}.pq")
+        impressions.write_parquet(folder / f"{name}.pq")
 
 
 def start(commands, rank, port):
-    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    environment = os.environ | {name: str(value) for name, value in told.items()} | {"PYTHONFAULTHANDLER": "1"}
+    variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    environment = os.environ | {name: str(value) for name, value in variables.items()} | {"PYTHONFAULTHANDLER": "1"}
     command = [sys.executable, "-c", ONE_AFTER_ANOTHER, *commands]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -120,20 +122,20 @@ def folder(tmp_path_factory):
         port = free.getsockname()[1]
     processes = [start(commands, rank, port) for rank in range(2)]
     try:
-        said = [process.communicate(timeout=280)[1] for process in processes]
+        outputs = [process.communicate(timeout=280)[1] for process in processes]
     finally:
         for process in processes:
             process.kill()
     if [process.returncode for process in processes] != [0, 0]:
-        pytest.fail("\n\n".join(f"process {rank}:\n{text}" for rank, text in enumerate(said)))
-    (folder / "said").mkdir()
-    for rank, text in enumerate(said):
-        (folder / "said" / str(rank)).write_text(text)
+        pytest.fail("\n\n".join(f"process {rank}:\n{text}" for rank, text in enumerate(outputs)))
+    (folder / "stderr").mkdir()
+    for rank, text in enumerate(outputs):
+        (folder / "stderr" / str(rank)).write_text(text)
     return folder
 
 
 def same_curves(run, other, names):
-    """Whether both have the same lines in ``metrics.jsonl``, hence one writer each; returns the number of losses."""
+    """Compare the lines of ``metrics.jsonl``, hence one writer each; returns the number of losses."""
     ours, theirs = pl.read_ndjson(run / "metrics.jsonl"), pl.read_ndjson(other / "metrics.jsonl")
     assert ours["step"].to_list() == theirs["step"].to_list()
     for name in names:
@@ -170,5 +172,5 @@ def test_one_of_two_processes_writes_a_ctr_model(folder, tmp_path):
     one = replace(config, out=tmp_path / "one")
     train_ctr.run(one)
     assert same_curves(config.out, one.out, ("loss", "auc")) == 14
-    said = [(folder / "said" / rank).read_text() for rank in "01"]
-    assert [text.count("kept epoch") for text in said] == [1, 0]
+    outputs = [(folder / "stderr" / rank).read_text() for rank in "01"]
+    assert [text.count("kept epoch") for text in outputs] == [1, 0]

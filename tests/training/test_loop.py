@@ -57,21 +57,6 @@ def test_a_run_killed_at_some_step_goes_on_to_the_same_numbers(
         assert (again.best, again.best_epoch) == (summary.best, summary.best_epoch)
 
 
-def test_a_checkpoint_with_the_chance_of_one_process_goes_on(toy, batches, settings, curve, tmp_path):
-    whole, resumed = toy(), toy()
-    fit(whole, batches(), settings(), tmp_path / "whole")
-    with pytest.raises(Killed):
-        fit(toy(), batches(), settings(), tmp_path / "run", before_step=stop_at(10))
-    path = latest_first(tmp_path / "run")[0] / "training.pt"
-    saved = torch.load(path, weights_only=True)
-    (saved["random"],) = saved["random"]  # as older versions wrote it
-    torch.save(saved, path)
-    torch.manual_seed(99)
-    fit(resumed, batches(), settings(), tmp_path / "run")
-    assert same_weights(resumed, whole)
-    assert curve(tmp_path / "run") == curve(tmp_path / "whole")
-
-
 def test_a_run_killed_between_two_batches_of_one_step_goes_on(toy, batches, settings, curve, tmp_path):
     config = settings(accumulate=2, checkpoint_steps=1)
     whole = toy()
@@ -156,16 +141,16 @@ def test_ctrl_c_in_the_last_validation_is_not_lost(toy, batches, settings, tmp_p
 
 
 def test_early_stopping_puts_the_best_weights_back(toy, batches, settings, tmp_path):
-    metrics, kept = iter([0.1, 0.3, 0.2, 0.3, 0.9]), []
+    metrics, weights = iter([0.1, 0.3, 0.2, 0.3, 0.9]), []
 
     def validate(model):
-        kept.append({name: value.clone() for name, value in model.state_dict().items()})
+        weights.append({name: value.clone() for name, value in model.state_dict().items()})
         return {"figure": next(metrics)}
 
     model = toy()
     summary = fit(model, batches(), settings(epochs=9, patience=2), tmp_path, validate=validate)
     assert (summary.epochs, summary.best_epoch, summary.best) == (4, 2, 0.3)  # an equal figure is no improvement
-    assert all(torch.equal(value, kept[1][name]) for name, value in model.state_dict().items())
+    assert all(torch.equal(value, weights[1][name]) for name, value in model.state_dict().items())
     assert not model.training
     again = toy()
     assert fit(again, batches(), settings(epochs=9, patience=2), tmp_path, validate=validate).steps == summary.steps
@@ -221,6 +206,44 @@ def test_logged_losses_are_means_over_targets(toy, batches, settings, curve, tmp
     parts = losses[:4], losses[4:]
     expected = [sum(loss * n for loss, n in part) / sum(n for _, n in part) for part in parts]
     assert [line["loss"] for line in curve(tmp_path)] == pytest.approx(expected)
+    assert [line["steps"] for line in curve(tmp_path)] == [4, 3]
+
+
+@pytest.mark.parametrize(("log_steps", "steps"), [(5, [5, 5, 5, 5, 1]), (100, [7, 7, 7])])
+def test_logged_losses_average_equally_many_steps(toy, batches, settings, curve, tmp_path, log_steps, steps):
+    """Across the ends of epochs, which have 7 steps; a shorter mean at an epoch's end would jump."""
+    fit(toy(), batches(), settings(log_steps=log_steps), tmp_path)
+    assert [line["steps"] for line in curve(tmp_path)] == steps
+
+
+@pytest.mark.parametrize("changes", [{}, {"averaging": {"method": "ema"}}, {"log_steps": 5, "accumulate": 2}])
+def test_a_finished_run_takes_more_epochs(toy, batches, settings, curve, tmp_path, changes):
+    whole, more = toy(), toy()
+    summary = fit(whole, batches(), settings(epochs=4, **changes), tmp_path / "whole", validate=table_sum)
+    fit(toy(), batches(), settings(epochs=2, **changes), tmp_path / "run", validate=table_sum)
+    torch.manual_seed(99)
+    again = fit(more, batches(), settings(epochs=4, **changes), tmp_path / "run", validate=table_sum)
+    assert same_weights(more, whole)
+    assert (again.steps, again.epochs, again.best) == (summary.steps, 4, summary.best)
+    assert curve(tmp_path / "run") == curve(tmp_path / "whole")
+
+
+def test_more_epochs_stretch_a_falling_schedule(toy, batches, settings, curve, tmp_path):
+    for epochs in (1, 2):
+        fit(toy(), batches((1, 1)), settings(epochs=epochs, schedule={"name": "linear"}, lr=0.1, log_steps=1), tmp_path)
+    assert [line["lr"] for line in curve(tmp_path)] == pytest.approx([0.1, 0.05, 0.05, 0.025])
+
+
+def test_every_validation_is_shown(toy, batches, settings, tmp_path, capsys):
+    metrics = iter([0.1, 0.3, 0.2])
+    fit(toy(), batches(), settings(), tmp_path, validate=lambda _: {"figure": next(metrics)})
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" · ")[1] for line in lines] == [
+        "validation figure 0.1000 (best)",
+        "validation figure 0.3000 (best)",
+        "validation figure 0.2000",
+    ]
+    assert all(line.startswith(f"epoch {epoch}: loss ") for epoch, line in enumerate(lines, 1))
 
 
 def test_groups_have_learning_rates_of_their_own(toy, batches, settings, tmp_path):
@@ -273,7 +296,7 @@ def test_a_loss_that_is_no_number_stops_before_it_spoils_a_checkpoint(toy, batch
 
 
 @pytest.mark.parametrize("name", ["training.pt", "model.safetensors"])
-def test_a_damaged_checkpoint_is_told_of(toy, batches, settings, tmp_path, name):
+def test_a_damaged_checkpoint_is_refused(toy, batches, settings, tmp_path, name):
     fit(toy(), batches(), settings(), tmp_path)
     path = latest_first(tmp_path)[0] / name
     path.write_bytes(path.read_bytes()[:-200])
@@ -281,6 +304,6 @@ def test_a_damaged_checkpoint_is_told_of(toy, batches, settings, tmp_path, name)
         fit(toy(), batches(), settings(epochs=5), tmp_path)
 
 
-def test_a_figure_that_is_not_there_cannot_be_monitored(toy, batches, settings, tmp_path):
+def test_a_metric_that_is_missing_cannot_be_monitored(toy, batches, settings, tmp_path):
     with pytest.raises(InputError, match=r"train\.monitor is 'auc'; this training validates figure"):
         fit(toy(), batches(), settings(monitor="auc"), tmp_path, validate=table_sum)

@@ -7,16 +7,17 @@ from torch import nn
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
+from recsys_bert.training.adversarial import check_table
 from recsys_bert.training.config import OptimiserConfig, TrainConfig
 from recsys_bert.training.parameter_groups import parameter_groups
 
 
 def rates(model, groups):
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    found = [(names[id(p)], group["lr"], group["weight_decay"]) for group in groups for p in group["params"]]
-    assert len(found) == len(names)
+    rows = [(names[id(p)], group["lr"], group["weight_decay"]) for group in groups for p in group["params"]]
+    assert len(rows) == len(names)
     assert all(group["lr"] == group["initial_lr"] for group in groups)
-    return {name: (lr, decay) for name, lr, decay in found}
+    return {name: (lr, decay) for name, lr, decay in rows}
 
 
 def built(**settings):
@@ -26,35 +27,37 @@ def built(**settings):
 
 def test_each_layer_learns_more_slowly_than_the_one_above():
     model = built()
-    found = rates(
+    rate = rates(
         model,
         parameter_groups(model, TrainConfig(lr=0.1, optimiser=OptimiserConfig(layer_decay=0.5, weight_decay=0.01)), []),
     )
     expected = {"embeddings": 0.1 / 16, "layers.0": 0.1 / 8, "layers.1": 0.1 / 4, "layers.2": 0.1 / 2}
-    for name, (lr, decay) in found.items():
+    for name, (lr, decay) in rate.items():
         below = [rate for part, rate in expected.items() if name.startswith(f"encoder.{part}.")]
         assert lr == pytest.approx(below[0] if below else 0.1), name
         matrix = dict(model.named_parameters())[name].ndim >= 2 and "embeddings" not in name
         assert decay == (0.01 if matrix else 0.0), name
-    full = {name for name, (lr, _) in found.items() if lr == 0.1}
+    full = {name for name, (lr, _) in rate.items() if lr == 0.1}
     assert all(any(name.startswith(part) for name in full) for part in ("encoder.fusion", "encoder.neck", "head"))
 
 
 def test_it_multiplies_the_rate_of_a_group_of_its_own():
     model = built()
-    own = [{"params": list(model["encoder"].parameters()), "lr": 0.01}]
-    found = rates(model, parameter_groups(model, TrainConfig(lr=0.1, optimiser=OptimiserConfig(layer_decay=0.5)), own))
-    assert found["encoder.embeddings.token.weight"][0] == pytest.approx(0.01 / 16)
-    highest = {lr for name, (lr, _) in found.items() if name.startswith("encoder.layers.2.")}
+    groups = [{"params": list(model["encoder"].parameters()), "lr": 0.01}]
+    rate = rates(
+        model, parameter_groups(model, TrainConfig(lr=0.1, optimiser=OptimiserConfig(layer_decay=0.5)), groups)
+    )
+    assert rate["encoder.embeddings.token.weight"][0] == pytest.approx(0.01 / 16)
+    highest = {lr for name, (lr, _) in rate.items() if name.startswith("encoder.layers.2.")}
     assert highest == {0.01 / 2}
-    assert found["head.weight"][0] == 0.1
+    assert rate["head.weight"][0] == 0.1
 
 
 def test_shared_layers_count_as_the_highest():
     model = built(share_layers=True)
-    found = rates(model, parameter_groups(model, TrainConfig(lr=0.1, optimiser=OptimiserConfig(layer_decay=0.5)), []))
-    assert {lr for name, (lr, _) in found.items() if ".layers." in name} == {0.05}
-    assert found["encoder.embeddings.token.weight"][0] == pytest.approx(0.1 / 16)
+    rate = rates(model, parameter_groups(model, TrainConfig(lr=0.1, optimiser=OptimiserConfig(layer_decay=0.5)), []))
+    assert {lr for name, (lr, _) in rate.items() if ".layers." in name} == {0.05}
+    assert rate["encoder.embeddings.token.weight"][0] == pytest.approx(0.1 / 16)
 
 
 def test_the_last_group_has_the_full_rate_and_without_decay_there_are_two():
@@ -83,3 +86,11 @@ def test_one_step_of_adam_moves_each_layer_by_its_rate():
 def test_a_factor_outside_its_range_is_refused(decay):
     with pytest.raises(InputError, match=r"layer_decay is .*; it must lie in \(0, 1\]"):
         TrainConfig(optimiser=OptimiserConfig(layer_decay=decay))
+
+
+def test_layer_decay_without_trained_layers_is_refused():
+    config, model = TrainConfig(optimiser=OptimiserConfig(layer_decay=0.5)), built()
+    check_table(model, config)
+    model["encoder"].requires_grad_(False)
+    with pytest.raises(InputError, match=r"layer_decay is 0\.5, but this model trains no encoder layers"):
+        check_table(model, config)

@@ -1,4 +1,4 @@
-"""Courses of the learning rate."""
+"""Learning-rate schedules, against those of transformers."""
 
 import math
 from functools import partial
@@ -22,7 +22,7 @@ KINDS = ("constant", "linear", "cosine", "cosine_restarts", "polynomial", "inver
 
 
 def inverse_sqrt(optimiser, *, num_warmup_steps, num_training_steps):
-    """It falls for ever, and is not told of an end."""
+    """Without an end, as it falls for ever."""
     return get_inverse_sqrt_schedule(optimiser, num_warmup_steps)
 
 

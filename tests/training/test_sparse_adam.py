@@ -56,7 +56,7 @@ def weights(model):
 
 
 def test_it_is_adam_without_momentum_though_it_passes_over_rows():
-    """Where rows are one number wide, a row's mean square is that number's, so that plain Adam is the oracle."""
+    """Plain Adam is the oracle for rows of width 1, whose mean square is that of the number."""
     torch.manual_seed(0)
     table, whole = nn.Embedding(6, 1, sparse=True), nn.Embedding(6, 1)
     whole.load_state_dict(table.state_dict())
@@ -160,13 +160,13 @@ def test_a_killed_run_goes_on_to_the_same_numbers(settings, curve, tmp_path, cha
     config = settings(**{"optimiser": {"sparse_adam": True}, "checkpoint_steps": 2, **changes})
     runs = 1 if config.optimiser.sparse_adam else 2
 
-    def made():
-        return prediction(ngrams=runs, ngram_rows=500)
+    def model():
+        return prediction(ngrams=runs, **({"ngram_rows": 500} if runs > 1 else {}))
 
     def validate(model):
         return {"figure": float(model.encoder.embeddings.token.weight.sum())}
 
-    whole = made()
+    whole = model()
     fit(whole, Histories(), config, tmp_path / "whole", validate=validate)
     for step in (1, 4, 7):
 
@@ -176,9 +176,9 @@ def test_a_killed_run_goes_on_to_the_same_numbers(settings, curve, tmp_path, cha
 
         run = tmp_path / f"killed-{step}"
         with pytest.raises(Killed):
-            fit(made(), Histories(), config, run, validate=validate, before_step=stop)
+            fit(model(), Histories(), config, run, validate=validate, before_step=stop)
         assert latest_first(run) or step == 1
-        resumed = made()
+        resumed = model()
         fit(resumed, Histories(), config, run, validate=validate)
         assert curve(run) == curve(tmp_path / "whole")
         assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(resumed).items())

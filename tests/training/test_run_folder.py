@@ -1,0 +1,63 @@
+"""Run folders: begun once, resumed with the same settings, prolonged with more epochs."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from recsys_bert.errors import InputError
+from recsys_bert.settings import read_config
+from recsys_bert.training.config import ScheduleConfig, TrainConfig
+from recsys_bert.training.run_folder import begin, check_out, only_checking
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of some stage."""
+
+    rounds: int = 3
+    """Some number."""
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """Training."""
+
+
+def with_training(**settings: object) -> Config:
+    return Config(train=replace(TrainConfig(), **settings))
+
+
+def test_a_run_is_begun_once_and_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "run"
+    with only_checking():
+        begin(out, Config())
+    assert not out.exists()
+    begin(out, Config())
+    assert (read_config(Config, out / "config.toml"), check_out(out, Config())) == (Config(), True)
+    assert capsys.readouterr().err == ""
+    begin(out, Config())
+    assert capsys.readouterr().err == f"{out} holds this run already: going on where it stopped.\n"
+    with pytest.raises(InputError, match=r"holds a run with other settings \(rounds was 3, now 4\)"):
+        begin(out, Config(rounds=4))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ({"epochs": 3}, {"epochs": 5}, "going on where it stopped with train.epochs 5 instead of 3."),
+        (
+            {"epochs": 3, "schedule": ScheduleConfig(name="cosine")},
+            {"epochs": 4, "schedule": ScheduleConfig(name="cosine")},
+            "; the cosine schedule now ends with the new epochs, so the learning rate rises again first.",
+        ),
+        ({"patience": 3}, {"patience": 0}, "with train.patience 0 instead of 3."),
+    ],
+)
+def test_a_run_can_be_prolonged(tmp_path: Path, capsys: pytest.CaptureFixture[str], before, after, message):
+    begin(tmp_path / "run", with_training(**before))
+    with pytest.raises(InputError, match="holds a run with other settings"):
+        check_out(tmp_path / "run", with_training(**after))
+    begin(tmp_path / "run", with_training(**after))
+    assert capsys.readouterr().err.endswith(f"{message}\n")
+    assert check_out(tmp_path / "run", with_training(**after))
+    with pytest.raises(InputError, match="holds a run with other settings"):  # but never be shortened
+        begin(tmp_path / "run", with_training(**before))
