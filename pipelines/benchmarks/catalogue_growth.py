@@ -1,13 +1,13 @@
-"""What a training step costs as the catalogue grows, in time and memory, and a whole run on the largest one.
+"""Time and memory of a training step by catalogue size, and a full run on the largest catalogue.
 
     python -m pipelines.benchmarks.catalogue_growth --out runs/growth
 
 For every size a log is drawn in which every item occurs (``large_log``) and prepared. Then steps of ``pretrain`` are
 measured (``training_steps``: the real loop): by full cross-entropy where the catalogue is small enough for it, by
 sampled softmax with Adam over the whole item table, and with ``train.optimiser.sparse_adam``. On the largest
-catalogue one epoch is then trained, every item ranked for held-out events, and indexes of several types built and asked
-(``evaluate``). Every figure comes from a process of its own. The same command goes on where it was stopped, with the
-figures it has.
+catalogue one epoch is then trained, every item ranked for held-out events, and indexes of several types built and
+searched (``evaluate``). Each measurement runs in its own process. A stopped command continues with the measurements it
+has.
 """
 
 import json
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines import pretrain
-from pipelines.benchmarks.processes import Ended, run_alone
+from pipelines.benchmarks.processes import ProcessResult, run_alone
 from pipelines.support.flags import load_config
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
@@ -29,7 +29,7 @@ from recsys_bert.training.config import AveragingConfig, OptimiserConfig, TrainC
 
 Kind = Literal["full", "sampled", "sampled, rows"]
 _COLOURS: dict[Kind, str] = {"full": "#e0763a", "sampled": "#3b82c4", "sampled, rows": "#3f9e6b"}
-_FOUND = {
+_LABELS = {
     "full": "full cross-entropy",
     "sampled": "sampled, Adam over the table",
     "sampled, rows": "sampled, row updates",
@@ -74,12 +74,12 @@ class Config:
     """Add the operators that take most of a step on the largest catalogue."""
 
     whole_run: bool = True
-    """Train an epoch on the largest catalogue, rank it, and build and ask indexes."""
+    """Train an epoch on the largest catalogue, rank it, and build and search indexes."""
 
     indexes: tuple[str, ...] = ("Flat", "HNSW32", "IVF1024,Flat", "IVF1024,PQ16,RFlat", "SQ8", "LSH256r,RFlat")
     """Index types of that run."""
 
-    asked: int = 2_000
+    ranked_users: int = 2_000
     """Users that are ranked in it."""
 
     def __post_init__(self) -> None:
@@ -91,7 +91,7 @@ def run(config: Config) -> dict[str, Any]:
     """Measure, print and write table and plot.
 
     Returns:
-        What the JSON file holds.
+        Contents of the JSON file.
 
     Raises:
         InputError: A program that was started fails.
@@ -100,27 +100,27 @@ def run(config: Config) -> dict[str, Any]:
     lines = []
     with Progress("catalogue growth", len(plan) + config.whole_run, "measurements") as progress:
         for n, kind in plan:
-            lines.append(_remembered(config, f"{n}-{kind}", lambda n=n, kind=kind: _steps(config, n, kind)))
+            lines.append(_cached(config, f"{n}-{kind}", lambda n=n, kind=kind: _steps(config, n, kind)))
             progress.advance(items=f"{n:,}", kind=kind)
         whole = _whole_run(config) if config.whole_run else {}
         progress.advance(config.whole_run)
     settings = {name: value for name, value in asdict(config).items() if name != "out"}
     result = {"config": settings, "steps": lines, "whole_run": whole}
     table = _table(config, result)
-    with replacing(config.out / "growth.md") as aside:
-        aside.write_text(table, encoding="utf-8")
+    with replacing(config.out / "growth.md") as temporary:
+        temporary.write_text(table, encoding="utf-8")
     write_json(config.out / "growth.json", result)
     _plot(config, lines)
     print(table, end="")
     return result
 
 
-def _remembered(config: Config, name: str, measure: Any) -> Any:
-    """A figure that an earlier call of the same settings has, or a new one."""
+def _cached(config: Config, name: str, measure: Any) -> Any:
+    """Result of an earlier call with the same settings, else a new one."""
     path = config.out / "measured" / f"{name}.json"
     settings = json.loads(json.dumps(asdict(config), default=str))
-    if path.is_file() and (found := json.loads(path.read_text(encoding="utf-8")))["config"] == settings:
-        return found["measured"]
+    if path.is_file() and (saved := json.loads(path.read_text(encoding="utf-8")))["config"] == settings:
+        return saved["measured"]
     measured = measure()
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"config": settings, "measured": measured})
@@ -144,7 +144,7 @@ def _recipe(config: Config, n: int, kind: Kind, out: Path) -> pretrain.Config:
         data=_data(config, n).absolute(),
         out=out,
         objective="next",
-        validation_users=config.asked,
+        validation_users=config.ranked_users,
         encoder=EncoderConfig(dim=config.dim, n_layers=2, n_heads=1, max_len=config.max_len),
         loss=LossConfig(
             name="full" if kind == "full" else "sampled",
@@ -166,13 +166,13 @@ def _steps(config: Config, n: int, kind: Kind) -> dict[str, Any]:
     command = [sys.executable, "-m", "pipelines.benchmarks.training_steps", "--recipe", str(recipe)]
     extras = ["--profile"] if config.profile and n == max(config.items) else []
     ended = run_alone([*command, "--steps", str(config.steps), *extras])
-    told = json.loads(ended.printed.splitlines()[-1])
+    result = json.loads(ended.stdout.splitlines()[-1])
     names = ("peak_bytes", "precision", "device", "threads", "torch")
-    line = {"items": n, "kind": kind, "ms": 1000 * told["seconds"] / config.steps, "said": ended.said[-200:]}
-    return line | {name: told[name] for name in names} | {"operators": told.get("operators", [])}
+    line = {"items": n, "kind": kind, "ms": 1000 * result["seconds"] / config.steps, "stderr": ended.stderr[-200:]}
+    return line | {name: result[name] for name in names} | {"operators": result.get("operators", [])}
 
 
-def _cli(*words: object) -> Ended:
+def _cli(*words: object) -> ProcessResult:
     return run_alone([sys.executable, "-m", "pipelines.cli", *map(str, words)])
 
 
@@ -188,15 +188,15 @@ def _whole_run(config: Config) -> dict[str, Any]:
         return {"seconds": ended.seconds, "peak_bytes": ended.peak_bytes}
 
     def evaluate() -> dict[str, Any]:
-        words = ["--data", data, "--runs", out, "--out", config.out / "report", "--users", config.asked]
+        words = ["--data", data, "--runs", out, "--out", config.out / "report", "--users", config.ranked_users]
         ended = _cli("evaluate", *words, "--baselines", "popular", "--indexes", *config.indexes, "--json")
-        told = json.loads(ended.printed)
-        return {"seconds": ended.seconds, "peak_bytes": ended.peak_bytes, "indexes": told["indexes"]}
+        report = json.loads(ended.stdout)
+        return {"seconds": ended.seconds, "peak_bytes": ended.peak_bytes, "indexes": report["indexes"]}
 
     return {
         "items": n,
-        "train": _remembered(config, "train", train),
-        "evaluate": _remembered(config, "evaluate", evaluate),
+        "train": _cached(config, "train", train),
+        "evaluate": _cached(config, "evaluate", evaluate),
     }
 
 
@@ -210,7 +210,7 @@ def _table(config: Config, result: dict[str, Any]) -> str:
     )
     text = about + "| items | training | ms a step | peak GiB |\n|---|---|---|---|\n"
     for line in result["steps"]:
-        name, size = _FOUND[line["kind"]], line["peak_bytes"] / 2**30
+        name, size = _LABELS[line["kind"]], line["peak_bytes"] / 2**30
         text += f"| {line['items']:,} | {name} | {line['ms']:,.0f} | {size:.2f} |\n"
     for line in result["steps"]:
         text += _profile(line) if line["operators"] else ""
@@ -218,13 +218,13 @@ def _table(config: Config, result: dict[str, Any]) -> str:
 
 
 def _profile(line: dict[str, Any]) -> str:
-    head = f"\nOne step over {line['items']:,} items, {_FOUND[line['kind']]}:\n\n"
+    head = f"\nOne step over {line['items']:,} items, {_LABELS[line['kind']]}:\n\n"
     head += "| operator | calls | ms |\n|---|---|---|\n"
     return head + "".join(f"| `{one['operator']}` | {one['calls']} | {one['ms']:.1f} |\n" for one in line["operators"])
 
 
 def _whole_table(config: Config, whole: dict[str, Any]) -> str:
-    text = f"\n{whole['items']:,} items, one epoch with row updates, then {config.asked:,} users ranked:\n\n"
+    text = f"\n{whole['items']:,} items, one epoch with row updates, then {config.ranked_users:,} users ranked:\n\n"
     text += "| stage | s | peak GiB |\n|---|---|---|\n"
     for name, label in (("train", "training and validation"), ("evaluate", "exact ranking and all indexes")):
         text += f"| {label} | {whole[name]['seconds']:,.0f} | {whole[name]['peak_bytes'] / 2**30:.2f} |\n"
@@ -250,7 +250,7 @@ def _plot(config: Config, lines: list[dict[str, Any]]) -> None:
     for kind, colour in _COLOURS.items():
         mine = [line for line in lines if line["kind"] == kind]
         sizes = [line["items"] for line in mine]
-        style = {"marker": "o", "color": colour, "label": _FOUND[kind]}
+        style = {"marker": "o", "color": colour, "label": _LABELS[kind]}
         time_axes.plot(sizes, [line["ms"] for line in mine], **style)
         memory_axes.plot(sizes, [line["peak_bytes"] / 2**30 for line in mine], **style)
     time_axes.set(yscale="log", ylabel="ms a step")
@@ -265,8 +265,8 @@ def _plot(config: Config, lines: list[dict[str, Any]]) -> None:
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(*time_axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
-    with replacing(config.out / "growth.svg") as aside:
-        figure.savefig(aside, format="svg")
+    with replacing(config.out / "growth.svg") as temporary:
+        figure.savefig(temporary, format="svg")
     plt.close(figure)
 
 

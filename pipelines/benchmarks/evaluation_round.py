@@ -1,8 +1,8 @@
-"""Full ranking of all test users under the clock: the process that ``evaluation_speed`` starts for each of its turns.
+"""Timed full ranking of all test users: the process that ``evaluation_speed`` starts for each run.
 
     python -m pipelines.benchmarks.evaluation_round --data runs/data/ml-1m --export /tmp/log.npz
 
-Prints one JSON line, and writes the histories that were asked about, for another program to rank.
+Prints one JSON line, and writes the ranked histories, for another program.
 """
 
 import json
@@ -77,14 +77,14 @@ def run(config: Config) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     if not config.export.exists():
         _export(config.export, queries)
-    told = {
+    result = {
         "users_per_s": len(queries) / seconds,
         "users": len(queries),
         "items": dataset.vocabulary.n_items,
         "threads": torch.get_num_threads(),
     }
-    print(json.dumps(told))
-    return told
+    print(json.dumps(result))
+    return result
 
 
 def _export(path: Path, queries: "Queries") -> None:
@@ -92,10 +92,10 @@ def _export(path: Path, queries: "Queries") -> None:
     import numpy as np
 
     lengths = queries.stop - queries.start
-    places = np.repeat(queries.start - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
-    columns = {"users": np.repeat(queries.users, lengths), "items": np.asarray(queries.histories.items)[places]}
+    positions = np.repeat(queries.start - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
+    columns = {"users": np.repeat(queries.users, lengths), "items": np.asarray(queries.histories.items)[positions]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as aside, open(aside, "wb") as file:
+    with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **columns)
 
 

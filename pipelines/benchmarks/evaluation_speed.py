@@ -1,4 +1,4 @@
-"""How many users a second are ranked against the whole catalogue: encoded, scored, what they had taken out, best ten.
+"""Speed of full ranking: users per second encoded, scored, with seen items removed, top ten.
 
     python -m pipelines.benchmarks.evaluation_speed --data runs/data/ml-1m --out runs/evaluation --peer VENV/bin/python
 
@@ -100,10 +100,10 @@ def _sizes(config: Config, dim: int) -> list[str]:
 
 def _told(command: list[str]) -> dict[str, Any]:
     ended = run_alone(command)
-    for line in reversed(ended.printed.splitlines()):
+    for line in reversed(ended.stdout.splitlines()):
         if '"users_per_s"' in line:
             return json.loads(line) | {"peak_bytes": ended.peak_bytes}
-    raise InputError(f'{" ".join(command)} printed no JSON line with "users_per_s".\n{ended.said}')
+    raise InputError(f'{" ".join(command)} printed no JSON line with "users_per_s".\n{ended.stderr}')
 
 
 def _row(name: str, dim: int, turns: dict[tuple[str, int], list[dict[str, Any]]]) -> dict[str, Any]:

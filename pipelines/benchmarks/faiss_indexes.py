@@ -126,11 +126,11 @@ def _measure(index: "ItemIndex", queries: "np.ndarray", exact: "np.ndarray") -> 
     k = exact.shape[1]
     index.search(queries[:32], k)
     start = time.perf_counter()
-    found = index.search(queries, k)[0]
+    rows = index.search(queries, k)[0]
     seconds = time.perf_counter() - start
-    both = np.sort(np.concatenate([found, exact], axis=1), axis=1)  # a row in both stands twice, side by side
+    merged = np.sort(np.concatenate([rows, exact], axis=1), axis=1)  # a row of both is there twice, side by side
     return {
-        "recall": float((np.diff(both, axis=1) == 0).sum() / exact.size),
+        "recall": float((np.diff(merged, axis=1) == 0).sum() / exact.size),
         "queries_per_second": len(queries) / seconds,
     }
 

@@ -61,16 +61,16 @@ def run(config: Config) -> None:
     n = config.items // config.length
     shares = np.arange(1, n + 1) ** -config.zipf
     edges = np.cumsum(shares / shares.sum())
-    drawn = np.searchsorted(edges, random.random((config.series, config.users))).clip(max=n - 1)
-    drawn.reshape(-1)[:n] = np.arange(n)  # every series once, in the users' early places
-    drawn = random.permutation(n)[drawn]  # an item's number says nothing of its popularity
-    items = (drawn.T[:, :, None] * config.length + np.arange(config.length)).reshape(config.users, -1)
-    place = np.broadcast_to(np.arange(items.shape[1]), items.shape)
+    series = np.searchsorted(edges, random.random((config.series, config.users))).clip(max=n - 1)
+    series.reshape(-1)[:n] = np.arange(n)  # every series once, in the users' early positions
+    series = random.permutation(n)[series]  # an item's number says nothing of its popularity
+    items = (series.T[:, :, None] * config.length + np.arange(config.length)).reshape(config.users, -1)
+    position = np.broadcast_to(np.arange(items.shape[1]), items.shape)
     user = np.broadcast_to(np.arange(config.users)[:, None], items.shape)
-    table = {"user_id": user.reshape(-1), "item_id": items.reshape(-1), "timestamp": place.reshape(-1)}
+    table = {"user_id": user.reshape(-1), "item_id": items.reshape(-1), "timestamp": position.reshape(-1)}
     config.out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(config.out) as aside:
-        pl.DataFrame(table).write_parquet(aside)
+    with replacing(config.out) as temporary:
+        pl.DataFrame(table).write_parquet(temporary)
 
 
 if __name__ == "__main__":

@@ -42,24 +42,26 @@ def main() -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             return ours(queries, table)
 
-    candidates: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], torch.dtype]] = {
+    losses: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], torch.dtype]] = {
         "linear_cross_entropy, float32": (theirs, torch.float32),
         "linear_cross_entropy, bf16": (theirs, torch.bfloat16),
         "ours, float32": (ours, torch.float32),
         "ours, bf16": (ours_mixed, torch.float32),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    seconds: dict[str, list[float]] = {name: [] for name in losses}
     gradients: dict[str, tuple[Tensor, ...]] = {}
     for _ in range(args.rounds):
-        for name, (loss, dtype) in candidates.items():
+        for name, (loss, dtype) in losses.items():
             leaves = queries.clone().requires_grad_(), table.clone().requires_grad_()
             start = time.perf_counter()
             gradients[name] = torch.autograd.grad(loss(*(leaf.to(dtype) for leaf in leaves)), leaves)
             seconds[name].append(time.perf_counter() - start)
     exact = gradients["linear_cross_entropy, float32"]
-    for name in candidates:
+    for name in losses:
         pairs = zip(gradients[name], exact, strict=True)
-        by_queries, by_table = (float((found - wanted).norm() / wanted.norm()) for found, wanted in pairs)
+        by_queries, by_table = (
+            float((gradient - reference).norm() / reference.norm()) for gradient, reference in pairs
+        )
         milliseconds = 1000 * statistics.median(seconds[name])
         print(f"{name:32} {milliseconds:7.1f} ms   gradients off by {by_queries:.4f} (queries), {by_table:.4f} (table)")
 

@@ -35,11 +35,11 @@ def convert(source: Path, target: Path) -> dict[str, int]:
         ]
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"{source} does not hold the three files of ml-1m: {error}") from error
-    with replacing(target) as aside:
-        aside.mkdir()
-        (aside / "log.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with replacing(target) as temporary:
+        temporary.mkdir()
+        (temporary / "log.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         for name, side in zip(("items.tsv", "users.tsv"), sides, strict=True):
-            side.write_csv(aside / name, separator="\t", quote_style="never")
+            side.write_csv(temporary / name, separator="\t", quote_style="never")
     return {"users": len(lines), "events": int(lines.str.count_matches(" ").sum())}
 
 

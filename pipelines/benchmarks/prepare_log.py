@@ -55,10 +55,12 @@ def run(config: Config) -> int:
         impressions=0.0,
         seed=config.seed,
     )
-    with replacing(config.out) as aside, tempfile.TemporaryDirectory(dir=config.out.parent) as work:
+    with replacing(config.out) as temporary, tempfile.TemporaryDirectory(dir=config.out.parent) as work:
         write_simulation(simulated, Path(work) / "log", truth_users=1)
-        aside.mkdir()
-        n_events = _deal(sorted(Path(work).glob("log/clicks/*.parquet")) or [Path(work) / "log/clicks.parquet"], aside)
+        temporary.mkdir()
+        n_events = _deal(
+            sorted(Path(work).glob("log/clicks/*.parquet")) or [Path(work) / "log/clicks.parquet"], temporary
+        )
     print(f"{n_events:,} events in {config.out}")
     return n_events
 
@@ -86,8 +88,8 @@ def _deal(parts: list[Path], folder: Path) -> int:
 def _of_day(table: "pl.LazyFrame", day: int) -> "pl.DataFrame":
     import polars as pl
 
-    here = pl.col("timestamp").is_between(day * DAY, (day + 1) * DAY, closed="left")
-    return table.filter(here).collect(engine="streaming").sort("timestamp", "user_id")
+    of_day = pl.col("timestamp").is_between(day * DAY, (day + 1) * DAY, closed="left")
+    return table.filter(of_day).collect(engine="streaming").sort("timestamp", "user_id")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python pipelines/benchmarks/prepare_pandas.py LOG OUT leave_one_out 10 20
 
-It is not part of the package and needs pandas and pyarrow alone. It does less: whole columns lie in memory, and nothing
-is checked, fingerprinted or looked at again. Prints its counts as JSON.
+It is not part of the package and needs pandas and pyarrow alone. It does less: full columns are in memory, and nothing
+is checked or fingerprinted. Prints its counts as JSON.
 """
 
 import json
@@ -22,8 +22,8 @@ def main(log: str, out: str, split: str, min_user: int, min_item: int) -> dict[s
     borders = timestamps(events) if split == "time" else None
     events = k_core(events, borders, min_user, min_item)
     part = parts(events, borders)
-    counts = events.loc[part == 0, ITEM].value_counts().rename_axis(ITEM).reset_index(name="count")
-    vocabulary = counts.sort_values(["count", ITEM], ascending=[False, True], ignore_index=True)
+    item_counts = events.loc[part == 0, ITEM].value_counts().rename_axis(ITEM).reset_index(name="count")
+    vocabulary = item_counts.sort_values(["count", ITEM], ascending=[False, True], ignore_index=True)
     vocabulary["item_row"] = range(3, 3 + len(vocabulary))
     rows = events[ITEM].map(vocabulary.set_index(ITEM)["item_row"]).fillna(2).astype("int32")
     users, user_ids = pd.factorize(events[USER])
@@ -34,12 +34,12 @@ def main(log: str, out: str, split: str, min_user: int, min_item: int) -> dict[s
     vocabulary.to_parquet(folder / "vocabulary.parquet")
     pd.DataFrame({USER: user_ids}).to_parquet(folder / "users.parquet")
     held_out = {"training_events": 0, "validation_events": 1, "test_events": 2}
-    told = {"users": len(user_ids), "items": len(vocabulary), "events": len(events)}
-    return told | {name: int((part == number).sum()) for name, number in held_out.items()}
+    counts = {"users": len(user_ids), "items": len(vocabulary), "events": len(events)}
+    return counts | {name: int((part == number).sum()) for name, number in held_out.items()}
 
 
 def timestamps(events: pd.DataFrame) -> tuple[int, int]:
-    """First moments of validation and test: quantiles .8 and .9 of all times."""
+    """Start of validation and of test: quantiles .8 and .9 of all times."""
     times = events[TIME].sort_values(ignore_index=True)
     return times[int(0.8 * len(times))], times[int(0.9 * len(times))]
 
@@ -56,7 +56,7 @@ def k_core(events: pd.DataFrame, borders: tuple[int, int] | None, min_user: int,
 
 
 def parts(events: pd.DataFrame, borders: tuple[int, int] | None) -> pd.Series:
-    """0 where an event is trained on, 1 where it validates, 2 where it tests."""
+    """0 on training events, 1 on validation, 2 on test."""
     if borders:
         return (events[TIME] >= borders[0]).astype("int8") + (events[TIME] >= borders[1]).astype("int8")
     after = events.groupby(USER).cumcount(ascending=False)
@@ -65,5 +65,5 @@ def parts(events: pd.DataFrame, borders: tuple[int, int] | None) -> pd.Series:
 
 
 if __name__ == "__main__":
-    given = sys.argv[1:]
-    print(json.dumps(main(given[0], given[1], given[2], int(given[3]), int(given[4]))))
+    log, out, split, min_user, min_item = sys.argv[1:]
+    print(json.dumps(main(log, out, split, int(min_user), int(min_item))))

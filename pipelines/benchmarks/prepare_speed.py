@@ -1,4 +1,4 @@
-"""How long ``recsys-bert prepare`` takes, how much memory, and the same steps in pandas.
+"""Time and memory of ``recsys-bert prepare``, and of the same steps in pandas.
 
     python -m pipelines.benchmarks.prepare_log --out runs/log_10m --users 200000 --items 100000
     python -m pipelines.benchmarks.prepare_speed --log runs/log_10m --out runs/prepare_10m --pandas VENV/bin/python
@@ -59,7 +59,7 @@ def run(config: Config) -> dict[str, Any]:
     """Measure, print and write the table.
 
     Returns:
-        What the JSON file holds.
+        Contents of the JSON file.
     """
     runs = []
     for split in config.splits:
@@ -88,10 +88,15 @@ def _ours(config: Config, split: str) -> dict[str, Any]:
         "split.kind": split,
     }
     arguments = [str(word) for name, value in flags.items() for word in (f"--{name}", value)]
-    told, measured = _measured([sys.executable, "-m", "pipelines.cli", "prepare", *arguments, "--json"], config)
+    manifest, measured = _measured([sys.executable, "-m", "pipelines.cli", "prepare", *arguments, "--json"], config)
     names = ("users", "items", "events", "training_events", "validation_events", "test_events")
-    counts = {name: told["counts"][name] for name in names}
-    return {"program": "recsys-bert prepare", "split": split, "rows": told["log"]["rows"], "counts": counts} | measured
+    counts = {name: manifest["counts"][name] for name in names}
+    return {
+        "program": "recsys-bert prepare",
+        "split": split,
+        "rows": manifest["log"]["rows"],
+        "counts": counts,
+    } | measured
 
 
 def _pandas(config: Config, split: str, rows: int) -> dict[str, Any]:

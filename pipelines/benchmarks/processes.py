@@ -1,7 +1,7 @@
-"""Other programs under the clock: each in a process of its own, with its largest resident set.
+"""Timing of other programs: each in its own process, with its peak memory.
 
-Only the standard library is imported here and in what starts processes by it: a process' peak counts from that of the
-one that started it, so that one has to stay small.
+Only the standard library is imported here and by its callers: a process' peak counts from that of its parent, which
+therefore has to stay small.
 """
 
 import os
@@ -17,39 +17,39 @@ from recsys_bert.errors import InputError
 
 
 @dataclass(frozen=True)
-class Ended:
-    """What a program printed and took."""
+class ProcessResult:
+    """Output, time and memory of a program."""
 
-    printed: str
-    """Its standard output."""
+    stdout: str
+    """Standard output."""
 
-    said: str
-    """The end of what it wrote on its standard error."""
+    stderr: str
+    """End of standard error."""
 
     seconds: float
-    """From start to end."""
+    """Wall time."""
 
     peak_bytes: int
-    """Largest resident set of its processes, each taken alone."""
+    """Largest resident set of any of its processes."""
 
 
-def run_alone(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Ended:
+def run_alone(command: Sequence[str], environment: Mapping[str, str] | None = None) -> ProcessResult:
     """Run a program to its end.
 
     Args:
-        command: Its name and arguments.
-        environment: Variables beside this process' own.
+        command: Program and arguments.
+        environment: Variables added to those of this process.
 
     Raises:
         InputError: It cannot be started or fails.
     """
     start = time.perf_counter()
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         try:
             process = subprocess.Popen(
                 command,
                 stdout=subprocess.PIPE,
-                stderr=complaints,
+                stderr=errors,
                 text=True,
                 env=os.environ | dict(environment or {}),
             )
@@ -57,13 +57,13 @@ def run_alone(command: Sequence[str], environment: Mapping[str, str] | None = No
             raise InputError(f"cannot start {shlex.join(command)}: {error.strerror}.") from error
         with process:
             assert process.stdout is not None
-            printed = process.stdout.read()
+            stdout = process.stdout.read()
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - start
-        complaints.seek(0)
-        said = complaints.read()[-2000:].strip()
+        errors.seek(0)
+        stderr = errors.read()[-2000:].strip()
     if process.returncode:
-        raise InputError(f"{shlex.join(command)} ended with status {process.returncode}:\n{said}")
+        raise InputError(f"{shlex.join(command)} ended with status {process.returncode}:\n{stderr}")
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)  # Linux counts KiB
-    return Ended(printed, said, seconds, peak)
+    return ProcessResult(stdout, stderr, seconds, peak)

@@ -1,4 +1,4 @@
-"""Rank users with RecTools' SASRec: what ``evaluation_speed`` sets beside our ranking.
+"""Rank users with RecTools' SASRec: the comparison of ``evaluation_speed``.
 
     VENV/bin/python pipelines/benchmarks/rectools_recommend.py --log histories.npz
 
@@ -52,8 +52,8 @@ def main() -> None:
     start = time.perf_counter()
     model.recommend(users, dataset, k=args.k, filter_viewed=True)
     seconds = time.perf_counter() - start
-    told = {"users_per_s": len(users) / seconds, "users": len(users), "items": int(frame["item_id"].nunique())}
-    print(json.dumps(told | {"threads": torch.get_num_threads()}))
+    result = {"users_per_s": len(users) / seconds, "users": len(users), "items": int(frame["item_id"].nunique())}
+    print(json.dumps(result | {"threads": torch.get_num_threads()}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Training steps of RecTools' SASRec or BERT4Rec under the clock: what ``training_speed`` sets beside ours.
+"""Timed training steps of RecTools' SASRec or BERT4Rec: the comparison of ``training_speed``.
 
     VENV/bin/python pipelines/benchmarks/rectools_train.py --log log.txt --model sasrec --dim 64
 
@@ -37,7 +37,7 @@ def main() -> None:
 
     with open(args.log, encoding="utf-8") as lines:
         histories = [line.split() for line in lines]
-    rows = [(user, item, 1.0, place) for user, *items in histories for place, item in enumerate(items[:-2])]
+    rows = [(user, item, 1.0, position) for user, *items in histories for position, item in enumerate(items[:-2])]
     frame = pd.DataFrame(rows, columns=["user_id", "item_id", "weight", "datetime"])
     frame["datetime"] = pd.to_datetime(frame["datetime"], unit="s")
 
@@ -65,10 +65,10 @@ def main() -> None:
     )
     model.fit(Dataset.construct(frame))
     if len(ends) < steps:
-        raise SystemExit(f"the log has {len(ends)} batches; {steps} were asked for.")
+        raise SystemExit(f"the log has {len(ends)} batches; {steps} are needed.")
     seconds = ends[-1] - ends[args.start_up - 1]
-    told = {"seq_per_s": sum(sizes[args.start_up :]) / seconds, "seconds": seconds}
-    print(json.dumps(told | {"threads": torch.get_num_threads()}))
+    result = {"seq_per_s": sum(sizes[args.start_up :]) / seconds, "seconds": seconds}
+    print(json.dumps(result | {"threads": torch.get_num_threads()}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How a benchmark leaves its figures: a table to read and the same numbers for programs."""
+"""Results of a benchmark as a Markdown table and as JSON."""
 
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ def write_tables(out: Path, table: str, result: dict[str, Any], *, show: bool = 
     """Write ``table`` to ``out`` with the ending .md and ``result`` to .json.
 
     Args:
-        out: Where; what its name has behind a dot is no ending, and stays ("v0.1").
-        table: To read.
-        result: For programs.
+        out: Path without ending; a dot in its name is kept ("v0.1").
+        table: Markdown.
+        result: JSON values.
         show: Print the table as well.
     """
-    with replacing(out.with_name(f"{out.name}.md")) as aside:
-        aside.write_text(table, encoding="utf-8")
+    with replacing(out.with_name(f"{out.name}.md")) as temporary:
+        temporary.write_text(table, encoding="utf-8")
     write_json(out.with_name(f"{out.name}.json"), result)
     if show:
         print(table, end="")

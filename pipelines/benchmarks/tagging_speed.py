@@ -170,7 +170,7 @@ def _measure_prediction(folder: Path, file: Path | None) -> dict[str, Any]:
     """Predict entities in a process of its own."""
     command = [sys.executable, "-m", "pipelines.benchmarks.tagging_round", "--run", str(folder)]
     ended = run_alone(command if file is None else [*command, "--file", str(file)])
-    return json.loads(ended.printed.splitlines()[-1]) | {"peak_bytes": ended.peak_bytes}
+    return json.loads(ended.stdout.splitlines()[-1]) | {"peak_bytes": ended.peak_bytes}
 
 
 def _median(name: str, rounds: list[dict[str, Any]]) -> dict[str, Any]:

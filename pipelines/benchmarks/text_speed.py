@@ -186,8 +186,8 @@ def _turn(config: Config, row: _Row, *, profile: bool) -> dict[str, Any]:
         elif profile:
             command.append("--profile")
         ended = run_alone(command)
-    told: dict[str, Any] = json.loads(ended.printed.splitlines()[-1])
-    return told | {"peak_bytes": ended.peak_bytes}
+    result: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return result | {"peak_bytes": ended.peak_bytes}
 
 
 def _line(row: _Row, turns: dict[_Row, list[dict[str, Any]]]) -> dict[str, Any]:

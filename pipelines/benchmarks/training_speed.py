@@ -1,4 +1,4 @@
-"""How fast encoders train: sequences a second, memory, and the share of the machine's matrix-product rate.
+"""Training speed of encoders: sequences a second, memory, and the share of the machine's matrix-product rate.
 
     python -m pipelines.benchmarks.training_speed --data runs/data/ml-1m --out runs/speed
 
@@ -114,7 +114,7 @@ class _Row(NamedTuple):
 
     @property
     def peer(self) -> "_Row":
-        """What this training is compared with."""
+        """Training that this one is compared with."""
         return _Row("peer-masked" if self.training == "masked" else "peer", self.dim, "")
 
 
@@ -122,10 +122,10 @@ def run(config: Config) -> dict[str, Any]:
     """Measure, print and write the tables.
 
     Returns:
-        What the JSON file holds.
+        Contents of the JSON file.
 
     Raises:
-        InputError: The data is not there or is too small, or a peer's command fails or prints no figure.
+        InputError: The data is not there or is too small, or a peer's command fails or prints no speed.
     """
     rows = _rows(config)
     turns: dict[_Row, list[dict[str, Any]]] = {row: [] for row in rows}
@@ -145,7 +145,7 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def _rows(config: Config) -> list[_Row]:
-    """Peers stand beside what they are compared with, so that little time lies between the two."""
+    """Rows in order; each peer follows the training that it is compared with, so that little time lies between them."""
     rows = []
     for dim in config.dims:
         for name, precision in ((name, precision) for name in config.objectives for precision in config.precisions):
@@ -156,7 +156,7 @@ def _rows(config: Config) -> list[_Row]:
 
 
 def _recipe(config: Config, row: _Row, out: Path) -> pretrain.Config:
-    """The layers of what is compared: SASRec's feed-forward half is as wide as the encoder, BERT4Rec's four times."""
+    """Layers of the peer: SASRec's feed-forward half is as wide as the encoder, BERT4Rec's four times."""
     precision: Any = row.precision
     layer: Options = {} if row.training == "masked" else {"ffn_dim": row.dim, "activation": "relu"}
     return pretrain.Config(
@@ -181,7 +181,7 @@ def _recipe(config: Config, row: _Row, out: Path) -> pretrain.Config:
 
 
 def _ours(config: Config, row: _Row, *, first: bool) -> dict[str, Any]:
-    """One turn; what is the same in every turn is counted in the first."""
+    """One run; operations are counted in the first."""
     with tempfile.TemporaryDirectory() as folder:
         recipe = Path(folder) / "recipe.toml"
         write_config(_recipe(config, row, Path(folder) / "run"), recipe)
@@ -190,15 +190,15 @@ def _ours(config: Config, row: _Row, *, first: bool) -> dict[str, Any]:
             command += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(config.processes), "-m"]
             environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // config.processes))
         command += ["pipelines.benchmarks.training_steps", "--recipe", str(recipe), "--steps", str(config.steps)]
-        extras = [name for name, wanted in (("--count", True), ("--profile", config.profile)) if wanted and first]
+        extras = [flag for flag, on in (("--count", True), ("--profile", config.profile)) if on and first]
         return _printed(command + extras, environment)[0]
 
 
 def _peer(config: Config, row: _Row) -> dict[str, Any]:
     template = config.peer_masked if row.training == "peer-masked" else config.peer
     command = [word.replace("{dim}", str(row.dim)) for word in shlex.split(template)]
-    told, peak = _printed(command)
-    return {"seq_per_s": told["seq_per_s"], "peak_bytes": peak}
+    result, peak = _printed(command)
+    return {"seq_per_s": result["seq_per_s"], "peak_bytes": peak}
 
 
 def _printed(command: list[str], environment: dict[str, str] | None = None) -> tuple[dict[str, Any], int]:
@@ -207,10 +207,10 @@ def _printed(command: list[str], environment: dict[str, str] | None = None) -> t
     This process imports no torch, for its memory would count in the other's.
     """
     ended = run_alone(command, environment)
-    for line in reversed(ended.printed.splitlines()):
+    for line in reversed(ended.stdout.splitlines()):
         if '"seq_per_s"' in line:
             return json.loads(line), ended.peak_bytes
-    raise InputError(f'{shlex.join(command)} printed no JSON line with "seq_per_s".\n{ended.said}')
+    raise InputError(f'{shlex.join(command)} printed no JSON line with "seq_per_s".\n{ended.stderr}')
 
 
 def _machine(turns: dict[_Row, list[dict[str, Any]]]) -> dict[str, Any]:

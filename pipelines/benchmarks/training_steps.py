@@ -79,17 +79,17 @@ def run(config: Config) -> dict[str, Any]:
 
     recipe = read_config(pretrain.Config, config.recipe)
     _, model, batches = pretrain.build(recipe, open_dataset(recipe.data))
-    found = measure(model, batches, recipe.train, config.steps, count=config.count, profile=config.profile)
+    result = measure(model, batches, recipe.train, config.steps, count=config.count, profile=config.profile)
     device = next(model.parameters()).device
-    found["product_flops"] = {
-        "bf16": found["processes"] * product_flops(device, torch.bfloat16),
-        "fp32": found["processes"] * product_flops(device, torch.float32),
+    result["product_flops"] = {
+        "bf16": result["processes"] * product_flops(device, torch.bfloat16),
+        "fp32": result["processes"] * product_flops(device, torch.float32),
     }
     if is_first_process():
-        print(json.dumps(found))
+        print(json.dumps(result))
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-    return found
+    return result
 
 
 def measure(
@@ -104,8 +104,8 @@ def measure(
     """Train for some steps under the clock.
 
     Args:
-        model: What ``fit`` takes.
-        batches: What ``fit`` takes; their ``tokens`` are ``[sequences, seq]``, and 0 where there is padding.
+        model: Model for ``fit``.
+        batches: Batches for ``fit``; their ``tokens`` are ``[sequences, seq]``, and 0 where there is padding.
         settings: Its settings.
         n_steps: Steps under the clock.
         count: Count floating-point operations as well.
@@ -129,7 +129,7 @@ def measure(
         fit(model, clock, endless, Path(folder), before_step=clock.tick)
     bf16, world = AcceleratorState().mixed_precision == "bf16", AcceleratorState().num_processes
     device = next(model.parameters()).device
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "seq_per_s": world * clock.sequences / clock.seconds,  # every process has as many of a batch
         "seconds": clock.seconds,
         "sequences": world * clock.sequences,
@@ -144,10 +144,10 @@ def measure(
         "gpu_peak_bytes": torch.cuda.max_memory_allocated() if device.type == "cuda" else 0,
     }
     if count:
-        found["flops"] = count_flops(model, batches, steps[:-1], bf16=bf16) / found["sequences"]
+        result["flops"] = count_flops(model, batches, steps[:-1], bf16=bf16) / result["sequences"]
     if profile:
-        found["operators"] = clock.operators
-    return found
+        result["operators"] = clock.operators
+    return result
 
 
 def timed_steps(n: int, per_epoch: int) -> list[int]:
@@ -289,13 +289,13 @@ def product_flops(device: "torch.device", dtype: "torch.dtype", seconds: float =
     while True:
         matrices = [torch.randn(side, side, device=device).to(dtype) for _ in range(2)]
         product(*matrices)
-        taken = [product(*matrices)]
-        if side == _SIDE or taken[0] > seconds / 16:
+        seconds_each = [product(*matrices)]
+        if side == _SIDE or seconds_each[0] > seconds / 16:
             break
         side *= 2
-    while sum(taken) < seconds:
-        taken.append(product(*matrices))
-    return 2 * side**3 / statistics.median(taken)
+    while sum(seconds_each) < seconds:
+        seconds_each.append(product(*matrices))
+    return 2 * side**3 / statistics.median(seconds_each)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import pretrain
-from pipelines.benchmarks.processes import Ended, run_alone
+from pipelines.benchmarks.processes import ProcessResult, run_alone
 from pipelines.support.flags import load_config
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
@@ -71,10 +71,10 @@ def run(config: Config) -> dict[str, Any]:
     """Train twice, compare, print and write.
 
     Returns:
-        What the JSON file holds.
+        Contents of the JSON file.
 
     Raises:
-        InputError: A run lies in ``out`` already, or a training fails.
+        InputError: ``out`` holds a run already, or a training fails.
     """
     if any((config.out / name).exists() for name in ("one", "several")):
         raise InputError(f"{config.out} holds runs already; choose another --out, since time is measured.")
@@ -94,12 +94,12 @@ def run(config: Config) -> dict[str, Any]:
         "metrics": [{name: line[name] for name in line if "@" in name} for line in (metrics, several)],
         "seconds": [metrics["seconds"], several["seconds"]],
         "peak_bytes": [ended.peak_bytes for ended in trained.values()],
-        "writers": [ended.said.count("wrote ") for ended in trained.values()],
+        "writers": [ended.stderr.count("wrote ") for ended in trained.values()],
         "shards": _shards(config),
     }
     table = _table(config, result)
-    with replacing(config.out / "losses.md") as aside:
-        aside.write_text(table, encoding="utf-8")
+    with replacing(config.out / "losses.md") as temporary:
+        temporary.write_text(table, encoding="utf-8")
     write_json(config.out / "losses.json", result)
     print(table, end="")
     return result
@@ -123,7 +123,7 @@ def _recipe(config: Config, name: str) -> pretrain.Config:
     )
 
 
-def _train(config: Config, name: str, launcher: list[str]) -> Ended:
+def _train(config: Config, name: str, launcher: list[str]) -> ProcessResult:
     recipe = config.out / f"{name}.toml"
     write_config(_recipe(config, name), recipe)
     program = [*launcher, "pipelines.cli"] if launcher else ["pipelines.cli"]
@@ -160,12 +160,14 @@ def _shards(config: Config) -> dict[str, int]:
     count = {"batches": 0, "histories": 0, "targets": 0, "in no shard": 0, "in several": 0, "spare shards": 0}
     for whole, *shards in zip(batches(0), *_ranks(batches, config.processes), strict=True):
         owners = [_rows(shard["tokens"]) for shard in shards[: len(whole["tokens"])]]  # see ``share``: others are spare
-        found = [row for rows in owners for row in rows]
+        sharded = [row for rows in owners for row in rows]
         count["batches"] += 1
         count["histories"] += len(whole["tokens"])
         count["targets"] += whole["n_targets"]
-        count["in no shard"] += len(set(_rows(whole["tokens"])) - set(found))
-        count["in several"] += len(found) - len(set(found)) - (len(whole["tokens"]) - len(set(_rows(whole["tokens"]))))
+        count["in no shard"] += len(set(_rows(whole["tokens"])) - set(sharded))
+        count["in several"] += (
+            len(sharded) - len(set(sharded)) - (len(whole["tokens"]) - len(set(_rows(whole["tokens"]))))
+        )
         count["spare shards"] += len(shards) - len(owners)
         if sum(shard["n_targets"] for shard in shards) != whole["n_targets"]:
             raise InputError(f"the shards of batch {count['batches']} have other targets than the batch.")

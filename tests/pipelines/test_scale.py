@@ -9,7 +9,7 @@ import pytest
 
 from pipelines import prepare
 from pipelines.benchmarks import catalogue_growth, evaluation_round, evaluation_speed, large_log, two_processes
-from pipelines.benchmarks.processes import Ended, run_alone
+from pipelines.benchmarks.processes import ProcessResult, run_alone
 from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
@@ -29,9 +29,9 @@ def test_every_item_of_a_large_log_is_trained_on(tmp_path):
 
 
 def test_a_program_is_measured_by_itself():
-    code = "import sys; held = b'x' * (300 << 20); print('done'); print('said', file=sys.stderr)"
+    code = "import sys; held = b'x' * (300 << 20); print('done'); print('warned', file=sys.stderr)"
     ended = run_alone([sys.executable, "-c", code])
-    assert (ended.printed, ended.said) == ("done\n", "said")
+    assert (ended.stdout, ended.stderr) == ("done\n", "warned")
     assert ended.peak_bytes > 300 << 20
     with pytest.raises(InputError, match="status 3"):
         run_alone([sys.executable, "-c", "raise SystemExit(3)"])
@@ -40,15 +40,15 @@ def test_a_program_is_measured_by_itself():
 
 
 def fake_programs(monkeypatch, module, speed):
-    """Programs that end at once and tell of ``speed(command)``."""
-    asked = []
+    """Replace programs by ones that end at once and print ``speed(command)``."""
+    commands = []
 
     def run_at_once(command, environment=None):
-        asked.append(command)
-        return Ended(json.dumps(speed(command)) + "\n", "", 2.0, 3 << 30)
+        commands.append(command)
+        return ProcessResult(json.dumps(speed(command)) + "\n", "", 2.0, 3 << 30)
 
     monkeypatch.setattr(module, "run_alone", run_at_once)
-    return asked
+    return commands
 
 
 def test_growth_has_a_line_for_each_catalogue_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
@@ -56,10 +56,10 @@ def test_growth_has_a_line_for_each_catalogue_and_goes_on_where_it_stopped(tmp_p
     index |= {"queries_per_second": 100.0, "bytes": 1 << 20}
     steps = {"seconds": 4.0, "peak_bytes": 1 << 30, "precision": "fp32", "device": "cpu", "threads": 1, "torch": "2"}
 
-    def told(command):
+    def speed(command):
         return {"indexes": [index]} if "evaluate" in command else steps
 
-    asked = fake_programs(monkeypatch, catalogue_growth, told)
+    commands = fake_programs(monkeypatch, catalogue_growth, speed)
     monkeypatch.setattr(catalogue_growth, "_data", lambda config, n: tmp_path / str(n))
     config = catalogue_growth.Config(out=tmp_path / "growth", items=(8, 80), full_until=8, steps=2)
     result = catalogue_growth.run(config)
@@ -74,36 +74,36 @@ def test_growth_has_a_line_for_each_catalogue_and_goes_on_where_it_stopped(tmp_p
     assert "| 80 | sampled, row updates | 2,000 | 1.00 |" in table
     assert "| training and validation | 2 | 3.00 |" in table
     assert "<svg" in (config.out / "growth.svg").read_text(encoding="utf-8")
-    n = len(asked)
+    n = len(commands)
     assert catalogue_growth.run(config) == result
-    assert len(asked) == n
+    assert len(commands) == n
 
 
 def test_shards_of_a_log_share_every_history_once(simulated, tmp_path):
     config = two_processes.Config(data=simulated.folder, out=tmp_path, batch_size=37, loss=LossConfig())
-    found = two_processes._shards(config)
-    assert found["histories"] == 200
-    assert (found["in no shard"], found["in several"], found["spare shards"]) == (0, 0, 0)
+    shards = two_processes._shards(config)
+    assert shards["histories"] == 200
+    assert (shards["in no shard"], shards["in several"], shards["spare shards"]) == (0, 0, 0)
 
 
 def test_ranking_speed_and_what_it_exports(simulated, tmp_path, capsys):
     config = evaluation_round.Config(data=simulated.folder, export=tmp_path / "log.npz", dim=8, n_layers=1, max_len=20)
-    told = evaluation_round.run(config)
-    assert json.loads(capsys.readouterr().out) == told
+    result = evaluation_round.run(config)
+    assert json.loads(capsys.readouterr().out) == result
     queries, log = Queries.of(simulated, "test"), np.load(tmp_path / "log.npz")
-    assert told["users"] == len(queries)
+    assert result["users"] == len(queries)
     for i in (0, len(queries) - 1):
         mine = log["items"][log["users"] == queries.users[i]]
         np.testing.assert_array_equal(mine, simulated.histories.items[queries.start[i] : queries.stop[i]])
 
 
 def test_ranking_takes_turns_with_a_peer(tmp_path, monkeypatch):
-    def told(command):
+    def speed(command):
         return {"users_per_s": 50.0 if command[0] == "peer" else 200.0, "users": 9, "items": 8, "threads": 1}
 
-    asked = fake_programs(monkeypatch, evaluation_speed, told)
+    commands = fake_programs(monkeypatch, evaluation_speed, speed)
     config = evaluation_speed.Config(data=tmp_path, out=tmp_path / "speed", dims=(8,), rounds=2, peer="peer")
     ours, peer = evaluation_speed.run(config)["rows"]
-    assert [command[0] == "peer" for command in asked] == [False, True, False, True]
+    assert [command[0] == "peer" for command in commands] == [False, True, False, True]
     assert (ours["times_peer"], peer["times_peer"], peer["rounds"]) == (4.0, None, [50.0, 50.0])
     assert "| ours | 8 | 200 | 200 to 200 | 4.00 | 3,072 |" in (tmp_path / "speed.md").read_text(encoding="utf-8")

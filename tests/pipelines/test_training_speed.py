@@ -1,4 +1,4 @@
-"""The benchmark of training, on a log of a moment, and its count of operations against the formula."""
+"""The benchmark of training, on a tiny log, and its count of operations against the formula."""
 
 import json
 import subprocess
@@ -16,14 +16,14 @@ DIM, LAYERS, NEGATIVES = 16, 2, 8
 
 
 def test_trainings_take_turns_with_a_peer(simulated, tmp_path):
-    told = [json.dumps({"epochs": 1, "seq_per_s": 1}), json.dumps({"seq_per_s": "{dim}"}).replace('"{dim}"', "{dim}")]
+    lines = [json.dumps({"epochs": 1, "seq_per_s": 1}), json.dumps({"seq_per_s": "{dim}"}).replace('"{dim}"', "{dim}")]
     script = tmp_path / "peer.py"
     script.write_text("import sys\nfor line in sys.argv[1:]:\n    print(line)\nprint('done')\n", encoding="utf-8")
     # in a small process of its own: a program's peak counts from that of the process that started it
     command = [sys.executable, "-m", "pipelines.benchmarks.training_speed", "--data", str(simulated.folder)]
     command += ["--out", str(tmp_path / "speed"), "--objectives", "next-full", "--dims", str(DIM)]
     command += ["--precisions", "fp32", "--batch-size", "32", "--steps", "2", "--rounds", "2", "--profile"]
-    command += ["--peer", f"{sys.executable} {script} '{told[0]}' '{told[1]}'"]
+    command += ["--peer", f"{sys.executable} {script} '{lines[0]}' '{lines[1]}'"]
     printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     result = json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))
     ours, peer = result["rows"]
