@@ -76,7 +76,7 @@ class FilesConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TimeSplitConfig:
-    """Where impressions are cut by time into training, validation and test."""
+    """Time cut into training, validation and test impressions."""
 
     validation_from: float | str | None = None
     """Start of validation: quantile of the timestamps in (0, 1), or ISO date (UTC). None: where the prepared log's
@@ -289,14 +289,7 @@ class CTRConfig:
 
 
 def _check_default(config: Any, group: str, names: Sequence[str], reason: str) -> None:
-    """Refuse settings that have no effect.
-
-    Args:
-        config: The settings.
-        group: Their name in a recipe.
-        names: Settings that must be at their defaults.
-        reason: Why they have no effect.
-    """
+    """Refuse settings of a recipe's ``group`` that are not at their defaults and have no effect, for ``reason``."""
     for name in names:
         if (value := getattr(config, name)) != type(config).__dataclass_fields__[name].default:
             raise InputError(f"{group}.{name} is {value!r}, but {reason}. Leave it out.")

@@ -196,8 +196,8 @@ def as_text(column: pl.Series) -> pl.Series:
     advice = "name lists under features.multi, and convert other types"
     text = _cast(column.fill_nan(None) if is_float else column, pl.String(), advice)
     if is_float:
-        whole = column.cast(pl.Int64, strict=False)  # null for what int64 cannot hold
-        text = whole.cast(pl.String).zip_with((whole == column).fill_null(False), text)
+        integers = column.cast(pl.Int64, strict=False)  # null for what int64 cannot hold
+        text = integers.cast(pl.String).zip_with((integers == column).fill_null(False), text)
     else:
         text = text.str.replace(WHOLE, "$1")
     return text.set((text == "").fill_null(False), None)

@@ -49,7 +49,7 @@ def read_libfm(path: Path, fields: Path | None = None) -> pl.DataFrame:
 def _integers(text: pl.Series, path: Path) -> pl.Series:
     values = text.str.strip_prefix("+").cast(pl.Int64, strict=False)
     if values.null_count():
-        raise InputError(f"{path.name}: {text.filter(values.is_null())[0]!r} is not a whole number.")
+        raise InputError(f"{path.name}: {text.filter(values.is_null())[0]!r} is not an integer.")
     return values
 
 

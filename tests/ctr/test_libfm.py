@@ -19,7 +19,7 @@ def feature_map(tmp_path):
     return path
 
 
-def test_the_place_in_the_row_is_the_field(libfm):
+def test_the_position_in_the_row_is_the_field(libfm):
     expected = pl.DataFrame(
         {"label": [1, -1, 1], "field_0": [0, 1, 0], "field_1": [5, 4, 4]},
         schema={"label": pl.Int64, "field_0": pl.Int32, "field_1": pl.Int32},
@@ -36,8 +36,8 @@ def test_a_feature_map_names_the_fields(libfm, feature_map):
     [
         ("1 0:1 5:1\n0 1:1\n", "rows have 2 to 3 words"),
         ("1 0:1 5:0.5\n", "'5:0.5' is not 'index:1'"),
-        ("yes 0:1\n", "'yes' is not a whole number"),
-        ("1 x:1\n", "'x' is not a whole number"),
+        ("yes 0:1\n", "'yes' is not an integer"),
+        ("1 x:1\n", "'x' is not an integer"),
     ],
 )
 def test_what_is_not_one_hot_is_refused(tmp_path, text, message):
@@ -47,7 +47,7 @@ def test_what_is_not_one_hot_is_refused(tmp_path, text, message):
         read_libfm(path)
 
 
-def test_a_place_that_mixes_fields_is_refused(tmp_path, feature_map):
+def test_a_position_that_mixes_fields_is_refused(tmp_path, feature_map):
     path = tmp_path / "mixed.libfm"
     path.write_text("1 0:1 5:1\n0 4:1 1:1\n")
     with pytest.raises(InputError, match="several fields"):
@@ -60,7 +60,7 @@ def test_a_place_that_mixes_fields_is_refused(tmp_path, feature_map):
         read_libfm(path, feature_map)
 
 
-def test_missing_files_are_told(tmp_path, libfm):
+def test_missing_files_are_named(tmp_path, libfm):
     with pytest.raises(InputError, match="cannot be read"):
         read_libfm(tmp_path / "none.libfm")
     with pytest.raises(InputError, match=r"cannot be read as columns field, value, index"):

@@ -82,7 +82,7 @@ def test_plain_categorical_fields_are_the_table_itself():
 
 
 @pytest.mark.parametrize("head", sorted(CTR_HEADS))
-def test_every_head_learns_one_batch_by_heart(head, batch):
+def test_every_head_overfits_one_batch(head, batch):
     model = CTRModule(LAYOUT, CTRModelConfig(head=head, dim=DIM, init_std=0.1), PlainItems(N_ROWS, DIM, 0.1))
     loss = CTRLoss(model)
     optimiser = torch.optim.Adam(loss.parameters(), lr=0.05)
@@ -163,7 +163,7 @@ def test_heads_say_where_the_features_begin():
         ({"encoder_lr": 0.0}, "must be above 0"),
     ],
 )
-def test_settings_of_an_encoder_that_would_mean_nothing_are_refused(settings, message):
+def test_encoder_settings_without_effect_are_refused(settings, message):
     with pytest.raises(InputError, match=message):
         CTRModelConfig(**settings)
 
@@ -184,7 +184,7 @@ def test_the_match_is_the_pretraining_score(masked, similarity, batch):
 
 
 @pytest.mark.parametrize("masked", [True, False])
-def test_a_history_that_was_read_before_gives_the_same_logits(masked, batch):
+def test_a_cached_history_gives_the_same_logits(masked, batch):
     model = CTRModule(LAYOUT, CTRModelConfig(head="fm", dim=DIM), _reader(f"frozen {'masked' if masked else 'next'}"))
     model.eval()
     pooled = model.reader.encode(batch["history"].long())[1]

@@ -121,7 +121,7 @@ def test_scoring_repeats_the_test_metrics(config: train_ctr.Config, encoder: Pat
     assert results["test"]["log_loss"] == pytest.approx(log_loss, rel=1e-6)
 
 
-def test_impressions_alone_need_no_click_log(config: train_ctr.Config):
+def test_impressions_alone_need_no_prepared_log(config: train_ctr.Config):
     results = train_ctr.run(replace(config, data=None, model=CTRModelConfig(head="deepfm", dim=8)))
     assert results["fields"] == ["user_id", "item_id", "device", "position"]
     assert json.loads((config.out / "ctr" / "ctr.json").read_text())["dataset"] is None
@@ -155,7 +155,7 @@ def test_scoring_counts_unseen_values_and_keeps_a_column_called_probability(
     assert scores["probability"].is_between(0, 1, closed="none").all()
 
 
-def test_without_history_the_click_log_gives_side_features(config: train_ctr.Config):
+def test_without_history_the_prepared_log_gives_side_features(config: train_ctr.Config):
     results = train_ctr.run(_with(config, history_len=0, head="lr", head_options={}))
     assert results["fields"][-2:] == ["item.category", "user.age_group"]
     assert "target item" not in results["fields"]
