@@ -1,1 +1,36 @@
-"""The text front: tokenizers, pretraining on plain text, classification and matching, on the same encoder as clicks."""
+"""Text tasks on the encoder that clicks share: classification, matching, question answering, tagging, pretraining.
+
+::
+
+    from nlp_tasks import Classifier
+
+    classifier = Classifier.train(["a ball on goal", "the soup", …], ["sport", "food", …])
+    classifier.predict(["bread and salt"])
+
+Names are imported on first use, so that importing this is instant.
+"""
+
+import importlib
+from typing import Any
+
+_EXPORTS = {
+    "Classifier": "nlp_tasks.classification.classifier",
+    "Matcher": "nlp_tasks.matching.matcher",
+    "QuestionAnswerer": "nlp_tasks.qa.question_answerer",
+    "OpenDomainQA": "nlp_tasks.qa.open_domain",
+    "Tagger": "nlp_tasks.tagging.tagger",
+    "TextEncoder": "nlp_tasks.text_encoder",
+    "pretrain": "nlp_tasks.pretraining.pretrain",
+}
+
+__all__ = sorted(_EXPORTS)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -11,20 +11,20 @@ from nlp_tasks.inputs import Inputs, Ints
 _POOL = 32  # batches that are sorted by length together: little padding, and still well mixed
 
 Choose = Callable[[np.random.Generator], NDArray[np.int64]]
-"""Draws the examples of one epoch; always as many."""
+"""Samples the examples of one epoch; always as many."""
 
 
 class TextBatches:
-    """One epoch shows every example once, or those that are chosen for it.
+    """Epochs of all examples, or of a sample of them, bucketed by length.
 
     Args:
         inputs: Rows of the texts.
-        values: What else is known of each example, ``[examples, …]`` by name.
+        values: Further arrays, ``[examples, …]`` by name: labels, ids.
         batch_size: Examples per batch.
-        seed: Of order and choice.
-        choose: Draws an epoch's examples anew; None takes all.
+        seed: Of order and sampling.
+        choose: Samples the examples of an epoch; None takes all.
         texts: Texts of an example, each an example of ``inputs``: 2 where the texts of a pair are read by themselves.
-        targets: How much each example counts when batches are put together, ``[examples]``; None: 1 each.
+        targets: Targets of each example, by which batches are weighted, ``[examples]``; None: 1 each.
     """
 
     def __init__(
@@ -59,16 +59,16 @@ class TextBatches:
         for step in range(first_step, self.steps):
             first = batch_order[step] * self.batch_size
             members = order[first : first + self.batch_size]
-            own = members[rank::world]
+            local = members[rank::world]
             # a process left over in a small batch takes part in the step, but counts for nothing
-            batch = self.batch(own if len(own) else members[:1])
-            yield batch | {"n_targets": int(self._targets[own].sum())}
+            batch = self.batch(local if len(local) else members[:1])
+            yield batch | {"n_targets": int(self._targets[local].sum())}
 
     def batch(self, examples: Ints) -> dict[str, Any]:
         """Rows and values of some examples.
 
         Returns:
-            What ``Inputs.gather`` gives, ``owner [rows]`` as places among the examples' texts, and the values.
+            ``Inputs.gather``, ``owner [rows]`` as positions among the examples' texts, and the values.
         """
         texts = (examples[:, None] * self.texts + np.arange(self.texts)).reshape(-1)
         values = {name: value[examples] for name, value in self.values.items()}
@@ -76,23 +76,23 @@ class TextBatches:
 
 
 def some_of(sometimes: NDArray[np.bool_], share: float) -> Choose:
-    """Draw a share of some examples anew for every epoch; all others are always shown.
+    """Sample a share of some examples every epoch; all others are in every epoch.
 
     Args:
-        sometimes: ``[examples]`` which ones are drawn.
+        sometimes: ``[examples]`` True for those that are sampled.
         share: Of these, in [0, 1].
     """
-    always, drawn = np.flatnonzero(~sometimes), np.flatnonzero(sometimes)
-    wanted = round(share * len(drawn))
+    always, sampled = np.flatnonzero(~sometimes), np.flatnonzero(sometimes)
+    size = round(share * len(sampled))
 
     def choose(random: np.random.Generator) -> NDArray[np.int64]:
-        return np.sort(np.concatenate([always, random.choice(drawn, wanted, replace=False)]))
+        return np.sort(np.concatenate([always, random.choice(sampled, size, replace=False)]))
 
     return choose
 
 
 def gather(inputs: Inputs, first_row: Ints, examples: Ints) -> dict[str, Any]:
-    """All rows of some examples, padded, with ``owner [rows]``: the place of each row's example in ``examples``."""
+    """All rows of some examples, padded, with ``owner [rows]``: the position of each row's example in ``examples``."""
     counts = first_row[examples + 1] - first_row[examples]
     owner = np.repeat(np.arange(len(examples)), counts)
     number = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -100,7 +100,7 @@ def gather(inputs: Inputs, first_row: Ints, examples: Ints) -> dict[str, Any]:
 
 
 def reading_order(inputs: Inputs, tokens: int) -> Iterator[NDArray[np.int64]]:
-    """All examples, of like length together, in groups that hold about ``tokens`` tokens with their padding.
+    """Groups of examples of like length with about ``tokens`` tokens each, padding included.
 
     An example with more tokens than that is a group by itself.
     """

@@ -125,15 +125,15 @@ def table_of(
         InputError: Not lists of texts, of different lengths, empty, or a label of another type.
     """
     columns = {column: [text.strip() for text in text_list(values, column)] for column, values in texts.items()}
-    given = None if labels is None else label_tuples(labels, multi_label=multi_label)
-    check_lengths({**columns, **({} if given is None else {"labels": given})})
+    names = None if labels is None else label_tuples(labels, multi_label=multi_label)
+    check_lengths({**columns, **({} if names is None else {"labels": names})})
     for column, values in columns.items():
         if (empty := next((n for n, text in enumerate(values) if not text), None)) is not None:
             raise InputError(f"{column}[{empty}] of the {name} examples is empty; leave it out.")
-    digest = sha256(json.dumps([list(columns.values()), given]).encode()).hexdigest()
+    digest = sha256(json.dumps([list(columns.values()), names]).encode()).hexdigest()
     count = len(next(iter(columns.values())))
     path = Path(f"the {name} examples")
-    return not_empty(Table(path, list(range(1, count + 1)), columns, given, flags=None, digest=digest))
+    return not_empty(Table(path, list(range(1, count + 1)), columns, names, flags=None, digest=digest))
 
 
 def text_list(texts: Iterable[str], name: str = "texts") -> list[str]:
@@ -263,8 +263,8 @@ def hold_out(table: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
     n = round(len(table) * share)
     if not 0 < n < len(table):
         raise InputError(
-            f"{table.path} has {len(table):,} examples; holding out the share {share} leaves nothing for training or "
-            "for validation. Give validation examples."
+            f"holding out the share {share} of the {len(table):,} examples of {table.path} leaves nothing for training "
+            "or for validation. Give validation examples."
         )
     order = np.random.default_rng(seed).permutation(len(table))
     train, validation = (table.take(sorted(rows.tolist())) for rows in (order[n:], order[:n]))

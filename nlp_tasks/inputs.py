@@ -1,4 +1,4 @@
-"""What an encoder reads of a text or a pair of texts: special tokens put in, long text shortened or cut in windows."""
+"""Rows for an encoder from texts or pairs: special tokens added, long texts shortened or cut into windows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Ints = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Inputs:
-    """Rows for an encoder, ``[CLS] a [SEP]`` or ``[CLS] a [SEP] b [SEP]`` each, and whose they are."""
+    """Rows for an encoder, ``[CLS] a [SEP]`` or ``[CLS] a [SEP] b [SEP]`` each, and the example of each."""
 
     ids: NDArray[np.int32]
     """``[total]`` tokens of all rows, one row after the other."""
@@ -28,13 +28,13 @@ class Inputs:
     """``[rows + 1]``: row i has ``ids[offsets[i] : offsets[i + 1]]``."""
 
     second: NDArray[np.int64]
-    """``[rows]`` place in the row where the second text begins; the row's length where there is none."""
+    """``[rows]`` position where the second text begins; the row's length where there is none."""
 
     owner: NDArray[np.int64]
     """``[rows]`` example that a row belongs to, ascending; several rows of one example are its windows."""
 
     counts: dict[str, int]
-    """Texts that were shortened or not read to the end, by what happened."""
+    """Number of texts shortened or not read to the end, by treatment."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -57,11 +57,11 @@ class Inputs:
             ``tokens`` and ``segments`` int32 ``[len(rows), seq]``; padding is on the right, row 0 and segment 0.
         """
         lengths = self.lengths[rows]
-        place = np.arange(lengths.max())
-        mask = place < lengths[:, None]
+        position = np.arange(lengths.max())
+        mask = position < lengths[:, None]
         tokens = np.zeros(mask.shape, np.int32)
         tokens[mask] = self.ids[ranges(self.offsets[rows], lengths)]
-        return {"tokens": tokens, "segments": ((place >= self.second[rows][:, None]) & mask).astype(np.int32)}
+        return {"tokens": tokens, "segments": ((position >= self.second[rows][:, None]) & mask).astype(np.int32)}
 
 
 def read_texts(
@@ -69,15 +69,15 @@ def read_texts(
 ) -> Inputs:
     """Make rows of texts, or of pairs of texts.
 
-    In a pair that is too long, the first text keeps what the second one leaves free, at least half of the room; what
-    it does not need is the second one's. With windows, the second text alone is cut into windows, and each stands
-    behind the whole first text (or behind its two ends).
+    In a pair that is too long, the first text takes what the second one leaves free, at least half of the room; the
+    second one takes the rest. With windows, the second text alone is cut into windows, and each follows the full first
+    text (or its two ends).
 
     Args:
         tokenizer: Cuts text into tokens.
         texts: The texts.
         others: The second texts, as many; None for single texts.
-        config: What happens to long ones.
+        config: Treatment of long ones.
         max_len: Longest row, special tokens included.
     """
     first = tokenizer(texts)
@@ -89,7 +89,7 @@ def read_texts(
     first, _, counts = _cut(tokenizer, texts, first, first_room, ends)
     second, owner, more = _cut(tokenizer, others, second, room - first.lengths, config)
     total = {name: counts.get(name, 0) + more.get(name, 0) for name in {**counts, **more}}
-    return assembled(tokenizer, taken(first, owner), owner, total, second)
+    return assembled(tokenizer, select_texts(first, owner), owner, total, second)
 
 
 def longest(config: LengthConfig, encoder: EncoderConfig) -> int:
@@ -107,7 +107,7 @@ Cut = tuple[Tokens, NDArray[np.int64], dict[str, int]]
 
 
 def _cut(tokenizer: Tokenizer, texts: Sequence[str], tokens: Tokens, room: Ints, config: LengthConfig) -> Cut:
-    """Bring every text into its room: the parts that are read, the text each belongs to, and what was counted."""
+    """Fit every text into its room: the parts that are read, the text of each part, and counts."""
     owner = np.arange(len(tokens))
     long = np.flatnonzero(tokens.lengths > room)
     if not len(long):
@@ -120,49 +120,49 @@ def _cut(tokenizer: Tokenizer, texts: Sequence[str], tokens: Tokens, room: Ints,
 
 
 def _ends(tokens: Tokens, room: Ints, head_share: float) -> Tokens:
-    """Leave out the middle of texts that are longer than their room."""
+    """Drop the middle of texts that are longer than their room."""
     lengths = tokens.lengths
     head = np.where(lengths > room, np.round(room * head_share).astype(np.int64), lengths)
     tail = np.where(lengths > room, room - head, 0)
-    place = np.arange(len(tokens.ids)) - np.repeat(tokens.offsets[:-1], lengths)
-    kept = (place < np.repeat(head, lengths)) | (place >= np.repeat(lengths - tail, lengths))
-    return Tokens(tokens.ids[kept], offsets_of(np.minimum(lengths, room)))
+    position = np.arange(len(tokens.ids)) - np.repeat(tokens.offsets[:-1], lengths)
+    mask = (position < np.repeat(head, lengths)) | (position >= np.repeat(lengths - tail, lengths))
+    return Tokens(tokens.ids[mask], offsets_of(np.minimum(lengths, room)))
 
 
 def _windows(tokens: Tokens, room: Ints, config: LengthConfig) -> Cut:
     """Cut texts into windows as wide as their room; the last one ends where the text does."""
     lengths = tokens.lengths
     rest, stride = np.maximum(lengths - room, 0), np.maximum(1, (room * (1 - config.overlap)).astype(np.int64))
-    wanted = 1 + -(-rest // stride)
-    count = np.minimum(wanted, config.max_windows)
+    needed = 1 + -(-rest // stride)
+    count = np.minimum(needed, config.max_windows)
     owner = np.repeat(np.arange(len(tokens)), count)
     number = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
     # where not all fit, they are spread evenly over the text
-    step = np.where(wanted > count, rest / np.maximum(count - 1, 1), stride)
+    step = np.where(needed > count, rest / np.maximum(count - 1, 1), stride)
     start = np.minimum(np.round(number * step[owner]).astype(np.int64), rest[owner])
     width = np.minimum(lengths, room)[owner]
     ids = tokens.ids[ranges(tokens.offsets[owner] + start, width)]
-    counts = {"read_in_windows": int((wanted > 1).sum()), "windows_left_out": int((wanted > count).sum())}
+    counts = {"read_in_windows": int((needed > 1).sum()), "windows_left_out": int((needed > count).sum())}
     return Tokens(ids, offsets_of(width)), owner, {name: n for name, n in counts.items() if n}
 
 
 def _key_sentences(tokenizer: Tokenizer, texts: Sequence[str], tokens: Tokens, room: Ints, long: Ints) -> Tokens:
     """Replace long texts by their most central sentences, in the order of the text.
 
-    Sentences are taken from the most central one down, each if it still fits; where not even the most central one
-    does, it is taken and left to be shortened.
+    Sentences are selected from the most central one down, each if it still fits; where not even the most central one
+    does, it is selected and shortened later.
     """
     replaced: dict[int, NDArray[np.int32]] = {}
     for text in long.tolist():
         spans = sentence_spans(texts[text])
         cut = tokenizer([texts[text][start:stop] for start, stop in spans])
         sentences = [cut.ids[a:b] for a, b in zip(cut.offsets[:-1], cut.offsets[1:], strict=True) if b > a]
-        order, left, kept = np.argsort(-rank(sentences), kind="stable").tolist(), int(room[text]), []
+        order, left, selected = np.argsort(-rank(sentences), kind="stable").tolist(), int(room[text]), []
         for n in order:
             if len(sentences[n]) <= left:
                 left -= len(sentences[n])
-                kept.append(n)
-        replaced[text] = np.concatenate([sentences[n] for n in sorted(kept or order[:1])])
+                selected.append(n)
+        replaced[text] = np.concatenate([sentences[n] for n in sorted(selected or order[:1])])
     parts = [
         replaced[text] if text in replaced else tokens.ids[tokens.offsets[text] : tokens.offsets[text + 1]]
         for text in range(len(tokens))
@@ -179,7 +179,7 @@ def assembled(
         tokenizer: Knows the special tokens.
         first: Tokens of each row, or of its first text.
         owner: ``[rows]`` example of each row, ascending.
-        counts: What was shortened.
+        counts: Number of shortened texts.
         second: Tokens of each row's second text.
     """
     begins, between = first.lengths + 2, 0 if second is None else second.lengths + 1
@@ -192,8 +192,8 @@ def assembled(
     return Inputs(ids, offsets, begins, owner, counts)
 
 
-def taken(tokens: Tokens, texts: Ints) -> Tokens:
-    """Some texts, each as often as it is named."""
+def select_texts(tokens: Tokens, texts: Ints) -> Tokens:
+    """Select texts, each as often as it is named."""
     lengths = tokens.lengths[texts]
     return Tokens(tokens.ids[ranges(tokens.offsets[texts], lengths)], offsets_of(lengths))
 

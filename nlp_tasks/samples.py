@@ -2,8 +2,8 @@
 
     python -m nlp_tasks.samples texts
 
-Everything that a task asks for is told by a few words, so that an encoder from random weights learns it. What a figure
-on these files says is that a command works, and no more.
+A few words determine every label, so that an encoder from random weights learns it. Metrics on these files show that a
+command works, and no more.
 """
 
 import json
@@ -49,7 +49,7 @@ def write_samples(folder: Path, n: int = 600, seed: int = 0) -> None:
     Args:
         folder: The folder.
         n: Examples of each file.
-        seed: Of everything drawn.
+        seed: Of all choices.
 
     Raises:
         InputError: The folder is there already.
@@ -58,18 +58,18 @@ def write_samples(folder: Path, n: int = 600, seed: int = 0) -> None:
         raise InputError(f"{folder} exists; name a new folder.")
     random = np.random.default_rng(seed)
     facts = [_fact(random) for _ in range(n)]
-    told = [_tell(fact, random) for fact in facts]
+    texts = [_notice(fact, random) for fact in facts]
     files = {
-        "lines.txt": told,
-        "topics.tsv": ["text\tlabel", *(f"{text}\t{fact['topic']}" for fact, text in zip(facts, told, strict=True))],
+        "lines.txt": texts,
+        "topics.tsv": ["text\tlabel", *(f"{text}\t{fact['topic']}" for fact, text in zip(facts, texts, strict=True))],
         "pairs.tsv": ["first\tsecond\tlabel", *(_pair(fact, random) for fact in facts)],
-        "questions.jsonl": [_question(fact, text, random) for fact, text in zip(facts, told, strict=True)],
-        "entities.conll": [_tagged(fact, text) for fact, text in zip(facts, told, strict=True)],
+        "questions.jsonl": [_question(fact, text, random) for fact, text in zip(facts, texts, strict=True)],
+        "entities.conll": [_tagged(fact, text) for fact, text in zip(facts, texts, strict=True)],
     }
-    with replacing(folder) as aside:
-        aside.mkdir()
+    with replacing(folder) as temporary:
+        temporary.mkdir()
         for name, lines in files.items():
-            (aside / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+            (temporary / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _fact(random: np.random.Generator) -> Fact:
@@ -87,7 +87,7 @@ def _fact(random: np.random.Generator) -> Fact:
     }
 
 
-def _tell(fact: Fact, random: np.random.Generator) -> str:
+def _notice(fact: Fact, random: np.random.Generator) -> str:
     return str(random.choice(_FORMS)).format(**fact)
 
 
@@ -100,16 +100,16 @@ def _pair(fact: Fact, random: np.random.Generator) -> str:
 
 
 def _question(fact: Fact, text: str, random: np.random.Generator) -> str:
-    asked = str(random.choice(sorted(_QUESTIONS)))
-    question = _QUESTIONS[asked].format(**fact)
-    return json.dumps({"question": question, "context": text, "answers": [fact[asked]]})
+    key = str(random.choice(sorted(_QUESTIONS)))
+    question = _QUESTIONS[key].format(**fact)
+    return json.dumps({"question": question, "context": text, "answers": [fact[key]]})
 
 
 def _tagged(fact: Fact, text: str) -> str:
     """A word and its tag a line, in the scheme bio, and an empty line."""
     tags: dict[str, str] = {}
-    for asked, kind in _TYPES.items():
-        first, *others = fact[asked].split()
+    for key, kind in _TYPES.items():
+        first, *others = fact[key].split()
         tags |= {first: f"B-{kind}", **dict.fromkeys(others, f"I-{kind}")}
     return "".join(f"{word}\t{tags.get(word, 'O')}\n" for word in text.split())
 

@@ -1,4 +1,4 @@
-"""Text to rows of a token table: any Hugging Face BERT tokenizer, or one trained on the user's text."""
+"""Tokenizer: any Hugging Face BERT one, or one trained on the user's texts."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 SPECIAL = (PAD, UNK, CLS, SEP, MASK)
 
 _AT_ONCE = 4096  # texts encoded at a time: bounds the memory of the encodings, which are large
-_SAMPLE = 2000  # texts looked at to tell whether a text is Chinese
+_SAMPLE = 2000  # texts by which Chinese text is recognised
 _PRIVATE = 0xF0000  # first of 131,068 code points that no text uses
 _CHINESE = ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2FA1F))
 
@@ -35,7 +35,7 @@ class Tokens:
     """``[n + 1]``: text i has ``ids[offsets[i] : offsets[i + 1]]``."""
 
     spans: NDArray[np.int32] | None = None
-    """``[total, 2]`` first character of each token in its text and one past its last, where asked for."""
+    """``[total, 2]`` first character of each token in its text and one past its last, where requested."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -52,10 +52,10 @@ class Tokenizer:
     Special tokens written out in a text ("[SEP]") are read as text, so that no input can forge them.
 
     Args:
-        backend: The tokenizer; padding, truncation and special tokens are taken over by this class.
+        backend: The tokenizer; padding, truncation and special tokens are handled by this class.
 
     Raises:
-        InputError: It lacks a special token, or padding is not row 0, as the encoder wants it.
+        InputError: It lacks a special token, or padding is not row 0, as the encoder needs it.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
@@ -67,7 +67,7 @@ class Tokenizer:
         if lacking := [name for name in SPECIAL if name not in rows]:
             raise InputError(f"the tokenizer has no {', '.join(lacking)}; a BERT tokenizer has {', '.join(SPECIAL)}.")
         if rows[PAD] != 0:
-            raise InputError(f"the tokenizer has {PAD} in row {rows[PAD]}; the encoder wants it in row 0.")
+            raise InputError(f"the tokenizer has {PAD} in row {rows[PAD]}; the encoder needs it in row 0.")
         self.unk, self.cls, self.sep, self.mask = (rows[name] for name in (UNK, CLS, SEP, MASK))
 
     @property
@@ -83,7 +83,7 @@ class Tokenizer:
 
     @property
     def lowercase(self) -> bool | None:
-        """Whether it reads A as a; None where it is not normalised as BERT's are, so that this is not known."""
+        """True where A is read as a; None where the normalisation is not BERT's, so that this is unknown."""
         normalizer = self._backend.normalizer
         return bool(normalizer.lowercase) if isinstance(normalizer, normalizers.BertNormalizer) else None
 
@@ -95,20 +95,20 @@ class Tokenizer:
     @property
     def continues(self) -> NDArray[np.bool_]:
         """``[size]``, True for a token that goes on with the word of the token before it (``##ing``)."""
-        found = np.zeros(self.size, dtype=bool)
+        continues = np.zeros(self.size, dtype=bool)
         for token, row in self._backend.get_vocab(with_added_tokens=True).items():
-            found[row] = token.startswith("##")
-        return found
+            continues[row] = token.startswith("##")
+        return continues
 
     def __call__(self, texts: Sequence[str], *, spans: bool = False) -> Tokens:
         """Cut texts into tokens.
 
         Args:
             texts: Any texts; one without a readable character gives no token.
-            spans: Whether to say which characters each token covers.
+            spans: Return the characters of each token too.
         """
         ids: list[NDArray[np.int32]] = []
-        places: list[NDArray[np.int32]] = []
+        characters: list[NDArray[np.int32]] = []
         counts: list[int] = []
         encode = self._backend.encode_batch if spans else self._backend.encode_batch_fast
         for first in range(0, len(texts), _AT_ONCE):
@@ -116,12 +116,12 @@ class Tokenizer:
                 ids.append(np.asarray(one.ids, np.int32))
                 counts.append(len(one.ids))
                 if spans:
-                    places.append(np.asarray(one.offsets, np.int32).reshape(-1, 2))
+                    characters.append(np.asarray(one.offsets, np.int32).reshape(-1, 2))
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         return Tokens(
             np.concatenate([np.empty(0, np.int32), *ids]),
             offsets,
-            np.concatenate([np.empty((0, 2), np.int32), *places]) if spans else None,
+            np.concatenate([np.empty((0, 2), np.int32), *characters]) if spans else None,
         )
 
     def text(self, ids: Sequence[int]) -> str:
@@ -171,7 +171,7 @@ class Tokenizer:
 
     @classmethod
     def train(cls, texts: Sequence[str], config: TokenizerConfig) -> "Tokenizer":
-        """Learn a vocabulary; the same texts give the same one.
+        """Train a tokenizer; the same texts give the same vocabulary.
 
         Args:
             texts: Training texts.
@@ -189,14 +189,14 @@ class Tokenizer:
 
 
 def mostly_chinese(texts: Iterable[str]) -> bool:
-    """Whether at least three in ten of the texts' letters are Chinese characters."""
+    """True where at least three in ten of the texts' letters are Chinese characters."""
     letters = [ord(letter) for text in texts for letter in text if letter.isalpha()]
     chinese = sum(any(low <= letter <= high for low, high in _CHINESE) for letter in letters)
     return chinese >= 0.3 * max(1, len(letters))
 
 
 def _empty(lowercase: bool, vocabulary: dict[str, int] | None = None) -> tokenizers.Tokenizer:
-    """BERT's normalisation and words, with a vocabulary or none yet."""
+    """BERT's normalisation and pre-tokenisation, with a vocabulary or none yet."""
     backend = tokenizers.Tokenizer(models.WordPiece(vocabulary or {}, unk_token=UNK, max_input_chars_per_word=100))
     backend.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -207,7 +207,7 @@ def _empty(lowercase: bool, vocabulary: dict[str, int] | None = None) -> tokeniz
 
 
 def _word_counts(texts: Iterable[str], backend: tokenizers.Tokenizer) -> Counter[str]:
-    """How often each of BERT's words occurs; a Chinese character is a word."""
+    """Count of each pre-token; a Chinese character is one."""
     counts: Counter[str] = Counter()
     for text in texts:
         normal = backend.normalizer.normalize_str(text)
@@ -226,7 +226,7 @@ def _characters(counts: Counter[str], min_count: int, room: int) -> list[str]:
 
 
 def _pieces(counts: Counter[str], characters: list[str], min_count: int, room: int) -> list[str]:
-    """Characters and the longer pieces that merging the most frequent pair, again and again, makes of them.
+    """Characters, and the longer pieces from merging the most frequent pair again and again.
 
     The library's own WordPiece trainer breaks ties differently from run to run, because of how it numbers characters
     with ``##``. Here these go in under a letter of their own each, and the BPE trainer, which has an order for ties,
@@ -257,12 +257,12 @@ def _pieces(counts: Counter[str], characters: list[str], min_count: int, room: i
 
 def _from_vocabulary(vocabulary: Path, settings: Path) -> tokenizers.Tokenizer:
     """A folder of BERT's first years: one token a line, and perhaps how text was normalised."""
-    given: dict[str, Any] = read_json(settings) if settings.exists() else {}
+    saved: dict[str, Any] = read_json(settings) if settings.exists() else {}
     rows = {token: row for row, token in enumerate(vocabulary.read_text(encoding="utf-8").split("\n")) if token}
     backend = _empty(True, rows)
     backend.normalizer = normalizers.BertNormalizer(
-        lowercase=given.get("do_lower_case", True),
-        strip_accents=given.get("strip_accents"),
-        handle_chinese_chars=given.get("tokenize_chinese_chars", True),
+        lowercase=saved.get("do_lower_case", True),
+        strip_accents=saved.get("strip_accents"),
+        handle_chinese_chars=saved.get("tokenize_chinese_chars", True),
     )
     return backend

@@ -1,8 +1,8 @@
-"""Heads: what makes one vector of a text's states, one paper a file.
+"""Heads: pool a text's states into one vector; one paper a file.
 
 A head is built as ``Head(dim, *, options)`` and called as ``head(tokens, mask) -> [batch, out_dim]`` on
-``tokens [batch, seq, dim]`` and ``mask`` bool ``[batch, seq]``; it has the attribute ``out_dim``. What a task makes of
-the vector (classes, a similarity) is the task's own.
+``tokens [batch, seq, dim]`` and ``mask`` bool ``[batch, seq]``; it has the attribute ``out_dim``. The task turns
+the vector into classes or a similarity.
 """
 
 TEXT_HEADS = {

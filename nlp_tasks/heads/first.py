@@ -4,11 +4,11 @@ from torch import Tensor, nn
 
 
 class First(nn.Module):
-    """What stands at the first position.
+    """State of the first position.
 
     Args:
         dim: Width of one position.
-        pooler: Put it through a linear map and tanh, as BERT does.
+        pooler: Add a linear layer and tanh, as BERT does.
     """
 
     def __init__(self, dim: int, *, pooler: bool = False) -> None:

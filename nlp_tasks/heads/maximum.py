@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class Maximum(nn.Module):
-    """Largest value of each channel among the real positions.
+    """Maximum of each channel over tokens.
 
     Args:
         dim: Width of one position.

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 
 class Mean(nn.Module):
-    """Mean of the real positions' states.
+    """Mean of the tokens' states.
 
     Args:
         dim: Width of one position.

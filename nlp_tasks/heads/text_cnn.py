@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class TextCNN(nn.Module):
-    """Largest answer of every filter among the windows that begin at a real position.
+    """Maximum of every filter over the windows that begin at a token.
 
     Padding reads as zeros, so a text shorter than a window still has one.
 
@@ -24,9 +24,9 @@ class TextCNN(nn.Module):
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Reduce ``[batch, seq, dim]`` to ``[batch, out_dim]`` where ``mask`` (bool ``[batch, seq]``) holds."""
         x = tokens.masked_fill(~mask[:, :, None], 0.0).transpose(1, 2)
-        found = []
+        pooled = []
         for convolution in self.convolutions:
             assert isinstance(convolution, nn.Conv1d)
             answers = F.relu(convolution(F.pad(x, (0, convolution.kernel_size[0] - 1))))
-            found.append(answers.masked_fill(~mask[:, None, :], 0.0).amax(dim=2))  # none is below 0 after ReLU
-        return torch.cat(found, dim=1)
+            pooled.append(answers.masked_fill(~mask[:, None, :], 0.0).amax(dim=2))  # none is below 0 after ReLU
+        return torch.cat(pooled, dim=1)

@@ -129,14 +129,14 @@ def question_set(
     rights = [_answer_list(answer) for answer in ([None] * len(questions) if answers is None else answers)]
     check_lengths({"questions": questions, "passages": passages, "answers": rights})
     digest = sha256(json.dumps([questions, passages, rights]).encode()).hexdigest()
-    made = QuestionSet(Path(f"the {name} questions"), [], [], digest=digest)
+    examples = QuestionSet(Path(f"the {name} questions"), [], [], digest=digest)
     number: dict[str, int] = {}
     counts: Counter[str] = Counter()
     for n, (question, passage, right) in enumerate(zip(questions, passages, rights, strict=True)):
         row = {"question": question, "context": passage, "answers": right}
-        if problem := add_question(made, number, counts, f"question {n + 1}", row, True):
-            raise InputError(f"number {n + 1} of {made.path}: {problem}.")
-    return complete(made, number, counts, {})
+        if problem := add_question(examples, number, counts, f"question {n + 1}", row, True):
+            raise InputError(f"number {n + 1} of {examples.path}: {problem}.")
+    return complete(examples, number, counts, {})
 
 
 def _answer_list(answer: Any) -> list[Any]:
@@ -262,8 +262,8 @@ def hold_out_passages(examples: QuestionSet, share: float, seed: int) -> tuple[Q
     n = round(len(passages) * share)
     if not 0 < n < len(passages):
         raise InputError(
-            f"{examples.path} has questions about {len(passages):,} passages; holding out the share {share} leaves "
-            "nothing for training or for validation. Give validation questions."
+            f"holding out the share {share} of the {len(passages):,} passages of {examples.path} leaves nothing for "
+            "training or for validation. Give validation questions."
         )
     held = set(np.random.default_rng(seed).choice(passages, n, replace=False).tolist())
     training, validation = (

@@ -1,4 +1,4 @@
-"""What an encoder reads of questions and passages: windows over long passages, and where each token stands in them."""
+"""Rows for an encoder from questions and passages: sliding windows, with the characters of every token."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_tasks.batches import Choose, some_of
-from nlp_tasks.inputs import Inputs, Ints, assembled, ranges, taken
+from nlp_tasks.inputs import Inputs, Ints, assembled, ranges, select_texts
 from nlp_tasks.qa.config import QAConfig
 from nlp_tasks.qa.data import Question
 from nlp_tasks.recall.sentences import sentence_spans
@@ -17,20 +17,20 @@ from nlp_tasks.tokenization import Tokenizer, Tokens
 
 @dataclass(frozen=True)
 class Passages:
-    """Passages as tokens that know their characters."""
+    """Passages as tokens with their characters."""
 
     texts: Sequence[str]
-    """The passages as they are."""
+    """The passages."""
 
     tokens: Tokens
     """With ``spans``: the characters of each token in its passage."""
 
     piece: NDArray[np.int32]
-    """``[total]`` number of the unbroken piece that a token belongs to, from 1 in each passage: where sentences were
-    left out, a new piece begins, and no answer goes from one to the next."""
+    """``[total]`` number of the contiguous piece of each token, from 1 in each passage: a new piece begins where
+    sentences were left out, and no answer spans two."""
 
     counts: dict[str, int]
-    """Passages that were shortened, or that have no token."""
+    """Number of passages shortened, or without a token."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -38,7 +38,7 @@ class Passages:
 
 @dataclass(frozen=True)
 class Windows:
-    """Rows ``[CLS] question [SEP] window [SEP]``, ordered by question and then by place in the passage."""
+    """Rows ``[CLS] question [SEP] window [SEP]``, ordered by question and then by position in the passage."""
 
     inputs: Inputs
     """The rows, each an example by itself."""
@@ -50,13 +50,13 @@ class Windows:
     """``[rows]`` passage of each row."""
 
     first: NDArray[np.int64]
-    """``[rows]`` place of the window's first token among the tokens of all passages."""
+    """``[rows]`` index of the window's first token among the tokens of all passages."""
 
     passages: Passages
-    """What is read."""
+    """The passages."""
 
     counts: dict[str, int]
-    """Passages read in several windows, and questions that were shortened."""
+    """Number of passages read in several windows, and of questions shortened."""
 
     @property
     def width(self) -> NDArray[np.int64]:
@@ -64,13 +64,13 @@ class Windows:
         return self.inputs.lengths - self.inputs.second - 1
 
     def pieces(self, rows: Ints, seq: int) -> NDArray[np.int32]:
-        """Piece of the passage that each position belongs to, int32 ``[len(rows), seq]``; 0 where it is none of it."""
-        place = np.arange(seq) - self.inputs.second[rows][:, None]
+        """Piece of the passage at each position, int32 ``[len(rows), seq]``; 0 outside the passage."""
+        position = np.arange(seq) - self.inputs.second[rows][:, None]
         width = self.width[rows]
-        inside = (place >= 0) & (place < width[:, None])
-        found = np.zeros((len(rows), seq), np.int32)
-        found[inside] = self.passages.piece[ranges(self.first[rows], width)]
-        return found
+        inside = (position >= 0) & (position < width[:, None])
+        pieces = np.zeros((len(rows), seq), np.int32)
+        pieces[inside] = self.passages.piece[ranges(self.first[rows], width)]
+        return pieces
 
     def characters(self, row: int, start: int, end: int) -> tuple[int, int]:
         """Characters of the passage that tokens cover: the first one, and one past the last.
@@ -92,28 +92,28 @@ def read_passages(tokenizer: Tokenizer, texts: Sequence[str], longest: int | Non
     Args:
         tokenizer: Cuts text into tokens.
         texts: The passages.
-        longest: Tokens from which on only the sentences that TextRank finds most central are kept, as long as they fit,
-            in the order of the text; None keeps everything.
+        longest: Longest passage in tokens; of a longer one, the sentences that TextRank ranks most central remain, as
+            long as they fit, in the order of the text. None shortens nothing.
     """
     tokens = tokenizer(texts, spans=True)
     piece = np.ones(len(tokens.ids), np.int32)
     counts = {"passages_without_a_token": int((tokens.lengths == 0).sum())}
     if longest is not None and (long := np.flatnonzero(tokens.lengths > longest)).size:
-        kept = np.ones(len(tokens.ids), bool)
+        mask = np.ones(len(tokens.ids), bool)
         for n in long.tolist():
             part = slice(tokens.offsets[n], tokens.offsets[n + 1])
-            kept[part], piece[part] = _central(texts[n], tokens, part, longest)
+            mask[part], piece[part] = _central(texts[n], tokens, part, longest)
         assert tokens.spans is not None
-        offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)[tokens.offsets]
-        tokens, piece = Tokens(tokens.ids[kept], offsets, tokens.spans[kept]), piece[kept]
+        offsets = np.concatenate([[0], np.cumsum(mask)]).astype(np.int64)[tokens.offsets]
+        tokens, piece = Tokens(tokens.ids[mask], offsets, tokens.spans[mask]), piece[mask]
         counts["passages_shortened"] = len(long)
     return Passages(texts, tokens, piece, {name: n for name, n in counts.items() if n})
 
 
 def _central(text: str, tokens: Tokens, part: slice, longest: int) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
-    """Which tokens of a long passage are kept, and the piece of each.
+    """Mask of the tokens of a long passage that remain, and the piece of each.
 
-    Sentences are taken from the most central one down, each if it still fits; the beginning of the most central one
+    Sentences are selected from the most central one down, each if it still fits; the beginning of the most central one
     where not even that does.
     """
     assert tokens.spans is not None
@@ -121,16 +121,16 @@ def _central(text: str, tokens: Tokens, part: slice, longest: int) -> tuple[NDAr
     sentence = np.maximum(np.searchsorted([start for start, _ in sentence_spans(text)], starts, side="right") - 1, 0)
     numbers = np.unique(sentence)
     order = numbers[np.argsort(-rank([ids[sentence == n] for n in numbers]), kind="stable")]
-    chosen: list[int] = []
+    selected: list[int] = []
     left = longest
     for n in order.tolist():
         if (size := int((sentence == n).sum())) <= left:
-            chosen.append(n)
+            selected.append(n)
             left -= size
-    kept = np.isin(sentence, chosen or order[:1])
-    kept &= np.cumsum(kept) <= longest
-    gap = np.diff(kept.astype(np.int8), prepend=np.int8(0)) == 1
-    return kept, np.maximum(np.cumsum(gap), 1).astype(np.int32)
+    mask = np.isin(sentence, selected or order[:1])
+    mask &= np.cumsum(mask) <= longest
+    gap = np.diff(mask.astype(np.int8), prepend=np.int8(0)) == 1
+    return mask, np.maximum(np.cumsum(gap), 1).astype(np.int32)
 
 
 def read_windows(
@@ -148,28 +148,28 @@ def read_windows(
         passages: The passages.
         questions: The questions.
         about: ``[questions]`` the passage of each.
-        config: Overlap, and how much of a question is read.
+        config: Overlap, and the longest question.
         max_len: Longest row, special tokens included.
     """
-    asked, own = tokenizer(questions), np.asarray(about, np.int64)
+    tokens, passage = tokenizer(questions), np.asarray(about, np.int64)
     most = min(config.max_question, (max_len - 3) // 2)
-    counts = {"questions_shortened": int((asked.lengths > most).sum())}
-    asked = _heads(asked, most)
-    room, length = max_len - 3 - asked.lengths, passages.tokens.lengths[own]
+    counts = {"questions_shortened": int((tokens.lengths > most).sum())}
+    tokens = _heads(tokens, most)
+    room, length = max_len - 3 - tokens.lengths, passages.tokens.lengths[passage]
     stride = np.maximum(1, (room * (1 - config.overlap)).astype(np.int64))
     rest = np.maximum(length - room, 0)
     count = 1 + -(-rest // stride)
     counts["read_in_windows"] = int((count > 1).sum())
-    question = np.repeat(np.arange(len(asked)), count)
+    question = np.repeat(np.arange(len(tokens)), count)
     number = ranges(np.zeros_like(count), count)
     begin = np.minimum(number * stride[question], rest[question])
-    first = passages.tokens.offsets[own][question] + begin
+    first = passages.tokens.offsets[passage][question] + begin
     width = np.minimum(length, room)[question]
     offsets = np.concatenate([[0], np.cumsum(width)]).astype(np.int64)
     windows = Tokens(passages.tokens.ids[ranges(first, width)], offsets)
-    rows = assembled(tokenizer, taken(asked, question), np.arange(len(question)), {}, windows)
+    rows = assembled(tokenizer, select_texts(tokens, question), np.arange(len(question)), {}, windows)
     counts = {name: n for name, n in (passages.counts | counts).items() if n}
-    return Windows(rows, question, own[question], first, passages, counts)
+    return Windows(rows, question, passage[question], first, passages, counts)
 
 
 def _heads(tokens: Tokens, most: int) -> Tokens:
@@ -181,7 +181,7 @@ def _heads(tokens: Tokens, most: int) -> Tokens:
 
 @dataclass(frozen=True)
 class Labels:
-    """Where the answers begin and end in the rows."""
+    """Positions of the answers in the rows."""
 
     starts: NDArray[np.int64]
     """``[rows]`` position of the answer's first token; 0, which is [CLS], where the window does not hold it whole."""
@@ -190,14 +190,14 @@ class Labels:
     """``[rows]`` position of its last token."""
 
     reasons: list[str]
-    """``[questions]`` why a question cannot be learned from, "" where it can."""
+    """``[questions]`` reason why a question has no label, "" where it has one."""
 
     counts: dict[str, int]
-    """Windows with and without their answer, and answers that the tokens do not fit exactly."""
+    """Number of windows with and without their answer, and of answers whose ends are within a token."""
 
 
 def label(windows: Windows, questions: Sequence[Question], config: QAConfig) -> Labels:
-    """Find the answers in the windows.
+    """Label the windows with their answers.
 
     Args:
         windows: Rows of the questions.
@@ -219,39 +219,39 @@ def label(windows: Windows, questions: Sequence[Question], config: QAConfig) -> 
     inside = windows.first, windows.first + windows.width
     q = windows.question
     whole = seen[q] & (inside[0] <= first[q]) & (last[q] < inside[1])
-    found = np.zeros(len(questions), bool)
-    found[q[whole]] = True
+    labelled = np.zeros(len(questions), bool)
+    labelled[q[whole]] = True
     reasons = [
         ""
         if not h or f
         else "the answer has no token of its own"
         if not s
         else "no window holds the whole answer (task.overlap, task.max_len)"
-        for h, s, f in zip(has, seen, found, strict=True)
+        for h, s, f in zip(has, seen, labelled, strict=True)
     ]
-    place = windows.inputs.second - windows.first
-    exact = (starts[first[found]] == begin[found]) & (stops[last[found]] == stop[found])
+    shift = windows.inputs.second - windows.first
+    exact = (starts[first[labelled]] == begin[labelled]) & (stops[last[labelled]] == stop[labelled])
     counts = {
         "windows_with_the_answer": int(whole.sum()),
         "windows_without_it": int((~whole).sum()),
         "answers_within_a_token": int((~exact).sum()),
-        "answers_longer_than_max_answer": int((last - first >= config.max_answer)[found].sum()),
+        "answers_longer_than_max_answer": int((last - first >= config.max_answer)[labelled].sum()),
     }
     return Labels(
-        np.where(whole, first[q] + place, 0),
-        np.where(whole, last[q] + place, 0),
+        np.where(whole, first[q] + shift, 0),
+        np.where(whole, last[q] + shift, 0),
         reasons,
         {name: n for name, n in counts.items() if n},
     )
 
 
 def some_empty(windows: Windows, labels: Labels, answered: NDArray[np.bool_], share: float) -> Choose:
-    """Draw a share of the windows without the answer anew for every epoch; all other rows are always shown.
+    """Sample a share of the windows without their answer every epoch; all other rows are in every epoch.
 
     Args:
         windows: The training rows.
         labels: Their labels.
-        answered: ``[questions]`` whether a question has an answer.
+        answered: ``[questions]`` True for a question with an answer.
         share: In [0, 1].
     """
     return some_of((labels.ends == 0) & answered[windows.question], share)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nlp_tasks.inputs import Inputs, Ints, assembled, offsets_of, ranges, taken
+from nlp_tasks.inputs import Inputs, Ints, assembled, offsets_of, ranges, select_texts
 from nlp_tasks.tagging.config import SentenceLengthConfig
 from nlp_tasks.tagging.sentences import Sentence
 from nlp_tasks.tokenization import Tokenizer, Tokens
@@ -121,7 +121,10 @@ def read_sentences(
     query = np.tile(np.arange(n), len(sentences))
     first = np.repeat(np.cumsum(windows) - windows, n)
     owner = np.repeat(np.arange(len(sentence)), windows[sentence])
-    query_rows, window_rows = taken(query_tokens, query[owner]), taken(rows, ranges(first, windows[sentence]))
+    query_rows, window_rows = (
+        select_texts(query_tokens, query[owner]),
+        select_texts(rows, ranges(first, windows[sentence])),
+    )
     inputs = assembled(tokenizer, query_rows, owner, counts, window_rows)
     of_words = ranges(offsets_of(words)[sentence], words[sentence])
     before = np.repeat(query_tokens.lengths[query] + 2, words[sentence])

@@ -1,10 +1,10 @@
-"""What students keep of their teacher and how much faster they are: trained classifiers on one file of labelled texts.
+"""Accuracy and speed of students beside their teacher: trained classifiers on one file of labelled texts.
 
     python -m pipelines.benchmarks.students --runs runs/text-sst2 runs/text-sst2-student \
         --file ../shared/data/sst2/stsa.binary.test --out runs/students
 
-They take turns, round after round. All texts at once tell how many a second are classified; one text after the other,
-how long somebody waits who asks for one. Cutting into tokens is part of both.
+They run in alternating rounds: all texts at once give the throughput, one text after the other the latency.
+Tokenisation is part of both.
 """
 
 import os

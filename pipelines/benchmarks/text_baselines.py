@@ -1,4 +1,4 @@
-"""What plain counting reaches on the data of a text recipe, beside trained runs: the least that an encoder has to beat.
+"""Baselines from counts on the data of a text recipe, beside trained runs.
 
     python -m pipelines.benchmarks.text_baselines --task classify --recipe pipelines/recipes/text_thucnews.toml \
         --runs runs/text-thucnews --out runs/thucnews_baselines
@@ -83,8 +83,8 @@ def _figures(folder: Path, recipe: Classify | Match) -> dict[str, Any]:
     data = read_config(type(recipe), folder / "config.toml").data
     if (data.train, data.test) != (recipe.data.train, recipe.data.test):
         raise InputError(f"{folder} was trained on {data.train} and tested on {data.test}, unlike the recipe.")
-    found: dict[str, Any] = metrics["test"]
-    return found
+    test: dict[str, Any] = metrics["test"]
+    return test
 
 
 def _classified(recipe: Classify) -> list[dict[str, Any]]:
@@ -111,17 +111,17 @@ def _classified(recipe: Classify) -> list[dict[str, Any]]:
         held_out = vectors.transform(texts["validation"])
         fitted = {choice: make(choice).fit(known, labels["train"]) for choice in choices}
         best = max(fitted, key=lambda choice: fitted[choice].score(held_out, labels["validation"]))
-        said = fitted[best].predict(vectors.transform(texts["test"]))
+        predicted = fitted[best].predict(vectors.transform(texts["test"]))
         about = f"{name} ({unit}; {best:g} of {', '.join(f'{choice:g}' for choice in choices)})"
-        rows.append({"name": about, "test": _right(labels["test"], said)})
+        rows.append({"name": about, "test": _right(labels["test"], predicted)})
     return rows
 
 
-def _right(labels: Sequence[str], said: Sequence[str]) -> dict[str, Any]:
+def _right(labels: Sequence[str], predicted: Sequence[str]) -> dict[str, Any]:
     from sklearn import metrics
 
-    macro = metrics.f1_score(labels, said, average="macro", labels=sorted(set(labels)), zero_division=0)
-    return {"accuracy": float(metrics.accuracy_score(labels, said)), "macro_f1": float(macro)}
+    macro = metrics.f1_score(labels, predicted, average="macro", labels=sorted(set(labels)), zero_division=0)
+    return {"accuracy": float(metrics.accuracy_score(labels, predicted)), "macro_f1": float(macro)}
 
 
 def _matched(recipe: Match) -> list[dict[str, Any]]:
@@ -148,9 +148,9 @@ def _matched(recipe: Match) -> list[dict[str, Any]]:
         return np.array([_dice(cut(a), cut(b)) for a, b in zip(first, second, strict=True)])
 
     most = int(2 * labels["train"].sum() >= len(labels["train"]))
-    said = np.full(len(labels["test"]), most)
+    answers = np.full(len(labels["test"]), most)
     rows: list[dict[str, Any]] = [
-        {"name": f"always {('no', 'yes')[most]}", "test": pair_metrics(labels["test"], said, 1)}
+        {"name": f"always {('no', 'yes')[most]}", "test": pair_metrics(labels["test"], answers, 1)}
     ]
     for name, score in (("overlap", shared), ("TF-IDF, cosine", cosine)):
         scores = {split: score(*_pair(tables[split], recipe)) for split in ("validation", "test")}
@@ -171,7 +171,7 @@ def _dice(first: Sequence[str], second: Sequence[str]) -> float:
 
 
 def _cutter(texts: Sequence[str]) -> tuple[Callable[[str], list[str]], str]:
-    """What cuts a text into tokens and pairs of neighbours, and what they are called."""
+    """Function that cuts a text into tokens and bigrams, and their name."""
     from nlp_tasks.tokenization import mostly_chinese
 
     if mostly_chinese(texts[:10_000]):
@@ -184,9 +184,9 @@ def _with_pairs(tokens: list[str]) -> list[str]:
 
 
 def _table(result: dict[str, Any]) -> str:
-    shown = _SHOWN[result["task"]]
-    head = [f"{result['recipe']}, test", *(name.replace("_", " ") for name in shown)]
-    rows = [[row["name"], *(_cell(row["test"].get(name)) for name in shown)] for row in result["rows"]]
+    columns = _SHOWN[result["task"]]
+    head = [f"{result['recipe']}, test", *(name.replace("_", " ") for name in columns)]
+    rows = [[row["name"], *(_cell(row["test"].get(name)) for name in columns)] for row in result["rows"]]
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

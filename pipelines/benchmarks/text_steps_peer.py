@@ -67,10 +67,10 @@ def run(config: Config) -> dict[str, Any]:
     model = _model(recipe, len(tokenizer), len(known))
     loader = _loader(recipe, tokenizer, texts, [known.index(label) for label in labels])
     autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=config.precision == "bf16")
-    found = _train(recipe, model, loader, config.steps, autocast)
-    found["predicted_per_s"] = _predicted_per_s(recipe, tokenizer, model, texts[: config.predict], autocast)
-    print(json.dumps(found))
-    return found
+    results = _train(recipe, model, loader, config.steps, autocast)
+    results["predicted_per_s"] = _predicted_per_s(recipe, tokenizer, model, texts[: config.predict], autocast)
+    print(json.dumps(results))
+    return results
 
 
 def _model(recipe: train.Config, vocab_size: int, n_labels: int) -> "nn.Module":

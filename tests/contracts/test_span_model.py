@@ -1,4 +1,4 @@
-"""What a reader's model must do with every layer, fusion and neck."""
+"""Contract of the span model with every layer, fusion and neck."""
 
 import pytest
 import torch
@@ -16,11 +16,11 @@ def model(part, build):
 
 
 def test_start_and_end_at_every_real_position(model):
-    found = model({"tokens": TOKENS, "segments": SEGMENTS})
-    assert found.shape == (2, 2, 6)
-    assert (found[1, :, 3:] == NOT_THERE).all()
+    logits = model({"tokens": TOKENS, "segments": SEGMENTS})
+    assert logits.shape == (2, 2, 6)
+    assert (logits[1, :, 3:] == NOT_THERE).all()
     alone = model({"tokens": TOKENS[1:, :3], "segments": SEGMENTS[1:, :3]})
-    torch.testing.assert_close(found[1:, :, :3], alone)
+    torch.testing.assert_close(logits[1:, :, :3], alone)
 
 
 def test_both_losses_reach_their_weights(model):

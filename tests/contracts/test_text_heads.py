@@ -1,4 +1,4 @@
-"""What every head of ``TEXT_HEADS`` must do."""
+"""Contract of every head of ``TEXT_HEADS``."""
 
 import pytest
 import torch
@@ -30,11 +30,11 @@ def test_one_vector_a_text(head, states):
 
 
 def test_padding_changes_nothing(head, states):
-    found = head(states, REAL)
+    pooled = head(states, REAL)
     changed = torch.where(REAL[:, :, None], states, torch.full_like(states, 9.0))
-    torch.testing.assert_close(head(changed, REAL), found)
-    torch.testing.assert_close(head(states[1:2, :4], REAL[1:2, :4]), found[1:2])
-    torch.testing.assert_close(head(states[2:, :1], REAL[2:, :1]), found[2:])
+    torch.testing.assert_close(head(changed, REAL), pooled)
+    torch.testing.assert_close(head(states[1:2, :4], REAL[1:2, :4]), pooled[1:2])
+    torch.testing.assert_close(head(states[2:, :1], REAL[2:, :1]), pooled[2:])
 
 
 def test_every_weight_learns_and_every_real_position_may(head, states):
@@ -47,8 +47,8 @@ def test_every_weight_learns_and_every_real_position_may(head, states):
 
 def test_bf16(head, states):
     with torch.autocast("cpu", torch.bfloat16):
-        found = head(states, REAL)
-    torch.testing.assert_close(found.float(), head(states, REAL), atol=0.05, rtol=0.05)
+        pooled = head(states, REAL)
+    torch.testing.assert_close(pooled.float(), head(states, REAL), atol=0.05, rtol=0.05)
 
 
 def test_an_unknown_head_names_the_known_ones():

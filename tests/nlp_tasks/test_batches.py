@@ -56,10 +56,10 @@ def test_like_lengths_go_together(tokenizer):
     random = np.random.default_rng(0)
     texts = ["ball " * n for n in random.integers(1, 30, 640)]
     inputs = read_texts(tokenizer, texts, None, LengthConfig(), 64)
-    found = list(TextBatches(inputs, {}, batch_size=16, seed=0)(0))
-    cells = sum(batch["tokens"].size for batch in found)
+    epoch_batches = list(TextBatches(inputs, {}, batch_size=16, seed=0)(0))
+    cells = sum(batch["tokens"].size for batch in epoch_batches)
     assert inputs.lengths.sum() / cells > 0.9
-    widths = [batch["tokens"].shape[1] for batch in found]
+    widths = [batch["tokens"].shape[1] for batch in epoch_batches]
     assert widths != sorted(widths)
 
 
@@ -80,9 +80,9 @@ def test_an_epoch_may_draw_its_examples(inputs):
     def choose(random):
         return random.choice(100, 20, replace=False)
 
-    drawn = batches(inputs, choose=choose)
-    assert drawn.steps == 3
-    first, second = ({*np.concatenate([b["number"] for b in drawn(epoch)])} for epoch in (0, 1))
+    sampled = batches(inputs, choose=choose)
+    assert sampled.steps == 3
+    first, second = ({*np.concatenate([b["number"] for b in sampled(epoch)])} for epoch in (0, 1))
     assert len(first) == len(second) == 20
     assert first != second
 

@@ -40,17 +40,17 @@ def test_parts_follow_the_recipe_and_start_afresh(folder, encoder, settings):
 
 
 def test_a_part_that_stays_keeps_its_weights(tmp_path, settings, tokenizer):
-    given, _ = make_text_encoder(
+    initial, _ = make_text_encoder(
         None, replace(settings, fusion="scalar_mix", neck="cnn"), TokenizerConfig(), ["a b"] * 3
     )
     with torch.no_grad():
-        for weight in given.parameters():
+        for weight in initial.parameters():
             weight.add_(0.25)
-    save_text_encoder(tmp_path, given, tokenizer_of(given, tokenizer))
+    save_text_encoder(tmp_path, initial, tokenizer_of(initial, tokenizer))
     loaded, _ = load_text_encoder(tmp_path, replace(settings, fusion="scalar_mix", neck="none"))
-    torch.testing.assert_close(loaded.fusion.state_dict(), given.fusion.state_dict())
+    torch.testing.assert_close(loaded.fusion.state_dict(), initial.fusion.state_dict())
     again, _ = load_text_encoder(tmp_path, replace(settings, fusion="last", neck="cnn"))
-    torch.testing.assert_close(again.neck.state_dict(), given.neck.state_dict())
+    torch.testing.assert_close(again.neck.state_dict(), initial.neck.state_dict())
 
 
 def tokenizer_of(encoder, tokenizer):
@@ -112,22 +112,22 @@ def test_a_tokenizer_of_another_encoder_is_refused(folder, settings):
 def test_a_training_starts_from_these_files(folder, hugging_face, tmp_path):
     names = ["model.safetensors", "tokenizer.json", "vocab.txt", "tokenizer_config.json"]
     ours, theirs = ([path / name for name in names] for path in (folder / "encoder", hugging_face[0]))
-    given = TokenizerConfig(folder=folder, vectors=tmp_path / "vectors.txt")
+    initial = TokenizerConfig(folder=folder, vectors=tmp_path / "vectors.txt")
     assert start_files(None, TokenizerConfig()) == []
-    assert start_files(None, given) == [tmp_path / "vectors.txt", *ours[1:]]
+    assert start_files(None, initial) == [tmp_path / "vectors.txt", *ours[1:]]
     assert start_files(folder, TokenizerConfig(), teacher=hugging_face[0]) == [*ours, *theirs]
 
 
 def test_settings_of_a_tokenizer_are_not_ignored_beside_a_trained_one(tmp_path, settings, topics):
     cased = {"kind": "wordpiece", "vocab_size": 300, "lowercase": False}
     texts = {"pieces": topics(50)[0], "characters": ["我爱北京", "北京 ab"] * 3}
-    given = {"pieces": cased, "characters": {"kind": "characters"}}
-    for name, how in given.items():
+    initial = {"pieces": cased, "characters": {"kind": "characters"}}
+    for name, how in initial.items():
         save_text_encoder(tmp_path / name, *make_text_encoder(None, settings, TokenizerConfig(**how), texts[name]))
         _, plain = make_text_encoder(tmp_path / name, settings, TokenizerConfig(), [])
         _, again = make_text_encoder(tmp_path / name, settings, TokenizerConfig(**how), [])
         assert plain.tokens(range(plain.size)) == again.tokens(range(again.size))
-    for name, how, told in (
+    for name, how, message in (
         (
             "pieces",
             {"kind": "characters"},
@@ -138,7 +138,7 @@ def test_settings_of_a_tokenizer_are_not_ignored_beside_a_trained_one(tmp_path, 
         ("characters", {"lowercase": False}, r"tokenizer\.lowercase False would change nothing .* its default: True"),
         ("characters", {"folder": tmp_path / "pieces"}, r"tokenizer\.folder"),
     ):
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             make_text_encoder(tmp_path / name, settings, TokenizerConfig(**how), [])
 
 
@@ -165,8 +165,8 @@ def test_what_starts_at_zero_can_be_added_to_a_trained_encoder(folder, settings,
     table = next(value for name, value in richer.named_parameters() if is_zero_initialised(name))
     torch.nn.init.ones_(table)
     save_text_encoder(tmp_path / "richer", richer, tokenizer)
-    kept, _ = load_text_encoder(tmp_path / "richer", settings)  # which do not ask for it
-    assert kept.config == richer.config
+    loaded, _ = load_text_encoder(tmp_path / "richer", settings)  # which do not ask for it
+    assert loaded.config == richer.config
     with pytest.raises(InputError, match="cannot be changed"):
         load_text_encoder(tmp_path / "richer", replace(settings, **{next(iter(addition)): 4}))
 
@@ -182,19 +182,19 @@ def test_some_layers_are_those_of_the_other_encoder(settings):
         None, replace(settings, n_layers=4, fusion="scalar_mix", neck="cnn"), TokenizerConfig(), ["a b"] * 3
     )
     deep.eval()
-    kept = some_layers(deep, [0, 1, 3]).eval()
-    assert kept.config == replace(deep.config, n_layers=3)
+    some = some_layers(deep, [0, 1, 3]).eval()
+    assert some.config == replace(deep.config, n_layers=3)
     tokens = torch.tensor([[2, 5, 6, 3]])
-    for ours, theirs in zip(kept(tokens).states[:3], deep(tokens).states, strict=False):
+    for ours, theirs in zip(some(tokens).states[:3], deep(tokens).states, strict=False):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
-    torch.testing.assert_close(kept.layers[2].state_dict(), deep.layers[3].state_dict())
-    torch.testing.assert_close(kept.neck.state_dict(), deep.neck.state_dict())
+    torch.testing.assert_close(some.layers[2].state_dict(), deep.layers[3].state_dict())
+    torch.testing.assert_close(some.neck.state_dict(), deep.neck.state_dict())
 
 
-@pytest.mark.parametrize(("kept", "sharing"), [((0, 4), False), ((-1,), False), ((0, 1), True)])
-def test_layers_that_are_not_there_are_refused(settings, kept, sharing):
+@pytest.mark.parametrize(("layers", "sharing"), [((0, 4), False), ((-1,), False), ((0, 1), True)])
+def test_layers_that_are_not_there_are_refused(settings, layers, sharing):
     deep, _ = make_text_encoder(
         None, replace(settings, n_layers=4, share_layers=sharing), TokenizerConfig(), ["a b"] * 3
     )
     with pytest.raises(InputError, match=r"init_layers is .* the encoder has layers"):
-        some_layers(deep, kept)
+        some_layers(deep, layers)

@@ -28,41 +28,41 @@ def text(first, last):
 
 
 def test_single_texts(rows):
-    found, inputs = rows(["ball", text(0, 8), ""])
-    assert found == [["[CLS]", "ball", "[SEP]"], ["[CLS]", *WORDS[:8], "[SEP]"], ["[CLS]", "[SEP]"]]
+    read, inputs = rows(["ball", text(0, 8), ""])
+    assert read == [["[CLS]", "ball", "[SEP]"], ["[CLS]", *WORDS[:8], "[SEP]"], ["[CLS]", "[SEP]"]]
     assert inputs.owner.tolist() == [0, 1, 2]
     assert inputs.counts == {}
     assert len(inputs) == 3
 
 
 def test_pairs(rows):
-    found, inputs = rows(["ball", text(0, 3)], ["goal team", text(3, 7)])
-    assert found[0] == ["[CLS]", "ball", "[SEP]", "goal", "team", "[SEP]"]
+    read, inputs = rows(["ball", text(0, 3)], ["goal team", text(3, 7)])
+    assert read[0] == ["[CLS]", "ball", "[SEP]", "goal", "team", "[SEP]"]
     assert inputs.second.tolist() == [3, 5]
     assert inputs.counts == {}
 
 
 @pytest.mark.parametrize(("share", "head"), [(0.25, 2), (0.0, 0), (1.0, 8), (0.5, 4)])
 def test_both_ends_are_kept(rows, share, head):
-    found, inputs = rows([text(0, 12), text(0, 8)], head_share=share)
-    assert found[0][1:-1] == [*WORDS[:head], *WORDS[12 - (8 - head) : 12]]
-    assert found[1][1:-1] == WORDS[:8]
+    read, inputs = rows([text(0, 12), text(0, 8)], head_share=share)
+    assert read[0][1:-1] == [*WORDS[:head], *WORDS[12 - (8 - head) : 12]]
+    assert read[1][1:-1] == WORDS[:8]
     assert inputs.counts == {"shortened": 1}
 
 
 def test_a_pair_shares_the_room(rows):
     """Seven tokens of room: three for the first, or what the second leaves free, and the other way round."""
     lengths = {(12, 12): (3, 4), (2, 12): (2, 5), (12, 1): (6, 1), (12, 2): (5, 2), (3, 4): (3, 4)}
-    for (a, b), kept in lengths.items():
-        found, inputs = rows([text(0, a)], [text(0, b)], head_share=1.0)
-        assert found == [["[CLS]", *WORDS[: kept[0]], "[SEP]", *WORDS[: kept[1]], "[SEP]"]]
-        assert inputs.counts.get("shortened", 0) == (a > kept[0]) + (b > kept[1])
+    for (a, b), lengths_left in lengths.items():
+        read, inputs = rows([text(0, a)], [text(0, b)], head_share=1.0)
+        assert read == [["[CLS]", *WORDS[: lengths_left[0]], "[SEP]", *WORDS[: lengths_left[1]], "[SEP]"]]
+        assert inputs.counts.get("shortened", 0) == (a > lengths_left[0]) + (b > lengths_left[1])
 
 
 def test_windows_cover_the_whole_text(rows):
-    found, inputs = rows([text(0, 12), "ball", text(0, 9)], long="windows", overlap=0.5)
+    read, inputs = rows([text(0, 12), "ball", text(0, 9)], long="windows", overlap=0.5)
     assert inputs.owner.tolist() == [0, 0, 1, 2, 2]
-    assert [row[1:-1] for row in found] == [WORDS[:8], WORDS[4:12], ["ball"], WORDS[:8], WORDS[1:9]]
+    assert [row[1:-1] for row in read] == [WORDS[:8], WORDS[4:12], ["ball"], WORDS[:8], WORDS[1:9]]
     assert inputs.counts == {"read_in_windows": 2}
     assert inputs.first_row.tolist() == [0, 2, 3, 5]
 
@@ -87,32 +87,32 @@ def test_no_token_is_left_out_by_windows(tokenizer):
 
 
 def test_too_many_windows_are_spread_and_counted(rows):
-    found, inputs = rows([" ".join(WORDS * 5)], long="windows", overlap=0.0, max_windows=3)
+    read, inputs = rows([" ".join(WORDS * 5)], long="windows", overlap=0.0, max_windows=3)
     whole = WORDS * 5
-    assert [row[1:-1] for row in found] == [whole[:8], whole[26:34], whole[52:60]]
+    assert [row[1:-1] for row in read] == [whole[:8], whole[26:34], whole[52:60]]
     assert inputs.counts == {"read_in_windows": 1, "windows_left_out": 1}
     assert len(rows([" ".join(WORDS * 5)], long="windows", max_windows=1)[0]) == 1
 
 
 def test_windows_of_the_second_text_stand_behind_the_whole_first(rows):
-    found, inputs = rows(["ball goal"], [text(4, 12)], long="windows", overlap=0.0)
-    assert [row[:4] for row in found] == [["[CLS]", "ball", "goal", "[SEP]"]] * 2
-    assert [row[4:-1] for row in found] == [WORDS[4:9], WORDS[7:12]]
+    read, inputs = rows(["ball goal"], [text(4, 12)], long="windows", overlap=0.0)
+    assert [row[:4] for row in read] == [["[CLS]", "ball", "goal", "[SEP]"]] * 2
+    assert [row[4:-1] for row in read] == [WORDS[4:9], WORDS[7:12]]
     assert inputs.second.tolist() == [4, 4]
     assert inputs.owner.tolist() == [0, 0]
 
 
 def test_key_sentences_are_kept_in_order(rows):
     sentences = ["ball goal team.", "soup bread.", "goal team match.", "ball team goal."]
-    found, inputs = rows([" ".join(sentences), "ball."], long="key_sentences")
-    assert found[0][1:-1] == ["ball", "goal", "team", "[UNK]", "ball", "team", "goal", "[UNK]"]
-    assert found[1][1:-1] == ["ball", "[UNK]"]
+    read, inputs = rows([" ".join(sentences), "ball."], long="key_sentences")
+    assert read[0][1:-1] == ["ball", "goal", "team", "[UNK]", "ball", "team", "goal", "[UNK]"]
+    assert read[1][1:-1] == ["ball", "[UNK]"]
     assert inputs.counts == {"shortened": 1}
 
 
 def test_a_key_sentence_that_is_too_long_is_cut(rows):
-    found, _ = rows([text(0, 12)], long="key_sentences", head_share=1.0)
-    assert found[0][1:-1] == WORDS[:8]
+    read, _ = rows([text(0, 12)], long="key_sentences", head_share=1.0)
+    assert read[0][1:-1] == WORDS[:8]
 
 
 def test_gathering_pads_and_marks_segments(rows, tokenizer):

@@ -20,13 +20,13 @@ def test_windows_become_one_vector(model, encoder, tokenizer):
     text = "ball goal team match bank stock price fund soup bread"
     inputs = read_texts(tokenizer, ["soup", text], None, LengthConfig(long="windows", overlap=0.0), 6)
     for pool, reduce in (("mean", np.mean), ("max", np.max)):
-        found = outputs(model(pool, 0), inputs)
+        values = outputs(model(pool, 0), inputs)
         rows = []
         for first, last in zip(inputs.offsets[:-1], inputs.offsets[1:], strict=True):
             tokens = torch.from_numpy(inputs.ids[first:last])[None]
             rows.append(encoder(tokens).tokens[0].mean(dim=0).detach().numpy())
         expected = [rows[0], reduce(rows[1:], axis=0)]
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+        np.testing.assert_allclose(values, expected, atol=1e-5)
 
 
 def test_outputs_are_in_the_order_of_the_texts(model, tokenizer, topics):

@@ -63,15 +63,15 @@ def test_characters_are_those_of_the_text(mixed):
 @pytest.mark.parametrize("max_len", [24, 200])
 def test_labels_give_the_answer_back_in_every_window_that_holds_it(mixed, answer, max_len):
     windows = windows_of(mixed, WILD, max_len=max_len)
-    asked = [question(answer, WILD.index(answer))]
-    found = label(windows, asked, QAConfig())
-    assert found.reasons == [""]
-    assert found.counts["windows_with_the_answer"] >= 1
-    for row, (start, end) in enumerate(zip(found.starts, found.ends, strict=True)):
+    targets = [question(answer, WILD.index(answer))]
+    labels = label(windows, targets, QAConfig())
+    assert labels.reasons == [""]
+    assert labels.counts["windows_with_the_answer"] >= 1
+    for row, (start, end) in enumerate(zip(labels.starts, labels.ends, strict=True)):
         first, stop = windows.characters(
             row, windows.inputs.second[row], windows.inputs.second[row] + windows.width[row] - 1
         )
-        whole = first <= asked[0].target.start and asked[0].target.start + len(answer) <= stop
+        whole = first <= targets[0].target.start and targets[0].target.start + len(answer) <= stop
         assert (end > 0) == whole
         if whole:
             first, stop = windows.characters(row, start, end)
@@ -88,9 +88,9 @@ def test_answers_that_tokens_do_not_fit(mixed):
         assert label(windows, [question(text, WILD.index(text))], QAConfig()).reasons[0].startswith(reason)
     tokenizer = Tokenizer.train(["goalkeeper goal keeper"] * 3, TokenizerConfig(min_count=1))
     one = windows_of(tokenizer, "a goalkeeper", question="goal", max_len=24)
-    found = label(one, [question("keeper", 6)], QAConfig(max_answer=1))
-    assert found.counts["windows_with_the_answer"] == 1
-    assert found.counts.get("answers_within_a_token") == 1  # the token is the whole word
+    labels = label(one, [question("keeper", 6)], QAConfig(max_answer=1))
+    assert labels.counts["windows_with_the_answer"] == 1
+    assert labels.counts.get("answers_within_a_token") == 1  # the token is the whole word
     none = label(one, [Question("q", "goal", 0, (), "here")], QAConfig())
     assert none.ends.tolist() == [0]
     assert none.reasons == [""]
@@ -103,17 +103,17 @@ def test_several_passages_and_questions(mixed):
     about = [4, 0, 1, 3]
     windows = read_windows(mixed, passages, ["何时"] * 4, np.array(about), QAConfig(), 24)
     assert windows.passage.tolist() == [about[q] for q in windows.question]
-    asked = [
+    targets = [
         question("1963年", 2, 4),
         question("生于", 5, 0),
         question("主教", WILD.index("主教"), 1),
         Question("", "", 3, (), ""),
     ]
-    found = label(windows, asked, QAConfig())
-    for row in np.flatnonzero(found.ends):
-        first, stop = windows.characters(row, found.starts[row], found.ends[row])
-        assert texts[windows.passage[row]][first:stop] == asked[windows.question[row]].target.text
-    assert {0, 1, 2} == set(windows.question[found.ends > 0].tolist())
+    labels = label(windows, targets, QAConfig())
+    for row in np.flatnonzero(labels.ends):
+        first, stop = windows.characters(row, labels.starts[row], labels.ends[row])
+        assert texts[windows.passage[row]][first:stop] == targets[windows.question[row]].target.text
+    assert {0, 1, 2} == set(windows.question[labels.ends > 0].tolist())
 
 
 def test_a_long_question_leaves_room_for_the_passage(mixed):
@@ -131,14 +131,14 @@ def test_a_long_passage_is_shortened_to_whole_sentences(mixed):
     lengths = mixed(sentences).lengths
     passages = read_passages(mixed, [text, "他。"], longest=int(lengths[3] + lengths[0]))
     assert passages.counts == {"passages_shortened": 1}
-    kept = passages.tokens.spans[: passages.tokens.offsets[1]]
+    spans = passages.tokens.spans[: passages.tokens.offsets[1]]
     assert passages.tokens.lengths[1] == 2  # a short one stays
-    told = [text[start:stop] for start, stop in kept.tolist()]
-    assert "New" not in told
-    pieces = passages.piece[: len(kept)]
-    assert len(kept) <= lengths[3] + lengths[0]
+    words = [text[start:stop] for start, stop in spans.tolist()]
+    assert "New" not in words
+    pieces = passages.piece[: len(spans)]
+    assert len(spans) <= lengths[3] + lengths[0]
     for piece in np.unique(pieces):  # a piece is an unbroken stretch of the text
-        part = kept[pieces == piece]
+        part = spans[pieces == piece]
         stretch = text[part[0, 0] : part[-1, 1]]
         np.testing.assert_array_equal(mixed([stretch]).lengths, [len(part)])
     assert pieces.min() == 1
@@ -148,35 +148,35 @@ def test_a_long_passage_is_shortened_to_whole_sentences(mixed):
 
 def test_empty_windows_are_drawn_anew(mixed):
     windows = windows_of(mixed, WILD * 4, overlap=0.0)
-    found = label(windows, [question("1963年", WILD.index("1963年"))], QAConfig())
-    n, full = len(found.ends), np.flatnonzero(found.ends)
-    choose = some_empty(windows, found, np.array([True]), 0.5)
-    drawn = [choose(np.random.default_rng(seed)) for seed in range(5)]
-    for one in drawn:
+    labels = label(windows, [question("1963年", WILD.index("1963年"))], QAConfig())
+    n, full = len(labels.ends), np.flatnonzero(labels.ends)
+    choose = some_empty(windows, labels, np.array([True]), 0.5)
+    samples = [choose(np.random.default_rng(seed)) for seed in range(5)]
+    for one in samples:
         assert len(one) == len(full) + round(0.5 * (n - len(full)))
         assert set(full) <= set(one.tolist())
-    assert len({tuple(one) for one in drawn}) > 1
-    everything = some_empty(windows, found, np.array([False]), 0.0)  # a question without an answer keeps all windows
+    assert len({tuple(one) for one in samples}) > 1
+    everything = some_empty(windows, labels, np.array([False]), 0.0)  # a question without an answer keeps all windows
     assert len(everything(np.random.default_rng(0))) == n
 
 
 @pytest.mark.shared_data
 def test_every_answer_of_a_real_set_is_found_to_the_character(shared_data):
-    made = read_set(shared_data / "cmrc2018" / "cmrc2018_trial.json", NewQuestionsConfig(bad_rows="drop"))
-    assert len(made) == 1000
-    assert (made.left_out, made.counts) == ({"question is empty": 2}, {"answers_begin_elsewhere": 5})
-    tokenizer = Tokenizer.train(made.passages, TokenizerConfig())
-    passages, about = read_passages(tokenizer, made.passages), np.array([q.passage for q in made.questions])
-    windows = read_windows(tokenizer, passages, [q.text for q in made.questions], about, QAConfig(), 512)
-    found = label(windows, made.questions, QAConfig())
-    for question, reason in zip(made.questions, found.reasons, strict=True):
+    examples = read_set(shared_data / "cmrc2018" / "cmrc2018_trial.json", NewQuestionsConfig(bad_rows="drop"))
+    assert len(examples) == 1000
+    assert (examples.left_out, examples.counts) == ({"question is empty": 2}, {"answers_begin_elsewhere": 5})
+    tokenizer = Tokenizer.train(examples.passages, TokenizerConfig())
+    passages, about = read_passages(tokenizer, examples.passages), np.array([q.passage for q in examples.questions])
+    windows = read_windows(tokenizer, passages, [q.text for q in examples.questions], about, QAConfig(), 512)
+    labels = label(windows, examples.questions, QAConfig())
+    for question, reason in zip(examples.questions, labels.reasons, strict=True):
         assert (
             not reason or len(question.target.text) > 200
         )  # half a window, which is read again, holds any shorter one
     exact = [
-        made.passages[windows.passage[row]][slice(*windows.characters(row, found.starts[row], found.ends[row]))]
-        == made.questions[windows.question[row]].target.text
-        for row in np.flatnonzero(found.ends)
+        examples.passages[windows.passage[row]][slice(*windows.characters(row, labels.starts[row], labels.ends[row]))]
+        == examples.questions[windows.question[row]].target.text
+        for row in np.flatnonzero(labels.ends)
     ]
-    assert len(exact) == found.counts["windows_with_the_answer"] > 1000
-    assert exact.count(False) == found.counts["answers_within_a_token"] == 1
+    assert len(exact) == labels.counts["windows_with_the_answer"] > 1000
+    assert exact.count(False) == labels.counts["answers_within_a_token"] == 1

@@ -52,7 +52,7 @@ def test_a_folder_keeps_the_index_of_the_same_paragraphs_and_settings(tmp_path):
         cuts.append(text)
         return plain_words(text)
 
-    folder, asked = tmp_path / "index", ["cat sat", "zebra", "cat cat dog"]
+    folder, questions = tmp_path / "index", ["cat sat", "zebra", "cat cat dog"]
     for paragraphs, settings, counted in (
         (TEXTS, {}, 4),
         (TEXTS, {}, 0),
@@ -65,7 +65,7 @@ def test_a_folder_keeps_the_index_of_the_same_paragraphs_and_settings(tmp_path):
         assert len(cuts) == counted
         plain = BM25(paragraphs, plain_words, **settings)
         assert len(stored) == len(plain)
-        for question in asked:
+        for question in questions:
             np.testing.assert_array_equal(stored.scores(question), plain.scores(question))
 
 

@@ -16,8 +16,8 @@ from recsys_bert.errors import InputError
 def flags(topic_files, tiny, tmp_path):
     """Flags of ``text classify train``."""
     files = topic_files()
-    given = [flag for name, path in files.items() for flag in (f"--data.{name}", str(path))]
-    return ["--out", str(tmp_path / "run"), *given, *tiny, "--train.epochs", "6"]
+    file_flags = [flag for name, path in files.items() for flag in (f"--data.{name}", str(path))]
+    return ["--out", str(tmp_path / "run"), *file_flags, *tiny, "--train.epochs", "6"]
 
 
 def metrics(run):
@@ -32,34 +32,34 @@ def curve(run):
 def test_train_evaluate_predict(flags, topic_files, tmp_path, capsys):
     run = tmp_path / "run"
     assert main(["text", "classify", "train", *flags]) == 0
-    found = metrics(run)
-    assert found["test"]["accuracy"] > 0.9
-    assert found["examples"] == {"train": 160, "validation": 40, "test": 40}
-    assert found["counted"] == {}
-    assert [one["label"] for one in found["test"]["classes"]] == ["food", "money", "sport"]
+    results = metrics(run)
+    assert results["test"]["accuracy"] > 0.9
+    assert results["examples"] == {"train": 160, "validation": 40, "test": 40}
+    assert results["counted"] == {}
+    assert [one["label"] for one in results["test"]["classes"]] == ["food", "money", "sport"]
 
     files = topic_files()
     capsys.readouterr()
     report = tmp_path / "report"
     test = str(files["test"])
     assert main(["text", "classify", "evaluate", "--run", str(run), "--file", test, "--out", str(report)]) == 0
-    assert f"accuracy {found['test']['accuracy']:.4f}" in capsys.readouterr().out
+    assert f"accuracy {results['test']['accuracy']:.4f}" in capsys.readouterr().out
     written = json.loads((report / "report.json").read_text())
-    assert written["confusion"] == found["test"]["confusion"]
+    assert written["confusion"] == results["test"]["confusion"]
     assert (report / "confusion.svg").read_text().startswith("<?xml")
 
     out = tmp_path / "answers.jsonl"
     assert main(["text", "classify", "predict", "--run", str(run), "--file", test, "--out", str(out)]) == 0
     answers = pl.read_ndjson(out)
     truth = [line.split("\t")[1] for line in files["test"].read_text().splitlines()[1:]]
-    assert np.mean([a == b for a, b in zip(answers["label"], truth, strict=True)]) == found["test"]["accuracy"]
+    assert np.mean([a == b for a, b in zip(answers["label"], truth, strict=True)]) == results["test"]["accuracy"]
     capsys.readouterr()
     assert (
         main(["text", "classify", "predict", "--run", str(run), "--texts", "a ball on goal", "the soup", "--json"]) == 0
     )
-    told = json.loads(capsys.readouterr().out)
-    assert [one["label"] for one in told["answers"]] == ["sport", "food"]
-    assert all(0.5 < one["probability"] <= 1 for one in told["answers"])
+    printed = json.loads(capsys.readouterr().out)
+    assert [one["label"] for one in printed["answers"]] == ["sport", "food"]
+    assert all(0.5 < one["probability"] <= 1 for one in printed["answers"])
 
     settings = run / "config.toml"  # as if the training files had been label_text
     settings.write_text(settings.read_text().replace('format = "auto"', 'format = "label_text"'))
@@ -117,9 +117,9 @@ def test_several_labels(tmp_path, tiny, capsys):
     run = tmp_path / "run"
     flags = ["--data.train", str(path), "--task.multi-label", "--train.epochs", "12"]
     assert main(["text", "classify", "train", "--out", str(run), *flags, *tiny]) == 0
-    found = metrics(run)
-    assert found["validation"]["micro_f1"] > 0.95
-    assert found["examples"] == {"train": 360, "validation": 40}
+    results = metrics(run)
+    assert results["validation"]["micro_f1"] > 0.95
+    assert results["examples"] == {"train": 360, "validation": 40}
     capsys.readouterr()
     texts = ["a red of in a", "in big red a of of", "a of in of"]
     assert main(["text", "classify", "predict", "--run", str(run), "--texts", *texts, "--json"]) == 0
@@ -230,6 +230,6 @@ def test_what_is_answered_for_is_given_once(tmp_path, capsys):
     assert main(run) == 2
     assert main([*run, "--texts", "a", "--file", "b.tsv"]) == 2
     assert main([*run, "--texts", "a", "--out", "b.txt"]) == 2
-    told = capsys.readouterr().err
-    assert told.count("give either texts on the command line or a file") == 2
-    assert "its ending says what is written" in told
+    printed = capsys.readouterr().err
+    assert printed.count("give either texts on the command line or a file") == 2
+    assert "its ending says what is written" in printed

@@ -33,23 +33,23 @@ def files(tmp_path):
 
 @pytest.fixture
 def flags(files, tiny, tmp_path):
-    given = [flag for name, path in files.items() for flag in (f"--data.{name}", str(path))]
+    file_flags = [flag for name, path in files.items() for flag in (f"--data.{name}", str(path))]
     columns = ["--data.format", "tsv", "--data.columns", "first", "second", "label"]
-    return ["--out", str(tmp_path / "run"), *given, *columns, *tiny, "--train.patience", "0"]
+    return ["--out", str(tmp_path / "run"), *file_flags, *columns, *tiny, "--train.patience", "0"]
 
 
 def test_a_bi_encoder_from_training_to_search(flags, files, tmp_path, capsys):
     run, index = tmp_path / "run", tmp_path / "index"
     way = ["--task.form", "bi", "--task.loss", "ranking", "--train.epochs", "6"]
     assert main(["text", "match", "train", *flags, *way]) == 0
-    found = json.loads((run / "metrics.json").read_text())
-    assert found["test"]["accuracy"] > 0.85
-    assert found["test"]["mrr"] > 0.1
+    results = json.loads((run / "metrics.json").read_text())
+    assert results["test"]["accuracy"] > 0.85
+    assert results["test"]["mrr"] > 0.1
     capsys.readouterr()
     assert main(["text", "match", "evaluate", "--run", str(run), "--file", str(files["test"]), "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
-    assert again["accuracy"] == found["test"]["accuracy"]
-    assert again["threshold"] == found["threshold"]
+    assert again["accuracy"] == results["test"]["accuracy"]
+    assert again["threshold"] == results["threshold"]
     own = ["--file", str(files["test"]), "--threshold", "-1", "--json"]  # every pair reaches it
     assert main(["text", "match", "evaluate", "--run", str(run), *own]) == 0
     every = json.loads(capsys.readouterr().out)
@@ -69,15 +69,15 @@ def test_a_bi_encoder_from_training_to_search(flags, files, tmp_path, capsys):
     read = ["--read.columns", "--out", str(index)]
     assert main([*make, *read]) == 0
     capsys.readouterr()
-    asked = ["--texts", "ship a parcel", "money bill"]
+    queries = ["--texts", "ship a parcel", "money bill"]
     assert (
-        main(["text", "match", "search", "--run", str(run), "--index", str(index), "--k", "9", "--json", *asked]) == 0
+        main(["text", "match", "search", "--run", str(run), "--index", str(index), "--k", "9", "--json", *queries]) == 0
     )
-    told = json.loads(capsys.readouterr().out)
-    assert told["indexed"] == 3
-    best = [(one["text"], one["line"]) for one in told["answers"] if one["rank"] == 1]
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["indexed"] == 3
+    best = [(one["text"], one["line"]) for one in printed["answers"] if one["rank"] == 1]
     assert best == [("post the parcel", 3), ("how pay my bill", 2)]
-    assert len(told["answers"]) == 6
+    assert len(printed["answers"]) == 6
 
     other = tmp_path / "other"
     assert (
@@ -107,16 +107,16 @@ def test_matches_alone_are_enough_in_batches(files, flags, tmp_path, capsys):
         lines = [line.rsplit("\t", 1)[0] for line in files[name].read_text().splitlines() if line.endswith("1")]
         path.write_text("\n".join(["first\tsecond", *lines]))
     way = ["--task.form", "bi", "--task.loss", "in_batch", "--train.monitor", "mrr", "--label", "None"]
-    given = [flag for name, path in matches.items() for flag in (f"--data.{name}", str(path))]
+    file_flags = [flag for name, path in matches.items() for flag in (f"--data.{name}", str(path))]
     at = flags.index("--data.format")
-    recipe = ["--out", str(tmp_path / "run"), *given, *flags[at + 6 :], *way, "--train.epochs", "4"]
+    recipe = ["--out", str(tmp_path / "run"), *file_flags, *flags[at + 6 :], *way, "--train.epochs", "4"]
     results = train.run(load_config(train.Config, recipe))
     assert results["best"] > 0.15  # of some 30 texts, a fourth are of the kind
     assert results["threshold"] is None
-    told = ["--run", str(tmp_path / "run"), "--texts", "pay the bill", "my money bill", "--json"]
+    printed = ["--run", str(tmp_path / "run"), "--texts", "pay the bill", "my money bill", "--json"]
     for flags_of, match in (([], None), (["--threshold", "-0.99"], True)):
         capsys.readouterr()
-        assert main(["text", "match", "predict", *told, *flags_of]) == 0
+        assert main(["text", "match", "predict", *printed, *flags_of]) == 0
         assert json.loads(capsys.readouterr().out)["answers"][0].get("match") is match
     measured = ["--run", str(tmp_path / "run"), "--file", str(matches["train"]), "--threshold", "0.5"]
     assert main(["text", "match", "evaluate", *measured]) == 2

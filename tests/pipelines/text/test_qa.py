@@ -45,7 +45,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def flags(files, tiny, tmp_path):
-    given = [flag for name, path in files().items() for flag in (f"--data.{name}", str(path))]
+    file_flags = [flag for name, path in files().items() for flag in (f"--data.{name}", str(path))]
     sizes = [
         one
         for flag, value in zip(tiny[0::2], tiny[1::2], strict=True)
@@ -53,35 +53,45 @@ def flags(files, tiny, tmp_path):
         for one in (flag, value)
     ]
     task = ["--task.dropout", "0", "--task.overlap", "0.25", "--task.max-answer", "3", "--train.patience", "0"]
-    return ["--out", str(tmp_path / "run"), *given, *sizes, *task, "--encoder.max-len", "16", "--train.epochs", "4"]
+    return [
+        "--out",
+        str(tmp_path / "run"),
+        *file_flags,
+        *sizes,
+        *task,
+        "--encoder.max-len",
+        "16",
+        "--train.epochs",
+        "4",
+    ]
 
 
 def metrics(run):
     return json.loads((run / "metrics.json").read_text())
 
 
-def told(capsys):
+def printed_json(capsys):
     return json.loads(capsys.readouterr().out)
 
 
 def test_train_evaluate_predict_search(flags, tmp_path, capsys):
     run, test = tmp_path / "run", tmp_path / "test.json"
     assert main(["text", "qa", "train", *flags]) == 0
-    found = metrics(run)
-    assert found["test"]["em"] > 0.8
-    assert found["language"] == "english"
-    assert found["threshold"] is None
-    assert found["examples"] == {"train": 160, "validation": 40, "test": 40}
-    assert found["counted"]["train"]["windows_with_the_answer"] >= 160
-    assert found["counted"]["test"] == {"read_in_windows": 40}
+    results = metrics(run)
+    assert results["test"]["em"] > 0.8
+    assert results["language"] == "english"
+    assert results["threshold"] is None
+    assert results["examples"] == {"train": 160, "validation": 40, "test": 40}
+    assert results["counted"]["train"]["windows_with_the_answer"] >= 160
+    assert results["counted"]["test"] == {"read_in_windows": 40}
 
     capsys.readouterr()
     out = tmp_path / "metrics.json"
     ask = ["text", "qa", "evaluate", "--run", str(run), "--file", str(test)]
     assert main([*ask, "--search", "--retrieval.paragraphs", "2", "--out", str(out), "--json"]) == 0
-    printed = told(capsys)
+    printed = printed_json(capsys)
     assert printed == json.loads(out.read_text())
-    assert {name: printed[name] for name in ("em", "f1", "examples")} == found["test"]
+    assert {name: printed[name] for name in ("em", "f1", "examples")} == results["test"]
     assert printed["nearest_sentence"]["em"] == 0  # a whole passage is its only sentence
     assert 0 < printed["nearest_sentence"]["f1"] < 0.3
     assert printed["bm25"]["recall@1"] <= printed["bm25"]["recall@5"] <= printed["bm25"]["recall@10"]
@@ -89,7 +99,7 @@ def test_train_evaluate_predict_search(flags, tmp_path, capsys):
     assert printed["open_domain"]["examples"] == 40
     assert main(ask) == 0
     table = capsys.readouterr().out
-    assert f"{found['test']['em']:.4f}  {found['test']['f1']:.4f}" in table
+    assert f"{results['test']['em']:.4f}  {results['test']['f1']:.4f}" in table
     assert "nearest sentence (baseline)" in table
     assert "BM25" not in table
 
@@ -102,30 +112,30 @@ def test_train_evaluate_predict_search(flags, tmp_path, capsys):
         paragraph = contexts[row["id"]]
         assert paragraph["context"][row["start"] : row["stop"]] == row["answer"]
         right += row["answer"] == paragraph["qas"][0]["answers"][0]["text"]
-    assert right / 40 == found["test"]["em"]
+    assert right / 40 == results["test"]["em"]
 
     capsys.readouterr()
     passage = "  the of  a and to the blue of by a ."
     ask = ["--questions", "which colour ?", "--passage", passage]
     assert main(["text", "qa", "predict", "--run", str(run), *ask, "--json"]) == 0
-    said = told(capsys)["answers"]
-    assert [(one["answer"], one["start"]) for one in said] == [("blue", 23)]
+    summary = printed_json(capsys)["answers"]
+    assert [(one["answer"], one["start"]) for one in summary] == [("blue", 23)]
 
     lines = tmp_path / "many.txt"
     lines.write_text(f"the cat of a tree in the tree\n\n{passage}\nthe cat of a tree in the tree\n")
     ask = ["--questions", "which of the blue ?", "zebra", "--k", "2", "--retrieval.paragraphs", "2", "--json"]
     assert main(["text", "qa", "search", "--run", str(run), "--files", str(lines), *ask]) == 0
-    said = told(capsys)
-    assert (said["paragraphs"], said["left_out"]) == (2, {"equal_paragraphs": 1})
-    assert said["counted"]["questions_that_share_no_word"] == 1
-    assert said["answers"][-1] == dict.fromkeys(said["answers"][0]) | {"question": "zebra"}
-    first = said["answers"][0]
+    summary = printed_json(capsys)
+    assert (summary["paragraphs"], summary["left_out"]) == (2, {"equal_paragraphs": 1})
+    assert summary["counted"]["questions_that_share_no_word"] == 1
+    assert summary["answers"][-1] == dict.fromkeys(summary["answers"][0]) | {"question": "zebra"}
+    first = summary["answers"][0]
     assert (first["source"], first["file"], first["rank"]) == ("line 3", str(lines), 1)
     assert passage[first["start"] : first["stop"]] == first["answer"]
     for _ in range(2):  # the index is made, and found
         keep = ["--index", str(tmp_path / "index")]
         assert main(["text", "qa", "search", "--run", str(run), "--files", str(lines), *ask, *keep]) == 0
-        assert told(capsys)["answers"] == said["answers"]
+        assert printed_json(capsys)["answers"] == summary["answers"]
 
 
 def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeypatch):
@@ -166,13 +176,13 @@ def test_questions_without_an_answer(flags, files, tmp_path, capsys):
     assert 0 < results["threshold"] < 1
     assert results["test"]["right_without_answer"] > 0.8
     assert results["test"]["f1_with_answer"] > 0.8
-    asked = tmp_path / "asked.jsonl"
+    questions_file = tmp_path / "asked.jsonl"
     passages = ["the of a cow and to the in of by a by", "the of a and to the in of by a by"]
     lines = [json.dumps({"question": "which animal ?", "context": passage}) for passage in passages]
-    asked.write_text("\n".join(lines))
+    questions_file.write_text("\n".join(lines))
     capsys.readouterr()
-    assert main(["text", "qa", "predict", "--run", str(tmp_path / "run"), "--json", "--file", str(asked)]) == 0
-    assert [one["answer"] for one in told(capsys)["answers"]] == ["cow", None]
+    assert main(["text", "qa", "predict", "--run", str(tmp_path / "run"), "--json", "--file", str(questions_file)]) == 0
+    assert [one["answer"] for one in printed_json(capsys)["answers"]] == ["cow", None]
 
 
 def test_every_technique_by_the_keys_of_the_other_tasks(flags, tmp_path):
@@ -239,8 +249,8 @@ def test_a_passage_that_is_no_text_drops_out_and_is_counted(tmp_path):
     path.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
     with pytest.raises(InputError, match=r"paragraph 1 of article 1 of .*a\.json: context is no text"):
         read_paragraphs((path,), ParagraphsConfig())
-    found, left_out = read_paragraphs((path,), ParagraphsConfig(bad_rows="drop"))
-    assert [(one.text, one.source) for one in found] == [("a cat", "paragraph 2 of article 1")]
+    results, left_out = read_paragraphs((path,), ParagraphsConfig(bad_rows="drop"))
+    assert [(one.text, one.source) for one in results] == [("a cat", "paragraph 2 of article 1")]
     assert left_out == {
         "context is no text": 2,
         r"half of a character (a lone surrogate, such as \ud83d)": 1,

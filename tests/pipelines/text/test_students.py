@@ -13,8 +13,8 @@ from recsys_bert.errors import InputError
 
 
 def trained(files, tiny, out, *flags):
-    given = [flag for name, path in files.items() for flag in (f"--data.{name}", str(path))]
-    train.run(load_config(train.Config, ["--out", str(out), *given, *tiny, "--train.epochs", "2", *flags]))
+    file_flags = [flag for name, path in files.items() for flag in (f"--data.{name}", str(path))]
+    train.run(load_config(train.Config, ["--out", str(out), *file_flags, *tiny, "--train.epochs", "2", *flags]))
     return out
 
 
@@ -26,12 +26,12 @@ def test_a_student_beside_its_teacher(topic_files, tiny, tmp_path):
     flags = ["--teacher", str(teacher), "--tokenizer.folder", str(teacher), "--encoder.dim", "8"]
     student = trained(files, plain, tmp_path / "student", *flags)
     config = students.Config(runs=(teacher, student), file=files["test"], out=tmp_path / "table", rounds=2)
-    found = students.run(config)
-    first, second = found["rows"]
-    for row, run in zip(found["rows"], (teacher, student), strict=True):
-        told = json.loads((run / "metrics.json").read_text())
-        assert row["metrics"]["accuracy"] == told["test"]["accuracy"]
-        assert row["parameters"] == told["parameters"]
+    table = students.run(config)
+    first, second = table["rows"]
+    for row, run in zip(table["rows"], (teacher, student), strict=True):
+        results = json.loads((run / "metrics.json").read_text())
+        assert row["metrics"]["accuracy"] == results["test"]["accuracy"]
+        assert row["parameters"] == results["parameters"]
         assert row["per_s"] > 0
     assert first["agrees"] == first["times_per_s"] == first["times_alone_per_s"] == 1
     assert (first["dim"], second["dim"]) == (16, 8)
@@ -39,7 +39,7 @@ def test_a_student_beside_its_teacher(topic_files, tiny, tmp_path):
     answers = [Classifier.load(run).predict(texts) for run in (teacher, student)]
     assert second["agrees"] == np.mean([a == b for a, b in zip(*answers, strict=True)])
     assert "| student | 1 | 8 |" in (tmp_path / "table.md").read_text()
-    assert json.loads((tmp_path / "table.json").read_text()) == found
+    assert json.loads((tmp_path / "table.json").read_text()) == table
 
 
 def test_one_run_is_nothing_to_compare(tmp_path):

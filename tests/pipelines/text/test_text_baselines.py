@@ -14,19 +14,21 @@ from recsys_bert.errors import InputError
 
 
 def toml(path, files, *lines):
-    given = [f'{name} = "{file}"' for name, file in files.items()]
-    path.write_text("\n".join(['out = "unused"', *lines, "[data]", *given]) + "\n")
+    file_flags = [f'{name} = "{file}"' for name, file in files.items()]
+    path.write_text("\n".join(['out = "unused"', *lines, "[data]", *file_flags]) + "\n")
     return path
 
 
 def test_classes_are_counted_and_runs_stand_beside(topic_files, tiny, tmp_path):
     files = topic_files((160, 40, 40))
-    given = [flag for name, path in files.items() for flag in (f"--data.{name}", str(path))]
-    told = train.run(load_config(train.Config, ["--out", str(tmp_path / "run"), *given, *tiny, "--train.epochs", "1"]))
+    file_flags = [flag for name, path in files.items() for flag in (f"--data.{name}", str(path))]
+    results = train.run(
+        load_config(train.Config, ["--out", str(tmp_path / "run"), *file_flags, *tiny, "--train.epochs", "1"])
+    )
     recipe = toml(tmp_path / "recipe.toml", files)
     config = text_baselines.Config(task="classify", recipe=recipe, out=tmp_path / "table", runs=(tmp_path / "run",))
-    found = text_baselines.run(config)
-    always, svm, bayes, mine = found["rows"]
+    table = text_baselines.run(config)
+    always, svm, bayes, mine = table["rows"]
     train_labels, test_labels = (
         [line.split("\t")[1] for line in files[name].read_text().splitlines()[1:]] for name in ("train", "test")
     )
@@ -34,9 +36,9 @@ def test_classes_are_counted_and_runs_stand_beside(topic_files, tiny, tmp_path):
     assert always["test"]["accuracy"] == np.mean([label == most for label in test_labels])
     assert always["test"]["macro_f1"] < always["test"]["accuracy"]
     assert svm["test"]["accuracy"] == bayes["test"]["accuracy"] == 1  # every topic has words of its own
-    assert mine["test"]["accuracy"] == told["test"]["accuracy"]
+    assert mine["test"]["accuracy"] == results["test"]["accuracy"]
     assert "| TF-IDF, linear SVM (words and pairs of them; " in (tmp_path / "table.md").read_text()
-    assert json.loads((tmp_path / "table.json").read_text()) == found
+    assert json.loads((tmp_path / "table.json").read_text()) == table
 
 
 def test_pairs_are_compared_by_what_they_share(tmp_path):
