@@ -19,6 +19,18 @@ TEXT_ENCODER = EncoderConfig(
 )
 """A small encoder for text from random weights; two segments, so that one pretrained on text serves pairs as well."""
 
+PARTS = (
+    "fusion",
+    "fusion_options",
+    "neck",
+    "neck_options",
+    "residual",
+    "dropout",
+    "layer_drop",
+    "gradient_checkpointing",
+)
+"""Settings that are the recipe's even where the weights come from a checkpoint; all others are the checkpoint's."""
+
 
 def check_encoder(settings: EncoderConfig, *, pairs: bool) -> None:
     """Refuse settings that follow from the data or have no effect on texts.
@@ -220,16 +232,13 @@ def with_monitor(config: Settings, known: Sequence[str]) -> Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig:
-    """Plain text for pretraining, and how it is read."""
+    """Files of plain text for pretraining, and their format."""
 
     train: tuple[Path, ...] = ()
     """Files of text."""
 
     validation: Path | None = None
-    """File of text on which predictions are measured; None holds out ``validation_share``."""
-
-    validation_share: float = 0.02
-    """Share of the documents that is held out at random where there is no validation file."""
+    """File of validation text; None holds out ``validation_share`` of the documents."""
 
     format: Literal["auto", "lines", "blocks", "tsv", "csv", "jsonl", "label_text", "squad"] = "auto"
     """lines: every line is a document; blocks: documents with an empty line between them; squad: the passages of a
@@ -244,32 +253,3 @@ class CorpusConfig:
 
     bad_rows: Literal["raise", "drop"] = "raise"
     """What a row that cannot be used does: stop with its number, or drop out and be counted."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.validation_share < 1:
-            raise InputError(f"data.validation_share is {self.validation_share}; it must lie between 0 and 1.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainingConfig:
-    """What an encoder learns from plain text, beside how much of it is masked."""
-
-    unit: Literal["token", "word", "jieba"] = "word"
-    """What is masked together: single tokens; the pieces of a word as the tokenizer cuts it, where a Chinese character
-    is a word; or the words of Chinese text as jieba cuts it. Spans and n-grams count in these units."""
-
-    pair: Literal["none", "nsp", "sop"] = "none"
-    """Second loss: does the second half of an example come from another document (nsp), or are its two halves swapped
-    (sop). Texts of one sentence have none."""
-
-    pair_weight: float = 1.0
-    """Weight of that loss, against 1 for masked tokens."""
-
-    max_len: int | None = None
-    """Longest example in tokens; None takes the encoder's max_len."""
-
-    def __post_init__(self) -> None:
-        if not self.pair_weight > 0:
-            raise InputError(f"task.pair_weight is {self.pair_weight}; it must be above 0. Take task.pair 'none'.")
-        if self.max_len is not None and self.max_len < 8:
-            raise InputError(f"task.max_len is {self.max_len}; it must be at least 8.")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_tasks.artefacts import find_files
-from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig
+from nlp_tasks.config import PARTS, TEXT_ENCODER, TokenizerConfig
 from nlp_tasks.tokenization import SPECIAL, Tokenizer
 from nlp_tasks.word_vectors.files import read_vectors
 from nlp_tasks.word_vectors.start import start_rows
@@ -18,18 +18,6 @@ from recsys_bert.encoder.model import FORMAT, Encoder
 from recsys_bert.encoder.parts import Options
 from recsys_bert.errors import InputError
 from recsys_bert.files import fingerprint, read_json
-
-PARTS = (
-    "fusion",
-    "fusion_options",
-    "neck",
-    "neck_options",
-    "residual",
-    "dropout",
-    "layer_drop",
-    "gradient_checkpointing",
-)
-"""Settings that are the recipe's even where the weights come from a checkpoint; all others are the checkpoint's."""
 
 _WEIGHTS = ("*.safetensors", "pytorch_model.bin")
 _TOKENIZER = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")

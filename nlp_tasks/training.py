@@ -1,10 +1,7 @@
 """Training of a text task, whatever the task: begin the run, fit, evaluate, write the artefact."""
 
-import contextlib
-import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,12 +9,11 @@ from typing import Any, Protocol
 from torch import nn
 
 from nlp_tasks.artefacts import record_artefact
-from recsys_bert.errors import InputError
 from recsys_bert.files import write_json
 from recsys_bert.training.adversarial import check_table
 from recsys_bert.training.config import TrainConfig
 from recsys_bert.training.loop import Batches, fit
-from recsys_bert.training.run_folder import begin, check_unchanged, is_first_process
+from recsys_bert.training.run_folder import begin, check_unchanged, is_first_process, run_folder
 
 
 class RunConfig(Protocol):
@@ -85,22 +81,6 @@ def train_task(training: TaskTraining, config: RunConfig, out: Path | None) -> d
         write_task(training, results, folder)
         print_summary(results, folder / training.kind if out is not None else None)
     return results
-
-
-@contextlib.contextmanager
-def run_folder(out: Path | None) -> Iterator[Path]:
-    """The run folder, or a temporary one where there is none.
-
-    Raises:
-        InputError: There is none, and several processes train.
-    """
-    if out is not None:
-        yield Path(out)
-        return
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("several processes share a run folder; name it with out.")
-    with tempfile.TemporaryDirectory(prefix="recsys-bert-") as folder:
-        yield Path(folder)
 
 
 def begin_task(training: TaskTraining, config: RunConfig, out: Path) -> None:

@@ -122,7 +122,7 @@ def _pretrain(config: Config, split: Split, name: str, epochs: int) -> None:
         pretrain.Config(
             data=_data(config, split),
             out=config.out / name,
-            objective="next",
+            objective="next_item",
             features=("category_path", "tags"),
             encoder=EncoderConfig(max_len=50, fusion="scalar_mix", dropout=0.3),
             train=_training(config, epochs),

@@ -28,10 +28,7 @@ def read_config(kind: type[T], path: Path, changes: Mapping[str, Any] | None = N
         InputError: As in ``load_config``, or a required setting is missing.
     """
     recipe = read_recipe(kind, path, changes)
-    # a resolved config names all settings, so only changes count
-    resolved = Path(path).read_text(encoding="utf-8").startswith(_RESOLVED)
-    named = frozenset(changes or {}) if resolved else named_settings(recipe)
-    return check_named(fill(kind, with_preset(kind, recipe)), named)
+    return check_named(fill(kind, with_preset(kind, recipe)), named_in(path, recipe) | frozenset(changes or ()))
 
 
 def write_config(config: Any, path: Path) -> None:
@@ -47,6 +44,12 @@ def _command(config: Any) -> str:
     """Command whose settings these are, as in ``text classify train``."""
     module = type(config).__module__.removeprefix("pipelines.").removeprefix("recsys_bert.stages.")
     return module.replace(".", " ").replace("_", "-")
+
+
+def named_in(path: Path, recipe: Mapping[str, Any]) -> frozenset[str]:
+    """Settings that a recipe names by hand: none of those that ``write_config`` wrote, which names all."""
+    resolved = Path(path).read_text(encoding="utf-8").startswith(_RESOLVED)
+    return frozenset() if resolved else named_settings(recipe)
 
 
 def _plain(value: Any, default: Any) -> Any:

@@ -24,6 +24,7 @@ GROUND = {
     "recsys_bert.progress",
     "recsys_bert.devices",
     "recsys_bert.settings",
+    "recsys_bert.bucketing",
 }
 BELOW_USERS = {f"recsys_bert.{area}" for area in ("encoder", "losses", "objectives", "training", "static_embeddings")}
 BELOW_RANKERS = BELOW_USERS | {"recsys_bert.clicks", "recsys_bert.user_encoder"}

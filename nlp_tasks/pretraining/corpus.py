@@ -37,8 +37,8 @@ class Corpus:
     sentence_starts: NDArray[np.bool_]
     """``[total]``, True where a sentence begins."""
 
-    unit_starts: NDArray[np.bool_]
-    """``[total]``, True where a unit begins that is masked as a whole."""
+    word_starts: NDArray[np.bool_]
+    """``[total]``, True where a word begins, which is masked as a whole."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -105,7 +105,7 @@ def _passages(path: Path) -> list[str]:
     return passages
 
 
-def cut_corpus(documents: Sequence[str], tokenizer: Tokenizer, room: int, unit: str) -> Corpus:
+def cut_corpus(documents: Sequence[str], tokenizer: Tokenizer, room: int, whole_words: str) -> Corpus:
     """Cut documents into examples: as many whole sentences as have room, never of two documents.
 
     A sentence longer than the room is cut where the room ends. Sentences without a token are left out.
@@ -114,31 +114,34 @@ def cut_corpus(documents: Sequence[str], tokenizer: Tokenizer, room: int, unit: 
         documents: Their texts.
         tokenizer: Cuts sentences into tokens.
         room: Tokens of an example at most.
-        unit: What is masked as a whole: ``token``, ``word`` (a token and what continues it) or ``jieba``.
+        whole_words: Words to mask as a whole: ``none`` (each token by itself), ``tokenizer`` (a token and those that
+            continue it) or ``jieba``.
 
     Raises:
         InputError: No document has a token.
     """
     parts = []
-    words = _Jieba() if unit == "jieba" else None
+    words = _Jieba() if whole_words == "jieba" else None
     with Progress("cutting text into tokens", len(documents), "documents") as progress:
         for first in range(0, len(documents), _AT_ONCE):
             some = documents[first : first + _AT_ONCE]
-            parts.append(_tokens(some, first, tokenizer, unit, words))
+            parts.append(_tokens(some, first, tokenizer, whole_words, words))
             progress.advance(len(some))
-    ids, unit_starts, lengths, document = (np.concatenate(column) for column in zip(*parts, strict=True))
+    ids, word_starts, lengths, document = (np.concatenate(column) for column in zip(*parts, strict=True))
     if not len(ids):
         raise InputError(f"none of the {len(documents):,} documents has a character that the tokenizer reads.")
     sentence_starts = np.zeros(len(ids), bool)
     sentence_starts[np.cumsum(lengths) - lengths] = True
     offsets, owner = _packed(lengths.tolist(), document.tolist(), room)
-    return Corpus(ids, np.array(offsets), np.array(owner), sentence_starts, unit_starts)
+    return Corpus(ids, np.array(offsets), np.array(owner), sentence_starts, word_starts)
 
 
 Columns = tuple[NDArray[np.int32], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]
 
 
-def _tokens(documents: Sequence[str], number: int, tokenizer: Tokenizer, unit: str, words: "_Jieba | None") -> Columns:
+def _tokens(
+    documents: Sequence[str], number: int, tokenizer: Tokenizer, whole_words: str, words: "_Jieba | None"
+) -> Columns:
     """Tokens and starts of units; tokens and document of each sentence that has a token."""
     sentences: list[str] = []
     owner: list[int] = []
@@ -148,7 +151,7 @@ def _tokens(documents: Sequence[str], number: int, tokenizer: Tokenizer, unit: s
             owner.append(n)
     cut = tokenizer(sentences, spans=words is not None)
     starts = np.ones(len(cut.ids), bool)
-    if unit == "word":
+    if whole_words == "tokenizer":
         starts = ~tokenizer.continues[cut.ids]
         starts[cut.offsets[:-1][cut.lengths > 0]] = True
     elif words is not None:
@@ -165,7 +168,7 @@ class _Jieba:
     """
 
     def __init__(self) -> None:
-        self._cut: Any = jieba_tokenizer("task.unit 'jieba' needs").lcut
+        self._cut: Any = jieba_tokenizer("whole_words 'jieba' needs").lcut
 
     def starts(self, sentences: Sequence[str], spans: Any, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each token begins a word: it covers a character of another word than the token before it."""
@@ -215,5 +218,5 @@ def hold_out_documents(corpus: Corpus, share: float, seed: int) -> tuple[Corpus,
 def _part(corpus: Corpus, chosen: NDArray[np.bool_]) -> Corpus:
     kept = np.repeat(chosen, corpus.lengths)
     offsets = np.concatenate([[0], np.cumsum(corpus.lengths[chosen])])
-    columns = {name: getattr(corpus, name)[kept] for name in ("ids", "sentence_starts", "unit_starts")}
+    columns = {name: getattr(corpus, name)[kept] for name in ("ids", "sentence_starts", "word_starts")}
     return replace(corpus, offsets=offsets, document=corpus.document[chosen], **columns)

@@ -143,7 +143,7 @@ def _recipe(config: Config, n: int, kind: Kind, out: Path) -> pretrain.Config:
     return pretrain.Config(
         data=_data(config, n).absolute(),
         out=out,
-        objective="next",
+        objective="next_item",
         validation_users=config.ranked_users,
         encoder=EncoderConfig(dim=config.dim, n_layers=2, n_heads=1, max_len=config.max_len),
         loss=LossConfig(

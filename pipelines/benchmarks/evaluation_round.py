@@ -55,12 +55,13 @@ def run(config: Config) -> dict[str, Any]:
     from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.clicks.queries import Queries
     from recsys_bert.retrieval.encoder_ranker import EncoderRanker
+    from recsys_bert.stages.pretrain import build
 
     dataset = open_dataset(config.data)
     recipe = pretrain.Config(
         data=config.data,
         out=config.export,
-        objective="next",
+        objective="next_item",
         encoder=EncoderConfig(
             dim=config.dim,
             n_layers=config.n_layers,
@@ -69,7 +70,9 @@ def run(config: Config) -> dict[str, Any]:
             layer_options={"ffn_dim": config.dim, "activation": "relu"},  # as SASRec has them
         ),
     )
-    ranker = EncoderRanker(pretrain.build(recipe, dataset)[0].eval(), "next")
+    pretrained = build(recipe, dataset).pretrained
+    pretrained.prediction.eval()
+    ranker = EncoderRanker(pretrained)
     queries = Queries.of(dataset, "test")
     ranker.rank(queries[:256], config.k)
     start = time.perf_counter()

@@ -162,7 +162,7 @@ def _recipe(config: Config, row: _Row, out: Path) -> pretrain.Config:
     return pretrain.Config(
         data=config.data.absolute(),
         out=out,
-        objective="masked" if row.training == "masked" else "next",
+        objective="masked" if row.training == "masked" else "next_item",
         encoder=EncoderConfig(
             dim=row.dim,
             n_layers=config.n_layers,

@@ -75,10 +75,12 @@ def run(config: Config) -> dict[str, Any]:
     import torch
 
     from recsys_bert.clicks.dataset import open_dataset
+    from recsys_bert.stages.pretrain import build
     from recsys_bert.training.run_folder import is_first_process
 
     recipe = read_config(pretrain.Config, config.recipe)
-    _, model, batches = pretrain.build(recipe, open_dataset(recipe.data))
+    training = build(recipe, open_dataset(recipe.data))
+    model, batches = training.module, training.batches
     result = measure(model, batches, recipe.train, config.steps, count=config.count, profile=config.profile)
     device = next(model.parameters()).device
     result["product_flops"] = {

@@ -109,7 +109,7 @@ def _recipe(config: Config, name: str) -> pretrain.Config:
     return pretrain.Config(
         data=config.data.absolute(),
         out=(config.out / name).absolute(),
-        objective="next",
+        objective="next_item",
         encoder=EncoderConfig(dim=config.dim, n_layers=2, n_heads=1, max_len=config.max_len, dropout=0.0),
         loss=config.loss,
         train=TrainConfig(
@@ -155,8 +155,9 @@ def _shards(config: Config) -> dict[str, int]:
         Histories and targets in all; histories in no shard, in several, and shards without any.
     """
     from recsys_bert.clicks.dataset import open_dataset
+    from recsys_bert.stages.pretrain import build
 
-    _, _, batches = pretrain.build(_recipe(config, "one"), open_dataset(config.data))
+    batches = build(_recipe(config, "one"), open_dataset(config.data)).batches
     count = {"batches": 0, "histories": 0, "targets": 0, "in no shard": 0, "in several": 0, "spare shards": 0}
     for whole, *shards in zip(batches(0), *_ranks(batches, config.processes), strict=True):
         owners = [_rows(shard["tokens"]) for shard in shards[: len(whole["tokens"])]]  # see ``share``: others are spare

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pipelines.support.short_help import describe_size, short_help
 from recsys_bert.errors import InputError
-from recsys_bert.settings import check_named, fill, hints, named_settings, presets, read_recipe, with_preset
+from recsys_bert.settings import check_named, fill, hints, named_in, presets, read_recipe, with_preset
 
 T = TypeVar("T")
 
@@ -33,7 +33,9 @@ def load_config(kind: type[T], argv: Sequence[str], prog: str = "recsys-bert") -
     import tyro
 
     argv = list(argv)
-    recipe = read_recipe(kind, Path(argv.pop(0))) if argv and argv[0].endswith(".toml") else {}
+    path = Path(argv.pop(0)) if argv and argv[0].endswith(".toml") else None
+    recipe = {} if path is None else read_recipe(kind, path)
+    named = frozenset() if path is None else named_in(path, recipe)
     size, argv = _take_size(kind, argv)
     settings = with_preset(kind, recipe, size)
     if {"-h", "--help"} & set(argv):
@@ -55,7 +57,7 @@ def load_config(kind: type[T], argv: Sequence[str], prog: str = "recsys-bert") -
             )
         if (size := size or recipe.get("size")) is not None:
             print(f"size {size}: {describe_size(kind, size)}", file=sys.stderr)
-        return check_named(config, named_settings(recipe) | _named_flags(argv))
+        return check_named(config, named | _named_flags(argv))
     except SystemExit as leave:
         cause = leave.__context__
         while cause is not None:

@@ -8,7 +8,6 @@ from recsys_bert.ctr.history import EncodedItems, PlainItems
 from recsys_bert.ctr.layout import Layout
 from recsys_bert.ctr.model import CTRModule
 from recsys_bert.errors import InputError
-from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.user_encoder.checkpoint import load_encoder
 
 
@@ -40,10 +39,8 @@ def build_module(
 
 
 def _load_reader(config: CTRModelConfig, run: Path, dataset: ClickDataset) -> EncodedItems:
-    encoder, objective, loss = load_encoder(run, dataset)
-    tables = {feature.name: dataset.item_features[feature.name] for feature in encoder.config.features}
-    prediction = TokenPrediction(encoder, loss, first_row=dataset.vocabulary.first_item, features=tables)
-    longest = encoder.config.max_len - (objective == "masked")
+    pretrained = load_encoder(run, dataset)
+    longest = pretrained.longest_history
     if config.history_len is not None and config.history_len > longest:
         raise InputError(f"model.history_len is {config.history_len}; this encoder reads {longest} items at most.")
-    return EncodedItems(prediction, objective == "masked", config.dim, frozen=not config.fine_tuned)
+    return EncodedItems(pretrained, config.dim, frozen=not config.fine_tuned)

@@ -88,9 +88,7 @@ class CTRModel:
             save_weights(temporary / "model.safetensors", self.module)
             reader = self.module.reader
             if isinstance(reader, EncodedItems) and self.dataset is not None:
-                save_encoder(
-                    temporary / "encoder", reader.prediction, "masked" if reader.masked else "next", self.dataset
-                )
+                save_encoder(temporary / "encoder", reader.pretrained, self.dataset)
             source = None
             if self.dataset is not None:
                 source = {"folder": str(self.dataset.folder), "fingerprint": self.dataset.fingerprint}

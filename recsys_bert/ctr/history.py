@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
-from recsys_bert.encoder.times import repeat_last
-from recsys_bert.objectives.token_prediction import TokenPrediction
+from recsys_bert.clicks.vocabulary import UNKNOWN
+from recsys_bert.user_encoder.checkpoint import PretrainedEncoder
 
 HistoryVectors = tuple[Tensor, Tensor, Tensor, Tensor]
 """Position vectors ``[batch, seq, dim]``, pooled history and target ``[batch, dim]``, and the score of the last two
@@ -41,25 +40,25 @@ class PlainItems(nn.Module):
 class EncodedItems(nn.Module):
     """Pretrained encoder over the history; the target is looked up in its item table.
 
-    The pooled history is the output at the query position: the last item, or, after masked training, an appended
-    mask. It is compared with the target as in pretraining. Both, and every position, share one linear projection to
-    the fields' width, so that heads which compare them start from the learned geometry.
+    The pooled history is the output at the query position: the last item, or an appended mask, as the encoder's
+    objective has it. It is compared with the target as in pretraining. Both, and every position, share one linear
+    projection to the fields' width, so that heads which compare them start from the learned geometry.
 
     Args:
-        prediction: The encoder and its scores of items.
-        masked: The encoder was trained on masked items.
+        pretrained: The encoder, its scores of items, and the query at test time.
         dim: Width of a vector.
         frozen: No gradient and no dropout in the encoder.
     """
 
-    def __init__(self, prediction: TokenPrediction, masked: bool, dim: int, frozen: bool) -> None:
+    def __init__(self, pretrained: PretrainedEncoder, dim: int, frozen: bool) -> None:
         super().__init__()
-        self.prediction, self.masked, self.frozen = prediction, masked, frozen
+        prediction = pretrained.prediction
+        self.pretrained, self.prediction, self.frozen = pretrained, prediction, frozen
         width = prediction.encoder.embeddings.token.embedding_dim
         # queries of cosine scores come divided by the temperature; as fields they get the length of items
         self.scale = prediction.loss.temperature if prediction.loss.similarity == "cosine" else 1.0
         self.projection = nn.Linear(width, dim)
-        if not masked:
+        if not pretrained.reads_empty_histories:
             self.empty_history = nn.Parameter(torch.randn(width) * 0.02)
         if frozen:
             prediction.requires_grad_(False)
@@ -90,7 +89,7 @@ class EncodedItems(nn.Module):
             encoder = self.prediction.encoder
             known = target.masked_fill(target >= encoder.config.vocab_size, UNKNOWN).long()
             item = self.prediction.vectors(encoder.embeddings.token(known))
-        if not self.masked:  # a causal encoder has no output without events
+        if not self.pretrained.reads_empty_histories:
             pooled = torch.where((history != 0).any(1, keepdim=True), pooled, self.empty_history)
         match = (pooled * item).sum(1)
         return self.projection(states * self.scale), self.projection(pooled * self.scale), self.projection(item), match
@@ -98,22 +97,15 @@ class EncodedItems(nn.Module):
     @property
     def reads_times(self) -> bool:
         """True if the encoder needs the timestamps of histories."""
-        return self.prediction.encoder.config.needs_times
+        return self.pretrained.reads_times
 
     def encode(self, history: Tensor, times: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Queries to compare with items: at each position ``[batch, seq, width]``, and pooled ``[batch, width]``."""
-        prediction, rows = self.prediction, history
-        lengths = (history != 0).sum(1)
-        batch_index = torch.arange(len(rows), device=rows.device)
-        if self.masked:
-            rows = torch.cat([rows, rows.new_zeros(len(rows), 1)], 1)
-            rows[batch_index, lengths] = MASK
-            times = None if times is None else repeat_last(times, lengths)
-        query_position = lengths if self.masked else (lengths - 1).clamp(min=0)
+        rows, lengths, times = self.pretrained.append_query(history, (history != 0).sum(1), times)
         if not rows.shape[1]:
             rows = history.new_zeros(len(rows), 1)
             times = None if times is None else times.new_zeros(len(rows), 1)
-        tokens = rows.masked_fill(rows >= prediction.encoder.config.vocab_size, UNKNOWN)
-        encoded = prediction.encoder(tokens, features=prediction.features(rows), times=times)
-        outputs = prediction.queries(encoded.tokens.flatten(0, 1)).unflatten(0, encoded.tokens.shape[:2])
-        return outputs[:, : history.shape[1]], outputs[batch_index, query_position]
+        tokens = self.pretrained.encode(rows, times).tokens
+        outputs = self.prediction.queries(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
+        query_position = (lengths - 1).clamp(min=0)
+        return outputs[:, : history.shape[1]], outputs[torch.arange(len(rows), device=rows.device), query_position]

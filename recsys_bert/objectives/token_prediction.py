@@ -1,29 +1,35 @@
-"""Predicting tokens from hidden states: one module serves masked and next-item training."""
+"""Token prediction from hidden states: one module serves masked and next-item training."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from recsys_bert.encoder.batch import encode_batch
 from recsys_bert.encoder.model import Encoder, EncoderOutput
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.losses.item_loss import ItemLoss
+from recsys_bert.losses.item_softmax import soft_item_loss
 from recsys_bert.objectives.auxiliary import LastLayer, weighed
 
 
 class TokenPrediction(nn.Module):
     """Predicts tokens at given positions with the input table as the output table (tied).
 
-    What makes it masked or next-item training is the batch alone: which positions, and whether the encoder is causal.
+    Masked and next-item training differ in the batch (which positions) and the encoder's attention alone.
 
     Args:
         encoder: The encoder.
-        loss: How vectors are compared.
+        loss: Item loss and similarity.
         first_row: First row that may be predicted; special rows below it are never scored.
         counts: Training events by row, ``[vocab_size]``; needed to train with sampled negatives.
         n_users: Users, for mined negatives.
         features: Side features by row, ``[rows, width]`` each, looked up for every position.
-        auxiliary: Share of a second loss, on the raw last layer, in the whole; None = no such loss.
+        auxiliary: Weight of the auxiliary loss on the raw last layer, in (0, 1); None = no such loss.
     """
 
     def __init__(
@@ -48,17 +54,52 @@ class TokenPrediction(nn.Module):
         """Mean loss over ``batch["targets"]``.
 
         Args:
-            batch: As ``ItemLoss`` takes it, and ``times [batch, seq]`` where the encoder reads them.
+            batch: As ``ItemLoss`` takes it; ``segments`` and ``times`` ``[batch, seq]`` if the encoder reads them.
         """
         return self.loss_of(self.encode(batch), batch)
 
-    def encode(self, batch: dict[str, Tensor]) -> EncoderOutput:
-        """Run the encoder over a batch."""
-        tokens, times = batch["tokens"], batch.get("times") if self.encoder.config.needs_times else None
-        return self.encoder(tokens, features=self.features(tokens), times=times)
+    @property
+    def prediction(self) -> "TokenPrediction":
+        """Itself: nothing else is trained."""
+        return self
 
-    def loss_of(self, encoded: EncoderOutput, batch: dict[str, Tensor]) -> Tensor:
-        """Mean loss of what ``encode`` gave."""
+    def read(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Batch as the encoder reads it: as it is."""
+        return batch
+
+    def encode(self, batch: Mapping[str, Tensor]) -> EncoderOutput:
+        """Encoder outputs of a batch."""
+        return encode_batch(self.encoder, batch, self.features(batch["tokens"]))
+
+    def soft_targets(
+        self, teacher: "TokenPrediction", taught: EncoderOutput, batch: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The teacher's queries ``[n, d]`` and item vectors ``[rows, d]``, by its encoder outputs."""
+        return teacher.queries(at(taught.tokens, batch["positions"])), teacher.items(self._compared_rows(batch))
+
+    def soft_loss(
+        self, encoded: EncoderOutput, targets: tuple[Tensor, Tensor], batch: Mapping[str, Tensor], temperature: float
+    ) -> Tensor:
+        """Mean loss against ``soft_targets`` of a teacher."""
+        queries, items = self.queries(at(encoded.tokens, batch["positions"])), self.items(self._compared_rows(batch))
+        return soft_item_loss(queries, items, targets, temperature=temperature, chunk=self.loss.chunk)
+
+    def _compared_rows(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Rows whose predictions are compared: a sampled loss's targets and negatives; None for all."""
+        if self.loss.name == "full":
+            return None
+        return torch.cat([batch["targets"].long(), batch["negatives"].long().flatten()]).unique()
+
+    def metrics(self, encoded: EncoderOutput, batch: Mapping[str, Tensor]) -> dict[str, tuple[float, int]]:
+        """Accuracy and log likelihood (nats) of the predicted tokens over all rows, as sums with their counts."""
+        logits = self.queries(at(encoded.tokens, batch["positions"])) @ self.items().T
+        targets = batch["targets"].long() - self.first_row
+        right = int((logits.argmax(dim=1) == targets).sum())
+        log_likelihood = -float(F.cross_entropy(logits.float(), targets, reduction="sum"))
+        return {"accuracy": (right, len(targets)), "log_likelihood": (log_likelihood, len(targets))}
+
+    def loss_of(self, encoded: EncoderOutput, batch: Mapping[str, Tensor]) -> Tensor:
+        """Mean loss over the targets, by the encoder's outputs."""
         loss = self.item_loss(batch, self.items, distinct=self.loss.similarity == "cosine")
         main = self.queries(at(encoded.tokens, batch["positions"]))
         if self.last is None or self.auxiliary is None:
@@ -103,5 +144,5 @@ class RowFeatures(nn.Module):
         if not self.names:
             return None
         index = rows.long()
-        found = {name: getattr(self, f"table_{number}")[index] for number, name in enumerate(self.names)}
-        return {name: value.squeeze(-1) if value.shape[-1] == 1 else value for name, value in found.items()}
+        values = {name: getattr(self, f"table_{number}")[index] for number, name in enumerate(self.names)}
+        return {name: value.squeeze(-1) if value.shape[-1] == 1 else value for name, value in values.items()}

@@ -8,46 +8,37 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys_bert.clicks.queries import Queries
-from recsys_bert.clicks.vocabulary import MASK
-from recsys_bert.encoder.times import repeat_last
-from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.ranker import Lists, full_ranking
 from recsys_bert.training.config import Precision
-from recsys_bert.user_encoder.checkpoint import Objective
-from recsys_bert.user_encoder.encode import encode_queries, last_states
+from recsys_bert.user_encoder.checkpoint import PretrainedEncoder
+from recsys_bert.user_encoder.encode import encode_queries
 
 
 class EncoderRanker:
-    """Ranker of a pretrained encoder: its state at the appended mask, or at the last click, times the item table.
+    """Ranker of a pretrained encoder: its output at a history's query times the item table.
 
     Args:
-        prediction: The trained module.
-        objective: What it was trained for.
+        pretrained: The encoder; its objective says what the query is, an appended mask or the last click.
         name: Shown in tables.
         precision: See ``encode_queries``.
     """
 
     reranks = False
 
-    def __init__(
-        self,
-        prediction: TokenPrediction,
-        objective: Objective,
-        name: str = "encoder",
-        precision: Precision = "auto",
-    ) -> None:
-        self.prediction, self.objective, self.name, self.precision = prediction, objective, name, precision
-        self.first_item = prediction.first_row
+    def __init__(self, pretrained: PretrainedEncoder, name: str = "encoder", precision: Precision = "auto") -> None:
+        self.pretrained, self.name, self.precision = pretrained, name, precision
+        self.prediction = pretrained.prediction
+        self.first_item = self.prediction.first_row
 
     @property
     def reads_times(self) -> bool:
         """True iff the encoder reads timestamps."""
-        return self.prediction.encoder.config.needs_times
+        return self.pretrained.reads_times
 
     @property
     def shape(self) -> tuple[int, int]:
         """Shape of ``item_vectors()``."""
-        rows, dim = self.prediction.encoder.embeddings.token.weight.shape
+        rows, dim = self.pretrained.encoder.embeddings.token.weight.shape
         return rows, dim
 
     @property
@@ -57,16 +48,19 @@ class EncoderRanker:
 
     def item_vectors(self) -> NDArray[np.float32]:
         """``[vocab_size, d]``; items without training events have no vector here."""
+        prediction = self.prediction
         with torch.no_grad():
-            return self.prediction.vectors(self.prediction.encoder.embeddings.token.weight).float().cpu().numpy()
+            return prediction.vectors(prediction.encoder.embeddings.token.weight).float().cpu().numpy()
 
     def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
         """``[n, d]``."""
-        encoder = self.prediction.encoder
-        device, config = encoder.embeddings.token.weight.device, encoder.config
-        length = config.max_len - self._appended
         return encode_queries(
-            queries, self._encode, length, times=config.needs_times, device=device, precision=self.precision
+            queries,
+            self._encode,
+            self.pretrained.longest_history,
+            times=self.reads_times,
+            device=self.pretrained.encoder.embeddings.token.weight.device,
+            precision=self.precision,
         )
 
     def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
@@ -77,16 +71,5 @@ class EncoderRanker:
         """Lists as they are: the score is the inner product."""
         return lists
 
-    @property
-    def _appended(self) -> int:
-        return 1 if self.objective == "masked" else 0
-
     def _encode(self, rows: Tensor, lengths: Tensor, users: Tensor, times: Tensor | None) -> Tensor:
-        prediction = self.prediction
-        if self.objective == "masked":
-            rows = torch.cat([rows, rows.new_zeros(len(rows), 1)], dim=1)
-            rows[torch.arange(len(rows), device=rows.device), lengths] = MASK
-            times = None if times is None else repeat_last(times, lengths)
-            lengths = lengths + 1
-        hidden = last_states(prediction.encoder, rows, lengths, prediction.features(rows), times)
-        return prediction.queries(hidden)
+        return self.pretrained.encode_last(rows, lengths, times)

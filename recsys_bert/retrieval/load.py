@@ -7,7 +7,6 @@ from pathlib import Path
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.errors import InputError
 from recsys_bert.files import replacing
-from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.ranker import Ranker
 from recsys_bert.retrieval.score_fusion import is_score_fusion, load_score_fusion, refer_to, trained_runs
@@ -29,10 +28,7 @@ def load_ranker(run: Path, dataset: ClickDataset) -> Ranker:
         return load_score_fusion(run, [load_ranker(member, dataset) for member in trained_runs(run)], dataset)
     if (run / "two_tower" / "config.json").exists():
         return load_two_tower(run, dataset)
-    encoder, objective, loss = load_encoder(run, dataset)
-    tables = {feature.name: dataset.item_features[feature.name] for feature in encoder.config.features}
-    prediction = TokenPrediction(encoder, loss, first_row=dataset.vocabulary.first_item, features=tables).eval()
-    return EncoderRanker(prediction, objective, run.name)
+    return EncoderRanker(load_encoder(run, dataset), run.name)
 
 
 def check_ranks(run: Path) -> None:

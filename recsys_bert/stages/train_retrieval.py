@@ -15,7 +15,7 @@ from recsys_bert.stages.folders import temporary_run
 from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from recsys_bert.clicks.batches import HistoryBatches
+    from recsys_bert.clicks.batches import Crops, HistoryBatches
     from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.retrieval.negatives import HardNegativeMiner
@@ -227,7 +227,7 @@ def _encoder(dataset: "ClickDataset", init: Path | None, config: TrainRetrievalC
         encoder = Encoder(replace(config.encoder, vocab_size=size, causal=True, features=features))
         init_items(encoder, dataset, config.item_init)
         return encoder
-    pretrained, _, _ = load_encoder(init, dataset)
+    pretrained = load_encoder(init, dataset).encoder
     dropout = pretrained.config.dropout if config.encoder_dropout is None else config.encoder_dropout
     encoder = Encoder(replace(pretrained.config, causal=True, dropout=dropout))
     take_weights(encoder, pretrained, init)
@@ -237,17 +237,18 @@ def _encoder(dataset: "ClickDataset", init: Path | None, config: TrainRetrievalC
 
 
 def _batches(dataset: "ClickDataset", config: TrainRetrievalConfig, encoder: EncoderConfig) -> "HistoryBatches":
-    from recsys_bert.clicks.batches import HistoryBatches, next_item
+    from recsys_bert.clicks.batches import HistoryBatches
     from recsys_bert.losses.negatives import NegativeSampler
+    from recsys_bert.objectives.next_item import next_item
 
     vocabulary = dataset.vocabulary
     sampler = NegativeSampler(vocabulary.counts, vocabulary.first_item, config.loss.negatives)
 
-    def make(shown: Any, random: Any) -> dict[str, Any]:
-        batch = next_item(shown.items, shown.lengths, vocabulary.first_item, shown.times)
-        batch["users"] = shown.users
+    def make(crops: "Crops", random: Any) -> dict[str, Any]:
+        batch = next_item(crops.items, crops.lengths, vocabulary.first_item, crops.times)
+        batch["users"] = crops.users
         if config.loss.name != "full":
-            sampler.add_to(batch, shown.items, random)
+            sampler.add_to(batch, crops.items, random)
         return batch
 
     return HistoryBatches(

@@ -25,6 +25,22 @@ class Checked(Exception):
     """All checks passed; raised by ``begin`` within ``only_checking``."""
 
 
+@contextlib.contextmanager
+def run_folder(out: Path | str | None) -> Iterator[Path]:
+    """The run folder ``out``, or a temporary one that is removed afterwards if there is none.
+
+    Raises:
+        InputError: There is none, and several processes train.
+    """
+    if out is not None:
+        yield Path(out)
+        return
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("several processes share a run folder; name it with out.")
+    with tempfile.TemporaryDirectory(prefix="recsys-bert-") as folder:
+        yield Path(folder)
+
+
 _only_checking = ContextVar("only_checking", default=False)
 
 

@@ -1,23 +1,104 @@
-"""Save and load a pretrained encoder with what ranking needs: vocabulary, objective, loss."""
+"""A pretrained encoder with what ranking needs: vocabulary, objective, loss."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+
+import torch
+from torch import Tensor
 
 from recsys_bert.clicks.dataset import ClickDataset
+from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
 from recsys_bert.encoder.config import EncoderConfig, FeatureConfig
-from recsys_bert.encoder.model import Encoder
+from recsys_bert.encoder.model import Encoder, EncoderOutput
+from recsys_bert.encoder.parts import Options
+from recsys_bert.encoder.times import repeat_last
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 from recsys_bert.losses.config import LossConfig
+from recsys_bert.objectives.objective import Objective, build_objective
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.settings import check_settings, fill
+from recsys_bert.user_encoder.encode import last_states
 
-Objective = Literal["masked", "next"]
+FORMAT = "recsys_bert.pretrained_encoder/2"
 
 
-def feature_configs(dataset: "ClickDataset", names: tuple[str, ...]) -> tuple[FeatureConfig, ...]:
-    """Describe the item features that an encoder is to read.
+@dataclass(frozen=True)
+class PretrainedEncoder:
+    """A pretrained encoder, its output over the item table, and the objective, which says how a history is queried."""
+
+    prediction: TokenPrediction
+    """Encoder and item loss."""
+
+    objective_name: str
+    """Name of the objective, or ``module:Class``."""
+
+    objective_options: Options = field(default_factory=dict)
+    """Options of the objective."""
+
+    @cached_property
+    def objective(self) -> Objective:
+        """The objective itself."""
+        return build_objective(self.objective_name, self.objective_options)
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder."""
+        return self.prediction.encoder
+
+    @property
+    def reads_times(self) -> bool:
+        """Whether the encoder reads timestamps."""
+        return self.encoder.config.needs_times
+
+    @property
+    def longest_history(self) -> int:
+        """Events of a history at most, which leaves room for a mask if one is appended."""
+        return self.encoder.config.max_len - int(self.objective.appends_mask)
+
+    @property
+    def reads_empty_histories(self) -> bool:
+        """Whether there is an output for a history without events: that of the mask alone."""
+        return self.objective.appends_mask
+
+    def append_query(
+        self, rows: Tensor, lengths: Tensor, times: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Histories as they are queried for the next item: with a mask at the end, or as they are.
+
+        Args:
+            rows: Item rows ``[batch, seq]``, padded with 0 on the right.
+            lengths: Events of each, ``[batch]``.
+            times: Unix seconds ``[batch, seq]``, if the encoder reads them; the query takes the last one.
+
+        Returns:
+            Rows, lengths and times; the query is each history's last position.
+        """
+        if not self.objective.appends_mask:
+            return rows, lengths, times
+        rows = torch.cat([rows, rows.new_zeros(len(rows), 1)], dim=1)
+        rows[torch.arange(len(rows), device=rows.device), lengths] = MASK
+        return rows, lengths + 1, None if times is None else repeat_last(times, lengths)
+
+    def encode(self, rows: Tensor, times: Tensor | None = None) -> EncoderOutput:
+        """Encoder outputs of histories with their queries, ``[batch, seq]``.
+
+        Rows past the encoder's table (items without training events) are read as unknown, with their own features.
+        """
+        tokens = rows.masked_fill(rows >= self.encoder.config.vocab_size, UNKNOWN)
+        encoded: EncoderOutput = self.encoder(tokens, features=self.prediction.features(rows), times=times)
+        return encoded
+
+    def encode_last(self, rows: Tensor, lengths: Tensor, times: Tensor | None = None) -> Tensor:
+        """Vectors of histories ``[batch, d]`` whose inner product with item vectors is the logit of the next item."""
+        rows, lengths, times = self.append_query(rows, lengths, times)
+        hidden = last_states(self.encoder, rows, lengths, self.prediction.features(rows), times)
+        return self.prediction.queries(hidden)
+
+
+def feature_configs(dataset: ClickDataset, names: tuple[str, ...]) -> tuple[FeatureConfig, ...]:
+    """Item features that an encoder reads, as its settings.
 
     Raises:
         InputError: There is no such feature.
@@ -35,8 +116,8 @@ def feature_configs(dataset: "ClickDataset", names: tuple[str, ...]) -> tuple[Fe
     )
 
 
-def check_times(dataset: "ClickDataset", config: EncoderConfig) -> None:
-    """Refuse a log that cannot say when events happened for an encoder that reads it.
+def check_times(dataset: ClickDataset, config: EncoderConfig) -> None:
+    """Refuse a log without times for an encoder that reads them.
 
     Raises:
         InputError: The log has no times.
@@ -48,46 +129,62 @@ def check_times(dataset: "ClickDataset", config: EncoderConfig) -> None:
         )
 
 
-def save_encoder(folder: Path, prediction: TokenPrediction, objective: Objective, dataset: "ClickDataset") -> None:
-    """Write a pretrained encoder with what it takes to rank with it: vocabulary, objective and loss."""
-    prediction.encoder.save(folder)
+def save_encoder(folder: Path, pretrained: PretrainedEncoder, dataset: ClickDataset) -> None:
+    """Write an encoder with its vocabulary, objective and loss; ``load_encoder`` reads it."""
+    pretrained.encoder.save(folder)
     dataset.vocabulary.save(folder / "vocabulary.parquet")
-    about = {"objective": objective, "loss": asdict(prediction.loss), "prepared": dataset.fingerprint}
-    write_json(folder / "objective.json", about)
+    settings = {
+        "format": FORMAT,
+        "objective": pretrained.objective_name,
+        "objective_options": pretrained.objective_options,
+        "loss": asdict(pretrained.prediction.loss),
+        "prepared": dataset.fingerprint,
+    }
+    write_json(folder / "objective.json", settings)
 
 
-def load_encoder(run: Path, dataset: "ClickDataset") -> tuple[Encoder, Objective, LossConfig]:
-    """Load ``run/encoder`` and check that its rows mean the same items as the prepared log's.
+def load_encoder(run: Path, dataset: ClickDataset) -> PretrainedEncoder:
+    """Load ``run/encoder``, in evaluation mode, and check that its rows mean the same items as the dataset's.
 
     Raises:
-        InputError: No encoder there, a damaged one, or one of another vocabulary or other features.
+        InputError: No encoder there, a damaged one, or one of another vocabulary, other features or an old format.
     """
     folder = run / "encoder"
     if not (folder / "config.json").exists():
         raise InputError(
             f"{run} holds no pretrained encoder ({folder / 'config.json'} is missing). Run pretrain first."
         )
-    objective = read_json(folder / "objective.json")
-    dataset.check_same(objective["prepared"])
+    settings = read_json(folder / "objective.json")
+    if settings.get("format") != FORMAT:
+        raise InputError(
+            f"{folder} has format {settings.get('format', 1)!r}; this version reads {FORMAT!r}. Pretrain it again."
+        )
+    dataset.check_same(settings["prepared"])
     encoder = Encoder.load(folder)
     check_times(dataset, encoder.config)
-    wanted = encoder.config.features
-    if feature_configs(dataset, tuple(feature.name for feature in wanted)) != wanted:
+    features = encoder.config.features
+    if feature_configs(dataset, tuple(feature.name for feature in features)) != features:
         raise InputError(f"the item features of {dataset.folder} are not those that {folder} was trained with.")
-    loss = fill(LossConfig, check_settings(LossConfig, objective["loss"], f"{folder / 'objective.json'}, loss"))
-    return encoder, objective["objective"], loss
+    prediction = TokenPrediction(
+        encoder,
+        fill(LossConfig, check_settings(LossConfig, settings["loss"], f"{folder / 'objective.json'}, loss")),
+        first_row=dataset.vocabulary.first_item,
+        features={feature.name: dataset.item_features[feature.name] for feature in features},
+    )
+    return PretrainedEncoder(prediction.eval(), settings["objective"], settings["objective_options"])
 
 
-def take_weights(encoder: "Encoder", given: "Encoder", source: Path) -> None:
-    """Start ``encoder`` from the weights of ``given``, which differs at most in being causal or not.
+def take_weights(encoder: Encoder, pretrained: Encoder, source: Path) -> None:
+    """Start ``encoder`` from the weights of ``pretrained``, whose attention may be another.
 
     Raises:
-        InputError: Being causal changes what weights it has.
+        InputError: A neck has other weights with the other attention.
     """
     try:
-        encoder.load_state_dict(given.state_dict())
+        encoder.load_state_dict(pretrained.state_dict())
     except RuntimeError as error:
+        attention = "causal" if encoder.config.causal else "bidirectional"
         raise InputError(
-            f"the encoder of {source} cannot become {'causal' if encoder.config.causal else 'bidirectional'}: its "
-            f"{given.config.neck} neck has other weights then. Pretrain with the other objective, or with another neck."
+            f"the encoder of {source} cannot become {attention}: its {pretrained.config.neck} neck has other weights "
+            "then. Pretrain with the other objective, or with another neck."
         ) from error

@@ -44,16 +44,16 @@ def encode_queries(
     """Run an encoder over all queries, sorted by length to pad little.
 
     Args:
-        queries: What is asked.
+        queries: Histories to encode.
         encode: ``(rows [batch, seq], lengths [batch], users [batch], times [batch, seq] or None) -> [batch, d]``.
-        max_len: Newest items that are read.
-        times: Whether it reads when they were chosen.
+        max_len: Longest history; of a longer one the last items are read.
+        times: Whether it reads timestamps.
         batch_size: Queries at a time.
-        device: Where ``encode`` wants its tensors.
+        device: Device of ``encode``.
         precision: Number format of products, as in ``TrainConfig``.
 
     Raises:
-        InputError: Nobody is asked about, or times are read and there are none.
+        InputError: No query, or no times for an encoder that reads them.
     """
     device = torch.device(device)
     order = np.argsort(np.minimum(queries.stop - queries.start, max_len), kind="stable")
@@ -63,19 +63,19 @@ def encode_queries(
     def encode_part(part: NDArray[np.int64]) -> NDArray[np.float32]:
         rows, lengths = queries[part].inputs(max_len)
         timestamps = queries[part].input_times(max_len) if times else None
-        given = (rows, lengths, queries.users[part], timestamps)
-        moved = (None if array is None else torch.from_numpy(array).long().to(device) for array in given)
+        arrays = (rows, lengths, queries.users[part], timestamps)
+        tensors = (None if array is None else torch.from_numpy(array).long().to(device) for array in arrays)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            found: NDArray[np.float32] = encode(*moved).float().cpu().numpy()
-        return found
+            encoded: NDArray[np.float32] = encode(*tensors).float().cpu().numpy()
+        return encoded
 
     vectors: NDArray[np.float32] | None = None
     with one_core_each(device, len(parts)) as each, Progress("encoding", len(queries), "users") as progress:
-        for part, found in zip(parts, each(encode_part, parts), strict=True):
+        for part, encoded in zip(parts, each(encode_part, parts), strict=True):
             if vectors is None:
-                vectors = np.empty((len(queries), found.shape[1]), np.float32)
-            vectors[part] = found
+                vectors = np.empty((len(queries), encoded.shape[1]), np.float32)
+            vectors[part] = encoded
             progress.advance(len(part))
     if vectors is None:
-        raise InputError("there is nobody to encode: no query was given.")
+        raise InputError("no history to encode: there are no queries.")
     return vectors

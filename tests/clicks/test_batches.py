@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from recsys_bert.clicks.batches import HistoryBatches, known_times, next_item, share
+from recsys_bert.clicks.batches import HistoryBatches
 from recsys_bert.clicks.histories import Histories
 from recsys_bert.errors import InputError
+from recsys_bert.objectives.next_item import next_item
 
 FIRST, HELD_OUT, MONDAY = 4, 1_000_000, 1_700_438_400
 
@@ -18,14 +19,14 @@ def histories():
     offsets = np.concatenate([[0], np.cumsum(counts + 3)])
     items = (FIRST + np.arange(offsets[-1])).astype(np.int32)
     train_end = offsets[:-1] + counts
-    for place in range(3):
-        items[train_end + place] += HELD_OUT
+    for position in range(3):
+        items[train_end + position] += HELD_OUT
     return Histories(items, items + np.int64(MONDAY), None, offsets, train_end, train_end + 1)
 
 
-def plain(shown, random):
-    batch = {"tokens": shown.items, "lengths": shown.lengths, "users": shown.users, "drawn": random.random(3)}
-    return batch if shown.times is None else batch | {"times": shown.times}
+def plain(crops, random):
+    batch = {"tokens": crops.items, "lengths": crops.lengths, "users": crops.users, "drawn": random.random(3)}
+    return batch if crops.times is None else batch | {"times": crops.times}
 
 
 def make(histories, **settings):
@@ -38,9 +39,9 @@ def training(histories, user):
 
 def test_every_user_comes_exactly_once_an_epoch(histories):
     batches = make(histories)
-    shown = list(batches(0))
-    assert len(shown) == batches.steps
-    users = np.concatenate([batch["users"] for batch in shown])
+    epoch = list(batches(0))
+    assert len(epoch) == batches.steps
+    users = np.concatenate([batch["users"] for batch in epoch])
     counts = histories.train_end - histories.offsets[:-1]
     assert sorted(users) == np.flatnonzero(counts >= 2).tolist()
     assert batches.n_skipped == (counts < 2).sum() > 0
@@ -126,82 +127,9 @@ def test_nobody_long_enough_is_told():
         make(short)
 
 
-def test_next_item_matches_a_plain_loop():
-    random = np.random.default_rng(0)
-    lengths = random.integers(2, 9, 30)
-    items = random.integers(2, 12, (30, 8)).astype(np.int32)  # rows 2 and 3 are unknown items
-    items[np.arange(8) >= lengths[:, None]] = 0
-    batch = next_item(items, lengths, FIRST)
-    expected = []
-    for row in range(30):
-        assert batch["tokens"][row, : lengths[row] - 1].tolist() == items[row, : lengths[row] - 1].tolist()
-        assert not batch["tokens"][row, lengths[row] - 1 :].any()
-        for place in range(lengths[row] - 1):
-            if items[row, place + 1] >= FIRST:
-                expected.append((row * 7 + place, items[row, place + 1]))
-    assert list(zip(batch["positions"], batch["targets"], strict=True)) == expected
-    assert batch["n_targets"] == len(expected)
-
-
-def test_next_items_are_predicted_at_the_time_of_the_event_before():
-    items = np.array([[5, 6, 7, 8], [9, 5, 0, 0]], np.int32)
-    times = np.array([[10, 20, 30, 40], [15, 25, 0, 0]])
-    batch = next_item(items, np.array([4, 2]), FIRST, times)
-    assert batch["times"].shape == batch["tokens"].shape
-    at = batch["times"].reshape(-1)[batch["positions"]]
-    assert list(zip(at, batch["targets"], strict=True)) == [(10, 6), (20, 7), (30, 8), (15, 5)]
-    assert share(batch, 1, 2)["times"].tolist() == [[15, 25, 0]]
-
-
-def test_what_is_guessed_has_the_time_of_the_last_event_that_is_known():
-    random = np.random.default_rng(0)
-    times, guessed = np.sort(random.integers(0, 1000, (20, 9)), axis=1), random.random((20, 9)) < 0.4
-    found = known_times(times, guessed)
-    for row in range(20):
-        known = None
-        for place in range(9):
-            known = known if guessed[row, place] else times[row, place]
-            assert found[row, place] == (times[row, place] if known is None else known)
-    assert (found != times).any()
-
-
-@pytest.fixture
-def batch():
-    """Seven histories, some positions of each predicted."""
-    random = np.random.default_rng(1)
-    items = random.integers(FIRST, 90, (7, 6)).astype(np.int32)
-    made = next_item(items, np.full(7, 6), 30)  # rows under 30 are no targets here
-    own = random.random((7, 4)) < 0.5
-    return made | {"users": np.arange(100, 107), "own": own, "negatives": np.arange(21).reshape(7, 3)}
-
-
-@pytest.mark.parametrize("world", [2, 3])
-def test_processes_share_a_batch_without_gap_or_overlap(batch, world):
-    asked = []
-    for rank in range(world):
-        part = share(batch, rank, world)
-        np.testing.assert_array_equal(part["users"], batch["users"][rank::world])
-        np.testing.assert_array_equal(part["tokens"], batch["tokens"][rank::world])
-        np.testing.assert_array_equal(part["own"], batch["own"][rank::world])
-        np.testing.assert_array_equal(part["negatives"], batch["negatives"][rank::world])
-        assert part["n_targets"] == len(part["targets"]) == len(part["positions"])
-        rows, columns = np.divmod(part["positions"], 5)
-        asked += list(zip(part["users"][rows] - 100, columns, part["targets"], strict=True))
-    rows, columns = np.divmod(batch["positions"], 5)
-    assert sorted(asked) == sorted(zip(rows, columns, batch["targets"], strict=True))
-
-
-def test_a_process_without_a_row_takes_part_and_counts_nothing(batch):
-    small = share(batch, 0, 7)  # one row
-    spare = share(small, 1, 2)
-    np.testing.assert_array_equal(spare["tokens"], small["tokens"])
-    np.testing.assert_array_equal(spare["targets"], small["targets"])
-    assert spare["n_targets"] == 0
-
-
 def test_an_epoch_of_two_processes_is_that_of_one(histories):
-    def mask(shown, random):
-        return next_item(shown.items, shown.lengths, FIRST) | {"users": shown.users}
+    def mask(crops, random):
+        return next_item(crops.items, crops.lengths, FIRST) | {"users": crops.users}
 
     batches = HistoryBatches(histories, mask, batch_size=16, length=20)
     parts = [list(batches(2, 5, rank, 2)) for rank in range(2)]

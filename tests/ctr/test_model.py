@@ -18,6 +18,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.training.checkpoints import save_weights
+from recsys_bert.user_encoder.checkpoint import PretrainedEncoder
 
 LAYOUT = Layout((Field("c", "categorical", 5), Field("x", "number", 2), Field("m", "multi", 4, 3)))
 N_ROWS, DIM = 12, 4
@@ -39,19 +40,20 @@ def batch():
     }
 
 
-def _prediction(masked, similarity="dot"):
+def _pretrained(masked, similarity="dot"):
     config = EncoderConfig(
         vocab_size=N_ROWS, dim=8, n_layers=1, n_heads=2, max_len=6, causal=not masked, dropout=0.5, init_std=0.5
     )
-    loss = LossConfig() if similarity == "dot" else LossConfig(similarity="cosine", temperature=0.1)
-    return TokenPrediction(Encoder(config), loss, first_row=3)
+    loss = LossConfig(similarity=similarity, temperature=0.1 if similarity == "cosine" else 0.06)
+    prediction = TokenPrediction(Encoder(config), loss, first_row=3)
+    return PretrainedEncoder(prediction, "masked" if masked else "next_item")
 
 
 def _reader(kind):
     if kind == "plain":
         return PlainItems(N_ROWS, DIM, 0.5)
     mode, objective = kind.split()
-    return EncodedItems(_prediction(objective == "masked"), objective == "masked", DIM, mode == "frozen")
+    return EncodedItems(_pretrained(objective == "masked"), DIM, mode == "frozen")
 
 
 READERS = ("plain", "frozen masked", "frozen next", "tuned masked", "tuned next")
@@ -171,8 +173,8 @@ def test_encoder_settings_without_effect_are_refused(settings, message):
 @pytest.mark.parametrize("similarity", ["dot", "cosine"])
 @pytest.mark.parametrize("masked", [True, False])
 def test_the_match_is_the_pretraining_score(masked, similarity, batch):
-    prediction = _prediction(masked, similarity).eval()
-    reader = EncodedItems(prediction, masked, DIM, frozen=True)
+    pretrained = _pretrained(masked, similarity)
+    prediction, reader = pretrained.prediction.eval(), EncodedItems(pretrained, DIM, frozen=True)
     history, target = batch["history"][:2], torch.tensor([4, 7])
     _, _, _, match = reader(history.long(), target)
     for row, length in enumerate((3, 1)):
@@ -197,7 +199,7 @@ def test_an_encoder_that_reads_times_gets_those_of_the_history(masked, batch):
     settings = {"layer": "hstu", "times": True, "time_gaps": True, "causal": not masked, "init_std": 0.5}
     config = EncoderConfig(vocab_size=N_ROWS, dim=8, n_layers=1, n_heads=2, max_len=6, **settings)
     prediction = TokenPrediction(Encoder(config), LossConfig(), first_row=3)
-    reader = EncodedItems(prediction, masked, DIM, frozen=True).eval()
+    reader = EncodedItems(PretrainedEncoder(prediction, "masked" if masked else "next_item"), DIM, frozen=True).eval()
     times = torch.tensor([[100, 5_000, 90_000], [70, 0, 0], [0, 0, 0]])
     states, pooled = reader.encode(batch["history"].long(), times)
     for row, length in enumerate((3, 1)):

@@ -8,13 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from recsys_bert.clicks.batches import next_item
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.losses.config import LossConfig, NegativesConfig
 from recsys_bert.losses.distillation import soft_target_loss
 from recsys_bert.losses.item_softmax import Sampled, full_cross_entropy, gbce, sampled_softmax, soft_item_loss
 from recsys_bert.losses.negatives import NegativeSampler
+from recsys_bert.objectives.next_item import next_item
 from recsys_bert.objectives.token_prediction import TokenPrediction
 
 FIRST = 3

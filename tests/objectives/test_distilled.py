@@ -9,7 +9,7 @@ from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.config import DistillationConfig
-from recsys_bert.objectives.distilled import DistilledPrediction
+from recsys_bert.objectives.distilled import Distilled
 from recsys_bert.objectives.token_prediction import TokenPrediction
 
 FIRST, SIZE = 2, 12
@@ -39,7 +39,7 @@ def logits(model, rows):
 def test_the_loss_is_the_sum_of_its_parts(loss):
     student, teacher = prediction(8, 2, loss), prediction(16, 4)
     config = DistillationConfig(soft_weight=0.3, temperature=3.0, hidden_weight=0.7)
-    model = DistilledPrediction(student, teacher, config)
+    model = Distilled(student, teacher, config)
     rows = torch.arange(FIRST, SIZE) if loss == "full" else torch.tensor([3, 4, 5, 6, 7, 8, 9])
     ours, theirs = (logits(side, rows) / 3.0 for side in (student, teacher))
     soft = 9 * F.kl_div(ours.log_softmax(1), theirs.softmax(1), reduction="batchmean")
@@ -53,14 +53,14 @@ def test_the_loss_is_the_sum_of_its_parts(loss):
 )
 def test_parts_of_no_weight_are_left_out(config):
     student = prediction(8, 2)
-    model = DistilledPrediction(student, prediction(16, 4), config)
+    model = Distilled(student, prediction(16, 4), config)
     student.loss_of = None if config.soft_weight else student.loss_of  # not even called
     assert model(BATCH).isfinite()
     assert (model.states is None) is not bool(config.hidden_weight)
 
 
 def test_only_the_student_and_its_maps_are_trained_and_saved():
-    model = DistilledPrediction(prediction(8, 1), prediction(16, 2), DistillationConfig())
+    model = Distilled(prediction(8, 1), prediction(16, 2), DistillationConfig())
     names = set(model.state_dict())
     assert all(name.startswith(("student.", "states.maps.")) for name in names)
     model.train()(BATCH).backward()
@@ -72,7 +72,7 @@ def test_only_the_student_and_its_maps_are_trained_and_saved():
 
 def test_a_student_without_layers_has_its_output_compared_with_the_last_layer():
     student, teacher = prediction(8, 0, neck="bilstm", residual="none"), prediction(16, 3)
-    model = DistilledPrediction(student, teacher, DistillationConfig(soft_weight=0.0))
+    model = Distilled(student, teacher, DistillationConfig(soft_weight=0.0))
     tokens, mask = student.encode(BATCH).tokens, BATCH["tokens"] != 0
     expected = model.states([tokens], teacher.encode(BATCH).states, mask)
     assert model.states.layers == [(0, 3)]
@@ -84,7 +84,7 @@ def test_a_student_without_layers_has_its_output_compared_with_the_last_layer():
 )
 def test_a_student_comes_to_predict_what_its_teacher_predicts(light):
     student, teacher = prediction(8, **light), prediction(16, 3)
-    model = DistilledPrediction(student, teacher, DistillationConfig(soft_weight=1.0))
+    model = Distilled(student, teacher, DistillationConfig(soft_weight=1.0))
     rows = torch.arange(FIRST, SIZE)
 
     def agreement():

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from recsys_bert.errors import InputError
-from recsys_bert.objectives.config import MaskingConfig
+from recsys_bert.objectives.masked import Masked
 from recsys_bert.objectives.masking import choose_positions, corrupt
+from recsys_bert.objectives.sequences import TokenTable
 
 BATCH, SEQ = 4000, 50
+DEFAULTS = {"mask_prob": 0.2, "last_only_prob": 0.1}
 
 
 @pytest.fixture
@@ -16,10 +18,11 @@ def lengths():
 
 
 def choose(lengths, seed=0, **settings):
-    return choose_positions(lengths, SEQ, MaskingConfig(**settings), np.random.default_rng(seed))
+    allowed = np.arange(SEQ) < lengths[:, None]
+    return choose_positions(allowed, np.random.default_rng(seed), **DEFAULTS | settings)
 
 
-def test_every_history_is_asked_and_padding_never(lengths):
+def test_every_history_has_a_target_and_padding_never(lengths):
     for settings in ({}, {"mask_prob": 0.01}, {"last_only_prob": 0.3, "span_prob": 0.4}, {"last_only_prob": 1.0}):
         chosen = choose(lengths, **settings)
         assert chosen.any(axis=1).all()
@@ -72,62 +75,58 @@ def test_ngrams_are_short_runs_that_cover_the_same_share():
     assert shares[4:].sum() < 0.08  # runs that touch
 
 
-def units_of(lengths, seed=3):
-    """Random units of one to four positions."""
+def words_of(lengths, seed=3):
+    """Random words of one to four positions."""
     random = np.random.default_rng(seed)
     starts = random.random((len(lengths), SEQ)) < 0.5
     starts[:, 0] = False
-    return np.cumsum(starts, axis=1)
+    return np.where(np.arange(SEQ) < lengths[:, None], np.cumsum(starts, axis=1), 0)
 
 
-def test_units_are_masked_whole_or_not_at_all(lengths):
-    units, mask = units_of(lengths), np.arange(SEQ) < lengths[:, None]
+def test_words_are_masked_whole_or_not_at_all(lengths):
+    words, mask = words_of(lengths), np.arange(SEQ) < lengths[:, None]
     for settings in ({"span_prob": 0.5}, {"last_only_prob": 1.0}, {"ngram_prob": 1.0, "last_only_prob": 0.0}):
-        config = MaskingConfig(**settings)
-        chosen = choose_positions(lengths, SEQ, config, np.random.default_rng(0), units=units)
+        chosen = choose(lengths, words=words, **settings)
         assert not chosen[~mask].any()
         assert chosen.any(axis=1).all()
-        together = (units[:, 1:] == units[:, :-1]) & mask[:, 1:]
+        together = (words[:, 1:] == words[:, :-1]) & mask[:, 1:]
         np.testing.assert_array_equal(chosen[:, 1:][together], chosen[:, :-1][together])
-    last_only = choose_positions(lengths, SEQ, MaskingConfig(last_only_prob=1.0), np.random.default_rng(0), units=units)
-    np.testing.assert_array_equal(last_only, mask & (units == units[np.arange(BATCH), lengths - 1][:, None]))
+    last_only = choose(lengths, words=words, last_only_prob=1.0)
+    np.testing.assert_array_equal(last_only, mask & (words == words[np.arange(BATCH), lengths - 1][:, None]))
 
 
-def test_units_cover_the_same_share():
+def test_words_cover_the_same_share():
     lengths = np.full(BATCH, SEQ)
-    config = MaskingConfig(mask_prob=0.15, last_only_prob=0.0)
-    chosen = choose_positions(lengths, SEQ, config, np.random.default_rng(0), units=units_of(lengths))
+    chosen = choose(lengths, words=words_of(lengths), mask_prob=0.15, last_only_prob=0.0)
     assert chosen.mean() == pytest.approx(0.15, abs=0.01)
 
 
-def test_units_of_one_position_change_nothing(lengths):
-    each = np.broadcast_to(np.arange(SEQ), (BATCH, SEQ))
-    config, shorter = MaskingConfig(span_prob=0.3, ngram_prob=0.2), np.append(lengths[1:], SEQ)
-    found = choose_positions(shorter, SEQ, config, np.random.default_rng(0), units=each)
-    np.testing.assert_array_equal(found, choose_positions(shorter, SEQ, config, np.random.default_rng(0)))
+def test_words_of_one_position_change_nothing(lengths):
+    shorter = np.append(lengths[1:], SEQ)
+    each = np.where(np.arange(SEQ) < shorter[:, None], np.arange(SEQ), 0)
+    settings = {"span_prob": 0.3, "ngram_prob": 0.2}
+    np.testing.assert_array_equal(choose(shorter, words=each, **settings), choose(shorter, **settings))
 
 
-def test_what_is_not_allowed_is_never_chosen(lengths):
+def test_a_position_that_is_not_allowed_is_never_chosen(lengths):
     allowed = np.random.default_rng(4).random((BATCH, SEQ)) < 0.3
     allowed[:100] = False
-    mask = np.arange(SEQ) < lengths[:, None]
-    for at_least in ("last", "any"):
+    allowed &= np.arange(SEQ) < lengths[:, None]
+    for fallback in ("last", "any"):
         for settings in ({}, {"last_only_prob": 1.0}, {"mask_prob": 0.001, "span_prob": 0.5}):
-            config = MaskingConfig(**settings)
             random = np.random.default_rng(0)
-            chosen = choose_positions(lengths, SEQ, config, random, allowed=allowed, at_least=at_least)
-            assert not chosen[~(allowed & mask)].any()
-            np.testing.assert_array_equal(chosen.any(axis=1), (allowed & mask).any(axis=1))
+            chosen = choose_positions(allowed, random, fallback=fallback, **DEFAULTS | settings)
+            assert not chosen[~allowed].any()
+            np.testing.assert_array_equal(chosen.any(axis=1), allowed.any(axis=1))
 
 
 def test_any_one_position_makes_up_for_none():
-    config = MaskingConfig(mask_prob=1e-9, last_only_prob=0.0)
+    rare = {"mask_prob": 1e-9, "last_only_prob": 0.0}
     lengths = np.full(BATCH, SEQ)
-    chosen = choose_positions(lengths, SEQ, config, np.random.default_rng(0), at_least="any")
+    chosen = choose(lengths, fallback="any", **rare)
     assert (chosen.sum(axis=1) == 1).all()
     np.testing.assert_allclose(chosen.mean(axis=0), 1 / SEQ, atol=0.01)
-    last = choose_positions(lengths, SEQ, config, np.random.default_rng(0))
-    assert last[:, -1].all()
+    assert choose(lengths, **rare)[:, -1].all()
 
 
 @pytest.fixture
@@ -135,51 +134,43 @@ def tokens():
     return np.random.default_rng(2).integers(100, 10_100, (BATCH, SEQ)).astype(np.int32)
 
 
-def hide(tokens, chosen, seed=0, **settings):
-    return corrupt(
-        tokens,
-        chosen,
-        mask_token=1,
-        random_from=100,
-        random_to=10_100,
-        config=MaskingConfig(**settings),
-        random=np.random.default_rng(seed),
-    )
+def hide(tokens, chosen, seed=0, replace_prob=0.1, keep_prob=0.1):
+    table, random = TokenTable(mask=1, first=100, size=10_100), np.random.default_rng(seed)
+    return corrupt(tokens, chosen, table, random, replace_prob=replace_prob, keep_prob=keep_prob)
 
 
 def test_eighty_ten_ten(tokens, lengths):
-    chosen = choose(lengths)
-    masked = hide(tokens, chosen)
-    shown = masked.tokens.reshape(-1)[masked.positions]
-    assert (shown == 1).mean() == pytest.approx(0.8, abs=0.01)
-    assert (shown == masked.targets).mean() == pytest.approx(0.1, abs=0.01)
-    replaced = shown[(shown != 1) & (shown != masked.targets)]
-    assert len(replaced) / len(shown) == pytest.approx(0.1, abs=0.01)
+    corrupted, positions, targets = hide(tokens, choose(lengths))
+    inputs = corrupted.reshape(-1)[positions]
+    assert (inputs == 1).mean() == pytest.approx(0.8, abs=0.01)
+    assert (inputs == targets).mean() == pytest.approx(0.1, abs=0.01)
+    replaced = inputs[(inputs != 1) & (inputs != targets)]
+    assert len(replaced) / len(inputs) == pytest.approx(0.1, abs=0.01)
     assert replaced.min() < 300  # drawn from the whole range
     assert 9_900 < replaced.max() < 10_100
 
 
 def test_other_shares(tokens, lengths):
-    masked = hide(tokens, choose(lengths), replace_prob=0.0, keep_prob=0.0)
-    assert (masked.tokens.reshape(-1)[masked.positions] == 1).all()
-    masked = hide(tokens, choose(lengths), replace_prob=0.0, keep_prob=1.0)
-    np.testing.assert_array_equal(masked.tokens, tokens)
+    corrupted, positions, _ = hide(tokens, choose(lengths), replace_prob=0.0, keep_prob=0.0)
+    assert (corrupted.reshape(-1)[positions] == 1).all()
+    corrupted, _, _ = hide(tokens, choose(lengths), replace_prob=0.0, keep_prob=1.0)
+    np.testing.assert_array_equal(corrupted, tokens)
 
 
 def test_targets_are_the_originals_and_the_rest_is_untouched(tokens, lengths):
     before, chosen = tokens.copy(), choose(lengths)
-    masked = hide(tokens, chosen)
+    corrupted, positions, targets = hide(tokens, chosen)
     np.testing.assert_array_equal(tokens, before)
-    np.testing.assert_array_equal(masked.targets, tokens[chosen])
-    np.testing.assert_array_equal(masked.tokens[~chosen], tokens[~chosen])
-    np.testing.assert_array_equal(masked.positions, np.flatnonzero(chosen))
-    assert masked.tokens.dtype == tokens.dtype
+    np.testing.assert_array_equal(targets, tokens[chosen])
+    np.testing.assert_array_equal(corrupted[~chosen], tokens[~chosen])
+    np.testing.assert_array_equal(positions, np.flatnonzero(chosen))
+    assert corrupted.dtype == tokens.dtype
 
 
 def test_masks_follow_from_the_generator_alone(tokens, lengths):
-    first, second, other = (hide(tokens, choose(lengths, seed), seed) for seed in (5, 5, 6))
-    np.testing.assert_array_equal(first.tokens, second.tokens)
-    assert not np.array_equal(first.tokens, other.tokens)
+    first, second, third = (hide(tokens, choose(lengths, seed), seed)[0] for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, third)
 
 
 @pytest.mark.parametrize(
@@ -190,9 +181,11 @@ def test_masks_follow_from_the_generator_alone(tokens, lengths):
         {"keep_prob": -0.1},
         {"span_length": 0.5},
         {"ngram_max": 0},
-        {"ngram_prob": 0.95},
+        {"ngram_prob": 0.95, "last_only_prob": 0.1},
+        {"span_length": 4.0},
+        {"ngram_max": 2},
     ],
 )
 def test_shares_that_cannot_be_are_refused(settings):
-    with pytest.raises(InputError, match=r"masking\."):
-        MaskingConfig(**settings)
+    with pytest.raises(InputError, match=r"^objective_options: "):
+        Masked(**settings)

@@ -26,6 +26,7 @@ from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.load import open_run
 from recsys_bert.stages.evaluation.run_records import layer_weights, training_curve
 from recsys_bert.training.config import TrainConfig
+from recsys_bert.user_encoder.checkpoint import PretrainedEncoder
 
 SIMULATED = {"categories": 2, "leaves": 2, "styles": 3, "items": 60, "mean_events": 12, "max_events": 25}
 
@@ -147,7 +148,7 @@ def test_layer_weights_are_those_of_the_run(folder, results):
     dataset = open_dataset(folder / "loo")
     ranker = open_run(folder / "mix", dataset)
     with torch.no_grad():
-        ranker.prediction.encoder.fusion.mix.copy_(torch.tensor([0.0, 0.0, 20.0]))
+        ranker.pretrained.encoder.fusion.mix.copy_(torch.tensor([0.0, 0.0, 20.0]))
     weights = layer_weights(ranker, Queries.of(dataset), "mix")
     assert weights["weights"] == pytest.approx([0, 0, 1], abs=1e-6)
 
@@ -160,7 +161,7 @@ def test_layer_weights_of_histories_are_means_over_real_positions(folder, fusion
     prediction = TokenPrediction(Encoder(settings), LossConfig(), first_row=dataset.vocabulary.first_item).eval()
     for parameter in prediction.encoder.fusion.parameters():
         torch.nn.init.normal_(parameter)
-    ranker, queries = EncoderRanker(prediction, "next"), Queries.of(dataset)[:5]
+    ranker, queries = EncoderRanker(PretrainedEncoder(prediction, "next_item")), Queries.of(dataset)[:5]
     seen = []
     for rows in (queries[[n]].inputs(20)[0] for n in range(5)):  # one by one, so that nothing is padding
         states = prediction.encoder(torch.from_numpy(rows)).states

@@ -23,11 +23,11 @@ from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig, NegativesConfig
-from recsys_bert.objectives.config import DistillationConfig, MaskingConfig
+from recsys_bert.objectives.config import DistillationConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.load import open_run
 from recsys_bert.settings import write_config
-from recsys_bert.user_encoder.checkpoint import save_encoder
+from recsys_bert.user_encoder.checkpoint import PretrainedEncoder, save_encoder
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +61,7 @@ def plain_ndcg(simulated, ranker):
     return np.mean(found)
 
 
-@pytest.mark.parametrize(("objective", "fall"), [("masked", 0.02), ("next", 0.2)])  # masks learn popularity first
+@pytest.mark.parametrize(("objective", "fall"), [("masked", 0.02), ("next_item", 0.2)])  # masks learn popularity first
 def test_a_run_learns_and_keeps_its_best_epoch(simulated, config, quick, objective, fall):
     results = pretrain.run(replace(config, objective=objective, train=quick(epochs=12, patience=2, lr=0.02)))
     assert sorted(os.listdir(config.out)) == ["checkpoints", "config.toml", "data.json", "encoder", "metrics.jsonl"]
@@ -92,7 +92,7 @@ def test_a_process_killed_at_random_goes_on_to_the_same_curve_and_weights(config
         config,
         loss=LossConfig(name="sampled", negatives=NegativesConfig(uniform=20)),
         encoder=replace(config.encoder, dropout=0.2),
-        masking=MaskingConfig(span_prob=0.3),
+        objective_options={"span_prob": 0.3},
         train=quick(epochs=15, accumulate=2, checkpoint_steps=1, log_steps=5),
     )
     whole = replace(config, out=tmp_path / "whole")
@@ -184,10 +184,8 @@ def test_a_run_that_was_begun_with_another_stops_when_that_is_made_anew(config, 
 
 def test_next_item_training_starts_from_masked_weights(config, quick, tmp_path):
     pretrain.run(config)
-    still = replace(config, init=config.out, objective="next", out=tmp_path / "next", train=quick(epochs=1, lr=1e-12))
-    still = replace(
-        still, encoder=replace(config.encoder, residual_init_scale=1.0)
-    )  # of weights that are taken over anyway
+    train = quick(epochs=1, lr=1e-12)
+    still = replace(config, init=config.out, objective="next_item", out=tmp_path / "next", train=train)
     pretrain.run(still)
     given, taken = weights(config.out), weights(still.out)
     assert all(torch.allclose(taken[name], value, atol=1e-6) for name, value in given.items())
@@ -220,7 +218,7 @@ N, K, CALIBRATION = 80, 30, 0.75
 def test_sampled_losses_start_where_the_formula_says_and_fall(simulated, config, quick, loss, first):
     """All scores are about 0 at first; gBCE's power is 1 + t (rate - 1)."""
     assert abs(simulated.vocabulary.n_items - N) <= 2
-    pretrain.run(replace(config, objective="next", loss=loss, train=quick(epochs=5, lr=0.02, log_steps=1)))
+    pretrain.run(replace(config, objective="next_item", loss=loss, train=quick(epochs=5, lr=0.02, log_steps=1)))
     losses = [line["loss"] for line in lines(config.out) if "loss" in line]
     if first is not None:
         assert losses[0] == pytest.approx(first, rel=0.03)
@@ -228,11 +226,13 @@ def test_sampled_losses_start_where_the_formula_says_and_fall(simulated, config,
 
 
 def test_item_features_windows_and_spans_reach_the_training(simulated, config):
-    spans = MaskingConfig(last_only_prob=0.2, span_prob=0.5)
+    spans = {"last_only_prob": 0.2, "span_prob": 0.5}
     encoder = replace(config.encoder, max_len=8)
-    results = pretrain.run(replace(config, features=("category",), crop="random", masking=spans, encoder=encoder))
+    results = pretrain.run(
+        replace(config, features=("category",), crop="random", objective_options=spans, encoder=encoder)
+    )
     ranker = open_run(config.out, simulated)
-    assert [feature.name for feature in ranker.prediction.encoder.config.features] == ["category"]
+    assert [feature.name for feature in ranker.pretrained.encoder.config.features] == ["category"]
     assert plain_ndcg(simulated, ranker) == pytest.approx(results["best"], abs=1e-6)
 
 
@@ -252,13 +252,13 @@ def test_a_run_with_damaged_settings_is_refused(simulated, config, quick):
     assert open_run(config.out, simulated).precision == "auto"
 
 
-@pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.parametrize("objective", ["masked", "next_item"])
 def test_times_reach_the_training_and_every_later_use(simulated, config, objective):
     timed = replace(config.encoder, layer="hstu", times=True, time_gaps=True)
     pretrain.run(replace(config, objective=objective, encoder=timed))
     ranker = open_run(config.out, simulated)
     assert ranker.precision == config.train.precision == "fp32"
-    assert ranker.prediction.encoder.config.needs_times
+    assert ranker.pretrained.encoder.config.needs_times
     metrics = [line["ndcg@10"] for line in lines(config.out) if "ndcg@10" in line]
     assert plain_ndcg(simulated, ranker) == pytest.approx(max(metrics), abs=1e-6)
 
@@ -285,7 +285,7 @@ def untrained(folder, simulated, objective="masked", **settings):
     small = {"vocab_size": simulated.vocabulary.size, "dim": 16, "n_layers": 1, "max_len": 20}
     encoder = Encoder(EncoderConfig(**{**small, **settings}))
     prediction = TokenPrediction(encoder, LossConfig(), first_row=simulated.vocabulary.first_item)
-    save_encoder(folder / "encoder", prediction, objective, simulated)
+    save_encoder(folder / "encoder", PretrainedEncoder(prediction, objective), simulated)
     return folder
 
 
@@ -350,12 +350,14 @@ def test_what_cannot_be_trained_is_refused_and_leaves_no_folder(simulated, confi
     small = replace(config.encoder, dim=32)
     cases = {
         "trained on the vocabulary": replace(config, data=other_vocabulary, init=given),
-        "has another encoder than this recipe": replace(config, init=given, encoder=small),
+        r"encoder\.dim is 32, but init .*given has 16": replace(config, init=given, encoder=small),
         "cannot become causal: its bilstm neck": replace(
-            config, init=lstm, objective="next", encoder=replace(config.encoder, neck="bilstm")
+            config, init=lstm, objective="next_item", encoder=replace(config.encoder, neck="bilstm")
         ),
         "holds no pretrained encoder": replace(config, init=tmp_path),
-        "predicts masked items, this run next ones": replace(config, teacher=given, objective="next"),
+        "was pretrained with objective 'masked', this run has 'next_item'": replace(
+            config, teacher=given, objective="next_item"
+        ),
         "reads 20 events at most, this run 30": replace(
             config, teacher=given, encoder=replace(config.encoder, max_len=30)
         ),
@@ -406,5 +408,7 @@ def test_row_updates_are_refused_where_a_loss_reads_all_rows(config, quick):
 
 
 def test_settings_that_the_data_decide_are_refused(config):
+    with pytest.raises(InputError, match=r"encoder\.causal is True, but the data and the objective give False"):
+        pretrain.run(replace(config, encoder=replace(config.encoder, causal=True)))
     with pytest.raises(InputError, match=r"encoder\.causal follows from the data"):
-        replace(config, encoder=EncoderConfig(causal=True))
+        config.check_named(frozenset({"encoder.causal"}))

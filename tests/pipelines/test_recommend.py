@@ -21,7 +21,7 @@ from recsys_bert.retrieval import exact
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.index import ItemIndex
 from recsys_bert.retrieval.load import open_run
-from recsys_bert.user_encoder.checkpoint import save_encoder
+from recsys_bert.user_encoder.checkpoint import PretrainedEncoder, save_encoder
 
 N_ITEMS = 40
 
@@ -57,7 +57,7 @@ def write_run(run, dataset, seed, similarity="dot", **settings):
         Encoder(config), LossConfig(similarity=similarity), first_row=dataset.vocabulary.first_item
     )
     (run / "encoder").mkdir(parents=True)
-    save_encoder(run / "encoder", prediction, "next", dataset)
+    save_encoder(run / "encoder", PretrainedEncoder(prediction, "next_item"), dataset)
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_operations_are_those_of_the_formula(simulated, quick, tmp_path, loss, b
     config = pretrain.Config(
         data=simulated.folder,
         out=tmp_path,
-        objective="next",
+        objective="next_item",
         encoder=EncoderConfig(dim=DIM, n_layers=LAYERS, n_heads=1, max_len=20),
         loss=LossConfig(name=loss, negatives=NegativesConfig(uniform=NEGATIVES)),
         train=quick(),

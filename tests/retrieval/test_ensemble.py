@@ -11,6 +11,7 @@ from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.ensemble import Ensemble
 from recsys_bert.retrieval.ranker import search
+from recsys_bert.user_encoder.checkpoint import PretrainedEncoder
 
 K = 7
 
@@ -25,7 +26,7 @@ def ranker(side_log, encoder):
         with torch.no_grad():
             for weight in prediction.parameters():
                 weight.add_(0.2 * torch.randn_like(weight))
-        return EncoderRanker(prediction, "next")
+        return EncoderRanker(PretrainedEncoder(prediction, "next_item"))
 
     return make
 

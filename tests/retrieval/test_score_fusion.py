@@ -20,7 +20,7 @@ from recsys_bert.retrieval.score_fusion import (
     save_score_fusion,
     trained_runs,
 )
-from recsys_bert.user_encoder.checkpoint import save_encoder
+from recsys_bert.user_encoder.checkpoint import PretrainedEncoder, save_encoder
 
 K = 7
 
@@ -30,7 +30,7 @@ def run(side_log, encoder, tmp_path):
     """A run folder with an encoder of random weights."""
     prediction = TokenPrediction(encoder(), LossConfig(), first_row=side_log.vocabulary.first_item).eval()
     (tmp_path / "runs" / "one").mkdir(parents=True)
-    save_encoder(tmp_path / "runs" / "one" / "encoder", prediction, "next", side_log)
+    save_encoder(tmp_path / "runs" / "one" / "encoder", PretrainedEncoder(prediction, "next_item"), side_log)
     return tmp_path / "runs" / "one"
 
 

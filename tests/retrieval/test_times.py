@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipelines.prepare import Config, run
-from recsys_bert.clicks.batches import HistoryBatches, next_item
+from recsys_bert.clicks.batches import HistoryBatches
 from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.histories import Histories
 from recsys_bert.clicks.prepare.config import LogConfig
@@ -16,12 +16,13 @@ from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig
+from recsys_bert.objectives.next_item import next_item
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.config import TOWERS_LOSS, TowersConfig
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.load import load_ranker
 from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, load_two_tower, save_two_tower
-from recsys_bert.user_encoder.checkpoint import save_encoder
+from recsys_bert.user_encoder.checkpoint import PretrainedEncoder, save_encoder
 
 TIMED = [{"layer": "hstu", "times": True}, {"time_gaps": True}, {"layer": "hstu", "times": True, "time_gaps": True}]
 
@@ -50,12 +51,13 @@ def one_by_one(encoder, queries, appended=False):
 
 
 @pytest.mark.parametrize("settings", TIMED, ids=["times", "gaps", "both"])
-@pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.parametrize("objective", ["masked", "next_item"])
 @pytest.mark.usefixtures("in_float32")
 def test_a_saved_encoder_ranks_by_the_times_of_the_log(side_log, encoder, tmp_path, objective, settings):
-    made = encoder(causal=objective == "next", **settings).eval()
+    made = encoder(causal=objective == "next_item", **settings).eval()
     prediction = TokenPrediction(made, LossConfig(), first_row=side_log.vocabulary.first_item)
-    save_encoder(tmp_path / "run" / "encoder", prediction, objective, side_log)
+    pretrained = PretrainedEncoder(prediction, objective)
+    save_encoder(tmp_path / "run" / "encoder", pretrained, side_log)
     queries = Queries.of(side_log, "test")
     found = load_ranker(tmp_path / "run", side_log).user_vectors(queries)
     expected = one_by_one(made, queries, appended=objective == "masked")
@@ -65,7 +67,7 @@ def test_a_saved_encoder_ranks_by_the_times_of_the_log(side_log, encoder, tmp_pa
         for start, stop in zip(queries.start, queries.stop, strict=True)
     ]
     given = Queries.from_lists([rows for rows, _ in parts], event_times=[times for _, times in parts])
-    np.testing.assert_allclose(EncoderRanker(prediction, objective).user_vectors(given), expected, atol=1e-4)
+    np.testing.assert_allclose(EncoderRanker(pretrained).user_vectors(given), expected, atol=1e-4)
 
 
 @pytest.mark.usefixtures("in_float32")
@@ -84,10 +86,10 @@ def test_saved_towers_rank_by_the_times_of_the_log(side_log, encoder, tmp_path):
 def test_histories_and_logs_without_times_are_refused(side_log, timeless, encoder, tmp_path, settings):
     prediction = TokenPrediction(encoder(**settings), LossConfig(), first_row=side_log.vocabulary.first_item)
     with pytest.raises(InputError, match="these histories have no times"):
-        EncoderRanker(prediction, "next").user_vectors(Queries.from_lists([[5, 6]]))
+        EncoderRanker(PretrainedEncoder(prediction, "next_item")).user_vectors(Queries.from_lists([[5, 6]]))
     with pytest.raises(InputError, match=r"read when events happened, but .* has no times. Leave them out, or prepare"):
         build_two_tower(encoder(**settings), TowersConfig(), TOWERS_LOSS, timeless)
-    save_encoder(tmp_path / "encoder", prediction, "next", timeless)
+    save_encoder(tmp_path / "encoder", PretrainedEncoder(prediction, "next_item"), timeless)
     with pytest.raises(InputError, match=r"read when events happened, but .* has no times"):
         load_ranker(tmp_path, timeless)
 
@@ -104,8 +106,8 @@ def test_what_only_times_tell_is_learned_from_times_alone(settings, best):
     ends = offsets[1:]
     data = Histories(items.astype(np.int32).ravel(), times.ravel(), None, offsets, ends, ends)
 
-    def make(shown, random):
-        return next_item(shown.items, shown.lengths, first, shown.times)
+    def make(crops, random):
+        return next_item(crops.items, crops.lengths, first, crops.times)
 
     config = EncoderConfig(vocab_size=first + 2, dim=16, n_layers=1, max_len=length, causal=True, dropout=0, **settings)
     batches = HistoryBatches(data, make, batch_size=50, length=length, times=config.needs_times)

@@ -9,11 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from recsys_bert.clicks.batches import next_item
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import UNKNOWN
 from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig
+from recsys_bert.objectives.next_item import next_item
 from recsys_bert.retrieval.config import TOWERS_LOSS, TowersConfig
 from recsys_bert.retrieval.load import load_ranker
 from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, load_two_tower, save_two_tower

@@ -13,7 +13,7 @@ from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.load import load_ranker
-from recsys_bert.user_encoder.checkpoint import feature_configs, save_encoder
+from recsys_bert.user_encoder.checkpoint import PretrainedEncoder, feature_configs, save_encoder
 from recsys_bert.user_encoder.encode import encode_queries
 
 
@@ -23,25 +23,25 @@ def ranker(side_log, encoder):
 
     def build(objective, features=(), **loss):
         prediction = TokenPrediction(
-            encoder(causal=objective == "next", features=feature_configs(side_log, features)),
+            encoder(causal=objective == "next_item", features=feature_configs(side_log, features)),
             LossConfig(**loss),
             first_row=side_log.vocabulary.first_item,
             features={name: side_log.item_features[name] for name in features},
         )
-        return EncoderRanker(prediction.eval(), objective)
+        return EncoderRanker(PretrainedEncoder(prediction.eval(), objective))
 
     return build
 
 
 @pytest.mark.parametrize("loss", [{}, {"similarity": "cosine"}], ids=["dot", "cosine"])
 @pytest.mark.parametrize("features", [(), ("kind", "tags")], ids=["plain", "features"])
-@pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.parametrize("objective", ["masked", "next_item"])
 @pytest.mark.usefixtures("in_float32")
 def test_scores_are_those_of_histories_one_by_one(side_log, ranker, objective, features, loss):
     made = ranker(objective, features, **loss)
     queries = Queries.of(side_log, "test")
     scores = made.user_vectors(queries) @ made.item_vectors().T
-    encoder, data = made.prediction.encoder, side_log.histories
+    encoder, data = made.pretrained.prediction.encoder, side_log.histories
     table = encoder.embeddings.token.weight.detach()
     for i in range(len(queries)):
         rows = data.items[queries.start[i] : queries.stop[i]].tolist()
@@ -51,11 +51,16 @@ def test_scores_are_those_of_histories_one_by_one(side_log, ranker, objective, f
             state = encoder(torch.tensor([rows]), features=values or None).tokens[0, -1]
         expected = table @ state
         if loss:
-            expected = expected / table.norm(dim=1).clamp(min=1e-12) / state.norm() / made.prediction.loss.temperature
+            expected = (
+                expected
+                / table.norm(dim=1).clamp(min=1e-12)
+                / state.norm()
+                / made.pretrained.prediction.loss.temperature
+            )
         np.testing.assert_allclose(scores[i], expected, atol=2e-4)
 
 
-@pytest.mark.parametrize("objective", ["masked", "next"])
+@pytest.mark.parametrize("objective", ["masked", "next_item"])
 def test_lists_hold_no_seen_and_no_special_rows(side_log, ranker, objective):
     made, queries = ranker(objective), Queries.of(side_log, "test")
     first, n_items = side_log.vocabulary.first_item, side_log.vocabulary.n_items
@@ -96,21 +101,21 @@ def test_an_error_in_one_batch_ends_encoding_and_frees_the_cores(side_log, cores
 
 
 def test_bf16_is_near_float32(side_log, ranker):
-    made, queries = ranker("next"), Queries.of(side_log, "test")
-    found = [EncoderRanker(made.prediction, "next", precision=name).user_vectors(queries) for name in ("bf16", "fp32")]
+    made, queries = ranker("next_item"), Queries.of(side_log, "test")
+    found = [EncoderRanker(made.pretrained, precision=name).user_vectors(queries) for name in ("bf16", "fp32")]
     np.testing.assert_allclose(*found, atol=0.05)
     assert found[0].dtype == np.float32
     assert (found[0] != found[1]).any()
 
 
 def test_nobody_to_encode_is_told(ranker):
-    with pytest.raises(InputError, match="nobody to encode"):
-        ranker("next").user_vectors(Queries.from_lists([]))
+    with pytest.raises(InputError, match="no history to encode"):
+        ranker("next_item").user_vectors(Queries.from_lists([]))
 
 
 def test_a_saved_encoder_ranks_the_same(side_log, ranker, tmp_path):
     made = ranker("masked", ("kind",), similarity="cosine", temperature=0.2)
-    save_encoder(tmp_path / "run" / "encoder", made.prediction, "masked", side_log)
+    save_encoder(tmp_path / "run" / "encoder", made.pretrained, side_log)
     loaded, queries = load_ranker(tmp_path / "run", side_log), Queries.of(side_log, "test")
     np.testing.assert_array_equal(loaded.user_vectors(queries), made.user_vectors(queries))
     np.testing.assert_array_equal(loaded.item_vectors(), made.item_vectors())
@@ -118,7 +123,7 @@ def test_a_saved_encoder_ranks_the_same(side_log, ranker, tmp_path):
 
 
 def test_an_encoder_of_another_vocabulary_is_refused(side_log, ranker, tmp_path):
-    save_encoder(tmp_path / "encoder", ranker("next").prediction, "next", side_log)
+    save_encoder(tmp_path / "encoder", ranker("next_item").pretrained, side_log)
     about = tmp_path / "encoder" / "objective.json"
     about.write_text(json.dumps(json.loads(about.read_text()) | {"prepared": "another"}))
     with pytest.raises(InputError, match="trained on the vocabulary another"):

@@ -1,13 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from nlp_tasks.config import PretrainingConfig
-from nlp_tasks.pretraining.batches import PretrainingBatches, TextPretraining, metrics
+from nlp_tasks.pretraining.batches import PretrainingBatches
 from nlp_tasks.pretraining.corpus import cut_corpus
+from nlp_tasks.pretraining.metrics import evaluate
+from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
-from recsys_bert.objectives.config import MaskingConfig
+from recsys_bert.losses.config import LossConfig
+from recsys_bert.objectives.masked import Masked
+from recsys_bert.objectives.segment_pairs import NextSentence, PairClassification, SentenceOrder
+from recsys_bert.objectives.token_prediction import TokenPrediction
+
+PAIRS = {"none": None, "sop": SentenceOrder(), "nsp": NextSentence()}
 
 
 @pytest.fixture
@@ -17,12 +25,9 @@ def documents(topics):
 
 @pytest.fixture
 def batches(documents, tokenizer):
-    def make(unit="word", room=29, some=None, mask=0.2, **task):
-        corpus = cut_corpus(documents if some is None else some, tokenizer, room, unit)
-        masking = MaskingConfig(mask_prob=mask, last_only_prob=0.0)
-        return PretrainingBatches(
-            corpus, tokenizer, PretrainingConfig(unit=unit, **task), masking, batch_size=16, seed=3
-        )
+    def make(room=29, some=None, mask=0.2, pair="none"):
+        corpus = cut_corpus(documents if some is None else some, tokenizer, room, "tokenizer")
+        return PretrainingBatches(corpus, tokenizer, Masked(mask_prob=mask), PAIRS[pair], batch_size=16, seed=3)
 
     return make
 
@@ -140,9 +145,9 @@ def document_of(documents, n):
 
 
 def test_pairs_need_sentences_and_documents(batches):
-    with pytest.raises(InputError, match=r"'sop' needs texts of two sentences"):
+    with pytest.raises(InputError, match="needs texts of two sentences"):
         batches(some=["ball goal", "soup"], pair="sop")
-    with pytest.raises(InputError, match=r"'nsp' needs at least two documents"):
+    with pytest.raises(InputError, match="needs at least two documents"):
         batches(some=["ball goal\nsoup"], pair="nsp")
 
 
@@ -157,9 +162,10 @@ def test_processes_share_a_batch(batches):
 
 @pytest.fixture
 def model(encoder, tokenizer):
-    def build(pair="none", auxiliary=None):
+    def build(pair="none"):
         torch.manual_seed(0)
-        return TextPretraining(encoder, tokenizer, PretrainingConfig(pair=pair, pair_weight=0.5), auxiliary).eval()
+        prediction = TokenPrediction(encoder, LossConfig(), first_row=tokenizer.first_token)
+        return (prediction if pair == "none" else PairClassification(prediction, 0.5)).eval()
 
     return build
 
@@ -170,41 +176,40 @@ def as_tensors(batch):
 
 def test_the_loss_is_that_of_masked_tokens_and_of_pairs(model, batches):
     batch = as_tensors(next(iter(batches(pair="sop")(0))))
-    made = model("sop")
-    encoded = made.encoder(batch["tokens"], segments=batch["segments"])
+    module = model("sop")
+    encoder = module.prediction.encoder
+    encoded = encoder(batch["tokens"], segments=batch["segments"])
     hidden = encoded.tokens.flatten(0, 1)[batch["positions"]]
-    table = made.encoder.embeddings.token.weight[5:]
-    expected = F.cross_entropy(hidden @ table.T, batch["targets"].long() - 5)
-    known = batch["pair"] != -100
-    expected += 0.5 * F.cross_entropy(made.pair(encoded.tokens[:, 0])[known], batch["pair"][known])
-    torch.testing.assert_close(made(batch), expected)
-    alone = as_tensors(next(iter(batches()(0))))
-    made = model()
-    made(alone).backward()
-    assert made.pair is None
+    expected = F.cross_entropy(hidden @ encoder.embeddings.token.weight[5:].T, batch["targets"].long() - 5)
+    pairs = batch["pair"] != -100
+    expected += 0.5 * F.cross_entropy(module.pair(encoded.tokens[:, 0])[pairs], batch["pair"][pairs])
+    torch.testing.assert_close(module(batch), expected)
+
+
+def test_a_second_loss_needs_segments_and_a_first_token_that_sees_the_others(settings, tokenizer):
+    for change, message in (({"n_segments": 0}, "n_segments 2; it is 0"), ({"causal": True}, "sees no other one")):
+        config = replace(settings, vocab_size=tokenizer.size, **change)
+        with pytest.raises(InputError, match=message):
+            PairClassification(TokenPrediction(Encoder(config), LossConfig(), first_row=5), 1.0)
 
 
 @torch.no_grad()
-def test_figures_are_those_of_all_batches(model, batches):
-    made, asked = model("sop"), batches(pair="sop")
-    found = metrics(made, asked)
-    right = total = log_p = pairs = known = 0
-    for values in asked(0):
-        logits, pair = made.answers(as_tensors(values))
-        targets = torch.from_numpy(values["targets"]).long() - 5
+def test_metrics_are_those_of_all_batches(model, batches):
+    module, validation = model("sop"), batches(pair="sop")
+    table = module.prediction.encoder.embeddings.token.weight[5:]
+    right = total = log_p = right_pairs = n_pairs = 0
+    for values in validation(0):
+        batch = as_tensors(values)
+        tokens = module.prediction.encoder(batch["tokens"], segments=batch["segments"]).tokens
+        logits, pair = tokens.flatten(0, 1)[batch["positions"]] @ table.T, module.pair(tokens[:, 0])
+        targets = batch["targets"].long() - 5
         right += int((logits.argmax(1) == targets).sum())
         log_p += float(logits.log_softmax(1)[torch.arange(len(targets)), targets].sum())
         total += len(targets)
-        mask = values["pair"] >= 0
-        pairs += int((pair.argmax(1).numpy() == values["pair"])[mask].sum())
-        known += int(mask.sum())
-    assert found == pytest.approx(
-        {
-            "masked_accuracy": right / total,
-            "log_likelihood": log_p / total,
-            "perplexity": np.exp(-log_p / total),
-            "pair_accuracy": pairs / known,
-        },
-        rel=1e-4,
-    )
-    assert "pair_accuracy" not in metrics(model(), batches())
+        mask = batch["pair"] >= 0
+        right_pairs += int((pair.argmax(1) == batch["pair"])[mask].sum())
+        n_pairs += int(mask.sum())
+    expected = {"accuracy": right / total, "log_likelihood": log_p / total, "perplexity": np.exp(-log_p / total)}
+    expected |= {"pair_accuracy": right_pairs / n_pairs}
+    assert evaluate(module, validation) == pytest.approx(expected, rel=1e-4)
+    assert "pair_accuracy" not in evaluate(model(), batches())

@@ -48,8 +48,8 @@ def test_what_cannot_be_read_says_why(write, name, content, settings, message):
 
 @pytest.fixture
 def cut(tokenizer):
-    def make(documents, room=6, unit="token"):
-        corpus = cut_corpus(documents, tokenizer, room, unit)
+    def make(documents, room=6, whole_words="none"):
+        corpus = cut_corpus(documents, tokenizer, room, whole_words)
         parts = [corpus.ids[a:b] for a, b in zip(corpus.offsets[:-1], corpus.offsets[1:], strict=True)]
         return corpus, [tokenizer.text(part.tolist()) for part in parts]
 
@@ -82,22 +82,22 @@ def test_no_token_is_lost(cut, tokenizer, topics):
     assert len(np.unique(corpus.document)) == 10
 
 
-def test_units_are_words(cut, tokenizer):
-    corpus, _ = cut(["ballteam goal", "xyball"], unit="word")
+def test_words_are_those_of_the_tokenizer(cut, tokenizer):
+    corpus, _ = cut(["ballteam goal", "xyball"], whole_words="tokenizer")
     pieces = tokenizer.tokens(corpus.ids)
-    continued = [not start for start in corpus.unit_starts]
+    continued = [not start for start in corpus.word_starts]
     assert continued == [piece.startswith("##") and n > 0 for n, piece in enumerate(pieces)]
     assert any(continued)
-    assert cut(["ballteam goal"], unit="token")[0].unit_starts.all()
+    assert cut(["ballteam goal"], whole_words="none")[0].word_starts.all()
 
 
-def test_units_are_the_words_of_jieba():
+def test_words_are_those_of_jieba():
     jieba = pytest.importorskip("jieba")
     texts = ["我来到北京清华大学，版本 2.0 iPhone手机！他来到了网易杭研大厦"] * 3
     tokenizer = Tokenizer.train(texts, TokenizerConfig(kind="characters", min_count=1))
     corpus = cut_corpus(texts[:1], tokenizer, 100, "jieba")
     pieces = [piece.removeprefix("##") for piece in tokenizer.tokens(corpus.ids)]
-    starts = np.flatnonzero(corpus.unit_starts)
+    starts = np.flatnonzero(corpus.word_starts)
     found = ["".join(pieces[a:b]) for a, b in zip(starts, [*starts[1:], len(pieces)], strict=True)]
     cutter = jieba.Tokenizer()
     words = [word for sentence in texts[0].replace("！", "！|").split("|") for word in cutter.lcut(sentence)]
@@ -107,7 +107,7 @@ def test_units_are_the_words_of_jieba():
 
 def test_documents_are_held_out_whole(cut, topics):
     documents = ["\n".join(topics(3, seed)[0]) for seed in range(40)]
-    corpus, _ = cut(documents, 10, "word")
+    corpus, _ = cut(documents, 10, "tokenizer")
     train, held = hold_out_documents(corpus, 0.1, seed=0)
     assert len(np.unique(held.document)) == 4
     assert not set(held.document) & set(train.document)

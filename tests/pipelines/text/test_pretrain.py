@@ -30,7 +30,7 @@ def test_masked_words_are_learned_and_the_encoder_goes_on(flags, tmp_path, topic
     run = tmp_path / "run"
     assert main(["text", "pretrain", *flags]) == 0
     found = json.loads((run / "metrics.json").read_text())
-    assert found["validation"]["masked_accuracy"] > 0.5  # chance is 1/12
+    assert found["validation"]["accuracy"] > 0.5  # chance is 1/12
     assert found["examples"]["validation"] == 3
     files = topic_files()
     given = [flag for name, path in files.items() for flag in (f"--data.{name}", str(path))]
@@ -46,17 +46,9 @@ def curve(run):
 
 
 def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeypatch):
-    way = [
-        "--task.pair",
-        "sop",
-        "--train.checkpoint-steps",
-        "4",
-        "--train.epochs",
-        "2",
-        "--train.auxiliary.weight",
-        "0.8",
-    ]
-    way += ["--masking.span-prob", "0.3", "--masking.ngram-prob", "0.3", "--encoder.fusion", "scalar_mix"]
+    way = ["--second-loss", "sentence_order", "--train.checkpoint-steps", "4", "--train.epochs", "2"]
+    way += ["--train.auxiliary.weight", "0.8", "--encoder.fusion", "scalar_mix"]
+    way += ["--objective-options", '{"span_prob": 0.3, "ngram_prob": 0.3}']
     straight = load_config(pretrain.Config, [*flags, *way, "--out", str(tmp_path / "straight")])
     pretrain.run(straight)
 
@@ -64,16 +56,16 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeyp
 
     honest, count = PretrainingBatches.batch, 0
 
-    def fails_at_the_13th(self, examples, random):
+    def fails_at_the_18th(self, examples, random):
         nonlocal count
         count += 1
-        if count == 13:
+        if count == 18:
             raise MemoryError
         return honest(self, examples, random)
 
     broken = load_config(pretrain.Config, [*flags, *way, "--out", str(tmp_path / "broken")])
     with monkeypatch.context() as patch:
-        patch.setattr(PretrainingBatches, "batch", fails_at_the_13th)
+        patch.setattr(PretrainingBatches, "batch", fails_at_the_18th)
         with pytest.raises(MemoryError):
             pretrain.run(broken)
     pretrain.run(broken)
@@ -85,12 +77,19 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--train.optimiser.sparse-adam"], "masked words are scored against all words"),
-        (["--train.monitor", "pair_accuracy"], "this training validates log_likelihood, masked_accuracy"),
-        (["--task.max-len", "99"], r"task\.max_len is 99; this encoder reads 24"),
-        (["--task.pair", "sop", "--encoder.n-segments", "0"], r"needs encoder\.n_segments 2"),
+        (["--train.optimiser.sparse-adam"], "tokens are scored against all tokens"),
+        (["--train.monitor", "pair_accuracy"], "this training validates accuracy, log_likelihood, perplexity"),
+        (["--max-len", "99"], r"max_len is 99; this encoder reads 24"),
+        (["--second-loss", "sentence_order", "--encoder.n-segments", "0"], r"needs encoder\.n_segments 2"),
+        (["--second-loss", "sentence_order", "--objective", "next_item"], "which sees no other one"),
+        (["--second-loss-options", '{"weight": 2.0}'], "have no effect without a second_loss"),
+        (["--second-loss", "sentence_ordre"], "did you mean 'sentence_order'"),
         (["--data.train"], r"no text is given; name files with --data\.train"),
-        (["--masking.mask-prob", "0"], r"masking\.mask_prob is 0"),
+        (["--objective-options", '{"mask_prob": 0.0}'], r"mask_prob is 0"),
+        (["--objective-options", '{"mask_porb": 0.1}'], r"objective 'masked' has no option 'mask_porb'; its options: "),
+        (["--objective", "next_item", "--objective-options", '{"mask_prob": 0.1}'], "it has no options"),
+        (["--encoder.causal"], r"encoder\.causal follows from the texts and the objective"),
+        (["--distillation.temperature", "2.0"], "no effect without a teacher"),
     ],
 )
 def test_settings_that_do_not_fit_leave_nothing_behind(flags, change, message, tmp_path):

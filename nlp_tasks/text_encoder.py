@@ -1,0 +1,80 @@
+"""A pretrained text encoder: load, encode, similarity."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlp_tasks.config import HeadConfig, LengthConfig
+from nlp_tasks.encoders import find_encoder, save_text_encoder
+from nlp_tasks.inputs import longest, read_texts
+from nlp_tasks.model import TextModel, outputs
+from nlp_tasks.tokenization import Tokenizer
+from recsys_bert.encoder.hf_bert import load_bert
+from recsys_bert.encoder.model import FORMAT, Encoder
+from recsys_bert.files import read_json
+
+
+class TextEncoder:
+    """Vectors of texts: the mean of the encoder's outputs over a text's tokens.
+
+    Args:
+        encoder: The encoder.
+        tokenizer: Its tokenizer.
+        length: Treatment of texts longer than the encoder reads at once.
+    """
+
+    def __init__(self, encoder: Encoder, tokenizer: Tokenizer, length: LengthConfig | None = None) -> None:
+        self.encoder, self.tokenizer, self.length = encoder, tokenizer, length or LengthConfig()
+
+    @classmethod
+    def load(cls, folder: Path | str, length: LengthConfig | None = None) -> "TextEncoder":
+        """Load a run of `text pretrain` or of a text task, its encoder folder, or a Hugging Face BERT folder.
+
+        Raises:
+            InputError: No such folder, or damaged files.
+        """
+        folder = find_encoder(Path(folder))
+        ours = read_json(folder / "config.json").get("format") == FORMAT
+        return cls(Encoder.load(folder) if ours else load_bert(folder), Tokenizer.load(folder), length)
+
+    def save(self, folder: Path | str) -> None:
+        """Write encoder and tokenizer; ``load`` reads them."""
+        save_text_encoder(Path(folder), self.encoder, self.tokenizer)
+
+    @property
+    def dim(self) -> int:
+        """Width of a vector."""
+        return self.encoder.out_dim
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors ``[n, dim]`` of texts."""
+        inputs = read_texts(self.tokenizer, texts, None, self.length, longest(self.length, self.encoder.config))
+        if not len(inputs):
+            return np.empty((0, self.dim), np.float32)
+        model = TextModel(self.encoder, HeadConfig(name="mean"), 0, self.length.pool).to(
+            self.encoder.embeddings.token.weight.device
+        )
+        return outputs(model, inputs, "encoding texts")
+
+    def similarity(self, texts: Sequence[str], others: Sequence[str] | None = None) -> NDArray[np.float32]:
+        """Cosines ``[n, m]`` of texts and other texts, or of every two of ``texts``."""
+        vectors = _normalised(self.encode(texts))
+        return vectors @ (vectors if others is None else _normalised(self.encode(others))).T
+
+    def tokens(self, texts: Sequence[str]) -> list[list[str]]:
+        """Tokens of texts, special ones left out."""
+        cut = self.tokenizer(texts)
+        return [
+            self.tokenizer.tokens(cut.ids[a:b].tolist()) for a, b in zip(cut.offsets[:-1], cut.offsets[1:], strict=True)
+        ]
+
+    def __repr__(self) -> str:
+        config = self.encoder.config
+        return f"TextEncoder(dim={self.dim}, n_layers={config.n_layers}, vocabulary={config.vocab_size:,})"
+
+
+def _normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows divided by their Euclidean norm; rows of zeros stay."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,328 @@
+"""Pretrain an encoder on the histories of a prepared click log."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.parts import Options, check_name
+from recsys_bert.errors import InputError
+from recsys_bert.losses.config import LossConfig
+from recsys_bert.objectives import OBJECTIVES
+from recsys_bert.objectives.config import DistillationConfig
+from recsys_bert.settings import make_config
+from recsys_bert.stages.folders import temporary_run
+from recsys_bert.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from recsys_bert.clicks.batches import Crops, HistoryBatches
+    from recsys_bert.clicks.dataset import ClickDataset
+    from recsys_bert.losses.negatives import NegativeSampler
+    from recsys_bert.objectives.objective import Objective
+    from recsys_bert.objectives.token_prediction import TokenPrediction
+    from recsys_bert.retrieval.encoder_ranker import EncoderRanker
+    from recsys_bert.retrieval.negatives import HardNegativeMiner
+    from recsys_bert.retrieval.recommender import Recommender
+    from recsys_bert.user_encoder.checkpoint import PretrainedEncoder
+
+DERIVED = ("vocab_size", "features", "causal")
+"""Encoder settings that follow from the data and the objective."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """Settings of ``pretrain``."""
+
+    objective: str = field(default="masked", metadata={"names": OBJECTIVES})
+    """Training task: a name in ``OBJECTIVES``, or ``module:Class``. masked predicts masked items from both sides,
+    next_item every next item from the past alone."""
+
+    objective_options: Options = field(default_factory=dict)
+    """Options of the objective, such as masked's mask_prob."""
+
+    features: tuple[str, ...] = ()
+    """Item features that are added to every position, by name."""
+
+    crop: Literal["last", "random", "prefix"] = "last"
+    """Events of a history longer than encoder.max_len: the last ones, a random run, or those up to a random event, as
+    if the history had ended there. Drawn anew every epoch."""
+
+    validation_users: int = 10_000
+    """Users ranked at each validation at most, drawn once; 0 = all."""
+
+    init: Path | None = None
+    """Run of `pretrain` whose encoder is trained on, as for next-item training after masked training; its [encoder]
+    settings are taken over."""
+
+    encoder_dropout: float | None = None
+    """Dropout of the encoder of ``init`` from here on; None = as it was pretrained with."""
+
+    item_init: Literal["random", "ppmi"] = "random"
+    """Initial item embeddings: random, or factorised positive pointwise mutual information of neighbours in training
+    histories (seconds). With few events an item it learns sooner and better; then fewer epochs do."""
+
+    teacher: Path | None = None
+    """Run of `pretrain` with the same objective, usually of a larger encoder, that is distilled into this one."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """The encoder."""
+
+    loss: LossConfig = field(default_factory=LossConfig)
+    """Item loss."""
+
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    """Distillation of the teacher."""
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """Optimisation."""
+
+    def __post_init__(self) -> None:
+        check_name("objective", self.objective, OBJECTIVES)
+        if self.train.optimiser.sparse_adam and self.loss.name == "full":
+            raise InputError("train.optimiser.sparse_adam is for sampled losses; loss.name 'full' reads all items.")
+        if self.init and self.item_init != "random":
+            raise InputError(f"item embeddings come from {self.init} here; leave out item_init, or leave out init.")
+        if self.encoder_dropout is not None and not self.init:
+            raise InputError("encoder_dropout is for the encoder of init; set encoder.dropout.")
+        if self.distillation != DistillationConfig() and self.teacher is None:
+            raise InputError("distillation needs a teacher; give teacher as well.")
+        if self.teacher and self.train.auxiliary.weight and self.distillation.soft_weight == 1:
+            raise InputError("train.auxiliary adds to the loss of true targets; distillation.soft_weight 1 drops it.")
+
+    def check_named(self, names: frozenset[str]) -> None:
+        """Refuse named settings that have no effect, whatever their value.
+
+        Raises:
+            InputError: There is one.
+        """
+        self.loss.check_named(frozenset(name.removeprefix("loss.") for name in names if name.startswith("loss.")))
+        if derived := [name for name in DERIVED if f"encoder.{name}" in names]:
+            raise InputError(f"encoder.{derived[0]} follows from the data and the objective here; leave it out.")
+        overridden = [name for name in names if name.startswith("encoder.") or name in ("features", "item_init")]
+        if self.init and overridden:
+            raise InputError(
+                f"{min(overridden)} comes from init {self.init}; leave it out, or leave out init. Dropout can be "
+                "changed by encoder_dropout."
+            )
+        if self.teacher is None and (unread := [name for name in names if name.startswith("distillation.")]):
+            raise InputError(f"{min(unread)} has no effect without a teacher; give teacher as well.")
+
+
+def pretrain(
+    dataset: "ClickDataset", *, out: Path | str | None = None, config: PretrainConfig | None = None, **settings: Any
+) -> "Recommender":
+    """Pretrain an encoder on histories, keep the best epoch by full ranking on validation events.
+
+    Args:
+        dataset: The prepared log.
+        out: Run folder; a run that was interrupted there is resumed. None: a temporary one, removed with what is
+            returned.
+        config: The settings.
+        **settings: Or the settings as keywords, named as in a recipe; nested ones as dicts or config objects. ``init``
+            and ``teacher`` may also be what ``pretrain`` returned.
+
+    Raises:
+        InputError: The settings do not suit the data, init or the teacher; before anything is written.
+    """
+    for name in ("init", "teacher"):
+        if (run := getattr(settings.get(name), "run", None)) is not None:
+            settings[name] = run
+    settled = make_config(PretrainConfig, config, settings)
+    if out is not None:
+        return _train(dataset, Path(out), settled)
+    with temporary_run("encoder") as (folder, keep_with):
+        return keep_with(_train(dataset, folder, settled))
+
+
+def _train(dataset: "ClickDataset", out: Path, config: PretrainConfig) -> "Recommender":
+    from recsys_bert.files import replacing
+    from recsys_bert.retrieval.encoder_ranker import EncoderRanker
+    from recsys_bert.retrieval.recommender import Recommender
+    from recsys_bert.retrieval.validation import validation
+    from recsys_bert.stages.results import finish
+    from recsys_bert.training.adversarial import check_table
+    from recsys_bert.training.loop import fit
+    from recsys_bert.training.run_folder import begin, is_first_process
+    from recsys_bert.user_encoder.checkpoint import save_encoder
+    from recsys_bert.user_encoder.unchanged import check_log_unchanged
+
+    training = build(config, dataset)
+    config, train = training.config, training.config.train
+    ranker = EncoderRanker(training.pretrained, out.name, precision=train.precision)
+    validate = validation(
+        dataset, lambda _: ranker, users=config.validation_users, seed=train.seed, monitor=train.monitor
+    )
+    miner = _miner(training, ranker, dataset)
+    check_table(training.module, train)
+    begin(out, config)
+    check_log_unchanged(out, dataset, config.init, config.teacher)
+    label = f"pretraining ({config.objective.rpartition(':')[2].replace('_', ' ')})"
+    summary = fit(training.module, training.batches, train, out, validate=validate, before_step=miner, label=label)
+    if is_first_process():
+        with replacing(out / "encoder") as target:
+            save_encoder(target, training.pretrained, dataset)
+    n_parameters, n_skipped = training.n_parameters, training.batches.n_skipped
+    results = finish(out / "encoder", summary, train.monitor, n_parameters, n_skipped)
+    return Recommender(ranker, dataset, out, summary=results)
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that ``pretrain`` trains, before the first step."""
+
+    config: PretrainConfig
+    """Resolved settings: the encoder is the one that is trained."""
+
+    pretrained: "PretrainedEncoder"
+    """The encoder, which is saved and ranked with."""
+
+    module: "nn.Module"
+    """The loss, as ``fit`` takes it."""
+
+    batches: "HistoryBatches"
+    """The training batches."""
+
+    n_parameters: int
+    """Parameters of the objective's module, each counted once."""
+
+
+def build(config: PretrainConfig, dataset: "ClickDataset") -> Training:
+    """Build encoder, objective and batches, from freshly seeded weights.
+
+    Raises:
+        InputError: The settings do not suit the data, init or the teacher.
+    """
+    import torch
+
+    from recsys_bert.losses.negatives import NegativeSampler
+    from recsys_bert.objectives.distilled import Distilled
+    from recsys_bert.objectives.objective import build_objective
+    from recsys_bert.objectives.token_prediction import TokenPrediction
+    from recsys_bert.user_encoder.checkpoint import PretrainedEncoder, load_encoder
+
+    objective = build_objective(config.objective, config.objective_options)
+    torch.manual_seed(config.train.seed)
+    init = None if config.init is None else load_encoder(config.init, dataset)
+    config = _resolved(config, dataset, objective, init)
+    encoder = _encoder(config, dataset, init)
+    vocabulary, loss = dataset.vocabulary, config.loss
+    sampler = NegativeSampler(vocabulary.counts, vocabulary.first_item, loss.negatives)
+    prediction = TokenPrediction(
+        encoder,
+        loss,
+        first_row=vocabulary.first_item,
+        counts=vocabulary.counts,
+        n_users=dataset.histories.n_users,
+        features={name: dataset.item_features[name] for name in config.features},
+        auxiliary=config.train.auxiliary.weight or None,
+    )
+    trained: Any = objective.module(prediction)
+    module: nn.Module = trained
+    times = encoder.config.needs_times
+    if config.teacher:
+        teacher = _teacher(config, config.teacher, objective, dataset)
+        module = Distilled(trained, teacher, config.distillation)
+        times = times or teacher.encoder.config.needs_times
+    batches = _batches(config, dataset, objective, None if loss.name == "full" else sampler, times)
+    pretrained = PretrainedEncoder(prediction, config.objective, config.objective_options)
+    n_parameters = sum(parameter.numel() for parameter in trained.parameters())
+    return Training(config, pretrained, module, batches, n_parameters)
+
+
+def _resolved(
+    config: PretrainConfig, dataset: "ClickDataset", objective: "Objective", init: "PretrainedEncoder | None"
+) -> PretrainConfig:
+    """Settings with the encoder that is trained: rows from the data, attention from the objective, the rest from init.
+
+    Raises:
+        InputError: A setting of the encoder, other than its default, is another there.
+    """
+    from recsys_bert.user_encoder.checkpoint import check_times, feature_configs
+
+    causal = objective.attention == "causal"
+    if init is None:
+        source, features = "the data and the objective give", feature_configs(dataset, config.features)
+        encoder = replace(config.encoder, vocab_size=dataset.vocabulary.size, causal=causal, features=features)
+    else:
+        source, dropout = f"init {config.init} has", config.encoder_dropout
+        trained = init.encoder.config
+        encoder = replace(trained, causal=causal, dropout=trained.dropout if dropout is None else dropout)
+    for name, default in vars(EncoderConfig()).items():
+        value = getattr(config.encoder, name)
+        if value not in (default, getattr(encoder, name)):
+            raise InputError(f"encoder.{name} is {value}, but {source} {getattr(encoder, name)}. Leave it out.")
+    check_times(dataset, encoder)
+    return replace(config, encoder=encoder, features=tuple(feature.name for feature in encoder.features))
+
+
+def _encoder(config: PretrainConfig, dataset: "ClickDataset", init: "PretrainedEncoder | None") -> Any:
+    from recsys_bert.encoder.model import Encoder
+    from recsys_bert.user_encoder.checkpoint import take_weights
+    from recsys_bert.user_encoder.item_init import init_items
+
+    encoder = Encoder(config.encoder)
+    init_items(encoder, dataset, config.item_init)
+    if init is not None and config.init is not None:
+        take_weights(encoder, init.encoder, config.init)
+    return encoder
+
+
+def _teacher(config: PretrainConfig, run: Path, objective: "Objective", dataset: "ClickDataset") -> "TokenPrediction":
+    from recsys_bert.user_encoder.checkpoint import load_encoder
+
+    teacher = load_encoder(run, dataset)
+    if type(teacher.objective) is not type(objective):
+        raise InputError(
+            f"teacher {run} was pretrained with objective {teacher.objective_name!r}, this run has "
+            f"{config.objective!r}; give both the same."
+        )
+    if (longest := teacher.encoder.config.max_len) < config.encoder.max_len:
+        raise InputError(
+            f"teacher {run} reads {longest} events at most, this run {config.encoder.max_len}; set encoder.max_len to "
+            f"{longest} or less."
+        )
+    return teacher.prediction
+
+
+def _miner(training: Training, ranker: "EncoderRanker", dataset: "ClickDataset") -> "HardNegativeMiner | None":
+    from recsys_bert.retrieval.index_config import IndexConfig
+    from recsys_bert.retrieval.negatives import HardNegativeMiner
+
+    item_loss, train = training.pretrained.prediction.item_loss, training.config.train
+    if not item_loss.mines:
+        return None
+    n_steps = train.epochs * -(-training.batches.steps // train.accumulate)
+    return HardNegativeMiner(training.module, item_loss, ranker, dataset, IndexConfig(), n_steps)
+
+
+def _batches(
+    config: PretrainConfig,
+    dataset: "ClickDataset",
+    objective: "Objective",
+    sampler: "NegativeSampler | None",
+    times: bool,
+) -> "HistoryBatches":
+    from recsys_bert.clicks.batches import HistoryBatches
+    from recsys_bert.user_encoder.batches import history_sequences, item_table
+
+    vocabulary = dataset.vocabulary
+    table = item_table(vocabulary)
+
+    def make(crops: "Crops", random: Any) -> dict[str, Any]:
+        batch = objective.make_batch(history_sequences(crops, vocabulary), table, random)
+        if sampler is not None:
+            batch["users"] = crops.users
+            sampler.add_to(batch, crops.items, random)
+        return batch
+
+    return HistoryBatches(
+        dataset.histories,
+        make,
+        batch_size=config.train.batch_size,
+        length=config.encoder.max_len + objective.extra_events,
+        crop=config.crop,
+        times=times,
+        seed=config.train.seed,
+    )
