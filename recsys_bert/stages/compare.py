@@ -1,7 +1,6 @@
 """Compare settings: train every configuration of a grid with several seeds, and test them against the first one."""
 
 import contextlib
-import inspect
 import json
 import os
 import shutil
@@ -9,10 +8,9 @@ import sys
 import tempfile
 import time
 import traceback
-import typing
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from recsys_bert.stages.comparison.grid import Axis
-    from recsys_bert.stages.comparison.runs import HeldOutMetrics, Trainer, TrainingRun
+    from recsys_bert.stages.comparison.runs import Trainer, TrainingRun
 
 _LEVEL = 0.95  # coverage of the intervals
 
@@ -143,11 +141,12 @@ def compare(
         InputError: A grid or a configuration that cannot be trained, before any training; or every run failed.
     """
     from recsys_bert.stages.comparison.grid import grid_axes
+    from recsys_bert.stages.comparison.stage_trainer import stage_trainer
 
     config = make_config(CompareConfig, config, settings)
     folder = Path(tempfile.mkdtemp(prefix="recsys-bert-compare-")) if out is None else Path(out)
     try:
-        comparison = compare_runs(_stage_trainer(train, data, evaluate), grid_axes(grid), folder, config)
+        comparison = compare_runs(stage_trainer(train, data, evaluate), grid_axes(grid), folder, config)
     except BaseException:
         if out is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -175,75 +174,6 @@ def compare_runs(trainer: "Trainer", axes: "Sequence[Axis]", out: Path, config: 
         check_writable(out)
         failed = _train_missing(runs, trainer)
     return Comparison(_results(config, trainer.title, runs, failed))
-
-
-def _stage_trainer(
-    train: Callable[..., Any], data: tuple[Any, ...], evaluate: Callable[[Any], Mapping[str, Any]] | None
-) -> "Trainer":
-    from recsys_bert.stages.comparison.rankings import ranking_metrics
-    from recsys_bert.stages.comparison.runs import HeldOutMetrics, Trainer
-    from recsys_bert.user_encoder.unchanged import log_digest
-
-    kind = _config_class(train)
-
-    def configure(values: dict[str, Any], folder: Path, seed: int) -> Any:
-        return make_config(kind, None, _nested({**values, "train.seed": seed}))
-
-    def fit(run: "TrainingRun") -> tuple[Any, dict[str, Any]]:
-        model = train(*data, out=run.out, config=run.config)
-        return model, _summary(model, run)
-
-    def test(run: "TrainingRun", model: Any) -> "HeldOutMetrics":
-        return HeldOutMetrics(dict(evaluate(model)), {}) if evaluate else ranking_metrics(model, data[0])
-
-    def fingerprint(run: "TrainingRun") -> str:
-        return "" if evaluate else str(log_digest(data[0]))
-
-    return Trainer(getattr(train, "__name__", "training"), configure, fit, test, fingerprint)
-
-
-def _config_class(train: Callable[..., Any]) -> type[Any]:
-    """Config dataclass of a stage: the annotation of its parameter ``config``."""
-    parameter = inspect.signature(train).parameters.get("config")
-    annotation = None if parameter is None else parameter.annotation
-    options = (annotation, *typing.get_args(annotation))
-    kind = next((one for one in options if isinstance(one, type) and is_dataclass(one)), None)
-    if kind is None:
-        raise InputError("the training function has no parameter config with a config dataclass as its type.")
-    return kind
-
-
-def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted name as nested dicts; a shorter name comes before those below it."""
-    nested: dict[str, Any] = {}
-    for name, value in sorted(values.items(), key=lambda item: item[0].count(".")):
-        *tables, last = name.split(".")
-        table = nested
-        for key in tables:
-            inner = table.get(key, {})
-            as_dict = (
-                {field.name: getattr(inner, field.name) for field in fields(inner)} if is_dataclass(inner) else inner
-            )
-            table[key] = table = dict(as_dict)
-        table[last] = value
-    return nested
-
-
-def _summary(model: Any, run: "TrainingRun") -> dict[str, Any]:
-    """Costs of a training: from the model's ``summary`` or ``metrics``, else from the log of the run."""
-    from recsys_bert.stages.evaluation.run_records import read_log
-
-    lines, costs = read_log(run.out), getattr(model, "summary", None) or getattr(model, "metrics", None) or {}
-    monitor = run.config.train.monitor
-    validated = [line for line in lines if monitor in line]
-    best = max(validated, key=lambda line: line[monitor], default={})
-    logged = {
-        "seconds": max((line.get("seconds", 0.0) for line in lines), default=0.0),
-        "parameters": None,
-        "epochs": max((line.get("epoch", 0) for line in lines), default=0),
-        "best_epoch": best.get("epoch", 0),
-    }
-    return {name: costs.get(name, value) for name, value in logged.items()}
 
 
 def _train_missing(runs: "Sequence[TrainingRun]", trainer: "Trainer") -> dict[str, str]:

@@ -7,7 +7,9 @@ import pytest
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.baselines import Popular
+from recsys_bert.retrieval.recommender import Recommender
 from recsys_bert.stages.evaluate import EvaluateConfig, evaluate
+from recsys_bert.stages.evaluation.external import external_ranker
 
 QUICK = {"ks": (5, 10), "indexes": (), "samples": 50}
 
@@ -118,6 +120,13 @@ def test_results_are_saved_and_shown(side_log, vectors, tmp_path):
     assert "Accuracy at k = 10" in str(evaluation)
     assert "<table>" in evaluation._repr_html_()
     assert [one["name"] for one in evaluation.results["models"]] == ["model 1", "own", "popular"]
+
+
+def test_what_a_training_returns_is_evaluated(side_log, vectors):
+    ranker = external_ranker("own", Own(vectors), side_log)
+    evaluation = evaluate([Recommender(ranker, side_log), Own(vectors)], side_log, baselines=(), **QUICK)
+    assert evaluation.table["model"].to_list() == ["own 1", "own 2"]
+    assert evaluation.table["ndcg@10"].n_unique() == 1
 
 
 def test_vectors_are_compared_with_indexes(side_log, vectors):
