@@ -212,3 +212,16 @@ class Recommender:
             return frame
         titles = self.dataset.items[title].gather(rows - self.dataset.vocabulary.first_item)
         return frame.with_columns(title=titles)
+
+
+def run_folder_of(model: "Path | str | Recommender") -> Path:
+    """Run folder of a model, or the path itself.
+
+    Raises:
+        InputError: The model has none.
+    """
+    if isinstance(model, Recommender):
+        if model.run is None:
+            raise InputError(f"{model.ranker.name} has no run folder; give a run, or what a stage returned.")
+        return model.run
+    return Path(model)

@@ -139,21 +139,15 @@ def train_retrieval(
     Raises:
         InputError: The settings do not fit together or do not suit the log; nothing is written then.
     """
+    from recsys_bert.retrieval.recommender import run_folder_of
+
     settled = make_config(TrainRetrievalConfig, config, settings)
-    pretrained = _run_of(init)
+    pretrained = None if init is None else run_folder_of(init)
     check_init(settled, pretrained, named_settings(settings))
     if out is not None:
         return _train(dataset, pretrained, Path(out), settled)
     with temporary_run("two-towers") as (run, keep_with):
         return keep_with(_train(dataset, pretrained, run, settled))
-
-
-def _run_of(init: "Path | str | Recommender | None") -> Path | None:
-    if init is None or isinstance(init, str | Path):
-        return None if init is None else Path(init)
-    if init.run is None:
-        raise InputError(f"init {init.ranker.name} has no run folder; give one of pretrain.")
-    return init.run
 
 
 def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainRetrievalConfig) -> "Recommender":

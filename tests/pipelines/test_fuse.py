@@ -175,7 +175,7 @@ def test_without_validation_there_must_be_one_pair(folder, call):
     [
         (["--runs", "of-data", "--out", "data"], "data is there and is no score fusion"),
         (["--runs", "of-data", "--out", "log.parquet"], "log.parquet is there and is no score fusion"),
-        (["--runs", "data", "--out", "new"], "holds no pretrained encoder"),
+        (["--runs", "data", "--out", "new"], "holds no trained ranker"),
         (["--runs", "of-data", "--out", "new", "--weights", "0"], r"weights are \[0.0\]; give one number above 0"),
         (["--runs", "of-data", "--out", "new", "--smoothings"], r"smoothings are \[\]; give one number above 0"),
         (["--runs", "of-data", "--out", "new", "--weights"], "without weights a run stays as it is"),

@@ -9,6 +9,7 @@ import pytest
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json
 from recsys_bert.retrieval.recommender import Recommender
+from recsys_bert.stages.fuse import fuse
 from recsys_bert.stages.prepare import prepare
 from recsys_bert.stages.train_retrieval import TrainRetrievalConfig, train_retrieval
 
@@ -125,3 +126,16 @@ def test_a_run_folder_is_that_of_the_command(dataset, tmp_path):
 def test_settings_without_effect_are_refused_even_where_they_are_the_default(dataset, settings, message):
     with pytest.raises(InputError, match=message):
         train_retrieval(dataset, **settings)
+
+
+def test_runs_are_fused_with_counts_and_copied_whole(dataset, recommender, tmp_path):
+    fused = fuse([recommender], dataset, weights=[1.0], smoothings=[0.01])
+    assert (fused.summary["weight"], len(fused.summary["tried"])) == (1.0, 2)
+    assert fused.ranker.reranks
+    fused.save(tmp_path / "copy")
+    copy = Recommender.load(tmp_path / "copy", dataset)
+    lists = fused.recommend([7, 3])
+    assert copy.recommend([7, 3])["item_id"].to_list() == lists["item_id"].to_list()
+    assert (tmp_path / "copy" / "runs" / "0-two-towers" / "two_tower").is_dir()  # nothing outside is needed
+    with pytest.raises(InputError, match="each once"):
+        fuse([recommender, recommender], dataset)
