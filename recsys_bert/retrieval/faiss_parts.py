@@ -9,6 +9,7 @@ import faiss
 import numpy as np
 
 from recsys_bert.errors import InputError
+from recsys_bert.retrieval.faiss_guard import check_factory, one_warning
 from recsys_bert.retrieval.index_config import IndexConfig
 
 _TRAIN_ROWS_PER_CENTROID = 256  # where FAISS's own k-means stops using more
@@ -27,6 +28,7 @@ def make(config: IndexConfig, dim: int) -> Any:
         InputError: FAISS does not know the factory string, or it does not fit ``dim`` or the metric, or a setting
             is given that this index type does not have.
     """
+    check_factory(config.factory)
     if "IDMap" in config.factory:
         raise InputError(f"factory {config.factory!r}: leave IDMap out; the index keeps item rows by itself.")
     hashes = "LSH" in config.factory
@@ -135,7 +137,8 @@ def train(index: Any, vectors: np.ndarray, config: IndexConfig) -> None:
     if size < len(vectors):
         sample = vectors[np.sort(np.random.default_rng(config.seed).choice(len(vectors), size, replace=False))]
     try:
-        index.train(np.ascontiguousarray(sample))
+        with one_warning(config.factory, len(sample)):
+            index.train(np.ascontiguousarray(sample))
     except RuntimeError as error:
         raise InputError(
             f"index {config.factory!r} cannot be trained on {len(sample)} items: {_reason(error)}."

@@ -166,6 +166,12 @@ def test_cosine_of_zeros_is_zero(vectors, rows):
         ({"factory": "PQ8x10"}, "learns 1024 centroids but there are only 600 items"),
         ({"factory": "PQ7"}, "FAISS cannot build 'PQ7' for 16 dimensions"),
         ({"factory": "Flatt"}, "FAISS cannot build 'Flatt'"),
+        ({"factory": "HNSW1"}, "'HNSW1' cannot be built: a graph needs 2 links"),
+        ({"factory": "IVF4_HNSW1,Flat"}, "a graph needs 2 links"),
+        ({"factory": "NSG1"}, "a graph needs 2 links"),
+        ({"factory": "IVF0,Flat"}, "a number in it is 0"),
+        ({"factory": "PQ2x0"}, "a number in it is 0"),
+        ({"factory": "PQ4x1"}, "needs 3 bits"),
         ({"factory": "IDMap,Flat"}, "leave IDMap out"),
         ({"factory": "LSH64"}, "compares directions only"),
         ({"metric": "dot"}, "no metric is called 'dot'"),
@@ -178,6 +184,14 @@ def test_cosine_of_zeros_is_zero(vectors, rows):
 def test_settings_that_do_not_fit_are_refused(vectors, rows, change, message):
     with pytest.raises(InputError, match=message):
         ItemIndex.build(vectors, rows, **change)
+
+
+def test_few_items_to_learn_from_are_said_once(vectors, rows, capfd):
+    ItemIndex.build(vectors, rows, "PQ4x8")
+    err = capfd.readouterr().err
+    assert err == "index 'PQ4x8' learns from 600 items; FAISS advises 9,984 or more.\n"
+    ItemIndex.build(vectors, rows, "IVF10,Flat")
+    assert not capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
