@@ -151,7 +151,7 @@ class LengthConfig:
             raise InputError(f"length.max_windows is {self.max_windows}; it must be at least 1.")
         changed = [name for name in ("overlap", "max_windows", "pool") if getattr(self, name) != _WINDOWS[name]]
         if changed and self.long != "windows":
-            raise InputError(f"length.{changed[0]} has an effect on windows alone; set length.long to that as well.")
+            raise InputError(f"length.{changed[0]} has no effect without windows; set length.long 'windows' too.")
 
 
 @dataclass(frozen=True, kw_only=True)

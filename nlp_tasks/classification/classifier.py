@@ -18,9 +18,10 @@ from nlp_tasks.classification.model import ClassificationLoss
 from nlp_tasks.config import LengthConfig
 from nlp_tasks.distilled import distilled
 from nlp_tasks.encoders import make_text_encoder, start_contents
-from nlp_tasks.examples import Table, check_lengths, contents, hold_out, label_tuples, parts_of, table_of, text_list
+from nlp_tasks.examples import Table, check_lengths, label_tuples, table_of, text_list
 from nlp_tasks.inputs import Inputs, longest, read_texts
 from nlp_tasks.model import TextModel, outputs
+from nlp_tasks.splits import contents, hold_out, parts_of
 from nlp_tasks.tokenization import Tokenizer
 from nlp_tasks.training import TaskTraining, nonempty, train_task
 from recsys_bert.errors import InputError

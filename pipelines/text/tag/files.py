@@ -75,7 +75,7 @@ def hold_out_sentences(
     train: "AnnotatedSentences", files: AnnotatedFilesConfig, seed: int
 ) -> "dict[str, AnnotatedSentences]":
     """Split ``train`` into ``train`` and ``validation``, at random."""
-    from nlp_tasks.examples import hold_out
+    from nlp_tasks.splits import hold_out
 
     remaining, held_out = hold_out(train, files.validation_share, seed)
     return {"train": remaining, "validation": held_out}

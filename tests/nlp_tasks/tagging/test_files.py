@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from nlp_tasks.examples import hold_out
+from nlp_tasks.splits import hold_out
 from nlp_tasks.tagging.config import AnnotatedFilesConfig
 from nlp_tasks.tagging.data import unseen_types
 from nlp_tasks.tagging.files import read_annotated
