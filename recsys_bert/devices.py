@@ -1,4 +1,4 @@
-"""What the device computes natively, and its cores side by side."""
+"""Native number formats of the device, and work spread over its cores."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ _BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")  # x86, x86, Arm: as to
 
 
 def uses_bf16(precision: str, device: torch.device) -> bool:
-    """Whether products are to be computed in bf16; ``auto`` takes it where it is native."""
+    """Return True if matrix products use bf16; ``auto`` takes it where it is native."""
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
@@ -26,7 +26,7 @@ def uses_bf16(precision: str, device: torch.device) -> bool:
 
 @cache
 def lstm_runs_in_bf16(device_type: str) -> bool:
-    """Whether an LSTM runs under autocast to bf16: try one. oneDNN has no such primitive on CPUs without AVX-512."""
+    """Return True if an LSTM runs under bf16 autocast; oneDNN has no such primitive on CPUs without AVX-512."""
     try:
         with torch.autocast(device_type, torch.bfloat16):
             nn.LSTM(1, 1, device=device_type)(torch.zeros(1, 1, 1, device=device_type))
@@ -37,10 +37,10 @@ def lstm_runs_in_bf16(device_type: str) -> bool:
 
 @contextmanager
 def one_core_each(device: torch.device, tasks: int) -> Iterator[Callable[..., Iterator[Any]]]:
-    """A ``map`` whose tasks run side by side, on one core each; on a GPU, or with one task, one after the other.
+    """Yield a ``map`` whose tasks run in parallel, one core each; sequentially on a GPU or with one task.
 
-    Batches side by side keep cores busier than each batch's small products spread over all cores. Inference mode and
-    autocast are a thread's own: a task has to enter them itself.
+    Parallel batches keep cores busier than one batch's small products spread over all cores. Inference mode and
+    autocast are per thread: a task has to enter them itself.
     """
     cores = torch.get_num_threads()
     if device.type != "cpu" or min(tasks, cores) < 2:
@@ -51,4 +51,4 @@ def one_core_each(device: torch.device, tasks: int) -> Iterator[Callable[..., It
         yield pool.map
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(cores)  # the last call anywhere says with how many cores new threads start
+        torch.set_num_threads(cores)  # new threads start with the number of the last call anywhere

@@ -1,4 +1,4 @@
-"""The one error class for mistakes that a user can mend."""
+"""Error class for mistakes that a user can mend."""
 
 import difflib
 from collections.abc import Iterable
@@ -7,17 +7,17 @@ from collections.abc import Iterable
 class InputError(ValueError):
     """Bad input or a bad setting; the command line prints the message without a traceback.
 
-    The message says what came, what is allowed and what to do.
+    The message names the value, the rule and the remedy.
     """
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """Build the error for a name that is in no table, with the nearest known one.
+    """Build the error for an unknown name, with the closest known one.
 
     Args:
-        kind: What was asked for, as in ``"layer"``.
-        name: What came.
-        known: What is allowed.
+        kind: Kind of the name, as in ``"layer"``.
+        name: The unknown name.
+        known: Known names.
     """
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1)

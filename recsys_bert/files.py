@@ -1,4 +1,4 @@
-"""Artefacts that are whole or absent: written aside, then renamed."""
+"""Atomic artefacts: written to a temporary name, then renamed."""
 
 import contextlib
 import hashlib
@@ -17,8 +17,8 @@ from recsys_bert.errors import InputError
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``target``; rename it over ``target`` when the block ends well.
 
-    The block creates either a file or a folder there. Where the block raises, what it wrote is removed and
-    ``target`` stays as it was. A file never takes the place of a folder, whose contents would be lost.
+    The block creates either a file or a folder there. If it raises, the temporary path is removed and ``target`` stays
+    as it was. A file never replaces a folder, whose contents would be lost.
 
     Raises:
         InputError: The folder cannot be written, a folder stands where a file is to go, or ``target`` has no name, as
@@ -27,32 +27,32 @@ def replacing(target: Path) -> Iterator[Path]:
     target = Path(target)
     if target.name in ("", ".."):
         raise InputError(f"cannot write {target}: that is a folder's place, not a name. Choose a name below it.")
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror}. Choose another output folder.") from error
     try:
-        yield aside
-        _swap(aside, target)
+        yield temporary
+        _swap(temporary, target)
     except OSError as error:
-        if error.filename is not None and not str(error.filename).startswith((str(aside), str(target))):
+        if error.filename is not None and not str(error.filename).startswith((str(temporary), str(target))):
             raise  # about another file, which the block read
         raise InputError(f"cannot write {target}: {error.strerror or error}. Nothing was changed there.") from error
     finally:
-        _remove(aside)
+        _remove(temporary)
 
 
-def _swap(aside: Path, target: Path) -> None:
+def _swap(temporary: Path, target: Path) -> None:
     if not target.is_dir():
-        os.replace(aside, target)
+        os.replace(temporary, target)
         return
-    if not aside.is_dir():
+    if not temporary.is_dir():
         raise InputError(f"cannot write the file {target}: a folder is there. Choose another name, or move the folder.")
     old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")  # a folder cannot be renamed over a full one
     try:
         os.replace(target, old)
-        os.replace(aside, target)
+        os.replace(temporary, target)
     except BaseException:  # Ctrl-C between the two as well
         if old.exists() and not target.exists():
             os.replace(old, target)
@@ -67,30 +67,30 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def check_nothing_lost(folder: Path, made: Collection[str], maker: str) -> None:
-    """Refuse to replace a folder in which other things were put since it was made; they would be lost.
+def check_nothing_lost(folder: Path, expected: Collection[str], maker: str) -> None:
+    """Refuse to replace a folder that holds entries of others, which would be lost.
 
     Args:
-        folder: What is to be replaced.
-        made: Names of all entries that its maker may write.
-        maker: What the folder is, for the message.
+        folder: Folder to replace.
+        expected: Names of all entries that its writer may write.
+        maker: Description of the folder, for the message.
 
     Raises:
-        InputError: There are others.
+        InputError: There are other entries.
     """
-    foreign = sorted({path.name for path in folder.iterdir()} - set(made))
+    foreign = sorted({path.name for path in folder.iterdir()} - set(expected))
     if foreign:
-        shown = ", ".join(foreign[:5]) + (" …" if len(foreign) > 5 else "")
+        names = ", ".join(foreign[:5]) + (" …" if len(foreign) > 5 else "")
         raise InputError(
-            f"{folder} is {maker}, but holds other things as well ({shown}), which would be lost if it were replaced. "
+            f"{folder} is {maker}, but holds other things as well ({names}), which would be lost if it were replaced. "
             "Move them away, or choose another --out."
         )
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Write ``value`` as indented UTF-8 JSON, whole or not at all."""
-    with replacing(target) as aside:
-        aside.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    """Write ``value`` as indented UTF-8 JSON, atomically."""
+    with replacing(target) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_json(source: Path) -> Any:

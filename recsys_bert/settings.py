@@ -35,9 +35,9 @@ def write_config(config: Any, path: Path) -> None:
     """Write resolved settings as a recipe that ``read_config`` turns into an equal object."""
     import tomli_w
 
-    with replacing(path) as aside:
+    with replacing(path) as temporary:
         text = tomli_w.dumps(_plain(config, None))
-        aside.write_text(f"{_RESOLVED} of {_command(config)}, recsys-bert {__version__}\n{text}", encoding="utf-8")
+        temporary.write_text(f"{_RESOLVED} of {_command(config)}, recsys-bert {__version__}\n{text}", encoding="utf-8")
 
 
 def _command(config: Any) -> str:
@@ -282,8 +282,8 @@ def fill(kind: type[T], settings: dict[str, Any], base: T | None = None, missing
         values[field.name] = value = settings.get(field.name, default)
         nested = next((option for option in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(option)), None)
         if nested and (isinstance(value, dict) or (value is missing and nested is hint)):
-            given = value if isinstance(value, dict) else {}
-            values[field.name] = fill(typing.cast("type[Any]", nested), given, default, missing)
+            settings_of_field = value if isinstance(value, dict) else {}
+            values[field.name] = fill(typing.cast("type[Any]", nested), settings_of_field, default, missing)
     if missing is dataclasses.MISSING:
         lacking = [name for name, value in values.items() if value is missing]
         if lacking:

@@ -20,8 +20,8 @@ def visible_and_hidden(folder):
 def test_a_file_takes_the_place_of_a_file(tmp_path):
     target = tmp_path / "new" / "a.txt"
     for text in ("old", "new"):
-        with replacing(target) as aside:
-            aside.write_text(text)
+        with replacing(target) as temporary:
+            temporary.write_text(text)
     assert target.read_text() == "new"
     assert visible_and_hidden(target.parent) == ["a.txt"]
 
@@ -29,9 +29,9 @@ def test_a_file_takes_the_place_of_a_file(tmp_path):
 def test_a_folder_takes_the_place_of_a_full_folder(tmp_path):
     target = tmp_path / "model"
     for name in ("old", "new"):
-        with replacing(target) as aside:
-            aside.mkdir()
-            (aside / name).write_text(name)
+        with replacing(target) as temporary:
+            temporary.mkdir()
+            (temporary / name).write_text(name)
     assert visible_and_hidden(target) == ["new"]
     assert visible_and_hidden(tmp_path) == ["model"]
 
@@ -61,9 +61,9 @@ def test_a_raising_block_leaves_the_old_artefact(tmp_path, error):
     target = tmp_path / "model"
     target.mkdir()
     (target / "weights").write_text("old")
-    with pytest.raises(error), replacing(target) as aside:
-        aside.mkdir()
-        (aside / "weights").write_text("half")
+    with pytest.raises(error), replacing(target) as temporary:
+        temporary.mkdir()
+        (temporary / "weights").write_text("half")
         raise error
     assert (target / "weights").read_text() == "old"
     assert visible_and_hidden(tmp_path) == ["model"]
@@ -105,8 +105,8 @@ def test_a_full_disk_is_a_clear_error_and_leaves_the_old_artefact(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
 def test_an_unwritable_folder_is_a_clear_error(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(InputError, match="Permission denied"), replacing(tmp_path / "a") as aside:
-        aside.write_text("x")
+    with pytest.raises(InputError, match="Permission denied"), replacing(tmp_path / "a") as temporary:
+        temporary.write_text("x")
 
 
 def test_json_is_read_as_it_was_written(tmp_path):

@@ -1,4 +1,4 @@
-"""Losses over vectors of pairs: who belongs together, among those of a batch."""
+"""Contrastive and ranking losses over pairs of vectors."""
 
 import torch
 import torch.nn.functional as F
@@ -8,44 +8,44 @@ from torch import Tensor
 def in_batch_loss(
     first: Tensor, second: Tensor, match: Tensor, *, temperature: float, same: Tensor | None = None
 ) -> Tensor:
-    """Softmax over the batch, in both directions: each first one finds its second one, and the other way round.
+    """Symmetric InfoNCE with in-batch negatives.
 
-    InfoNCE (https://arxiv.org/abs/1807.03748) with the others of the batch as negatives (Henderson et al. 2017,
-    https://arxiv.org/abs/1705.00652). Pairs that are no match have nothing to find, but stand among the others.
+    InfoNCE (https://arxiv.org/abs/1807.03748) with the rest of the batch as negatives (Henderson et al. 2017,
+    https://arxiv.org/abs/1705.00652). Pairs that are no match serve as negatives only.
 
     Args:
-        first: Vectors of any length ``[n, dim]``; cosines are compared.
-        second: ``[n, dim]``; ``second[i]`` goes with ``first[i]``.
-        match: bool ``[n]``, whether it really does.
+        first: Vectors ``[n, dim]``; the similarity is the cosine.
+        second: ``[n, dim]``; ``second[i]`` is the partner of ``first[i]``.
+        match: bool ``[n]``, True = positive pair.
         temperature: Divides the cosines.
-        same: bool ``[n, n]``, True where ``first[i]`` and ``second[j]`` must not be told apart, since they are the same
-            or known to belong together; the diagonal does not count.
+        same: bool ``[n, n]``, True = false negative: ``first[i]`` and ``second[j]`` are equal or known to match and are
+            masked out; the diagonal is ignored.
 
     Returns:
-        The mean over matches and directions; 0 without any match.
+        Mean over matches and directions; 0 without any match.
     """
     first, second = F.normalize(first.float(), dim=-1), F.normalize(second.float(), dim=-1)
     scores = first @ second.T / temperature
-    own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+    diagonal = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
     if same is not None:
-        scores = scores.masked_fill(same & ~own, -torch.inf)
+        scores = scores.masked_fill(same & ~diagonal, -torch.inf)
     both = scores.log_softmax(dim=1).diagonal() + scores.log_softmax(dim=0).diagonal()
-    # where() instead of a selection keeps shapes fixed, and the gradient whole where there is no match at all
+    # where() instead of a selection keeps shapes fixed, and the gradient defined without any match
     return -torch.where(match, both, 0.0).sum() / (2 * match.sum().clamp_min(1))
 
 
 def pair_ranking_loss(scores: Tensor, match: Tensor, *, temperature: float) -> Tensor:
-    """``log(1 + Σ exp((s_i − s_j) / τ))`` over every pair i that is no match and every match j: CoSENT.
+    """CoSENT: ``log(1 + Σ exp((s_i − s_j) / τ))`` over every negative pair i and every positive pair j.
 
-    Jianlin Su 2022 (https://kexue.fm/archives/8847): asks of cosines that they rank, and not for any value.
+    Jianlin Su 2022 (https://kexue.fm/archives/8847): a ranking loss on cosines, which fixes no values.
 
     Args:
-        scores: ``[n]``, one a pair.
-        match: bool ``[n]``.
+        scores: ``[n]``, one per pair.
+        match: bool ``[n]``, True = positive pair.
         temperature: τ.
 
     Returns:
-        The loss of the batch; 0 where all are matches, or none is.
+        Loss of the batch; 0 if all pairs match, or none.
     """
     scores = scores.float() / temperature
     gaps = torch.where(~match[:, None] & match[None, :], scores[:, None] - scores[None, :], -torch.inf)

@@ -1,1 +1,1 @@
-"""Learning from positive and unlabelled examples."""
+"""Positive-unlabelled (PU) learning: risks, class priors, bagging."""

@@ -12,16 +12,16 @@ _SLACK = 1.01  # 1 + γ of the paper
 
 
 def best_bin(positive: ArrayLike, unlabelled: ArrayLike) -> float:
-    """Share of positives among the unlabelled, from scores of examples that the scoring classifier was not fitted to.
+    """Estimate the share of positives among the unlabelled from held-out scores (Best Bin Estimation).
 
-    Above any threshold lies a share of the positives and a share of the unlabelled; were all of the latter positive,
-    the ratio of the two would be the prior, and whatever is not makes it larger. The ratio is taken at the threshold
-    where it is smallest, after what chance can do to both shares (Dvoretzky-Kiefer-Wolfowitz) is added to it. So it
-    needs some threshold above which next to nothing is negative, and no calibrated classifier.
+    If all unlabelled examples above a threshold were positive, the ratio of the shares of unlabelled and of positive
+    examples above it would be the prior; negatives make it larger. The ratio is taken at the threshold where it is
+    smallest, plus a Dvoretzky-Kiefer-Wolfowitz confidence bound. It needs a threshold above which hardly anything is
+    negative, but no calibrated classifier.
 
     Args:
-        positive: Scores of labelled examples, drawn as positives are; the higher the likelier.
-        unlabelled: Scores of unlabelled ones.
+        positive: Scores of labelled examples, a random sample of the positives; higher = likelier.
+        unlabelled: Scores of unlabelled examples.
 
     Returns:
         The prior, in [0, 1].
@@ -29,28 +29,28 @@ def best_bin(positive: ArrayLike, unlabelled: ArrayLike) -> float:
     Raises:
         InputError: One of the two is empty.
     """
-    own, rest = np.sort(np.asarray(positive, float)), np.sort(np.asarray(unlabelled, float))
-    if not len(own) or not len(rest):
-        raise InputError(f"a class prior cannot be estimated from {len(own)} labelled and {len(rest)} unlabelled.")
-    thresholds = np.unique(own)
-    above_own = 1 - np.searchsorted(own, thresholds) / len(own)
+    labelled, rest = np.sort(np.asarray(positive, float)), np.sort(np.asarray(unlabelled, float))
+    if not len(labelled) or not len(rest):
+        raise InputError(f"a class prior cannot be estimated from {len(labelled)} labelled and {len(rest)} unlabelled.")
+    thresholds = np.unique(labelled)
+    above_labelled = 1 - np.searchsorted(labelled, thresholds) / len(labelled)
     above_rest = 1 - np.searchsorted(rest, thresholds) / len(rest)
-    chance = sum(np.sqrt(np.log(4 / _CONFIDENCE) / (2 * n)) for n in (len(own), len(rest)))
-    best = np.argmin((above_rest + _SLACK * chance) / above_own)
-    return float(min(1.0, above_rest[best] / above_own[best]))
+    bound = sum(np.sqrt(np.log(4 / _CONFIDENCE) / (2 * n)) for n in (len(labelled), len(rest)))
+    best = np.argmin((above_rest + _SLACK * bound) / above_labelled)
+    return float(min(1.0, above_rest[best] / above_labelled[best]))
 
 
 def class_prior(examples: Any, labelled: ArrayLike, classifier: Any = None, *, folds: int = 5, seed: int = 0) -> float:
-    """Share of positives in all examples, where the labelled ones are a random part of them.
+    """Estimate the share of positives in all examples; the labelled ones must be a random sample of the positives.
 
-    A classifier learns to tell labelled from unlabelled; ``best_bin`` reads the scores of those that it has not seen.
+    A classifier separates labelled from unlabelled examples; ``best_bin`` reads its cross-validated scores.
 
     Args:
-        examples: ``[n, features]``, as the classifier takes them.
+        examples: Input of the classifier, ``[n, features]``.
         labelled: bool ``[n]``.
         classifier: A scikit-learn classifier with ``predict_proba``; None takes a logistic regression.
-        folds: Parts that are held out, one after the other.
-        seed: Of the parts.
+        folds: Cross-validation folds.
+        seed: Seed of the folds.
 
     Returns:
         The prior, from the labelled share up to 1.
@@ -61,15 +61,15 @@ def class_prior(examples: Any, labelled: ArrayLike, classifier: Any = None, *, f
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-    given: NDArray[np.bool_] = np.asarray(labelled).astype(bool)
-    fewest = min(given.sum(), (~given).sum())
+    is_labelled: NDArray[np.bool_] = np.asarray(labelled).astype(bool)
+    fewest = min(is_labelled.sum(), (~is_labelled).sum())
     if fewest < folds:
         raise InputError(
-            f"{given.sum():,} of {len(given):,} examples are labelled; to hold out {folds} parts, that many at least "
-            "must be labelled, and that many not."
+            f"{is_labelled.sum():,} of {len(is_labelled):,} examples are labelled; {folds} folds need at least "
+            "that many labelled and that many unlabelled ones."
         )
     parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
     model = LogisticRegression(max_iter=1000) if classifier is None else classifier
-    scores = cross_val_predict(model, examples, given, cv=parts, method="predict_proba")[:, 1]
-    share = float(given.mean())
-    return share + (1 - share) * best_bin(scores[given], scores[~given])
+    scores = cross_val_predict(model, examples, is_labelled, cv=parts, method="predict_proba")[:, 1]
+    share = float(is_labelled.mean())
+    return share + (1 - share) * best_bin(scores[is_labelled], scores[~is_labelled])

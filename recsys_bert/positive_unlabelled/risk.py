@@ -1,9 +1,8 @@
-"""Risks of learning from positive and unlabelled examples: pure functions on tensors, and a loss over several classes.
+"""PU risk estimators: pure functions on tensors, and a loss over several classes.
 
-What is labelled is positive; what is not may be either. All examples are the unlabelled sample here, the labelled ones
-among them, so that a class prior is the share of positives in all of them, and the unlabelled mean estimates it without
-bias (the one-sample reading of du Plessis et al.; published code often leaves the labelled ones out and keeps the
-prior, which is then too large).
+One-sample setting of du Plessis et al.: all examples, labelled ones included, are the unlabelled sample, so a class
+prior is the share of positives in all examples and the unlabelled mean is unbiased. (Published code often leaves the
+labelled ones out and keeps the prior, which is then too large.)
 """
 
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ LOSSES = ("absolute", "logistic")
 
 
 CORRECTIONS = ("clip", "step_back")
-"""What non_negative does where the risk of negatives is below 0; see there."""
+"""Correction of ``non_negative`` where the risk of negatives is below 0; see there."""
 
 
 def losses_of(logits: Tensor, loss: str) -> tuple[Tensor, Tensor]:
@@ -57,7 +56,7 @@ def non_negative(
     correction: str = "clip",
     tolerance: float = 0.0,
     step_back: float = 1.0,
-    judged: Tensor | None = None,
+    judged_risk: Tensor | None = None,
 ) -> Tensor:
     """``π R_p⁺ + max(0, R_u⁻ − π R_p⁻)`` (https://arxiv.org/abs/1703.00593).
 
@@ -73,14 +72,14 @@ def non_negative(
         correction: One of ``CORRECTIONS``.
         tolerance: β, at least 0.
         step_back: γ, in [0, 1].
-        judged: ``[classes]``, what is compared with −tolerance, where it is known better than from this batch; None
-            takes this batch's R_u⁻ − π R_p⁻.
+        judged_risk: ``[classes]``, risk compared with −tolerance, as a running mean; None = this batch's
+            R_u⁻ − π R_p⁻.
 
     Returns:
         ``[classes]``; where a class is corrected, its value is ``π R_p⁺ − tolerance``.
     """
     negative = unlabelled_negative - prior * labelled_negative
-    below = (negative if judged is None else judged) < -tolerance
+    below = (negative if judged_risk is None else judged_risk) < -tolerance
     corrected = prior * positive - tolerance
     if correction == "step_back":
         back = -step_back * negative
@@ -143,14 +142,14 @@ class PURisk(nn.Module):
         self.risk, self.loss, self.weight, self.warming = risk, loss, weight, False
         self.correction, self.tolerance, self.step_back, self.memory = correction, tolerance, step_back, memory
         shares = list(labelled)
-        own = shares if risk == "biased" else [p if s else 0.0 for p, s in zip(priors, shares, strict=True)]
-        for prior, share in zip(own, shares, strict=True):
+        used = shares if risk == "biased" else [p if s else 0.0 for p, s in zip(priors, shares, strict=True)]
+        for prior, share in zip(used, shares, strict=True):
             if not (0 <= share < 1 and share <= prior < 1):
                 raise InputError(
                     f"a class prior is {prior:.4g} where the share {share:.4g} of the examples is labelled; it must be "
                     "at least that share, and below 1."
                 )
-        self.register_buffer("priors", torch.tensor(own, dtype=torch.float32), persistent=False)
+        self.register_buffer("priors", torch.tensor(used, dtype=torch.float32), persistent=False)
         self.register_buffer("labelled", torch.tensor(shares, dtype=torch.float32), persistent=False)
         self.register_buffer("negative", torch.zeros(len(shares)))  # kept in checkpoints: a resumed training needs it
 
@@ -178,5 +177,5 @@ class PURisk(nn.Module):
             correction=self.correction,
             tolerance=self.tolerance,
             step_back=self.step_back,
-            judged=self.negative,
+            judged_risk=self.negative,
         ).sum()

@@ -1,4 +1,4 @@
-"""Epoch after epoch, and on from where it was stopped."""
+"""Training of static embeddings, with exact resume."""
 
 import time
 from collections.abc import Callable
@@ -20,14 +20,13 @@ def fit_vectors(
     """Train for all epochs.
 
     Args:
-        model: What is trained; its draws follow from its seed and the epoch alone, so a training that was stopped goes
-            on to the same numbers.
-        checkpoint: File that keeps the state after every epoch, and to go on from where it is there.
-        after_epoch: Called with the number of epochs done and the mean loss of the last one, before the checkpoint of
-            that epoch is written; again, where a training was stopped between the two.
+        model: Model to train; its random numbers depend on its seed and the epoch alone, so that resuming is exact.
+        checkpoint: File of the state after every epoch; resumed from if it exists.
+        after_epoch: Called with the number of finished epochs and the mean loss of the last one, before that epoch's
+            checkpoint is written; once more if training was interrupted between the two.
 
     Returns:
-        Seconds of all epochs, those before a stop included.
+        Seconds of all epochs, resumed ones included.
 
     Raises:
         InputError: The checkpoint is damaged.
@@ -40,19 +39,19 @@ def fit_vectors(
             after_epoch(epoch + 1, loss)
         seconds = time.monotonic() - start
         if checkpoint is not None:
-            with replacing(checkpoint) as aside:
-                save_file(model.state(), aside, metadata={"epochs": str(epoch + 1), "seconds": str(seconds)})
+            with replacing(checkpoint) as temporary:
+                save_file(model.state(), temporary, metadata={"epochs": str(epoch + 1), "seconds": str(seconds)})
     return seconds
 
 
 @torch.no_grad()
 def _load(model: Word2Vec | Glove, checkpoint: Path) -> tuple[int, float]:
-    """Take over a state; return the number of epochs done, and their seconds."""
+    """Restore a state; return the number of finished epochs and their seconds."""
     try:
         with safe_open(checkpoint, "pt") as file:
             for name, tensor in model.state().items():
                 tensor.copy_(file.get_tensor(name))
-            told = file.metadata()
-            return int(told["epochs"]), float(told.get("seconds", 0))  # older checkpoints did not say
+            metadata = file.metadata()
+            return int(metadata["epochs"]), float(metadata["seconds"])
     except (SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"{checkpoint} is damaged: {error}. Delete it and train again.") from error

@@ -1,4 +1,4 @@
-"""GloVe: vectors fitted to the logarithms of co-occurrence counts (https://aclanthology.org/D14-1162)."""
+"""GloVe (https://aclanthology.org/D14-1162)."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ _ROWS = 1 << 18  # rows of the sequences that are counted at a time
 
 
 def co_occurrences(sequences: Sequences, window: int) -> sparse.coo_array:
-    """How often rows stand near each other, a pair at distance d counting 1 / d, on both sides: ``[size, size]``."""
+    """Co-occurrence counts within a window, 1 / d for a pair at distance d, symmetric: ``[size, size]``."""
     shape = (sequences.size, sequences.size)
     counts, sequences = sparse.csr_array(shape), sequences.cut(_ROWS)
     with Progress("counting neighbours", len(sequences.rows), "rows") as progress:
@@ -31,11 +31,11 @@ def co_occurrences(sequences: Sequences, window: int) -> sparse.coo_array:
 
 
 class Glove:
-    """Two tables with biases, fitted by AdaGrad to every pair of rows that stand near each other.
+    """GloVe model: two tables with biases, trained by AdaGrad on log co-occurrence counts.
 
     Args:
-        sequences: Rows beside each other.
-        config: The settings.
+        sequences: Sequences of rows.
+        config: Settings.
 
     Raises:
         InputError: No sequence has two rows.
@@ -46,27 +46,27 @@ class Glove:
         self.counts = co_occurrences(sequences, config.window)
         if not self.counts.nnz:
             raise InputError(
-                f"none of {len(sequences):,} sequences has two known words or items: nothing stands beside anything."
+                f"none of {len(sequences):,} sequences has two known words or items; there are no co-occurrences."
             )
         # the last column of a table is the bias
-        drawn = np.random.default_rng(config.seed).random((2, sequences.size, config.dim + 1), np.float32)
-        self.words, self.contexts = torch.from_numpy((drawn - 0.5) / config.dim)
+        uniform = np.random.default_rng(config.seed).random((2, sequences.size, config.dim + 1), np.float32)
+        self.words, self.contexts = torch.from_numpy((uniform - 0.5) / config.dim)
         # sums of squared gradients begin at 1, as in the authors' program
         self._word_squares, self._context_squares = torch.ones_like(self.words), torch.ones_like(self.contexts)
 
     @property
     def vectors(self) -> NDArray[np.float32]:
-        """The vectors, ``[size, dim]``: sums of both tables, as in the paper."""
+        """Vectors ``[size, dim]``: sums of both tables, as in the paper."""
         summed: NDArray[np.float32] = (self.words + self.contexts)[:, :-1].numpy()
         return summed
 
     def state(self) -> dict[str, Tensor]:
-        """What it takes to go on after an epoch."""
+        """State for a checkpoint."""
         squares = {"word_squares": self._word_squares, "context_squares": self._context_squares}
         return {"words": self.words, "contexts": self.contexts} | squares
 
     def epoch(self, number: int) -> float:
-        """Go once over the pairs, in an order drawn for this epoch, counted from 0.
+        """Train one epoch, counted from 0, in random order.
 
         Returns:
             Mean loss of a pair.
@@ -83,17 +83,17 @@ class Glove:
         return float(loss) / len(order)
 
     def step(self, row: Tensor, column: Tensor, counts: Tensor) -> Tensor:
-        """Move the rows of a batch down the gradient of ``Σ f(x) (w · c + b_w + b_c - log x)²``.
+        """Take one step on ``Σ f(x) (w · c + b_w + b_c - log x)²``.
 
         Here ``f(x)`` is ``min(1, x / x_max) ** alpha``.
 
         Args:
             row: Rows of words, ``[n]``.
-            column: Rows of what stands near them, ``[n]``.
+            column: Rows of contexts, ``[n]``.
             counts: x of each pair, ``[n]``.
 
         Returns:
-            The loss before.
+            Loss before the step.
         """
         word, context = self.words.index_select(0, row), self.contexts.index_select(0, column)
         fitted = (word[:, :-1] * context[:, :-1]).sum(dim=1) + word[:, -1] + context[:, -1]
@@ -106,9 +106,9 @@ class Glove:
         return (weights * difference.square()).sum()
 
     def _move(self, table: Tensor, squares: Tensor, rows: Tensor, gradient: Tensor) -> None:
-        """One step of AdaGrad (https://jmlr.org/papers/v12/duchi11a.html) for the rows that have a gradient."""
-        rows, place = rows.unique(return_inverse=True)
+        """Take a step of AdaGrad (https://jmlr.org/papers/v12/duchi11a.html) for the rows that have a gradient."""
+        rows, index = rows.unique(return_inverse=True)
         summed = torch.zeros(len(rows), gradient.shape[1])
-        summed.scatter_add_(0, place[:, None].expand_as(gradient), gradient)
+        summed.scatter_add_(0, index[:, None].expand_as(gradient), gradient)
         squares.index_add_(0, rows, summed.square())
         table.index_add_(0, rows, summed / squares.index_select(0, rows).sqrt(), alpha=-self.config.lr)

@@ -1,4 +1,4 @@
-"""Vectors by factorising positive pointwise mutual information: what skip-gram does, without training.
+"""PPMI embeddings: factorised positive pointwise mutual information, which skip-gram approximates by training.
 
 Levy and Goldberg 2014 (https://papers.nips.cc/paper/5477-neural-word-embedding-as-implicit-matrix-factorization); the
 smoothing and the symmetric factors are those of Levy, Goldberg and Dagan 2015 (https://aclanthology.org/Q15-1016).
@@ -15,34 +15,35 @@ from recsys_bert.static_embeddings.sequences import Sequences
 
 
 def ppmi(counts: sparse.coo_array, smoothing: float = 0.75) -> sparse.csr_array:
-    """Positive PMI of rows and smoothed contexts, and the mean of both directions: symmetric, ``[size, size]``.
+    """Positive PMI of rows and smoothed contexts, averaged over both directions: symmetric, ``[size, size]``.
 
-    ``max(0, log (x_ij / (x_i · q_j)))``, ``q`` being the share of each row's count to the power ``smoothing``, without
-    which rare rows would be too near to everything that they stand beside.
+    ``max(0, log (x_ij / (x_i · q_j)))``, ``q`` the context distribution to the power ``smoothing``, which counters
+    PMI's bias towards rare rows.
 
     Args:
-        counts: How often rows stand near each other, symmetric.
-        smoothing: In (0, 1]; 1 leaves the shares as they are.
+        counts: Symmetric co-occurrence counts.
+        smoothing: Context distribution smoothing in (0, 1]; 1 = none.
     """
     totals = np.asarray(counts.sum(axis=0)).ravel()
     smoothed = totals**smoothing
     row, column = counts.coords
     information = np.log(counts.data / totals[row] / (smoothed[column] / smoothed.sum()))
-    kept = information > 0
-    directed = sparse.csr_array((information[kept], (row[kept], column[kept])), counts.shape)
+    positive = information > 0
+    entries = (row[positive], column[positive])
+    directed = sparse.csr_array((information[positive], entries), counts.shape)
     return sparse.csr_array((directed + directed.T) / 2)
 
 
 def ppmi_vectors(sequences: Sequences, dim: int, *, window: int = 5, smoothing: float = 0.75) -> NDArray[np.float32]:
-    """Vectors whose inner products are near the PPMI of their rows, ``[size, dim]``.
+    """Vectors ``[size, dim]`` whose inner products approximate PPMI.
 
-    Memory grows with the pairs of rows that stand near each other. A row that nothing stands beside more often than by
-    chance is 0; so are columns for which the matrix has no positive eigenvalue left.
+    Memory grows with the number of co-occurring pairs. Rows without positive PMI are 0; so are columns beyond the
+    positive eigenvalues.
 
     Args:
-        sequences: Rows beside each other.
+        sequences: Sequences of rows.
         dim: Width of a vector.
-        window: Neighbours on either side; one at distance d counts 1 / d.
+        window: Context window on either side; a neighbour at distance d counts 1 / d.
         smoothing: See ``ppmi``.
 
     Raises:
@@ -51,14 +52,14 @@ def ppmi_vectors(sequences: Sequences, dim: int, *, window: int = 5, smoothing: 
     counts = co_occurrences(sequences, window)
     if not counts.nnz:
         raise InputError(
-            f"none of {len(sequences):,} sequences has two known words or items: nothing stands beside anything."
+            f"none of {len(sequences):,} sequences has two known words or items; there are no co-occurrences."
         )
     matrix = ppmi(counts, smoothing)
     if dim < sequences.size - 1:
-        start = np.random.default_rng(0).random(sequences.size)  # ARPACK draws one otherwise, another one each time
+        start = np.random.default_rng(0).random(sequences.size)  # otherwise ARPACK's random start differs each time
         values, vectors = eigsh(matrix, k=dim, which="LA", v0=start)
     else:
         values, vectors = np.linalg.eigh(matrix.toarray())
-    found = (vectors * np.sqrt(np.maximum(values, 0)))[:, ::-1][:, :dim]
-    found[np.diff(matrix.indptr) == 0] = 0  # not merely as small as rounding makes it
-    return np.pad(found, ((0, 0), (0, dim - found.shape[1]))).astype(np.float32)
+    scaled = (vectors * np.sqrt(np.maximum(values, 0)))[:, ::-1][:, :dim]
+    scaled[np.diff(matrix.indptr) == 0] = 0  # exactly, not up to rounding
+    return np.pad(scaled, ((0, 0), (0, dim - scaled.shape[1]))).astype(np.float32)

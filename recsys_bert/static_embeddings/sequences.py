@@ -1,4 +1,4 @@
-"""Sequences of rows in one flat array, and what word2vec draws of them: which rows are kept, who is whose neighbour."""
+"""Sequences of rows in one flat array, with subsampling, noise distribution and context windows of word2vec."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ Rows = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Sequences:
-    """Sequences one after the other.
+    """Concatenated sequences.
 
     Args:
         rows: Rows of a table of vectors, ``[total]``.
@@ -29,39 +29,39 @@ class Sequences:
 
     @property
     def counts(self) -> Ints:
-        """How often each row occurs, ``[size]``."""
+        """Count of each row, ``[size]``."""
         return np.bincount(self.rows, minlength=self.size)
 
     def cut(self, most: int) -> "Sequences":
-        """The same, with sequences of more than ``most`` rows cut into pieces."""
+        """Split sequences of more than ``most`` rows."""
         cuts = np.arange(0, len(self.rows), most)
         long = np.diff(self.offsets) > most
         cuts = cuts[long[np.searchsorted(self.offsets, cuts, side="right") - 1]]
         return replace(self, offsets=np.union1d(self.offsets, cuts))
 
     def parts(self, order: Ints, n: int) -> Iterator[tuple[Rows, Ints]]:
-        """Cut the sequences, in another order, into parts of some whole ones with about ``n`` rows.
+        """Split into parts of complete sequences with about ``n`` rows.
 
         Args:
-            order: The sequences, ``[n]``.
-            n: Rows of a part; a longer sequence is one by itself.
+            order: Order of the sequences, ``[n]``.
+            n: Rows per part; a longer sequence is a part by itself.
 
         Yields:
-            Rows ``[m]``, and which sequence each belongs to, ``[m]``.
+            Rows ``[m]``, and the sequence of each, ``[m]``.
         """
         lengths = np.diff(self.offsets)[order]
         part = np.cumsum(lengths) // n
         for members in np.split(np.arange(len(order)), np.flatnonzero(np.diff(part)) + 1):
             first, length = self.offsets[order[members]], lengths[members]
             owner = np.repeat(np.arange(len(members)), length)
-            place = np.arange(len(owner)) - (np.cumsum(length) - length)[owner]
-            yield self.rows[first[owner] + place], owner
+            offset = np.arange(len(owner)) - (np.cumsum(length) - length)[owner]
+            yield self.rows[first[owner] + offset], owner
 
 
-def keep_chances(counts: Ints, sample: float) -> NDArray[np.float64]:
-    """Chance of each row to be kept: ``√(t / f) + t / f``, 1 at most, f being its share of all and t ``sample``.
+def keep_probabilities(counts: Ints, sample: float) -> NDArray[np.float64]:
+    """Probability to keep a row in subsampling: ``min(1, √(t / f) + t / f)`` with its frequency f and t = ``sample``.
 
-    This is what word2vec's program does; its paper (https://arxiv.org/abs/1310.4546) has ``√(t / f)``.
+    As in word2vec's code; its paper (https://arxiv.org/abs/1310.4546) has ``√(t / f)``.
     """
     if sample == 0:
         return np.ones(len(counts))
@@ -69,25 +69,25 @@ def keep_chances(counts: Ints, sample: float) -> NDArray[np.float64]:
     return np.minimum(np.sqrt(ratio) + ratio, 1.0)
 
 
-def noise_chances(counts: Ints, power: float) -> NDArray[np.float64]:
-    """Chance of each row to be drawn as noise, in proportion to ``counts ** power``; what never occurs has none."""
+def noise_probabilities(counts: Ints, power: float) -> NDArray[np.float64]:
+    """Noise distribution, proportional to ``counts ** power``; 0 for rows that never occur."""
     weights = np.where(counts > 0, np.maximum(counts, 1).astype(np.float64) ** power, 0.0)
     return weights / weights.sum()
 
 
 def neighbours(owner: Ints, reach: Ints, window: int) -> tuple[Ints, NDArray[np.bool_]]:
-    """Places of the neighbours of every place.
+    """Positions in the context window of every position.
 
     Args:
-        owner: Sequence of each place, ascending, ``[m]``.
-        reach: Neighbours of each on either side, from 1 to ``window``, ``[m]``.
-        window: The most that there may be.
+        owner: Sequence of each position, sorted, ``[m]``.
+        reach: Window of each position on either side, from 1 to ``window``, ``[m]``.
+        window: Largest window.
 
     Returns:
-        Places ``[m, 2 · window]``, and whether there is a neighbour of the same sequence within reach.
+        Positions ``[m, 2 · window]``, and a mask that is True for a neighbour of the same sequence within reach.
     """
     gaps = np.concatenate([np.arange(-window, 0), np.arange(1, window + 1)])
-    places = np.arange(len(owner))[:, None] + gaps
-    inside = (places >= 0) & (places < len(owner)) & (np.abs(gaps) <= reach[:, None])
-    places = np.where(inside, places, 0)
-    return places, inside & (owner[places] == owner[:, None])
+    positions = np.arange(len(owner))[:, None] + gaps
+    inside = (positions >= 0) & (positions < len(owner)) & (np.abs(gaps) <= reach[:, None])
+    positions = np.where(inside, positions, 0)
+    return positions, inside & (owner[positions] == owner[:, None])

@@ -16,10 +16,10 @@ def test_the_asked_share_is_dropped_and_the_mean_kept(probability: float):
 
 def test_neighbours_are_dropped_independently():
     torch.manual_seed(0)
-    kept = (Dropout(0.5)(torch.ones(100_000, 4)) != 0).double()
-    correlation = torch.corrcoef(kept.T) - torch.eye(4)
+    remaining = (Dropout(0.5)(torch.ones(100_000, 4)) != 0).double()
+    correlation = torch.corrcoef(remaining.T) - torch.eye(4)
     assert correlation.abs().max() < 0.02  # four values come from one random number
-    assert (kept.mean(0) - 0.5).abs().max() < 0.01
+    assert (remaining.mean(0) - 0.5).abs().max() < 0.01
 
 
 def test_the_gradient_passes_where_the_value_did():

@@ -36,11 +36,11 @@ def test_segments_are_added_and_are_0_where_none_are_given(make):
 def test_side_features_are_added_and_many_values_are_averaged_without_zeros(make):
     encoder = make(features=FEATURES, position="none")
     shop, tags = (table.weight for table in encoder.embeddings.features)
-    given = {
+    values = {
         "shop": torch.tensor([[1, 0, 3], [2, 0, 0]]),
         "tags.all": torch.tensor([[[1, 2, 0], [0, 0, 0], [5, 0, 0]], [[3, 3, 4], [0, 0, 0], [0, 0, 0]]]),
     }
-    got = encoder(TOKENS, features=given).states[0]
+    got = encoder(TOKENS, features=values).states[0]
     token = encoder.embeddings.token.weight
     torch.testing.assert_close(got[0, 0], token[3] + shop[1] + (tags[1] + tags[2]) / 2)
     torch.testing.assert_close(got[0, 1], token[4])  # value 0 is "none" and adds nothing
@@ -50,8 +50,8 @@ def test_side_features_are_added_and_many_values_are_averaged_without_zeros(make
 
 def test_value_0_of_a_feature_stays_0_under_training(make):
     encoder = make(features=FEATURES).train()
-    given = {"shop": torch.tensor([[1, 0, 3], [2, 0, 0]]), "tags.all": torch.tensor([[[1, 0]] * 3, [[0, 0]] * 3])}
-    encoder(TOKENS, features=given).tokens.square().sum().backward()
+    values = {"shop": torch.tensor([[1, 0, 3], [2, 0, 0]]), "tags.all": torch.tensor([[[1, 0]] * 3, [[0, 0]] * 3])}
+    encoder(TOKENS, features=values).tokens.square().sum().backward()
     for table in (encoder.embeddings.token, *encoder.embeddings.features):
         assert not table.weight[0].any()
         assert not table.weight.grad[0].any()
@@ -75,7 +75,7 @@ def test_embeddings_are_normalised_when_asked(make):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("values", "message"),
     [
         (None, r"side features are \['shop', 'tags.all'\], got \[\]"),
         ({"shop": TOKENS, "tag": TOKENS}, "got .'shop', 'tag'."),
@@ -89,9 +89,9 @@ def test_embeddings_are_normalised_when_asked(make):
         ({"shop": TOKENS * 0.5, "tags.all": TOKENS[..., None]}, "'shop' holds torch.float32"),
     ],
 )
-def test_features_that_do_not_fit_are_refused(make, given: dict[str, torch.Tensor] | None, message: str):
+def test_features_that_do_not_fit_are_refused(make, values: dict[str, torch.Tensor] | None, message: str):
     with pytest.raises(InputError, match=message):
-        make(features=FEATURES)(TOKENS, features=given)
+        make(features=FEATURES)(TOKENS, features=values)
 
 
 def test_segments_that_do_not_fit_are_refused(make):

@@ -12,7 +12,7 @@ SEGMENTS = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0]])
 def by_hand(tokens, segments, longest):
     """Length of the longest run through each position that the other segment has as well, run by run."""
     mask = [n for n, token in enumerate(tokens) if token]
-    found = [0] * len(tokens)
+    lengths = [0] * len(tokens)
     for first in mask:
         for stop in range(first + 1, min(first + longest, len(mask)) + 1):
             run = tokens[first:stop]
@@ -22,8 +22,8 @@ def by_hand(tokens, segments, longest):
                 for other in mask
             ):
                 for n in range(first, stop):
-                    found[n] = max(found[n], len(run))
-    return found
+                    lengths[n] = max(lengths[n], len(run))
+    return lengths
 
 
 @pytest.mark.parametrize(
@@ -46,17 +46,17 @@ def test_runs_are_those_of_a_search():
     tokens = torch.randint(1, 5, (40, 12), generator=random)
     segments = (torch.arange(12) >= torch.randint(1, 12, (40, 1), generator=random)).long()
     tokens = tokens * (torch.arange(12) < torch.randint(6, 13, (40, 1), generator=random))
-    found = ExactMatch(longest, 4).lengths(tokens, tokens != 0, segments)
-    for row, one, own in zip(found.tolist(), tokens.tolist(), segments.tolist(), strict=True):
+    lengths = ExactMatch(longest, 4).lengths(tokens, tokens != 0, segments)
+    for row, one, own in zip(lengths.tolist(), tokens.tolist(), segments.tolist(), strict=True):
         assert row == by_hand(one, own, longest)
 
 
 def test_an_encoder_starts_as_without_them_and_learns_them(make):
     plain, encoder = make(n_segments=2, max_len=12), make(n_segments=2, max_len=12, exact_match=3)
     encoder.load_state_dict(plain.state_dict(), strict=False)
-    given = encoder(TOKENS, segments=SEGMENTS).tokens
-    assert torch.equal(given, plain(TOKENS, segments=SEGMENTS).tokens)
-    given[0, 0].sum().backward()
+    tokens = encoder(TOKENS, segments=SEGMENTS).tokens
+    assert torch.equal(tokens, plain(TOKENS, segments=SEGMENTS).tokens)
+    tokens[0, 0].sum().backward()
     touched = encoder.embeddings.exact_match.table.weight.grad.abs().sum(1) > 0
     assert touched.tolist() == [False, True, True, True]
 

@@ -20,20 +20,20 @@ def bucket(seconds: int) -> int:
 def test_buckets_are_half_octaves_of_seconds():
     spans = [0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 60, 3_599, 3_600, 86_400, 604_800, 31_557_600, 2**31 - 1000, 2**40]
     for dtype in (torch.int32, torch.int64):
-        given = [span for span in spans if span < 2**31 or dtype is torch.int64]
-        expected = [bucket(span) for span in given]
-        assert time_buckets(torch.tensor(given, dtype=dtype)).tolist() == expected
-        assert time_buckets(-torch.tensor(given, dtype=dtype)).tolist() == expected
+        differences = [span for span in spans if span < 2**31 or dtype is torch.int64]
+        expected = [bucket(span) for span in differences]
+        assert time_buckets(torch.tensor(differences, dtype=dtype)).tolist() == expected
+        assert time_buckets(-torch.tensor(differences, dtype=dtype)).tolist() == expected
     assert bucket(2**40) == N_BUCKETS - 1
 
 
 def test_pairwise_time_buckets_are_of_differences_alone():
     pairs = [[[bucket(int(a - b)) for b in row] for a in row] for row in TIMES]
-    found = pairwise_time_buckets(TIMES)
-    assert found.tolist()[0] == pairs[0]
-    assert found[1, :2, :2].tolist() == [[0, 60], [60, 0]]  # 34 years at most: 2**30 - 1 s is in [1.5 * 2**29, 2**30)
+    buckets = pairwise_time_buckets(TIMES)
+    assert buckets.tolist()[0] == pairs[0]
+    assert buckets[1, :2, :2].tolist() == [[0, 60], [60, 0]]  # 34 years at most: 2**30 - 1 s is in [1.5 * 2**29, 2**30)
     moved = pairwise_time_buckets(TIMES + 1_700_000_000)
-    torch.testing.assert_close(moved[REAL_PAIRS], found[REAL_PAIRS])
+    torch.testing.assert_close(moved[REAL_PAIRS], buckets[REAL_PAIRS])
 
 
 REAL_PAIRS = (TOKENS != 0)[:, :, None] & (TOKENS != 0)[:, None, :]

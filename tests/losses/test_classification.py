@@ -36,15 +36,15 @@ def test_plain_cross_entropy_is_torchs(logits, classes, labels):
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_weights_and_smoothing_are_torchs_but_for_the_divisor(logits, classes, smoothing):
-    found = multiclass_cross_entropy(logits, classes, weights=WEIGHTS, smoothing=smoothing)
+    result = multiclass_cross_entropy(logits, classes, weights=WEIGHTS, smoothing=smoothing)
     theirs = F.cross_entropy(logits, classes, WEIGHTS, label_smoothing=smoothing, reduction="sum")
-    torch.testing.assert_close(found, theirs / 7)
+    torch.testing.assert_close(result, theirs / 7)
 
 
 def test_weights_of_labels_are_torchs_positive_weights(logits, labels):
-    found = multilabel_cross_entropy(logits, labels, weights=WEIGHTS)
+    result = multilabel_cross_entropy(logits, labels, weights=WEIGHTS)
     theirs = F.binary_cross_entropy_with_logits(logits, labels.float(), pos_weight=WEIGHTS)
-    torch.testing.assert_close(found, theirs)
+    torch.testing.assert_close(result, theirs)
 
 
 def test_focal_formula(logits, classes):
@@ -52,8 +52,8 @@ def test_focal_formula(logits, classes):
     for row, label in zip(logits.tolist(), classes.tolist(), strict=True):
         p = math.exp(row[label]) / sum(map(math.exp, row))
         expected -= WEIGHTS[label].item() * (1 - p) ** 2 * math.log(p)
-    found = multiclass_cross_entropy(logits, classes, weights=WEIGHTS, gamma=2.0)
-    assert found.item() == pytest.approx(expected / 7, rel=1e-5)
+    result = multiclass_cross_entropy(logits, classes, weights=WEIGHTS, gamma=2.0)
+    assert result.item() == pytest.approx(expected / 7, rel=1e-5)
 
 
 def test_focal_formula_for_labels(logits, labels):
@@ -63,8 +63,8 @@ def test_focal_formula_for_labels(logits, labels):
             p = 1 / (1 + math.exp(-logit))
             q = 0.9 * target + 0.05
             expected -= q * weight * (1 - p) ** 1.5 * math.log(p) + (1 - q) * p**1.5 * math.log(1 - p)
-    found = multilabel_cross_entropy(logits, labels, weights=WEIGHTS, smoothing=0.1, gamma=1.5)
-    assert found.item() == pytest.approx(expected / 28, rel=1e-5)
+    result = multilabel_cross_entropy(logits, labels, weights=WEIGHTS, smoothing=0.1, gamma=1.5)
+    assert result.item() == pytest.approx(expected / 28, rel=1e-5)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])

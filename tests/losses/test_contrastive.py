@@ -34,8 +34,8 @@ def test_in_batch_softmax_is_a_plain_loop_over_both_directions(vectors):
             right = cosine(first[i], second[i]) / 0.1
             total -= right - math.log(sum(math.exp(cosine(first[i], second[j]) / 0.1) for j in row))
             total -= right - math.log(sum(math.exp(cosine(first[j], second[i]) / 0.1) for j in column))
-    found = in_batch_loss(first, second, MATCH, temperature=0.1, same=SAME)
-    assert found.item() == pytest.approx(total / 6, rel=1e-5)
+    result = in_batch_loss(first, second, MATCH, temperature=0.1, same=SAME)
+    assert result.item() == pytest.approx(total / 6, rel=1e-5)
 
 
 def test_without_masks_it_is_torchs_cross_entropy(vectors):
@@ -43,8 +43,8 @@ def test_without_masks_it_is_torchs_cross_entropy(vectors):
     scores = F.normalize(first) @ F.normalize(second).T / 0.05
     own = torch.arange(5)
     expected = (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
-    found = in_batch_loss(first, second, torch.ones(5, dtype=torch.bool), temperature=0.05)
-    torch.testing.assert_close(found, expected)
+    result = in_batch_loss(first, second, torch.ones(5, dtype=torch.bool), temperature=0.05)
+    torch.testing.assert_close(result, expected)
 
 
 def test_no_match_is_no_loss_and_no_nan(vectors):

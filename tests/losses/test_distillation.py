@@ -25,8 +25,8 @@ def test_soft_targets_are_the_divergence_times_the_squared_temperature(temperatu
         q = softmax([value / temperature for value in ours])
         p = softmax([value / temperature for value in theirs])
         total += sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
-    found = soft_target_loss(student, teacher, temperature)
-    assert found.item() == pytest.approx(temperature**2 * total / 6, rel=1e-5)
+    result = soft_target_loss(student, teacher, temperature)
+    assert result.item() == pytest.approx(temperature**2 * total / 6, rel=1e-5)
     assert soft_target_loss(teacher, teacher, temperature).item() == pytest.approx(0.0, abs=1e-6)
 
 
@@ -68,7 +68,7 @@ def test_equal_states_are_at_no_distance_and_nothing_real_is_no_number_missing()
 
 
 @pytest.mark.parametrize(
-    ("student", "teacher", "chosen", "pairs"),
+    ("student", "teacher", "layers", "pairs"),
     [
         (4, 12, (), [(0, 0), (1, 3), (2, 6), (3, 9), (4, 12)]),
         (2, 3, (), [(0, 0), (1, 2), (2, 3)]),
@@ -77,14 +77,14 @@ def test_equal_states_are_at_no_distance_and_nothing_real_is_no_number_missing()
         (1, 6, (0, 5), [(0, 0), (1, 5)]),
     ],
 )
-def test_layers_are_spread_from_the_embeddings_to_the_last_or_chosen(student, teacher, chosen, pairs):
-    assert layer_pairs(student, teacher, chosen) == pairs
+def test_layers_are_spread_from_the_embeddings_to_the_last_or_chosen(student, teacher, layers, pairs):
+    assert layer_pairs(student, teacher, layers) == pairs
 
 
-@pytest.mark.parametrize("chosen", [(0,), (0, 1, 7), (-1, -1, -1), (-2, 0, 1)])
-def test_layers_that_are_not_there_are_refused(chosen):
+@pytest.mark.parametrize("layers", [(0,), (0, 1, 7), (-1, -1, -1), (-2, 0, 1)])
+def test_layers_that_are_not_there_are_refused(layers):
     with pytest.raises(InputError, match=r"distillation\.layers is .*it must name 3 states"):
-        layer_pairs(2, 6, chosen)
+        layer_pairs(2, 6, layers)
 
 
 def test_a_teacher_stays_frozen_and_in_evaluation_and_is_no_part_of_its_student():
@@ -95,9 +95,9 @@ def test_a_teacher_stays_frozen_and_in_evaluation_and_is_no_part_of_its_student(
     assert len(list(student.parameters())) == 2
     assert set(student.state_dict()) == {"weight", "bias"}
     with student.teacher.on(torch.device("cpu")) as lent:
-        found = lent(torch.ones(2, 3))
-    assert torch.equal(found[0], found[1])  # no dropout
-    assert not found.requires_grad
+        result = lent(torch.ones(2, 3))
+    assert torch.equal(result[0], result[1])  # no dropout
+    assert not result.requires_grad
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 

@@ -94,9 +94,9 @@ def test_full_cross_entropy_in_bf16_is_near_that_in_float32():
         loss = full_cross_entropy(queries, table, targets, chunk=16)
     assert loss.item() == pytest.approx(reference.item(), rel=5e-3)
     expected = torch.autograd.grad(reference, (queries, table))
-    for found, wanted in zip(torch.autograd.grad(loss, (queries, table)), expected, strict=True):
-        assert found.dtype == torch.float32
-        assert (found - wanted).norm() < 0.02 * wanted.norm()
+    for result, expected_rows in zip(torch.autograd.grad(loss, (queries, table)), expected, strict=True):
+        assert result.dtype == torch.float32
+        assert (result - expected_rows).norm() < 0.02 * expected_rows.norm()
 
 
 def test_sampled_softmax_matches_a_plain_loop(compared):
@@ -157,8 +157,8 @@ def test_gbce_matches_the_formula(compared, calibration):
 
 def test_gbce_with_more_negatives_than_items_is_plain_cross_entropy(compared):
     queries, sampled, _, _ = compared
-    found = [gbce(queries, sampled, n_items=4, calibration=calibration) for calibration in (0.0, 0.75)]
-    torch.testing.assert_close(*found)
+    result = [gbce(queries, sampled, n_items=4, calibration=calibration) for calibration in (0.0, 0.75)]
+    torch.testing.assert_close(*result)
 
 
 def test_gbce_survives_extreme_scores():

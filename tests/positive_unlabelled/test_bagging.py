@@ -46,9 +46,9 @@ def test_scores_come_from_classifiers_that_did_not_see_the_example():
     x, _, s = planted(n=200)
     model = BaggingPU(n_estimators=1, random_state=3).fit(x, s)
     unlabelled = np.flatnonzero(s == 0)
-    drawn = np.random.default_rng(3).choice(unlabelled, s.sum())
-    assert np.isnan(model.scores_[drawn]).all()
-    out = np.setdiff1d(unlabelled, drawn)
+    samples = np.random.default_rng(3).choice(unlabelled, s.sum())
+    assert np.isnan(model.scores_[samples]).all()
+    out = np.setdiff1d(unlabelled, samples)
     np.testing.assert_array_equal(model.scores_[out], model.predict_proba(x[out])[:, 1])
 
 

@@ -50,5 +50,5 @@ def test_another_classifier():
 def test_too_little():
     with pytest.raises(InputError, match="from 0 labelled and 1 unlabelled"):
         best_bin([], [0.5])
-    with pytest.raises(InputError, match="3 of 50 examples are labelled; to hold out 5 parts"):
+    with pytest.raises(InputError, match="3 of 50 examples are labelled; 5 folds need"):
         class_prior(np.zeros((50, 1)), np.arange(50) < 3)

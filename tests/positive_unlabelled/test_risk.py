@@ -26,11 +26,11 @@ def by_hand(loss, prior_of):
     """π R_p⁺ and R_u⁻ − π R_p⁻ of each class, example by example."""
     parts = []
     for c in range(2):
-        logits, given = LOGITS[:, c].tolist(), LABELLED[:, c].tolist()
-        positive = [loss(z, 1) for z, s in zip(logits, given, strict=True) if s]
-        as_negative = [loss(z, 0) for z, s in zip(logits, given, strict=True) if s]
+        logits, inputs = LOGITS[:, c].tolist(), LABELLED[:, c].tolist()
+        positive = [loss(z, 1) for z, s in zip(logits, inputs, strict=True) if s]
+        as_negative = [loss(z, 0) for z, s in zip(logits, inputs, strict=True) if s]
         everything = [loss(z, 0) for z in logits]
-        prior = prior_of(c, sum(given) / len(given))
+        prior = prior_of(c, sum(inputs) / len(inputs))
         negative = sum(everything) / len(everything) - prior * sum(as_negative) / len(as_negative)
         parts.append((prior * sum(positive) / len(positive), negative))
     return parts
@@ -77,18 +77,18 @@ def means(positive, labelled_negative, unlabelled_negative):
     ],
 )
 def test_the_gradient_of_the_correction(correction, judged, value, gradient):
-    given, prior = means(0.3, 0.8, 0.2), torch.tensor([0.5])
-    risk = non_negative(*given, prior, correction=correction, step_back=0.5, judged=judged)
+    inputs, prior = means(0.3, 0.8, 0.2), torch.tensor([0.5])
+    risk = non_negative(*inputs, prior, correction=correction, step_back=0.5, judged_risk=judged)
     assert risk.item() == pytest.approx(value)
     risk.sum().backward()
-    assert [one.grad.item() for one in given] == pytest.approx(list(gradient))
+    assert [one.grad.item() for one in inputs] == pytest.approx(list(gradient))
 
 
 def test_nothing_is_corrected_above_the_tolerance():
     prior = torch.tensor([0.5])
-    for given in (means(0.3, 0.2, 0.4), means(0.3, 0.8, 0.35)):  # +.3 and −.05
-        risk = non_negative(*given, prior, correction="step_back", tolerance=0.1)
-        torch.testing.assert_close(risk, unbiased(*given, prior))
+    for inputs in (means(0.3, 0.2, 0.4), means(0.3, 0.8, 0.35)):  # +.3 and −.05
+        risk = non_negative(*inputs, prior, correction="step_back", tolerance=0.1)
+        torch.testing.assert_close(risk, unbiased(*inputs, prior))
     below = non_negative(*means(0.3, 0.8, 0.2), prior, tolerance=0.1)
     assert below.item() == pytest.approx(0.5 * 0.3 - 0.1)
 
@@ -148,13 +148,13 @@ def test_hidden_positives_are_found_by_the_prior(risk):
         optimiser.zero_grad()
         loss((weight[0] * x + weight[1])[:, None], labelled).backward()
         optimiser.step()
-    found = (weight[0] * x + weight[1] > 0).detach()
-    recall = (found & true).sum() / true.sum()
+    result = (weight[0] * x + weight[1] > 0).detach()
+    recall = (result & true).sum() / true.sum()
     if risk == "biased":
         assert recall < 0.3
     else:
         assert recall > 0.6
-        assert ((found == true).float().mean()) > 0.78
+        assert ((result == true).float().mean()) > 0.78
 
 
 def test_losses():

@@ -24,8 +24,8 @@ def test_pairs_count_by_distance(at_once, monkeypatch):
             for other in range(start, stop):
                 if 0 < abs(one - other) <= 3:
                     expected[ROWS[one], ROWS[other]] += 1 / abs(one - other)
-    found = co_occurrences(Sequences(ROWS, OFFSETS, 7), 3)
-    np.testing.assert_allclose(found.toarray(), expected)
+    result = co_occurrences(Sequences(ROWS, OFFSETS, 7), 3)
+    np.testing.assert_allclose(result.toarray(), expected)
 
 
 def test_a_step_is_adagrad_on_the_papers_loss():

@@ -29,13 +29,13 @@ def test_ppmi_is_its_formula_in_both_directions(smoothing):
 def test_vectors_are_the_best_positive_factors(dim):
     matrix = ppmi(co_occurrences(SEQUENCES, 2)).toarray()
     values, vectors = np.linalg.eigh(matrix)
-    kept = values[::-1][:dim].clip(0)
-    expected = (vectors[:, ::-1][:, :dim] * kept) @ vectors[:, ::-1][:, :dim].T
-    found = ppmi_vectors(SEQUENCES, dim, window=2)
-    assert found.shape == (9, dim)
-    np.testing.assert_allclose(found @ found.T, expected, atol=1e-5)
-    assert not found[7:].any()
-    np.testing.assert_array_equal(found, ppmi_vectors(SEQUENCES, dim, window=2))
+    remaining = values[::-1][:dim].clip(0)
+    expected = (vectors[:, ::-1][:, :dim] * remaining) @ vectors[:, ::-1][:, :dim].T
+    result = ppmi_vectors(SEQUENCES, dim, window=2)
+    assert result.shape == (9, dim)
+    np.testing.assert_allclose(result @ result.T, expected, atol=1e-5)
+    assert not result[7:].any()
+    np.testing.assert_array_equal(result, ppmi_vectors(SEQUENCES, dim, window=2))
 
 
 def test_rows_of_a_group_are_near(planted, in_group):
@@ -44,7 +44,7 @@ def test_rows_of_a_group_are_near(planted, in_group):
 
 def test_sequences_without_neighbours_are_refused():
     alone = Sequences(np.arange(3, dtype=np.int32), np.arange(4), 3)
-    with pytest.raises(InputError, match="nothing stands beside anything"):
+    with pytest.raises(InputError, match="there are no co-occurrences"):
         ppmi_vectors(alone, 2)
 
 
