@@ -10,10 +10,11 @@ from recsys_bert.clicks.simulation.simulate import simulate
 
 def main() -> np.ndarray:
     """Train DIN on simulated impressions; returns the probabilities of the last hundred."""
-    log = simulate(SimulateConfig(users=300, items=60))
+    log = simulate(SimulateConfig(users=300, items=200, max_events=100))
     dataset = rb.prepare(log.clicks, split={"kind": "time"})
     columns = {"user": "user_id", "item": "item_id", "time": "timestamp", "label": "click"}
-    model = rb.train_ctr(log.impressions, dataset=dataset, impressions_config=columns, model={"head": "din"}, train={"epochs": 2})
+    settings = {"columns": columns, "model": {"head": "din"}, "train": {"epochs": 2}}
+    model = rb.train_ctr(log.impressions, dataset=dataset, **settings)
     probabilities = model.predict(log.impressions.tail(100))
     print(log.impressions.tail(3).with_columns(probability=pl.Series(probabilities[-3:])))
     return probabilities

@@ -34,7 +34,7 @@ class ParallelLayer(nn.Module):
 
 def main() -> "rb.Recommender":
     """Pretrain an encoder of two such layers; returns the recommender."""
-    dataset = rb.prepare(simulate(SimulateConfig(users=200, items=60)).clicks)
+    dataset = rb.prepare(simulate(SimulateConfig(users=200, items=200, max_events=100)).clicks)
     encoder = {"layer": f"{__name__}:ParallelLayer", "layer_options": {"gain": 0.5}, "dim": 16, "max_len": 20}
     model = rb.pretrain(dataset, objective="next_item", encoder=encoder, train={"epochs": 2})
     print(model.recommend(users=[1], k=3))
