@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.support.flags import load_config
-from recsys_bert import __version__
+from recsys_bert.version import __version__
 from recsys_bert.encoder.parts import parts_in
 from recsys_bert.errors import InputError, unknown_name
 

@@ -1,6 +1,67 @@
-"""Recommendation that treats a user's clicks as a sentence."""
+"""Recommendation that treats a user's clicks as a sentence.
 
+The public names are imported when they are first used: ``import recsys_bert as rb`` is instant.
+"""
+
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
+
+from recsys_bert.version import __version__
+
+if TYPE_CHECKING:
+    from recsys_bert.clicks.dataset import ClickDataset, open_dataset
+    from recsys_bert.ctr.checkpoint import CTRModel
+    from recsys_bert.encoder.config import EncoderConfig
+    from recsys_bert.encoder.model import Encoder
+    from recsys_bert.errors import InputError
+    from recsys_bert.retrieval.recommender import Recommender, load
+    from recsys_bert.stages.compare import compare
+    from recsys_bert.stages.evaluate import Evaluation, evaluate
+    from recsys_bert.stages.fuse import fuse
+    from recsys_bert.stages.prepare import prepare
+    from recsys_bert.stages.pretrain import pretrain
+    from recsys_bert.stages.train_ctr import train_ctr
+    from recsys_bert.stages.train_retrieval import train_retrieval
+
+__all__ = [
+    "CTRModel",
+    "ClickDataset",
+    "Encoder",
+    "EncoderConfig",
+    "Evaluation",
+    "InputError",
+    "Recommender",
+    "__version__",
+    "compare",
+    "evaluate",
+    "fuse",
+    "load",
+    "open_dataset",
+    "prepare",
+    "pretrain",
+    "train_ctr",
+    "train_retrieval",
+]
+
+_MODULES = {
+    "CTRModel": "recsys_bert.ctr.checkpoint",
+    "ClickDataset": "recsys_bert.clicks.dataset",
+    "Encoder": "recsys_bert.encoder.model",
+    "EncoderConfig": "recsys_bert.encoder.config",
+    "Evaluation": "recsys_bert.stages.evaluate",
+    "InputError": "recsys_bert.errors",
+    "Recommender": "recsys_bert.retrieval.recommender",
+    "compare": "recsys_bert.stages.compare",
+    "evaluate": "recsys_bert.stages.evaluate",
+    "fuse": "recsys_bert.stages.fuse",
+    "load": "recsys_bert.retrieval.recommender",
+    "open_dataset": "recsys_bert.clicks.dataset",
+    "prepare": "recsys_bert.stages.prepare",
+    "pretrain": "recsys_bert.stages.pretrain",
+    "train_ctr": "recsys_bert.stages.train_ctr",
+    "train_retrieval": "recsys_bert.stages.train_retrieval",
+}
 
 # torch and faiss each bring an OpenMP pool. Idle threads of the one must not spin on the other's cores for long; but
 # where many small operations follow one another, as in a recurrent neck or a CRF, threads that sleep at once make a
@@ -8,4 +69,16 @@ import os
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
-__version__ = "0.1.0"
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Public names, for completion."""
+    return sorted(__all__)

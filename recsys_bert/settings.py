@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from recsys_bert import __version__
+from recsys_bert.version import __version__
 from recsys_bert.errors import InputError, unknown_name
 from recsys_bert.files import replacing
 
