@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.support.flags import load_config
-from recsys_bert.version import __version__
 from recsys_bert.encoder.parts import parts_in
 from recsys_bert.errors import InputError, unknown_name
+from recsys_bert.version import __version__
 
 COMMANDS = {  # in the order in which one uses them
     "demo": ("pipelines.demo", "the whole path on a small simulated log, with a report"),

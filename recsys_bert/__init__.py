@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from recsys_bert.encoder.config import EncoderConfig
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.errors import InputError
-    from recsys_bert.retrieval.recommender import Recommender, load
+    from recsys_bert.retrieval.recommender import Recommender
     from recsys_bert.stages.compare import compare
     from recsys_bert.stages.evaluate import Evaluation, evaluate
-    from recsys_bert.stages.fuse import fuse
+    from recsys_bert.stages.load import load
     from recsys_bert.stages.prepare import prepare
-    from recsys_bert.stages.pretrain import pretrain
     from recsys_bert.stages.train_ctr import train_ctr
     from recsys_bert.stages.train_retrieval import train_retrieval
 
@@ -35,11 +34,9 @@ __all__ = [
     "__version__",
     "compare",
     "evaluate",
-    "fuse",
     "load",
     "open_dataset",
     "prepare",
-    "pretrain",
     "train_ctr",
     "train_retrieval",
 ]
@@ -54,11 +51,9 @@ _MODULES = {
     "Recommender": "recsys_bert.retrieval.recommender",
     "compare": "recsys_bert.stages.compare",
     "evaluate": "recsys_bert.stages.evaluate",
-    "fuse": "recsys_bert.stages.fuse",
-    "load": "recsys_bert.retrieval.recommender",
+    "load": "recsys_bert.stages.load",
     "open_dataset": "recsys_bert.clicks.dataset",
     "prepare": "recsys_bert.stages.prepare",
-    "pretrain": "recsys_bert.stages.pretrain",
     "train_ctr": "recsys_bert.stages.train_ctr",
     "train_retrieval": "recsys_bert.stages.train_retrieval",
 }

@@ -8,9 +8,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from recsys_bert.version import __version__
 from recsys_bert.errors import InputError, unknown_name
 from recsys_bert.files import replacing
+from recsys_bert.version import __version__
 
 T = TypeVar("T")
 _RESOLVED = "# resolved settings"

@@ -25,6 +25,7 @@ GROUND = {
     "recsys_bert.devices",
     "recsys_bert.settings",
     "recsys_bert.bucketing",
+    "recsys_bert.version",
 }
 BELOW_USERS = {f"recsys_bert.{area}" for area in ("encoder", "losses", "objectives", "training", "static_embeddings")}
 BELOW_RANKERS = BELOW_USERS | {"recsys_bert.clicks", "recsys_bert.user_encoder"}
@@ -44,6 +45,7 @@ AREAS = {  # area → which other areas of ours it may import; GROUND is open to
     "nlp_tasks": BELOW_USERS | {"recsys_bert.positive_unlabelled", "recsys_bert.evaluation"},
     "pipelines": {"nlp_tasks", "recsys_bert"},
     **{module: set() for module in GROUND},
+    "recsys_bert": {"recsys_bert"},
 }
 PACKAGES = {  # area → the only packages from outside that it may import
     "recsys_bert.encoder": {"torch", "safetensors", "pydantic"},

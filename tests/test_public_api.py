@@ -9,8 +9,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-import nlp_tasks
 import recsys_bert as rb
+from nlp_tasks.classification.classifier import Classifier
 from pipelines.examples.text_classification import LABELS, TEXTS
 from recsys_bert.clicks.simulation.config import SimulateConfig
 from recsys_bert.clicks.simulation.simulate import simulate
@@ -74,11 +74,11 @@ def test_a_frame_of_any_library_prepares_to_the_same(clicks):
 
 def test_a_classifier_learns_from_two_lists(tmp_path):
     encoder = {"dim": 16, "n_heads": 1, "n_layers": 1}
-    classifier = nlp_tasks.Classifier.train(TEXTS, LABELS, encoder=encoder, train={"epochs": 8, "lr": 5e-3})
+    classifier = Classifier.train(TEXTS, LABELS, encoder=encoder, train={"epochs": 8, "lr": 5e-3})
     texts = ["the last goal ended the match", "weak shares"]
     assert classifier.predict(texts) == ["sport", "business"]
     classifier.save(tmp_path / "classifier")
-    again = nlp_tasks.Classifier.load(tmp_path / "classifier")
+    again = Classifier.load(tmp_path / "classifier")
     assert (again.probabilities(texts) == classifier.probabilities(texts)).all()
 
 
@@ -99,7 +99,7 @@ def test_what_is_no_frame_is_refused():
         rb.prepare([1, 2, 3])
 
 
-def test_settings_given_twice_are_refused(clicks):
+def test_a_misspelt_setting_is_refused(clicks):
     dataset = rb.prepare(clicks)
-    with pytest.raises(rb.InputError, match="no setting is called 'epohcs'|epohcs"):
+    with pytest.raises(rb.InputError, match="epohcs"):
         rb.train_retrieval(dataset, train={"epohcs": 1})

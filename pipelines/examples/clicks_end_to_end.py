@@ -9,7 +9,9 @@ from recsys_bert.clicks.simulation.simulate import simulate
 
 def main() -> pl.DataFrame:
     """Run it on a small simulated log; returns the table of the report."""
-    clicks = simulate(SimulateConfig(users=200, items=200, max_events=100)).clicks  # pandas, pyarrow … frames will do as well
+    clicks = simulate(
+        SimulateConfig(users=200, items=200, max_events=100)
+    ).clicks  # pandas, pyarrow … frames will do as well
     dataset = rb.prepare(clicks.select("user_id", "item_id", "timestamp"))
     model = rb.train_retrieval(dataset, encoder={"dim": 16, "max_len": 20}, train={"epochs": 3})
     print(model.recommend(users=[1, 2, 3], k=3))

@@ -1,6 +1,6 @@
 """Text classification: two lists in, labels and probabilities out."""
 
-from nlp_tasks import Classifier
+from nlp_tasks.classification.classifier import Classifier
 
 TEXTS = ["the match ended three to one", "a goal in the last minute", "shares fell on weak earnings"] * 20
 LABELS = ["sport", "sport", "business"] * 20

@@ -212,10 +212,10 @@ def _results(
     config: CompareConfig, title: str, runs: "Sequence[TrainingRun]", failed: dict[str, str]
 ) -> dict[str, Any]:
     """Contents of ``compare.json``, as plain values."""
-    from recsys_bert.version import __version__
     from recsys_bert.evaluation.comparison import against_first, describe, target_of
     from recsys_bert.stages.comparison.runs import finished_run
     from recsys_bert.stages.evaluation.index_comparison import machine
+    from recsys_bert.version import __version__
 
     monitor = runs[0].config.train.monitor
     finished: dict[str, list[Any]] = {run.configuration.name: [] for run in runs}

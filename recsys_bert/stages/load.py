@@ -1,0 +1,34 @@
+"""Open any trained run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recsys_bert.errors import InputError
+
+if TYPE_CHECKING:
+    from recsys_bert.clicks.dataset import ClickDataset
+    from recsys_bert.ctr.checkpoint import CTRModel
+    from recsys_bert.retrieval.recommender import Recommender
+
+
+def load(run: Path | str, dataset: "ClickDataset | Path | str | None" = None) -> "Recommender | CTRModel":
+    """Open a run folder, or what ``save`` wrote.
+
+    Args:
+        run: Run of ``pretrain``, ``train-retrieval``, ``fuse`` or ``train-ctr``.
+        dataset: The prepared log that it was trained on, or its folder; a CTR model knows its own.
+
+    Raises:
+        InputError: No such run, a damaged one, or one of another log; or a recommender without ``dataset``.
+    """
+    from recsys_bert.clicks.dataset import ClickDataset, open_dataset
+    from recsys_bert.ctr.checkpoint import CTRModel
+    from recsys_bert.retrieval.recommender import Recommender
+
+    if not (dataset is None or isinstance(dataset, ClickDataset)):
+        dataset = open_dataset(Path(dataset))
+    if (Path(run) / "ctr").is_dir():
+        return CTRModel.load(run, dataset)
+    if dataset is None:
+        raise InputError(f"{run} is no CTR run; a recommender needs its prepared log too: load(run, dataset).")
+    return Recommender.load(run, dataset)
