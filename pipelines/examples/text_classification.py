@@ -6,7 +6,7 @@ TEXTS = ["the match ended three to one", "a goal in the last minute", "shares fe
 LABELS = ["sport", "sport", "business"] * 20
 
 
-def main() -> list[str]:
+def main() -> list[str] | list[tuple[str, ...]]:
     """Train on sixty short texts; returns the labels of two new ones."""
     classifier = Classifier.train(TEXTS, LABELS, encoder={"dim": 16, "n_layers": 1}, train={"epochs": 8, "lr": 5e-3})
     new = ["the last goal ended the match", "weak shares"]
