@@ -11,7 +11,18 @@ Names are imported on first use, so that importing this is instant.
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nlp_tasks.classification.classifier import Classifier
+    from nlp_tasks.matching.matcher import Matcher
+    from nlp_tasks.pretraining.pretrain import pretrain
+    from nlp_tasks.qa.open_domain import OpenDomainQA
+    from nlp_tasks.qa.question_answerer import QuestionAnswerer
+    from nlp_tasks.tagging.tagger import Tagger
+    from nlp_tasks.text_encoder import TextEncoder
+
+__all__ = ["Classifier", "Matcher", "OpenDomainQA", "QuestionAnswerer", "Tagger", "TextEncoder", "pretrain"]
 
 _EXPORTS = {
     "Classifier": "nlp_tasks.classification.classifier",
@@ -22,8 +33,6 @@ _EXPORTS = {
     "TextEncoder": "nlp_tasks.text_encoder",
     "pretrain": "nlp_tasks.pretraining.pretrain",
 }
-
-__all__ = sorted(_EXPORTS)
 
 
 def __getattr__(name: str) -> Any:

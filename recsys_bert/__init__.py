@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from recsys_bert.stages.evaluate import Evaluation, evaluate
     from recsys_bert.stages.load import load
     from recsys_bert.stages.prepare import prepare
+    from recsys_bert.stages.pretrain import pretrain
     from recsys_bert.stages.train_ctr import train_ctr
     from recsys_bert.stages.train_retrieval import train_retrieval
 
@@ -37,6 +38,7 @@ __all__ = [
     "load",
     "open_dataset",
     "prepare",
+    "pretrain",
     "train_ctr",
     "train_retrieval",
 ]
@@ -54,6 +56,7 @@ _MODULES = {
     "load": "recsys_bert.stages.load",
     "open_dataset": "recsys_bert.clicks.dataset",
     "prepare": "recsys_bert.stages.prepare",
+    "pretrain": "recsys_bert.stages.pretrain",
     "train_ctr": "recsys_bert.stages.train_ctr",
     "train_retrieval": "recsys_bert.stages.train_retrieval",
 }
