@@ -4,16 +4,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig
 from nlp_tasks.tagging.heads import TAGGING_HEADS
 from nlp_tasks.tagging.lexicon import LEXICON_LAYERS
+from nlp_tasks.tagging.pu.config import PUConfig
 from nlp_tasks.tagging.schemes import SCHEMES, find_scheme
+from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.parts import Options, check_name
 from recsys_bert.errors import InputError
+from recsys_bert.training.config import ScheduleConfig, TrainConfig
 
 Format = Literal["auto", "conll", "jsonl", "lines"]
 FORMATS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "lines"}
 """Format by file ending, for ``auto``."""
 FORMATS |= {f".{ending}": "conll" for ending in ("conll", "tsv", "iob", "bioes", *SCHEMES)}
+
+MONITORS = ("f1", "macro_f1", "precision", "recall", "exact")
+"""Metrics that pick the best epoch."""
+
+_TRAIN = TrainConfig(epochs=20, batch_size=32, schedule=ScheduleConfig(name="linear"), patience=5, monitor="f1")
 
 Granularity = Literal["auto", "words", "characters"]
 WordSeparator = Literal["auto", "space", "none"]
@@ -155,3 +164,54 @@ class LexiconConfig:
             raise InputError(
                 f"lexicon.min_count is {self.min_count}, lexicon.max_length {self.max_length}; both must be at least 1."
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggingTrainConfig:
+    """Settings of a tagger's training."""
+
+    init: Path | None = None
+    """Hugging Face BERT folder, or run of `text pretrain` or of a text task, whose encoder and tokenizer are loaded;
+    None starts from random weights and trains a tokenizer."""
+
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    """Tokenizer, where ``init`` brings none."""
+
+    encoder: EncoderConfig = TEXT_ENCODER
+    """Encoder; with ``init``, its fusion, neck, residual form, dropout, layer_drop and gradient_checkpointing, and the
+    input features to add: exact_match, ngrams."""
+
+    length: SentenceLengthConfig = field(default_factory=SentenceLengthConfig)
+    """Sentences longer than the encoder's input."""
+
+    lexicon: LexiconConfig = field(default_factory=LexiconConfig)
+    """Lexicon enhancement."""
+
+    queries: Path | None = None
+    """MRC tagging: file of ``TYPE<tab>query`` lines; None takes the types' names as queries."""
+
+    negative_share: float = 1.0
+    """MRC tagging: share of the queries without an answer in an epoch, sampled anew each time, in (0, 1]. Most queries
+    have none: fewer make epochs shorter and positives less rare."""
+
+    head: TaggingHeadConfig = field(default_factory=TaggingHeadConfig)
+    """Tagging head."""
+
+    pu: PUConfig = field(default_factory=PUConfig)
+    """Positive-unlabelled learning from a dictionary instead of annotation; needs the head ``binary``."""
+
+    train: TrainConfig = _TRAIN
+    """Training loop; the epoch with the best ``monitor`` on validation is kept."""
+
+    def __post_init__(self) -> None:
+        if self.pu.dictionary is not None and self.queries is not None:
+            raise InputError("queries are for MRC tagging; leave them out with pu.dictionary.")
+        if self.pu.dictionary is not None and self.pu.warm_up >= self.train.epochs:
+            raise InputError(
+                f"pu.warm_up is {self.pu.warm_up}, train.epochs {self.train.epochs}: pu.risk would never be used. "
+                "Warm up for fewer epochs (0 for none), or train longer."
+            )
+        if not 0 < self.negative_share <= 1:
+            raise InputError(f"negative_share is {self.negative_share}; it must lie in (0, 1].")
+        if self.train.monitor not in MONITORS:
+            raise InputError(f"train.monitor is {self.train.monitor!r}; this task validates {', '.join(MONITORS)}.")

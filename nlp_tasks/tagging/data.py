@@ -1,9 +1,15 @@
 """Annotated sentences: texts or words with entities, as the tagger takes them."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nlp_tasks.examples import count_or_refuse, not_empty
 from nlp_tasks.tagging.config import Granularity, WordSeparator
@@ -20,6 +26,25 @@ Texts = Sequence[str] | Sequence[Sequence[str]]
 
 Annotations = Sequence[Sequence[tuple[int, int, str]]] | Sequence[Sequence[str]]
 """Entities ``(start, stop, type)`` by sentence, or one tag per word."""
+
+
+class Entity(NamedTuple):
+    """An entity in a text."""
+
+    text: str
+    """``full_text[start:stop]``."""
+
+    type: str
+    """Its type."""
+
+    start: int
+    """First character."""
+
+    stop: int
+    """One past the last character."""
+
+    score: float
+    """Probability of exactly this entity, in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +69,14 @@ class AnnotatedSentences:
     left_out: dict[str, int] = field(default_factory=dict)
     """Unusable sentences, by reason."""
 
-    flags: str = "data"
-    """Prefix of the settings by which the file is read, for messages."""
+    flags: str | None = "data"
+    """Group of the command's flags that say how the file is read, for messages; None for lists."""
+
+    bad_rows: str = "raise"
+    """Policy for unusable sentences: ``raise`` or ``drop``."""
+
+    digest: str | None = None
+    """Fingerprint of lists; None for a file."""
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -54,30 +85,52 @@ class AnnotatedSentences:
         """Select sentences."""
         return replace(self, lines=[self.lines[row] for row in rows], sentences=[self.sentences[row] for row in rows])
 
-    def without(self, reasons: Sequence[str], policy: str) -> "AnnotatedSentences":
-        """Leave out the sentences with a reason.
+    def without(self, reasons: Sequence[str]) -> "AnnotatedSentences":
+        """Drop the sentences with a reason, and count them.
 
         Args:
             reasons: ``[n]``, "" for a sentence that stays.
-            policy: ``raise`` or ``drop``.
 
         Raises:
-            InputError: There is one, and the policy is ``raise``; or nothing stays.
+            InputError: There is one, and ``bad_rows`` is ``raise``; or nothing is left.
         """
         bad = [(line, reason) for line, reason in zip(self.lines, reasons, strict=True) if reason]
-        left_out = Counter(self.left_out) + count_or_refuse(self.path, bad, policy, self.flags)
+        left_out = Counter(self.left_out) + count_or_refuse(self.path, bad, self.bad_rows, self.flags)
         good = self.take([row for row, reason in enumerate(reasons) if not reason])
         return not_empty(replace(good, left_out=dict(left_out)), "sentence")
+
+
+@dataclass(frozen=True)
+class TextFormat:
+    """Words and tags of Python values."""
+
+    granularity: Granularity = "auto"
+    """``words`` or ``characters`` of plain text; ``auto`` takes characters for mostly Chinese text."""
+
+    word_separator: WordSeparator = "auto"
+    """``space`` or ``none`` between the words of lists; ``auto`` takes none for mostly Chinese text."""
+
+    scheme: str = "iob2"
+    """Tag scheme, where entities are tags."""
+
+    def settled(self, texts: Sequence[str]) -> "TextFormat":
+        """Decide ``auto`` by texts."""
+        chinese = mostly_chinese(texts)
+        granularity, separator = self.granularity, self.word_separator
+        if granularity == "auto":
+            granularity = "characters" if chinese else "words"
+        if separator == "auto":
+            separator = "none" if chinese or granularity == "characters" else "space"
+        return TextFormat(granularity, separator, self.scheme)
 
 
 def as_sentences(
     texts: Texts,
     entities: Annotations | None = None,
+    text_format: TextFormat | None = None,
     *,
-    granularity: Granularity = "auto",
-    word_separator: WordSeparator = "auto",
-    scheme: str = "iob2",
-    name: str = "texts",
+    name: str = "training",
+    allow_empty: bool = False,
 ) -> AnnotatedSentences:
     """Annotated sentences of Python values.
 
@@ -85,45 +138,52 @@ def as_sentences(
         texts: Plain texts, which are split into words; or sentences as lists of words.
         entities: Per text, ``(start, stop, type)`` in characters of the text, or in words where a text is a list of
             words, which may have one tag per word instead; None: no entities.
-        granularity: ``words`` or ``characters`` of plain text; ``auto`` takes characters for mostly Chinese text.
-        word_separator: ``space`` or ``none`` between the words of lists; ``auto`` takes none for mostly Chinese text.
-        scheme: Tag scheme, where entities are tags.
-        name: Name of the argument, for messages.
+        text_format: Granularity, word separator and tag scheme.
+        name: Part of the data, for messages.
+        allow_empty: Allow texts without words.
 
     Raises:
         InputError: A text is empty, there are more texts than entities or fewer, an entity does not begin and end with
             words, or a tag is not valid.
     """
-    texts = list(texts)
-    if entities is not None and len(entities) != len(texts):
-        raise InputError(f"{name}: {len(texts):,} texts have {len(entities):,} lists of entities; give one per text.")
-    chinese = mostly_chinese(text if isinstance(text, str) else "".join(text) for text in texts[:SAMPLE])
-    if granularity == "auto":
-        granularity = "characters" if chinese else "words"
-    if word_separator == "auto":
-        word_separator = "none" if chinese or granularity == "characters" else "space"
-    separator = " " if word_separator == "space" else ""
+    if isinstance(texts, str):
+        raise InputError("texts is a single string; give a list of texts, or of lists of words.")
+    values = [text if isinstance(text, str) else list(text) for text in texts]
+    annotations: list[Any] = [()] * len(values) if entities is None else [list(one) for one in entities]
+    if len(annotations) != len(values):
+        raise InputError(
+            f"{len(values):,} {name} texts have {len(annotations):,} lists of entities; give one for every text."
+        )
+    sample = [text if isinstance(text, str) else "".join(text) for text in values[:SAMPLE]]
+    known = (text_format or TextFormat()).settled(sample)
     sentences, problems = [], []
-    for number, text in enumerate(texts):
-        plain = isinstance(text, str)
-        sentence = split_words(text, granularity) if isinstance(text, str) else join_words(text, separator)
-        if not len(sentence):
-            problems.append((number, "it has no words"))
-        elif entities is not None:
-            spans, problem = _spans(sentence, entities[number], plain, scheme)
-            sentence = replace(sentence, levels=levels_of(spans))
-            problems += [(number, problem)] if problem else []
+    for number, (text, annotation) in enumerate(zip(values, annotations, strict=True)):
+        sentence, problem = _sentence(text, annotation, known)
+        if not len(sentence) and not allow_empty:
+            problem = "it has no words"
+        problems += [(number, problem)] if problem else []
         sentences.append(sentence)
     if problems:
         number, problem = problems[0]
-        raise InputError(f"{name}[{number}]: {problem}; {len(problems):,} such texts in all.")
+        raise InputError(f"{name} text {number}: {problem}; {len(problems):,} such texts in all.")
+    digest = sha256(json.dumps([values, annotations, known.scheme]).encode()).hexdigest()
     lines = list(range(1, len(sentences) + 1))
-    return not_empty(AnnotatedSentences(Path(name), lines, sentences, granularity, word_separator), "sentence")
+    formats = known.granularity, known.word_separator
+    data = AnnotatedSentences(Path(f"the {name} texts"), lines, sentences, *formats, flags=None, digest=digest)
+    return not_empty(data, "sentence")
 
 
-def _spans(
-    sentence: Sentence, annotation: Sequence[tuple[int, int, str]] | Sequence[str], plain: bool, scheme: str
-) -> tuple[list[Span], str]:
+def _sentence(text: str | list[str], annotation: list[Any], text_format: TextFormat) -> tuple[Sentence, str]:
+    """Sentence of one text, and what is wrong with it ("": nothing)."""
+    if isinstance(text, str):
+        sentence = split_words(text, text_format.granularity)
+    else:
+        sentence = join_words(text, " " if text_format.word_separator == "space" else "")
+    spans, problem = _spans(sentence, annotation, isinstance(text, str), text_format.scheme)
+    return replace(sentence, levels=levels_of(spans)), problem
+
+
+def _spans(sentence: Sentence, annotation: list[Any], plain: bool, scheme: str) -> tuple[list[Span], str]:
     """Entities in words, and what is wrong with them ("": nothing)."""
     if annotation and isinstance(annotation[0], str):
         tags = [str(tag) for tag in annotation]
@@ -141,6 +201,17 @@ def _spans(
             return [], f"entity {tuple(entity)} does not begin and end with words of the text"
         spans.append(Span(*words, str(kind)))
     return spans, ""
+
+
+def entity_rows(sentences: Sequence[Sentence], types: Sequence[str], *, nested: bool = False) -> NDArray[np.int64]:
+    """Outermost entities, or all of them, as ``[k, 4]``: sentence, first word, one past the last, type."""
+    number = {kind: n for n, kind in enumerate(types)}
+    rows = [
+        (row, start, stop, number[kind])
+        for row, sentence in enumerate(sentences)
+        for start, stop, kind in (sentence.entities if nested else sentence.levels[0])
+    ]
+    return np.array(rows, np.int64).reshape(-1, 4)
 
 
 def types_of(sentences: Sequence[Sentence], *, nested: bool = False) -> list[str]:

@@ -51,7 +51,8 @@ def read_annotated(
         texts = [(line, text) for line, text in read_lines(path) if text.strip()]
         sentences = _from_texts(path, texts, config)
     left_out = Counter(sentences.left_out) + count_or_refuse(path, sorted(bad), config.bad_rows, flags)
-    return not_empty(replace(sentences, left_out=dict(left_out), flags=flags), "sentence")
+    sentences = replace(sentences, left_out=dict(left_out), flags=flags, bad_rows=config.bad_rows)
+    return not_empty(sentences, "sentence")
 
 
 def _format(path: Path, config: AnnotatedFilesConfig, flags: str) -> str:

@@ -10,6 +10,7 @@ from nlp_tasks.inputs import Inputs, Ints, assembled, offsets_of, ranges, select
 from nlp_tasks.tagging.config import SentenceLengthConfig
 from nlp_tasks.tagging.sentences import Sentence
 from nlp_tasks.tokenization import Tokenizer, Tokens
+from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 
 
@@ -78,6 +79,17 @@ class WordInputs:
         positions = np.zeros(mask.shape, np.int64)
         positions[mask] = (np.repeat(first_row, lengths) + self.window[words]) * width + self.position[words]
         return positions, mask
+
+
+def longest(config: SentenceLengthConfig, encoder: EncoderConfig) -> int:
+    """Longest row in tokens.
+
+    Raises:
+        InputError: Longer than the encoder's input.
+    """
+    if config.max_len is not None and config.max_len > encoder.max_len:
+        raise InputError(f"length.max_len is {config.max_len}; this encoder reads {encoder.max_len} tokens at most.")
+    return config.max_len or encoder.max_len
 
 
 def read_sentences(

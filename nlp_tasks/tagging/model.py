@@ -41,7 +41,7 @@ class TaggingModel(nn.Module):
         auxiliary: bool = False,
     ) -> None:
         super().__init__()
-        self.encoder, self.n_types, self.lexicon = encoder, n_types, lexicon
+        self.encoder, self.n_types, self.lexicon, self.head_config = encoder, n_types, lexicon, head
         self.dropout = Dropout(head.dropout)
         dim: Any = encoder.out_dim if lexicon is None else lexicon.out_dim
         self.head: nn.Module = build("tagging head", head.name, TAGGING_HEADS, dim, n_types, options=head.options)
@@ -53,7 +53,11 @@ class TaggingModel(nn.Module):
         Args:
             batch: See ``word_batch``.
         """
-        return self.head(self._words(self.encode(batch).tokens, batch))
+        return self.head(self.word_vectors(batch))
+
+    def word_vectors(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Input of the head, ``[examples, words, dim]``."""
+        return self._words(self.encode(batch).tokens, batch)
 
     def encode(self, batch: Mapping[str, Tensor]) -> EncoderOutput:
         """Encoder outputs."""
@@ -145,3 +149,18 @@ def predict_entities(model: TaggingModel, words: WordInputs) -> tuple[NDArray[np
             every, probability = every[best], probability[best]
     order = np.lexsort((every[:, 3], -every[:, 2], every[:, 1], every[:, 0]))
     return every[order], probability[order]
+
+
+def encode_words(model: TaggingModel, words: WordInputs) -> list[NDArray[np.float32]]:
+    """Word vectors of every example, ``[words, dim]`` each, without gradients."""
+    first_row = words.inputs.first_row
+
+    def encode(examples: Ints) -> NDArray[np.float32]:
+        vectors = model.word_vectors(on_device(model, word_batch(words, first_row, examples)))
+        return vectors.float().cpu().numpy()
+
+    encoded: list[NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(words)
+    for examples, vectors in without_gradients(model, words.inputs, encode, "encoding words", "sentences"):
+        for example, rows in zip(examples.tolist(), vectors, strict=True):
+            encoded[example] = rows[: words.lengths[example]]
+    return encoded

@@ -1,55 +1,70 @@
 """Tagger: texts in, entities with type, position and score out."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from nlp_tasks.checkpoint import load_parts, open_task, save_parts
-from nlp_tasks.tagging.config import Granularity, LexiconConfig, SentenceLengthConfig, TaggingHeadConfig, WordSeparator
-from nlp_tasks.tagging.inputs import RaggedRows, WordInputs, read_sentences
-from nlp_tasks.tagging.lexicon import LEXICON_LAYERS
+from nlp_tasks.examples import VALIDATION_SHARE, contents, hold_out
+from nlp_tasks.tagging.batches import WordBatches
+from nlp_tasks.tagging.config import (
+    Granularity,
+    LexiconConfig,
+    SentenceLengthConfig,
+    TaggingHeadConfig,
+    TaggingTrainConfig,
+    WordSeparator,
+)
+from nlp_tasks.tagging.data import (
+    AnnotatedSentences,
+    Annotations,
+    Entity,
+    TextFormat,
+    Texts,
+    as_sentences,
+    entity_rows,
+    unseen_types,
+)
+from nlp_tasks.tagging.inputs import RaggedRows, WordInputs, longest, read_sentences
+from nlp_tasks.tagging.lexicon.build import lexicon_layer, warn_without_matches
 from nlp_tasks.tagging.lexicon.lexicon import Lexicon
-from nlp_tasks.tagging.model import TaggingModel, predict_entities
-from nlp_tasks.tagging.mrc import as_examples, is_mrc, is_nested
-from nlp_tasks.tagging.sentences import Sentence, split_words
+from nlp_tasks.tagging.model import TaggingLoss, TaggingModel, encode_words, predict_entities
+from nlp_tasks.tagging.mrc import as_examples, is_mrc, is_nested, read_queries
+from nlp_tasks.tagging.pu.dictionary import read_dictionary
+from nlp_tasks.tagging.pu.training import check_head, train_rounds
+from nlp_tasks.tagging.sentences import Sentence
+from nlp_tasks.tagging.training import (
+    TaggingTraining,
+    build_model,
+    config_contents,
+    training_record,
+    training_types,
+    with_known_types,
+)
 from nlp_tasks.tokenization import Tokenizer
-from nlp_tasks.word_vectors.start import start_rows
-from recsys_bert.encoder.config import EncoderConfig
+from nlp_tasks.training import TaskTraining, train_task
 from recsys_bert.encoder.model import Encoder
-from recsys_bert.encoder.parts import build
 from recsys_bert.errors import InputError
 from recsys_bert.evaluation.spans import level_metrics, span_metrics
+from recsys_bert.settings import make_config
 
 TASK = "tagger"
 
 
-class Entity(NamedTuple):
-    """An entity in a text."""
-
-    text: str
-    """``full_text[start:stop]``."""
-
-    type: str
-    """Its type."""
-
-    start: int
-    """First character."""
-
-    stop: int
-    """One past the last character."""
-
-    score: float
-    """Probability of exactly this entity, in [0, 1]."""
-
-
 @dataclass
 class Tagger:
-    """A trained tagger; open one with ``load``, or train one with ``pipelines.text.tag.train``."""
+    """Tagger: named entity recognition.
+
+    ::
+
+        tagger = Tagger.train(["Ada saw Rome", …], [[(0, 3, "PER"), (8, 12, "LOC")], …])
+        tagger.predict(["Eve is in Oslo"])  # [[Entity("Eve", "PER", 0, 3, 0.98), …]]
+        tagger.save("models/names")
+    """
 
     model: TaggingModel
     tokenizer: Tokenizer
@@ -58,14 +73,131 @@ class Tagger:
     granularity: Granularity
     """Plain text is split into ``words`` or ``characters``."""
 
+    word_separator: WordSeparator = "auto"
+    """Separator of the words of lists and of conll files, as in training."""
+
     lexicon: Lexicon | None = None
     """Lexicon of the model's lexicon layer; None: it has none."""
 
     queries: Sequence[str] = ()
     """One query per type, for MRC tagging."""
 
-    word_separator: WordSeparator = "auto"
-    """Separator of the words of a conll file, as in training."""
+    lexicon_config: LexiconConfig = field(default_factory=LexiconConfig)
+    """Settings of the lexicon layer."""
+
+    results: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Metrics and counts of the training, as in ``metrics.json``; empty for a loaded tagger."""
+
+    @classmethod
+    def train(
+        cls,
+        texts: Texts,
+        entities: Annotations | None,
+        *,
+        validation: tuple[Texts, Annotations] | float | None = None,
+        test: tuple[Texts, Annotations] | None = None,
+        scheme: str = "iob2",
+        out: Path | None = None,
+        config: TaggingTrainConfig | None = None,
+        **settings: Any,
+    ) -> "Tagger":
+        """Train a tagger.
+
+        Args:
+            texts: Training texts; or sentences as lists of words.
+            entities: Per text, ``(start, stop, type)`` in characters; with lists of words in words, or one tag per
+                word. None: entities are learned from the dictionary ``pu={"dictionary": file}``.
+            validation: Texts and entities that pick the epoch, or the share of the training texts to hold out for it;
+                None: 0.1, or nothing with a dictionary.
+            test: Texts and entities; evaluated once, after training.
+            scheme: Tag scheme, where entities are tags.
+            out: Run folder, as of `text tag train`; a stopped run there is resumed. None: a temporary one.
+            config: All settings.
+            settings: Or single ones, as in a recipe: ``train={"epochs": 3}, head={"name": "softmax"}``.
+
+        Raises:
+            InputError: Data or settings that do not fit.
+        """
+        config = make_config(TaggingTrainConfig, config, settings)
+        if entities is None and config.pu.dictionary is None:
+            raise InputError("entities is None; give entities, or a dictionary: pu={'dictionary': file}.")
+        train = as_sentences(texts, entities, TextFormat(scheme=scheme))
+        text_format = TextFormat(train.granularity, train.word_separator, scheme)
+        share, parts = VALIDATION_SHARE, {"train": train}
+        for name, lists in (("validation", validation), ("test", test)):
+            if isinstance(lists, tuple):
+                parts[name] = as_sentences(*lists, text_format, name=name)
+            elif isinstance(lists, float) and name == "validation":
+                share = lists
+            elif lists is not None:
+                raise InputError(f"{name} is {lists!r}; give a tuple of texts and entities.")
+        return train_tagger(parts, config, out, share)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Tagger":
+        """Load a run folder of a tagger, or a folder that ``save`` wrote.
+
+        Raises:
+            InputError: It holds no tagger, or a damaged one.
+        """
+        folder, about = open_task(folder, TASK)
+        try:
+            head, length = TaggingHeadConfig(**about["head"]), SentenceLengthConfig(**about["length"])
+            lexicon_config = LexiconConfig(**about["lexicon"])
+            encoder, lexicon, layer = Encoder.load(folder), None, None
+            if lexicon_config.name != "none":
+                lexicon = Lexicon.load(folder, lexicon_config.min_count)
+                layer = lexicon_layer(lexicon_config, encoder.out_dim, lexicon)
+            types, queries = list(about["types"]), list(about["queries"])
+            granularity, word_separator = about["granularity"], about["word_separator"]
+            model = TaggingModel(encoder, head, len(types), lexicon=layer)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{folder}/task.json is damaged: {error}. Train the run again.") from error
+        load_parts(model, folder)
+        tokenizer = Tokenizer.load(folder)
+        formats = granularity, word_separator
+        return cls(model.eval(), tokenizer, types, length, *formats, lexicon, queries, lexicon_config)
+
+    def save(self, folder: Path) -> None:
+        """Write the tagger to ``folder``, all or nothing."""
+        lexicon = self.lexicon_config
+        about = {
+            "head": asdict(self.model.head_config),
+            "length": asdict(self.length),
+            "types": self.types,
+            "granularity": self.granularity,
+            "word_separator": self.word_separator,
+            "queries": list(self.queries),
+            "lexicon": {"name": lexicon.name, "options": lexicon.options, "min_count": lexicon.min_count},
+        }
+        also = None if self.lexicon is None else self.lexicon.save
+        save_parts(Path(folder), TASK, self.model, self.model.encoder, self.tokenizer, about, also)
+
+    def predict(self, texts: Texts) -> list[list[Entity]]:
+        """Predict the entities of each text, by position; in lists of words, of the words joined."""
+        return self.predict_sentences(self._sentences(texts).sentences) if len(texts) else []
+
+    def evaluate(self, texts: Texts, entities: Annotations, *, scheme: str = "iob2") -> dict[str, Any]:
+        """Strict metrics on annotated texts, as in ``train``; see ``span_metrics`` and ``level_metrics``.
+
+        Raises:
+            InputError: Texts and entities that do not fit, or a type that does not occur in training.
+        """
+        sentences = self._sentences(texts, entities, scheme=scheme).sentences
+        if reason := next(filter(None, unseen_types(sentences, self.types, nested=is_nested(self.model.head))), None):
+            raise InputError(f"{reason}; the types are {', '.join(self.types)}.")
+        predicted, _ = self.predict_spans(self.inputs(sentences))
+        return self.metrics(predicted, self.true_spans(sentences), len(sentences))
+
+    def encode(self, texts: Texts) -> list[NDArray[np.float32]]:
+        """Vectors of every text's words, ``[words, dim]`` each: the input of the head; with MRC tagging, by type."""
+        return encode_words(self.model, self.inputs(self._sentences(texts).sentences))
+
+    def _sentences(
+        self, texts: Texts, entities: Annotations | None = None, *, scheme: str = "iob2"
+    ) -> AnnotatedSentences:
+        text_format = TextFormat(self.granularity, self.word_separator, scheme)
+        return as_sentences(texts, entities, text_format, name="given", allow_empty=entities is None)
 
     @property
     def max_len(self) -> int:
@@ -81,10 +213,6 @@ class Tagger:
         if self.lexicon is None:
             return words
         return replace(words, matches=RaggedRows(self.lexicon.matches(sentences), len(sentences)))
-
-    def predict(self, texts: Sequence[str]) -> list[list[Entity]]:
-        """Predict the entities of each text, by position."""
-        return self.predict_sentences([split_words(text, self.granularity) for text in texts])
 
     def predict_sentences(self, sentences: Sequence[Sentence]) -> list[list[Entity]]:
         """Predict the entities of sentences in words; an empty sentence has none."""
@@ -111,80 +239,97 @@ class Tagger:
 
     def true_spans(self, sentences: Sequence[Sentence]) -> NDArray[np.int64]:
         """Annotated entities ``[k, 4]`` that this model can predict: the outermost, or those of all levels."""
-        return rows_of(sentences, self.types, nested=is_nested(self.model.head))
-
-    def targets(self, true: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Map entities of sentences to those of the model's examples."""
-        return as_examples(true, len(self.types)) if is_mrc(self.model.head) else true
+        return entity_rows(sentences, self.types, nested=is_nested(self.model.head))
 
     def count_inner(self, sentences: Sequence[Sentence]) -> int:
         """Number of nested entities that a flat model neither learns nor predicts."""
         return 0 if is_nested(self.model.head) else sum(len(level) for one in sentences for level in one.levels[1:])
 
-    def save(self, folder: Path, head: TaggingHeadConfig, lexicon: LexiconConfig | None = None) -> None:
-        """Write the tagger to ``folder``, all or nothing; ``head`` and ``lexicon`` as the model was built."""
-        about = {"head": asdict(head), "length": asdict(self.length), "types": self.types}
-        about |= {"granularity": self.granularity, "word_separator": self.word_separator, "queries": list(self.queries)}
-        also = None
-        if self.lexicon is not None and lexicon is not None:
-            about["lexicon"] = {"name": lexicon.name, "options": lexicon.options, "min_count": lexicon.min_count}
-            also = self.lexicon.save
-        save_parts(folder, TASK, self.model, self.model.encoder, self.tokenizer, about, also)
 
-    @classmethod
-    def load(cls, folder: Path) -> "Tagger":
-        """Open a run folder of ``text tag train``.
+def train_tagger(
+    parts: Mapping[str, AnnotatedSentences],
+    config: TaggingTrainConfig,
+    out: Path | None = None,
+    validation_share: float = VALIDATION_SHARE,
+) -> Tagger:
+    """Train on annotated sentences; see ``Tagger.train``.
 
-        Raises:
-            InputError: It holds no tagger, or a damaged one.
-        """
-        folder, about = open_task(folder, TASK)
-        try:
-            head, length = TaggingHeadConfig(**about["head"]), SentenceLengthConfig(**about["length"])
-            types, queries = list(about["types"]), list(about["queries"])
-            granularity, word_separator = about["granularity"], about["word_separator"]
-            encoder, lexicon, layer = Encoder.load(folder), None, None
-            if settings := about.get("lexicon"):
-                lexicon = Lexicon.load(folder, settings["min_count"])
-                layer = lexicon_layer(LexiconConfig(**settings), encoder.out_dim, lexicon)
-            model = TaggingModel(encoder, head, len(types), lexicon=layer)
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{folder}/task.json is damaged: {error}. Train the run again.") from error
-        load_parts(model, folder)
-        tokenizer = Tokenizer.load(folder)
-        return cls(model.eval(), tokenizer, types, length, granularity, lexicon, queries, word_separator)
+    Args:
+        parts: ``train`` and, as far as there are any, ``validation`` and ``test``.
+        config: All settings; ``config.toml`` of the run.
+        out: Run folder; None: a temporary one.
+        validation_share: Share of ``train`` to hold out where there is no ``validation``; not with a dictionary.
+    """
+    if config.pu.dictionary is not None:
+        return _train_from_dictionary(parts, config, out)
+    nested = config.head.options.get("nested") is True
+    types = training_types(parts["train"], nested=nested)
+    queries = read_queries(config.queries, types)
+    splits = with_known_types(parts, types, nested=nested)
+    if "validation" not in splits:  # only now: a rare type may fall into one part alone
+        splits["train"], splits["validation"] = hold_out(splits["train"], validation_share, config.train.seed)
+    tagger, training = build_training(splits, config, types, queries)
+    tagger.results = train_task(training.task, config, out)
+    return tagger
 
 
-def lexicon_layer(config: LexiconConfig, dim: int, lexicon: Lexicon) -> nn.Module:
-    """Build a lexicon layer for word vectors of ``dim``; its embedding starts on the lexicon's vectors."""
-    layer: nn.Module = build("lexicon layer", config.name, LEXICON_LAYERS, dim, lexicon.counts, options=config.options)
-    if lexicon.vectors is not None:
-        table = getattr(layer, "embedding", None)
-        if not isinstance(table, nn.Embedding):
-            raise InputError(
-                f"lexicon layer {config.name!r} has no nn.Embedding 'embedding'; leave lexicon.vectors out."
-            )
-        start_rows(table, lexicon.names, lexicon.vectors, "lexicon.options width")
-    return layer
+def _train_from_dictionary(
+    parts: Mapping[str, AnnotatedSentences], config: TaggingTrainConfig, out: Path | None
+) -> Tagger:
+    text = parts["train"]
+    check_head(config.head.name)
+    assert config.pu.dictionary is not None
+    dictionary = read_dictionary(config.pu.dictionary, text.bad_rows)
+    types = sorted(set(dictionary.types.values()))
+    labelled = with_known_types({name: part for name, part in parts.items() if name != "train"}, types, nested=False)
+
+    def build(train: AnnotatedSentences) -> tuple[Tagger, TaggingTraining]:
+        return build_training({"train": train, **labelled}, config, types)
+
+    tagger, results = train_rounds(dictionary, text, labelled, config, out, build)
+    tagger.results = results
+    return tagger
 
 
-def longest(config: SentenceLengthConfig, encoder: EncoderConfig) -> int:
-    """Longest row in tokens.
+def build_training(
+    parts: Mapping[str, AnnotatedSentences],
+    config: TaggingTrainConfig,
+    types: list[str],
+    queries: Sequence[str] = (),
+) -> tuple[Tagger, TaggingTraining]:
+    """Build an untrained tagger and its training; see ``train_tagger``.
 
     Raises:
-        InputError: Longer than the encoder's input.
+        InputError: Data or settings that do not fit.
     """
-    if config.max_len is not None and config.max_len > encoder.max_len:
-        raise InputError(f"length.max_len is {config.max_len}; this encoder reads {encoder.max_len} tokens at most.")
-    return config.max_len or encoder.max_len
-
-
-def rows_of(sentences: Sequence[Sentence], types: Sequence[str], *, nested: bool = False) -> NDArray[np.int64]:
-    """Outermost entities, or all of them, as ``[k, 4]``: sentence, first word, one past the last, type."""
-    number = {kind: n for n, kind in enumerate(types)}
-    rows = [
-        (row, start, stop, number[kind])
-        for row, sentence in enumerate(sentences)
-        for start, stop, kind in (sentence.entities if nested else sentence.levels[0])
-    ]
-    return np.array(rows, np.int64).reshape(-1, 4)
+    train = parts["train"]
+    model, tokenizer, lexicon = build_model(config, train, types, queries)
+    formats = train.granularity, train.word_separator
+    tagger = Tagger(model, tokenizer, types, config.length, *formats, lexicon, queries, config.lexicon)
+    inputs = {name: tagger.inputs(part.sentences) for name, part in parts.items()}
+    if (matches := inputs["train"].matches) is not None:
+        warn_without_matches(matches, train)
+    true = {name: tagger.true_spans(part.sentences) for name, part in parts.items()}
+    n_inner = {name: tagger.count_inner(part.sentences) for name, part in parts.items()}
+    batches = WordBatches(
+        inputs["train"],
+        as_examples(true["train"], len(types)) if is_mrc(model.head) else true["train"],
+        batch_size=config.train.batch_size,
+        seed=config.train.seed,
+        negative_share=config.negative_share,
+    )
+    task = TaskTraining(
+        kind=TASK,
+        loss=TaggingLoss(model, config.train.auxiliary.weight),
+        model=model,
+        batches=batches,
+        sources=contents(parts.values()) | config_contents(config),
+        splits=[name for name in ("validation", "test") if name in parts],
+        evaluate=lambda name: tagger.metrics(tagger.predict_spans(inputs[name])[0], true[name], len(parts[name])),
+        record=lambda: training_record(parts, inputs, n_inner, lexicon),
+        save=tagger.save,
+    )
+    training = TaggingTraining(
+        model=model, types=types, parts=parts, inputs=inputs, true=true, task=task, steps=batches.steps
+    )
+    return tagger, training

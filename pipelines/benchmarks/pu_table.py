@@ -19,7 +19,6 @@ from pipelines.benchmarks.sample_dictionary import Of, as_text, check_share, sam
 from pipelines.benchmarks.tables import write_tables
 from pipelines.text.tag import train
 from pipelines.text.tag.files import read_files
-from pipelines.text.tag.training import check_begun
 from recsys_bert.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -159,11 +158,11 @@ def _trained(settings: train.Config) -> dict[str, Any]:
         InputError: The run folder holds another run, or one that was trained on other files.
     """
     from recsys_bert.files import read_json
-    from recsys_bert.training.run_folder import check_out
+    from recsys_bert.training.run_folder import check_out, check_unchanged
 
     path = settings.out / "metrics.json"
     if check_out(settings.out, settings) and path.exists():
-        check_begun(settings)
+        check_unchanged(settings.out, _contents(settings))
         results = read_json(path)
     else:
         results = train.run(settings)
@@ -173,17 +172,26 @@ def _trained(settings: train.Config) -> dict[str, Any]:
     return record
 
 
+def _contents(settings: train.Config) -> dict[Path, str]:
+    """Fingerprint of every file of a run, by path."""
+    from nlp_tasks.tagging.training import config_contents
+    from recsys_bert.files import fingerprint
+
+    files = (settings.data.train, settings.data.validation, settings.data.test)
+    return {path: fingerprint([path]) for path in files if path is not None} | config_contents(settings)
+
+
 def _matching(settings: train.Config, annotated: "AnnotatedSentences") -> dict[str, Any]:
     """Metrics of dictionary matching alone."""
+    from nlp_tasks.tagging.data import entity_rows
     from nlp_tasks.tagging.pu.dictionary import match, read_dictionary
-    from nlp_tasks.tagging.tagger import rows_of
     from recsys_bert.evaluation.spans import span_metrics
 
     dictionary = read_dictionary(settings.pu.dictionary or Path(), settings.data.bad_rows)
     test = annotated.sentences
     types = sorted({*dictionary.types.values(), *(one.type for sentence in test for one in sentence.levels[0])})
-    predicted = rows_of(match(dictionary, test).sentences, types)
-    metrics = span_metrics(rows_of(test, types), predicted, types, len(test))
+    predicted = entity_rows(match(dictionary, test).sentences, types)
+    metrics = span_metrics(entity_rows(test, types), predicted, types, len(test))
     return {name: metrics[name] for name in _METRICS} | {"entries": len(dictionary), "left_out": dictionary.left_out}
 
 

@@ -134,7 +134,7 @@ def _recognition(config: Any) -> HeldOutMetrics:
     files = replace(config.data, granularity=tagger.granularity, word_separator=tagger.word_separator)
     sentences = read_annotated(config.data.test, files)
     reasons = unseen_types(sentences.sentences, tagger.types, nested=is_nested(tagger.model.head))
-    known = sentences.without(reasons, config.data.bad_rows)
+    known = sentences.without(reasons)
     true = tagger.true_spans(known.sentences)
     predicted = tagger.predict_spans(tagger.inputs(known.sentences))[0]
     metrics = tagger.metrics(predicted, true, len(known))

@@ -12,7 +12,7 @@ from recsys_bert.evaluation.report.pictures import COLOURS
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from nlp_tasks.tagging.tagger import Entity
+    from nlp_tasks.tagging.data import Entity
 
 TaggedText = tuple[int, str, "Sequence[Entity]"]
 """Line, text and its entities."""

@@ -44,15 +44,15 @@ def run(config: Config) -> dict[str, Any]:
     from nlp_tasks.tagging.files import read_annotated
     from nlp_tasks.tagging.mrc import is_nested
     from nlp_tasks.tagging.tagger import Tagger
+    from pipelines.text.answers import trained_settings
     from pipelines.text.tag import train
     from pipelines.text.tag.report import as_text, write
-    from recsys_bert.settings import read_config
 
     tagger = Tagger.load(config.run)
-    trained = read_config(train.Config, config.run / "config.toml")
+    trained = trained_settings(train.Config, config.run)
     data = read_annotated(config.file, config.read.like(trained.data, tagger, config.file), flags="read")
     reasons = unseen_types(data.sentences, tagger.types, nested=is_nested(tagger.model.head))
-    data = data.without(reasons, config.read.bad_rows)
+    data = data.without(reasons)
     inputs = tagger.inputs(data.sentences)
     metrics = tagger.metrics(tagger.predict_spans(inputs)[0], tagger.true_spans(data.sentences), len(data))
     counts = dict(inputs.inputs.counts)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nlp_tasks.tagging.config import FORMATS, AnnotatedFilesConfig, Format
 from nlp_tasks.tagging.schemes import SCHEMES
+from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
     from nlp_tasks.tagging.data import AnnotatedSentences
@@ -62,20 +63,15 @@ def read_files(files: AnnotatedFilesConfig, *, labelled: bool = True) -> "dict[s
     Args:
         files: The files.
         labelled: Read the entities of the training file, too.
+
+    Raises:
+        InputError: No training file; or see ``read_annotated``.
     """
     from nlp_tasks.tagging.files import read_annotated
 
-    train = read_annotated(files.train or Path(), files, entities=labelled)
+    if files.train is None:
+        raise InputError("no training file is given; name it with --data.train FILE.")
+    train = read_annotated(files.train, files, entities=labelled)
     like = replace(files, granularity=train.granularity, word_separator=train.word_separator)
     paths = {"validation": files.validation, "test": files.test}
     return {"train": train} | {name: read_annotated(path, like) for name, path in paths.items() if path is not None}
-
-
-def hold_out_sentences(
-    train: "AnnotatedSentences", files: AnnotatedFilesConfig, seed: int
-) -> "dict[str, AnnotatedSentences]":
-    """Split ``train`` into ``train`` and ``validation``, at random."""
-    from nlp_tasks.splits import hold_out
-
-    remaining, held_out = hold_out(train, files.validation_share, seed)
-    return {"train": remaining, "validation": held_out}

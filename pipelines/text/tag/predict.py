@@ -92,14 +92,14 @@ def _read(config: Config, tagger: "Tagger") -> "AnnotatedSentences":
     from nlp_tasks.tagging.data import AnnotatedSentences
     from nlp_tasks.tagging.files import read_annotated
     from nlp_tasks.tagging.sentences import split_words
+    from pipelines.text.answers import trained_settings
     from pipelines.text.tag import train
-    from recsys_bert.settings import read_config
 
     if config.file is None:
         sentences = [split_words(text, tagger.granularity) for text in config.texts]
         lines = list(range(1, len(sentences) + 1))
         return AnnotatedSentences(Path("command line"), lines, sentences, tagger.granularity)
-    trained = read_config(train.Config, config.run / "config.toml").data
+    trained = trained_settings(train.Config, config.run).data
     files = config.read.like(trained, tagger, config.file)
     return read_annotated(config.file, files, entities=False, flags="read")
 

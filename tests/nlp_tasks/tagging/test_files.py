@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_messages_name_the_settings_of_the_command(write):
         read_annotated(write("a.txt", "a O"), IOB2, flags="read")
     data = read_annotated(write("a.conll", "a O"), IOB2, flags="read")
     with pytest.raises(InputError, match=r"--read\.bad-rows drop"):
-        data.without(["odd"], "raise")
+        data.without(["odd"])
 
 
 def test_words_with_two_levels(write):
@@ -174,8 +175,8 @@ def test_types_that_training_does_not_know(write):
     reasons = unseen_types(data.sentences, ["X"])
     assert reasons == ["", "entity type 'Y' does not occur in training"]
     with pytest.raises(InputError, match=r"line 3 of .*: entity type 'Y' does not occur in training"):
-        data.without(reasons, "raise")
-    known = data.without(reasons, "drop")
+        data.without(reasons)
+    known = replace(data, bad_rows="drop").without(reasons)
     assert (len(known), known.left_out) == (1, {"entity type 'Y' does not occur in training": 1})
 
 

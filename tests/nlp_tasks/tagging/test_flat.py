@@ -145,7 +145,7 @@ def test_words_reach_over_the_windows_of_a_long_sentence(tokenizer, types, marke
     ).eval()
     outputs = []
     for max_len in (None, 10, 13):
-        tagger = Tagger(model, tokenizer, types, SentenceLengthConfig(max_len=max_len), "words", lexicon)
+        tagger = Tagger(model, tokenizer, types, SentenceLengthConfig(max_len=max_len), "words", lexicon=lexicon)
         inputs = tagger.inputs([long, short])
         assert len(inputs.matches.of(np.arange(2))) > len(words) // 2
         batch = word_batch(inputs, inputs.inputs.first_row, np.arange(2))

@@ -5,12 +5,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from nlp_tasks.examples import hold_out
 from nlp_tasks.word_vectors.files import write_vectors
 from pipelines.cli import main
 from pipelines.support.flags import load_config
 from pipelines.text.tag import train
 from pipelines.text.tag.display import print_texts, write_page
-from pipelines.text.tag.files import hold_out_sentences, read_files
+from pipelines.text.tag.files import read_files
 from recsys_bert.errors import InputError
 
 NAMES = {  # every word has one tag, so that a model of a few weights learns them in a second or two
@@ -319,7 +320,7 @@ def test_a_rare_type_may_be_held_out_whole(flags, files):
     at = flags.index("--data.validation")
     flags = [*flags[:at], *flags[at + 2 :], "--train.epochs", "1"]
     examples = read_files(load_config(train.Config, flags).data)["train"]
-    held = hold_out_sentences(examples, load_config(train.Config, flags).data, 0)["validation"]
+    _, held = hold_out(examples, load_config(train.Config, flags).data.validation_share, 0)
     row = examples.lines.index(held.lines[0])
     lines[row] = "zoo B-RARE\n" + lines[row]
     files["train"].write_text("\n\n".join(lines))
@@ -365,7 +366,7 @@ def test_one_source_of_texts(tmp_path, capsys):
 
 
 def test_escape_sequences_of_a_text_do_not_reach_the_terminal(capsys):
-    from nlp_tasks.tagging.tagger import Entity
+    from nlp_tasks.tagging.data import Entity
 
     text = "a\x1b[2J\x9b b\r\n\x1bc"
     print_texts([(1, text, [Entity("\x1bc", "X\x07", 10, 12, 0.5)])], ["X\x07"])
@@ -373,7 +374,7 @@ def test_escape_sequences_of_a_text_do_not_reach_the_terminal(capsys):
 
 
 def test_on_a_terminal_entities_are_in_colour_and_the_text_is_as_it_was(capsys, monkeypatch):
-    from nlp_tasks.tagging.tagger import Entity
+    from nlp_tasks.tagging.data import Entity
 
     for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLORTERM": ""}.items():
         monkeypatch.setenv(name, value)
@@ -388,7 +389,7 @@ def test_on_a_terminal_entities_are_in_colour_and_the_text_is_as_it_was(capsys, 
 
 
 def test_entities_within_and_across_one_another_are_all_shown(tmp_path, capsys):
-    from nlp_tasks.tagging.tagger import Entity
+    from nlp_tasks.tagging.data import Entity
 
     text = "Bank of <Bonn> & Co"
     spans = [("ORG", 0, 14), ("LOC", 9, 13), ("ORG", 8, 19)]
