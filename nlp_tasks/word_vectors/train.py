@@ -1,8 +1,6 @@
 """Train word vectors on plain text: word2vec (https://arxiv.org/abs/1310.4546) or GloVe (https://aclanthology.org/D14-1162)."""
 
-import contextlib
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +17,7 @@ from recsys_bert.static_embeddings.glove import Glove
 from recsys_bert.static_embeddings.sequences import Sequences
 from recsys_bert.static_embeddings.word2vec import Word2Vec
 from recsys_bert.training.metrics_file import MetricsFile
-from recsys_bert.training.run_folder import begin, check_unchanged
+from recsys_bert.training.run_folder import begin, check_unchanged, run_folder
 
 
 def train_word_vectors(
@@ -45,9 +43,8 @@ def train_word_vectors(
         raise InputError("texts is a single string; give a list of texts.")
     listed = list(texts)
     digest = sha256("\0".join(listed).encode("utf-8", "surrogatepass")).hexdigest()
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="recsys-bert-")) if out is None else out
-        vectors, _ = fit_word_vectors(listed, Path(folder), settled, {Path("texts"): digest})
+    with run_folder(out) as folder:
+        vectors, _ = fit_word_vectors(listed, folder, settled, {Path("texts"): digest})
     return vectors
 
 

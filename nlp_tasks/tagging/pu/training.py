@@ -21,12 +21,12 @@ from nlp_tasks.tagging.pu.dictionary import Dictionary, Matches, match
 from nlp_tasks.tagging.pu.growth import Addition, confident_repeats, read_additions, write_additions
 from nlp_tasks.tagging.pu.priors import Prior, estimate_priors
 from nlp_tasks.tagging.training import TaggingTraining
-from nlp_tasks.training import begin_task, fit_task, print_summary, run_folder, write_task
+from nlp_tasks.training import begin_task, fit_task, print_summary, write_task
 from recsys_bert.encoder.parts import find
 from recsys_bert.errors import InputError
 from recsys_bert.evaluation.spans import span_metrics
 from recsys_bert.positive_unlabelled.risk import PURisk
-from recsys_bert.training.run_folder import is_first_process
+from recsys_bert.training.run_folder import is_first_process, run_folder
 
 T = TypeVar("T")
 Build = Callable[[AnnotatedSentences], tuple[T, TaggingTraining]]
