@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_tasks.checkpoint import load_parts, open_task, save_parts
-from nlp_tasks.examples import VALIDATION_SHARE, contents, hold_out
+from nlp_tasks.splits import VALIDATION_SHARE, contents, hold_out
 from nlp_tasks.tagging.batches import WordBatches
 from nlp_tasks.tagging.config import (
     Granularity,

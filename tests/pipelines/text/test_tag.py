@@ -5,7 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from nlp_tasks.examples import hold_out
+from nlp_tasks.splits import hold_out
 from nlp_tasks.word_vectors.files import write_vectors
 from pipelines.cli import main
 from pipelines.support.flags import load_config
