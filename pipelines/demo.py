@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
+    from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.training.config import TrainConfig
 
 Split = Literal["leave_one_out", "time"]
@@ -59,13 +60,13 @@ def run(config: Config) -> dict[str, Any]:
     _clear(config.out)
     with contextlib.redirect_stdout(sys.stderr):  # of the stages; stdout gets the metrics alone
         truth = _simulate(config)
-        _prepare(config, "leave_one_out")
+        dataset = _prepare(config, "leave_one_out")
         _pretrain(config, "leave_one_out", "encoder", config.epochs)
-        _two_towers(config)
-        recall = _evaluate(config)
-        _prepare(config, "time")  # a CTR model must know nothing from after the impressions that test it
+        _two_towers(config, dataset)
+        recall = _evaluate(config, dataset)
+        dataset = _prepare(config, "time")  # a CTR model must know nothing from after the impressions that test it
         _pretrain(config, "time", "encoder_by_time", max(1, config.epochs // 3))
-        auc = {name: _ctr_model(config, name) for name in ("plain history", "pretrained encoder")}
+        auc = {name: _ctr_model(config, dataset, name) for name in ("plain history", "pretrained encoder")}
     results = {
         "recall@10": recall,
         "auc": {**auc, "best possible": truth["best_auc"]},
@@ -96,12 +97,12 @@ def _simulate(config: Config) -> dict[str, Any]:
     return simulate.run(simulate.Config(out=config.out / "log", log=log))
 
 
-def _prepare(config: Config, split: Split) -> None:
+def _prepare(config: Config, split: Split) -> "ClickDataset":
     from recsys_bert.stages.prepare import prepare
 
     _say(f"prepare it, held out: {'the last clicks of everybody' if split == 'leave_one_out' else 'the last days'}")
     log = config.out / "log"
-    prepare(
+    return prepare(
         log / "clicks.parquet",
         items=log / "items.parquet",
         users=log / "users.parquet",
@@ -130,26 +131,21 @@ def _pretrain(config: Config, split: Split, name: str, epochs: int) -> None:
     )
 
 
-def _two_towers(config: Config) -> None:
-    from dataclasses import replace
-
-    from pipelines import train_retrieval
-    from recsys_bert.retrieval.config import TOWERS_LOSS, TowersConfig
+def _two_towers(config: Config, dataset: "ClickDataset") -> None:
+    from recsys_bert.stages.train_retrieval import train_retrieval
 
     _say("train two towers on top of it, and index the items")
-    train_retrieval.run(
-        train_retrieval.Config(
-            data=_data(config, "leave_one_out"),
-            out=config.out / "two_towers",
-            init=config.out / "encoder",
-            towers=TowersConfig(
-                item_features=("category_path", "tags"),
-                user_features=("age_group", "country"),
-                dropout=0.2,
-            ),
-            loss=replace(TOWERS_LOSS, temperature=0.1),
-            train=_training(config, max(1, config.epochs // 2), 2e-3),
-        )
+    train_retrieval(
+        dataset,
+        init=config.out / "encoder",
+        out=config.out / "two_towers",
+        towers={
+            "item_features": ("category_path", "tags"),
+            "user_features": ("age_group", "country"),
+            "dropout": 0.2,
+        },
+        loss={"temperature": 0.1},
+        train=_training(config, max(1, config.epochs // 2), 2e-3),
     )
 
 
@@ -166,42 +162,37 @@ def _training(config: Config, epochs: int, lr: float = 4e-3) -> "TrainConfig":
     )
 
 
-def _evaluate(config: Config) -> dict[str, float]:
-    from pipelines import evaluate
+def _evaluate(config: Config, dataset: "ClickDataset") -> dict[str, float]:
+    from recsys_bert.stages.evaluate import evaluate
 
-    _say("rank the full catalogue for everybody")
-    report = evaluate.run(
-        evaluate.Config(
-            data=_data(config, "leave_one_out"),
-            out=config.out / "report",
-            runs=(config.out / "two_towers", config.out / "encoder"),
-            truth=config.out / "log" / "truth.parquet",
-            seed=config.seed,
-        )
+    _say("rank the full catalogue for every user")
+    evaluation = evaluate(
+        [config.out / "two_towers", config.out / "encoder"],
+        dataset,
+        truth=config.out / "log" / "truth.parquet",
+        out=config.out / "report",
+        seed=config.seed,
     )
-    recall = {model["name"]: model["metrics"]["recall@10"]["value"] for model in report["models"]}
+    print(evaluation)
+    recall = dict(evaluation.table.select("model", "recall@10").iter_rows())
     return {name: recall[name] for name in LABELS}
 
 
-def _ctr_model(config: Config, name: str) -> float:
-    from pipelines import train_ctr
-    from recsys_bert.ctr.config import ColumnsConfig, CTRModelConfig, FeaturesConfig
-    from recsys_bert.training.config import TrainConfig
+def _ctr_model(config: Config, dataset: "ClickDataset", name: str) -> float:
+    from recsys_bert.stages.train_ctr import train_ctr
 
     _say(f"train a CTR model on impressions, with {name}")
-    pretrained = name == "pretrained encoder"
-    metrics = train_ctr.run(
-        train_ctr.Config(
-            data=_data(config, "time"),
-            out=config.out / ("clicks_" + name.replace(" ", "_")),
-            impressions=config.out / "log" / "impressions.parquet",
-            columns=ColumnsConfig(user="user_id", item="item_id", time="timestamp"),
-            features=FeaturesConfig(categorical=("device", "position")),
-            model=CTRModelConfig(head="din", encoder=config.out / "encoder_by_time" if pretrained else None),
-            train=TrainConfig(epochs=3, batch_size=256, monitor="auc", seed=config.seed),
-        )
+    encoder = config.out / "encoder_by_time" if name == "pretrained encoder" else None
+    model = train_ctr(
+        config.out / "log" / "impressions.parquet",
+        dataset=dataset,
+        out=config.out / ("clicks_" + name.replace(" ", "_")),
+        columns={"user": "user_id", "item": "item_id", "time": "timestamp"},
+        features={"categorical": ("device", "position")},
+        model={"head": "din"} if encoder is None else {"head": "din", "encoder": encoder},
+        train={"epochs": 3, "batch_size": 256, "monitor": "auc", "seed": config.seed},
     )
-    auc: float = metrics["test"]["auc"]
+    auc: float = model.metrics["test"]["auc"]
     return auc
 
 

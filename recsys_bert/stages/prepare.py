@@ -1,11 +1,8 @@
 """Prepare a click log: any table of events → histories, vocabulary, features and a split, as a folder."""
 
 import json
-import shutil
 import sys
-import tempfile
 import time
-import weakref
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +16,7 @@ from recsys_bert.clicks.prepare.config import (
     VocabularyConfig,
 )
 from recsys_bert.settings import make_config
+from recsys_bert.stages.folders import temporary_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,14 +78,8 @@ def prepare(
     settled = make_config(PrepareConfig, config, settings)
     if out is not None:
         return _prepare(events, items, users, Path(out), settled, str(out))
-    folder = tempfile.mkdtemp(prefix="recsys-bert-")
-    try:
-        dataset = _prepare(events, items, users, Path(folder) / "dataset", settled, "a temporary folder")
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    weakref.finalize(dataset, shutil.rmtree, folder, ignore_errors=True)
-    return dataset
+    with temporary_run("dataset") as (folder, keep_with):
+        return keep_with(_prepare(events, items, users, folder, settled, "a temporary folder"))
 
 
 def _prepare(events: Any, items: Any, users: Any, out: Path, config: PrepareConfig, shown_out: str) -> "ClickDataset":
