@@ -54,12 +54,12 @@ def run(config: Config) -> dict[str, Any]:
     index = index_items(vectors, ranker.first_item, config.index, source)
     seconds = time.perf_counter() - start
     index.save(config.out)
-    told = {"items": len(index), "dim": index.dim, "bytes": index.memory, "build_seconds": seconds}
+    summary = {"items": len(index), "dim": index.dim, "bytes": index.memory, "build_seconds": seconds}
     print(
         f"{config.index.factory} by {config.index.metric} over {len(index):,} items of dim {index.dim}: "
         f"{index.memory / 2**20:,.1f} MiB, built in {seconds:.1f} s, in {config.out}",
         file=sys.stderr,
     )
     if config.json:
-        print(json.dumps(told))
-    return told
+        print(json.dumps(summary))
+    return summary

@@ -28,7 +28,7 @@ def check_place(path: Path | None, *, folder: bool = False) -> None:
 
     Args:
         path: What is to be written; None where nothing is.
-        folder: Whether that is a folder of files, or one file.
+        folder: True for a folder of files, False for one file.
 
     Raises:
         InputError: A folder lies where a file is to be, or the other way round; or nothing can be written.
@@ -37,10 +37,10 @@ def check_place(path: Path | None, *, folder: bool = False) -> None:
         return
     try:
         if path.exists() and path.is_dir() != folder:
-            is_there, wanted = ("file", "folder") if folder else ("folder", "file")
-            raise InputError(f"{path} is a {is_there}; a {wanted} is to be written there. Choose another name.")
+            is_there, needed = ("file", "folder") if folder else ("folder", "file")
+            raise InputError(f"{path} is a {is_there}; a {needed} is to be written there. Choose another name.")
         within = (path / "a file" if folder else path).absolute().parents
-        tempfile.TemporaryFile(dir=next(one for one in within if one.exists())).close()
+        tempfile.TemporaryFile(dir=next(parent for parent in within if parent.exists())).close()
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}. Choose another name.") from error
 
@@ -53,10 +53,10 @@ def write_frame(frame: "pl.DataFrame", out: Path) -> None:
     """
     from recsys_bert.files import replacing
 
-    with replacing(out) as aside:
+    with replacing(out) as temporary:
         if out.suffix == ".parquet":
-            frame.write_parquet(aside)
+            frame.write_parquet(temporary)
         elif out.suffix == ".csv":
-            frame.write_csv(aside)
+            frame.write_csv(temporary)
         else:
-            frame.write_ndjson(aside)
+            frame.write_ndjson(temporary)

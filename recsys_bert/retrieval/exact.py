@@ -47,9 +47,9 @@ def exact_top_k(
         if seen is not None:
             low, high = np.searchsorted(seen[0], [start, start + _USERS])
             near = (torch.from_numpy(seen[0][low:high] - start), torch.from_numpy(seen[1][low:high].astype(np.int64)))
-        best, found = _best(users[part].to(items.device), items, k, first_item, near)
+        best, part_rows = _best(users[part].to(items.device), items, k, first_item, near)
         missing = best == -torch.inf
-        rows[part], scores[part] = found.masked_fill(missing, -1).cpu().numpy(), best.cpu().numpy()
+        rows[part], scores[part] = part_rows.masked_fill(missing, -1).cpu().numpy(), best.cpu().numpy()
     return rows, scores
 
 
@@ -80,8 +80,8 @@ def _top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     cut = top[:, k - 1] == top[:, -1] if width > k else torch.zeros_like(top[:, 0], dtype=torch.bool)
     cut &= top[:, k - 1] > -torch.inf  # a tie at the border: which of the equals got in is up to topk
     if cut.any():
-        full, places = scores[cut].sort(dim=1, descending=True, stable=True)
-        top[cut], index[cut] = full[:, : top.shape[1]], places[:, : top.shape[1]]
+        full, columns = scores[cut].sort(dim=1, descending=True, stable=True)
+        top[cut], index[cut] = full[:, : top.shape[1]], columns[:, : top.shape[1]]
     top, index = top[:, :k], index[:, :k]
     by_row = index.argsort(dim=1)
     top, index = top.gather(1, by_row), index.gather(1, by_row)

@@ -160,7 +160,7 @@ def effort(index: Any, factor: int) -> Iterator[bool]:
 
 
 def flat_storage(index: Any) -> Any:
-    """What an HNSW graph walks over, searchable from end to end; any other index as it is."""
+    """Flat storage of an HNSW graph, for exhaustive search; any other index as it is."""
     index = faiss.downcast_index(index)
     return faiss.downcast_index(index.storage) if isinstance(index, faiss.IndexHNSW) else index
 

@@ -84,10 +84,10 @@ class ItemIndex:
         vectors = _matrix(vectors, "item")
         if not len(vectors):
             raise InputError("there are no item vectors to index.")
-        made = cls(faiss_parts.make(config, vectors.shape[1]), np.empty(0, np.int32), config, source)
-        faiss_parts.train(made._index, made._ready(vectors), config)
-        made.add(vectors, rows)
-        return made
+        item_index = cls(faiss_parts.make(config, vectors.shape[1]), np.empty(0, np.int32), config, source)
+        faiss_parts.train(item_index._index, item_index._ready(vectors), config)
+        item_index.add(vectors, rows)
+        return item_index
 
     @property
     def dim(self) -> int:
@@ -169,17 +169,17 @@ class ItemIndex:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Positions ``[n, k]`` (-1: none) and scores of the best of ``fetch`` items that are not among ``keys``."""
         index = self._index if fetch < len(self) else faiss_parts.flat_storage(self._index)
-        distances, found = index.search(queries, fetch)
+        distances, matches = index.search(queries, fetch)
         scores = faiss_parts.scores_of(self._index, distances)
-        out = found < 0
+        out = matches < 0
         if len(keys):
-            wanted = numbers[:, None] * len(self) + found
-            out |= keys[np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)] == wanted
+            pairs = numbers[:, None] * len(self) + matches
+            out |= keys[np.minimum(np.searchsorted(keys, pairs), len(keys) - 1)] == pairs
         order = np.argsort(out, axis=1, kind="stable")[:, :k]
         out = np.take_along_axis(out, order, 1)
         nothing = np.inf if self.config.metric == "l2" else -np.inf
-        found, scores = np.take_along_axis(found, order, 1), np.take_along_axis(scores, order, 1)
-        return np.where(out, -1, found), np.where(out, nothing, scores)
+        matches, scores = np.take_along_axis(matches, order, 1), np.take_along_axis(scores, order, 1)
+        return np.where(out, -1, matches), np.where(out, nothing, scores)
 
     def _seen_keys(self, seen: tuple[np.ndarray, np.ndarray] | None, n_queries: int) -> np.ndarray:
         """Seen pairs that the index could return, as sorted distinct ``query * len(self) + position``, int64."""
@@ -195,8 +195,8 @@ class ItemIndex:
     def _positions(self, rows: np.ndarray) -> np.ndarray:
         """Position in the index of each item row, -1 where it is not there."""
         at = np.minimum(np.searchsorted(self.rows, rows, sorter=self._order), len(self) - 1)
-        found = self._order[at]
-        return np.where(self.rows[found] == rows, found, -1)
+        matches = self._order[at]
+        return np.where(self.rows[matches] == rows, matches, -1)
 
     def _set_rows(self, rows: np.ndarray) -> None:
         self.rows = rows
@@ -217,14 +217,14 @@ class ItemIndex:
         Raises:
             InputError: The folder cannot be written.
         """
-        with replacing(folder) as aside:
-            aside.mkdir()
-            faiss.write_index(self._index, str(aside / "index.faiss"))
-            np.save(aside / "rows.npy", self.rows)
+        with replacing(folder) as temporary:
+            temporary.mkdir()
+            faiss.write_index(self._index, str(temporary / "index.faiss"))
+            np.save(temporary / "rows.npy", self.rows)
             about = {"kind": _KIND, "version": _VERSION, "dim": self.dim, "n_rows": len(self), "source": self.source}
             about["config"] = asdict(self.config)
-            about["fingerprint"] = fingerprint([aside / "index.faiss", aside / "rows.npy"])
-            write_json(aside / "index.json", about)
+            about["fingerprint"] = fingerprint([temporary / "index.faiss", temporary / "rows.npy"])
+            write_json(temporary / "index.json", about)
 
     @classmethod
     def load(cls, folder: Path) -> "ItemIndex":

@@ -10,7 +10,7 @@ Metric = Literal["ip", "l2", "cosine"]
 
 @dataclass(frozen=True, kw_only=True)
 class IndexConfig:
-    """How an item index is built and searched.
+    """Settings of an item index.
 
     A setting that the chosen index type does not have is refused, never ignored.
     """

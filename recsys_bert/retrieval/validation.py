@@ -15,20 +15,20 @@ from recsys_bert.retrieval.ranker import Ranker
 
 
 def validation(
-    dataset: "ClickDataset", ranker: Callable[[Any], "Ranker"], *, users: int, seed: int, monitor: str, k: int = 10
+    dataset: ClickDataset, ranker: Callable[[Any], Ranker], *, users: int, seed: int, monitor: str, k: int = 10
 ) -> Callable[[Any], dict[str, float]] | None:
     """Full-ranking recall@k and NDCG@k on the validation events; None where nothing was held out for it.
 
     Args:
         dataset: The log.
         ranker: Makes a ranker of the module in training.
-        users: At most this many, drawn once; 0 takes all.
-        seed: Of that draw.
-        monitor: The figure that picks the best epoch.
+        users: Users at most, drawn once; 0 takes all.
+        seed: Seed of that draw.
+        monitor: Metric that picks the best epoch.
         k: Length of the lists; the whole catalogue where that is smaller.
 
     Raises:
-        InputError: ``monitor`` is none of the figures.
+        InputError: ``monitor`` is none of the metrics.
     """
     queries = drawn_queries(dataset, users, seed)
     if not len(queries):
@@ -46,7 +46,7 @@ def validation(
 
 
 def list_metrics(
-    ranked: "NDArray[np.int32]", targets: "tuple[NDArray[np.int64], NDArray[np.int32]]", first_item: int, k: int
+    ranked: NDArray[np.int32], targets: tuple[NDArray[np.int64], NDArray[np.int32]], first_item: int, k: int
 ) -> dict[str, float]:
     """Mean recall and NDCG of lists ``[n, depth]``, called those at ``k`` where the catalogue ends before it, too."""
     n, depth = ranked.shape
@@ -54,8 +54,8 @@ def list_metrics(
     return {f"{name}@{k}": float(np.nanmean(values[f"{name}@{depth}"])) for name in ("recall", "ndcg")}
 
 
-def drawn_queries(dataset: "ClickDataset", users: int, seed: int) -> "Queries":
-    """What is asked on validation: of all users, or of ``users`` of them, drawn by ``seed``, where there are more."""
+def drawn_queries(dataset: ClickDataset, users: int, seed: int) -> Queries:
+    """Validation queries of all users, or of ``users`` of them, drawn by ``seed``, where there are more."""
     queries = Queries.of(dataset, "validation")
     if not 0 < users < len(queries):
         return queries

@@ -1,4 +1,4 @@
-"""What a training stage says at its end."""
+"""Summary of a training stage."""
 
 import sys
 from pathlib import Path
@@ -9,13 +9,13 @@ from recsys_bert.training.run_folder import is_first_process
 
 
 def finish(wrote: Path, summary: "Summary", monitor: str, parameters: int, too_short: int) -> dict[str, Any]:
-    """Say how a training went, and return it.
+    """Print the summary of a training and return it.
 
     Args:
         wrote: The artefact.
-        summary: Of ``fit``.
-        monitor: Name of the figure that picked the epoch.
-        parameters: How many the model has.
+        summary: Summary of ``fit``.
+        monitor: Metric that picked the epoch.
+        parameters: Number of parameters.
         too_short: Users with too few events to train on.
     """
     if is_first_process():

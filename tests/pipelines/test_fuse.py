@@ -56,10 +56,10 @@ def call(folder, capsys, monkeypatch):
 def test_the_best_pair_on_validation_is_kept_and_served(folder, call):
     status, out, err = call("fuse", "--runs", "of-data", "--data", "data", "--out", "both", "--json")
     assert status == 0, err
-    told = json.loads(out)
-    alone, *tried = told["tried"]
-    best = max(tried, key=lambda one: one["ndcg@10"])
-    assert (told["weight"], told["smoothing"]) == (best["weight"], best["smoothing"])
+    summary = json.loads(out)
+    alone, *tried = summary["tried"]
+    best = max(tried, key=lambda line: line["ndcg@10"])
+    assert (summary["weight"], summary["smoothing"]) == (best["weight"], best["smoothing"])
     assert len(tried) == 8
     assert best["ndcg@10"] > alone["ndcg@10"] + 0.1
 
@@ -67,10 +67,10 @@ def test_the_best_pair_on_validation_is_kept_and_served(folder, call):
     status, out, err = call(*flags, "--out", "report", "--baselines", "markov", "--indexes", "Flat", "--json")
     assert status == 0, err
     report = json.loads(out)
-    metrics = {one["name"]: one for one in report["models"]}
+    metrics = {line["name"]: line for line in report["models"]}
     assert metrics["both"]["metrics"]["ndcg@10"]["value"] == pytest.approx(best["ndcg@10"])
     assert metrics["of-data"]["metrics"]["ndcg@10"]["value"] == pytest.approx(alone["ndcg@10"])
-    assert {one["run"] for one in report["indexes"]} == {"of-data"}  # a score fusion has no vectors of its own
+    assert {line["run"] for line in report["indexes"]} == {"of-data"}  # a score fusion has no vectors of its own
 
     lists = [
         call("recommend", "--run", name, "--data", "data", "--all-users", "--json") for name in ("both", "of-data")
@@ -78,8 +78,8 @@ def test_the_best_pair_on_validation_is_kept_and_served(folder, call):
     assert [status for status, *_ in lists] == [0, 0]
     assert json.loads(lists[0][1])["results"] != json.loads(lists[1][1])["results"]
     indexed = call("recommend", "--run", "both", "--data", "data", "--all-users", "--json", "--index", "of-data/index")
-    for one, other in zip(json.loads(lists[0][1])["results"], json.loads(indexed[1])["results"], strict=True):
-        assert [item["item_id"] for item in one["items"]] == [item["item_id"] for item in other["items"]]
+    for line, other in zip(json.loads(lists[0][1])["results"], json.loads(indexed[1])["results"], strict=True):
+        assert [item["item_id"] for item in line["items"]] == [item["item_id"] for item in other["items"]]
     assert call("similar", "--run", "both", "--data", "data", "--items", "3")[0] == 0
 
 
@@ -89,17 +89,17 @@ def test_of_several_runs_the_mean_is_served(folder, call):
     status, out, err = call("fuse", *flags, "--out", "mean", "--weights", "--json")
     assert status == 0, err
     alone = json.loads(out)["tried"]
-    assert [one["weight"] for one in alone] == [0]
+    assert [line["weight"] for line in alone] == [0]
     status, out, err = call("fuse", *flags, "--out", "mean-and-counts", "--json")
     assert status == 0, err
     tried = json.loads(out)["tried"]
     assert tried[0] == alone[0]
-    assert max(one["ndcg@10"] for one in tried[1:]) > tried[0]["ndcg@10"] + 0.1
+    assert max(line["ndcg@10"] for line in tried[1:]) > tried[0]["ndcg@10"] + 0.1
 
     flags = ["evaluate", "--data", "data", "--runs", "mean", "of-data", "other-seed", "--split", "validation"]
     status, out, err = call(*flags, "--ks", "10", "--out", "report-of-several", "--baselines", "--json")
     assert status == 0, err
-    metrics = {one["name"]: one["metrics"]["ndcg@10"]["value"] for one in json.loads(out)["models"]}
+    metrics = {line["name"]: line["metrics"]["ndcg@10"]["value"] for line in json.loads(out)["models"]}
     assert metrics["mean"] == pytest.approx(alone[0]["ndcg@10"])
     assert metrics["mean"] not in (metrics["of-data"], metrics["other-seed"])
 
@@ -108,9 +108,9 @@ def test_of_several_runs_the_mean_is_served(folder, call):
         call("recommend", "--run", "mean", "--data", "data", "--all-users", "--json", *flags)[1]
         for flags in ([], ["--index", "mean-index"])
     ]
-    exact, indexed = (json.loads(one)["results"] for one in lists)
-    for one, other in zip(exact, indexed, strict=True):
-        assert [item["item_id"] for item in one["items"]] == [item["item_id"] for item in other["items"]]
+    exact, indexed = (json.loads(line)["results"] for line in lists)
+    for line, other in zip(exact, indexed, strict=True):
+        assert [item["item_id"] for item in line["items"]] == [item["item_id"] for item in other["items"]]
     status, _, err = call("fuse", "--data", "data", "--runs", "other-seed", "of-data", "--out", "naem", "--weights")
     assert status == 0, err
     assert "without counts; wrote naem" in err
@@ -123,8 +123,8 @@ def test_of_several_runs_the_mean_is_served(folder, call):
     dataset = open_dataset(folder / "data")
     ensemble, raised = (open_run(folder / name, dataset) for name in ("mean", "mean-and-counts"))
     assert (ensemble.name, raised.name) == ("mean", "mean-and-counts")
-    assert [one.precision for one in raised.ranker.rankers] == ["fp32", "auto"]
-    assert [one.precision for one in ensemble.rankers] == ["fp32", "auto"]
+    assert [line.precision for line in raised.ranker.rankers] == ["fp32", "auto"]
+    assert [line.precision for line in ensemble.rankers] == ["fp32", "auto"]
 
 
 def test_index_types_are_compared_where_scores_are_inner_products(folder, call):
@@ -134,7 +134,7 @@ def test_index_types_are_compared_where_scores_are_inner_products(folder, call):
     flags = ["evaluate", "--data", "data", "--runs", "plain", "raised", "--ks", "5", "--baselines", "--indexes", "Flat"]
     status, out, err = call(*flags, "--out", "report-of-indexes", "--json")
     assert status == 0, err
-    assert {one["run"] for one in json.loads(out)["indexes"]} == {"plain"}
+    assert {line["run"] for line in json.loads(out)["indexes"]} == {"plain"}
 
 
 def test_a_blend_of_an_older_version(folder, call):

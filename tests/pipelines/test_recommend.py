@@ -32,9 +32,9 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recommend")
     rng = np.random.default_rng(0)
     events = [
-        (f"u{user}", f"i{item}", 1_700_000_000 + place)
+        (f"u{user}", f"i{item}", 1_700_000_000 + position)
         for user in range(30)
-        for place, item in enumerate([user, *rng.choice(N_ITEMS, rng.integers(5, 20), replace=False)])
+        for position, item in enumerate([user, *rng.choice(N_ITEMS, rng.integers(5, 20), replace=False)])
     ]
     events += [("last", f"i{item}", 1_700_000_000) for item in range(N_ITEMS)]  # has seen them all
     pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(folder / "log.parquet")
@@ -107,7 +107,7 @@ def test_users_of_the_log_with_all_their_events(call, folder):
     log = pl.read_parquet(folder / "log.parquet")
     out = call("recommend", "--users", "u4", "u20", "u4", "--k", "3", "--json")[1]
     histories = [log.filter(user_id=user)["item_id"].to_list() for user in ("u4", "u20")]  # written in order
-    assert [one["user_id"] for one in json.loads(out)["results"]] == ["u4", "u20"]
+    assert [line["user_id"] for line in json.loads(out)["results"]] == ["u4", "u20"]
     assert lists(out) == best(folder, histories, 3)
 
 
@@ -124,8 +124,8 @@ def test_the_table_shows_titles(call, folder):
 def test_files_hold_the_same_as_the_output(call, folder, tmp_path, suffix):
     target = tmp_path / f"lists.{suffix}"
     status, out, err = call("recommend", "--all-users", "--k", "4", "--out", str(target), "--json")
-    told = json.loads(out)
-    assert (status, told["asked"], told["short_lists"], "results" in told) == (0, 31, 1, False)
+    summary = json.loads(out)
+    assert (status, summary["asked"], summary["short_lists"], "results" in summary) == (0, 31, 1, False)
     assert "1 lists are shorter than 4" in err  # the user who has seen everything
     read = {"parquet": pl.read_parquet, "csv": pl.read_csv, "jsonl": pl.read_ndjson}[suffix]
     frame = read(target)
@@ -161,14 +161,14 @@ def test_similar_items(call, folder, tmp_path):
     dataset = open_dataset(folder / "data")
     vectors = open_run(folder / "run", dataset).item_vectors()
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9)  # padding is all zeros
-    asked = dataset.rows(["i5", "i30"])
-    cosine = unit[asked] @ unit.T
+    words = dataset.rows(["i5", "i30"])
+    cosine = unit[words] @ unit.T
     cosine[:, : dataset.vocabulary.first_item] = -np.inf
-    cosine[[0, 1], asked] = -np.inf
+    cosine[[0, 1], words] = -np.inf
     expected = [dataset.ids(line).to_list() for line in np.argsort(-cosine, axis=1)[:, :7]]
     out = call("similar", "--items", "i5", "i30", "--k", "7", "--json")[1]
     assert lists(out) == expected
-    assert [one["similar_to"] for one in json.loads(out)["results"]] == ["i5", "i30"]
+    assert [line["similar_to"] for line in json.loads(out)["results"]] == ["i5", "i30"]
     call("index", "--metric", "cosine", "--out", str(tmp_path / "index"))
     out = call("similar", "--items", "i5", "i30", "--k", "7", "--json", "--index", str(tmp_path / "index"))[1]
     assert lists(out) == expected
@@ -252,12 +252,12 @@ def test_bad_input_ends_with_its_message(call, folder, flags, message):
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
-@pytest.mark.parametrize("asked", [["recommend", "--history", "i3"], ["similar", "--items", "i3"]])
+@pytest.mark.parametrize("words", [["recommend", "--history", "i3"], ["similar", "--items", "i3"]])
 @pytest.mark.parametrize("indexed", [False, True])
-def test_what_cannot_be_written_is_refused_before_the_search(call, tmp_path, monkeypatch, asked, indexed):
+def test_what_cannot_be_written_is_refused_before_the_search(call, tmp_path, monkeypatch, words, indexed):
     if indexed:
         call("index", "--out", str(tmp_path / "index"))
-        asked = [*asked, "--index", str(tmp_path / "index")]
+        words = [*words, "--index", str(tmp_path / "index")]
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "file").write_text("")
 
@@ -271,7 +271,7 @@ def test_what_cannot_be_written_is_refused_before_the_search(call, tmp_path, mon
         (["--out", str(tmp_path / "folder.csv")], "folder.csv is a folder"),
         (["--out", str(tmp_path / "file" / "lists.csv")], f"cannot write {tmp_path / 'file' / 'lists.csv'}: "),
     ):
-        status, _, err = call(*asked, *flags)
+        status, _, err = call(*words, *flags)
         assert status == 2
         assert message in err
 

@@ -70,8 +70,8 @@ def test_towers_on_a_pretrained_encoder_and_their_index(simulated, config, pretr
     assert np.mean(hits) > 0.2  # an eighth by chance
     index = ItemIndex.load(config.out / "index")
     assert len(index) == results["items_indexed"] == simulated.n_rows - simulated.vocabulary.first_item
-    found, _ = index.search(ranker.user_vectors(queries), 10, seen=queries.seen())
-    np.testing.assert_array_equal(found, lists)
+    loaded, _ = index.search(ranker.user_vectors(queries), 10, seen=queries.seen())
+    np.testing.assert_array_equal(loaded, lists)
 
 
 @pytest.mark.parametrize(("loss", "rows"), [("full", False), ("sampled", False), ("sampled", True), ("gbce", False)])
@@ -92,9 +92,9 @@ def test_every_technique_of_training_at_once_leaves_towers_like_any_others(simul
     }
     encoder = replace(SMALL, fusion="scalar_mix", neck="bigru")
     train_retrieval.run(replace(config, encoder=encoder, train=quick(**settings)))
-    found = load_ranker(config.out, simulated)  # refuses any weight too many
+    loaded = load_ranker(config.out, simulated)  # refuses any weight too many
     assert not any(name.startswith("last.") for name in weights(config.out))
-    assert np.isfinite(found.item_vectors()).all()
+    assert np.isfinite(loaded.item_vectors()).all()
 
 
 def test_a_pretrained_encoder_takes_another_dropout(config, pretrained):
@@ -106,11 +106,11 @@ def test_a_pretrained_encoder_takes_another_dropout(config, pretrained):
 def test_branches_of_a_pretrained_encoder_start_as_small_as_told(config, pretrained):
     still = replace(config, encoder=EncoderConfig(), init=pretrained, encoder_lr=1e-12, encoder_residual_scale=0.1)
     train_retrieval.run(towers(still, **SIDES))
-    given = load_file(pretrained / "encoder" / "model.safetensors")
+    before = load_file(pretrained / "encoder" / "model.safetensors")
     after = weights(config.out)
     last = {"layers.0.out.weight", "layers.0.out.bias"}
-    assert last < given.keys()
-    for name, value in given.items():
+    assert last < before.keys()
+    for name, value in before.items():
         expected = 0.1 * value if name in last else value
         torch.testing.assert_close(after[f"encoder.{name}"], expected, atol=1e-6, rtol=0)
     with pytest.raises(InputError, match=r"encoder_residual_scale is -1; it must be 0 or more"):
@@ -121,32 +121,32 @@ def test_branches_of_a_pretrained_encoder_start_as_small_as_told(config, pretrai
 def test_a_pretrained_encoder_moves_at_its_own_rate(config, pretrained, lr, moved):
     config = replace(towers(config, **SIDES), encoder=EncoderConfig(), init=pretrained, encoder_lr=lr)
     train_retrieval.run(config)
-    given = load_file(pretrained / "encoder" / "model.safetensors")
+    before = load_file(pretrained / "encoder" / "model.safetensors")
     after = weights(config.out)
-    for name, value in given.items():
+    for name, value in before.items():
         torch.testing.assert_close(after[f"encoder.{name}"], value, atol=moved, rtol=0)
     assert after["item_mlp.mlp.0.bias"].abs().max() > 1e-3  # began at no more than 1/√16, and moved
 
 
 def test_mined_negatives_are_near_and_never_the_users_own(simulated, config, monkeypatch):
     config = negatives(config, hard_negatives=5, refresh_steps=4, skip_top=2)
-    asked = []
+    searches = []
     search = ItemIndex.search
 
     def noting(self, queries, k, seen=None):
-        found = search(self, queries, k, seen=seen)
-        asked.append(found[0])
-        return found
+        loaded = search(self, queries, k, seen=seen)
+        searches.append(loaded[0])
+        return loaded
 
     monkeypatch.setattr(ItemIndex, "search", noting)
     train_retrieval.run(config)  # 14 steps
-    assert len(asked) == 3
+    assert len(searches) == 3
     rows = load_file(latest_first(config.out)[0] / "model.safetensors")["item_loss.hard_rows"].numpy()
-    np.testing.assert_array_equal(rows, asked[-1][:, 2:])  # the nearest two are passed over
+    np.testing.assert_array_equal(rows, searches[-1][:, 2:])  # the nearest two are passed over
     data, first = simulated.histories, simulated.vocabulary.first_item
     for user, mined in enumerate(rows):
-        own = data.items[data.offsets[user] : data.train_end[user]]
-        assert not np.isin(mined, own).any()
+        history = data.items[data.offsets[user] : data.train_end[user]]
+        assert not np.isin(mined, history).any()
         assert len(set(mined)) == 5
         assert (mined >= first).all()
 

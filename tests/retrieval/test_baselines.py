@@ -30,11 +30,11 @@ def dataset(tmp_path_factory):
     """60 users of 6 to 40 events over 25 items, some of them repeated; leave-one-out."""
     rng = np.random.default_rng(0)
     folder = tmp_path_factory.mktemp("baselines")
-    chances = 1 / np.arange(1, 26)
+    weights = 1 / np.arange(1, 26)
     users = [
-        (user, int(item), MONDAY + DAY * place)
+        (user, int(item), MONDAY + DAY * position)
         for user in range(60)
-        for place, item in enumerate(rng.choice(25, rng.integers(6, 40), p=chances / chances.sum()))
+        for position, item in enumerate(rng.choice(25, rng.integers(6, 40), p=weights / weights.sum()))
     ]
     pl.DataFrame(users, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(folder / "log.parquet")
     run(Config(events=str(folder / "log.parquet"), out=folder / "out"))
@@ -75,8 +75,8 @@ def test_lists_hold_k_distinct_unseen_items(dataset, queries, name):
     assert (unseen < 12).any()  # else the next line checks half of what it says
     np.testing.assert_array_equal((lists >= 0).sum(1), np.minimum(12, unseen))
     query, row = queries.seen()
-    for number, found in enumerate(lists):
-        mask = found[found >= 0]
+    for number, ranked in enumerate(lists):
+        mask = ranked[ranked >= 0]
         assert len(set(mask)) == len(mask)
         assert mask.min() >= dataset.vocabulary.first_item
         assert not set(mask) & set(row[query == number])
@@ -99,17 +99,17 @@ def test_a_list_longer_than_the_catalogue_is_refused(dataset, queries, name):
 def test_histories_given_on_the_fly(dataset, name):
     """Unknown and cold rows are no reason to fail; nobody at all is asked for nothing."""
     first, size = dataset.vocabulary.first_item, dataset.vocabulary.size
-    given = Queries.from_lists([[first, 2], [2], [size + 5], [first + 1]], times=[MONDAY + 9 * DAY] * 4)
+    typed = Queries.from_lists([[first, 2], [2], [size + 5], [first + 1]], times=[MONDAY + 9 * DAY] * 4)
     fitted = BASELINES[name]().fit(dataset)
-    lists = fitted.rank(given, 5)
+    lists = fitted.rank(typed, 5)
     assert (lists >= first).all()
     assert first not in lists[0]
-    assert fitted.rank(given[slice(0, 0)], 5).shape == (0, 5)
+    assert fitted.rank(typed[slice(0, 0)], 5).shape == (0, 5)
 
 
 def test_popular_is_the_vocabulary_in_order(dataset, queries):
-    found = Popular().fit(dataset).rank(queries, 10)
-    np.testing.assert_array_equal(found, plain_lists(dataset, queries, 10, lambda history: {}))
+    ranked = Popular().fit(dataset).rank(queries, 10)
+    np.testing.assert_array_equal(ranked, plain_lists(dataset, queries, 10, lambda history: {}))
 
 
 @pytest.mark.parametrize("dense", [1, 10**9])  # both ways to the same lists
@@ -130,27 +130,27 @@ def test_markov_ties_by_first_met_follow_a_counter(dataset, queries, histories):
             after[before][following] += 1
     lists = Markov(ties="first_met").fit(dataset).rank(queries, 5)
     differ = 0
-    for found, stop, start in zip(lists, queries.stop, queries.start, strict=True):
+    for ranked, stop, start in zip(lists, queries.stop, queries.start, strict=True):
         history = queries.histories.items[start:stop].tolist()
         met = [row for row, _ in after[history[-1]].most_common() if row not in history][:5]
-        assert found[: len(met)].tolist() == met
+        assert ranked[: len(met)].tolist() == met
         differ += met != sorted(met, key=lambda row: (-after[history[-1]][row], row))
     assert differ  # the two tie rules are not the same here
 
 
 def test_item_knn_where_some_items_are_like_no_other(tmp_path, monkeypatch):
     monkeypatch.setattr("recsys_bert.retrieval.baselines.item_knn._ITEMS", 2)
-    events = [(user, user, place) for user in range(6) for place in range(9)]
-    events += [(user, item, place) for user in (6, 7) for place, item in enumerate([8, 9])]
+    events = [(user, user, position) for user in range(6) for position in range(9)]
+    events += [(user, item, position) for user in (6, 7) for position, item in enumerate([8, 9])]
     pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(
         tmp_path / "log.parquet"
     )
     run(Config(events=str(tmp_path / "log.parquet"), out=tmp_path / "out", split=SplitConfig(kind="none")))
     dataset = open_dataset(tmp_path / "out")
     alone, first, second = dataset.rows([3, 8, 9]).tolist()
-    found = ItemKNN().fit(dataset).rank(Queries.from_lists([[alone], [first]]), 2)
-    assert found[1, 0] == second
-    assert (found[0] >= 0).all()  # popular ones instead
+    ranked = ItemKNN().fit(dataset).rank(Queries.from_lists([[alone], [first]]), 2)
+    assert ranked[1, 0] == second
+    assert (ranked[0] >= 0).all()  # popular ones instead
 
 
 @pytest.mark.parametrize("dense", [1, 10**9])
@@ -168,8 +168,8 @@ def test_item_knn_adds_up_cosines_of_the_nearest(dataset, queries, histories, de
     def score(history):
         return dict(enumerate(cosine[sorted(set(history))].sum(0)))
 
-    found = ItemKNN(neighbours=4, shrink=3.0).fit(dataset).rank(queries, 10)
-    np.testing.assert_array_equal(found, plain_lists(dataset, queries, 10, score))
+    ranked = ItemKNN(neighbours=4, shrink=3.0).fit(dataset).rank(queries, 10)
+    np.testing.assert_array_equal(ranked, plain_lists(dataset, queries, 10, score))
 
 
 def test_co_occurrence_weighs_gap_and_age(dataset, queries, histories):  # in halves, whose sums are exact
@@ -180,26 +180,26 @@ def test_co_occurrence_weighs_gap_and_age(dataset, queries, histories):  # in ha
                 after[before, following] += 1 / gap
 
     def score(history):
-        newest = history[::-1][:2]
-        return dict(enumerate(sum(0.5**age * after[row] for age, row in enumerate(newest))))
+        last_items = history[::-1][:2]
+        return dict(enumerate(sum(0.5**age * after[row] for age, row in enumerate(last_items))))
 
-    found = CoOccurrence(last=2, window=2, decay=0.5).fit(dataset).rank(queries, 10)
-    np.testing.assert_array_equal(found, plain_lists(dataset, queries, 10, score))
+    ranked = CoOccurrence(last=2, window=2, decay=0.5).fit(dataset).rank(queries, 10)
+    np.testing.assert_array_equal(ranked, plain_lists(dataset, queries, 10, score))
 
 
 @pytest.mark.parametrize("pairs", [1, 50, 10**6])
 def test_few_followers_are_the_most_counted_ones(dataset, pairs, monkeypatch):
     monkeypatch.setattr(counts, "_PAIRS", pairs)
     everything = CoOccurrence(window=3).fit(dataset).after.toarray()
-    found = CoOccurrence(window=3, most=4).fit(dataset).after.toarray()
-    place = np.argsort(np.argsort(-everything, axis=1, kind="stable"), axis=1)
-    np.testing.assert_array_equal(found, np.where(place < 4, everything, 0))
+    ranked = CoOccurrence(window=3, most=4).fit(dataset).after.toarray()
+    position = np.argsort(np.argsort(-everything, axis=1, kind="stable"), axis=1)
+    np.testing.assert_array_equal(ranked, np.where(position < 4, everything, 0))
     assert (np.count_nonzero(everything, axis=1) > 4).any()
 
 
 def test_co_occurrence_of_one_step_is_markov(dataset, queries):
-    one = CoOccurrence(last=1, window=1).fit(dataset).rank(queries, 10)
-    np.testing.assert_array_equal(one, Markov().fit(dataset).rank(queries, 10))
+    short = CoOccurrence(last=1, window=1).fit(dataset).rank(queries, 10)
+    np.testing.assert_array_equal(short, Markov().fit(dataset).rank(queries, 10))
 
 
 def test_item2vec_finds_what_stands_beside(tmp_path):
@@ -216,17 +216,17 @@ def test_item2vec_finds_what_stands_beside(tmp_path):
     dataset = open_dataset(tmp_path / "out")
     settings = Word2VecConfig(dim=16, window=1, sample=0, lr=0.1, epochs=5, batch_size=64)
     fitted = Item2Vec(vectors=settings, last=1).fit(dataset)
-    asked = np.arange(30)
-    given = Queries.from_lists([[row] for row in dataset.rows(asked.tolist())])
-    found = np.array([dataset.ids(rows).to_list() for rows in fitted.rank(given, 2)])
-    beside = asked[:, None] // 6 * 6 + (asked[:, None] + [1, 5]) % 6
-    assert np.mean(np.sort(found) == np.sort(beside)) > 0.9
+    items = np.arange(30)
+    typed = Queries.from_lists([[row] for row in dataset.rows(items.tolist())])
+    ranked = np.array([dataset.ids(rows).to_list() for rows in fitted.rank(typed, 2)])
+    beside = items[:, None] // 6 * 6 + (items[:, None] + [1, 5]) % 6
+    assert np.mean(np.sort(ranked) == np.sort(beside)) > 0.9
     nobody = Queries.from_lists([[2], []])
     np.testing.assert_array_equal(fitted.rank(nobody, 5), Popular().fit(dataset).rank(nobody, 5))
 
 
 def test_held_out_events_change_nothing(dataset, queries):
-    """What validation and test hold must not reach the counts."""
+    """Held-out events must not reach the counts."""
     data = dataset.histories
     items = data.items.copy()
     held_out = np.concatenate([np.arange(*ends) for ends in zip(data.train_end, data.offsets[1:], strict=True)])
@@ -256,8 +256,8 @@ def recent(tmp_path):
 
 def test_popular_recent_looks_at_the_last_days_only(recent):
     def ids(days, day, seen=()):
-        given = Queries.from_lists([list(recent.rows(list(seen)))], times=[MONDAY + DAY * day])
-        return recent.ids(PopularRecent(days=days).fit(recent).rank(given, 3)[0]).to_list()
+        typed = Queries.from_lists([list(recent.rows(list(seen)))], times=[MONDAY + DAY * day])
+        return recent.ids(PopularRecent(days=days).fit(recent).rank(typed, 3)[0]).to_list()
 
     assert ids(7, 20) == [2, 3, 1]  # 3 and 1 events in the window; 1 has none and follows by its popularity ever
     assert ids(30, 20) == [1, 2, 3]

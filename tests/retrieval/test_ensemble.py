@@ -36,17 +36,17 @@ def ranker(side_log, encoder):
 def test_lists_are_those_of_the_mean_score(side_log, ranker, exclude_seen):
     """Of rankers of different widths."""
     rankers, queries = [ranker(0), ranker(1), ranker(2, dim=24, n_heads=2)], Queries.of(side_log, "test")
-    scores = [one.user_vectors(queries).astype(float) @ one.item_vectors().T for one in rankers]
+    scores = [member.user_vectors(queries).astype(float) @ member.item_vectors().T for member in rankers]
     mean = np.mean(scores, axis=0)
     mean[:, : rankers[0].first_item] = -np.inf
     if exclude_seen:
         mean[queries.seen()] = -np.inf
     ensemble = Ensemble(rankers)
-    rows, found = search(ensemble, queries, K, queries.seen() if exclude_seen else None)
+    rows, scores_of_search = search(ensemble, queries, K, queries.seen() if exclude_seen else None)
     best = np.argsort(-mean, axis=1)[:, :K]
-    wanted = np.take_along_axis(mean, best, 1)
-    np.testing.assert_array_equal(rows, np.where(np.isfinite(wanted), best, -1))
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    best_scores = np.take_along_axis(mean, best, 1)
+    np.testing.assert_array_equal(rows, np.where(np.isfinite(best_scores), best, -1))
+    np.testing.assert_allclose(scores_of_search, best_scores, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(ensemble.rank(queries, K, exclude_seen), rows)
     assert (rankers[0].rank(queries, K, exclude_seen) != rows).mean() > 0.1
 
@@ -55,7 +55,7 @@ def test_what_holds_of_all_its_rankers(ranker):
     rankers = [ranker(0), ranker(1)]
     ensemble = Ensemble(rankers)
     ensemble.precision = "fp32"
-    assert [one.precision for one in rankers] == ["fp32", "fp32"]
+    assert [member.precision for member in rankers] == ["fp32", "fp32"]
     assert ensemble.precision == "fp32"
     assert not ensemble.reads_times
     assert Ensemble([ranker(0), ranker(1, time_gaps=True)]).reads_times

@@ -47,10 +47,10 @@ def plain_scores(queries, vectors, metric):
 
 @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
 def test_flat_equals_brute_force(vectors, rows, queries, metric):
-    found, scores = ItemIndex.build(vectors, rows, "Flat", metric).search(queries, 10)
+    listed, scores = ItemIndex.build(vectors, rows, "Flat", metric).search(queries, 10)
     plain = plain_scores(queries, vectors, metric)
     best = np.argsort(-plain, axis=1)[:, :10]
-    np.testing.assert_array_equal(found, rows[best])
+    np.testing.assert_array_equal(listed, rows[best])
     sign = -1 if metric == "l2" else 1  # squared distances: lower is better
     np.testing.assert_allclose(scores, sign * np.take_along_axis(plain, best, 1), rtol=1e-4, atol=1e-5)
 
@@ -58,9 +58,9 @@ def test_flat_equals_brute_force(vectors, rows, queries, metric):
 @pytest.mark.parametrize("factory", EVERY)
 def test_every_type_finds_most_neighbours(vectors, rows, queries, factory):
     metric = metric_for(factory)
-    found, scores = ItemIndex.build(vectors, rows, factory, metric).search(queries, 10)
+    listed, scores = ItemIndex.build(vectors, rows, factory, metric).search(queries, 10)
     best = rows[np.argsort(-plain_scores(queries, vectors, metric), axis=1)[:, :10]]
-    recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, best, strict=True)])
+    recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(listed, best, strict=True)])
     lowest = {"IVF8,PQ8x4": 0.3, "PQ8x4": 0.3, "LSH128r": 0.3}.get(factory, 0.9)  # by chance: .017
     assert recall >= lowest
     assert (np.diff(scores, axis=1) <= 1e-6).all()
@@ -75,11 +75,11 @@ def test_seen_items_never_come_and_k_others_do(vectors, rows, queries, factory):
     seen_rows = np.concatenate([best[query, :n] for query, n in enumerate(n_seen)])
     strangers = np.setdiff1d(np.arange(2000), rows)[: len(queries)]  # seen, but not in the index
     pairs = (np.append(seen_query, np.arange(len(queries))), np.append(seen_rows, strangers))
-    found = index.search(queries, 300, pairs)[0]
-    assert (found >= 0).all()
+    listed = index.search(queries, 300, pairs)[0]
+    assert (listed >= 0).all()
     for query, n in enumerate(n_seen):
-        assert len(set(found[query])) == 300
-        assert not set(found[query]) & set(best[query, :n])
+        assert len(set(listed[query])) == 300
+        assert not set(listed[query]) & set(best[query, :n])
 
 
 @pytest.mark.parametrize("factory", EXACT)
@@ -91,14 +91,14 @@ def test_search_without_seen_equals_brute_force(vectors, rows, queries, factory)
     for query, row in zip(*pairs, strict=True):
         plain[query, np.flatnonzero(rows == row)] = -np.inf
     best = rows[np.argsort(-plain, axis=1)[:, :20]]
-    found = index.search(queries, 20, pairs)[0]
-    assert np.mean([len(set(a) & set(b)) / 20 for a, b in zip(found, best, strict=True)]) > 0.99
+    listed = index.search(queries, 20, pairs)[0]
+    assert np.mean([len(set(a) & set(b)) / 20 for a, b in zip(listed, best, strict=True)]) > 0.99
 
 
 def test_few_probed_lists_are_made_up_for(vectors, rows, queries):
     index = ItemIndex.build(vectors, rows, "IVF50,Flat", nprobe=1)  # a list holds about 12 items
-    found, scores = index.search(queries, 200)
-    assert (found >= 0).all()
+    listed, scores = index.search(queries, 200)
+    assert (listed >= 0).all()
     assert np.isfinite(scores).all()
 
 
@@ -107,12 +107,12 @@ def test_places_without_items_are_minus_one(vectors, rows, queries, factory):
     index = ItemIndex.build(vectors, rows, factory, metric_for(factory))
     left = {0: 0, 1: 3, 2: 600}  # query → items that it has not seen
     seen = [(query, row) for query, n in left.items() for row in rows[n:]]
-    found, scores = index.search(queries[:3], 5, tuple(np.array(seen).T))
-    assert set(found[0]) == {-1}
-    assert set(found[1]) == {-1, *rows[:3]}
-    assert (found[1, 3:] == -1).all()
-    assert (found[2] >= 0).all()
-    assert (scores[found < 0] == -np.inf).all()
+    listed, scores = index.search(queries[:3], 5, tuple(np.array(seen).T))
+    assert set(listed[0]) == {-1}
+    assert set(listed[1]) == {-1, *rows[:3]}
+    assert (listed[1, 3:] == -1).all()
+    assert (listed[2] >= 0).all()
+    assert (scores[listed < 0] == -np.inf).all()
 
 
 @pytest.mark.parametrize("factory", EVERY)
@@ -140,9 +140,9 @@ def test_items_added_later_are_found(vectors, rows, factory):
     metric = "cosine"  # with it an item is nearest to itself
     index = ItemIndex.build(vectors[:500], rows[:500], factory, metric)
     index.add(vectors[500:], rows[500:])
-    found = index.search(vectors[500:], 20)[0]
+    listed = index.search(vectors[500:], 20)[0]
     assert len(index) == 600
-    assert (found == rows[500:, None]).any(1).mean() > 0.9
+    assert (listed == rows[500:, None]).any(1).mean() > 0.9
 
 
 def test_rows_cannot_be_added_twice(vectors, rows):
@@ -155,8 +155,8 @@ def test_rows_cannot_be_added_twice(vectors, rows):
 
 def test_cosine_of_zeros_is_zero(vectors, rows):
     index = ItemIndex.build(np.vstack([vectors[:3], np.zeros((1, DIM), np.float32)]), rows[:4], metric="cosine")
-    found, scores = index.search(vectors[:1], 4)
-    assert scores[0, list(found[0]).index(rows[3])] == 0
+    listed, scores = index.search(vectors[:1], 4)
+    assert scores[0, list(listed[0]).index(rows[3])] == 0
 
 
 @pytest.mark.parametrize(
@@ -234,8 +234,8 @@ def test_folders_that_are_not_ours_are_refused(vectors, rows, tmp_path):
         ItemIndex.load(saved)
 
     (saved / "index.json").write_text(json.dumps(about))
-    whole = (saved / "index.faiss").read_bytes()
-    (saved / "index.faiss").write_bytes(whole[:-100])
+    content = (saved / "index.faiss").read_bytes()
+    (saved / "index.faiss").write_bytes(content[:-100])
     with pytest.raises(InputError, match="is damaged"):
         ItemIndex.load(saved)
 

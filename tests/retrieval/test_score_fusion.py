@@ -35,86 +35,86 @@ def run(side_log, encoder, tmp_path):
 
 
 @pytest.fixture
-def made(side_log, run):
+def fused(side_log, run):
     """A blend of it, of few events so that most items are not raised."""
     counts = CoOccurrence(last=2, window=1).fit(side_log)
     return ScoreFusion(load_ranker(run, side_log), counts, weight=0.7, smoothing=0.02)
 
 
-def brute(made, dataset, queries, *, exclude_seen):
+def brute(fused, dataset, queries, *, exclude_seen):
     """Scores of all items for all users, -inf for what is left out."""
-    scores = made.user_vectors(queries) @ made.item_vectors().T
+    scores = fused.user_vectors(queries) @ fused.item_vectors().T
     data = dataset.histories
     for i, (start, stop) in enumerate(zip(queries.start, queries.stop, strict=True)):
         history = data.items[start:stop]
         counted = np.zeros(scores.shape[1])
-        for age, row in enumerate(history[::-1][: made.counts.last]):
+        for age, row in enumerate(history[::-1][: fused.counts.last]):
             for user in range(data.n_users):
                 trained = data.items[data.offsets[user] : data.train_end[user]]
                 for at, before in enumerate(trained):
-                    for gap, after in enumerate(trained[at + 1 : at + 1 + made.counts.window], start=1):
-                        counted[after] += (before == row) * made.counts.decay**age / gap
+                    for gap, after in enumerate(trained[at + 1 : at + 1 + fused.counts.window], start=1):
+                        counted[after] += (before == row) * fused.counts.decay**age / gap
         if counted.any():
-            scores[i] += made.weight * np.log(1 + counted / counted.sum() / made.smoothing)
+            scores[i] += fused.weight * np.log(1 + counted / counted.sum() / fused.smoothing)
         if exclude_seen:
             scores[i, history] = -np.inf
-    scores[:, : made.first_item] = -np.inf
+    scores[:, : fused.first_item] = -np.inf
     return scores
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
 @pytest.mark.parametrize("dense", [10**6, 1], ids=["product of all", "pair by pair"])
 @pytest.mark.usefixtures("in_float32")
-def test_lists_are_those_of_all_scores(side_log, made, exclude_seen, dense, monkeypatch):
+def test_lists_are_those_of_all_scores(side_log, fused, exclude_seen, dense, monkeypatch):
     monkeypatch.setattr(module, "_DENSE", dense)
     monkeypatch.setattr(module, "_QUERIES", 7)
     monkeypatch.setattr(module, "_PAIRS", 11)
     queries = Queries.of(side_log, "test")
-    expected = brute(made, side_log, queries, exclude_seen=exclude_seen)
+    expected = brute(fused, side_log, queries, exclude_seen=exclude_seen)
     seen = queries.seen() if exclude_seen else None
-    rows, scores = search(made, queries, K, seen)
+    rows, scores = search(fused, queries, K, seen)
     best = np.argsort(-expected, axis=1)[:, :K]
-    wanted = np.take_along_axis(expected, best, 1)
-    np.testing.assert_allclose(scores, wanted, rtol=1e-4)
-    np.testing.assert_array_equal(rows, np.where(np.isfinite(wanted), best, -1))
-    np.testing.assert_array_equal(made.rank(queries, K, exclude_seen), rows)
-    alone = made.ranker.rank(queries, K, exclude_seen)
+    best_scores = np.take_along_axis(expected, best, 1)
+    np.testing.assert_allclose(scores, best_scores, rtol=1e-4)
+    np.testing.assert_array_equal(rows, np.where(np.isfinite(best_scores), best, -1))
+    np.testing.assert_array_equal(fused.rank(queries, K, exclude_seen), rows)
+    alone = fused.ranker.rank(queries, K, exclude_seen)
     assert 0.05 < (alone != rows).mean() < 0.95
 
 
 @pytest.mark.usefixtures("in_float32")
-def test_an_exact_index_finds_the_same(side_log, made):
-    items, first = made.item_vectors(), made.first_item
+def test_an_exact_index_finds_the_same(side_log, fused):
+    items, first = fused.item_vectors(), fused.first_item
     index = ItemIndex.build(items[first:], np.arange(first, len(items)))
     queries = Queries.of(side_log, "test")
-    rows, scores = search(made, queries, K, queries.seen(), index)
-    expected = search(made, queries, K, queries.seen())
+    rows, scores = search(fused, queries, K, queries.seen(), index)
+    expected = search(fused, queries, K, queries.seen())
     np.testing.assert_array_equal(rows, expected[0])
     np.testing.assert_allclose(scores, expected[1], rtol=1e-4)
 
 
 @pytest.mark.usefixtures("in_float32")
-def test_short_lists_stay_short(side_log, made):
-    n_items = len(made.item_vectors()) - made.first_item
+def test_short_lists_stay_short(side_log, fused):
+    n_items = len(fused.item_vectors()) - fused.first_item
     queries = Queries.of(side_log, "test")
-    rows, scores = search(made, queries, n_items, queries.seen())
-    expected = brute(made, side_log, queries, exclude_seen=True)
+    rows, scores = search(fused, queries, n_items, queries.seen())
+    expected = brute(fused, side_log, queries, exclude_seen=True)
     np.testing.assert_array_equal((rows >= 0).sum(1), np.isfinite(expected).sum(1))
     assert (scores[rows < 0] == -np.inf).all()
-    for found, wanted in zip(rows, np.argsort(-expected, axis=1), strict=True):
-        found = found[found >= 0]
-        np.testing.assert_array_equal(found, wanted[: len(found)])
+    for listed, best_scores in zip(rows, np.argsort(-expected, axis=1), strict=True):
+        listed = listed[listed >= 0]
+        np.testing.assert_array_equal(listed, best_scores[: len(listed)])
 
 
-def test_a_history_of_which_nothing_is_known(side_log, made):
+def test_a_history_of_which_nothing_is_known(side_log, fused):
     """An item without training events says nothing; the run alone answers."""
     queries = Queries.from_lists([[1], [side_log.vocabulary.size + 1]])
-    np.testing.assert_array_equal(made.rank(queries, K), made.ranker.rank(queries, K))
+    np.testing.assert_array_equal(fused.rank(queries, K), fused.ranker.rank(queries, K))
 
 
-def test_saved_beside_its_run_both_move(side_log, made, run, tmp_path):
+def test_saved_beside_its_run_both_move(side_log, fused, run, tmp_path):
     out, about = run.parent / "both", {"prepared": side_log.fingerprint}
-    save_score_fusion(out / "score_fusion", out / "score_fusion", [run], made, about)
+    save_score_fusion(out / "score_fusion", out / "score_fusion", [run], fused, about)
     (tmp_path / "elsewhere").mkdir()
     run.parent.rename(tmp_path / "elsewhere" / "runs")
     out, run = (tmp_path / "elsewhere" / "runs" / name for name in ("both", "one"))
@@ -123,7 +123,7 @@ def test_saved_beside_its_run_both_move(side_log, made, run, tmp_path):
     assert trained_runs(out) == trained_runs(run) == [run]
     again, queries = load_ranker(out, side_log), Queries.of(side_log, "test")
     assert again.name == "both"
-    np.testing.assert_array_equal(again.rank(queries, K), made.rank(queries, K))
+    np.testing.assert_array_equal(again.rank(queries, K), fused.rank(queries, K))
     again.precision = "fp32"
     assert again.ranker.precision == "fp32"
     (out / "score_fusion" / "after.npz").write_bytes(b"no archive")
@@ -131,15 +131,15 @@ def test_saved_beside_its_run_both_move(side_log, made, run, tmp_path):
         load_ranker(out, side_log)
 
 
-def test_another_log_is_refused(side_log, made, run, tmp_path):
+def test_another_log_is_refused(side_log, fused, run, tmp_path):
     out = tmp_path / "both"
-    save_score_fusion(out / "score_fusion", out / "score_fusion", [run], made, {"prepared": "of another one"})
+    save_score_fusion(out / "score_fusion", out / "score_fusion", [run], fused, {"prepared": "of another one"})
     with pytest.raises(InputError, match="was trained on the vocabulary"):
-        load_score_fusion(out, [made.ranker], side_log)
+        load_score_fusion(out, [fused.ranker], side_log)
 
 
 @pytest.mark.parametrize(("weight", "smoothing"), [(0.0, 1e-3), (1.0, -1.0), (float("nan"), 1e-3), (1.0, float("inf"))])
-def test_numbers_that_cannot_be(made, weight, smoothing):
-    assert isinstance(made.ranker, EncoderRanker)
+def test_numbers_that_cannot_be(fused, weight, smoothing):
+    assert isinstance(fused.ranker, EncoderRanker)
     with pytest.raises(InputError, match="both must be above 0"):
-        ScoreFusion(made.ranker, made.counts, weight=weight, smoothing=smoothing)
+        ScoreFusion(fused.ranker, fused.counts, weight=weight, smoothing=smoothing)

@@ -39,35 +39,35 @@ def timeless(side_log, tmp_path_factory):
 
 def one_by_one(encoder, queries, appended=False):
     """States at the newest position, or at an appended mask that happens when the newest event did."""
-    data, found = queries.histories, []
+    data, user_vectors = queries.histories, []
     for start, stop in zip(queries.start, queries.stop, strict=True):
         start = max(start, stop - encoder.config.max_len + appended)
         rows, times = data.items[start:stop].tolist(), data.times[start:stop].tolist()
         if appended:
             rows, times = [*rows, MASK], [*times, times[-1]]
         with torch.no_grad():
-            found.append(encoder(torch.tensor([rows]), times=torch.tensor([times])).tokens[0, -1])
-    return torch.stack(found)
+            user_vectors.append(encoder(torch.tensor([rows]), times=torch.tensor([times])).tokens[0, -1])
+    return torch.stack(user_vectors)
 
 
 @pytest.mark.parametrize("settings", TIMED, ids=["times", "gaps", "both"])
 @pytest.mark.parametrize("objective", ["masked", "next_item"])
 @pytest.mark.usefixtures("in_float32")
 def test_a_saved_encoder_ranks_by_the_times_of_the_log(side_log, encoder, tmp_path, objective, settings):
-    made = encoder(causal=objective == "next_item", **settings).eval()
-    prediction = TokenPrediction(made, LossConfig(), first_row=side_log.vocabulary.first_item)
+    model = encoder(causal=objective == "next_item", **settings).eval()
+    prediction = TokenPrediction(model, LossConfig(), first_row=side_log.vocabulary.first_item)
     pretrained = PretrainedEncoder(prediction, objective)
     save_encoder(tmp_path / "run" / "encoder", pretrained, side_log)
     queries = Queries.of(side_log, "test")
-    found = load_ranker(tmp_path / "run", side_log).user_vectors(queries)
-    expected = one_by_one(made, queries, appended=objective == "masked")
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    user_vectors = load_ranker(tmp_path / "run", side_log).user_vectors(queries)
+    expected = one_by_one(model, queries, appended=objective == "masked")
+    np.testing.assert_allclose(user_vectors, expected, atol=1e-4)
     parts = [
         (side_log.histories.items[start:stop], side_log.histories.times[start:stop] + 86_400)
         for start, stop in zip(queries.start, queries.stop, strict=True)
     ]
-    given = Queries.from_lists([rows for rows, _ in parts], event_times=[times for _, times in parts])
-    np.testing.assert_allclose(EncoderRanker(pretrained).user_vectors(given), expected, atol=1e-4)
+    typed = Queries.from_lists([rows for rows, _ in parts], event_times=[times for _, times in parts])
+    np.testing.assert_allclose(EncoderRanker(pretrained).user_vectors(typed), expected, atol=1e-4)
 
 
 @pytest.mark.usefixtures("in_float32")

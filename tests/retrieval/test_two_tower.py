@@ -39,11 +39,11 @@ def batch(side_log):
     users = np.arange(6)
     data = side_log.histories
     items, lengths = data.gather(data.offsets[users], data.train_end[users], 8)
-    made = next_item(items, lengths, side_log.vocabulary.first_item) | {"users": users}
-    drawn = np.random.default_rng(3).integers(3, 20, (6, 4))
-    made["negatives"] = np.concatenate([np.tile(made["targets"][:5], (6, 1)), drawn], axis=1).astype(np.int64)
-    del made["n_targets"]
-    return {name: torch.from_numpy(value) for name, value in made.items()}
+    pairs = next_item(items, lengths, side_log.vocabulary.first_item) | {"users": users}
+    negatives = np.random.default_rng(3).integers(3, 20, (6, 4))
+    pairs["negatives"] = np.concatenate([np.tile(pairs["targets"][:5], (6, 1)), negatives], axis=1).astype(np.int64)
+    del pairs["n_targets"]
+    return {name: torch.from_numpy(value) for name, value in pairs.items()}
 
 
 def vectors(model, batch):
@@ -151,17 +151,19 @@ def test_the_auxiliary_loss_compares_the_last_layer_as_it_is(side_log, encoder, 
     total, (model.last, last) = model(batch).item(), (None, model.last)
     main = model(batch).item()
     raw = model.encoder.forward
-    model.encoder.forward = lambda *args, **named: replace(told := raw(*args, **named), tokens=last(told.states[-1]))
+    model.encoder.forward = lambda *args, **named: replace(
+        settings := raw(*args, **named), tokens=last(settings.states[-1])
+    )
     assert total == pytest.approx(0.8 * model(batch).item() + 0.2 * main, rel=1e-5)
     assert model(batch).item() != pytest.approx(main, rel=1e-3)
 
 
 def test_a_cold_item_is_what_its_features_say(side_log, towers):
-    found = TwoTowerRanker(towers(**SIDES)).item_vectors()
+    item_vectors = TwoTowerRanker(towers(**SIDES)).item_vectors()
     size = side_log.vocabulary.size
-    assert found.shape == (side_log.n_rows, 16)
+    assert item_vectors.shape == (side_log.n_rows, 16)
     assert side_log.n_rows == size + 4
-    cold = found[size:]
+    cold = item_vectors[size:]
     assert np.linalg.matrix_rank(cold) == 4  # four kinds and tags, four vectors
     known = towers(**SIDES)
     with torch.no_grad():
@@ -197,10 +199,10 @@ def test_user_features_count_for_users_of_the_log_only(side_log, towers):
     ranker = TwoTowerRanker(towers(**SIDES))
     data = side_log.histories
     queries = Queries.of(side_log, "test")
-    own = ranker.user_vectors(queries)
+    known_users = ranker.user_vectors(queries)
     lists = [data.items[start:stop] for start, stop in zip(queries.start, queries.stop, strict=True)]
     typed = ranker.user_vectors(Queries.from_lists(lists))
-    assert np.abs(own - typed).max(axis=1).min() > 1e-3  # nobody's age is known there
+    assert np.abs(known_users - typed).max(axis=1).min() > 1e-3  # nobody's age is known there
     again = ranker.user_vectors(Queries.from_lists([[5, 6], *lists]))  # another place is no other user
     np.testing.assert_allclose(again[1:], typed, atol=1e-4)
     many = ranker.user_vectors(Queries.from_lists([[5, 6]] * 60))  # more than the log has users
@@ -224,9 +226,9 @@ def test_user_vectors_are_those_of_histories_one_by_one(side_log, towers):
 def test_a_cold_item_in_a_history_is_read_as_unknown_with_its_features(side_log, towers):
     model = towers(settings={"features": feature_configs(side_log, ("kind",))})
     size = side_log.vocabulary.size
-    found = TwoTowerRanker(model).user_vectors(Queries.from_lists([[5, size], [5, size + 1], [5, UNKNOWN]]))
-    assert np.abs(found[0] - found[1]).max() > 1e-3
-    assert np.abs(found[0] - found[2]).max() > 1e-3
+    item_vectors = TwoTowerRanker(model).user_vectors(Queries.from_lists([[5, size], [5, size + 1], [5, UNKNOWN]]))
+    assert np.abs(item_vectors[0] - item_vectors[1]).max() > 1e-3
+    assert np.abs(item_vectors[0] - item_vectors[2]).max() > 1e-3
 
 
 def test_every_parameter_learns(towers, batch):
@@ -250,11 +252,11 @@ def test_towers_of_another_vocabulary_and_damaged_ones_are_refused(side_log, tow
     folder = tmp_path / "two_tower"
     save_two_tower(folder, towers(), side_log)
     config = folder / "config.json"
-    told = json.loads(config.read_text())
-    config.write_text(json.dumps(told | {"prepared": "another"}))
+    settings = json.loads(config.read_text())
+    config.write_text(json.dumps(settings | {"prepared": "another"}))
     with pytest.raises(InputError, match="trained on the vocabulary another"):
         load_two_tower(tmp_path, side_log)
-    config.write_text(json.dumps(told))
+    config.write_text(json.dumps(settings))
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-50])
     with pytest.raises(InputError, match=r"model.safetensors cannot be read"):

@@ -38,10 +38,10 @@ def ranker(side_log, encoder):
 @pytest.mark.parametrize("objective", ["masked", "next_item"])
 @pytest.mark.usefixtures("in_float32")
 def test_scores_are_those_of_histories_one_by_one(side_log, ranker, objective, features, loss):
-    made = ranker(objective, features, **loss)
+    model = ranker(objective, features, **loss)
     queries = Queries.of(side_log, "test")
-    scores = made.user_vectors(queries) @ made.item_vectors().T
-    encoder, data = made.pretrained.prediction.encoder, side_log.histories
+    scores = model.user_vectors(queries) @ model.item_vectors().T
+    encoder, data = model.pretrained.prediction.encoder, side_log.histories
     table = encoder.embeddings.token.weight.detach()
     for i in range(len(queries)):
         rows = data.items[queries.start[i] : queries.stop[i]].tolist()
@@ -55,22 +55,22 @@ def test_scores_are_those_of_histories_one_by_one(side_log, ranker, objective, f
                 expected
                 / table.norm(dim=1).clamp(min=1e-12)
                 / state.norm()
-                / made.pretrained.prediction.loss.temperature
+                / model.pretrained.prediction.loss.temperature
             )
         np.testing.assert_allclose(scores[i], expected, atol=2e-4)
 
 
 @pytest.mark.parametrize("objective", ["masked", "next_item"])
 def test_lists_hold_no_seen_and_no_special_rows(side_log, ranker, objective):
-    made, queries = ranker(objective), Queries.of(side_log, "test")
+    model, queries = ranker(objective), Queries.of(side_log, "test")
     first, n_items = side_log.vocabulary.first_item, side_log.vocabulary.n_items
-    lists = made.rank(queries, n_items)
+    lists = model.rank(queries, n_items)
     for i, row in enumerate(lists):
         seen = set(side_log.histories.items[queries.start[i] : queries.stop[i]].tolist())
         expected = set(range(first, first + n_items)) - seen
         assert set(row[row >= 0].tolist()) == expected
         assert (row[len(expected) :] == -1).all()
-    everything = made.rank(queries, n_items, exclude_seen=False)
+    everything = model.rank(queries, n_items, exclude_seen=False)
     assert (np.sort(everything, axis=1) == np.arange(first, first + n_items)).all()
 
 
@@ -84,10 +84,12 @@ def cores(request):
 
 @pytest.mark.usefixtures("in_float32")
 def test_batches_and_cores_do_not_matter(side_log, ranker, cores):
-    made, queries = ranker("masked"), Queries.of(side_log, "test")
-    one = made.user_vectors(queries)
+    model, queries = ranker("masked"), Queries.of(side_log, "test")
+    expected_vectors = model.user_vectors(queries)
     for size in (1, 7, 16):
-        np.testing.assert_allclose(encode_queries(queries, made._encode, 11, batch_size=size), one, atol=1e-5)
+        np.testing.assert_allclose(
+            encode_queries(queries, model._encode, 11, batch_size=size), expected_vectors, atol=1e-5
+        )
     assert torch.get_num_threads() == cores
 
 
@@ -101,11 +103,11 @@ def test_an_error_in_one_batch_ends_encoding_and_frees_the_cores(side_log, cores
 
 
 def test_bf16_is_near_float32(side_log, ranker):
-    made, queries = ranker("next_item"), Queries.of(side_log, "test")
-    found = [EncoderRanker(made.pretrained, precision=name).user_vectors(queries) for name in ("bf16", "fp32")]
-    np.testing.assert_allclose(*found, atol=0.05)
-    assert found[0].dtype == np.float32
-    assert (found[0] != found[1]).any()
+    model, queries = ranker("next_item"), Queries.of(side_log, "test")
+    both = [EncoderRanker(model.pretrained, precision=name).user_vectors(queries) for name in ("bf16", "fp32")]
+    np.testing.assert_allclose(*both, atol=0.05)
+    assert both[0].dtype == np.float32
+    assert (both[0] != both[1]).any()
 
 
 def test_nobody_to_encode_is_told(ranker):
@@ -114,11 +116,11 @@ def test_nobody_to_encode_is_told(ranker):
 
 
 def test_a_saved_encoder_ranks_the_same(side_log, ranker, tmp_path):
-    made = ranker("masked", ("kind",), similarity="cosine", temperature=0.2)
-    save_encoder(tmp_path / "run" / "encoder", made.pretrained, side_log)
+    model = ranker("masked", ("kind",), similarity="cosine", temperature=0.2)
+    save_encoder(tmp_path / "run" / "encoder", model.pretrained, side_log)
     loaded, queries = load_ranker(tmp_path / "run", side_log), Queries.of(side_log, "test")
-    np.testing.assert_array_equal(loaded.user_vectors(queries), made.user_vectors(queries))
-    np.testing.assert_array_equal(loaded.item_vectors(), made.item_vectors())
+    np.testing.assert_array_equal(loaded.user_vectors(queries), model.user_vectors(queries))
+    np.testing.assert_array_equal(loaded.item_vectors(), model.item_vectors())
     assert loaded.name == "run"
 
 

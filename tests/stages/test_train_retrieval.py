@@ -97,10 +97,10 @@ def test_it_shows_what_it_is(recommender):
 
 
 def test_a_temporary_run_goes_with_the_recommender(dataset):
-    made = train_retrieval(dataset, **{**SETTINGS, "train": {**SETTINGS["train"], "epochs": 1}})
-    run = made.run
+    towers = train_retrieval(dataset, **{**SETTINGS, "train": {**SETTINGS["train"], "epochs": 1}})
+    run = towers.run
     assert (run / "two_tower" / "config.json").is_file()
-    del made
+    del towers
     gc.collect()
     assert not run.exists()
 

@@ -21,14 +21,14 @@ def by_popularity(popularity: NDArray[np.float64], first_item: int) -> Ints:
 
 def only_items(matrix: sparse.csr_array, first_item: int) -> sparse.csr_array:
     """Drop the columns of special rows, which nothing may recommend, and zeros."""
-    keep = np.arange(matrix.shape[1]) >= first_item
-    kept = (matrix @ sparse.diags_array(keep.astype(matrix.dtype))).tocsr()
-    kept.eliminate_zeros()
-    return kept
+    is_item = np.arange(matrix.shape[1]) >= first_item
+    items = (matrix @ sparse.diags_array(is_item.astype(matrix.dtype))).tocsr()
+    items.eliminate_zeros()
+    return items
 
 
 def soon_after(events: TrainingEvents, size: int, first_item: int, window: int, most: int = 0) -> sparse.csr_array:
-    """How often one row came at most ``window`` events after another, ``[size, size]``.
+    """Co-occurrence counts of rows at most ``window`` events after another row, ``[size, size]``.
 
     A pair ``gap`` events apart counts 1 / gap of what its later event weighs. Rows are counted some at a time, so that
     memory is bounded where few followers are kept of each.
@@ -57,14 +57,14 @@ def _largest(counts: sparse.csr_array, most: int) -> sparse.csr_array:
     lengths = np.diff(counts.indptr)
     row = np.repeat(np.arange(len(lengths)), lengths)
     order = np.lexsort((counts.indices, -counts.data, row))
-    kept = np.sort(order[np.arange(len(order)) - np.repeat(counts.indptr[:-1], lengths) < most])
-    return sparse.csr_array((counts.data[kept], (row[kept], counts.indices[kept])), shape=counts.shape)
+    largest = np.sort(order[np.arange(len(order)) - np.repeat(counts.indptr[:-1], lengths) < most])
+    return sparse.csr_array((counts.data[largest], (row[largest], counts.indices[largest])), shape=counts.shape)
 
 
 def follows(
     events: TrainingEvents, size: int, first_item: int, gap: int, rows: tuple[int, int] | None = None
 ) -> sparse.csr_array:
-    """How often one row came ``gap`` events after another, by weight of the later event.
+    """Counts of rows ``gap`` events after another row, by weight of the later event.
 
     Args:
         events: In training.

@@ -78,9 +78,9 @@ def top_k(scores: sparse.csr_array, place: Ints, seen: tuple[Ints, Rows], k: int
     Returns:
         ``[n, k]``, -1 after the last.
     """
-    found = _without_hopeless(scores, seen, k).tocoo()
-    query, row = found.row.astype(np.int64), found.col.astype(np.int64)
-    values, rank = np.unique(-found.data, return_inverse=True)
+    entries = _without_hopeless(scores, seen, k).tocoo()
+    query, row = entries.row.astype(np.int64), entries.col.astype(np.int64)
+    values, rank = np.unique(-entries.data, return_inverse=True)
     # one sort of whole numbers (query, then score, then place) is several times faster than lexsort on the three
     order = np.argsort((query * len(values) + rank) * (int(place.max()) + 1) + place[row])
     query, row = query[order], row[order]
@@ -113,7 +113,7 @@ def _without_hopeless(scores: sparse.csr_array, seen: tuple[Ints, Rows], k: int)
 
 
 def _position(query: Ints) -> Ints:
-    """How many of the same query stand before each entry of a sorted array."""
+    """Number of entries of the same query before each entry of a sorted array."""
     lengths = np.bincount(query)
     position: Ints = np.arange(len(query)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     return position
@@ -133,22 +133,22 @@ def fill(ranked: Rows, order: Ints, seen: tuple[Ints, Rows]) -> Rows:
     filled = ranked.copy()
     listed = np.nonzero(ranked >= 0)
     query = np.concatenate([seen[0], listed[0]])
-    taken = np.sort(_keys(query, np.concatenate([seen[1], ranked[listed]])), kind="stable")
+    excluded = np.sort(_keys(query, np.concatenate([seen[1], ranked[listed]])), kind="stable")
     short, width = np.flatnonzero((ranked < 0).any(1)), 2 * ranked.shape[1]
     while len(short):
         rest = []
         for start in range(0, len(short), max(1, _CELLS // width)):
             part = short[start : start + max(1, _CELLS // width)]
-            filled[part], enough = _filled_up(ranked[part], part, order[:width], taken)
+            filled[part], enough = _filled_up(ranked[part], part, order[:width], excluded)
             rest.append(part[~enough])
         short = np.concatenate(rest) if width < len(order) else short[:0]
         width *= 4  # few need to look far down
     return filled
 
 
-def _filled_up(ranked: Rows, query: Ints, order: Ints, taken: Ints) -> tuple[Rows, NDArray[np.bool_]]:
+def _filled_up(ranked: Rows, query: Ints, order: Ints, excluded: Ints) -> tuple[Rows, NDArray[np.bool_]]:
     """Fill the ends of some lists from ``order``; also tells which lists are full."""
-    out = _in_sorted(taken, _keys(query[:, None], order[None, :]))
+    out = _in_sorted(excluded, _keys(query[:, None], order[None, :]))
     free = np.argsort(out, axis=1, kind="stable")[:, : ranked.shape[1]]
     rows = np.where(np.take_along_axis(out, free, 1), -1, order[free])
     empty = ranked < 0
@@ -165,8 +165,8 @@ def _keys(query: Ints, row: NDArray[np.integer]) -> Ints:
     return keys
 
 
-def _in_sorted(known: Ints, asked: Ints) -> NDArray[np.bool_]:
+def _in_sorted(known: Ints, keys: Ints) -> NDArray[np.bool_]:
     if not len(known):
-        return np.zeros(asked.shape, np.bool_)
-    found: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, asked), len(known) - 1)] == asked
-    return found
+        return np.zeros(keys.shape, np.bool_)
+    is_known: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys
+    return is_known

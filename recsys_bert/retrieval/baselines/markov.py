@@ -59,11 +59,11 @@ class Markov:
 
 def _earlier_first(counts: sparse.csr_array, events: TrainingEvents) -> sparse.csr_array:
     """Raise each count by a share of the least difference between counts, more for pairs that were met earlier."""
-    found = counts.tocoo()
+    entries = counts.tocoo()
     same = events.users[1:] == events.users[:-1]
     keys = events.items[:-1][same].astype(np.int64) << 32 | events.items[1:][same].astype(np.int64)
     pairs, first = np.unique(keys, return_index=True)
-    at = first[np.searchsorted(pairs, found.row.astype(np.int64) << 32 | found.col.astype(np.int64))]
-    least = np.diff(np.unique(found.data), prepend=0).min()
-    raised = found.data + least * (1 - (at + 1) / (len(keys) + 1)) / 2
-    return sparse.csr_array((raised, (found.row, found.col)), shape=counts.shape)
+    at = first[np.searchsorted(pairs, entries.row.astype(np.int64) << 32 | entries.col.astype(np.int64))]
+    least = np.diff(np.unique(entries.data), prepend=0).min()
+    raised = entries.data + least * (1 - (at + 1) / (len(keys) + 1)) / 2
+    return sparse.csr_array((raised, (entries.row, entries.col)), shape=counts.shape)
