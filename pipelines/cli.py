@@ -39,6 +39,7 @@ COMMANDS = {  # in the order in which one uses them
     "text classify train": ("pipelines.text.classify.train", "train a classifier of texts"),
     "text classify evaluate": ("pipelines.text.classify.evaluate", "measure it, in all and by class"),
     "text classify predict": ("pipelines.text.classify.predict", "classify new texts"),
+    "text classify pu": ("pipelines.text.classify.pu", "score unlabelled texts by some positives (PU bagging)"),
     "text match train": ("pipelines.text.match.train", "train a matcher of pairs of texts"),
     "text match evaluate": ("pipelines.text.match.evaluate", "measure it on pairs"),
     "text match predict": ("pipelines.text.match.predict", "compare new pairs"),

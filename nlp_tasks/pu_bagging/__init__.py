@@ -1,0 +1,1 @@
+"""PU bagging: score unlabelled texts where some positives are known and no negatives."""
