@@ -22,7 +22,7 @@ def main() -> list[str]:
         task={"form": "bi", "loss": "in_batch"},
         train={"epochs": 15, "lr": 5e-3, "batch_size": 8, "monitor": "mrr", "patience": 0},
     )
-    new = ["reset the password", "my parcel is late"]
+    new = ["reset the password", "where is the parcel"]
     similarity = matcher.encode(new) @ matcher.encode(ANSWERS).T
     answers = [ANSWERS[row] for row in np.argmax(similarity, axis=1)]
     print(answers)
