@@ -1,9 +1,9 @@
 """Settings that text tasks share. Plain values: importing this is instant."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from nlp_tasks.heads import TEXT_HEADS
 from recsys_bert.encoder.config import EncoderConfig
@@ -18,6 +18,14 @@ TEXT_ENCODER = EncoderConfig(
     dim=128, n_layers=2, n_heads=4, max_len=128, position="start", n_segments=2, residual_init_scale=1.0
 )
 """A small encoder for text from random weights; two segments, so that one pretrained on text serves pairs as well."""
+
+_SIZE_NAMES = ("encoder.dim", "encoder.n_layers", "encoder.n_heads", "train.batch_size")
+
+SIZES: Mapping[str, Mapping[str, Any]] = {
+    size: dict(zip(_SIZE_NAMES, values, strict=True))
+    for size, values in {"tiny": (32, 1, 1, 32), "small": (128, 2, 4, 64), "base": (256, 4, 4, 32)}.items()
+}
+"""Presets of settings that go together: encoders of text with a batch size that suits them."""
 
 PARTS = (
     "fusion",
@@ -176,6 +184,8 @@ class HeadConfig:
 @dataclass(frozen=True, kw_only=True)
 class FineTuningConfig:
     """Settings of every text task's training."""
+
+    SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = SIZES
 
     init: Path | None = None
     """Hugging Face BERT folder, or run of `text pretrain` or of another text task, whose encoder and tokenizer are

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from recsys_bert.stages.prepare import PrepareConfig, prepare
 
@@ -11,6 +11,33 @@ from recsys_bert.stages.prepare import PrepareConfig, prepare
 @dataclass(frozen=True, kw_only=True)
 class Config(PrepareConfig):
     """Turn a click log into a folder of histories and vocabulary that every later stage opens."""
+
+    MAIN: ClassVar[tuple[str, ...]] = (
+        "out",
+        "events",
+        "items",
+        "users",
+        "json",
+        "log.format",
+        "log.user",
+        "log.item",
+        "log.time",
+        "log.time_unit",
+        "log.event",
+        "log.events",
+        "log.weight",
+        "log.bad_rows",
+        "item_features.categorical",
+        "item_features.multi",
+        "user_features.categorical",
+        "user_features.multi",
+        "filters.min_user_events",
+        "filters.min_item_events",
+        "filters.k_core",
+        "split.kind",
+        "split.validation_from",
+        "split.test_from",
+    )
 
     events: str = ""
     """A file, a folder (all files of one format in it) or a glob such as ``logs/2024-*.parquet``. Always needed."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from recsys_bert.stages.pretrain import PretrainConfig
 
@@ -10,6 +10,34 @@ from recsys_bert.stages.pretrain import PretrainConfig
 @dataclass(frozen=True, kw_only=True)
 class Config(PretrainConfig):
     """Pretrain an encoder on the histories of a prepared click log."""
+
+    MAIN: ClassVar[tuple[str, ...]] = (
+        "data",
+        "out",
+        "objective",
+        "objective_options",
+        "features",
+        "crop",
+        "init",
+        "item_init",
+        "teacher",
+        "encoder.dim",
+        "encoder.n_layers",
+        "encoder.n_heads",
+        "encoder.max_len",
+        "encoder.dropout",
+        "encoder.layer",
+        "encoder.fusion",
+        "encoder.neck",
+        "loss.name",
+        "loss.similarity",
+        "train.epochs",
+        "train.batch_size",
+        "train.lr",
+        "train.schedule.name",
+        "train.patience",
+        "train.seed",
+    )
 
     data: Path
     """Folder that `prepare` wrote."""

@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import tyro
 
@@ -15,6 +15,18 @@ from recsys_bert.errors import InputError
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Write a simulated click log as Parquet files, with the best possible predictions of it."""
+
+    MAIN: ClassVar[tuple[str, ...]] = (
+        "out",
+        "log.users",
+        "log.items",
+        "log.mean_events",
+        "log.days",
+        "log.impressions",
+        "log.seed",
+        "users_per_file",
+        "json",
+    )
 
     out: Path
     """Folder for clicks, items, users, impressions and the oracle's top items; an earlier log there is replaced."""

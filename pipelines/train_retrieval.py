@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from recsys_bert.stages.train_retrieval import TrainRetrievalConfig, check_init
 
@@ -10,6 +10,34 @@ from recsys_bert.stages.train_retrieval import TrainRetrievalConfig, check_init
 @dataclass(frozen=True, kw_only=True)
 class Config(TrainRetrievalConfig):
     """Train two towers on a prepared click log and index the items."""
+
+    MAIN: ClassVar[tuple[str, ...]] = (
+        "data",
+        "out",
+        "init",
+        "encoder_lr",
+        "item_init",
+        "features",
+        "encoder.dim",
+        "encoder.n_layers",
+        "encoder.n_heads",
+        "encoder.max_len",
+        "encoder.dropout",
+        "encoder.layer",
+        "encoder.fusion",
+        "encoder.neck",
+        "towers.item_features",
+        "towers.user_features",
+        "loss.name",
+        "loss.similarity",
+        "index.factory",
+        "train.epochs",
+        "train.batch_size",
+        "train.lr",
+        "train.schedule.name",
+        "train.patience",
+        "train.seed",
+    )
 
     data: Path
     """Folder that `prepare` wrote."""

@@ -1,10 +1,11 @@
 """Settings of pretraining on plain text. Plain values: importing this is instant."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from nlp_tasks.config import PARTS, TEXT_ENCODER, TokenizerConfig
+from nlp_tasks.config import PARTS, SIZES, TEXT_ENCODER, TokenizerConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.parts import Options, check_name
 from recsys_bert.errors import InputError
@@ -28,6 +29,8 @@ TRAIN = TrainConfig(
 @dataclass(frozen=True, kw_only=True)
 class TextPretrainConfig:
     """Settings of ``nlp_tasks.pretrain``."""
+
+    SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = SIZES
 
     objective: str = field(default="masked", metadata={"names": OBJECTIVES})
     """Training task: a name in ``OBJECTIVES``, or ``module:Class``."""
@@ -104,6 +107,7 @@ class TextPretrainConfig:
             )
         free = {f"encoder.{name}" for name in (*PARTS, "layer_options", "exact_match", "ngrams", "ngram_rows")}
         overridden = [name for name in names - free if name.startswith(("encoder.", "tokenizer."))]
+        overridden += ["size"] if "size" in names else []
         if self.init and overridden:
             raise InputError(f"{min(overridden)} comes from init {self.init}; leave it out, or leave out init.")
         if self.teacher is None and (unread := [name for name in names if name.startswith("distillation.")]):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from nlp_tasks.config import CorpusConfig
 from nlp_tasks.pretraining.config import TextPretrainConfig
@@ -12,6 +12,34 @@ from recsys_bert.errors import InputError
 @dataclass(frozen=True, kw_only=True)
 class Config(TextPretrainConfig):
     """Pretrain a text encoder on plain text."""
+
+    MAIN: ClassVar[tuple[str, ...]] = (
+        "out",
+        "data.train",
+        "data.validation",
+        "objective",
+        "objective_options",
+        "second_loss",
+        "whole_words",
+        "init",
+        "teacher",
+        "tokenizer.kind",
+        "tokenizer.vocab_size",
+        "encoder.dim",
+        "encoder.n_layers",
+        "encoder.n_heads",
+        "encoder.max_len",
+        "encoder.dropout",
+        "encoder.layer",
+        "encoder.fusion",
+        "encoder.neck",
+        "train.epochs",
+        "train.batch_size",
+        "train.lr",
+        "train.schedule.name",
+        "train.patience",
+        "train.seed",
+    )
 
     out: Path
     """Run folder; an interrupted run is resumed there."""

@@ -1,8 +1,9 @@
 """Pretrain an encoder on the histories of a prepared click log."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.parts import Options, check_name
@@ -12,6 +13,7 @@ from recsys_bert.objectives import OBJECTIVES
 from recsys_bert.objectives.config import DistillationConfig
 from recsys_bert.settings import make_config
 from recsys_bert.stages.folders import temporary_run
+from recsys_bert.stages.sizes import SIZES
 from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ DERIVED = ("vocab_size", "features", "causal")
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
     """Settings of ``pretrain``."""
+
+    SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = SIZES
 
     objective: str = field(default="masked", metadata={"names": OBJECTIVES})
     """Training task: a name in ``OBJECTIVES``, or ``module:Class``. masked predicts masked items from both sides,
@@ -100,7 +104,9 @@ class PretrainConfig:
         self.loss.check_named(frozenset(name.removeprefix("loss.") for name in names if name.startswith("loss.")))
         if derived := [name for name in DERIVED if f"encoder.{name}" in names]:
             raise InputError(f"encoder.{derived[0]} follows from the data and the objective here; leave it out.")
-        overridden = [name for name in names if name.startswith("encoder.") or name in ("features", "item_init")]
+        overridden = [
+            name for name in names if name.startswith("encoder.") or name in ("features", "item_init", "size")
+        ]
         if self.init and overridden:
             raise InputError(
                 f"{min(overridden)} comes from init {self.init}; leave it out, or leave out init. Dropout can be "

@@ -1,9 +1,10 @@
 """Train two towers on click histories, and index the items."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
@@ -12,6 +13,7 @@ from recsys_bert.retrieval.config import TOWERS_LOSS, TowersConfig
 from recsys_bert.retrieval.index_config import IndexConfig
 from recsys_bert.settings import make_config, named_settings
 from recsys_bert.stages.folders import temporary_run
+from recsys_bert.stages.sizes import SIZES
 from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class TrainRetrievalConfig:
     """Settings of training two towers."""
+
+    SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = SIZES
 
     encoder_lr: float | None = None
     """Learning rate of a pretrained encoder, 0 to freeze it; train.lr when not given."""
@@ -106,7 +110,7 @@ def check_init(config: TrainRetrievalConfig, init: Path | None, names: frozenset
     Raises:
         InputError: One of them is set.
     """
-    overridden = [name for name in names if name.startswith("encoder.") or name in ("features", "item_init")]
+    overridden = [name for name in names if name.startswith("encoder.") or name in ("features", "item_init", "size")]
     if init and overridden:
         raise InputError(f"{min(overridden)} comes from init {init}; leave it out, or leave out init.")
     if init and (config.encoder != EncoderConfig() or config.features or config.item_init != "random"):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nlp_tasks.classification.config import ClassificationTrainConfig
 from nlp_tasks.config import FilesConfig
@@ -15,6 +15,34 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Config(ClassificationTrainConfig):
     """Train a text classifier."""
+
+    MAIN: ClassVar[tuple[str, ...]] = (
+        "out",
+        "text",
+        "label",
+        "class_names",
+        "init",
+        "teacher",
+        "data.train",
+        "data.validation",
+        "data.test",
+        "tokenizer.kind",
+        "encoder.dim",
+        "encoder.n_layers",
+        "encoder.dropout",
+        "encoder.fusion",
+        "encoder.neck",
+        "length.max_len",
+        "head.name",
+        "task.multi_label",
+        "task.class_weights",
+        "task.thresholds",
+        "train.epochs",
+        "train.batch_size",
+        "train.lr",
+        "train.schedule.name",
+        "train.patience",
+    )
 
     out: Path
     """Run folder; a stopped run there is resumed."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from nlp_tasks.config import FilesConfig, settle_monitor
 from nlp_tasks.matching.config import MatchingTrainConfig, check_labelled, monitors
@@ -11,6 +11,34 @@ from nlp_tasks.matching.config import MatchingTrainConfig, check_labelled, monit
 @dataclass(frozen=True, kw_only=True)
 class Config(MatchingTrainConfig):
     """Train a matcher of pairs of texts."""
+
+    MAIN: ClassVar[tuple[str, ...]] = (
+        "out",
+        "first",
+        "second",
+        "label",
+        "init",
+        "teacher",
+        "data.train",
+        "data.validation",
+        "data.test",
+        "tokenizer.kind",
+        "encoder.dim",
+        "encoder.n_layers",
+        "encoder.dropout",
+        "encoder.fusion",
+        "encoder.neck",
+        "length.max_len",
+        "head.name",
+        "task.form",
+        "task.loss",
+        "task.threshold",
+        "train.epochs",
+        "train.batch_size",
+        "train.lr",
+        "train.schedule.name",
+        "train.patience",
+    )
 
     out: Path
     """Run folder; a stopped run there is resumed."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nlp_tasks.qa.config import QATrainConfig, QuestionFilesConfig
 
@@ -13,6 +13,31 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Config(QATrainConfig):
     """Train a question answerer on questions about passages."""
+
+    MAIN: ClassVar[tuple[str, ...]] = (
+        "out",
+        "init",
+        "teacher",
+        "data.train",
+        "data.validation",
+        "data.test",
+        "tokenizer.kind",
+        "encoder.dim",
+        "encoder.n_layers",
+        "encoder.dropout",
+        "encoder.fusion",
+        "encoder.neck",
+        "task.max_len",
+        "task.max_answer",
+        "task.no_answer",
+        "task.language",
+        "train.epochs",
+        "train.batch_size",
+        "train.lr",
+        "train.schedule.name",
+        "train.patience",
+        "train.seed",
+    )
 
     out: Path
     """Run folder; a stopped run there is resumed."""

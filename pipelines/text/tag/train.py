@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from nlp_tasks.tagging.config import AnnotatedFilesConfig, TaggingTrainConfig
 
@@ -10,6 +10,33 @@ from nlp_tasks.tagging.config import AnnotatedFilesConfig, TaggingTrainConfig
 @dataclass(frozen=True, kw_only=True)
 class Config(TaggingTrainConfig):
     """Train a tagger (named entity recognition) on annotated sentences."""
+
+    MAIN: ClassVar[tuple[str, ...]] = (
+        "out",
+        "init",
+        "queries",
+        "data.train",
+        "data.validation",
+        "data.test",
+        "data.scheme",
+        "data.granularity",
+        "tokenizer.kind",
+        "encoder.dim",
+        "encoder.n_layers",
+        "encoder.dropout",
+        "encoder.neck",
+        "lexicon.name",
+        "lexicon.file",
+        "lexicon.vectors",
+        "head.name",
+        "pu.dictionary",
+        "pu.risk",
+        "train.epochs",
+        "train.batch_size",
+        "train.lr",
+        "train.patience",
+        "train.seed",
+    )
 
     out: Path
     """Run folder; a stopped run there is resumed."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from nlp_tasks.word_vectors.config import WordVectorsConfig
 from recsys_bert.errors import InputError
@@ -32,6 +32,27 @@ class TextFilesConfig:
 @dataclass(frozen=True, kw_only=True)
 class Config(WordVectorsConfig):
     """Train word vectors on plain text."""
+
+    MAIN: ClassVar[tuple[str, ...]] = (
+        "out",
+        "text.files",
+        "text.texts",
+        "tokenizer",
+        "min_count",
+        "method",
+        "word2vec.model",
+        "word2vec.dim",
+        "word2vec.window",
+        "word2vec.negatives",
+        "word2vec.epochs",
+        "word2vec.lr",
+        "word2vec.seed",
+        "glove.dim",
+        "glove.window",
+        "glove.epochs",
+        "glove.lr",
+        "glove.seed",
+    )
 
     out: Path
     """Run folder; a stopped run there is resumed after its last epoch."""
