@@ -12,6 +12,7 @@ from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives import OBJECTIVES
 from recsys_bert.objectives.config import DistillationConfig
 from recsys_bert.settings import make_config
+from recsys_bert.stages.encoder_settings import DERIVED, check_derived
 from recsys_bert.stages.folders import temporary_run
 from recsys_bert.stages.sizes import SIZES
 from recsys_bert.training.config import TrainConfig
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from recsys_bert.retrieval.negatives import HardNegativeMiner
     from recsys_bert.retrieval.recommender import Recommender
     from recsys_bert.user_encoder.checkpoint import PretrainedEncoder
-
-DERIVED = ("vocab_size", "features", "causal")
-"""Encoder settings that follow from the data and the objective."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,10 +253,7 @@ def _resolved(
         source, dropout = f"init {config.init} has", config.encoder_dropout
         trained = init.encoder.config
         encoder = replace(trained, causal=causal, dropout=trained.dropout if dropout is None else dropout)
-    for name, default in vars(EncoderConfig()).items():
-        value = getattr(config.encoder, name)
-        if value not in (default, getattr(encoder, name)):
-            raise InputError(f"encoder.{name} is {value}, but {source} {getattr(encoder, name)}. Leave it out.")
+    check_derived(config.encoder, encoder, source)
     check_times(dataset, encoder)
     return replace(config, encoder=encoder, features=tuple(feature.name for feature in encoder.features))
 

@@ -12,6 +12,7 @@ from recsys_bert.losses.config import LossConfig
 from recsys_bert.retrieval.config import TOWERS_LOSS, TowersConfig
 from recsys_bert.retrieval.index_config import IndexConfig
 from recsys_bert.settings import make_config, named_settings
+from recsys_bert.stages.encoder_settings import DERIVED, check_derived
 from recsys_bert.stages.folders import temporary_run
 from recsys_bert.stages.sizes import SIZES
 from recsys_bert.training.config import TrainConfig
@@ -72,9 +73,6 @@ class TrainRetrievalConfig:
     """Training."""
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "features", "causal"):
-            if getattr(self.encoder, name) != getattr(EncoderConfig(), name):
-                raise InputError(f"encoder.{name} follows from the data here; leave it out.")
         if self.train.optimiser.sparse_adam and self.loss.name == "full":
             raise InputError("train.optimiser.sparse_adam is for sampled losses; loss.name 'full' reads all items.")
         for name in ("encoder_lr", "encoder_residual_scale"):
@@ -92,6 +90,8 @@ class TrainRetrievalConfig:
         Raises:
             InputError: One of those that were named has none.
         """
+        if derived := [name for name in DERIVED if f"encoder.{name}" in names]:
+            raise InputError(f"encoder.{derived[0]} follows from the data here; leave it out.")
         self.loss.check_named(frozenset(name.removeprefix("loss.") for name in names if name.startswith("loss.")))
         if not (self.towers.item_features or self.towers.user_features):
             for name in ("towers.hidden", "towers.dropout"):
@@ -113,11 +113,8 @@ def check_init(config: TrainRetrievalConfig, init: Path | None, names: frozenset
     overridden = [name for name in names if name.startswith("encoder.") or name in ("features", "item_init", "size")]
     if init and overridden:
         raise InputError(f"{min(overridden)} comes from init {init}; leave it out, or leave out init.")
-    if init and (config.encoder != EncoderConfig() or config.features or config.item_init != "random"):
-        raise InputError(
-            f"[encoder], features and item embeddings come from {init} here; leave out [encoder], features "
-            "and item_init, or leave out init."
-        )
+    if init and config.item_init != "random":
+        raise InputError(f"item embeddings come from {init} here; leave out item_init, or leave out init.")
     for name in ("encoder_lr", "encoder_dropout", "encoder_residual_scale"):
         if getattr(config, name) is not None and not init:
             raise InputError(f"{name} is for a pretrained encoder; give init as well.")
@@ -168,7 +165,10 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
 
     torch.manual_seed(config.train.seed)
     auxiliary = config.train.auxiliary.weight or None
-    model = build_two_tower(_encoder(dataset, init, config), config.towers, config.loss, dataset, auxiliary=auxiliary)
+    encoder = _encoder(dataset, init, config)
+    names = tuple(feature.name for feature in encoder.config.features)
+    config = replace(config, encoder=encoder.config, features=names)
+    model = build_two_tower(encoder, config.towers, config.loss, dataset, auxiliary=auxiliary)
     ranker = TwoTowerRanker(model, out.name, precision=config.train.precision)
     batches = _batches(dataset, config, model.encoder.config)
     miner = _miner(dataset, config, model, batches)
@@ -223,11 +223,16 @@ def _encoder(dataset: "ClickDataset", init: Path | None, config: TrainRetrievalC
         size = dataset.vocabulary.size
         features = feature_configs(dataset, config.features)
         encoder = Encoder(replace(config.encoder, vocab_size=size, causal=True, features=features))
+        check_derived(config.encoder, encoder.config, "the data gives")
         init_items(encoder, dataset, config.item_init)
         return encoder
     pretrained = load_encoder(init, dataset).encoder
     dropout = pretrained.config.dropout if config.encoder_dropout is None else config.encoder_dropout
     encoder = Encoder(replace(pretrained.config, causal=True, dropout=dropout))
+    check_derived(config.encoder, encoder.config, f"init {init} has")
+    names = tuple(feature.name for feature in encoder.config.features)
+    if config.features not in ((), names):
+        raise InputError(f"features are {list(config.features)}, but init {init} has {list(names)}. Leave them out.")
     take_weights(encoder, pretrained, init)
     if config.encoder_residual_scale is not None:
         encoder.scale_residual_branches(config.encoder_residual_scale)

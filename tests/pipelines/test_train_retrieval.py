@@ -20,6 +20,7 @@ from recsys_bert.losses.config import LossConfig, NegativesConfig
 from recsys_bert.retrieval.index import ItemIndex
 from recsys_bert.retrieval.index_config import IndexConfig
 from recsys_bert.retrieval.load import load_ranker
+from recsys_bert.settings import read_config
 from recsys_bert.training.checkpoints import latest_first
 
 SMALL = EncoderConfig(dim=16, n_layers=1, max_len=20)
@@ -68,6 +69,9 @@ def test_towers_on_a_pretrained_encoder_and_their_index(simulated, config, pretr
     hits = [simulated.histories.items[stop] in row for stop, row in zip(queries.stop, lists, strict=True)]
     assert results["best"] <= np.mean(hits)  # NDCG@10 of one target is at most its recall
     assert np.mean(hits) > 0.2  # an eighth by chance
+    trained = read_config(Config, config.out / "config.toml")  # what was trained, not what was left out
+    assert (trained.encoder.dim, trained.encoder.vocab_size) == (16, simulated.vocabulary.size)
+    assert (trained.features, trained.encoder.layer) == (("category",), "hstu")
     index = ItemIndex.load(config.out / "index")
     assert len(index) == results["items_indexed"] == simulated.n_rows - simulated.vocabulary.first_item
     loaded, _ = index.search(ranker.user_vectors(queries), 10, seen=queries.seen())
@@ -186,6 +190,9 @@ def test_what_cannot_be_trained_is_refused_and_leaves_no_folder(config, pretrain
     bare = replace(config, encoder=EncoderConfig(), init=pretrained)
     cases = {
         "trained on the vocabulary": replace(bare, data=other_vocabulary),
+        "encoder.dim is 32, but init .* has 16": replace(bare, encoder=EncoderConfig(dim=32)),
+        r"features are \['age'\], but init .* has \['category'\]": replace(bare, features=("age",)),
+        "encoder.vocab_size is 7, but the data gives": replace(config, encoder=replace(SMALL, vocab_size=7)),
         "holds no pretrained encoder": replace(bare, init=tmp_path),
         "no item feature 'mood'": towers(config, item_features=("mood",)),
         "no user feature 'mood'": towers(config, user_features=("mood",)),
@@ -204,11 +211,10 @@ def test_what_cannot_be_trained_is_refused_and_leaves_no_folder(config, pretrain
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"init": "run"}, r"\[encoder\], features and item embeddings come from run"),
+        ({"init": "run", "item_init": "ppmi"}, r"item embeddings come from run"),
         ({"encoder_lr": 0.1}, "encoder_lr is for a pretrained encoder"),
         ({"encoder": EncoderConfig(), "init": "run", "encoder_lr": -1.0}, r"encoder_lr is -1\.0; it must be 0 or more"),
         ({"encoder": EncoderConfig(), "init": "run", "encoder_lr": 0.0}, "there is nothing else to train"),
-        ({"encoder": EncoderConfig(causal=True)}, r"encoder\.causal follows from the data"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused_at_once(config, change, message):

@@ -122,7 +122,11 @@ def check_runs(runs: Sequence[TrainingRun], trainer: Trainer) -> None:
             "names the test out of the grid."
         )
     for run in runs:
-        check_out(run.out, run.config)
+        if run.has_begun:
+            with only_checking():  # compares with the settings as they were resolved, of the encoder too
+                trainer.train(run)
+        else:
+            check_out(run.out, run.config)
         if run.is_finished and read_json(run.out / "test.json")["test"] != fingerprints[run.configuration.name]:
             raise InputError(f"{run.out} was evaluated on another test than the one that is there now. Delete it.")
     _check_data([run.out for run in runs])
