@@ -147,6 +147,16 @@ def test_an_index_gives_the_exact_lists(call, folder, tmp_path, factory):
     assert lists(exact) == lists(searched)
 
 
+def test_item_vectors_are_computed_once_and_not_for_an_index(call, tmp_path, monkeypatch):
+    assert call("index", "--out", str(tmp_path / "index"))[0] == 0
+    calls, honest = [], EncoderRanker.item_vectors
+    monkeypatch.setattr(EncoderRanker, "item_vectors", lambda self: calls.append(1) or honest(self))
+    assert call("recommend", "--users", "u4")[0] == 0
+    assert len(calls) == 1
+    assert call("recommend", "--users", "u4", "--index", str(tmp_path / "index"))[0] == 0
+    assert len(calls) == 1
+
+
 def test_what_was_put_beside_an_index_is_not_lost(call, tmp_path):
     assert call("index", "--out", str(tmp_path / "index"))[0] == 0
     assert call("index", "--out", str(tmp_path / "index"))[0] == 0
