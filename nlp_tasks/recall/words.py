@@ -37,7 +37,7 @@ def jieba_tokenizer(what: str) -> Any:
     """A tokenizer of jieba (https://github.com/fxsjy/jieba, extra ``text``), ready and quiet.
 
     Args:
-        what: Goes before "jieba" in the error, as in ``"task.unit 'jieba' needs"``.
+        what: Goes before "jieba" in the error, as in ``"whole_words 'jieba' needs"``.
 
     Raises:
         InputError: jieba is not installed.

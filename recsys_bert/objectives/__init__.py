@@ -3,6 +3,7 @@
 OBJECTIVES = {
     "masked": "recsys_bert.objectives.masked:Masked",
     "next_item": "recsys_bert.objectives.next_item:NextItem",
+    "replaced_token": "recsys_bert.objectives.replaced_token:ReplacedToken",
 }
 """Objectives by name; see ``recsys_bert.objectives.objective.Objective`` for the contract."""
 

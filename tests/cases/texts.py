@@ -252,11 +252,15 @@ CASES = (
     Case("what two texts share, of one text", f"{CLASSIFY} --encoder.exact-match 2", "this reads one"),
     Case("what texts share, read one by one", f"{MATCH} --task.form bi --encoder.exact-match 2", "this reads one"),
     Case("no text to pretrain on", PRETRAIN, "holds no text", write_text("lines.txt", "\n \n")),
-    Case("pairs of texts of one sentence", f"{PRETRAIN} --task.pair sop", "needs texts of two sentences or more"),
+    Case(
+        "pairs of texts of one sentence",
+        f"{PRETRAIN} --second-loss sentence_order",
+        "needs texts of two sentences or more",
+    ),
     Case("reading set of another form", f"{PRETRAIN} --data.format squad", "cannot be read as JSON"),
     Case(
         "encoder that cannot tell segments",
-        f"{PRETRAIN} --task.pair nsp --encoder.n-segments 0",
+        f"{PRETRAIN} --second-loss next_sentence --encoder.n-segments 0",
         "encoder.n_segments 2",
         write_text("lines.txt", "a. b.\n" * 9),
     ),

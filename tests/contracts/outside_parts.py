@@ -1,11 +1,15 @@
 """Parts as somebody outside the project would write them."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from recsys_bert.encoder.attention import AttentionMask
 from recsys_bert.errors import InputError
+from recsys_bert.objectives.sequences import Sequences, TokenTable
+from recsys_bert.objectives.token_prediction import TokenPrediction
 
 
 class PlainLayer(nn.Module):
@@ -39,3 +43,26 @@ class Halves(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         return self.gain * x[..., : self.out_dim]
+
+
+class FirstEvents:
+    """Objective: mask the first tokens of every sequence."""
+
+    attention = "bidirectional"
+    appends_mask = True
+    extra_events = 0
+
+    def __init__(self, *, n_masked: int = 1) -> None:
+        self.n_masked = n_masked
+
+    def make_batch(self, sequences: Sequences, table: TokenTable, random: np.random.Generator) -> dict[str, Any]:
+        first = np.arange(sequences.tokens.shape[1]) < self.n_masked
+        masked = (first | (random.random(sequences.tokens.shape) < 0.3)) & sequences.predictable
+        positions = np.flatnonzero(masked)
+        targets = sequences.tokens.reshape(-1)[positions]
+        tokens = np.where(masked, table.mask, sequences.tokens).astype(np.int32)
+        batch = {"tokens": tokens, "positions": positions, "targets": targets, "n_targets": len(targets)}
+        return batch if sequences.segments is None else batch | {"segments": sequences.segments}
+
+    def module(self, prediction: TokenPrediction) -> TokenPrediction:
+        return prediction

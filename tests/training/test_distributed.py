@@ -51,7 +51,7 @@ def pretrain_config(folder, name):
     return pretrain.Config(
         data=folder / "data",
         out=folder / name,
-        objective="next",
+        objective="next_item",
         encoder=EncoderConfig(
             dim=16,
             n_layers=1,
