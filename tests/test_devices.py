@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recsys_bert.devices import uses_bf16
+from recsys_bert.devices import lstm_runs_in_bf16, uses_bf16
 
 CPU = torch.device("cpu")
 
@@ -39,3 +39,11 @@ def test_auto_asks_onednn_as_well(processor, monkeypatch):
 def test_a_named_precision_is_taken_as_it_is(processor, precision, expected):
     processor()
     assert uses_bf16(precision, CPU) is expected
+
+
+def test_asking_for_bf16_recurrence_draws_no_random_number():
+    lstm_runs_in_bf16.cache_clear()
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    lstm_runs_in_bf16("cpu")
+    assert torch.equal(torch.get_rng_state(), before)
