@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_tasks.inputs import Inputs, Ints
-
-_POOL = 32  # batches that are sorted by length together: little padding, and still well mixed
+from recsys_bert.bucketing import bucketed, n_batches
 
 Choose = Callable[[np.random.Generator], NDArray[np.int64]]
 """Samples the examples of one epoch; always as many."""
@@ -48,17 +47,13 @@ class TextBatches:
     @property
     def steps(self) -> int:
         """Batches per epoch."""
-        return -(-self._count // self.batch_size)
+        return n_batches(self._count, self.batch_size)
 
     def __call__(self, epoch: int, first_step: int = 0, rank: int = 0, world: int = 1) -> Iterator[dict[str, Any]]:
-        """Yield this process's share of the epoch's batches from ``first_step`` on."""
+        """This process's share of the epoch's batches from ``first_step`` on."""
         random = np.random.default_rng([self.seed, epoch])
-        order = random.permutation(len(self._longest) if self.choose is None else self.choose(random))
-        pool = np.arange(len(order)) // (self.batch_size * _POOL)
-        order, batch_order = order[np.lexsort((self._longest[order], pool))], random.permutation(self.steps)
-        for step in range(first_step, self.steps):
-            first = batch_order[step] * self.batch_size
-            members = order[first : first + self.batch_size]
+        examples = np.arange(len(self._longest)) if self.choose is None else self.choose(random)
+        for members in bucketed(examples, self._longest, self.batch_size, random)[first_step:]:
             local = members[rank::world]
             # a process left over in a small batch takes part in the step, but counts for nothing
             batch = self.batch(local if len(local) else members[:1])

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.encoder.model import Encoder, EncoderOutput
 from recsys_bert.errors import InputError
-from recsys_bert.losses.distillation import HiddenStateLoss, Teacher, layer_pairs, soft_target_loss
+from recsys_bert.losses.distillation import soft_target_loss
 from recsys_bert.objectives.config import DistillationConfig
+from recsys_bert.objectives.distilled import Distilled
+from recsys_bert.objectives.module import Batch
 
 
 class TaskModel(Protocol):
@@ -54,47 +56,44 @@ class Trained(Protocol):
         """Longest row in tokens."""
 
 
-class DistilledTask(nn.Module):
-    """``(1 − soft_weight) · targets + soft_weight · predictions + hidden_weight · states``.
+class TaskStudent(nn.Module):
+    """A task's loss as the student of a teacher; predictions are compared on the task's choices.
 
-    Predictions are compared on the task's choices: classes, yes and no, the texts of the batch, or positions. Both
-    models read the same rows, so they share a tokenizer.
+    Choices are classes, yes and no, the texts of the batch, or positions. Both models read the same rows, so they share
+    a tokenizer.
 
     Args:
-        student: The task's loss, a module; its model is trained.
-        teacher: Model trained for the same task; frozen here.
-        config: Weights, temperature and the choice of layers.
-
-    Raises:
-        InputError: ``config.layers`` does not fit.
+        loss: The task's loss, a module.
     """
 
-    def __init__(self, student: TaskLoss, teacher: Any, config: DistillationConfig) -> None:
+    def __init__(self, loss: TaskLoss) -> None:
         super().__init__()
-        assert isinstance(student, nn.Module)
-        self.student, self.config, self.teacher = student, config, Teacher[Any](teacher)
-        encoder, teacher_encoder = student.model.encoder, teacher.encoder.config
-        pairs = layer_pairs(encoder.config.n_layers, teacher_encoder.n_layers, config.layers)
-        width = encoder.config.dim if encoder.config.n_layers else encoder.out_dim
-        self.states = HiddenStateLoss(width, teacher_encoder.dim, pairs) if config.hidden_weight else None
+        self.loss: Any = loss
 
-    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Loss of a batch as the task takes it."""
-        model, config, owner = self.student.model, self.config, batch["owner"]
-        encoded = model.encode(batch)
-        with self.teacher.on(owner.device) as teacher:
-            teacher_encoded = teacher.encode(batch)
-            targets = self.student.choices(teacher.on_output(teacher_encoded, owner))
-        parts = []
-        if config.soft_weight < 1:
-            parts.append((1 - config.soft_weight) * self.student.loss_of(encoded, batch))
-        if config.soft_weight:
-            logits = self.student.choices(model.on_output(encoded, owner))
-            parts.append(config.soft_weight * soft_target_loss(logits, targets, config.temperature))
-        if self.states is not None:
-            states = encoded.states if model.encoder.config.n_layers else (encoded.tokens,)
-            parts.append(config.hidden_weight * self.states(states, teacher_encoded.states, encoded.mask))
-        return torch.stack(parts).sum()
+    @property
+    def prediction(self) -> TaskModel:
+        """The model that is trained."""
+        model: TaskModel = self.loss.model
+        return model
+
+    def read(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The batch as it is."""
+        return batch
+
+    def loss_of(self, encoded: EncoderOutput, batch: Batch) -> Tensor:
+        """The task's loss."""
+        loss: Tensor = self.loss.loss_of(encoded, batch)
+        return loss
+
+    def soft_targets(self, teacher: TaskModel, taught: EncoderOutput, batch: Batch) -> Tensor:
+        """The teacher's logits of the choices."""
+        logits: Tensor = self.loss.choices(teacher.on_output(taught, batch["owner"]))
+        return logits
+
+    def soft_loss(self, encoded: EncoderOutput, targets: Tensor, batch: Batch, temperature: float) -> Tensor:
+        """Mean loss against ``soft_targets``."""
+        logits = self.loss.choices(self.prediction.on_output(encoded, batch["owner"]))
+        return soft_target_loss(logits, targets, temperature)
 
 
 def distilled(loss: nn.Module, student: Trained, teacher: Trained | None, config: DistillationConfig) -> nn.Module:
@@ -112,7 +111,7 @@ def distilled(loss: nn.Module, student: Trained, teacher: Trained | None, config
     if teacher is None:
         return loss
     check_teacher(student, teacher)
-    return DistilledTask(cast(TaskLoss, loss), teacher.model, config)
+    return Distilled(TaskStudent(cast(TaskLoss, loss)), teacher.model, config)
 
 
 def check_teacher(student: Trained, teacher: Trained) -> None:

@@ -13,6 +13,7 @@ from nlp_tasks.config import HeadConfig
 from nlp_tasks.heads import TEXT_HEADS
 from nlp_tasks.inputs import Inputs, Ints
 from recsys_bert.devices import one_core_each
+from recsys_bert.encoder.batch import encode_batch
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.model import Encoder, EncoderOutput
 from recsys_bert.encoder.parts import build
@@ -68,9 +69,7 @@ class TextModel(nn.Module):
 
     def encode(self, batch: Mapping[str, Tensor]) -> EncoderOutput:
         """Run the encoder over the rows of a batch."""
-        segments = batch["segments"] if self.encoder.config.n_segments > 1 else None
-        encoded: EncoderOutput = self.encoder(batch["tokens"], segments=segments)
-        return encoded
+        return encode_batch(self.encoder, batch)
 
     def on_output(self, encoded: EncoderOutput, owner: Tensor) -> Tensor:
         """Outputs from encoder outputs."""

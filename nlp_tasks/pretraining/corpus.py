@@ -50,7 +50,7 @@ class Corpus:
 
 
 def read_documents(path: Path, config: CorpusConfig, *, flags: str = "data") -> tuple[list[str], dict[str, int]]:
-    """Texts of the documents of a file, and what was left out of it, by reason.
+    """Texts of the documents of a file, and counts of rows left out, by reason.
 
     Args:
         path: The file.
@@ -93,7 +93,7 @@ def _documents(path: Path, *, whole_lines: bool) -> Iterator[str]:
 
 def _passages(path: Path) -> list[str]:
     """Passages of a reading set in SQuAD's form."""
-    for _ in read_lines(path):  # says which line is not UTF-8, where one is not
+    for _ in read_lines(path):  # names the line that is not UTF-8, if there is one
         pass
     try:
         paragraphs = [paragraph for article in read_json(path)["data"] for paragraph in article["paragraphs"]]
@@ -171,13 +171,13 @@ class _Jieba:
         self._cut: Any = jieba_tokenizer("whole_words 'jieba' needs").lcut
 
     def starts(self, sentences: Sequence[str], spans: Any, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether each token begins a word: it covers a character of another word than the token before it."""
-        found = np.ones(len(spans), bool)
+        """True for each token that begins a word: it covers a character of another word than the token before it."""
+        starts = np.ones(len(spans), bool)
         for text, first, stop in zip(sentences, offsets[:-1], offsets[1:], strict=True):
             lengths = [len(word) for word in self._cut(text)]
             word = np.repeat(np.arange(len(lengths)), lengths)[spans[first:stop, 0]]
-            found[first + 1 : stop] = word[1:] != word[:-1]
-        return found
+            starts[first + 1 : stop] = word[1:] != word[:-1]
+        return starts
 
 
 def _packed(lengths: list[int], document: list[int], room: int) -> tuple[list[int], list[int]]:
@@ -210,13 +210,13 @@ def hold_out_documents(corpus: Corpus, share: float, seed: int) -> tuple[Corpus,
             f"there are {len(documents):,} documents; holding out the share {share} leaves nothing. Give a validation "
             "file."
         )
-    chosen = np.random.default_rng(seed).choice(documents, n, replace=False)
-    held = np.isin(corpus.document, chosen)
-    return _part(corpus, ~held), _part(corpus, held)
+    validation = np.random.default_rng(seed).choice(documents, n, replace=False)
+    held_out = np.isin(corpus.document, validation)
+    return _part(corpus, ~held_out), _part(corpus, held_out)
 
 
-def _part(corpus: Corpus, chosen: NDArray[np.bool_]) -> Corpus:
-    kept = np.repeat(chosen, corpus.lengths)
-    offsets = np.concatenate([[0], np.cumsum(corpus.lengths[chosen])])
-    columns = {name: getattr(corpus, name)[kept] for name in ("ids", "sentence_starts", "word_starts")}
-    return replace(corpus, offsets=offsets, document=corpus.document[chosen], **columns)
+def _part(corpus: Corpus, examples: NDArray[np.bool_]) -> Corpus:
+    tokens = np.repeat(examples, corpus.lengths)
+    offsets = np.concatenate([[0], np.cumsum(corpus.lengths[examples])])
+    columns = {name: getattr(corpus, name)[tokens] for name in ("ids", "sentence_starts", "word_starts")}
+    return replace(corpus, offsets=offsets, document=corpus.document[examples], **columns)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nlp_tasks.inputs import Ints
 from nlp_tasks.model import on_device, without_gradients
 from nlp_tasks.qa.inputs import Windows
+from recsys_bert.encoder.batch import encode_batch
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.model import Encoder, EncoderOutput
 from recsys_bert.objectives.auxiliary import LastLayer, weighed
@@ -52,9 +53,7 @@ class SpanModel(nn.Module):
 
     def encode(self, batch: Mapping[str, Tensor]) -> EncoderOutput:
         """Run the encoder over the rows of a batch."""
-        segments = batch["segments"] if self.encoder.config.n_segments > 1 else None
-        encoded: EncoderOutput = self.encoder(batch["tokens"], segments=segments)
-        return encoded
+        return encode_batch(self.encoder, batch)
 
     def on_output(self, encoded: EncoderOutput, owner: Tensor | None = None) -> Tensor:
         """Logits from encoder outputs; every row is an example, so ``owner`` is ignored."""

@@ -14,6 +14,7 @@ from nlp_tasks.tagging.config import TaggingHeadConfig
 from nlp_tasks.tagging.heads import TAGGING_HEADS
 from nlp_tasks.tagging.inputs import WordInputs
 from nlp_tasks.tagging.mrc import as_sentences, is_mrc, is_nested, without_overlaps
+from recsys_bert.encoder.batch import encode_batch
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.model import Encoder, EncoderOutput
 from recsys_bert.encoder.parts import build
@@ -61,9 +62,7 @@ class TaggingModel(nn.Module):
 
     def encode(self, batch: Mapping[str, Tensor]) -> EncoderOutput:
         """Encoder outputs."""
-        segments = batch["segments"] if self.encoder.config.n_segments > 1 else None
-        encoded: EncoderOutput = self.encoder(batch["tokens"], segments=segments)
-        return encoded
+        return encode_batch(self.encoder, batch)
 
     def loss(self, batch: Mapping[str, Tensor], auxiliary_weight: float) -> Tensor:
         """Mean loss over the words of a batch with ``entities [k, 4]``."""

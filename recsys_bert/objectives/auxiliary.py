@@ -1,6 +1,6 @@
-"""A second loss on the encoder's last layer as it is, beside the one on the fused and necked output.
+"""Auxiliary loss on the encoder's raw last layer, beside the one on the fused and necked output.
 
-It hands the layers a gradient that has not been through fusion and neck, which are new where the layers are pretrained.
+It gives the layers a gradient that has not been through fusion and neck, which are new if the layers are pretrained.
 """
 
 import copy
@@ -11,11 +11,11 @@ from recsys_bert.encoder.model import Encoder
 
 
 class LastLayer(nn.Module):
-    """The last layer's output, ready for a head of its own: normalised where the layers do not end in a norm.
+    """Last layer's output for a head of its own: normalised unless the layers end in a norm.
 
     Args:
-        encoder: Whose last layer; its weights are not held here.
-        out_dim: Width that the head wants, reached by a linear map where it is another; None = ``dim``.
+        encoder: The encoder; its weights are not held here.
+        out_dim: Input width of the head, by a linear projection if it differs; None = ``dim``.
     """
 
     def __init__(self, encoder: Encoder, out_dim: int | None = None) -> None:

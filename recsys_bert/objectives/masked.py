@@ -59,12 +59,12 @@ class Masked:
 
     def make_batch(self, sequences: Sequences, table: TokenTable, random: np.random.Generator) -> dict[str, Any]:
         """Corrupted inputs, and the original tokens as targets. See ``Objective``."""
-        chosen = self._choose(sequences, random)
+        masked = self._choose(sequences, random)
         tokens, positions, targets = corrupt(
-            sequences.tokens, chosen, table, random, replace_prob=self.replace_prob, keep_prob=self.keep_prob
+            sequences.tokens, masked, table, random, replace_prob=self.replace_prob, keep_prob=self.keep_prob
         )
         batch: dict[str, Any] = {"tokens": tokens, "positions": positions, "targets": targets}
-        return batch | {"n_targets": len(targets)} | context(sequences, chosen)
+        return batch | {"n_targets": len(targets)} | context(sequences, masked)
 
     def module(self, prediction: TokenPrediction) -> TokenPrediction:
         """Train the prediction itself."""
@@ -107,16 +107,16 @@ def choose_predicted(sequences: Sequences, random: np.random.Generator, **shares
     return choose_positions(sequences.predictable, random, words=sequences.words, fallback="any", **shares)
 
 
-def context(sequences: Sequences, chosen: Bools) -> dict[str, Ints]:
-    """Segments, and times as far as they are known where the chosen positions are not, if there are any."""
+def context(sequences: Sequences, masked: Bools) -> dict[str, Ints]:
+    """Segments and times of a batch, if there are any; times as ``known_times`` gives them."""
     batch = {} if sequences.segments is None else {"segments": sequences.segments}
-    return batch | ({} if sequences.times is None else {"times": known_times(sequences.times, chosen)})
+    return batch | ({} if sequences.times is None else {"times": known_times(sequences.times, masked)})
 
 
 def known_times(times: Ints, masked: Bools) -> Ints:
     """Give masked events the timestamp of the last unmasked event.
 
-    So it is at test time: nobody knows when the next item will be chosen, and the last event's time stands in. Masked
+    So it is at test time: nobody knows when the next item will come, and the last event's time stands in. Masked
     events with no unmasked one before them keep their own time.
 
     Args:

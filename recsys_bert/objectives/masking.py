@@ -48,8 +48,8 @@ def choose_positions(
     word_allowed = np.zeros((len(words), int(words.max(initial=-1)) + 1), bool)
     rows, columns = np.nonzero(allowed)
     word_allowed[rows, words[rows, columns]] = True
-    chosen = _choose(word_allowed, random, fallback, mask_prob, **kinds, ngram_prob=ngram_prob, ngram_max=ngram_max)
-    return np.take_along_axis(chosen, words, axis=1) & allowed
+    masked = _choose(word_allowed, random, fallback, mask_prob, **kinds, ngram_prob=ngram_prob, ngram_max=ngram_max)
+    return np.take_along_axis(masked, words, axis=1) & allowed
 
 
 def _choose(
@@ -68,24 +68,24 @@ def _choose(
     batch, seq = allowed.shape
     last = _only(allowed, seq - 1 - np.argmax(allowed[:, ::-1], axis=1))
     kind = random.random((batch, 1))
-    chosen = random.random((batch, seq)) < mask_prob
+    masked = random.random((batch, seq)) < mask_prob
     below = last_only_prob
     if span_prob:
         lengths = random.geometric(1 / span_length, size=(batch, seq))
         spans = _spans(lengths, span_length, mask_prob, random)
-        chosen = np.where((below <= kind) & (kind < below + span_prob), spans, chosen)
+        masked = np.where((below <= kind) & (kind < below + span_prob), spans, masked)
         below += span_prob
     if ngram_prob:
         sizes = np.arange(1, ngram_max + 1)
         probabilities = (1 / sizes) / (1 / sizes).sum()
         lengths = random.choice(sizes, size=(batch, seq), p=probabilities)
         spans = _spans(lengths, float(sizes @ probabilities), mask_prob, random)
-        chosen = np.where((below <= kind) & (kind < below + ngram_prob), spans, chosen)
-    chosen = np.where(kind < last_only_prob, last, chosen & allowed)
-    empty = ~chosen.any(axis=1, keepdims=True)
+        masked = np.where((below <= kind) & (kind < below + ngram_prob), spans, masked)
+    masked = np.where(kind < last_only_prob, last, masked & allowed)
+    empty = ~masked.any(axis=1, keepdims=True)
     if fallback == "last":
-        return chosen | (empty & last)
-    return chosen | (empty & _only(allowed, np.argmax(random.random((batch, seq)) * allowed, axis=1)))
+        return masked | (empty & last)
+    return masked | (empty & _only(allowed, np.argmax(random.random((batch, seq)) * allowed, axis=1)))
 
 
 def _only(allowed: Bools, position: Ints) -> Bools:
@@ -114,18 +114,18 @@ def _spans(lengths: Ints, mean: float, mask_prob: float, random: np.random.Gener
 
 def corrupt(
     tokens: Ints,
-    chosen: Bools,
+    masked: Bools,
     table: TokenTable,
     random: np.random.Generator,
     *,
     replace_prob: float,
     keep_prob: float,
 ) -> tuple[Ints, Ints, Ints]:
-    """Replace the chosen tokens: by the mask, by a random token, or not at all (80/10/10 in BERT).
+    """Replace the tokens to predict: by the mask, by a random token, or not at all (80/10/10 in BERT).
 
     Args:
         tokens: ``[batch, seq]``.
-        chosen: bool ``[batch, seq]`` from ``choose_positions``.
+        masked: bool ``[batch, seq]`` from ``choose_positions``; True where a token is predicted.
         table: Mask, and the rows that a random token is drawn from.
         random: Source of randomness.
         replace_prob: Share of random tokens.
@@ -134,11 +134,11 @@ def corrupt(
     Returns:
         Corrupted tokens ``[batch, seq]``, positions ``[n]`` in the flattened batch, original tokens there ``[n]``.
     """
-    positions = np.flatnonzero(chosen)
+    positions = np.flatnonzero(masked)
     flat = tokens.reshape(-1).copy()
     targets = flat[positions]
     draw = random.random(len(positions))
     random_tokens = random.integers(table.first, table.size, size=len(positions), dtype=flat.dtype)
-    masked = np.where(draw < replace_prob, random_tokens, table.mask)
-    flat[positions] = np.where(draw >= 1 - keep_prob, targets, masked)
+    inputs = np.where(draw < replace_prob, random_tokens, table.mask)
+    flat[positions] = np.where(draw >= 1 - keep_prob, targets, inputs)
     return flat.reshape(tokens.shape), positions, targets

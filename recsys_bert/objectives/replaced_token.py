@@ -65,7 +65,7 @@ class ReplacedToken:
         ``query`` marks the masks that the encoder sees too. Only those have no timestamp of their own: of the others it
         would tell which tokens were masked. See ``Objective``.
         """
-        chosen = choose_predicted(
+        masked = choose_predicted(
             sequences,
             random,
             mask_prob=default_mask_prob(self.mask_prob, sequences.open_ended),
@@ -74,10 +74,10 @@ class ReplacedToken:
         query_prob = self.query_prob
         if query_prob is None:
             query_prob = 0.5 if sequences.open_ended else 0.0
-        query = chosen & (random.random(chosen.shape) < query_prob)
-        positions = np.flatnonzero(chosen)
+        query = masked & (random.random(masked.shape) < query_prob)
+        positions = np.flatnonzero(masked)
         return {
-            "tokens": np.where(chosen, table.mask, sequences.tokens).astype(sequences.tokens.dtype),
+            "tokens": np.where(masked, table.mask, sequences.tokens).astype(sequences.tokens.dtype),
             "positions": positions,
             "targets": sequences.tokens.reshape(-1)[positions],
             "n_targets": len(positions),

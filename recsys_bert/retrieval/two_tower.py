@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import UNKNOWN
+from recsys_bert.encoder.batch import encode_batch
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder, load_weights
 from recsys_bert.errors import InputError
@@ -121,7 +122,7 @@ class TwoTower(nn.Module):
             batch: As ``ItemLoss`` takes it, ``users [batch]``, and ``times [batch, seq]`` where the encoder reads them.
         """
         tokens, positions = batch["tokens"], batch["positions"]
-        encoded = self.encoder(tokens, features=self.encoder_features(tokens), times=batch.get("times"))
+        encoded = encode_batch(self.encoder, batch, self.encoder_features(tokens))
         row = positions // tokens.shape[1]
         users = self.user_side(at(encoded.tokens, positions), batch["users"], row)
         loss = self.item_loss(batch, self._lookup)

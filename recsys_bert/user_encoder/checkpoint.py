@@ -49,7 +49,7 @@ class PretrainedEncoder:
 
     @property
     def reads_times(self) -> bool:
-        """Whether the encoder reads timestamps."""
+        """True if the encoder reads timestamps."""
         return self.encoder.config.needs_times
 
     @property
@@ -59,7 +59,7 @@ class PretrainedEncoder:
 
     @property
     def reads_empty_histories(self) -> bool:
-        """Whether there is an output for a history without events: that of the mask alone."""
+        """True if a history without events has an output: that of the mask alone."""
         return self.objective.appends_mask
 
     def append_query(

@@ -1,4 +1,4 @@
-"""Where the items' embeddings start: at random, or on what stands beside what in the training histories."""
+"""Initial item embeddings: random, or factorised PPMI of neighbours in the training histories."""
 
 from typing import Literal
 
@@ -15,29 +15,29 @@ ItemInit = Literal["random", "ppmi"]
 
 
 @torch.no_grad()
-def init_items(encoder: Encoder, dataset: ClickDataset, start: ItemInit) -> None:
-    """Place the items of a new encoder.
+def init_items(encoder: Encoder, dataset: ClickDataset, init: ItemInit) -> None:
+    """Initialise the item table of a new encoder.
 
     With ``ppmi``, items that stand near each other in training histories start near each other
-    (see ``recsys_bert.static_embeddings.ppmi``). Vectors are as long as random ones are on average, so that nothing
-    else of the encoder is drowned or drowns them; an item beside which nothing stands keeps its random one.
+    (see ``recsys_bert.static_embeddings.ppmi``). Vectors are as long as random ones are on average, so that neither
+    they nor the rest of the encoder dominate; an item without neighbours keeps its random one.
 
     Raises:
         InputError: Nobody has two training events.
     """
-    if start == "random":
+    if init == "random":
         return
     table = encoder.embeddings.token.weight
     sequences = item_sequences(dataset, TrainingEvents.of(dataset.histories))
     vectors = torch.from_numpy(ppmi_vectors(sequences, table.shape[1]))
     lengths = vectors.norm(dim=1)
-    placed = lengths > 0
-    size = encoder.config.init_std * table.shape[1] ** 0.5
-    table[placed] = (vectors[placed] / lengths[placed, None] * size).to(table)
+    has_neighbours = lengths > 0
+    norm = encoder.config.init_std * table.shape[1] ** 0.5
+    table[has_neighbours] = (vectors[has_neighbours] / lengths[has_neighbours, None] * norm).to(table)
 
 
 def item_sequences(dataset: ClickDataset, events: TrainingEvents) -> Sequences:
-    """Every user's training events in order, without the rows that stand for many items."""
+    """Training events of every user in order, without unknown items."""
     first_item, size = dataset.vocabulary.first_item, dataset.vocabulary.size
     known = (events.items >= first_item) & (events.items < size)
     offsets = np.searchsorted(events.users[known], np.arange(dataset.histories.n_users + 1))

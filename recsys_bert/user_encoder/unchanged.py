@@ -1,4 +1,4 @@
-"""Whether a prepared log is the one that a run was begun with."""
+"""Check that a prepared log is the one that a run was begun with."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -9,7 +9,7 @@ from recsys_bert.training.run_folder import check_unchanged
 
 
 def check_log_unchanged(out: Path, dataset: "ClickDataset", *runs: Path | None) -> None:
-    """Note which prepared log and other runs a run reads, or check that they are the same when it goes on.
+    """Record which prepared log and other runs a run reads, or check that they are the same when it is resumed.
 
     See ``check_unchanged``.
     """
@@ -18,25 +18,25 @@ def check_log_unchanged(out: Path, dataset: "ClickDataset", *runs: Path | None) 
 
 
 def log_digest(dataset: "ClickDataset") -> str:
-    """A digest that is equal where a log was prepared from the same events in the same way."""
+    """Digest of a log: equal if it was prepared from the same events in the same way."""
     manifest = dataset.manifest
     parts = [manifest.fingerprint, manifest.log.get("sha256"), manifest.filters, manifest.split, manifest.counts]
     return sha256(repr(parts).encode()).hexdigest()
 
 
 def feature_digests(dataset: "ClickDataset") -> dict[Path, str]:
-    """A digest of the side features of items and of users, by the folder that holds them; of none where none are.
+    """Digests of the side features of items and of users, by the folder that holds them, if there are any.
 
-    The log's own digest knows which values there are, not which item has which.
+    The log's own digest covers which values there are, not which item has which.
     """
-    found = {}
+    digests = {}
     for kind, codes in (("item", dataset.item_features), ("user", dataset.user_features)):
         digest = sha256()
         for name, table in codes.items():
             digest.update(f"{name} {table.shape}".encode() + table.tobytes())
         if codes:
-            found[dataset.folder / f"{kind}_features"] = digest.hexdigest()
-    return found
+            digests[dataset.folder / f"{kind}_features"] = digest.hexdigest()
+    return digests
 
 
 def weights_fingerprint(*runs: Path) -> str:

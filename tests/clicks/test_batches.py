@@ -68,9 +68,9 @@ def test_a_random_window_is_a_run_of_training_events_and_moves(histories):
                 assert length == min(20, len(events))
                 starts.setdefault(user, set()).add(start)
     spare = {user: max(0, len(training(histories, user)) - 20) for user in starts}
-    assert all(len(found) == 1 for user, found in starts.items() if spare[user] == 0)
-    assert {max(found) == spare[user] for user, found in starts.items() if spare[user] == 1} == {True}  # both ends
-    assert np.mean([len(found) > 5 for user, found in starts.items() if spare[user] > 20]) > 0.9
+    assert all(len(offsets) == 1 for user, offsets in starts.items() if spare[user] == 0)
+    assert {max(offsets) == spare[user] for user, offsets in starts.items() if spare[user] == 1} == {True}  # both ends
+    assert np.mean([len(offsets) > 5 for user, offsets in starts.items() if spare[user] > 20]) > 0.9
 
 
 def test_a_prefix_ends_at_any_event(histories):
@@ -83,11 +83,11 @@ def test_a_prefix_ends_at_any_event(histories):
                 assert row[:length].tolist() == events[max(0, end - 20) : end]
                 ends.setdefault(user, set()).add(end)
     counts = {user: len(training(histories, user)) for user in ends}
-    assert all(min(found) >= 2 for found in ends.values())
+    assert all(min(lengths) >= 2 for lengths in ends.values())
     short = [user for user, count in counts.items() if 2 < count <= 5]
     assert short
     assert all(ends[user] == set(range(2, counts[user] + 1)) for user in short)  # all of them, in so many epochs
-    assert np.mean([len(found) > 15 for user, found in ends.items() if counts[user] > 40]) > 0.9
+    assert np.mean([len(lengths) > 15 for user, lengths in ends.items() if counts[user] > 40]) > 0.9
 
 
 def test_the_same_seed_epoch_and_step_give_the_same_batch(histories):

@@ -144,8 +144,8 @@ def test_the_same_seed_gives_the_same_batch(objective):
 def test_it_learns_a_toy_language_and_predicts_the_next_token(name, objective, loss):
     negatives = NegativesConfig(uniform=4) if loss == "sampled" else NegativesConfig()
     prediction = make_prediction(objective, LossConfig(name=loss, negatives=negatives))
-    drawn = np.random.default_rng(0).integers(TABLE.first, TABLE.size, (64, 4))
-    losses = train(objective.module(prediction), objective, negatives=drawn)
+    negative_rows = np.random.default_rng(0).integers(TABLE.first, TABLE.size, (64, 4))
+    losses = train(objective.module(prediction), objective, negatives=negative_rows)
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
     prediction.eval()
     sequences = walks(100, seed=999)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from nlp_tasks.classification.config import ClassificationConfig
 from nlp_tasks.classification.model import ClassificationLoss
 from nlp_tasks.config import HeadConfig, LengthConfig, TokenizerConfig
-from nlp_tasks.distilled import DistilledTask, check_teacher
+from nlp_tasks.distilled import TaskStudent, check_teacher
 from nlp_tasks.inputs import read_texts
 from nlp_tasks.matching.config import MatchingConfig
 from nlp_tasks.matching.model import MatchingLoss
@@ -19,6 +19,7 @@ from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
 from recsys_bert.losses.distillation import HiddenStateLoss
 from recsys_bert.objectives.config import DistillationConfig
+from recsys_bert.objectives.distilled import Distilled
 
 ONES = np.ones(3, np.float32)
 
@@ -54,7 +55,7 @@ def test_the_whole_formula(student, teacher, batch):
     model, larger = student(3), teacher(3)
     loss = ClassificationLoss(model, ClassificationConfig(), ONES)
     config = DistillationConfig(soft_weight=0.3, temperature=3.0, hidden_weight=0.7)
-    distilled = DistilledTask(loss, larger, config)
+    distilled = Distilled(TaskStudent(loss), larger, config)
     ours, theirs = model.encode(batch), larger.eval().encode(batch)
     assert distilled.states.layers == [(0, 0), (1, 2)]
     hidden = HiddenStateLoss(16, 24, distilled.states.layers)
@@ -67,8 +68,8 @@ def test_the_whole_formula(student, teacher, batch):
 
 def test_the_teacher_stays_as_it_was(student, teacher, batch):
     larger = teacher(3)
-    distilled = DistilledTask(
-        ClassificationLoss(student(3), ClassificationConfig(), ONES), larger, DistillationConfig()
+    distilled = Distilled(
+        TaskStudent(ClassificationLoss(student(3), ClassificationConfig(), ONES)), larger, DistillationConfig()
     )
     distilled.train()
     distilled(batch).backward()
@@ -85,7 +86,7 @@ def test_labels_are_yes_or_no_each(student, teacher, batch):
     only_soft = DistillationConfig(soft_weight=1.0, temperature=1.0, hidden_weight=0.0)
     p, q = larger(batch).sigmoid(), model(batch).sigmoid()
     expected = (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).mean()
-    torch.testing.assert_close(DistilledTask(loss, larger, only_soft)(batch), expected)
+    torch.testing.assert_close(Distilled(TaskStudent(loss), larger, only_soft)(batch), expected)
 
 
 def test_a_bi_encoder_learns_who_is_near_whom(student, teacher, batch):
@@ -98,13 +99,15 @@ def test_a_bi_encoder_learns_who_is_near_whom(student, teacher, batch):
         return unit[0::2] @ unit[1::2].T / 0.5
 
     expected = kl(cosines(model(batch)), cosines(larger(batch)), 2.0)
-    torch.testing.assert_close(DistilledTask(loss, larger, only_soft)(batch), expected)
+    torch.testing.assert_close(Distilled(TaskStudent(loss), larger, only_soft)(batch), expected)
 
 
 def test_a_student_without_layers(settings, tokenizer, teacher, batch):
     light = replace(settings, vocab_size=tokenizer.size, n_layers=0, neck="bilstm", residual="none")
     model = TextModel(Encoder(light), HeadConfig(dropout=0.0), 3)
-    distilled = DistilledTask(ClassificationLoss(model, ClassificationConfig(), ONES), teacher(3), DistillationConfig())
+    distilled = Distilled(
+        TaskStudent(ClassificationLoss(model, ClassificationConfig(), ONES)), teacher(3), DistillationConfig()
+    )
     distilled(batch).backward()
     assert all(weight.grad is not None for name, weight in model.named_parameters() if "output_projection" not in name)
 

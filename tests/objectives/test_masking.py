@@ -24,50 +24,50 @@ def choose(lengths, seed=0, **settings):
 
 def test_every_history_has_a_target_and_padding_never(lengths):
     for settings in ({}, {"mask_prob": 0.01}, {"last_only_prob": 0.3, "span_prob": 0.4}, {"last_only_prob": 1.0}):
-        chosen = choose(lengths, **settings)
-        assert chosen.any(axis=1).all()
-        assert not chosen[np.arange(SEQ) >= lengths[:, None]].any()
+        masked = choose(lengths, **settings)
+        assert masked.any(axis=1).all()
+        assert not masked[np.arange(SEQ) >= lengths[:, None]].any()
 
 
 def test_the_share_of_masked_positions():
-    chosen = choose(np.full(BATCH, SEQ), mask_prob=0.3, last_only_prob=0.0)
-    assert chosen.mean() == pytest.approx(0.3, abs=0.005)
-    np.testing.assert_allclose(chosen.mean(axis=0), 0.3, atol=0.04)  # no position is preferred
+    masked = choose(np.full(BATCH, SEQ), mask_prob=0.3, last_only_prob=0.0)
+    assert masked.mean() == pytest.approx(0.3, abs=0.005)
+    np.testing.assert_allclose(masked.mean(axis=0), 0.3, atol=0.04)  # no position is preferred
 
 
 def test_the_share_of_histories_with_the_last_position_alone():
-    chosen = choose(np.full(BATCH, SEQ), mask_prob=0.5, last_only_prob=0.2, span_prob=0.3)
-    alone = chosen[:, -1] & (chosen.sum(axis=1) == 1)
+    masked = choose(np.full(BATCH, SEQ), mask_prob=0.5, last_only_prob=0.2, span_prob=0.3)
+    alone = masked[:, -1] & (masked.sum(axis=1) == 1)
     assert alone.mean() == pytest.approx(0.2, abs=0.025)
 
 
 def test_last_means_the_last_real_position(lengths):
-    chosen = choose(lengths, last_only_prob=1.0, span_prob=0.0)
-    np.testing.assert_array_equal(np.nonzero(chosen)[1], lengths - 1)
+    masked = choose(lengths, last_only_prob=1.0, span_prob=0.0)
+    np.testing.assert_array_equal(np.nonzero(masked)[1], lengths - 1)
 
 
 def test_spans_are_runs_that_cover_the_same_share():
-    chosen = choose(np.full(BATCH, SEQ), mask_prob=0.15, last_only_prob=0.0, span_prob=1.0, span_length=4.0)
-    assert chosen[:, 12:].mean() == pytest.approx(0.15, abs=0.01)  # the left edge has fewer runs that reach it
-    padded = np.pad(chosen, ((0, 0), (1, 1)))
+    masked = choose(np.full(BATCH, SEQ), mask_prob=0.15, last_only_prob=0.0, span_prob=1.0, span_length=4.0)
+    assert masked[:, 12:].mean() == pytest.approx(0.15, abs=0.01)  # the left edge has fewer runs that reach it
+    padded = np.pad(masked, ((0, 0), (1, 1)))
     runs = (padded[:, 1:] & ~padded[:, :-1]).sum()
-    assert 3.0 < chosen.sum() / runs < 5.5  # runs may touch, and the right edge cuts some
+    assert 3.0 < masked.sum() / runs < 5.5  # runs may touch, and the right edge cuts some
     alone = choose(np.full(BATCH, SEQ), mask_prob=0.15, last_only_prob=0.0)
     single = np.pad(alone, ((0, 0), (1, 1)))
     assert alone.sum() / (single[:, 1:] & ~single[:, :-1]).sum() < 1.3
 
 
 def test_the_kinds_are_mixed_by_their_shares():
-    chosen = choose(np.full(BATCH, SEQ), mask_prob=0.3, last_only_prob=0.25, span_prob=0.5, span_length=5.0)
-    neighbours = (chosen[:, 1:] & chosen[:, :-1]).sum(axis=1) / np.maximum(chosen.sum(axis=1), 1)
-    assert (chosen.sum(axis=1) == 1).mean() == pytest.approx(0.25, abs=0.05)
+    masked = choose(np.full(BATCH, SEQ), mask_prob=0.3, last_only_prob=0.25, span_prob=0.5, span_length=5.0)
+    neighbours = (masked[:, 1:] & masked[:, :-1]).sum(axis=1) / np.maximum(masked.sum(axis=1), 1)
+    assert (masked.sum(axis=1) == 1).mean() == pytest.approx(0.25, abs=0.05)
     assert (neighbours > 0.5).mean() == pytest.approx(0.5, abs=0.08)
 
 
 def test_ngrams_are_short_runs_that_cover_the_same_share():
-    chosen = choose(np.full(BATCH, SEQ), mask_prob=0.05, last_only_prob=0.0, ngram_prob=1.0, ngram_max=3)
-    assert chosen[:, 3:-1].mean() == pytest.approx(0.05, abs=0.004)
-    padded = np.pad(chosen, ((0, 0), (1, 1))).astype(int)
+    masked = choose(np.full(BATCH, SEQ), mask_prob=0.05, last_only_prob=0.0, ngram_prob=1.0, ngram_max=3)
+    assert masked[:, 3:-1].mean() == pytest.approx(0.05, abs=0.004)
+    padded = np.pad(masked, ((0, 0), (1, 1))).astype(int)
     starts, stops = (np.nonzero(np.diff(padded, axis=1) == edge) for edge in (1, -1))
     lengths = (stops[1] - starts[1])[stops[1] < SEQ]  # those that the right edge cuts are shorter
     shares = np.bincount(lengths, minlength=6)[:6] / len(lengths)
@@ -86,19 +86,19 @@ def words_of(lengths, seed=3):
 def test_words_are_masked_whole_or_not_at_all(lengths):
     words, mask = words_of(lengths), np.arange(SEQ) < lengths[:, None]
     for settings in ({"span_prob": 0.5}, {"last_only_prob": 1.0}, {"ngram_prob": 1.0, "last_only_prob": 0.0}):
-        chosen = choose(lengths, words=words, **settings)
-        assert not chosen[~mask].any()
-        assert chosen.any(axis=1).all()
+        masked = choose(lengths, words=words, **settings)
+        assert not masked[~mask].any()
+        assert masked.any(axis=1).all()
         together = (words[:, 1:] == words[:, :-1]) & mask[:, 1:]
-        np.testing.assert_array_equal(chosen[:, 1:][together], chosen[:, :-1][together])
+        np.testing.assert_array_equal(masked[:, 1:][together], masked[:, :-1][together])
     last_only = choose(lengths, words=words, last_only_prob=1.0)
     np.testing.assert_array_equal(last_only, mask & (words == words[np.arange(BATCH), lengths - 1][:, None]))
 
 
 def test_words_cover_the_same_share():
     lengths = np.full(BATCH, SEQ)
-    chosen = choose(lengths, words=words_of(lengths), mask_prob=0.15, last_only_prob=0.0)
-    assert chosen.mean() == pytest.approx(0.15, abs=0.01)
+    masked = choose(lengths, words=words_of(lengths), mask_prob=0.15, last_only_prob=0.0)
+    assert masked.mean() == pytest.approx(0.15, abs=0.01)
 
 
 def test_words_of_one_position_change_nothing(lengths):
@@ -115,17 +115,17 @@ def test_a_position_that_is_not_allowed_is_never_chosen(lengths):
     for fallback in ("last", "any"):
         for settings in ({}, {"last_only_prob": 1.0}, {"mask_prob": 0.001, "span_prob": 0.5}):
             random = np.random.default_rng(0)
-            chosen = choose_positions(allowed, random, fallback=fallback, **DEFAULTS | settings)
-            assert not chosen[~allowed].any()
-            np.testing.assert_array_equal(chosen.any(axis=1), allowed.any(axis=1))
+            masked = choose_positions(allowed, random, fallback=fallback, **DEFAULTS | settings)
+            assert not masked[~allowed].any()
+            np.testing.assert_array_equal(masked.any(axis=1), allowed.any(axis=1))
 
 
 def test_any_one_position_makes_up_for_none():
     rare = {"mask_prob": 1e-9, "last_only_prob": 0.0}
     lengths = np.full(BATCH, SEQ)
-    chosen = choose(lengths, fallback="any", **rare)
-    assert (chosen.sum(axis=1) == 1).all()
-    np.testing.assert_allclose(chosen.mean(axis=0), 1 / SEQ, atol=0.01)
+    masked = choose(lengths, fallback="any", **rare)
+    assert (masked.sum(axis=1) == 1).all()
+    np.testing.assert_allclose(masked.mean(axis=0), 1 / SEQ, atol=0.01)
     assert choose(lengths, **rare)[:, -1].all()
 
 
@@ -134,9 +134,9 @@ def tokens():
     return np.random.default_rng(2).integers(100, 10_100, (BATCH, SEQ)).astype(np.int32)
 
 
-def hide(tokens, chosen, seed=0, replace_prob=0.1, keep_prob=0.1):
+def hide(tokens, masked, seed=0, replace_prob=0.1, keep_prob=0.1):
     table, random = TokenTable(mask=1, first=100, size=10_100), np.random.default_rng(seed)
-    return corrupt(tokens, chosen, table, random, replace_prob=replace_prob, keep_prob=keep_prob)
+    return corrupt(tokens, masked, table, random, replace_prob=replace_prob, keep_prob=keep_prob)
 
 
 def test_eighty_ten_ten(tokens, lengths):
@@ -158,12 +158,12 @@ def test_other_shares(tokens, lengths):
 
 
 def test_targets_are_the_originals_and_the_rest_is_untouched(tokens, lengths):
-    before, chosen = tokens.copy(), choose(lengths)
-    corrupted, positions, targets = hide(tokens, chosen)
+    before, masked = tokens.copy(), choose(lengths)
+    corrupted, positions, targets = hide(tokens, masked)
     np.testing.assert_array_equal(tokens, before)
-    np.testing.assert_array_equal(targets, tokens[chosen])
-    np.testing.assert_array_equal(corrupted[~chosen], tokens[~chosen])
-    np.testing.assert_array_equal(positions, np.flatnonzero(chosen))
+    np.testing.assert_array_equal(targets, tokens[masked])
+    np.testing.assert_array_equal(corrupted[~masked], tokens[~masked])
+    np.testing.assert_array_equal(positions, np.flatnonzero(masked))
     assert corrupted.dtype == tokens.dtype
 
 

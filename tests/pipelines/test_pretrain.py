@@ -39,8 +39,8 @@ def config(simulated, quick, tmp_path):
 
 
 def lines(run):
-    found = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != "seconds"} for line in found]
+    entries = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in entries]
 
 
 def weights(run):
@@ -49,7 +49,7 @@ def weights(run):
 
 def plain_ndcg(simulated, ranker):
     """NDCG@10 of the validation events, user by user."""
-    queries, found = Queries.of(simulated, "validation"), []
+    queries, ndcg = Queries.of(simulated, "validation"), []
     scores = ranker.user_vectors(queries) @ ranker.item_vectors().T
     for i, row in enumerate(scores):
         row[simulated.histories.items[queries.start[i] : queries.stop[i]]] = -np.inf
@@ -57,8 +57,8 @@ def plain_ndcg(simulated, ranker):
         target = simulated.histories.items[queries.stop[i]]
         known = ranker.first_item <= target < len(row)
         rank = (row > row[target]).sum() if known else 99
-        found.append(1 / np.log2(rank + 2) if rank < 10 else 0.0)
-    return np.mean(found)
+        ndcg.append(1 / np.log2(rank + 2) if rank < 10 else 0.0)
+    return np.mean(ndcg)
 
 
 @pytest.mark.parametrize(("objective", "fall"), [("masked", 0.02), ("next_item", 0.2)])  # masks learn popularity first
@@ -78,8 +78,8 @@ def test_a_run_learns_and_keeps_its_best_epoch(simulated, config, quick, objecti
 def wait_for_step(run, process, step):
     """Wait until the run has a checkpoint of ``step`` or later."""
     while process.poll() is None:
-        found = [int(path.name[5:]) for path in run.glob("checkpoints/step-*") if path.name[5:].isdigit()]
-        if found and max(found) >= step:
+        steps = [int(path.name[5:]) for path in run.glob("checkpoints/step-*") if path.name[5:].isdigit()]
+        if steps and max(steps) >= step:
             return
         time.sleep(0.005)
     raise AssertionError(f"the process ended before step {step}: {process.stderr.read()}")
@@ -106,13 +106,13 @@ def test_a_process_killed_at_random_goes_on_to_the_same_curve_and_weights(config
         with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
             wait_for_step(config.out, process, step)
             process.send_signal(sent)
-            said = process.communicate()[1]
-        assert process.returncode == code, said
+            stderr = process.communicate()[1]
+        assert process.returncode == code, stderr
         assert not (config.out / "encoder").exists()
         last = lines_step(config.out)
         assert last < 60, "the run was over before it was stopped"
-    assert "stopped." in said
-    assert "going on where it stopped" in said
+    assert "stopped." in stderr
+    assert "going on where it stopped" in stderr
     pretrain.run(config)
     assert lines(config.out) == lines(whole.out)
     assert all(torch.equal(value, weights(whole.out)[name]) for name, value in weights(config.out).items())
@@ -187,8 +187,8 @@ def test_next_item_training_starts_from_masked_weights(config, quick, tmp_path):
     train = quick(epochs=1, lr=1e-12)
     still = replace(config, init=config.out, objective="next_item", out=tmp_path / "next", train=train)
     pretrain.run(still)
-    given, taken = weights(config.out), weights(still.out)
-    assert all(torch.allclose(taken[name], value, atol=1e-6) for name, value in given.items())
+    masked, resumed = weights(config.out), weights(still.out)
+    assert all(torch.allclose(resumed[name], value, atol=1e-6) for name, value in masked.items())
     assert Encoder.load(still.out / "encoder").config.causal
 
 
@@ -306,14 +306,14 @@ def test_every_technique_of_training_at_once_goes_on_exactly(simulated, config, 
     config = replace(config, teacher=teacher, encoder=student, train=quick(epochs=3, checkpoint_steps=2, **TECHNIQUES))
     whole = replace(config, out=tmp_path / "whole")
     pretrain.run(whole)
-    taken = torch.optim.AdamW.step
+    step = torch.optim.AdamW.step
     steps = []
 
     def dying(self, *args, **kwargs):
         steps.append(1)
         if len(steps) == 8:
             raise RuntimeError("killed")
-        return taken(self, *args, **kwargs)
+        return step(self, *args, **kwargs)
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
         patch.setattr(torch.optim.AdamW, "step", dying)
@@ -334,35 +334,35 @@ def test_a_student_comes_nearer_to_its_teacher_than_the_same_encoder_alone(simul
     pretrain.run(replace(config, teacher=teacher.out, distillation=only, train=quickly))
     queries = Queries.of(simulated, "validation")
 
-    def said(run):
+    def log_probabilities(run):
         ranker = open_run(run, simulated)
         logits = torch.from_numpy(ranker.user_vectors(queries) @ ranker.item_vectors().T)[:, ranker.first_item :]
         return logits.log_softmax(dim=1)
 
-    target = said(teacher.out).exp()
-    apart = {run: -(target * said(run)).sum(1).mean().item() for run in (tmp_path / "alone", config.out)}
+    target = log_probabilities(teacher.out).exp()
+    apart = {run: -(target * log_probabilities(run)).sum(1).mean().item() for run in (tmp_path / "alone", config.out)}
     assert apart[config.out] < apart[tmp_path / "alone"]
 
 
 def test_what_cannot_be_trained_is_refused_and_leaves_no_folder(simulated, config, quick, other_vocabulary, tmp_path):
-    given = untrained(tmp_path / "given", simulated)
+    source = untrained(tmp_path / "given", simulated)
     lstm = untrained(tmp_path / "lstm", simulated, neck="bilstm")
     small = replace(config.encoder, dim=32)
     cases = {
-        "trained on the vocabulary": replace(config, data=other_vocabulary, init=given),
-        r"encoder\.dim is 32, but init .*given has 16": replace(config, init=given, encoder=small),
+        "trained on the vocabulary": replace(config, data=other_vocabulary, init=source),
+        r"encoder\.dim is 32, but init .*given has 16": replace(config, init=source, encoder=small),
         "cannot become causal: its bilstm neck": replace(
             config, init=lstm, objective="next_item", encoder=replace(config.encoder, neck="bilstm")
         ),
         "holds no pretrained encoder": replace(config, init=tmp_path),
         "was pretrained with objective 'masked', this run has 'next_item'": replace(
-            config, teacher=given, objective="next_item"
+            config, teacher=source, objective="next_item"
         ),
         "reads 20 events at most, this run 30": replace(
-            config, teacher=given, encoder=replace(config.encoder, max_len=30)
+            config, teacher=source, encoder=replace(config.encoder, max_len=30)
         ),
         r"distillation\.layers is \[0, 5\]": replace(
-            config, teacher=given, distillation=DistillationConfig(layers=(0, 5))
+            config, teacher=source, distillation=DistillationConfig(layers=(0, 5))
         ),
         "adversarial.table 'words' is no embedding table here; this model has encoder.embeddings.token": replace(
             config, train=quick(adversarial={"method": "fgm", "table": "words"})

@@ -40,53 +40,53 @@ def originals(batch):
 
 def segments_of(batch, tokenizer):
     """Texts of the one or two segments of every row."""
-    found = []
+    segments = []
     for row, segment in zip(originals(batch), batch["segments"], strict=True):
         parts = [row[(row != 0) & (segment == n)].tolist() for n in (0, 1)]
-        found.append(tuple(tokenizer.text(part) for part in parts if part))
-    return found
+        segments.append(tuple(tokenizer.text(part) for part in parts if part))
+    return segments
 
 
-def test_an_epoch_shows_every_example_once_with_new_masks(batches, tokenizer):
-    made = batches()
-    seen = [[row[row != 0].tolist() for batch in made(epoch) for row in originals(batch)] for epoch in (0, 1)]
-    corpus = made.corpus
+def test_an_epoch_has_every_example_once_with_new_masks(batches, tokenizer):
+    epochs = batches()
+    seen = [[row[row != 0].tolist() for batch in epochs(epoch) for row in originals(batch)] for epoch in (0, 1)]
+    corpus = epochs.corpus
     expected = sorted(
         [tokenizer.cls, *corpus.ids[a:b].tolist(), tokenizer.sep]
         for a, b in zip(corpus.offsets[:-1], corpus.offsets[1:], strict=True)
     )
     assert sorted(seen[0]) == sorted(seen[1]) == expected
-    first, again, later = (next(iter(made(epoch))) for epoch in (0, 0, 1))
+    first, again, later = (next(iter(epochs(epoch))) for epoch in (0, 0, 1))
     np.testing.assert_array_equal(first["tokens"], again["tokens"])
     assert not np.array_equal(first["positions"], later["positions"])
 
 
 def test_going_on_within_an_epoch_gives_the_same_batches(batches):
-    made = batches(pair="sop")
-    for one, other in zip(list(made(1))[2:], made(1, first_step=2), strict=True):
+    epochs = batches(pair="sop")
+    for one, other in zip(list(epochs(1))[2:], epochs(1, first_step=2), strict=True):
         for name in one:
             np.testing.assert_array_equal(one[name], other[name])
 
 
-def test_special_tokens_and_unknown_ones_are_never_asked(batches, tokenizer, documents):
-    made = batches(mask=0.9, pair="sop", some=[*documents, "ball 好\ngoal 好"])
-    for batch in made(0):
+def test_special_tokens_and_unknown_ones_are_never_predicted(batches, tokenizer, documents):
+    epochs = batches(mask=0.9, pair="sop", some=[*documents, "ball 好\ngoal 好"])
+    for batch in epochs(0):
         assert batch["n_targets"] == len(batch["targets"]) > 0
-        asked = set(batch["targets"].tolist())
-        assert not asked & {0, tokenizer.unk, tokenizer.cls, tokenizer.sep, tokenizer.mask}
-        assert min(asked) >= tokenizer.first_token == 5
+        predicted = set(batch["targets"].tolist())
+        assert not predicted & {0, tokenizer.unk, tokenizer.cls, tokenizer.sep, tokenizer.mask}
+        assert min(predicted) >= tokenizer.first_token == 5
         assert (originals(batch)[:, 0] == tokenizer.cls).all()
 
 
 def test_words_are_masked_whole(batches, tokenizer):
     words = ["ballteam goal bank", "stockprice soupgoal"] * 20
     for batch in batches(some=words, mask=0.4)(0):
-        asked = np.zeros(batch["tokens"].size, bool)
-        asked[batch["positions"]] = True
-        asked, tokens = asked.reshape(batch["tokens"].shape), originals(batch)
+        predicted = np.zeros(batch["tokens"].size, bool)
+        predicted[batch["positions"]] = True
+        predicted, tokens = predicted.reshape(batch["tokens"].shape), originals(batch)
         joined = tokenizer.continues[tokens][:, 1:] & (tokens[:, :-1] != tokenizer.cls)
         assert joined.any()
-        np.testing.assert_array_equal(asked[:, 1:][joined], asked[:, :-1][joined])
+        np.testing.assert_array_equal(predicted[:, 1:][joined], predicted[:, :-1][joined])
 
 
 def test_sop_swaps_half_of_the_examples(batches, tokenizer, documents):
@@ -102,11 +102,11 @@ def test_sop_swaps_half_of_the_examples(batches, tokenizer, documents):
 
 
 def test_nsp_takes_another_document_for_half_of_the_examples(batches, tokenizer, documents):
-    made = batches(pair="nsp", room=29)
+    epochs = batches(pair="nsp", room=29)
     lines = {line: n for n, document in enumerate(documents) for line in document.split("\n")}
     labels = []
     for epoch in range(3):
-        for batch in made(epoch):
+        for batch in epochs(epoch):
             assert (batch["tokens"] != 0).sum(axis=1).max() <= 32
             for parts, label in zip(segments_of(batch, tokenizer), batch["pair"], strict=True):
                 labels.append(label)
@@ -126,8 +126,8 @@ def test_the_second_segment_is_whole_sentences_whatever_the_label(batches, token
         begins = ["bank", *["goal"] * 5]
         fillers = [" the" * size for size in random.permutation(sizes)]
         documents.append("\n".join(f"{begin}{filler} ball" for begin, filler in zip(begins, fillers, strict=True)))
-    begun, made = {0: set(), 1: set()}, batches(some=documents, pair="nsp", room=100)
-    for batch in made(0):
+    begun, epochs = {0: set(), 1: set()}, batches(some=documents, pair="nsp", room=100)
+    for batch in epochs(0):
         for (_, second), label in zip(segments_of(batch, tokenizer), batch["pair"].tolist(), strict=True):
             assert second.endswith(" ball")
             begun[label].add(second.split()[0])
@@ -135,8 +135,8 @@ def test_the_second_segment_is_whole_sentences_whatever_the_label(batches, token
 
 
 def test_where_all_sentences_of_another_document_are_longer_one_is_cut(batches, tokenizer):
-    made = batches(some=["goal ball\ngoal ball", f"bank{' the' * 20} ball"], pair="nsp", room=100)
-    seen = {parts for epoch in range(9) for batch in made(epoch) for parts in segments_of(batch, tokenizer)}
+    epochs = batches(some=["goal ball\ngoal ball", f"bank{' the' * 20} ball"], pair="nsp", room=100)
+    seen = {parts for epoch in range(9) for batch in epochs(epoch) for parts in segments_of(batch, tokenizer)}
     assert {parts[1] for parts in seen if len(parts) == 2} == {"goal ball", "bank the"}
 
 
@@ -152,9 +152,9 @@ def test_pairs_need_sentences_and_documents(batches):
 
 
 def test_processes_share_a_batch(batches):
-    made = batches()
-    whole = [batch["tokens"].shape[0] for batch in made(0)]
-    shares = [list(made(0, rank=rank, world=3)) for rank in range(3)]
+    epochs = batches()
+    whole = [batch["tokens"].shape[0] for batch in epochs(0)]
+    shares = [list(epochs(0, rank=rank, world=3)) for rank in range(3)]
     for step, n in enumerate(whole):
         rows = [share[step]["tokens"].shape[0] for share in shares if share[step]["n_targets"]]
         assert sum(rows) == n

@@ -98,11 +98,11 @@ def test_words_are_those_of_jieba():
     corpus = cut_corpus(texts[:1], tokenizer, 100, "jieba")
     pieces = [piece.removeprefix("##") for piece in tokenizer.tokens(corpus.ids)]
     starts = np.flatnonzero(corpus.word_starts)
-    found = ["".join(pieces[a:b]) for a, b in zip(starts, [*starts[1:], len(pieces)], strict=True)]
+    cut_words = ["".join(pieces[a:b]) for a, b in zip(starts, [*starts[1:], len(pieces)], strict=True)]
     cutter = jieba.Tokenizer()
     words = [word for sentence in texts[0].replace("！", "！|").split("|") for word in cutter.lcut(sentence)]
-    assert found == [word.lower() for word in words if word.strip()]
-    assert "清华大学" in found
+    assert cut_words == [word.lower() for word in words if word.strip()]
+    assert "清华大学" in cut_words
 
 
 def test_documents_are_held_out_whole(cut, topics):

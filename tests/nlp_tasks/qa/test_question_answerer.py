@@ -4,7 +4,7 @@ import torch
 
 from nlp_tasks.artefacts import record_artefact
 from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig
-from nlp_tasks.distilled import DistilledTask
+from nlp_tasks.distilled import TaskStudent
 from nlp_tasks.qa.config import QAConfig
 from nlp_tasks.qa.data import Question, QuestionSet, Reference
 from nlp_tasks.qa.inputs import label
@@ -15,6 +15,7 @@ from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
 from recsys_bert.objectives.config import DistillationConfig
+from recsys_bert.objectives.distilled import Distilled
 
 PASSAGES = [
     "　范廷颂， 1919年\t生于 Cafe\u0301 Zürich…\n他在1963年 被任为主教。  New-York 3.14!   ",
@@ -145,7 +146,9 @@ def test_the_loss_and_its_parts(answerer, examples, settings):
     torch.testing.assert_close(SpanLoss(model, 0.3)(batch), 0.7 * main + 0.3 * raw)
     teacher = SpanModel(answerer.model.encoder, 0.0).eval()
     student = SpanModel(Encoder(teacher.encoder.config).eval(), 0.0).eval()
-    distilled = DistilledTask(SpanLoss(student), teacher, DistillationConfig(soft_weight=1.0, hidden_weight=0.0))
+    distilled = Distilled(
+        TaskStudent(SpanLoss(student)), teacher, DistillationConfig(soft_weight=1.0, hidden_weight=0.0)
+    )
     ours, theirs = ((model(batch) / 2.0).double().softmax(dim=-1) for model in (student, teacher))
     kl = (theirs * (theirs.clamp_min(1e-300).log() - ours.clamp_min(1e-300).log())).sum(dim=-1).mean()
     assert distilled(batch).item() == pytest.approx(4 * kl.item(), rel=1e-4)

@@ -29,12 +29,12 @@ def flags(tmp_path, tiny):
 def test_masked_words_are_learned_and_the_encoder_goes_on(flags, tmp_path, topic_files, tiny, capsys):
     run = tmp_path / "run"
     assert main(["text", "pretrain", *flags]) == 0
-    found = json.loads((run / "metrics.json").read_text())
-    assert found["validation"]["accuracy"] > 0.5  # chance is 1/12
-    assert found["examples"]["validation"] == 3
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["validation"]["accuracy"] > 0.5  # chance is 1/12
+    assert metrics["examples"]["validation"] == 3
     files = topic_files()
-    given = [flag for name, path in files.items() for flag in (f"--data.{name}", str(path))]
-    recipe = ["--out", str(tmp_path / "second"), *given, *tiny, "--init", str(run), "--train.epochs", "3"]
+    data = [flag for name, path in files.items() for flag in (f"--data.{name}", str(path))]
+    recipe = ["--out", str(tmp_path / "second"), *data, *tiny, "--init", str(run), "--train.epochs", "3"]
     recipe += ["--tokenizer.min-count", "2"]
     results = classify.run(load_config(classify.Config, recipe))
     assert results["test"]["accuracy"] > 0.8
