@@ -9,6 +9,8 @@ from cases.texts import CASES, TRAININGS, begun, make_valid
 
 from recsys_bert.files import read_json, write_json
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def valid(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -183,6 +183,7 @@ def test_the_same_settings_give_the_same_model(base, run, expected):
     assert run(base) == expected[base]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("base", "name"), CASES)
 def test_a_changed_setting_changes_the_run_or_is_refused(base, name, run, expected):
     group, last = name.split(".")[0], name.split(".")[-1]

@@ -52,6 +52,7 @@ def test_recurrent_parts_train_under_bf16_on_every_machine(kind: type, supported
     assert all(parameter.grad.isfinite().all() for parameter in rnn.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isa", ["AVX2", "ALL"])
 def test_bilstm_trains_in_bf16_on_a_processor_with(isa: str):
     program = (

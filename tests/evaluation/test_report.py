@@ -56,6 +56,7 @@ def test_pictures_take_the_pages_colours(results):
         assert "#000000" not in svg
 
 
+@pytest.mark.slow
 def test_names_are_escaped(results):
     assert "towers <b>" not in page(results)
     assert "towers &lt;b&gt;" in page(results)
@@ -153,6 +154,7 @@ def test_unreachable_targets_and_skipped_users_are_one_line_each(results):
         assert "users skipped: 7 no test event." in report
 
 
+@pytest.mark.slow
 def test_runs_of_other_tasks_have_tables_of_their_own(results):
     clicks = {"auc": 0.71, "log_loss": 0.5, "calibration_error": 0.01, "impressions": 900.0, "click_rate": 0.2}
     results["runs"] = [

@@ -60,6 +60,7 @@ def f1(targets, predicted):
     return metrics.f1_score(targets, predicted, zero_division=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("measure", "score"), [("f1", f1), ("accuracy", metrics.accuracy_score)])
 @pytest.mark.parametrize("digits", [1, 8])
 def test_no_threshold_is_better(random, measure, score, digits):
@@ -79,6 +80,7 @@ def test_the_threshold_lies_between_the_scores():
     assert best_threshold(np.array([0, 1]), np.array([low, high]), "accuracy") == high
 
 
+@pytest.mark.slow
 def test_thresholds_of_labels(random):
     targets, probabilities = random.integers(0, 2, (50, 4)), random.random((50, 4))
     targets[:, 2] = 0

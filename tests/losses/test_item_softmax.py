@@ -272,6 +272,7 @@ def test_the_full_softmax_learns_the_chain(chain, full):
     assert ndcg > 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "negatives",
     [
@@ -288,6 +289,7 @@ def test_sampled_softmax_reaches_the_full_one(chain, full, negatives):
     assert ndcg > full[1] - 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calibration", [0.0, 0.7])
 @pytest.mark.parametrize("in_batch", [0, 8])
 def test_gbce_ranks_as_well_as_the_full_softmax(chain, full, calibration, in_batch):
@@ -296,6 +298,7 @@ def test_gbce_ranks_as_well_as_the_full_softmax(chain, full, calibration, in_bat
     assert train(chain, loss, 300)[1] > full[1] - 0.03
 
 
+@pytest.mark.slow
 def test_cosine_reaches_the_inner_product(chain, full):
     assert train(chain, LossConfig(name="full", similarity="cosine", temperature=0.1))[1] > full[1] - 0.03
 

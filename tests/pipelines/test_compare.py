@@ -40,6 +40,7 @@ def compare(simulated, tmp_path):
     return call
 
 
+@pytest.mark.slow
 def test_metrics_are_those_of_evaluate(compare, simulated, tmp_path):
     assert compare("pretrain", "--grid", "encoder.fusion=last,token_mix", "--seeds", "1") == 0
     results = read_json(tmp_path / "out" / "compare.json")
@@ -59,6 +60,7 @@ def test_metrics_are_those_of_evaluate(compare, simulated, tmp_path):
     assert results["metric"] == results["monitor"] == "ndcg@10"
 
 
+@pytest.mark.slow
 def test_the_monitor_says_what_configurations_are_compared_by(compare, tmp_path, capsys):
     flags = ["--grid", "train.monitor=recall@10", "--grid", "loss.name=full,sampled", "--seeds", "1", "--json"]
     assert compare("train-retrieval", *flags) == 0
@@ -76,6 +78,7 @@ class Killed(BaseException):
     """Nothing catches it."""
 
 
+@pytest.mark.slow
 def test_killed_towers_go_on(compare, tmp_path, monkeypatch, capsys):
     flags = ["--grid", "encoder.fusion=last,scalar_mix", "--seeds", "1"]
     assert compare("train-retrieval", *flags, out="straight") == 0

@@ -204,6 +204,7 @@ def test_unknown_targets_of_a_time_split_are_misses_and_both_denominators_are_sh
     assert popular["warm"]["recall@10"]["value"] > popular["metrics"]["recall@10"]["value"]
 
 
+@pytest.mark.slow
 @pytest.mark.shared_data
 def test_beauty_equals_a_plain_loop_with_both_denominators(shared_data, tmp_path):
     path = shared_data / "amazon-beauty" / "Beauty.txt"
@@ -224,6 +225,7 @@ def test_beauty_equals_a_plain_loop_with_both_denominators(shared_data, tmp_path
     assert results["notes"] == ["popular_recent is left out: the log has no times."]
 
 
+@pytest.mark.slow
 def test_a_run_may_be_called_like_a_baseline_or_be_here(folder, tmp_path, monkeypatch):
     shutil.copytree(folder / "mix", tmp_path / "popular")
     monkeypatch.chdir(tmp_path / "popular")

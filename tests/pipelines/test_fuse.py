@@ -83,6 +83,7 @@ def test_the_best_pair_on_validation_is_kept_and_served(folder, call):
     assert call("similar", "--run", "both", "--data", "data", "--items", "3")[0] == 0
 
 
+@pytest.mark.slow
 def test_of_several_runs_the_mean_is_served(folder, call):
     """By itself and with counts; an index holds it as any run."""
     flags = ["--data", "data", "--runs", "of-data", "other-seed"]
@@ -127,6 +128,7 @@ def test_of_several_runs_the_mean_is_served(folder, call):
     assert [line.precision for line in ensemble.rankers] == ["fp32", "auto"]
 
 
+@pytest.mark.slow
 def test_index_types_are_compared_where_scores_are_inner_products(folder, call):
     for name, weights in (("plain", []), ("raised", ["1"])):
         flags = ["--data", "data", "--runs", "of-data", "other-seed", "--out", name, "--smoothings", "0.01"]

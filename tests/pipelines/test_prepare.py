@@ -218,6 +218,7 @@ def test_amazon_beauty(shared_data, tmp_path, variant, trained):
         assert int((~known).sum()) == 138  # the users that published tables drop
 
 
+@pytest.mark.slow
 @pytest.mark.shared_data
 def test_ml1m_known(shared_data, tmp_path):
     counts = convert(shared_data / "ml-1m", tmp_path / "source")

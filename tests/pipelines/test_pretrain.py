@@ -85,6 +85,7 @@ def wait_for_step(run, process, step):
     raise AssertionError(f"the process ended before step {step}: {process.stderr.read()}")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)  # two processes that import torch, on a machine that may be busy
 def test_a_process_killed_at_random_goes_on_to_the_same_curve_and_weights(config, quick, tmp_path):
     """SIGKILL at a random step, then Ctrl-C at a later one, then to the end."""
@@ -168,6 +169,7 @@ def test_a_side_table_prepared_anew_stops_a_run_that_goes_on(simulated, config, 
     assert files(config.out) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["init", "teacher"])
 def test_a_run_that_was_begun_with_another_stops_when_that_is_made_anew(config, quick, tmp_path, files, role):
     other = tmp_path / "other"
@@ -195,6 +197,7 @@ def test_next_item_training_starts_from_masked_weights(config, quick, tmp_path):
 N, K, CALIBRATION = 80, 30, 0.75
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "first"),
     [
@@ -299,6 +302,7 @@ TECHNIQUES = {
 }
 
 
+@pytest.mark.slow
 def test_every_technique_of_training_at_once_goes_on_exactly(simulated, config, quick, tmp_path, monkeypatch):
     """With a teacher that reads times, which its student does not."""
     teacher = untrained(tmp_path / "teacher", simulated, dim=32, n_layers=2, layer="hstu", times=True)
@@ -325,6 +329,7 @@ def test_every_technique_of_training_at_once_goes_on_exactly(simulated, config, 
     assert plain_ndcg(simulated, open_run(config.out, simulated)) > 0
 
 
+@pytest.mark.slow
 def test_a_student_comes_nearer_to_its_teacher_than_the_same_encoder_alone(simulated, config, quick, tmp_path):
     teacher = replace(config, out=tmp_path / "teacher", encoder=replace(config.encoder, dim=32, n_layers=2))
     pretrain.run(replace(teacher, train=quick(epochs=10, lr=0.02)))

@@ -23,6 +23,7 @@ def complaint(command, recipe):
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_is_one_that_a_command_takes(recipe, capsys):
     complaints = {command: complaint(command, recipe) for command in COMMANDS}
@@ -34,6 +35,7 @@ def test_a_stale_recipe_is_found(tmp_path, capsys):
     assert all(complaint(command, tmp_path / "stale.toml") for command in COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [path for path in RECIPES if path.stem.startswith("compare_")], ids=lambda p: p.stem)
 def test_every_configuration_of_a_grid_fits_the_recipe_that_it_varies(recipe, monkeypatch):
     monkeypatch.chdir(RECIPES[0].parents[2])

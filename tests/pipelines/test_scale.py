@@ -51,6 +51,7 @@ def fake_programs(monkeypatch, module, speed):
     return commands
 
 
+@pytest.mark.slow
 def test_growth_has_a_line_for_each_catalogue_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
     index = {"factory": "Flat", "build_seconds": None, "ann_recall": 1.0, "headline_recall": 0.5}
     index |= {"queries_per_second": 100.0, "bytes": 1 << 20}

@@ -70,6 +70,7 @@ def _with(config: train_ctr.Config, **model: Any) -> train_ctr.Config:
     return replace(config, model=replace(config.model, **model))
 
 
+@pytest.mark.slow
 def test_averaged_and_attacked_models_are_as_good(config: train_ctr.Config, log: Path):
     """With batch norm, whose statistics belong to the average then."""
     averaging = AveragingConfig(method="swa", first_epoch=3)
@@ -89,6 +90,7 @@ def test_techniques_that_cannot_be_are_refused_and_leave_no_folder(config: train
     assert not config.out.exists()
 
 
+@pytest.mark.slow
 def test_a_model_with_history_learns_what_can_be_known(config: train_ctr.Config, log: Path):
     results = train_ctr.run(replace(config, train=replace(config.train, epochs=8)))
     best = best_auc(pl.read_parquet(log / "impressions.parquet")["click_probability"].to_numpy())
@@ -100,6 +102,7 @@ def test_a_model_with_history_learns_what_can_be_known(config: train_ctr.Config,
     assert max(line["auc"] for line in lines if "auc" in line) == results["validation"]["auc"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [None, "frozen", "fine_tuned"])
 def test_scoring_repeats_the_test_metrics(config: train_ctr.Config, encoder: Path, tmp_path: Path, mode: str | None):
     pretrained = {} if mode is None else {"encoder": encoder, "encoder_mode": mode}
@@ -161,6 +164,7 @@ def test_without_history_the_prepared_log_gives_side_features(config: train_ctr.
     assert "target item" not in results["fields"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(config: train_ctr.Config, tmp_path: Path):
     whole = train_ctr.run(replace(config, out=tmp_path / "whole"))
     part = replace(config, train=replace(config.train, epochs=1))
@@ -177,6 +181,7 @@ def _contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["impressions", "encoder", "data"])
 def test_a_run_whose_inputs_were_changed_is_left_as_it_was(
     config: train_ctr.Config, encoder: Path, tmp_path: Path, what: str

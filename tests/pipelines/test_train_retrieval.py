@@ -78,6 +78,7 @@ def test_towers_on_a_pretrained_encoder_and_their_index(simulated, config, pretr
     np.testing.assert_array_equal(loaded, lists)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "rows"), [("full", False), ("sampled", False), ("sampled", True), ("gbce", False)])
 def test_towers_without_pretraining(config, loss, rows, quick):
     train = quick(epochs=6, lr=0.01, optimiser={"sparse_adam": rows})
@@ -86,6 +87,7 @@ def test_towers_without_pretraining(config, loss, rows, quick):
     assert results["best"] > 0.1
 
 
+@pytest.mark.slow
 def test_every_technique_of_training_at_once_leaves_towers_like_any_others(simulated, config, quick):
     settings = {
         "averaging": {"method": "ema"},
@@ -155,6 +157,7 @@ def test_mined_negatives_are_near_and_never_the_users_own(simulated, config, mon
         assert (mined >= first).all()
 
 
+@pytest.mark.slow
 def test_a_run_stopped_between_two_minings_goes_on_to_the_same_numbers(config, quick, tmp_path, monkeypatch):
     config = replace(config, train=quick(epochs=3))
     config = towers(negatives(config, hard_negatives=4, refresh_steps=5, mask_history_hits=True), dropout=0.2, **SIDES)

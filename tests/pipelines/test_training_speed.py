@@ -15,6 +15,7 @@ from recsys_bert.losses.config import LossConfig, NegativesConfig
 DIM, LAYERS, NEGATIVES = 16, 2, 8
 
 
+@pytest.mark.slow
 def test_trainings_take_turns_with_a_peer(simulated, tmp_path):
     lines = [json.dumps({"epochs": 1, "seq_per_s": 1}), json.dumps({"seq_per_s": "{dim}"}).replace('"{dim}"', "{dim}")]
     script = tmp_path / "peer.py"

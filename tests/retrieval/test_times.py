@@ -94,6 +94,7 @@ def test_histories_and_logs_without_times_are_refused(side_log, timeless, encode
         load_ranker(tmp_path, timeless)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("settings", "best"), [(TIMED[0], 0.0), (TIMED[1], 0.0), ({"layer": "hstu"}, np.log(2))])
 def test_what_only_times_tell_is_learned_from_times_alone(settings, best):
     """Two items; after a pause of an hour comes the one, after a pause of a minute the other."""

@@ -55,6 +55,7 @@ def fit(dataset, *, out: Path, config: FitConfig | None = None, **settings):
 GRID = {"part.kind": ["popular", "markov"], "part.size": 3}
 
 
+@pytest.mark.slow
 def test_configurations_are_compared_by_the_metrics_of_evaluate(side_log, tmp_path):
     comparison = compare(fit, side_log, grid=GRID, seeds=2, out=tmp_path / "out")
     evaluation = evaluate([], side_log, baselines=("popular", "markov"), ks=(10,), indexes=(), samples=0)

@@ -95,6 +95,7 @@ def test_validation_the_best_and_the_last_weights_are_the_average(toy, batches, 
         assert torch.equal(raw[name], passed[20][name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -145,6 +145,7 @@ def same_curves(run, other, names):
     return len(ours["loss"].drop_nulls())
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)  # two processes that import torch, on a machine that may be busy
 @pytest.mark.parametrize("name", RUNS)
 def test_two_processes_train_as_one_does(folder, tmp_path, name):
@@ -158,6 +159,7 @@ def test_two_processes_train_as_one_does(folder, tmp_path, name):
     torch.testing.assert_close(after, expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_two_processes_that_were_stopped_go_on_to_the_same_numbers(folder):
     whole, stopped = folder / "whole", folder / "stopped"
@@ -166,6 +168,7 @@ def test_two_processes_that_were_stopped_go_on_to_the_same_numbers(folder):
     assert (stopped / name).read_bytes() == (whole / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_one_of_two_processes_writes_a_ctr_model(folder, tmp_path):
     config = ctr_config(folder)

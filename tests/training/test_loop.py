@@ -34,6 +34,7 @@ def table_sum(model):
     return {"figure": float(model.table.weight.sum())}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("accumulate", "steps"), [(1, 21), (2, 12), (3, 9)])
 def test_a_run_killed_at_some_step_goes_on_to_the_same_numbers(
     toy, batches, settings, curve, tmp_path, accumulate, steps

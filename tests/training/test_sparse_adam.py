@@ -145,6 +145,7 @@ def test_a_step_leaves_unread_rows_alone(settings, tmp_path):
     assert all(np.isfinite(losses))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -150,6 +150,7 @@ def best_unseen(scores, past, k):
     return np.argsort(-scores, axis=1, kind="stable")[:, :k]
 
 
+@pytest.mark.slow
 def test_the_demo_log_separates_popular_markov_and_best():
     log = simulate(SimulateConfig(impressions=0))
     n, users = 800, np.arange(3_000)
@@ -292,6 +293,7 @@ def test_the_seed_decides(log):
     assert not other.clicks.equals(log.clicks)
 
 
+@pytest.mark.slow
 def test_a_log_in_parts_is_the_log_in_memory(log, tmp_path, monkeypatch):
     monkeypatch.setattr(process, "BLOCK_USERS", 250)
     whole = simulate(SMALL)

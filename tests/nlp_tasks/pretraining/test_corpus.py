@@ -91,6 +91,7 @@ def test_words_are_those_of_the_tokenizer(cut, tokenizer):
     assert cut(["ballteam goal"], whole_words="none")[0].word_starts.all()
 
 
+@pytest.mark.slow
 def test_words_are_those_of_jieba():
     jieba = pytest.importorskip("jieba")
     texts = ["我来到北京清华大学，版本 2.0 iPhone手机！他来到了网易杭研大厦"] * 3

@@ -160,6 +160,7 @@ def test_empty_windows_are_drawn_anew(mixed):
     assert len(everything(np.random.default_rng(0))) == n
 
 
+@pytest.mark.slow
 @pytest.mark.shared_data
 def test_every_answer_of_a_real_set_is_found_to_the_character(shared_data):
     examples = read_set(shared_data / "cmrc2018" / "cmrc2018_trial.json", NewQuestionsConfig(bad_rows="drop"))

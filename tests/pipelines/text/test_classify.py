@@ -72,6 +72,7 @@ def test_train_evaluate_predict(flags, topic_files, tmp_path, capsys):
         assert json.loads(capsys.readouterr().out)["answers"][0]["text"] == text
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeypatch):
     recipe = [*flags, "--train.checkpoint-steps", "3", "--encoder.dropout", "0.2", "--task.down-sample", "1.0"]
     straight = load_config(train.Config, [*recipe, "--out", str(tmp_path / "straight")])
@@ -103,6 +104,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeyp
     assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_several_labels(tmp_path, tiny, capsys):
     random = np.random.default_rng(0)
     rows = []
@@ -127,6 +129,7 @@ def test_several_labels(tmp_path, tiny, capsys):
     assert [sorted(one["labels"]) for one in answers] == [["is-red"], ["is-big", "is-red"], []]
 
 
+@pytest.mark.slow
 def test_every_setting_of_a_task_learns(flags, tmp_path):
     ways = {
         "windows": ["--length.max-len", "8", "--length.long", "windows", "--length.pool", "max"],
@@ -166,6 +169,7 @@ def test_another_runs_encoder_is_taken_over(flags, tmp_path):
     assert train.run(load_config(train.Config, second))["test"]["accuracy"] > 0.9
 
 
+@pytest.mark.slow
 def test_a_small_student_learns_from_its_teacher(flags, tmp_path):
     teacher = load_config(train.Config, flags)
     train.run(teacher)

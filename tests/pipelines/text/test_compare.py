@@ -116,6 +116,7 @@ class Killed(BaseException):
     """Nothing catches it."""
 
 
+@pytest.mark.slow
 def test_a_killed_comparison_goes_on(compare, tmp_path, monkeypatch, capsys):
     flags = ["--grid", "encoder.fusion=last,scalar_mix", "--seeds", "2"]
     assert compare(*flags, out="straight") == 0
@@ -158,6 +159,7 @@ def test_a_killed_comparison_goes_on(compare, tmp_path, monkeypatch, capsys):
     assert without_times(killed) == without_times(straight)
 
 
+@pytest.mark.slow
 def test_a_grid_may_grow_and_what_is_there_is_taken(compare, tmp_path):
     assert compare("--grid", "encoder.fusion=last,pool", "--seeds", "1") == 0
     before = {path: path.read_bytes() for path in (tmp_path / "out" / "runs").rglob("*") if path.is_file()}
@@ -179,6 +181,7 @@ def test_finished_runs_of_other_settings_or_another_test_are_refused(compare, tm
     assert "was evaluated on another test than the one that is there now" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_configurations_trained_on_other_data_are_not_compared(compare, tmp_path, capsys):
     assert compare("--grid", "encoder.fusion=last,pool", "--seeds", "1") == 0
     (tmp_path / "train.tsv").write_text((tmp_path / "train.tsv").read_text() + "a ball and a goal\tsport\n")
@@ -203,6 +206,7 @@ def test_a_run_that_fails_does_not_stop_the_others(compare, tmp_path, capsys):
     assert "every run failed:\nthe recipe, seed 0: the loss is" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_that_breaks_does_not_stop_the_others(compare, tmp_path, monkeypatch, capsys):
     honest = train.run
 
@@ -296,6 +300,7 @@ def test_what_is_trained_has_to_be_said(tmp_path, capsys, words, message):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_comparison_may_be_a_recipe_itself(recipe, tmp_path):
     own = tmp_path / "grid.toml"
     own.write_text(
@@ -328,6 +333,7 @@ precision = "fp32"
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "metric", "metrics"),
     [
@@ -394,6 +400,7 @@ def write_sentences(folder):
         (folder / f"{name}.bio").write_text("\n".join(sentences))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "write", "ending", "metric", "metrics"),
     [

@@ -45,6 +45,7 @@ def curve(run):
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeypatch):
     way = ["--second-loss", "sentence_order", "--train.checkpoint-steps", "4", "--train.epochs", "2"]
     way += ["--train.auxiliary.weight", "0.8", "--encoder.fusion", "scalar_mix"]

@@ -138,6 +138,7 @@ def test_train_evaluate_predict_search(flags, tmp_path, capsys):
         assert printed_json(capsys)["answers"] == summary["answers"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeypatch):
     recipe = [*flags, "--train.checkpoint-steps", "3", "--train.epochs", "2", "--encoder.dropout", "0.2"]
     recipe += ["--task.dropout", "0.1", "--task.empty-windows", "0.5"]
@@ -168,6 +169,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeyp
         ).read_bytes()
 
 
+@pytest.mark.slow
 def test_questions_without_an_answer(flags, files, tmp_path, capsys):
     files(silent=0.5)
     with pytest.raises(InputError, match=r"question 1 of paragraph \d+ of article 1 .*task\.no_answer is not set"):
@@ -185,6 +187,7 @@ def test_questions_without_an_answer(flags, files, tmp_path, capsys):
     assert [one["answer"] for one in printed_json(capsys)["answers"]] == ["cow", None]
 
 
+@pytest.mark.slow
 def test_every_technique_by_the_keys_of_the_other_tasks(flags, tmp_path):
     ways = {
         "parts": ["--encoder.fusion", "scalar_mix", "--encoder.neck", "cnn"],

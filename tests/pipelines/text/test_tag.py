@@ -109,6 +109,7 @@ def test_what_predict_writes_is_what_evaluate_reads(flags, files, tmp_path, caps
     assert json.loads(capsys.readouterr().out)["recall"] == 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeypatch):
     recipe = [*flags, "--train.checkpoint-steps", "3", "--encoder.dropout", "0.2", "--head.dropout", "0.2"]
     recipe += ["--train.epochs", "3"]
@@ -150,6 +151,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_every_setting_of_the_task_learns(flags, tmp_path, way):
     results = train.run(load_config(train.Config, [*flags, *WAYS[way]]))
@@ -158,6 +160,7 @@ def test_every_setting_of_the_task_learns(flags, tmp_path, way):
         assert results["counted"]["test"]["read_in_windows"] > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "options", "started"),
     [
@@ -192,6 +195,7 @@ def test_words_of_a_lexicon_are_read_along(flags, files, tmp_path, capsys, part,
         load_config(train.Config, [*flags, "--lexicon.file", str(lexicon)])
 
 
+@pytest.mark.slow
 def test_another_runs_encoder_is_taken_over(flags, tmp_path):
     train.run(load_config(train.Config, flags))
     second = [*flags, "--out", str(tmp_path / "second"), "--init", str(tmp_path / "run"), "--train.epochs", "1"]
@@ -199,6 +203,7 @@ def test_another_runs_encoder_is_taken_over(flags, tmp_path):
     assert train.run(load_config(train.Config, second))["test"]["f1"] > 0.5
 
 
+@pytest.mark.slow
 def test_json_lines_and_held_out_sentences(tmp_path, tiny):
     random, rows = np.random.default_rng(0), []
     for _ in range(60):
@@ -214,6 +219,7 @@ def test_json_lines_and_held_out_sentences(tmp_path, tiny):
     assert results["validation"]["f1"] > 0.6
 
 
+@pytest.mark.slow
 def test_mrc_predicts_nested_entities(flags, files, tmp_path, capsys):
     inner = {"cross": "B-LOC", "bank": "B-PER"}  # within "red cross", and of the same place as "bank"
     for path in files.values():
@@ -328,6 +334,7 @@ def test_a_rare_type_may_be_held_out_whole(flags, files):
     assert [one["label"] for one in results["validation"]["classes"]] == ["LOC", "ORG", "PER", "RARE"]
 
 
+@pytest.mark.slow
 def test_a_lexicon_without_matches_is_warned_of(flags, tmp_path, capsys):
     lexicon = tmp_path / "words.txt"
     lexicon.write_text("a\n甲乙\n")

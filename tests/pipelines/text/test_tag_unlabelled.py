@@ -58,6 +58,7 @@ def trained(flags, *more):
     return train.run(load_config(train.Config, [*flags, *more]))
 
 
+@pytest.mark.slow
 def test_names_that_the_dictionary_lacks_are_found(flags, files, tmp_path, capsys):
     run = tmp_path / "run"
     assert main(["text", "tag", "train", *flags, *PRIORS]) == 0
@@ -81,11 +82,13 @@ def test_names_that_the_dictionary_lacks_are_found(flags, files, tmp_path, capsy
     assert {(one["text"], one["type"]) for one in answer["entities"]} <= {("baku", "LOC")}
 
 
+@pytest.mark.slow
 def test_the_biased_risk_misses_what_the_dictionary_lacks(flags):
     results = trained(flags, "--pu.risk", "biased", "--pu.weight", "1")
     assert results["test"]["recall"] < results["matching"]["test"]["recall"] + 0.1
 
 
+@pytest.mark.slow
 def test_the_dictionary_grows_by_confident_repeats(flags, tmp_path):
     grow = ["--pu.rounds", "2", "--pu.min-score", "0.3", "--pu.agreement", "0.6", "--pu.min-repeats", "2"]
     results = trained(flags, *grow, *PRIORS)
@@ -115,6 +118,7 @@ def failing(real_batch, stop):
     return batch
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeypatch):
     from nlp_tasks.batches import TextBatches
 

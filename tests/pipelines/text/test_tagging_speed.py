@@ -69,6 +69,7 @@ def test_sentences_are_joined_and_cut_anew():
         assert entities == expected
 
 
+@pytest.mark.slow
 def test_training_by_length(recipe, tmp_path, capsys):
     config = tagging_speed.Config(out=tmp_path / "speed", recipes=(recipe,), lengths=(20,), sentences=8, epochs=2)
     (row,) = tagging_speed.run(config)["training"]

@@ -32,6 +32,7 @@ def config(topic_files, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_both_programs_take_turns_over_the_same_work(config, tmp_path):
     # in a small process of its own: a program's peak counts from that of the process that started it
     command = [sys.executable, "-m", "pipelines.benchmarks.text_speed", "--train", str(config.train)]

@@ -93,6 +93,7 @@ def stop_in_epoch_3(command, monkeypatch):
         assert main(command) == 130
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on(flags, tmp_path, monkeypatch, capsys):
     assert main([*flags, *WORD2VEC]) == 0
     whole = (tmp_path / "run" / "vectors.txt").read_text()

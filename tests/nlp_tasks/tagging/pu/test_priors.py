@@ -26,6 +26,7 @@ def planted(n, seed):
     return sentences, names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_planted_priors_are_found_through_a_part_of_the_entries(seed):
     sentences, names = planted(1500, seed)
