@@ -11,6 +11,7 @@ from pipelines.benchmarks import training_speed, training_steps
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig, NegativesConfig
+from recsys_bert.stages.pretrain import build
 
 DIM, LAYERS, NEGATIVES = 16, 2, 8
 
@@ -64,7 +65,8 @@ def test_operations_are_those_of_the_formula(simulated, quick, tmp_path, loss, b
         loss=LossConfig(name=loss, negatives=NegativesConfig(uniform=NEGATIVES)),
         train=quick(),
     )
-    _, model, batches = pretrain.build(config, simulated)
+    training = build(config, simulated)
+    model, batches = training.module, training.batches
     batch = next(batches(0, 1))
     rows, seq = batch["tokens"].shape
     layer = 2 * rows * seq * DIM * DIM * (3 + 1 + 4 + 4) + 2 * 2 * rows * seq * seq * DIM
