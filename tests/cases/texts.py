@@ -37,7 +37,7 @@ def _other_model(folder: Path) -> None:
 
 def begun(training: str) -> str:
     """The same training, begun with the encoder of ``classified``."""
-    return training.replace("--tokenizer.min-count 1", "--init classified").replace("--out out", "--out begun")
+    return training.replace(ENCODER, "--init classified").replace("--out out", "--out begun")
 
 
 def _unfinished(folder: Path) -> None:
