@@ -110,12 +110,12 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
 def _dispatch(argv: list[str]) -> None:
     words = list(itertools.takewhile(lambda word: not word.startswith("-") and not word.endswith(".toml"), argv))
     words = words[: max(name.count(" ") + 1 for name in COMMANDS)]
-    found = next((n for n in range(len(words), 0, -1) if " ".join(words[:n]) in COMMANDS), 0)
+    n_words = next((n for n in range(len(words), 0, -1) if " ".join(words[:n]) in COMMANDS), 0)
     if argv[:1] == ["--version"]:
         print(f"recsys-bert {__version__}")
-    elif found:
-        module = importlib.import_module(COMMANDS[" ".join(words[:found])][0])
-        module.run(load_config(module.Config, argv[found:], prog=" ".join(["recsys-bert", *words[:found]])))
+    elif n_words:
+        module = importlib.import_module(COMMANDS[" ".join(words[:n_words])][0])
+        module.run(load_config(module.Config, argv[n_words:], prog=" ".join(["recsys-bert", *words[:n_words]])))
     elif words in ([], ["help"]) or _below(words):
         print(_overview(words if _below(words) else []))
     else:

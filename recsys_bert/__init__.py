@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from recsys_bert.retrieval.recommender import Recommender
     from recsys_bert.stages.compare import compare
     from recsys_bert.stages.evaluate import Evaluation, evaluate
+    from recsys_bert.stages.fuse import fuse
     from recsys_bert.stages.load import load
     from recsys_bert.stages.prepare import prepare
     from recsys_bert.stages.pretrain import pretrain
@@ -35,6 +36,7 @@ __all__ = [
     "__version__",
     "compare",
     "evaluate",
+    "fuse",
     "load",
     "open_dataset",
     "prepare",
@@ -53,6 +55,7 @@ _MODULES = {
     "Recommender": "recsys_bert.retrieval.recommender",
     "compare": "recsys_bert.stages.compare",
     "evaluate": "recsys_bert.stages.evaluate",
+    "fuse": "recsys_bert.stages.fuse",
     "load": "recsys_bert.stages.load",
     "open_dataset": "recsys_bert.clicks.dataset",
     "prepare": "recsys_bert.stages.prepare",

@@ -71,17 +71,17 @@ TOP_LEVEL = {"LICENSE", "Makefile", "README.md", "constraints.txt", "data", "pyp
 
 def imports_of(source, module, is_package=False):
     """Dotted names that a module imports, anywhere in it, or names in a table of parts as ``"module:Class"``."""
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             package = module.split(".")[: len(module.split(".")) + is_package - node.level] if node.level else []
             origin = ".".join([*package, *([node.module] if node.module else [])])
-            found |= {f"{origin}.{alias.name}" for alias in node.names}
+            names |= {f"{origin}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found |= set(re.findall(rf"^((?:{'|'.join(OURS)})[\w.]*):\w+$", node.value))
-    return found
+            names |= set(re.findall(rf"^((?:{'|'.join(OURS)})[\w.]*):\w+$", node.value))
+    return names
 
 
 def our_modules():
@@ -119,8 +119,8 @@ def test_imports_are_found_wherever_they_are():
         from recsys_bert import clicks
     TABLE = {"bert": "recsys_bert.encoder.layers.bert:BertLayer"}
     """
-    found = imports_of(textwrap.dedent(source), "recsys_bert.training.loop")
-    assert found == {
+    names = imports_of(textwrap.dedent(source), "recsys_bert.training.loop")
+    assert names == {
         "torch.nn",
         "os",
         "recsys_bert.training.config",
@@ -161,7 +161,7 @@ def test_areas_import_only_what_they_may():
 
 def circles(graph):
     """Groups of modules that import one another, the strongly connected components of more than one (Tarjan)."""
-    order, low, stack, found = {}, {}, [], []
+    order, low, stack, components = {}, {}, [], []
 
     def visit(module):
         order[module] = low[module] = len(order)
@@ -177,12 +177,12 @@ def circles(graph):
             while members[-1] != module:
                 members.append(stack.pop())
             if len(members) > 1:
-                found.append(sorted(members))
+                components.append(sorted(members))
 
     for module in sorted(graph):
         if module not in order:
             visit(module)
-    return found
+    return components
 
 
 def import_graph():

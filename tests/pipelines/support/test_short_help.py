@@ -79,11 +79,11 @@ def test_the_short_help_shows_what_matters():
 
 
 def test_help_and_help_all_end_the_command(capsys):
-    for flag, shown in (("--help", "4 of 6 settings"), ("-h", "4 of 6 settings"), ("--help-all", "--ks")):
+    for flag, expected in (("--help", "4 of 6 settings"), ("-h", "4 of 6 settings"), ("--help-all", "--ks")):
         with pytest.raises(SystemExit) as leave:
             load_config(Config, [flag])
         assert leave.value.code == 0
-        assert shown in capsys.readouterr().out
+        assert expected in capsys.readouterr().out
 
 
 def test_size_lies_below_recipe_and_flags(tmp_path, capsys):
