@@ -130,9 +130,10 @@ def pretrain(
     Raises:
         InputError: The settings do not suit the data, init or the teacher; before anything is written.
     """
-    for name in ("init", "teacher"):
-        if (run := getattr(settings.get(name), "run", None)) is not None:
-            settings[name] = run
+    from recsys_bert.retrieval.recommender import run_folder_of
+
+    for name in {"init", "teacher"} & settings.keys():
+        settings[name] = None if settings[name] is None else run_folder_of(settings[name])
     settled = make_config(PretrainConfig, config, settings)
     if out is not None:
         return _train(dataset, Path(out), settled)
