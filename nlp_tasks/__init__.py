@@ -17,12 +17,26 @@ if TYPE_CHECKING:
     from nlp_tasks.classification.classifier import Classifier
     from nlp_tasks.matching.matcher import Matcher
     from nlp_tasks.pretraining.pretrain import pretrain
+    from nlp_tasks.pu_bagging.scorer import score_unlabelled
     from nlp_tasks.qa.open_domain import OpenDomainQA
     from nlp_tasks.qa.question_answerer import QuestionAnswerer
+    from nlp_tasks.recall.bm25 import BM25
     from nlp_tasks.tagging.tagger import Tagger
     from nlp_tasks.text_encoder import TextEncoder
+    from nlp_tasks.word_vectors.train import train_word_vectors
 
-__all__ = ["Classifier", "Matcher", "OpenDomainQA", "QuestionAnswerer", "Tagger", "TextEncoder", "pretrain"]
+__all__ = [
+    "BM25",
+    "Classifier",
+    "Matcher",
+    "OpenDomainQA",
+    "QuestionAnswerer",
+    "Tagger",
+    "TextEncoder",
+    "pretrain",
+    "score_unlabelled",
+    "train_word_vectors",
+]
 
 _EXPORTS = {
     "Classifier": "nlp_tasks.classification.classifier",
@@ -32,6 +46,9 @@ _EXPORTS = {
     "Tagger": "nlp_tasks.tagging.tagger",
     "TextEncoder": "nlp_tasks.text_encoder",
     "pretrain": "nlp_tasks.pretraining.pretrain",
+    "train_word_vectors": "nlp_tasks.word_vectors.train",
+    "score_unlabelled": "nlp_tasks.pu_bagging.scorer",
+    "BM25": "nlp_tasks.recall.bm25",
 }
 
 

@@ -167,7 +167,7 @@ class HeadConfig:
     """Head: pools the states of a text into one vector."""
 
     name: str = field(default="mean", metadata={"names": TEXT_HEADS})
-    """A name in ``TEXT_HEADS``, or ``module:Class``."""
+    """Pooling of the states: a name in ``TEXT_HEADS``, or ``module:Class``."""
 
     options: Options = field(default_factory=dict)
     """Options of the head."""
@@ -252,7 +252,7 @@ class CorpusConfig:
 
     format: Literal["auto", "lines", "blocks", "tsv", "csv", "jsonl", "label_text", "squad"] = "auto"
     """lines: every line is a document; blocks: documents with an empty line between them; squad: the passages of a
-    reading set; the rest as in training a task, each text of a row being a document. ``auto`` goes by the ending, and
+    SQuAD file; the rest as in training a task, each text of a row being a document. ``auto`` goes by the ending, and
     takes .txt as lines."""
 
     columns: tuple[str, ...] = ()
@@ -262,4 +262,4 @@ class CorpusConfig:
     """Columns with texts; for tsv, csv, jsonl and label_text."""
 
     bad_rows: Literal["raise", "drop"] = "raise"
-    """What a row that cannot be used does: stop with its number, or drop out and be counted."""
+    """Policy for unusable rows: stop with the number of the first, or drop and count them."""

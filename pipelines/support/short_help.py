@@ -67,7 +67,7 @@ def shown_settings(kind: type) -> list[Setting]:
 def short_help(kind: type, prog: str) -> str:
     """Text of ``--help``."""
     width = min(100, max(60, shutil.get_terminal_size().columns))
-    settings = shown_settings(kind)
+    settings = _by_group(shown_settings(kind))
     n_all = sum(1 for _ in all_settings(kind))
     lines = [f"usage: {prog} [recipe.toml] [--flags]", "", *textwrap.wrap(_about(kind), width)]
     for group, members in itertools.groupby(settings, key=_group):
@@ -96,6 +96,12 @@ def _group(setting: Setting) -> str:
     if setting.default is dataclasses.MISSING:
         return "required"
     return setting.name.partition(".")[0] if "." in setting.name else "settings"
+
+
+def _by_group(settings: list[Setting]) -> list[Setting]:
+    """Sort settings by group: required ones, then single ones, then tables in the order of their first setting."""
+    groups = list(dict.fromkeys(["required", "settings", *map(_group, settings)]))
+    return sorted(settings, key=lambda setting: groups.index(_group(setting)))
 
 
 def _entry(setting: Setting, width: int) -> list[str]:

@@ -18,13 +18,13 @@ class Word2VecConfig:
     """Width of a vector."""
 
     window: int = 5
-    """Neighbours on either side at most; for every word it is drawn from 1 to this, so that near ones count more."""
+    """Neighbours on either side at most; sampled from 1 to this for every word, so that near ones count more."""
 
     negatives: int = 5
-    """Words drawn against every true one."""
+    """Negative samples per target."""
 
     noise_power: float = 0.75
-    """Words are drawn in proportion to their count to this power; 1 draws by popularity, 0 all alike."""
+    """Exponent of the counts that negatives are sampled by; 1 samples by popularity, 0 uniformly."""
 
     sample: float = 1e-3
     """Share of all words above which a word is passed over more often the more frequent it is; 0 takes all."""
@@ -33,13 +33,13 @@ class Word2VecConfig:
     """Passes over the text."""
 
     lr: float = 0.025
-    """Learning rate at the beginning; it falls to nothing in a straight line. For cbow 0.05 is usual."""
+    """Initial learning rate; it decays linearly to 0. For cbow 0.05 is usual."""
 
     batch_size: int = 1024
     """Pairs of a step; for cbow, words."""
 
     seed: int = 1
-    """Of everything that is drawn."""
+    """Random seed."""
 
     def __post_init__(self) -> None:
         for name in ("dim", "window", "negatives", "epochs", "batch_size"):
@@ -78,7 +78,7 @@ class GloveConfig:
     """Pairs of a step."""
 
     seed: int = 1
-    """Of everything that is drawn."""
+    """Random seed."""
 
     def __post_init__(self) -> None:
         for name in ("dim", "window", "epochs", "batch_size"):

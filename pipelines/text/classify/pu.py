@@ -26,7 +26,7 @@ class Config(PUBaggingConfig):
     """Column with the text; for tsv, csv and jsonl."""
 
     bad_rows: Literal["raise", "drop"] = "raise"
-    """Stop at a row that cannot be used and name its number, or drop and count such rows."""
+    """Policy for unusable rows: stop with the number of the first, or drop and count them."""
 
     top: int = 20
     """Number of texts to print, the highest score first; 0: all."""

@@ -14,7 +14,7 @@ class ParagraphsConfig:
     """Format of files of paragraphs."""
 
     format: Literal["auto", "lines", "tsv", "csv", "jsonl", "squad"] = "auto"
-    """lines: every line is a paragraph; squad: the passages of a reading set; the rest as in training a task.
+    """lines: every line is a paragraph; squad: the passages of a SQuAD file; the rest as in training a task.
     ``auto`` goes by the ending, and takes .txt as lines, .json as squad."""
 
     columns: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ class TextFilesConfig:
     """Columns with texts; for tsv, csv, jsonl and label_text."""
 
     bad_rows: Literal["raise", "drop"] = "raise"
-    """Stop at a row that cannot be used and name its number, or drop and count such rows."""
+    """Policy for unusable rows: stop with the number of the first, or drop and count them."""
 
 
 @dataclass(frozen=True, kw_only=True)
