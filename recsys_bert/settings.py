@@ -177,15 +177,23 @@ def named_settings(settings: Mapping[str, Any], prefix: str = "") -> frozenset[s
 
 
 def check_named(config: T, names: frozenset[str]) -> T:
-    """Let a config refuse settings that it would ignore: its method ``check_named``, where it has one.
+    """Let a config, and those nested in it, refuse settings that they would ignore: by a method ``check_named``.
 
     Values alone cannot say it: a default given by hand looks like one that nobody gave.
+
+    Args:
+        config: The config; its method gets ``names``, a nested one's gets those of its own settings.
+        names: Dotted names of the settings that were named.
 
     Raises:
         InputError: A named setting has no effect.
     """
     if (check := getattr(config, "check_named", None)) is not None:
         check(names)
+    for setting in dataclasses.fields(config):  # type: ignore[arg-type]
+        prefix, nested = f"{setting.name}.", getattr(config, setting.name)
+        if dataclasses.is_dataclass(nested):
+            check_named(nested, frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix)))
     return config
 
 

@@ -76,6 +76,30 @@ def test_what_does_not_fit_is_refused(config, settings, message):
         make_config(Outer, config, settings)
 
 
+def test_a_nested_config_refuses_its_own_settings():
+    @dataclass(frozen=True, kw_only=True)
+    class Strict:
+        width: int = 1
+        """Refused wherever it is named."""
+
+        def check_named(self, names: frozenset[str]) -> None:
+            """Refuse width."""
+            if "width" in names:
+                raise InputError("width has no effect.")
+
+    @dataclass(frozen=True, kw_only=True)
+    class Nesting:
+        strict: Strict = field(default_factory=Strict)
+        """Nested."""
+
+        width: int = 2
+        """Another one of that name."""
+
+    assert make_config(Nesting, None, {"width": 3}).width == 3
+    with pytest.raises(InputError, match="width has no effect"):
+        make_config(Nesting, None, {"strict": {"width": 1}})
+
+
 def test_a_preset_lies_below_what_is_named():
     assert make_config(Outer, None, {"size": "tiny"}) == Outer(inner=Inner(dim=8), epochs=1)
     assert make_config(Outer, None, {"size": "tiny", "epochs": 5}) == Outer(inner=Inner(dim=8), epochs=5)

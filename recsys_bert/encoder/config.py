@@ -40,7 +40,7 @@ class EncoderConfig:
     """Rows of the token table, special rows included. Set from the data by pipelines."""
 
     dim: int = 64
-    """Hidden width; divisible by ``n_heads``."""
+    """Hidden width; divisible by ``n_heads`` if there are layers."""
 
     n_layers: int = 2
     """Number of layers. 0 = embeddings and neck only: with neck = "bilstm" and residual = "none" a plain BiLSTM, a
@@ -154,7 +154,7 @@ class EncoderConfig:
             )
         if self.embedding_dim is not None:
             _at_least("embedding_dim", self.embedding_dim, 1)
-        if self.dim % self.n_heads:
+        if self.n_layers and self.dim % self.n_heads:
             raise InputError(f"dim {self.dim} is not divisible by n_heads {self.n_heads}; change one of them.")
         for name in ("dropout", "layer_drop"):
             if not 0 <= getattr(self, name) < 1:
@@ -204,6 +204,16 @@ class EncoderConfig:
                     raise InputError(
                         f"{name} is {value!r}, but {part} is {getattr(self, part)!r}: it has no effect. Leave it out."
                     )
+
+    def check_named(self, names: frozenset[str]) -> None:
+        """Refuse settings of layers where there are none, defaults included.
+
+        Raises:
+            InputError: One of ``names`` has no effect.
+        """
+        of_layers = ("layer", "n_heads", "residual_init_scale", "gradient_checkpointing")
+        if not self.n_layers and (unread := [name for name in of_layers if name in names]):
+            raise InputError(f"{unread[0]} is of the layers, but n_layers is 0: it has no effect. Leave it out.")
 
     @property
     def needs_times(self) -> bool:

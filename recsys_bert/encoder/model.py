@@ -64,6 +64,11 @@ class Encoder(nn.Module):
         # Layers that end in a norm need none here; without one their scale would grow into the neck.
         ends_with_norm = len(self.layers) > 0 and getattr(self.layers[0], "ends_with_norm", False)
         self.norm = nn.Identity() if ends_with_norm else nn.LayerNorm(config.dim, eps=config.norm_eps)
+        if ends_with_norm and not config.embedding_norm and config.norm_eps != EncoderConfig.norm_eps:
+            raise InputError(
+                f"norm_eps is {config.norm_eps}, but layer {config.layer!r} has a norm at its end and embedding_norm "
+                "is off: it has no effect. Set layer_options.norm_eps, or leave it out."
+            )
         self.neck = _build_neck(config)
         self.out_dim: int = config.dim if self.neck is None else self.neck.out_dim
         table_dim = self.embeddings.token.embedding_dim

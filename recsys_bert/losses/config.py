@@ -92,6 +92,22 @@ class LossConfig:
             if name in names:
                 raise InputError(f"loss.{name} has no effect: {reason}.")
 
+    def check_only_similarity(self, reason: str, names: frozenset[str] = frozenset()) -> None:
+        """Refuse settings of the loss itself where only the similarity and the sampled items are read.
+
+        Args:
+            reason: Why the loss is not read.
+            names: The settings that were named, as in ``check_named``.
+
+        Raises:
+            InputError: One of the others is named, or is not the default.
+        """
+        if self.name == "gbce":
+            raise InputError(f"loss.name 'gbce' has no effect: {reason}. Take 'sampled', which samples the same items.")
+        read = {"name", "similarity", "temperature", "chunk", "negatives.uniform", "negatives.popularity_power"}
+        if unread := sorted((names | frozenset(_changed(self))) - read):
+            raise InputError(f"loss.{unread[0]} has no effect: {reason}.")
+
     def _without_effect(self) -> dict[str, str]:
         """Reasons by setting."""
         reasons: dict[str, str] = {}

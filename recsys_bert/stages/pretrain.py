@@ -90,8 +90,17 @@ class PretrainConfig:
             raise InputError("encoder_dropout is for the encoder of init; set encoder.dropout.")
         if self.distillation != DistillationConfig() and self.teacher is None:
             raise InputError("distillation needs a teacher; give teacher as well.")
-        if self.teacher and self.train.auxiliary.weight and self.distillation.soft_weight == 1:
-            raise InputError("train.auxiliary adds to the loss of true targets; distillation.soft_weight 1 drops it.")
+        if self.only_taught:
+            if self.train.auxiliary.weight:
+                raise InputError(
+                    "train.auxiliary adds to the loss of true targets; distillation.soft_weight 1 drops it."
+                )
+            self.loss.check_only_similarity("distillation.soft_weight 1 drops the loss of true targets")
+
+    @property
+    def only_taught(self) -> bool:
+        """True if the teacher's predictions replace the true targets."""
+        return self.teacher is not None and self.distillation.soft_weight == 1
 
     def check_named(self, names: frozenset[str]) -> None:
         """Refuse named settings that have no effect, whatever their value.
@@ -99,7 +108,9 @@ class PretrainConfig:
         Raises:
             InputError: There is one.
         """
-        self.loss.check_named(frozenset(name.removeprefix("loss.") for name in names if name.startswith("loss.")))
+        if self.only_taught:
+            named = frozenset(name.removeprefix("loss.") for name in names if name.startswith("loss."))
+            self.loss.check_only_similarity("distillation.soft_weight 1 drops the loss of true targets", named)
         if derived := [name for name in DERIVED if f"encoder.{name}" in names]:
             raise InputError(f"encoder.{derived[0]} follows from the data and the objective here; leave it out.")
         overridden = [

@@ -92,7 +92,6 @@ class TrainRetrievalConfig:
         """
         if derived := [name for name in DERIVED if f"encoder.{name}" in names]:
             raise InputError(f"encoder.{derived[0]} follows from the data here; leave it out.")
-        self.loss.check_named(frozenset(name.removeprefix("loss.") for name in names if name.startswith("loss.")))
         if not (self.towers.item_features or self.towers.user_features):
             for name in ("towers.hidden", "towers.dropout"):
                 if name in names:

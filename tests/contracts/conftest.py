@@ -13,6 +13,7 @@ from recsys_bert.encoder.necks import NECKS
 from recsys_bert.encoder.parts import find
 from recsys_bert.errors import InputError
 
+pytest.register_assert_rewrite("contracts.settings_contract")
 TABLES = {"layer": LAYERS, "fusion": FUSIONS, "neck": NECKS}
 PARTS = [(kind, name) for kind, table in TABLES.items() for name in table]
 

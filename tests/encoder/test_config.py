@@ -40,6 +40,15 @@ def test_a_bad_setting_is_refused_with_its_value(settings: dict[str, object], me
         EncoderConfig(**{"vocab_size": 9, **settings})
 
 
+@pytest.mark.parametrize("name", ["n_heads", "residual_init_scale", "gradient_checkpointing"])
+def test_settings_of_layers_are_refused_where_there_are_none(name: str):
+    config = EncoderConfig(n_layers=0, neck="bilstm", dim=9)
+    with pytest.raises(InputError, match=f"{name} is of the layers, but n_layers is 0"):
+        config.check_named(frozenset({name}))
+    config.check_named(frozenset({"dim"}))
+    EncoderConfig().check_named(frozenset({name}))
+
+
 def test_a_feature_needs_a_name_and_two_values():
     with pytest.raises(InputError, match="empty name"):
         FeatureConfig(name="", size=3)

@@ -50,3 +50,21 @@ def test_a_default_without_effect_is_refused_where_it_is_named(settings, name):
     with pytest.raises(InputError, match=f"loss.{name} has no effect"):
         LossConfig(**settings).check_named(frozenset([name]))
     LossConfig(**settings).check_named(frozenset(["chunk"]))
+
+
+@pytest.mark.parametrize(
+    ("loss", "names", "message"),
+    [
+        (LossConfig(name="gbce"), (), "loss.name 'gbce' has no effect: it is not read. Take 'sampled'"),
+        (
+            LossConfig(name="sampled", negatives=NegativesConfig(in_batch=3)),
+            (),
+            r"loss\.negatives\.in_batch has no effect",
+        ),
+        (LossConfig(name="sampled"), ("negatives.log_q",), r"loss\.negatives\.log_q has no effect: it is not read"),
+    ],
+)
+def test_a_loss_of_which_only_the_similarity_is_read_refuses_the_rest(loss, names, message):
+    with pytest.raises(InputError, match=message):
+        loss.check_only_similarity("it is not read", frozenset(names))
+    LossConfig(name="sampled", similarity="cosine").check_only_similarity("", frozenset({"negatives.uniform", "chunk"}))

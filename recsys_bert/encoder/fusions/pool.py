@@ -25,7 +25,9 @@ class Pool(nn.Module):
         if how not in POOLINGS:
             raise unknown_name("pooling", how, POOLINGS)
         if not 1 <= last_n <= n_layers + 1:
-            raise InputError(f"last_n is {last_n}; with n_layers {n_layers} it must lie in 1 to {n_layers + 1}.")
+            raise InputError(
+                f"fusion 'pool': last_n is {last_n}; with n_layers {n_layers} it must lie in 1 to {n_layers + 1}."
+            )
         self.how = how
         self.last_n = last_n
 

@@ -1,0 +1,79 @@
+"""A tiny click log for contracts of training functions."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from recsys_bert.clicks.dataset import ClickDataset
+from recsys_bert.stages.prepare import prepare
+
+N_ITEMS = 30
+ENCODER = {
+    "encoder.dim": 8,
+    "encoder.n_layers": 1,
+    "encoder.n_heads": 2,
+    "encoder.max_len": 10,
+    "encoder.init_std": 0.3,
+}
+TRAIN = {
+    "train.epochs": 4,
+    "train.batch_size": 16,
+    "train.lr": 0.03,
+    "train.device": "cpu",
+    "train.precision": "fp32",
+}
+TRAIN_VALUES = {
+    "train.precision": ["bf16"],
+    "train.monitor": ["recall@10"],
+    "train.patience": [1],
+    "train.log_steps": [2],
+    "train.optimiser.clip_norm": [0.01],
+    "train.schedule.warmup_steps": [5],
+    "train.adversarial.table": ["embeddings.position"],
+    "train.averaging.every_steps": [2],
+}
+TRAIN_CONTEXTS = {
+    "train.schedule.floor": {"train.schedule.name": "linear"},
+    "train.schedule.cycles": {"train.schedule.name": "cosine_restarts"},
+    "train.schedule.power": {"train.schedule.name": "polynomial"},
+    "train.averaging.first_epoch": {"train.averaging.method": "swa"},
+    "train.averaging.decay": {"train.averaging.method": "ema", "train.averaging.decay": 0.1},
+    "train.averaging.every_steps": {"train.averaging.method": "swa"},
+    "train.adversarial.table": {"train.adversarial.method": "fgm"},
+    "train.adversarial.epsilon": {"train.adversarial.method": "fgm"},
+    "train.adversarial.step_size": {"train.adversarial.method": "pgd"},
+    "train.adversarial.steps": {"train.adversarial.method": "pgd"},
+}
+TRAIN_EXEMPT = {
+    "train.device": "the machine's, not the model's; every test has a CPU",
+    "train.checkpoint_steps": "what an interrupted run loses",
+    "encoder.gradient_checkpointing": "saves memory; the numbers are the same",
+    "loss.chunk": "bounds memory; the numbers are the same",
+}
+
+
+def make_log(out: Path) -> ClickDataset:
+    """40 users of 5 to 24 events over 30 items, with times, item features ``kind`` and ``tags`` and user feature
+    ``age``."""
+    random = np.random.default_rng(0)
+    events = [
+        (user, int(item), 1_000_000 + 3_600 * position)
+        for user in range(40)
+        for position, item in enumerate(random.permutation(N_ITEMS)[: random.integers(5, 25)])
+    ]
+    items = range(N_ITEMS)
+    return prepare(
+        pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row"),
+        items=pl.DataFrame(
+            {
+                "item_id": items,
+                "kind": [f"kind {n % 5}" for n in items],
+                "tags": ["|".join(f"tag {n % m}" for m in (2, 3)) for n in items],
+            }
+        ),
+        item_features={"categorical": ["kind"], "multi": ["tags"]},
+        users=pl.DataFrame({"user_id": range(40), "age": ["old", "young"] * 20}),
+        user_features={"categorical": ["age"]},
+        out=out,
+    )
