@@ -11,6 +11,7 @@ from pipelines.prepare import Config, run
 from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig
 from recsys_bert.clicks.queries import Queries
+from recsys_bert.encoder.parts import find
 from recsys_bert.errors import InputError
 from recsys_bert.evaluation.ranking import per_user
 from recsys_bert.retrieval.baselines import BASELINES, counts
@@ -68,7 +69,7 @@ def plain_lists(dataset, queries, k, score):
 
 @pytest.mark.parametrize("name", list(BASELINES))
 def test_lists_hold_k_distinct_unseen_items(dataset, queries, name):
-    lists = BASELINES[name]().fit(dataset).rank(queries, 12)
+    lists = find("baseline", name, BASELINES)().fit(dataset).rank(queries, 12)
     assert lists.shape == (len(queries), 12)
     assert lists.dtype == np.int32
     unseen = 25 - np.bincount(queries.seen()[0])
@@ -84,7 +85,7 @@ def test_lists_hold_k_distinct_unseen_items(dataset, queries, name):
 
 @pytest.mark.parametrize("name", list(BASELINES))
 def test_seen_items_come_when_allowed(dataset, queries, name):
-    lists = BASELINES[name]().fit(dataset).rank(queries, 25, exclude_seen=False)
+    lists = find("baseline", name, BASELINES)().fit(dataset).rank(queries, 25, exclude_seen=False)
     everything = np.arange(dataset.vocabulary.first_item, dataset.vocabulary.size)
     np.testing.assert_array_equal(np.sort(lists, axis=1), np.tile(everything, (len(queries), 1)))
 
@@ -92,7 +93,7 @@ def test_seen_items_come_when_allowed(dataset, queries, name):
 @pytest.mark.parametrize("name", list(BASELINES))
 def test_a_list_longer_than_the_catalogue_is_refused(dataset, queries, name):
     with pytest.raises(InputError, match="k is 26; the catalogue has 25 items"):
-        BASELINES[name]().fit(dataset).rank(queries, 26)
+        find("baseline", name, BASELINES)().fit(dataset).rank(queries, 26)
 
 
 @pytest.mark.parametrize("name", list(BASELINES))
@@ -100,7 +101,7 @@ def test_histories_given_on_the_fly(dataset, name):
     """Unknown and cold rows are no reason to fail; nobody at all is asked for nothing."""
     first, size = dataset.vocabulary.first_item, dataset.vocabulary.size
     typed = Queries.from_lists([[first, 2], [2], [size + 5], [first + 1]], times=[MONDAY + 9 * DAY] * 4)
-    fitted = BASELINES[name]().fit(dataset)
+    fitted = find("baseline", name, BASELINES)().fit(dataset)
     lists = fitted.rank(typed, 5)
     assert (lists >= first).all()
     assert first not in lists[0]
@@ -234,7 +235,7 @@ def test_held_out_events_change_nothing(dataset, queries):
     spoiled = type(dataset)(dataset.folder, dataset.manifest, dataset.vocabulary, type(data)(
         items, data.times, data.weights, data.offsets, data.train_end, data.validation_end
     ))  # fmt: skip
-    for kind in BASELINES.values():
+    for kind in [find("baseline", name, BASELINES) for name in BASELINES]:
         before, after = (kind().fit(log).rank(queries, 10) for log in (dataset, spoiled))
         np.testing.assert_array_equal(before, after)
 
