@@ -9,7 +9,8 @@ import pytest
 
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json
-from recsys_bert.retrieval.baselines import Markov, Popular
+from recsys_bert.retrieval.baselines.markov import Markov
+from recsys_bert.retrieval.baselines.popular import Popular
 from recsys_bert.stages.compare import CompareConfig, compare
 from recsys_bert.stages.evaluate import evaluate
 from recsys_bert.training.config import TrainConfig

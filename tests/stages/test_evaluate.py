@@ -6,7 +6,7 @@ import pytest
 
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.baselines import Popular
+from recsys_bert.retrieval.baselines.popular import Popular
 from recsys_bert.retrieval.recommender import Recommender
 from recsys_bert.stages.evaluate import EvaluateConfig, evaluate
 from recsys_bert.stages.evaluation.external import external_ranker
