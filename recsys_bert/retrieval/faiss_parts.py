@@ -76,6 +76,11 @@ def _refuse_unused(index: Any, config: IndexConfig) -> None:
             raise InputError(
                 f"{name} = {getattr(config, name)} means nothing to index {config.factory!r}; leave it out."
             )
+    if config.seed and index.is_trained:
+        raise InputError(
+            f"seed = {config.seed} draws the vectors that an index is trained on, and {config.factory!r} is not "
+            "trained; leave it out."
+        )
 
 
 def set_knobs(index: Any, config: IndexConfig) -> None:

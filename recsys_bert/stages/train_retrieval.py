@@ -78,7 +78,11 @@ class TrainRetrievalConfig:
         for name in ("encoder_lr", "encoder_residual_scale"):
             if getattr(self, name) is not None and not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
-        if self.encoder_lr == 0 and not (self.towers.item_features or self.towers.user_features):
+        frozen, optimiser = self.encoder_lr == 0, self.train.optimiser
+        if frozen and (optimiser.layer_decay < 1 or optimiser.sparse_adam):
+            name = "sparse_adam" if optimiser.sparse_adam else "layer_decay"
+            raise InputError(f"train.optimiser.{name} is of the encoder, which encoder_lr 0 freezes. Leave one out.")
+        if frozen and not (self.towers.item_features or self.towers.user_features):
             raise InputError(
                 "encoder_lr is 0, and without towers.item_features or towers.user_features there is nothing else to "
                 "train. Name some, or give encoder_lr a value above 0."

@@ -23,7 +23,19 @@ TRAIN = {
     "train.device": "cpu",
     "train.precision": "fp32",
 }
-TRAIN_VALUES = {
+SAMPLED = {"loss.name": "sampled", "loss.negatives.in_batch": 4, "loss.negatives.uniform": 8}
+HARD = {"loss.negatives.hard_negatives": 2, "loss.negatives.refresh_steps": 2}
+VALUES = {  # other values, where the type does not give them
+    "encoder.dim": [10],
+    "encoder.n_heads": [4],
+    "encoder.layer_options": [{"norm_eps": 0.1}],
+    "encoder.fusion_options": [{"how": "max"}],
+    "encoder.neck_options": [{"kernel": 5}],
+    "encoder.embedding_dim": [4],
+    "encoder.features": [[{"name": "kind", "size": 6}]],
+    "encoder.ngram_rows": [50],
+    "loss.negatives.skip_top": [2],
+    "loss.negatives.refresh_steps": [3],
     "train.precision": ["bf16"],
     "train.monitor": ["recall@10"],
     "train.patience": [1],
@@ -33,7 +45,17 @@ TRAIN_VALUES = {
     "train.adversarial.table": ["embeddings.position"],
     "train.averaging.every_steps": [2],
 }
-TRAIN_CONTEXTS = {
+CONTEXTS = {  # what a setting needs to have an effect
+    "encoder.fusion_options": {"encoder.fusion": "pool"},
+    "encoder.neck_options": {"encoder.neck": "cnn"},
+    "encoder.residual": {"encoder.neck": "cnn"},
+    "encoder.share_layers": {"encoder.n_layers": 2},
+    "encoder.times": {"encoder.layer": "hstu"},
+    "encoder.ngram_rows": {"encoder.ngrams": 2},
+    "loss.temperature": {"loss.similarity": "cosine"},
+    "loss.negatives.hard_negatives": HARD,
+    "loss.negatives.skip_top": HARD,
+    "loss.negatives.refresh_steps": HARD,
     "train.schedule.floor": {"train.schedule.name": "linear"},
     "train.schedule.cycles": {"train.schedule.name": "cosine_restarts"},
     "train.schedule.power": {"train.schedule.name": "polynomial"},
@@ -45,7 +67,7 @@ TRAIN_CONTEXTS = {
     "train.adversarial.step_size": {"train.adversarial.method": "pgd"},
     "train.adversarial.steps": {"train.adversarial.method": "pgd"},
 }
-TRAIN_EXEMPT = {
+EXEMPT = {
     "train.device": "the machine's, not the model's; every test has a CPU",
     "train.checkpoint_steps": "what an interrupted run loses",
     "encoder.gradient_checkpointing": "saves memory; the numbers are the same",

@@ -90,7 +90,7 @@ class SettingsContract:
                     setting.hint, current, setting.names, setting.name
                 )
                 for value in values:
-                    if value != current:
+                    if plain(value) != plain(current):
                         yield Change(base, setting.name, value, context)
 
     def defaults(self, base: str) -> Flat:

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from contracts.click_runs import ENCODER, TRAIN, TRAIN_CONTEXTS, TRAIN_EXEMPT, TRAIN_VALUES, make_log
+from contracts.click_runs import CONTEXTS, ENCODER, EXEMPT, SAMPLED, TRAIN, VALUES, make_log
 from contracts.settings_contract import (
     Outcome,
     Runs,
@@ -28,8 +28,6 @@ from recsys_bert.training.run_folder import only_checking
 
 pytestmark = pytest.mark.slow
 SMALL = {**ENCODER, **TRAIN}
-SAMPLED = {"loss.name": "sampled", "loss.negatives.in_batch": 4, "loss.negatives.uniform": 8}
-HARD = {"loss.negatives.hard_negatives": 2, "loss.negatives.refresh_steps": 2}
 NO_LAYERS = {name: value for name, value in SMALL.items() if name != "encoder.n_heads"} | {"encoder.n_layers": 0}
 NOT_ENCODER = ("objective", "features", "crop", "validation", "init", "item", "teacher", "loss.", "train.")
 TAUGHT = {**SMALL, "teacher": "masked"}
@@ -63,40 +61,20 @@ CONTRACT = SettingsContract(
         **dict.fromkeys(("no_layers", "bert", "hstu"), ("encoder.",)),
     },
     values={
-        **TRAIN_VALUES,
+        **VALUES,
         "objective_options": [{"mask_prob": 0.4}],
         "features": [["kind"], ["tags"]],
         "validation_users": [5],
         "init": ["masked"],
         "teacher": ["masked"],
         "encoder_dropout": [0.4],
-        "encoder.dim": [10],
-        "encoder.n_heads": [4],
-        "encoder.layer_options": [{"norm_eps": 0.1}],
-        "encoder.fusion_options": [{"how": "max"}],
-        "encoder.neck_options": [{"kernel": 5}],
-        "encoder.embedding_dim": [4],
-        "encoder.features": [[{"name": "kind", "size": 6}]],
-        "encoder.ngram_rows": [50],
-        "loss.negatives.skip_top": [2],
-        "loss.negatives.refresh_steps": [3],
         "distillation.layers": [[0, -1]],
     },
     contexts={
-        **TRAIN_CONTEXTS,
+        **CONTEXTS,
         "encoder_dropout": {"init": "masked"},
-        "encoder.fusion_options": {"encoder.fusion": "pool"},
-        "encoder.neck_options": {"encoder.neck": "cnn"},
-        "encoder.residual": {"encoder.neck": "cnn"},
-        "encoder.share_layers": {"encoder.n_layers": 2},
-        "encoder.times": {"encoder.layer": "hstu"},
-        "encoder.ngram_rows": {"encoder.ngrams": 2},
-        "loss.temperature": {"loss.similarity": "cosine"},
-        "loss.negatives.hard_negatives": HARD,
-        "loss.negatives.skip_top": HARD,
-        "loss.negatives.refresh_steps": HARD,
     },
-    exempt=TRAIN_EXEMPT,
+    exempt=EXEMPT,
 )
 REFUSED = {"encoder.vocab_size", "encoder.causal", "encoder.features", "encoder.exact_match"}
 CHANGES = CONTRACT.changes()

@@ -176,6 +176,7 @@ def test_cosine_of_zeros_is_zero(vectors, rows):
         ({"factory": "LSH64"}, "compares directions only"),
         ({"metric": "dot"}, "no metric is called 'dot'"),
         ({"nprobe": 4}, "nprobe = 4 means nothing to index 'Flat'"),
+        ({"seed": 4}, "seed = 4 draws the vectors that an index is trained on, and 'Flat' is not"),
         ({"factory": "IVF8,Flat", "ef_search": 64}, "ef_search = 64 means nothing"),
         ({"factory": "HNSW16", "refine_factor": 2}, "refine_factor = 2 means nothing"),
         ({"factory": "IVF8,Flat", "nprobe": 0}, "nprobe is 0; it must be at least 1"),

@@ -1,0 +1,136 @@
+"""Every setting of train_retrieval, changed once: other towers, another index, or a refusal."""
+
+import os
+
+import pytest
+from contracts.click_runs import CONTEXTS, ENCODER, EXEMPT, SAMPLED, TRAIN, VALUES, make_log
+from contracts.settings_contract import (
+    Outcome,
+    Runs,
+    SettingsContract,
+    check_change,
+    check_effects,
+    check_exempt,
+    check_named_defaults,
+    hash_files,
+    metric_lines,
+    nested,
+    parametrize,
+    read_config_toml,
+)
+
+from recsys_bert.stages.pretrain import pretrain
+from recsys_bert.stages.train_retrieval import TrainRetrievalConfig, train_retrieval
+from recsys_bert.training.run_folder import only_checking
+
+pytestmark = pytest.mark.slow
+SMALL = {**ENCODER, **TRAIN, **SAMPLED}
+FEATURES = {"towers.item_features": ["kind"], "towers.user_features": ["age"], "towers.hidden": 6}
+CONTRACT = SettingsContract(
+    TrainRetrievalConfig,
+    bases={  # "init" is an argument
+        "sampled": SMALL,
+        "full": {**ENCODER, **TRAIN, "loss.name": "full"},
+        "gbce": {**SMALL, "loss.name": "gbce"},
+        "dot": {**SMALL, "loss.similarity": "dot"},
+        "features": {**SMALL, **FEATURES},
+        "init": {**TRAIN, **SAMPLED, "init": "masked"},
+        "frozen": {**TRAIN, **SAMPLED, **FEATURES, "init": "masked", "encoder_lr": 0.0},
+    },
+    only={
+        "full": ("loss.", "train.optimiser", "train.auxiliary"),
+        **dict.fromkeys(("gbce", "dot"), ("loss.",)),
+        "features": ("towers.",),
+        "init": ("encoder", "item_init", "features", "towers.", "train."),
+        "frozen": ("encoder_", "towers.", "train."),
+    },
+    values={
+        **VALUES,
+        "encoder_lr": [0.001, 0.0],
+        "encoder_dropout": [0.4],
+        "encoder_residual_scale": [0.3],
+        "features": [["kind"], ["tags"]],
+        "validation_users": [5],
+        "towers.item_features": [["tags"], ["kind", "tags"]],
+        "towers.user_features": [["age"], []],
+        "loss.negatives.in_batch": [5, 0],
+        "loss.negatives.uniform": [9, 0],
+        "index.factory": ["HNSW8", "IVF4,Flat", "SQ8"],
+        "index.nprobe": [1],
+        "index.ef_search": [5],
+        "index.ef_construction": [2],
+        "index.refine_factor": [2],
+    },
+    contexts={
+        **CONTEXTS,
+        "loss.temperature": {},
+        "towers.id_dropout": {"towers.item_features": ["kind"]},
+        "index.nprobe": {"index.factory": "IVF4,Flat"},
+        "index.ef_search": {"index.factory": "HNSW8"},
+        "index.ef_construction": {"index.factory": "HNSW8"},
+        "index.refine_factor": {"index.factory": "SQ8,RFlat"},
+    },
+    exempt=EXEMPT,
+)
+REFUSED = {
+    "encoder.vocab_size",
+    "encoder.causal",
+    "encoder.features",
+    "encoder.exact_match",
+    "index.seed",  # draws from more than 65,536 items; refused for Flat, which learns nothing
+}
+CHANGES = CONTRACT.changes()
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return make_log(tmp_path_factory.mktemp("log") / "data")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def masked(dataset, tmp_path_factory):
+    """Run ``masked`` in the working directory, for init."""
+    here = os.getcwd()
+    os.chdir(tmp_path_factory.mktemp("runs"))
+    pretrain(dataset, out="masked", **nested({**ENCODER, **TRAIN, "encoder.dropout": 0.2}))
+    yield
+    os.chdir(here)
+
+
+@pytest.fixture(scope="module")
+def runs(dataset):
+    def train(settings):
+        model = train_retrieval(dataset, **settings)
+        summary = {name: value for name, value in model.summary.items() if name != "seconds"}
+        index = [file for file in (model.run / "index").iterdir() if file.suffix not in (".json", ".parquet")]
+        weights = hash_files(model.run / "two_tower" / "model.safetensors", *index)
+        return Outcome(weights, (summary, metric_lines(model.run)), read_config_toml(model.run, TrainRetrievalConfig))
+
+    return Runs(CONTRACT, train)
+
+
+@parametrize(CHANGES)
+def test_a_changed_setting_changes_the_run_or_is_refused(runs, change):
+    check_change(runs, change)
+
+
+@pytest.mark.parametrize("base", CONTRACT.bases)
+def test_the_same_settings_give_the_same_run(runs, base):
+    assert Runs(CONTRACT, runs.train).of(CONTRACT.bases[base]) == runs.of(CONTRACT.bases[base])
+
+
+@pytest.mark.parametrize("base", CONTRACT.bases)
+def test_a_default_named_by_hand_is_trained_with_or_refused(runs, dataset, base):
+    def accepts(settings):
+        with only_checking():
+            train_retrieval(dataset, **settings)
+
+    check_named_defaults(runs, base, accepts)
+
+
+def test_every_setting_has_an_effect_in_some_run(runs):
+    check_effects(runs, CHANGES, REFUSED)
+
+
+def test_exempt_settings_exist():
+    check_exempt(CONTRACT)
