@@ -129,11 +129,12 @@ class EncoderConfig:
     init_std: float = 0.02
     """Initial standard deviation of embeddings; linear layers use Glorot initialisation."""
 
-    residual_init_scale: float = 0.01
+    residual_init_scale: float | None = None
     """Factor on the initial weights of the output projection of attention and feed-forward branches.
 
     Near 0 a layer starts as the identity (https://arxiv.org/abs/1901.09321), which keeps the item's embedding dominant:
-    good for next-item training. Masked training, where the query position is a mask, starts faster from 1.
+    good for next-item training. Masked training, where the query position is a mask, starts faster from 1. None = 0.01
+    with causal attention, 1 with bidirectional.
     """
 
     norm_eps: float = 1e-5
@@ -160,7 +161,7 @@ class EncoderConfig:
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must lie in [0, 1).")
         for name in ("init_std", "residual_init_scale", "norm_eps"):
-            if not getattr(self, name) > 0:
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
         self._check_names()
         self._check_unread()
@@ -219,6 +220,13 @@ class EncoderConfig:
     def needs_times(self) -> bool:
         """True if every batch needs times."""
         return self.times or self.time_gaps
+
+    @property
+    def branch_scale(self) -> float:
+        """``residual_init_scale``, or what None stands for."""
+        if self.residual_init_scale is not None:
+            return self.residual_init_scale
+        return 0.01 if self.causal else 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain values for JSON."""

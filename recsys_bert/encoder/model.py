@@ -246,7 +246,7 @@ class Encoder(nn.Module):
             nn.init.zeros_(module.bias)
         if isinstance(last := getattr(module, "output_projection", None), nn.Linear):
             with torch.no_grad():
-                last.weight.mul_(self.config.residual_init_scale)
+                last.weight.mul_(self.config.branch_scale)
         if isinstance(module, nn.Embedding) and module.padding_idx is not None:
             nn.init.zeros_(module.weight[module.padding_idx])
         if isinstance(module, NGrams | ExactMatch):

@@ -37,9 +37,9 @@ class PretrainConfig:
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = SIZES
 
-    objective: str = field(default="masked", metadata={"names": OBJECTIVES})
-    """Training task: a name in ``OBJECTIVES``, or ``module:Class``. masked predicts masked items from both sides,
-    next_item every next item from the past alone."""
+    objective: str = field(default="next_item", metadata={"names": OBJECTIVES})
+    """Training task: a name in ``OBJECTIVES``, or ``module:Class``. next_item predicts every next item from the past
+    alone, masked predicts masked items from both sides."""
 
     objective_options: Options = field(default_factory=dict)
     """Options of the objective, such as masked's mask_prob."""
