@@ -1,9 +1,13 @@
 """Documents: links that lead somewhere, and a front page that stays one."""
 
 import re
+import types
 from pathlib import Path
 
 import pytest
+import torch
+
+from recsys_bert.encoder.attention import AttentionMask
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -34,3 +38,39 @@ def test_links_lead_somewhere(document):
 
 def test_the_front_page_stays_one():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
+
+
+def first_block(page):
+    """Namespace of the first block of Python on a page."""
+    code = re.search(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), flags=re.M | re.S)[1]
+    module = types.ModuleType("page")
+    exec(compile(code, str(page), "exec"), vars(module))  # our own documents
+    return module
+
+
+def test_the_layer_of_its_page_runs():
+    layer = first_block("recsys_bert/encoder/layers/README.md").ParallelLayer(8, 2, 0.0)
+    mask = AttentionMask.of(torch.ones(2, 5, dtype=torch.bool), causal=True)
+    assert layer(torch.randn(2, 5, 8), mask, None)[0].shape == (2, 5, 8)
+
+
+def test_the_head_of_its_page_runs():
+    head = first_block("recsys_bert/ctr/heads/README.md").AttentionalFM(4, 8)
+    assert head(torch.randn(3, 4, 8), torch.zeros(3, 0, 8), torch.zeros(3, 0, dtype=torch.bool)).shape == (3,)
+
+
+def test_the_objective_of_its_page_pretrains(side_log, monkeypatch):
+    from recsys_bert.objectives import OBJECTIVES
+    from recsys_bert.stages.pretrain import pretrain
+
+    monkeypatch.setitem(OBJECTIVES, "masked_end", first_block("recsys_bert/objectives/README.md").MaskedEnd)
+    encoder, train = {"dim": 8, "n_layers": 1, "max_len": 10}, {"epochs": 1, "device": "cpu"}
+    model = pretrain(side_log, objective="masked_end", objective_options={"n": 2}, encoder=encoder, train=train)
+    assert len(model.recommend(users=[0], k=3)) == 3
+
+
+def test_the_baseline_of_its_page_ranks(side_log):
+    from recsys_bert.clicks.queries import Queries
+
+    baseline = first_block("recsys_bert/retrieval/baselines/README.md").Random().fit(side_log)
+    assert (baseline.rank(Queries.of(side_log), 5) >= side_log.vocabulary.first_item).all()

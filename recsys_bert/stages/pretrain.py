@@ -61,9 +61,9 @@ class PretrainConfig:
     encoder_dropout: float | None = None
     """Dropout of the encoder of ``init`` from here on; None = as it was pretrained with."""
 
-    item_init: Literal["random", "ppmi"] = "random"
+    item_init: Literal["auto", "random", "ppmi"] = "auto"
     """Initial item embeddings: random, or factorised positive pointwise mutual information of neighbours in training
-    histories (seconds). With few events an item it learns sooner and better; then fewer epochs do."""
+    histories (seconds), which learns sooner and better. auto = ppmi up to 10 million training events."""
 
     teacher: Path | None = None
     """Run of `pretrain` with the same objective, usually of a larger encoder, that is distilled into this one."""
@@ -84,7 +84,7 @@ class PretrainConfig:
         check_name("objective", self.objective, OBJECTIVES)
         if self.train.optimiser.sparse_adam and self.loss.name == "full":
             raise InputError("train.optimiser.sparse_adam is for sampled losses; loss.name 'full' reads all items.")
-        if self.init and self.item_init != "random":
+        if self.init and self.item_init != "auto":
             raise InputError(f"item embeddings come from {self.init} here; leave out item_init, or leave out init.")
         if self.encoder_dropout is not None and not self.init:
             raise InputError("encoder_dropout is for the encoder of init; set encoder.dropout.")
@@ -256,6 +256,7 @@ def _resolved(
         InputError: A setting of the encoder, other than its default, is another there.
     """
     from recsys_bert.user_encoder.checkpoint import check_times, feature_configs
+    from recsys_bert.user_encoder.item_init import resolve_item_init
 
     causal = objective.attention == "causal"
     if init is None:
@@ -267,7 +268,9 @@ def _resolved(
         encoder = replace(trained, causal=causal, dropout=trained.dropout if dropout is None else dropout)
     check_derived(config.encoder, encoder, source)
     check_times(dataset, encoder)
-    return replace(config, encoder=encoder, features=tuple(feature.name for feature in encoder.features))
+    names = tuple(feature.name for feature in encoder.features)
+    item_init = config.item_init if init is not None else resolve_item_init(config.item_init, dataset)
+    return replace(config, encoder=encoder, features=names, item_init=item_init)
 
 
 def _encoder(config: PretrainConfig, dataset: "ClickDataset", init: "PretrainedEncoder | None") -> Any:
@@ -276,9 +279,10 @@ def _encoder(config: PretrainConfig, dataset: "ClickDataset", init: "PretrainedE
     from recsys_bert.user_encoder.item_init import init_items
 
     encoder = Encoder(config.encoder)
-    init_items(encoder, dataset, config.item_init)
     if init is not None and config.init is not None:
         take_weights(encoder, init.encoder, config.init)
+    else:
+        init_items(encoder, dataset, config.item_init)
     return encoder
 
 

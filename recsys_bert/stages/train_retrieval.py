@@ -43,9 +43,9 @@ class TrainRetrievalConfig:
     identity, as those of a new encoder do, and keep their attention; causal training after masked training gains. 1
     when not given."""
 
-    item_init: Literal["random", "ppmi"] = "random"
-    """Initial item embeddings: random, or from the factorised positive mutual information of items near each other in
-    training histories (takes seconds). With few events per item ppmi learns faster and better; then fewer epochs do."""
+    item_init: Literal["auto", "random", "ppmi"] = "auto"
+    """Initial item embeddings: random, or factorised positive pointwise mutual information of neighbours in training
+    histories (seconds), which learns sooner and better. auto = ppmi up to 10 million training events."""
 
     features: tuple[str, ...] = ()
     """Item features added to every position of a history; a pretrained encoder brings its own."""
@@ -116,7 +116,7 @@ def check_init(config: TrainRetrievalConfig, init: Path | None, names: frozenset
     overridden = [name for name in names if name.startswith("encoder.") or name in ("features", "item_init", "size")]
     if init and overridden:
         raise InputError(f"{min(overridden)} comes from init {init}; leave it out, or leave out init.")
-    if init and config.item_init != "random":
+    if init and config.item_init != "auto":
         raise InputError(f"item embeddings come from {init} here; leave out item_init, or leave out init.")
     for name in ("encoder_lr", "encoder_dropout", "encoder_residual_scale"):
         if getattr(config, name) is not None and not init:
@@ -164,13 +164,15 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
     from recsys_bert.training.adversarial import check_table
     from recsys_bert.training.loop import fit
     from recsys_bert.training.run_folder import begin, is_first_process
+    from recsys_bert.user_encoder.item_init import resolve_item_init
     from recsys_bert.user_encoder.unchanged import check_log_unchanged
 
     torch.manual_seed(config.train.seed)
     auxiliary = config.train.auxiliary.weight or None
     encoder = _encoder(dataset, init, config)
     names = tuple(feature.name for feature in encoder.config.features)
-    config = replace(config, encoder=encoder.config, features=names)
+    item_init = config.item_init if init is not None else resolve_item_init(config.item_init, dataset)
+    config = replace(config, encoder=encoder.config, features=names, item_init=item_init)
     model = build_two_tower(encoder, config.towers, config.loss, dataset, auxiliary=auxiliary)
     ranker = TwoTowerRanker(model, out.name, precision=config.train.precision)
     batches = _batches(dataset, config, model.encoder.config)

@@ -11,7 +11,18 @@ from recsys_bert.encoder.model import Encoder
 from recsys_bert.static_embeddings.ppmi import ppmi_vectors
 from recsys_bert.static_embeddings.sequences import Sequences
 
-ItemInit = Literal["random", "ppmi"]
+ItemInit = Literal["auto", "random", "ppmi"]
+
+MOST_EVENTS = 10_000_000
+"""Training events up to which ``auto`` takes PPMI, whose memory grows with the pairs that co-occur."""
+
+
+def resolve_item_init(init: ItemInit, dataset: ClickDataset) -> ItemInit:
+    """Settle ``auto``: PPMI, but random for logs too large for it and where nobody has two training events."""
+    if init != "auto":
+        return init
+    lengths = dataset.histories.train_end - dataset.histories.offsets[:-1]
+    return "ppmi" if lengths.max(initial=0) > 1 and lengths.sum() <= MOST_EVENTS else "random"
 
 
 @torch.no_grad()
@@ -25,7 +36,7 @@ def init_items(encoder: Encoder, dataset: ClickDataset, init: ItemInit) -> None:
     Raises:
         InputError: Nobody has two training events.
     """
-    if init == "random":
+    if resolve_item_init(init, dataset) == "random":
         return
     table = encoder.embeddings.token.weight
     sequences = item_sequences(dataset, TrainingEvents.of(dataset.histories))

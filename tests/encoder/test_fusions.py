@@ -1,7 +1,6 @@
 """Fusions against their formulas."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -81,12 +80,6 @@ def test_layer_attention_starts_as_the_mean_of_the_layers_and_asks_each_of_them(
 def test_layer_attention_refuses_to_attend_to_no_layer():
     with pytest.raises(InputError, match="n_layers is 0; layer_attention needs at least 1"):
         LayerAttention(4, 0)
-
-
-def test_the_readme_shows_the_file_of_layer_attention():
-    root = Path(__file__).parents[2]
-    source = (root / "recsys_bert/encoder/fusions/layer_attention.py").read_text(encoding="utf-8")
-    assert f"```python\n{source}```" in (root / "README.md").read_text(encoding="utf-8")
 
 
 def test_pool_takes_the_last_n(states):
