@@ -144,6 +144,7 @@ def _recipe(config: Config, n: int, kind: Kind, out: Path) -> pretrain.Config:
         data=_data(config, n).absolute(),
         out=out,
         objective="next_item",
+        item_init="random",
         validation_users=config.ranked_users,
         encoder=EncoderConfig(dim=config.dim, n_layers=2, n_heads=1, max_len=config.max_len),
         loss=LossConfig(

@@ -85,7 +85,7 @@ class PretrainConfig:
         if self.train.optimiser.sparse_adam and self.loss.name == "full":
             raise InputError("train.optimiser.sparse_adam is for sampled losses; loss.name 'full' reads all items.")
         if self.init and self.item_init != "auto":
-            raise InputError(f"item embeddings come from {self.init} here; leave out item_init, or leave out init.")
+            raise InputError(f"item_init comes from init {self.init}; leave it out, or leave out init.")
         if self.encoder_dropout is not None and not self.init:
             raise InputError("encoder_dropout is for the encoder of init; set encoder.dropout.")
         if self.distillation != DistillationConfig() and self.teacher is None:

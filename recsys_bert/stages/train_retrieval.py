@@ -117,7 +117,7 @@ def check_init(config: TrainRetrievalConfig, init: Path | None, names: frozenset
     if init and overridden:
         raise InputError(f"{min(overridden)} comes from init {init}; leave it out, or leave out init.")
     if init and config.item_init != "auto":
-        raise InputError(f"item embeddings come from {init} here; leave out item_init, or leave out init.")
+        raise InputError(f"item_init comes from init {init}; leave it out, or leave out init.")
     for name in ("encoder_lr", "encoder_dropout", "encoder_residual_scale"):
         if getattr(config, name) is not None and not init:
             raise InputError(f"{name} is for a pretrained encoder; give init as well.")

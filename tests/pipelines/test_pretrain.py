@@ -35,14 +35,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def config(simulated, quick, tmp_path):
     small = EncoderConfig(dim=16, n_layers=1, max_len=20)
-    return Config(
-        data=simulated.folder,
-        out=tmp_path / "run",
-        objective="masked",
-        item_init="random",
-        encoder=small,
-        train=quick(),
-    )
+    out = tmp_path / "run"
+    return Config(data=simulated.folder, out=out, objective="masked", encoder=small, train=quick())
 
 
 def lines(run):

@@ -49,7 +49,9 @@ def encoder(log: Path) -> Path:
     """A run of pretrain, hardly trained; it reads times, so that every later stage has to feed them."""
     settings = EncoderConfig(dim=16, n_layers=1, max_len=20, layer="hstu", times=True, time_gaps=True)
     train = TrainConfig(epochs=1, device="cpu", precision="fp32")
-    pretrain.run(pretrain.Config(data=log / "data", out=log / "encoder", encoder=settings, train=train))
+    pretrain.run(
+        pretrain.Config(data=log / "data", out=log / "encoder", objective="masked", encoder=settings, train=train)
+    )
     return log / "encoder"
 
 

@@ -51,7 +51,7 @@ def test_without_a_run_folder_the_model_still_recommends_and_can_be_saved(side_l
 
 
 def test_config_toml_is_what_was_trained(side_log, tmp_path):
-    first = pretrain(side_log, out=tmp_path / "first", features=["kind"], **SETTINGS)
+    first = pretrain(side_log, out=tmp_path / "first", objective="masked", features=["kind"], **SETTINGS)
     train = SETTINGS["train"]
     second = pretrain(side_log, out=tmp_path / "second", init=first, objective="next_item", train=train)
     for run, causal in ((first, False), (second, True)):
