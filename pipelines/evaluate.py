@@ -3,11 +3,12 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from recsys_bert.errors import InputError
+from recsys_bert.retrieval.baselines import BASELINES as KNOWN
 from recsys_bert.stages.evaluate import BASELINES, EvaluateConfig, evaluate
 
 
@@ -27,8 +28,8 @@ class Config(EvaluateConfig):
     runs: tuple[Path, ...] = ()
     """Run folders; the first is what the others are compared with."""
 
-    baselines: tuple[str, ...] = BASELINES
-    """Baselines in the same table: popular, popular_recent, item_knn, markov, co_occurrence, item2vec."""
+    baselines: tuple[str, ...] = field(default=BASELINES, metadata={"names": KNOWN})
+    """Baselines in the same table: names in ``BASELINES``, or ``module:Class``."""
 
     truth: Path | None = None
     """The simulator's truth.parquet; adds the best possible recommender."""

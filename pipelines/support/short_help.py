@@ -115,7 +115,10 @@ def _entry(setting: Setting, width: int) -> list[str]:
 
 
 def _metavar(setting: Setting) -> str:
-    return "{" + ",".join(setting.names) + ",module:Class}" if setting.names else _type(setting.hint)
+    if not setting.names:
+        return _type(setting.hint)
+    names = "{" + ",".join(setting.names) + ",module:Class}"
+    return f"[{names} ...]" if typing.get_origin(setting.hint) is tuple else names
 
 
 def _type(hint: Any) -> str:
