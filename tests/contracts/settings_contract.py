@@ -71,6 +71,9 @@ class SettingsContract:
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Beginnings of the names that are changed in a base, where not all are."""
 
+    detected: Mapping[str, Mapping[str, tuple[Any, ...]]] = field(default_factory=dict)
+    """Values by base and setting that say what is detected, or is so, without them; they may have no effect."""
+
     exempt: Mapping[str, str] = field(default_factory=dict)
     """Settings whose effect no run on a CPU can show, with the reason."""
 
@@ -89,8 +92,9 @@ class SettingsContract:
                 values = self.values.get(setting.name) or alternatives(
                     setting.hint, current, setting.names, setting.name
                 )
+                detected = self.detected.get(base, {}).get(setting.name, ())
                 for value in values:
-                    if plain(value) != plain(current):
+                    if plain(value) != plain(current) and value not in detected:
                         yield Change(base, setting.name, value, context)
 
     def defaults(self, base: str) -> Flat:
@@ -279,6 +283,8 @@ def plain(value: Any) -> Any:
         return value.value
     if isinstance(value, Path):
         return str(value)
+    if value == "None":
+        return None
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 

@@ -54,6 +54,13 @@ class LogConfig:
             raise InputError(
                 "log.events gives weights by event type, but log.event does not name the column of the type."
             )
+        if not self.events and self.other_events != "drop":
+            raise InputError(
+                f"log.other_events is {self.other_events!r}, but log.events names no event types: it has no effect. "
+                "Leave it out."
+            )
+        if self.time is None and self.time_unit != "auto":
+            raise InputError(f"log.time_unit is {self.time_unit!r}, but log.time names no column. Leave it out.")
         if self.weight is None and self.min_weight is not None:
             raise InputError(f"log.min_weight is {self.min_weight}, but log.weight names no column.")
         negative = {name: weight for name, weight in self.events.items() if not weight >= 0}
@@ -85,6 +92,11 @@ class FilterConfig:
             raise InputError(
                 "filters.min_user_events and filters.min_item_events are counts of at least 1 (1 drops nothing)."
             )
+        if not self.k_core and min(self.min_user_events, self.min_item_events) == 1:
+            raise InputError(
+                "filters.k_core repeats two counts; without both filters.min_user_events and filters.min_item_events "
+                "above 1 it has no effect. Leave it out."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +125,17 @@ class SplitConfig:
                 raise InputError(
                     f"split.{name} is {value}; a quantile lies between 0 and 1. A date is written '2024-05-01'."
                 )
-        read = {"leave_one_out": {"min_events"}, "time": {"validation_from", "test_from"}, "none": set()}[self.kind]
-        for name in ("min_events", "validation_from", "test_from"):
+        if self.kind == "time" and not self.validation and self.validation_from != SplitConfig.validation_from:
+            raise InputError(
+                f"split.validation_from is {self.validation_from}, but split.validation is off: training ends where "
+                "test starts. Leave it out."
+            )
+        read = {
+            "leave_one_out": {"validation", "min_events"},
+            "time": {"validation", "validation_from", "test_from"},
+            "none": set(),
+        }[self.kind]
+        for name in ("validation", "min_events", "validation_from", "test_from"):
             if name not in read and getattr(self, name) != getattr(SplitConfig, name):
                 raise InputError(
                     f"split.{name} is {getattr(self, name)}, which split.kind {self.kind!r} does not read. Leave it "
@@ -164,3 +185,22 @@ class SideFeaturesConfig:
         names = self.categorical + self.multi
         if double := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(f"{', '.join(double)} is named twice among a side table's features; name it once.")
+
+    def check_read(self, group: str, has_table: bool) -> None:
+        """Refuse settings that nothing reads.
+
+        Args:
+            group: Their group, ``item_features`` or ``user_features``.
+            has_table: There is a side table.
+
+        Raises:
+            InputError: One is set.
+        """
+        if not has_table and (self.categorical or self.multi):
+            table = group.removesuffix("_features")
+            raise InputError(f"{group} names columns, but there is no table of {table}s. Pass it as {table}s.")
+        reasons = {} if has_table else {"id": f"there is no table of {group.removesuffix('_features')}s"}
+        reasons |= {} if self.multi else dict.fromkeys(("separator", "max_values"), f"{group}.multi names no column")
+        for name, reason in reasons.items():
+            if getattr(self, name) != getattr(SideFeaturesConfig, name):
+                raise InputError(f"{group}.{name} is {getattr(self, name)!r}, but {reason}: it has no effect.")

@@ -103,6 +103,7 @@ def _columns(source: TableSource, config: LogConfig, table: pl.LazyFrame) -> dic
         "weight": config.weight,
     }
     if source.is_lines and config.time not in schema:
+        _check_no_times(source, config)
         names["time"] = None
     columns = {}
     for role, name in names.items():
@@ -121,6 +122,14 @@ def _columns(source: TableSource, config: LogConfig, table: pl.LazyFrame) -> dic
         else:
             columns[role] = _id(columns[role], schema[name], role, name, config)
     return columns
+
+
+def _check_no_times(source: TableSource, config: LogConfig) -> None:
+    """Refuse settings of times for a format that has none."""
+    for name in ("time", "time_unit"):
+        value, default = getattr(config, name), getattr(LogConfig, name)
+        if value not in (None, default):
+            raise InputError(f"log.{name} is {value!r}, but the format of {source.name} has no times. Leave it out.")
 
 
 def _largest(source: TableSource, table: pl.LazyFrame, name: str) -> int:
@@ -187,12 +196,20 @@ def _timestamp(table: pl.LazyFrame, kind: pl.DataType, config: LogConfig, sample
     """Expression of the time column; looks at the first rows to tell units and text apart."""
     column = pl.col("time")
     if not (kind.is_numeric() or kind == pl.String):
+        _check_no_unit(config, "datetimes")
         return microseconds(column, kind, "s")
     sample = table.select(column).head(10_000).collect()["time"].drop_nulls()
     numbers = sample.cast(pl.Float64, strict=False).drop_nulls().drop_nans()
     if kind == pl.String and 2 * len(numbers) <= len(sample):
+        _check_no_unit(config, "dates as text")
         return text_dates(column, sample if sampled else None)
     return microseconds(column, kind, guess_unit(numbers) if config.time_unit == "auto" else config.time_unit)
+
+
+def _check_no_unit(config: LogConfig, kind: str) -> None:
+    if config.time_unit != "auto":
+        unit = config.time_unit
+        raise InputError(f"log.time_unit is {unit!r}, but column {config.time!r} holds {kind}. Leave it out.")
 
 
 def _checked(source: TableSource, config: LogConfig, path: Path) -> Log:

@@ -51,9 +51,8 @@ def read_side(
         InputError: The table, a column or the ids cannot be used.
     """
     group = f"{role}_features"
+    config.check_read(group, source is not None)
     if source is None:
-        if config.categorical or config.multi:
-            raise InputError(f"{group} names columns, but there is no table of {role}s. Pass it as {role}s.")
         return None
     table = _read(source, config, log_name)
     name = config.id or (log_name if log_name in table.columns else table.columns[0])

@@ -59,10 +59,12 @@ def open_source(data: Frame | str | Path, name: str, format: str = "auto") -> Ta
         format: Format of files; ``auto`` goes by their ending.
 
     Raises:
-        InputError: Neither a table nor a path to one.
+        InputError: Neither a table nor a path to one, or a frame with a format.
     """
     if isinstance(data, str | Path):
         return FileSource(find_files(str(data)), format)
+    if format != "auto":
+        raise InputError(f"log.format is {format!r}, but {name} are a data frame. Leave it out.")
     return FrameSource(to_frame(data, name), name)
 
 
