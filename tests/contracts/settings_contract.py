@@ -183,7 +183,7 @@ def check_named_defaults(runs: Runs, base: str, accepts: Callable[[dict[str, Any
     assert not isinstance(outcome, InputError), outcome
     ignored = []
     for name, value in runs.contract.defaults(base).items():
-        if outcome.config.get(name, value) == value or value is dataclasses.MISSING:
+        if outcome.config.get(name, value) == value or value in (dataclasses.MISSING, "auto"):  # auto is settled
             continue
         try:
             accepts(nested({**settings, name: value}))
