@@ -1,18 +1,38 @@
-"""Labels and batches of pairs of texts."""
+"""Tables, labels and batches of pairs of texts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nlp_tasks.batches import TextBatches
+from nlp_tasks.examples import Table, table_of
 from nlp_tasks.inputs import Inputs
 from nlp_tasks.matching.config import MatchingConfig
 from recsys_bert.errors import InputError
 
+Texts = Iterable[str]
 YES = {"1", "true"}
 NO = {"0", "false"}
+
+
+def pair_table(first: Texts, second: Texts, *labels_and_name: Any) -> Table:
+    """Table of pairs; the last arguments are their labels, if there are any, and the name of the part."""
+    *labels, name = labels_and_name
+    return table_of({"first": first, "second": second}, labels[0] if labels else None, name)
+
+
+def text_columns(table: Table) -> tuple[list[str], list[str]]:
+    """First and second texts."""
+    first, second = table.texts.values()
+    return first, second
+
+
+def pair_labels(table: Table) -> NDArray[np.int64]:
+    """Labels ``[n]``, 1 for a match; all are matches in a table without labels."""
+    return np.ones(len(table), np.int64) if table.labels is None else yes_or_no(table.labels)
 
 
 def not_yes_or_no(labels: Sequence[tuple[str, ...]]) -> list[str]:

@@ -13,14 +13,18 @@ from nlp_tasks.checkpoint import load_task, save_task
 from nlp_tasks.config import LengthConfig, with_monitor
 from nlp_tasks.distilled import distilled
 from nlp_tasks.encoders import make_text_encoder, start_contents
-from nlp_tasks.examples import Table, check_lengths, label_tuples, table_of, text_list
+from nlp_tasks.examples import Table, check_lengths, label_tuples, text_list
 from nlp_tasks.inputs import Inputs, longest, read_texts
 from nlp_tasks.matching.config import MatchingTrainConfig, check_labelled, monitors
 from nlp_tasks.matching.data import (
+    Texts,
     check_both_kinds,
     match_weight,
     not_yes_or_no,
     pair_batches,
+    pair_labels,
+    pair_table,
+    text_columns,
     text_ids,
     yes_or_no,
 )
@@ -35,7 +39,6 @@ from recsys_bert.settings import make_config
 
 TASK = "matcher"
 
-Texts = Iterable[str]
 Pairs = tuple[Texts, Texts] | tuple[Texts, Texts, Iterable[Any]]
 """First texts, second texts and, where there are any, labels."""
 
@@ -91,8 +94,8 @@ class Matcher:
             InputError: Data or settings that do not fit.
         """
         config = make_config(MatchingTrainConfig, config, settings)
-        train = _table(first, second, "training", labels)
-        parts = parts_of(train, validation, test, _table_of_pairs, config.train.seed, hold_out)
+        train = pair_table(first, second, labels, "training")
+        parts = parts_of(train, validation, test, pair_table, config.train.seed, hold_out)
         return train_matcher(parts, config, out)
 
     @classmethod
@@ -215,16 +218,6 @@ class Matcher:
         return metrics
 
 
-def _table(first: Texts, second: Texts, name: str, labels: Iterable[Any] | None = None) -> Table:
-    return table_of({"first": first, "second": second}, labels, name)
-
-
-def _table_of_pairs(first: Texts, second: Texts, *rest: Any) -> Table:
-    """A table of lists, the name of the part being the last argument."""
-    *labels, name = rest
-    return _table(first, second, name, *labels)
-
-
 def train_matcher(parts: Mapping[str, Table], config: MatchingTrainConfig, out: Path | None = None) -> Matcher:
     """Train on tables; see ``Matcher.train``.
 
@@ -255,10 +248,10 @@ def build_training(parts: Mapping[str, Table], config: MatchingTrainConfig) -> t
         name: table if table.labels is None else table.without(not_yes_or_no(table.labels))
         for name, table in parts.items()
     }
-    labels = {name: _labels(table) for name, table in parts.items()}
+    labels = {name: pair_labels(table) for name, table in parts.items()}
     if task.loss != "in_batch":
         check_both_kinds(labels["train"])
-    texts = {name: _two_columns(table) for name, table in parts.items()}
+    texts = {name: text_columns(table) for name, table in parts.items()}
     torch.manual_seed(config.train.seed)
     known = [text for column in texts["train"] for text in column]
     encoder, tokenizer = make_text_encoder(config.init, config.encoder, config.tokenizer, known)
@@ -294,15 +287,6 @@ def build_training(parts: Mapping[str, Table], config: MatchingTrainConfig) -> t
         save=matcher.save,
     )
     return matcher, training
-
-
-def _labels(table: Table) -> NDArray[np.int64]:
-    return np.ones(len(table), np.int64) if table.labels is None else yes_or_no(table.labels)
-
-
-def _two_columns(table: Table) -> tuple[list[str], list[str]]:
-    first, second = table.texts.values()
-    return first, second
 
 
 def _unit(vectors: NDArray[Any]) -> NDArray[Any]:

@@ -142,7 +142,7 @@ Columns = tuple[NDArray[np.int32], NDArray[np.bool_], NDArray[np.int64], NDArray
 def _tokens(
     documents: Sequence[str], number: int, tokenizer: Tokenizer, whole_words: str, words: "_Jieba | None"
 ) -> Columns:
-    """Tokens and starts of units; tokens and document of each sentence that has a token."""
+    """Tokens and starts of words; tokens and document of each sentence that has a token."""
     sentences: list[str] = []
     owner: list[int] = []
     for n, text in enumerate(documents, number):

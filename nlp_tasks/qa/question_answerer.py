@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nlp_tasks.batches import TextBatches
 from nlp_tasks.checkpoint import load_parts, open_task, save_parts
 from nlp_tasks.distilled import distilled
 from nlp_tasks.encoders import make_text_encoder, start_contents
 from nlp_tasks.examples import check_lengths, text_list
 from nlp_tasks.qa.config import QAConfig, QATrainConfig
 from nlp_tasks.qa.data import QuestionSet, hold_out_passages, question_set, unusable
-from nlp_tasks.qa.inputs import Labels, Passages, Windows, label, read_passages, read_windows, some_empty
+from nlp_tasks.qa.inputs import Labels, Passages, Windows, label, read_passages, read_windows
 from nlp_tasks.qa.metrics import answer_metrics, best_answer_threshold, em_and_f1
 from nlp_tasks.qa.model import SpanLoss, SpanModel, read
+from nlp_tasks.qa.training import usable_parts, window_batches
 from nlp_tasks.splits import contents, parts_of
 from nlp_tasks.tokenization import Tokenizer, mostly_chinese
 from nlp_tasks.training import TaskTraining, nonempty, train_task
@@ -246,7 +246,7 @@ def build_training(parts: Mapping[str, QuestionSet], config: QATrainConfig) -> t
     Raises:
         InputError: Data or settings that do not fit.
     """
-    task, parts = config.task, _usable(parts, config.task)
+    task, parts = config.task, usable_parts(parts, config.task)
     passages, auxiliary = parts["train"].passages, config.train.auxiliary.weight
     torch.manual_seed(config.train.seed)
     encoder, tokenizer = make_text_encoder(
@@ -283,24 +283,6 @@ def build_training(parts: Mapping[str, QuestionSet], config: QATrainConfig) -> t
     return answerer, training
 
 
-def _usable(parts: Mapping[str, QuestionSet], task: QAConfig) -> dict[str, QuestionSet]:
-    """Refuse, or drop and count, questions that cannot be used.
-
-    Raises:
-        InputError: There are some; or validation cannot tune a threshold, having questions of one kind alone.
-    """
-    good = {
-        name: part.without(unusable(part, train=name == "train", no_answer=task.no_answer))
-        for name, part in parts.items()
-    }
-    if task.no_answer and len({bool(question.answers) for question in good["validation"].questions}) < 2:
-        raise InputError(
-            f"task.no_answer is set, but of the {len(good['validation']):,} validation questions all have an answer, "
-            "or none has one: no threshold can be tuned. Give validation questions of both kinds."
-        )
-    return good
-
-
 def _labelled(answerer: QuestionAnswerer, examples: QuestionSet) -> tuple[QuestionSet, Windows, Labels]:
     """Windows and labels of the training questions; those without a label are refused, or dropped and counted."""
     windows = answerer.windows(examples)
@@ -310,22 +292,3 @@ def _labelled(answerer: QuestionAnswerer, examples: QuestionSet) -> tuple[Questi
     examples = examples.without(labels.reasons)
     windows = answerer.windows(examples)
     return examples, windows, label(windows, examples.questions, answerer.config)
-
-
-def window_batches(
-    windows: Windows, labels: Labels, examples: QuestionSet, share: float, *, batch_size: int, seed: int
-) -> TextBatches:
-    """Training batches of windows.
-
-    Args:
-        windows: Training rows.
-        labels: Their labels.
-        examples: The questions.
-        share: Share of the windows without their answer to sample every epoch; see ``QAConfig.empty_windows``.
-        batch_size: Windows per batch.
-        seed: Of order and sampling.
-    """
-    answered = np.array([bool(question.answers) for question in examples.questions])
-    choose = None if share == 1 else some_empty(windows, labels, answered, share)
-    values = {"starts": labels.starts, "ends": labels.ends}
-    return TextBatches(windows.inputs, values, batch_size=batch_size, seed=seed, choose=choose)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_tasks.examples import count_or_refuse, not_empty
+from nlp_tasks.splits import VALIDATION_SHARE
 from nlp_tasks.tagging.config import Granularity, WordSeparator
 from nlp_tasks.tagging.schemes import Span, find_scheme, read_tags
 from nlp_tasks.tagging.sentences import Sentence, join_words, levels_of, split_words, words_within
@@ -173,6 +174,27 @@ def as_sentences(
     return not_empty(data, "sentence")
 
 
+def evaluation_parts(
+    validation: tuple[Texts, Annotations] | float | None,
+    test: tuple[Texts, Annotations] | None,
+    text_format: TextFormat,
+) -> tuple[dict[str, AnnotatedSentences], float]:
+    """Annotated sentences of validation and test, as far as there are any; the share to hold out without validation.
+
+    Raises:
+        InputError: As of ``as_sentences``, or neither a tuple nor, for validation, a share.
+    """
+    parts, share = {}, VALIDATION_SHARE
+    for name, lists in (("validation", validation), ("test", test)):
+        if isinstance(lists, tuple):
+            parts[name] = as_sentences(*lists, text_format, name=name)
+        elif isinstance(lists, float) and name == "validation":
+            share = lists
+        elif lists is not None:
+            raise InputError(f"{name} is {lists!r}; give a tuple of texts and entities.")
+    return parts, share
+
+
 def _sentence(text: str | list[str], annotation: list[Any], text_format: TextFormat) -> tuple[Sentence, str]:
     """Sentence of one text, and what is wrong with it ("": nothing)."""
     if isinstance(text, str):
@@ -212,6 +234,17 @@ def entity_rows(sentences: Sequence[Sentence], types: Sequence[str], *, nested: 
         for start, stop, kind in (sentence.entities if nested else sentence.levels[0])
     ]
     return np.array(rows, np.int64).reshape(-1, 4)
+
+
+def to_entities(
+    sentences: Sequence[Sentence], types: Sequence[str], spans: NDArray[np.int64], scores: NDArray[np.float64]
+) -> list[list[Entity]]:
+    """Entities of each sentence, from ``[k, 4]`` rows as of ``entity_rows`` and their scores ``[k]``."""
+    entities: list[list[Entity]] = [[] for _ in sentences]
+    for (row, start, stop, kind), score in zip(spans.tolist(), scores.tolist(), strict=True):
+        first, last = sentences[row].characters(start, stop)
+        entities[row].append(Entity(sentences[row].text[first:last], types[kind], first, last, score))
+    return entities
 
 
 def types_of(sentences: Sequence[Sentence], *, nested: bool = False) -> list[str]:

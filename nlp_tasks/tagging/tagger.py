@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_tasks.checkpoint import load_parts, open_task, save_parts
-from nlp_tasks.splits import VALIDATION_SHARE, contents, hold_out
-from nlp_tasks.tagging.batches import WordBatches
+from nlp_tasks.splits import VALIDATION_SHARE, hold_out
 from nlp_tasks.tagging.config import (
     Granularity,
     LexiconConfig,
@@ -27,26 +26,27 @@ from nlp_tasks.tagging.data import (
     Texts,
     as_sentences,
     entity_rows,
+    evaluation_parts,
+    to_entities,
     unseen_types,
 )
 from nlp_tasks.tagging.inputs import RaggedRows, WordInputs, longest, read_sentences
 from nlp_tasks.tagging.lexicon.build import lexicon_layer, warn_without_matches
 from nlp_tasks.tagging.lexicon.lexicon import Lexicon
-from nlp_tasks.tagging.model import TaggingLoss, TaggingModel, encode_words, predict_entities
-from nlp_tasks.tagging.mrc import as_examples, is_mrc, is_nested, read_queries
-from nlp_tasks.tagging.pu.dictionary import read_dictionary
-from nlp_tasks.tagging.pu.training import check_head, train_rounds
+from nlp_tasks.tagging.model import TaggingModel, encode_words, predict_entities
+from nlp_tasks.tagging.mrc import is_mrc, is_nested, read_queries
+from nlp_tasks.tagging.pu.training import train_from_dictionary
 from nlp_tasks.tagging.sentences import Sentence
 from nlp_tasks.tagging.training import (
     TaggingTraining,
     build_model,
-    config_contents,
+    make_training,
     training_record,
     training_types,
     with_known_types,
 )
 from nlp_tasks.tokenization import Tokenizer
-from nlp_tasks.training import TaskTraining, train_task
+from nlp_tasks.training import train_task
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
 from recsys_bert.evaluation.spans import level_metrics, span_metrics
@@ -123,15 +123,8 @@ class Tagger:
             raise InputError("entities is None; give entities, or a dictionary: pu={'dictionary': file}.")
         train = as_sentences(texts, entities, TextFormat(scheme=scheme))
         text_format = TextFormat(train.granularity, train.word_separator, scheme)
-        share, parts = VALIDATION_SHARE, {"train": train}
-        for name, lists in (("validation", validation), ("test", test)):
-            if isinstance(lists, tuple):
-                parts[name] = as_sentences(*lists, text_format, name=name)
-            elif isinstance(lists, float) and name == "validation":
-                share = lists
-            elif lists is not None:
-                raise InputError(f"{name} is {lists!r}; give a tuple of texts and entities.")
-        return train_tagger(parts, config, out, share)
+        parts, share = evaluation_parts(validation, test, text_format)
+        return train_tagger({"train": train, **parts}, config, out, share)
 
     @classmethod
     def load(cls, folder: Path) -> "Tagger":
@@ -217,16 +210,11 @@ class Tagger:
     def predict_sentences(self, sentences: Sequence[Sentence]) -> list[list[Entity]]:
         """Predict the entities of sentences in words; an empty sentence has none."""
         rows = [row for row, sentence in enumerate(sentences) if len(sentence)]
-        predictions: list[list[Entity]] = [[] for _ in sentences]
         if not rows:
-            return predictions
+            return [[] for _ in sentences]
         spans, scores = self.predict_spans(self.inputs([sentences[row] for row in rows]))
-        for (number, start, stop, kind), score in zip(spans.tolist(), scores.tolist(), strict=True):
-            sentence = sentences[rows[number]]
-            first, last = sentence.characters(start, stop)
-            entity = Entity(sentence.text[first:last], self.types[kind], first, last, score)
-            predictions[rows[number]].append(entity)
-        return predictions
+        spans[:, 0] = np.array(rows)[spans[:, 0]]
+        return to_entities(sentences, self.types, spans, scores)
 
     def predict_spans(self, inputs: WordInputs) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Predict entities ``[k, 4]`` (sentence, first word, one past the last, type) and their scores ``[k]``."""
@@ -261,7 +249,9 @@ def train_tagger(
         validation_share: Share of ``train`` to hold out where there is no ``validation``; not with a dictionary.
     """
     if config.pu.dictionary is not None:
-        return _train_from_dictionary(parts, config, out)
+        tagger, results = train_from_dictionary(parts, config, out, build_training)
+        tagger.results = results
+        return tagger
     nested = config.head.options.get("nested") is True
     types = training_types(parts["train"], nested=nested)
     queries = read_queries(config.queries, types)
@@ -270,24 +260,6 @@ def train_tagger(
         splits["train"], splits["validation"] = hold_out(splits["train"], validation_share, config.train.seed)
     tagger, training = build_training(splits, config, types, queries)
     tagger.results = train_task(training.task, config, out)
-    return tagger
-
-
-def _train_from_dictionary(
-    parts: Mapping[str, AnnotatedSentences], config: TaggingTrainConfig, out: Path | None
-) -> Tagger:
-    text = parts["train"]
-    check_head(config.head.name)
-    assert config.pu.dictionary is not None
-    dictionary = read_dictionary(config.pu.dictionary, text.bad_rows)
-    types = sorted(set(dictionary.types.values()))
-    labelled = with_known_types({name: part for name, part in parts.items() if name != "train"}, types, nested=False)
-
-    def build(train: AnnotatedSentences) -> tuple[Tagger, TaggingTraining]:
-        return build_training({"train": train, **labelled}, config, types)
-
-    tagger, results = train_rounds(dictionary, text, labelled, config, out, build)
-    tagger.results = results
     return tagger
 
 
@@ -311,25 +283,16 @@ def build_training(
         warn_without_matches(matches, train)
     true = {name: tagger.true_spans(part.sentences) for name, part in parts.items()}
     n_inner = {name: tagger.count_inner(part.sentences) for name, part in parts.items()}
-    batches = WordBatches(
-        inputs["train"],
-        as_examples(true["train"], len(types)) if is_mrc(model.head) else true["train"],
-        batch_size=config.train.batch_size,
-        seed=config.train.seed,
-        negative_share=config.negative_share,
-    )
-    task = TaskTraining(
+    training = make_training(
+        config,
+        model,
+        types,
+        parts,
+        inputs,
+        true,
         kind=TASK,
-        loss=TaggingLoss(model, config.train.auxiliary.weight),
-        model=model,
-        batches=batches,
-        sources=contents(parts.values()) | config_contents(config),
-        splits=[name for name in ("validation", "test") if name in parts],
         evaluate=lambda name: tagger.metrics(tagger.predict_spans(inputs[name])[0], true[name], len(parts[name])),
         record=lambda: training_record(parts, inputs, n_inner, lexicon),
         save=tagger.save,
-    )
-    training = TaggingTraining(
-        model=model, types=types, parts=parts, inputs=inputs, true=true, task=task, steps=batches.steps
     )
     return tagger, training

@@ -1,6 +1,6 @@
 """A tagger's training, built and checked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from nlp_tasks.config import check_encoder
 from nlp_tasks.encoders import make_text_encoder, start_contents
+from nlp_tasks.splits import contents
+from nlp_tasks.tagging.batches import WordBatches
 from nlp_tasks.tagging.config import TaggingTrainConfig
 from nlp_tasks.tagging.data import AnnotatedSentences, types_of, unseen_types
 from nlp_tasks.tagging.heads import TAGGING_HEADS
 from nlp_tasks.tagging.inputs import WordInputs
 from nlp_tasks.tagging.lexicon.build import count_lexicon, lexicon_layer
 from nlp_tasks.tagging.lexicon.lexicon import Lexicon
-from nlp_tasks.tagging.model import TaggingModel
-from nlp_tasks.tagging.mrc import is_mrc
+from nlp_tasks.tagging.model import TaggingLoss, TaggingModel
+from nlp_tasks.tagging.mrc import as_examples, is_mrc
 from nlp_tasks.tokenization import Tokenizer
 from nlp_tasks.training import TaskTraining, nonempty
 from recsys_bert.encoder.parts import find
@@ -107,6 +109,43 @@ def _tokenizer_texts(train: AnnotatedSentences, config: TaggingTrainConfig, quer
             "head.name = 'mrc'."
         )
     return texts
+
+
+def make_training(
+    config: TaggingTrainConfig,
+    model: TaggingModel,
+    types: Sequence[str],
+    parts: Mapping[str, AnnotatedSentences],
+    inputs: Mapping[str, WordInputs],
+    true: Mapping[str, NDArray[np.int64]],
+    *,
+    kind: str,
+    evaluate: Callable[[str], dict[str, Any]],
+    record: Callable[[], dict[str, Any]],
+    save: Callable[[Path], None],
+) -> TaggingTraining:
+    """Training of a model on its inputs; see ``TaggingTraining`` and ``TaskTraining``."""
+    batches = WordBatches(
+        inputs["train"],
+        as_examples(true["train"], len(types)) if is_mrc(model.head) else true["train"],
+        batch_size=config.train.batch_size,
+        seed=config.train.seed,
+        negative_share=config.negative_share,
+    )
+    task = TaskTraining(
+        kind=kind,
+        loss=TaggingLoss(model, config.train.auxiliary.weight),
+        model=model,
+        batches=batches,
+        sources=contents(parts.values()) | config_contents(config),
+        splits=[name for name in ("validation", "test") if name in parts],
+        evaluate=evaluate,
+        record=record,
+        save=save,
+    )
+    return TaggingTraining(
+        model=model, types=types, parts=parts, inputs=inputs, true=true, task=task, steps=batches.steps
+    )
 
 
 def training_record(

@@ -32,7 +32,7 @@ _COLOURS: dict[Kind, str] = {"full": "#e0763a", "sampled": "#3b82c4", "sampled, 
 _LABELS = {
     "full": "full cross-entropy",
     "sampled": "sampled, Adam over the table",
-    "sampled, rows": "sampled, row updates",
+    "sampled, rows": "sampled, sparse Adam",
 }
 
 
@@ -178,7 +178,7 @@ def _cli(*words: object) -> ProcessResult:
 
 
 def _whole_run(config: Config) -> dict[str, Any]:
-    """Train an epoch on the largest catalogue with row updates, then evaluate; seconds and peak of both."""
+    """Train an epoch on the largest catalogue with sparse Adam, then evaluate; seconds and peak of both."""
     n, out = max(config.items), config.out / "run"
     data = _data(config, n)
 
@@ -225,7 +225,7 @@ def _profile(line: dict[str, Any]) -> str:
 
 
 def _whole_table(config: Config, whole: dict[str, Any]) -> str:
-    text = f"\n{whole['items']:,} items, one epoch with row updates, then {config.ranked_users:,} users ranked:\n\n"
+    text = f"\n{whole['items']:,} items, one epoch with sparse Adam, then {config.ranked_users:,} users ranked:\n\n"
     text += "| stage | s | peak GiB |\n|---|---|---|\n"
     for name, label in (("train", "training and validation"), ("evaluate", "exact ranking and all indexes")):
         text += f"| {label} | {whole[name]['seconds']:,.0f} | {whole[name]['peak_bytes'] / 2**30:.2f} |\n"

@@ -187,7 +187,7 @@ def _table(config: Config, result: dict[str, Any]) -> str:
     shards, seconds = result["shards"], result["seconds"]
     text = (
         f"Next-item training, epochs: {config.epochs}, global batch {config.batch_size}, one process against "
-        f"{config.processes} (torchrun, gloo, one thread each), row updates {'on' if config.sparse_adam else 'off'}. "
+        f"{config.processes} (torchrun, gloo, one thread each), sparse Adam {'on' if config.sparse_adam else 'off'}. "
         f"{shards['histories']:,} histories in {shards['batches']:,} batches of the first epoch: "
         f"{shards['in no shard']} in no shard, {shards['in several']} in several. Processes that said they wrote: "
         f"{result['writers'][0]} and {result['writers'][1]}. Largest difference of a loss: "

@@ -10,7 +10,7 @@ from recsys_bert.files import replacing
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.ranker import Ranker
 from recsys_bert.retrieval.score_fusion import is_score_fusion, load_score_fusion, refer_to, trained_runs
-from recsys_bert.retrieval.two_tower import load_two_tower
+from recsys_bert.retrieval.two_tower_ranker import load_two_tower
 from recsys_bert.training.run_folder import run_kind
 from recsys_bert.user_encoder.checkpoint import load_encoder
 from recsys_bert.user_encoder.unchanged import weights_fingerprint

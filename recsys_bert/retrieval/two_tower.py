@@ -3,36 +3,23 @@
 Every position of a history is a training pair in one causal pass.
 """
 
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from recsys_bert.clicks.dataset import ClickDataset
-from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import UNKNOWN
 from recsys_bert.encoder.batch import encode_batch
-from recsys_bert.encoder.config import EncoderConfig
-from recsys_bert.encoder.model import Encoder, load_weights
+from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
-from recsys_bert.files import read_json, write_json
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.losses.item_loss import ItemLoss
 from recsys_bert.objectives.auxiliary import LastLayer, weighed
 from recsys_bert.objectives.token_prediction import RowFeatures, at
 from recsys_bert.retrieval.config import TowersConfig
-from recsys_bert.retrieval.ranker import Lists, full_ranking
-from recsys_bert.settings import check_settings, fill
-from recsys_bert.training.config import Precision
 from recsys_bert.user_encoder.checkpoint import check_times
-from recsys_bert.user_encoder.encode import encode_queries, last_states
 
-_VERSION = 2  # of the artefact
 Tables = dict[str, NDArray[np.int32]]
 
 
@@ -171,64 +158,6 @@ class TwoTower(nn.Module):
         return self.item_loss.item_side(x)
 
 
-class TwoTowerRanker:
-    """Ranker of two towers.
-
-    Args:
-        model: The trained module.
-        name: Shown in tables.
-        precision: See ``encode_queries``.
-    """
-
-    reranks = False
-
-    def __init__(self, model: TwoTower, name: str = "two towers", precision: Precision = "auto") -> None:
-        self.model, self.name, self.precision, self.first_item = model, name, precision, model.first_item
-
-    @property
-    def reads_times(self) -> bool:
-        """True iff the user tower's encoder reads timestamps."""
-        return self.model.encoder.config.needs_times
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Shape of ``item_vectors()``."""
-        return self.model.n_rows, self.model.encoder.embeddings.token.embedding_dim
-
-    @property
-    def item_length(self) -> float | None:
-        """1 for cosine."""
-        return self.model.item_loss.item_length
-
-    def item_vectors(self) -> NDArray[np.float32]:
-        """``[n_rows, d]``; with item features, items without training events are among them."""
-        device = self.model.encoder.embeddings.token.weight.device
-        with torch.inference_mode():
-            parts = torch.arange(self.model.n_rows, device=device).split(1 << 16)
-            return torch.cat([self.model.item_side(part).float() for part in parts]).cpu().numpy()
-
-    def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
-        """``[n, d]``."""
-        model = self.model
-
-        def encode(rows: Tensor, lengths: Tensor, users: Tensor, times: Tensor | None) -> Tensor:
-            hidden = last_states(model.encoder, rows, lengths, model.encoder_features(rows), times)
-            return model.user_side(hidden, users)
-
-        config, device = model.encoder.config, model.encoder.embeddings.token.weight.device
-        return encode_queries(
-            queries, encode, config.max_len, times=config.needs_times, device=device, precision=self.precision
-        )
-
-    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
-        """Exact full ranking."""
-        return full_ranking(self, queries, k, exclude_seen)
-
-    def rerank(self, lists: Lists, users: Any, queries: Queries, *, items: Any, exclude_seen: bool) -> Lists:
-        """Lists as they are: the score is the inner product."""
-        return lists
-
-
 def build_two_tower(
     encoder: Encoder,
     config: TowersConfig,
@@ -276,37 +205,3 @@ def build_two_tower(
         n_users=dataset.histories.n_users if training else 0,
         auxiliary=auxiliary,
     )
-
-
-def save_two_tower(folder: Path, model: TwoTower, dataset: ClickDataset) -> None:
-    """Write both towers with their settings and the vocabulary."""
-    folder.mkdir(parents=True, exist_ok=True)
-    only_training = ("item_loss.", "last.")
-    weights = {
-        name: value.contiguous() for name, value in model.state_dict().items() if not name.startswith(only_training)
-    }
-    save_file(weights, folder / "model.safetensors")
-    dataset.vocabulary.save(folder / "vocabulary.parquet")
-    about = {"version": _VERSION, "prepared": dataset.fingerprint, "encoder": model.encoder.config.to_dict()}
-    settings = {"towers": asdict(model.config), "loss": asdict(model.item_loss.config)}
-    write_json(folder / "config.json", about | settings)
-
-
-def load_two_tower(run: Path, dataset: ClickDataset) -> TwoTowerRanker:
-    """Load a run of ``train-retrieval`` for ranking.
-
-    Raises:
-        InputError: It is damaged or of another version, or was trained on another vocabulary or other features.
-    """
-    folder = run / "two_tower"
-    about = read_json(folder / "config.json")
-    if about.get("version") != _VERSION:
-        raise InputError(f"{folder} has format {about.get('version')}, this version reads {_VERSION}. Train it again.")
-    dataset.check_same(about["prepared"])
-    source = str(folder / "config.json")
-    towers = fill(TowersConfig, check_settings(TowersConfig, about["towers"], source))
-    loss = fill(LossConfig, check_settings(LossConfig, about["loss"], source))
-    encoder = Encoder(EncoderConfig.from_dict(about["encoder"]))
-    model = build_two_tower(encoder, towers, loss, dataset, training=False)
-    load_weights(model, folder / "model.safetensors")
-    return TwoTowerRanker(model.eval(), run.name)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.retrieval.negatives import HardNegativeMiner
     from recsys_bert.retrieval.recommender import Recommender
-    from recsys_bert.retrieval.two_tower import TwoTower, TwoTowerRanker
+    from recsys_bert.retrieval.two_tower import TwoTower
+    from recsys_bert.retrieval.two_tower_ranker import TwoTowerRanker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +159,8 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
     import torch
 
     from recsys_bert.retrieval.recommender import Recommender
-    from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower
+    from recsys_bert.retrieval.two_tower import build_two_tower
+    from recsys_bert.retrieval.two_tower_ranker import TwoTowerRanker
     from recsys_bert.retrieval.validation import validation
     from recsys_bert.stages.results import finish
     from recsys_bert.training.adversarial import check_table
@@ -210,7 +212,7 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
 def _save(dataset: "ClickDataset", config: TrainRetrievalConfig, ranker: "TwoTowerRanker", out: Path) -> None:
     from recsys_bert.files import replacing
     from recsys_bert.retrieval.ranker_index import index_items, index_source
-    from recsys_bert.retrieval.two_tower import save_two_tower
+    from recsys_bert.retrieval.two_tower_ranker import save_two_tower
 
     with replacing(out / "two_tower") as temporary:
         save_two_tower(temporary, ranker.model, dataset)
@@ -274,7 +276,7 @@ def _miner(
     dataset: "ClickDataset", config: TrainRetrievalConfig, model: "TwoTower", batches: "HistoryBatches"
 ) -> "HardNegativeMiner | None":
     from recsys_bert.retrieval.negatives import HardNegativeMiner
-    from recsys_bert.retrieval.two_tower import TwoTowerRanker
+    from recsys_bert.retrieval.two_tower_ranker import TwoTowerRanker
 
     if not model.item_loss.mines:
         return None

@@ -50,7 +50,7 @@ def test_every_user_comes_exactly_once_an_epoch(histories):
     assert (other != users).any()
 
 
-def test_a_row_is_the_newest_of_the_users_training_events(histories):
+def test_a_row_is_the_last_of_the_users_training_events(histories):
     for batch in make(histories)(0):
         for row, length, user in zip(batch["tokens"], batch["lengths"], batch["users"], strict=True):
             assert row[:length].tolist() == training(histories, user)[-20:]

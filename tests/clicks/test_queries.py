@@ -32,7 +32,7 @@ def test_test_queries_see_training_and_validation(dataset):
 
 def test_validation_queries_see_training_only(dataset):
     queries = Queries.of(dataset, "validation")
-    rows, lengths = queries.inputs(max_len=1)  # the newest one
+    rows, lengths = queries.inputs(max_len=1)  # the last one
     assert ids(dataset, rows[:, 0]) == [11, 12]
     assert lengths.tolist() == [1, 1]
     assert ids(dataset, queries.targets()[1]) == [10, 10]

@@ -7,7 +7,7 @@ TOKENS = torch.tensor([[3, 4, 5], [6, 0, 0]])
 FEATURES = [{"name": "shop", "size": 4}, {"name": "tags.all", "size": 6, "multi": True}]
 
 
-def test_positions_count_from_the_newest_real_item(make):
+def test_positions_count_from_the_last_token(make):
     encoder = make()
     token, position = encoder.embeddings.token.weight, encoder.embeddings.position.weight
     states = encoder(TOKENS).states[0]

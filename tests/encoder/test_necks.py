@@ -27,7 +27,7 @@ def x() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
-def test_both_ways_equals_torchs_packed_network(kind: type, x: torch.Tensor):
+def test_bidirectional_equals_torchs_packed_network(kind: type, x: torch.Tensor):
     ours, theirs = Bidirectional(kind, 4, 3, causal=False), kind(4, 3, batch_first=True, bidirectional=True)
     backward_rnn = {f"{name}_reverse": value for name, value in ours.backward_rnn.state_dict().items()}
     theirs.load_state_dict(ours.forward_rnn.state_dict() | backward_rnn)

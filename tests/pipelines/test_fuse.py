@@ -1,4 +1,4 @@
-"""blend from the command line, and what takes a blend as a run."""
+"""fuse from the command line, and the commands that read a fused run."""
 
 import json
 import re
@@ -139,7 +139,7 @@ def test_index_types_are_compared_where_scores_are_inner_products(folder, call):
     assert {line["run"] for line in json.loads(out)["indexes"]} == {"plain"}
 
 
-def test_a_blend_of_an_older_version(folder, call):
+def test_a_fused_run_of_an_older_version(folder, call):
     flags = ["--data", "data", "--runs", "of-data", "--out", "old", "--weights", "1", "--smoothings", "0.01"]
     assert call("fuse", *flags)[0] == 0
     path = folder / "old" / "score_fusion" / "config.json"

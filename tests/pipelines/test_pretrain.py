@@ -408,7 +408,7 @@ def test_an_auxiliary_loss_beside_soft_targets_alone_is_refused(config, quick, t
         replace(config, teacher=tmp_path, distillation=soft, train=quick(auxiliary={"weight": 0.8}))
 
 
-def test_row_updates_are_refused_where_a_loss_reads_all_rows(config, quick):
+def test_sparse_adam_is_refused_where_a_loss_reads_all_rows(config, quick):
     with pytest.raises(InputError, match=r"sparse_adam is for sampled losses; loss\.name 'full' reads all items"):
         replace(config, train=quick(optimiser={"sparse_adam": True}))
 

@@ -72,7 +72,7 @@ def test_growth_has_a_line_for_each_catalogue_and_goes_on_where_it_stopped(tmp_p
         (80, "sampled, rows", 2000.0),
     ]
     table = (config.out / "growth.md").read_text(encoding="utf-8")
-    assert "| 80 | sampled, row updates | 2,000 | 1.00 |" in table
+    assert "| 80 | sampled, sparse Adam | 2,000 | 1.00 |" in table
     assert "| training and validation | 2 | 3.00 |" in table
     assert "<svg" in (config.out / "growth.svg").read_text(encoding="utf-8")
     n = len(commands)

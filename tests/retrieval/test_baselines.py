@@ -113,7 +113,7 @@ def test_popular_is_the_vocabulary_in_order(dataset, queries):
     np.testing.assert_array_equal(ranked, plain_lists(dataset, queries, 10, lambda history: {}))
 
 
-@pytest.mark.parametrize("dense", [1, 10**9])  # both ways to the same lists
+@pytest.mark.parametrize("dense", [1, 10**9])  # dense and sparse counts give the same lists
 def test_markov_counts_what_followed(dataset, queries, histories, dense, monkeypatch):
     monkeypatch.setattr("recsys_bert.retrieval.baselines.lists._DENSE", dense)
     after = {row: Counter() for row in range(30)}

@@ -1,4 +1,4 @@
-"""A blend is the run's inner products plus what counts add, by brute force."""
+"""Score fusion is the run's inner products plus what counts add, by brute force."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def run(side_log, encoder, tmp_path):
 
 @pytest.fixture
 def fused(side_log, run):
-    """A blend of it, of few events so that most items are not raised."""
+    """Score fusion of the run with counts of few events so that most items are not raised."""
     counts = CoOccurrence(last=2, window=1).fit(side_log)
     return ScoreFusion(load_ranker(run, side_log), counts, weight=0.7, smoothing=0.02)
 

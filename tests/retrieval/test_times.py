@@ -21,7 +21,8 @@ from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.config import TOWERS_LOSS, TowersConfig
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.load import load_ranker
-from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, load_two_tower, save_two_tower
+from recsys_bert.retrieval.two_tower import build_two_tower
+from recsys_bert.retrieval.two_tower_ranker import TwoTowerRanker, load_two_tower, save_two_tower
 from recsys_bert.user_encoder.checkpoint import PretrainedEncoder, save_encoder
 
 TIMED = [{"layer": "hstu", "times": True}, {"time_gaps": True}, {"layer": "hstu", "times": True, "time_gaps": True}]
@@ -38,7 +39,7 @@ def timeless(side_log, tmp_path_factory):
 
 
 def one_by_one(encoder, queries, appended=False):
-    """States at the newest position, or at an appended mask that happens when the newest event did."""
+    """States at the last position, or at an appended mask with the timestamp of the last event."""
     data, user_vectors = queries.histories, []
     for start, stop in zip(queries.start, queries.stop, strict=True):
         start = max(start, stop - encoder.config.max_len + appended)

@@ -16,7 +16,8 @@ from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.next_item import next_item
 from recsys_bert.retrieval.config import TOWERS_LOSS, TowersConfig
 from recsys_bert.retrieval.load import load_ranker
-from recsys_bert.retrieval.two_tower import TwoTowerRanker, build_two_tower, load_two_tower, save_two_tower
+from recsys_bert.retrieval.two_tower import build_two_tower
+from recsys_bert.retrieval.two_tower_ranker import TwoTowerRanker, load_two_tower, save_two_tower
 from recsys_bert.user_encoder.checkpoint import feature_configs
 
 SIDES = {"item_features": ("kind", "tags"), "user_features": ("age",)}

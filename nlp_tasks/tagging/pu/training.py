@@ -17,10 +17,10 @@ from nlp_tasks.tagging.config import TaggingTrainConfig
 from nlp_tasks.tagging.data import AnnotatedSentences, entity_rows
 from nlp_tasks.tagging.heads import TAGGING_HEADS
 from nlp_tasks.tagging.model import predict_entities
-from nlp_tasks.tagging.pu.dictionary import Dictionary, Matches, match
+from nlp_tasks.tagging.pu.dictionary import Dictionary, Matches, match, read_dictionary
 from nlp_tasks.tagging.pu.growth import Addition, confident_repeats, read_additions, write_additions
 from nlp_tasks.tagging.pu.priors import Prior, estimate_priors
-from nlp_tasks.tagging.training import TaggingTraining
+from nlp_tasks.tagging.training import TaggingTraining, with_known_types
 from nlp_tasks.training import begin_task, fit_task, print_summary, write_task
 from recsys_bert.encoder.parts import find
 from recsys_bert.errors import InputError
@@ -31,6 +31,35 @@ from recsys_bert.training.run_folder import is_first_process, run_folder
 T = TypeVar("T")
 Build = Callable[[AnnotatedSentences], tuple[T, TaggingTraining]]
 """Builds a tagger and its training from the training sentences."""
+
+
+def train_from_dictionary(
+    parts: Mapping[str, AnnotatedSentences],
+    config: TaggingTrainConfig,
+    out: Path | None,
+    build_training: Callable[
+        [Mapping[str, AnnotatedSentences], TaggingTrainConfig, list[str]], tuple[T, TaggingTraining]
+    ],
+) -> tuple[T, dict[str, Any]]:
+    """Read the dictionary and train on unlabelled text; see ``train_rounds``.
+
+    Args:
+        parts: ``train``, whose entities are ignored, and, as far as there are any, ``validation`` and ``test``.
+        config: All settings; ``pu.dictionary`` is set.
+        out: Run folder; None: a temporary one.
+        build_training: Builds a tagger and its training from sentences, settings and types.
+    """
+    check_head(config.head.name)
+    assert config.pu.dictionary is not None
+    text = parts["train"]
+    dictionary = read_dictionary(config.pu.dictionary, text.bad_rows)
+    types = sorted(set(dictionary.types.values()))
+    labelled = with_known_types({name: part for name, part in parts.items() if name != "train"}, types, nested=False)
+
+    def build(train: AnnotatedSentences) -> tuple[T, TaggingTraining]:
+        return build_training({"train": train, **labelled}, config, types)
+
+    return train_rounds(dictionary, text, labelled, config, out, build)
 
 
 def train_rounds(

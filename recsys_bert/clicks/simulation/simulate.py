@@ -69,7 +69,7 @@ class Simulation:
     """``[users]`` index of each age group."""
 
     def next_item_probabilities(self, user_ids: list[int], held_out: int = 1) -> Floats:
-        """Probability of each item to be the click after all but a user's ``held_out`` newest ones.
+        """Probabilities of each user's click after all but the last ``held_out``.
 
         Knows the age group and the earlier clicks, nothing hidden, and not whether a session begins.
 

@@ -18,9 +18,9 @@ class CoOccurrence:
     ``decay ** age``. With ``last=1, window=1`` this is the Markov chain.
 
     Args:
-        last: Newest items of the history that speak.
+        last: Last items of the history that count.
         window: Largest gap of a pair, in events.
-        decay: In (0, 1]; 1 lets all of them speak equally.
+        decay: In (0, 1]; 1 counts all of them equally.
         most: Followers kept of every item, those that came most often; 0 keeps all.
     """
 

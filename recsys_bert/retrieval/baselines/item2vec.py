@@ -28,8 +28,8 @@ class Item2Vec:
 
     Args:
         vectors: How they are trained. Event weights do not count.
-        last: Newest items of the history that speak.
-        decay: In (0, 1]; 1 lets all of them speak equally.
+        last: Last items of the history that count.
+        decay: In (0, 1]; 1 counts all of them equally.
     """
 
     name = "item2vec"

@@ -1,4 +1,4 @@
-"""Exact search against approximate indexes on the same vectors: recall both ways, speed, memory, build time."""
+"""Exact search against approximate indexes on the same vectors: recall of targets and lists, speed, memory, build."""
 
 import os
 import time

@@ -213,7 +213,7 @@ def test_a_click_probability_follows_from_the_tables_and_the_clicks_before(log):
     ages = dict(log.users.select("user_id", "age_group").iter_rows())
     for row in log.impressions.head(30).iter_rows(named=True):
         own = clicks.filter((pl.col("user_id") == row["user_id"]) & (pl.col("timestamp") < row["timestamp"]))
-        item, past = row["item_id"] - 1, own["item_id"].to_numpy()[::-1] - 1  # newest first
+        item, past = row["item_id"] - 1, own["item_id"].to_numpy()[::-1] - 1  # last first
         logit = -2.3 + devices[row["device"]] - 0.15 * (row["position"] - 1)
         logit += 0.35 * np.log(60 * world.popularity[item]) + prices[ages[row["user_id"]]] * world.price[item]
         for label, memory, weight in ((world.leaf, 0.9, 3.5), (world.style, 0.97, 2.5)):

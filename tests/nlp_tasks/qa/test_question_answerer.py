@@ -9,7 +9,8 @@ from nlp_tasks.qa.config import QAConfig
 from nlp_tasks.qa.data import Question, QuestionSet, Reference
 from nlp_tasks.qa.inputs import label
 from nlp_tasks.qa.model import SpanLoss, SpanModel, read, span_loss
-from nlp_tasks.qa.question_answerer import Answer, QuestionAnswerer, window_batches
+from nlp_tasks.qa.question_answerer import Answer, QuestionAnswerer
+from nlp_tasks.qa.training import window_batches
 from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
