@@ -1,18 +1,14 @@
 """Settings that text tasks share. Plain values: importing this is instant."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, Literal
 
 from nlp_tasks.heads import TEXT_HEADS
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.parts import Options, check_name
 from recsys_bert.errors import InputError
-from recsys_bert.objectives.config import DistillationConfig
-from recsys_bert.training.config import TrainConfig
-
-Settings = TypeVar("Settings", bound="FineTuningConfig")
 
 TEXT_ENCODER = EncoderConfig(
     dim=128, n_layers=2, n_heads=4, max_len=128, position="start", n_segments=2, residual_init_scale=1.0
@@ -40,6 +36,10 @@ PARTS = (
 """Settings that are the recipe's even where the weights come from a checkpoint; all others are the checkpoint's."""
 
 
+DERIVED = ("vocab_size", "features", "causal", "times", "time_gaps")
+"""Encoder settings that follow from the texts and the task, or have no effect on texts."""
+
+
 def check_encoder(settings: EncoderConfig, *, pairs: bool) -> None:
     """Refuse settings that follow from the data or have no effect on texts.
 
@@ -50,7 +50,7 @@ def check_encoder(settings: EncoderConfig, *, pairs: bool) -> None:
     Raises:
         InputError: One is set.
     """
-    for name in ("vocab_size", "features", "causal", "times", "time_gaps"):
+    for name in DERIVED:
         if getattr(settings, name) != getattr(TEXT_ENCODER, name):
             raise InputError(f"encoder.{name} follows from the data or has no effect on texts; leave it out.")
     if settings.exact_match and not pairs:
@@ -179,65 +179,6 @@ class HeadConfig:
         check_name("head", self.name, TEXT_HEADS)
         if not 0 <= self.dropout < 1:
             raise InputError(f"head.dropout is {self.dropout}; it must lie in [0, 1).")
-
-
-@dataclass(frozen=True, kw_only=True)
-class FineTuningConfig:
-    """Settings of every text task's training."""
-
-    SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = SIZES
-
-    init: Path | None = None
-    """Hugging Face BERT folder, or run of `text pretrain` or of another text task, whose encoder and tokenizer are
-    loaded; None starts from random weights and trains a tokenizer."""
-
-    teacher: Path | None = None
-    """Run of the same task and vocabulary, usually with a larger encoder, to learn from as well."""
-
-    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
-    """Tokenizer, where ``init`` brings none."""
-
-    encoder: EncoderConfig = TEXT_ENCODER
-    """Encoder; with ``init``, its fusion, neck, residual form, dropout, layer_drop and gradient_checkpointing, and the
-    input features to add: exact_match, ngrams."""
-
-    distillation: DistillationConfig = field(default_factory=DistillationConfig)
-    """Losses taken from the teacher."""
-
-    train: TrainConfig = field(default_factory=TrainConfig)
-    """Training loop; the epoch with the best ``monitor`` on validation is kept."""
-
-    def __post_init__(self) -> None:
-        if self.teacher is None and self.distillation != DistillationConfig():
-            raise InputError("distillation sets the losses taken from a teacher; give teacher as well.")
-
-
-def check_monitor(train: TrainConfig, known: Sequence[str]) -> None:
-    """Refuse a monitor that is neither ``auto`` nor validated.
-
-    Raises:
-        InputError: It is another one.
-    """
-    if train.monitor not in ("auto", *known):
-        raise InputError(f"train.monitor is {train.monitor!r}; this task validates {', '.join(known)}.")
-
-
-def settle_monitor(config: "FineTuningConfig", known: Sequence[str]) -> None:
-    """Replace the monitor ``auto`` by the first metric that the task validates; called while a config is built.
-
-    Raises:
-        InputError: See ``check_monitor``.
-    """
-    check_monitor(config.train, known)
-    if config.train.monitor == "auto":  # so that a run's settings name the metric
-        object.__setattr__(config, "train", replace(config.train, monitor=known[0]))
-
-
-def with_monitor(config: Settings, known: Sequence[str]) -> Settings:
-    """Copy of a config with ``settle_monitor`` applied."""
-    settled = replace(config)
-    settle_monitor(settled, known)
-    return settled
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from nlp_tasks.word_vectors.files import read_vectors
 from nlp_tasks.word_vectors.start import start_rows
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.embeddings import is_zero_initialised
-from recsys_bert.encoder.hf_bert import load_bert
+from recsys_bert.encoder.hf_bert import load_bert, read_bert_config
 from recsys_bert.encoder.model import FORMAT, Encoder
 from recsys_bert.encoder.parts import Options
 from recsys_bert.errors import InputError
@@ -56,6 +56,36 @@ def make_text_encoder(
     if tokenizer.vectors is not None:
         _start_tokens(encoder, trained, tokenizer.vectors)
     return encoder, trained
+
+
+def check_named_beside_init(
+    init: Path, settings: EncoderConfig, tokenizer: TokenizerConfig, names: frozenset[str]
+) -> None:
+    """Refuse settings that were named and are not those of ``init``, though they be defaults.
+
+    Args:
+        init: See ``load_text_encoder``.
+        settings: The encoder.
+        tokenizer: The tokenizer.
+        names: Settings that were named, as in ``encoder.dim``.
+
+    Raises:
+        InputError: One of them is another in ``init``.
+    """
+    folder = find_encoder(init)
+    values = read_json(folder / "config.json")
+    if values.pop("format", None) == FORMAT:
+        saved = EncoderConfig.from_dict(values)
+    else:
+        saved = read_bert_config(folder, {})
+    saved = replace(saved, **_additions(settings, saved))
+    fixed = {field.name for field in fields(EncoderConfig)} - {*PARTS, "layer_options"}
+    named = {name.removeprefix("encoder.") for name in names if name.startswith("encoder.")}
+    for name in sorted(fixed & named):
+        if (value := getattr(settings, name)) != (of_init := getattr(saved, name)):
+            raise InputError(f"encoder.{name} is {value}, but init {init} has {of_init}, which cannot be changed.")
+    if "tokenizer.lowercase" in names and (of_init := Tokenizer.load(folder).lowercase) != tokenizer.lowercase:
+        raise InputError(f"tokenizer.lowercase is {tokenizer.lowercase}, but that of init {init} has {of_init}.")
 
 
 def _check_same(config: TokenizerConfig, tokenizer: Tokenizer, init: Path) -> None:

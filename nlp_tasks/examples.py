@@ -167,7 +167,9 @@ def label_tuples(labels: Iterable[Any], *, multi_label: bool = False) -> list[tu
     tuples = [label_tuple(label if not multi_label or isinstance(label, str) else list(label)) for label in labels]
     for n, names in enumerate(tuples):
         if names is None or (not multi_label and len(names) != 1):
-            allowed = "lists of texts or whole numbers" if multi_label else "texts or whole numbers"
+            allowed = (
+                "lists of texts or whole numbers" if multi_label else "texts or whole numbers, without multi_label"
+            )
             raise InputError(f"labels[{n}] is no label; labels are {allowed}.")
     return [names for names in tuples if names is not None]
 

@@ -259,6 +259,8 @@ def _teacher(config: ClassificationTrainConfig, student: Classifier) -> Classifi
     if config.teacher is None:
         return None
     teacher = Classifier.load(config.teacher)
-    if (teacher.labels, teacher.multi_label) != (student.labels, student.multi_label):
+    if teacher.multi_label != student.multi_label:
+        raise InputError(f"teacher {config.teacher} has task.multi_label {teacher.multi_label}; take the same.")
+    if teacher.labels != student.labels:
         raise InputError(f"teacher {config.teacher} knows other labels: {', '.join(teacher.labels)}.")
     return teacher

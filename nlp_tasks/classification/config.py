@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from nlp_tasks.config import FineTuningConfig, HeadConfig, LengthConfig, check_encoder, settle_monitor
+from nlp_tasks.config import HeadConfig, LengthConfig, check_encoder
+from nlp_tasks.fine_tuning import FineTuningConfig, check_taught, settle_monitor
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import ScheduleConfig, TrainConfig
 
@@ -86,4 +87,5 @@ class ClassificationTrainConfig(FineTuningConfig):
             raise InputError("init_layers names layers of a checkpoint; give init as well.")
         if self.length.long == "windows" and self.length.head_share != LengthConfig().head_share:
             raise InputError("length.head_share has no effect on windows of single texts; leave it out.")
+        check_taught(self, self.task, ("class_weights", "weights", "focal_gamma", "label_smoothing"))
         settle_monitor(self, MONITORS[self.task.multi_label])

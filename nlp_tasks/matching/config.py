@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from nlp_tasks.config import FineTuningConfig, HeadConfig, LengthConfig, check_encoder, check_monitor
+from nlp_tasks.config import HeadConfig, LengthConfig, check_encoder
+from nlp_tasks.fine_tuning import FineTuningConfig, check_monitor
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import ScheduleConfig, TrainConfig
 

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from nlp_tasks.checkpoint import load_task, save_task
-from nlp_tasks.config import LengthConfig, with_monitor
+from nlp_tasks.config import LengthConfig
 from nlp_tasks.distilled import distilled
 from nlp_tasks.encoders import make_text_encoder, start_contents
 from nlp_tasks.examples import Table, check_lengths, label_tuples, text_list
+from nlp_tasks.fine_tuning import with_monitor
 from nlp_tasks.inputs import Inputs, longest, read_texts
 from nlp_tasks.matching.config import MatchingTrainConfig, check_labelled, monitors
 from nlp_tasks.matching.data import (

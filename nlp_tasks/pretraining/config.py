@@ -5,16 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from nlp_tasks.config import PARTS, SIZES, TEXT_ENCODER, TokenizerConfig
+from nlp_tasks.config import DERIVED, PARTS, SIZES, TEXT_ENCODER, TokenizerConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.parts import Options, check_name
 from recsys_bert.errors import InputError
 from recsys_bert.objectives import OBJECTIVES, SECOND_LOSSES
 from recsys_bert.objectives.config import DistillationConfig
 from recsys_bert.training.config import ScheduleConfig, TrainConfig
-
-DERIVED = ("vocab_size", "features", "causal", "times", "time_gaps")
-"""Encoder settings that follow from the texts and the objective, or have no effect on texts."""
 
 TRAIN = TrainConfig(
     epochs=20,

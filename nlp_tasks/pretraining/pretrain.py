@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from nlp_tasks.artefacts import record_artefact
+from nlp_tasks.config import DERIVED
 from nlp_tasks.encoders import make_text_encoder, save_text_encoder, start_contents
 from nlp_tasks.pretraining.batches import PretrainingBatches
-from nlp_tasks.pretraining.config import DERIVED, TextPretrainConfig
+from nlp_tasks.pretraining.config import TextPretrainConfig
 from nlp_tasks.pretraining.corpus import Corpus, cut_corpus, hold_out_documents
 from nlp_tasks.pretraining.metrics import evaluate
 from nlp_tasks.text_encoder import TextEncoder

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from nlp_tasks.config import FineTuningConfig, check_encoder, settle_monitor
+from nlp_tasks.config import check_encoder
+from nlp_tasks.fine_tuning import FineTuningConfig, settle_monitor
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import ScheduleConfig, TrainConfig
 

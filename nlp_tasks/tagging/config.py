@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig
+from nlp_tasks.fine_tuning import check_named_encoder
 from nlp_tasks.tagging.heads import TAGGING_HEADS
 from nlp_tasks.tagging.lexicon import LEXICON_LAYERS
 from nlp_tasks.tagging.pu.config import PUConfig
@@ -215,3 +216,11 @@ class TaggingTrainConfig:
             raise InputError(f"negative_share is {self.negative_share}; it must lie in (0, 1].")
         if self.train.monitor not in MONITORS:
             raise InputError(f"train.monitor is {self.train.monitor!r}; this task validates {', '.join(MONITORS)}.")
+
+    def check_named(self, names: frozenset[str]) -> None:
+        """Refuse named settings of encoder and tokenizer that have no effect, though they be defaults.
+
+        Raises:
+            InputError: There is one.
+        """
+        check_named_encoder(self, names)

@@ -60,7 +60,7 @@ def load_bert(folder: Path, settings: Mapping[str, Any] | None = None) -> Encode
     """
     folder = Path(folder)
     theirs = _read_weights(folder)
-    encoder = Encoder(_read_config(folder, settings or {}))
+    encoder = Encoder(read_bert_config(folder, settings or {}))
     ours = encoder.state_dict()
     loaded = _to_ours(theirs, encoder.config.n_layers, folder)
     needed = {name for name in ours if name.startswith(("embeddings.", "layers.")) and not is_zero_initialised(name)}
@@ -110,7 +110,8 @@ def save_bert(encoder: Encoder, folder: Path) -> None:
     write_json(folder / "config.json", values)
 
 
-def _read_config(folder: Path, settings: Mapping[str, Any]) -> EncoderConfig:
+def read_bert_config(folder: Path, settings: Mapping[str, Any]) -> EncoderConfig:
+    """Settings of the encoder that ``load_bert`` makes; see there."""
     theirs = read_json(folder / "config.json")
     kind = theirs.get("model_type") if isinstance(theirs, dict) else None
     if kind != "bert":

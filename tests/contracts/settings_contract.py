@@ -211,7 +211,9 @@ def alternatives(hint: Any, current: Any, names: tuple[str, ...] = (), name: str
     raise TypeError(f"no other value of {name or hint}, now {current!r}: give one in the values")
 
 
-def part_options(base: str, setting: str, kind: str, table: Table, values: Flat, **fixed: Any) -> list[Change]:
+def part_options(
+    base: str, setting: str, kind: str, table: Table, values: Flat, *, options: str = "", **fixed: Any
+) -> list[Change]:
     """Changes of each option of each part in a table.
 
     Args:
@@ -220,6 +222,7 @@ def part_options(base: str, setting: str, kind: str, table: Table, values: Flat,
         kind: Kind of part, as in ``neck``.
         table: The parts.
         values: Other values by ``part.option`` or ``option``, where the type does not give them.
+        options: Setting that holds the options, where it is not ``…_options``.
         fixed: Context of every change, by dotted name with ``__`` for dots.
     """
     also = {name.replace("__", "."): value for name, value in fixed.items()}
@@ -231,7 +234,7 @@ def part_options(base: str, setting: str, kind: str, table: Table, values: Flat,
             key = f"{name}.{option}"
             others = values.get(key, values.get(option))
             others = others or alternatives(parameter.annotation, parameter.default, name=key)
-            names = f"{setting}_options.{option}"
+            names = f"{options or f'{setting}_options'}.{option}"
             changes += [Change(base, names, value, {**also, setting: name}) for value in others]
     return changes
 

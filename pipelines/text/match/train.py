@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from nlp_tasks.config import FilesConfig, settle_monitor
+from nlp_tasks.config import FilesConfig
+from nlp_tasks.fine_tuning import settle_monitor
 from nlp_tasks.matching.config import MatchingTrainConfig, check_labelled, monitors
 
 

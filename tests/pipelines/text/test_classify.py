@@ -174,6 +174,8 @@ def test_a_small_student_learns_from_its_teacher(flags, tmp_path):
     teacher = load_config(train.Config, flags)
     train.run(teacher)
     light = ["--encoder.n-layers", "0", "--encoder.neck", "bilstm", "--encoder.residual", "none"]
+    heads = flags.index("--encoder.n-heads")  # of layers
+    flags = flags[:heads] + flags[heads + 2 :]
     way = ["--out", str(tmp_path / "student"), "--teacher", str(teacher.out), "--distillation.soft-weight", "0.9"]
     student = load_config(train.Config, [*flags, *light, *way, "--train.epochs", "12", "--train.patience", "0"])
     assert train.run(student)["test"]["accuracy"] > 0.8
