@@ -57,6 +57,7 @@ CONTEXTS = {  # what a setting needs to have an effect
     "loss.negatives.hard_negatives": HARD,
     "loss.negatives.skip_top": HARD,
     "loss.negatives.refresh_steps": HARD,
+    "train.patience": {"train.lr": 1e-9},  # nothing improves after the first epoch
     "train.schedule.floor": {"train.schedule.name": "linear"},
     "train.schedule.cycles": {"train.schedule.name": "cosine_restarts"},
     "train.schedule.power": {"train.schedule.name": "polynomial"},
