@@ -39,7 +39,6 @@ VALUES = {  # other values, where the type does not give them
     "loss.negatives.refresh_steps": [3],
     "train.precision": ["bf16"],
     "train.monitor": ["recall@10"],
-    "train.patience": [1],
     "train.log_steps": [2],
     "train.optimiser.clip_norm": [0.01],
     "train.schedule.warmup_steps": [5],
@@ -57,7 +56,6 @@ CONTEXTS = {  # what a setting needs to have an effect
     "loss.negatives.hard_negatives": HARD,
     "loss.negatives.skip_top": HARD,
     "loss.negatives.refresh_steps": HARD,
-    "train.patience": {"train.lr": 1e-9},  # nothing improves after the first epoch
     "train.schedule.floor": {"train.schedule.name": "linear"},
     "train.schedule.cycles": {"train.schedule.name": "cosine_restarts"},
     "train.schedule.power": {"train.schedule.name": "polynomial"},
@@ -70,6 +68,7 @@ CONTEXTS = {  # what a setting needs to have an effect
     "train.adversarial.steps": {"train.adversarial.method": "pgd"},
 }
 EXEMPT = {
+    "train.patience": "ends a training only where validation worsens; tests/training/test_loop.py",
     "train.device": "the machine's, not the model's; every test has a CPU",
     "train.checkpoint_steps": "what an interrupted run loses",
     "encoder.gradient_checkpointing": "saves memory; the numbers are the same",

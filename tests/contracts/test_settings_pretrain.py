@@ -27,7 +27,7 @@ from recsys_bert.stages.pretrain import PretrainConfig, pretrain
 from recsys_bert.training.run_folder import only_checking
 
 pytestmark = pytest.mark.slow
-SMALL = {**ENCODER, **TRAIN}
+SMALL = {**ENCODER, **TRAIN, "objective": "masked"}
 NO_LAYERS = {name: value for name, value in SMALL.items() if name != "encoder.n_heads"} | {"encoder.n_layers": 0}
 NOT_ENCODER = ("objective", "features", "crop", "validation", "init", "item", "teacher", "loss.", "train.")
 TAUGHT = {**SMALL, "teacher": "masked"}
@@ -108,7 +108,7 @@ def masked(dataset, tmp_path_factory):
     here = os.getcwd()
     os.chdir(folder)
     encoder, train = ({n.split(".")[1]: v for n, v in group.items()} for group in (ENCODER, TRAIN))
-    pretrain(dataset, out="masked", encoder={**encoder, "dropout": 0.2}, train=train)
+    pretrain(dataset, out="masked", objective="masked", encoder={**encoder, "dropout": 0.2}, train=train)
     yield
     os.chdir(here)
 

@@ -92,7 +92,7 @@ def masked(dataset, tmp_path_factory):
     """Run ``masked`` in the working directory, for init."""
     here = os.getcwd()
     os.chdir(tmp_path_factory.mktemp("runs"))
-    pretrain(dataset, out="masked", **nested({**ENCODER, **TRAIN, "encoder.dropout": 0.2}))
+    pretrain(dataset, out="masked", objective="masked", **nested({**ENCODER, **TRAIN, "encoder.dropout": 0.2}))
     yield
     os.chdir(here)
 
