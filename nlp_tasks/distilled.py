@@ -132,7 +132,10 @@ def check_teacher(student: Trained, teacher: Trained) -> None:
             "less."
         )
     if student.model.n_outputs != teacher.model.n_outputs:
-        raise InputError(f"the student has {student.model.n_outputs} outputs, its teacher {teacher.model.n_outputs}.")
+        raise InputError(
+            f"the student has {student.model.n_outputs} outputs, its teacher {teacher.model.n_outputs}; train both "
+            "with the same form and labels."
+        )
 
 
 def no_and_yes(logits: Tensor) -> Tensor:

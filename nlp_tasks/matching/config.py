@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from nlp_tasks.config import HeadConfig, LengthConfig, check_encoder
-from nlp_tasks.fine_tuning import FineTuningConfig, check_monitor
+from nlp_tasks.fine_tuning import FineTuningConfig, check_monitor, check_taught
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import ScheduleConfig, TrainConfig
 
@@ -81,6 +81,11 @@ class MatchingTrainConfig(FineTuningConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_encoder(self.encoder, pairs=self.task.form == "cross")
+        if self.task.form == "bi" and self.length.long == "windows" and self.length.head_share != 0.25:
+            raise InputError("length.head_share has no effect on windows of single texts; leave it out.")
+        check_taught(self, self.task, ("class_weights", "focal_gamma", "label_smoothing"))
+        if self.only_taught and self.task.loss == "ranking":
+            raise InputError("task.loss 'ranking' has no effect: distillation.soft_weight 1 drops it. Leave it out.")
         if (
             self.task.loss == "labels"
             and self.task.temperature != MatchingConfig().temperature

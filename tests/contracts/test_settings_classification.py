@@ -23,6 +23,7 @@ from contracts.text_runs import (
     EXEMPT,
     OF_START,
     ONLY_STARTS,
+    READING_VALUES,
     REFUSED,
     SMALL,
     STARTS,
@@ -62,6 +63,8 @@ CONTRACT = SettingsContract(
     },
     values={
         **VALUES,
+        **READING_VALUES,
+        "init_layers": [[0]],
         "task.weights": [{"sport": 3.0}],
         "task.down_sample": [1.0],
         "train.monitor": ["macro_f1", "f1", "auc", "exact", "average_precision"],

@@ -48,7 +48,7 @@ VALUES: dict[str, list[Any]] = {  # other values, where the type does not give t
     "tokenizer.folder": ["start"],
     "tokenizer.vectors": ["vectors.txt"],
     "tokenizer.vocab_size": [40],
-    "tokenizer.min_count": [9],
+    "tokenizer.min_count": [40],
     "encoder.dim": [10],
     "encoder.n_heads": [4],
     "encoder.max_len": [12],
@@ -61,7 +61,8 @@ VALUES: dict[str, list[Any]] = {  # other values, where the type does not give t
     "encoder.n_segments": [0, 3],
     "encoder.vocab_size": [50],
     "distillation.layers": [[0, -1]],
-    "init_layers": [[0]],
+}
+READING_VALUES: dict[str, list[Any]] = {  # of tasks that pool a text into a vector
     "length.max_len": [10],
     "length.overlap": [0.5],
     "length.max_windows": [1],
