@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from nlp_tasks.config import DERIVED, PARTS, SIZES, TEXT_ENCODER, TokenizerConfig
+from nlp_tasks.config import PARTS, SIZES, TEXT_ENCODER, TokenizerConfig
+from nlp_tasks.fine_tuning import check_named_encoder
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.parts import Options, check_name
 from recsys_bert.errors import InputError
@@ -88,8 +89,14 @@ class TextPretrainConfig:
             raise InputError("train.optimiser.sparse_adam is for sampled losses; tokens are scored against all tokens.")
         if self.distillation != DistillationConfig() and self.teacher is None:
             raise InputError("distillation needs a teacher; give teacher as well.")
-        if self.teacher and self.train.auxiliary.weight and self.distillation.soft_weight == 1:
-            raise InputError("train.auxiliary adds to the loss of true targets; distillation.soft_weight 1 drops it.")
+        if self.teacher and self.distillation.soft_weight == 1 and (self.train.auxiliary.weight or self.pairs):
+            name = "train.auxiliary" if self.train.auxiliary.weight else "second_loss"
+            raise InputError(f"{name} adds to the loss of true targets; distillation.soft_weight 1 drops it.")
+
+    @property
+    def pairs(self) -> bool:
+        """True if examples are pairs of segments."""
+        return self.second_loss != "none"
 
     def check_named(self, names: frozenset[str]) -> None:
         """Refuse named settings that have no effect, whatever their value.
@@ -97,15 +104,11 @@ class TextPretrainConfig:
         Raises:
             InputError: There is one.
         """
-        if derived := [name for name in DERIVED if f"encoder.{name}" in names]:
-            raise InputError(
-                f"encoder.{derived[0]} follows from the texts and the objective, or has no effect on texts; leave it "
-                "out."
-            )
         free = {f"encoder.{name}" for name in (*PARTS, "layer_options", "exact_match", "ngrams", "ngram_rows")}
         overridden = [name for name in names - free if name.startswith(("encoder.", "tokenizer."))]
         overridden += ["size"] if "size" in names else []
         if self.init and overridden:
             raise InputError(f"{min(overridden)} comes from init {self.init}; leave it out, or leave out init.")
+        check_named_encoder(self, names)
         if self.teacher is None and (unread := [name for name in names if name.startswith("distillation.")]):
             raise InputError(f"{min(unread)} has no effect without a teacher; give teacher as well.")

@@ -152,6 +152,10 @@ def build_training(texts: Sequence[str], validation: Sequence[str] | None, confi
         InputError: The settings do not suit the texts, init or the teacher.
     """
     objective = build_objective(config.objective, config.objective_options)
+    if config.whole_words != "tokenizer" and not objective.appends_mask:
+        raise InputError(
+            f"whole_words is {config.whole_words!r}, but objective {config.objective!r} masks no words. Leave it out."
+        )
     second_loss: SecondLoss | None = None
     if config.second_loss != "none":
         second_loss = build("second loss", config.second_loss, SECOND_LOSSES, options=config.second_loss_options)
@@ -184,13 +188,27 @@ def _encoder(config: TextPretrainConfig, objective: Objective, texts: list[str])
     settings = replace(config.encoder, **{name: getattr(EncoderConfig(), name) for name in DERIVED})
     encoder, tokenizer = make_text_encoder(config.init, settings, config.tokenizer, texts)
     if encoder.config.causal != causal:
-        bidirectional, encoder = encoder, Encoder(replace(encoder.config, causal=causal))
-        encoder.load_state_dict(bidirectional.state_dict())
+        source, encoder = encoder, Encoder(replace(encoder.config, causal=causal))
+        shapes, of_source = (_shapes(one) for one in (encoder, source))
+        if shapes == of_source:
+            encoder.load_state_dict(source.state_dict())
+        elif config.init is None:
+            causal_settings = replace(settings, causal=causal)
+            encoder, tokenizer = make_text_encoder(None, causal_settings, config.tokenizer, texts)
+        else:
+            raise InputError(
+                f"neck {encoder.config.neck!r} of init {config.init} has other weights with the attention of objective "
+                f"{config.objective!r}. Choose another encoder.neck, or leave out init."
+            )
     for name in DERIVED:
         value, default, derived = (getattr(c, name) for c in (config.encoder, EncoderConfig(), encoder.config))
         if value not in (default, derived):
             raise InputError(f"encoder.{name} is {value}, but {derived} follows here; leave it out.")
     return encoder, tokenizer
+
+
+def _shapes(encoder: Encoder) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in encoder.state_dict().items()}
 
 
 def _corpora(
