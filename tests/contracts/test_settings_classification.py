@@ -104,9 +104,9 @@ def runs(tmp_path_factory):
             texts, labels[settings.pop("labels", "one")], validation=0.25, out=out, **settings
         )
         results = {name: value for name, value in classifier.results.items() if name != "seconds"}
-        shown = (results, metric_lines(out), classifier.predict(texts), classifier.probabilities(texts).tolist())
+        output = (results, metric_lines(out), classifier.predict(texts), classifier.probabilities(texts).tolist())
         weights = hash_files(out / "classifier" / "model.safetensors")
-        return Outcome(weights, shown, read_config_toml(out, ClassificationTrainConfig))
+        return Outcome(weights, output, read_config_toml(out, ClassificationTrainConfig))
 
     return Runs(CONTRACT, train)
 

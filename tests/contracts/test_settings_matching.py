@@ -119,9 +119,9 @@ def runs(tmp_path_factory):
         parts = (first, second, labels if labelled else None)
         matcher = Matcher.train(*parts, validation=0.25, out=out, **settings)
         results = {name: value for name, value in matcher.results.items() if name != "seconds"}
-        shown = (results, metric_lines(out), matcher.similarity(first, second).tolist(), matcher.threshold)
+        output = (results, metric_lines(out), matcher.similarity(first, second).tolist(), matcher.threshold)
         weights = hash_files(out / "matcher" / "model.safetensors")
-        return Outcome(weights, shown, read_config_toml(out, MatchingTrainConfig))
+        return Outcome(weights, output, read_config_toml(out, MatchingTrainConfig))
 
     return Runs(CONTRACT, train)
 

@@ -109,9 +109,9 @@ def runs(tmp_path_factory):
         some = answers if settings.pop("answered", True) else [a if n % 4 else None for n, a in enumerate(answers)]
         answerer = QuestionAnswerer.train(asking, passages, some, validation=0.25, out=out, **settings)
         results = {name: value for name, value in answerer.results.items() if name != "seconds"}
-        shown = (results, metric_lines(out), answerer.predict(asking, passages), answerer.threshold)
+        output = (results, metric_lines(out), answerer.predict(asking, passages), answerer.threshold)
         weights = hash_files(out / "question_answerer" / "model.safetensors")
-        return Outcome(weights, shown, read_config_toml(out, QATrainConfig))
+        return Outcome(weights, output, read_config_toml(out, QATrainConfig))
 
     return Runs(CONTRACT, train)
 

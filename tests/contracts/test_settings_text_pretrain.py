@@ -114,9 +114,9 @@ def runs(tmp_path_factory):
         validation = {} if "validation_share" in settings else {"validation": topic_texts(20, seed=3)[0]}
         encoder = nlp_tasks.pretrain(texts, out=out, **validation, **settings)
         results = read_json(out / "metrics.json")
-        shown = ({**results, "seconds": 0}, metric_lines(out), encoder.encode(texts[:3]).tolist())
+        output = ({**results, "seconds": 0}, metric_lines(out), encoder.encode(texts[:3]).tolist())
         weights = hash_files(out / "encoder" / "model.safetensors")
-        return Outcome(weights, shown, read_config_toml(out, TextPretrainConfig))
+        return Outcome(weights, output, read_config_toml(out, TextPretrainConfig))
 
     return Runs(CONTRACT, train)
 
