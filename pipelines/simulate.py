@@ -59,10 +59,11 @@ def run(config: Config) -> dict[str, Any]:
         print(json.dumps(summary))
         return summary
     best = summary["best"]["test"].get("recall@10", {})
+    aucs = ", ".join(f"{task} {auc:.3f}" for task, auc in summary["best_auc"].items())
     sys.stderr.write(
         f"{config.out}: {config.log.users:,} users, {config.log.items:,} items, {summary['clicks']:,} clicks, "
         f"{summary['impressions']:,} impressions.\n"
         f"Best possible recall@10 of the last click: {best.get('expected', float('nan')):.3f} expected, "
-        f"{best.get('drawn', float('nan')):.3f} on the targets drawn. Best possible AUC: {summary['best_auc']:.3f}.\n"
+        f"{best.get('drawn', float('nan')):.3f} on the targets drawn. Best possible AUC: {aucs}.\n"
     )
     return summary

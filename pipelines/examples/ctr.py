@@ -12,7 +12,7 @@ def main() -> np.ndarray:
     """Train DIN on simulated impressions; returns the probabilities of the last hundred."""
     log = simulate(SimulateConfig(users=300, items=200, max_events=100))
     dataset = rb.prepare(log.clicks, split={"kind": "time"})
-    columns = {"user": "user_id", "item": "item_id", "time": "timestamp", "label": "label"}
+    columns = {"user": "user_id", "item": "item_id", "time": "timestamp", "label": "click"}
     model = rb.train_ctr(log.impressions, dataset=dataset, columns=columns, model={"head": "din"}, train={"epochs": 2})
     probabilities = model.predict(log.impressions.tail(100))
     print(log.impressions.tail(3).with_columns(probability=pl.Series(probabilities[-3:])))

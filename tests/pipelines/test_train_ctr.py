@@ -61,7 +61,7 @@ def config(log: Path, tmp_path: Path) -> train_ctr.Config:
         out=tmp_path / "run",
         data=log / "data",
         impressions=log / "impressions.parquet",
-        columns=ColumnsConfig(user="user_id", item="item_id", time="timestamp"),
+        columns=ColumnsConfig(user="user_id", item="item_id", time="timestamp", label="click"),
         features=FeaturesConfig(categorical=("device",), numeric=("position",)),
         model=CTRModelConfig(head="dcn_v2", head_options={"hidden": [32]}, dim=8, history_len=19),
         train=TrainConfig(epochs=3, batch_size=256, lr=5e-3, monitor="auc", device="cpu", precision="fp32"),
@@ -113,14 +113,14 @@ def test_scoring_repeats_the_test_metrics(config: train_ctr.Config, encoder: Pat
     impressions = pl.read_parquet(config.impressions)
     borders = json.loads((config.data / "manifest.json").read_text())["split"]
     test = impressions.filter(pl.col("timestamp") >= borders["test_from"])
-    test.drop("label").write_parquet(tmp_path / "new.parquet")
+    test.drop("click").write_parquet(tmp_path / "new.parquet")
     predict_ctr.run(
         predict_ctr.Config(run=config.out, impressions=tmp_path / "new.parquet", out=tmp_path / "scores.parquet")
     )
     scores = pl.read_parquet(tmp_path / "scores.parquet")
     assert scores.columns == ["user_id", "item_id", "device", "position", "probability"]
     assert scores["item_id"].equals(test["item_id"])
-    labels, p = test["label"].to_numpy(), scores["probability"].to_numpy()
+    labels, p = test["click"].to_numpy(), scores["probability"].to_numpy()
     log_loss = -np.mean(np.where(labels == 1, np.log(p), np.log(1 - p)))
     assert results["impressions"]["test"] == len(test)
     assert results["test"]["log_loss"] == pytest.approx(log_loss, rel=1e-6)
@@ -141,7 +141,7 @@ def test_scoring_counts_unseen_values_and_keeps_a_column_called_probability(
         config,
         data=None,
         impressions=tmp_path / "impressions.parquet",
-        columns=ColumnsConfig(time="timestamp"),
+        columns=ColumnsConfig(time="timestamp", label="click"),
         features=FeaturesConfig(ids=(), categorical=("device",), numeric=("probability",)),
         model=CTRModelConfig(dim=8),
         train=replace(config.train, epochs=1),
@@ -217,14 +217,19 @@ def test_a_run_whose_inputs_were_changed_is_left_as_it_was(
     ("change", "message"),
     [
         (
-            {"data": None, "model": CTRModelConfig(), "columns": ColumnsConfig(user="user_id")},
+            {"data": None, "model": CTRModelConfig(), "columns": ColumnsConfig(user="user_id", label="click")},
             "cutting impressions by time needs columns.time",
         ),
         ({"data": None, "model": CTRModelConfig(encoder=Path("run"))}, "model.encoder reads histories"),
-        ({"columns": ColumnsConfig(user="user_id")}, "joining histories needs"),
-        ({"features": FeaturesConfig(categorical=("label",))}, "'label' gives the label"),
+        ({"columns": ColumnsConfig(user="user_id", label="click")}, "joining histories needs"),
+        ({"features": FeaturesConfig(categorical=("click",))}, "'click' gives the label"),
         (
-            {"data": None, "model": CTRModelConfig(), "features": FeaturesConfig(), "columns": ColumnsConfig(time="t")},
+            {
+                "data": None,
+                "model": CTRModelConfig(),
+                "features": FeaturesConfig(),
+                "columns": ColumnsConfig(time="t", label="click"),
+            },
             "no column is a feature",
         ),
     ],
@@ -247,7 +252,7 @@ def test_bad_input_leaves_no_run_folder(config: train_ctr.Config, encoder: Path,
     cases = {
         "no column 'mood'": replace(config, features=FeaturesConfig(categorical=("mood",))),
         "no CTR head is called": _with(config, head="dcnv3", head_options={}),
-        "impressions of train are non-clicks": replace(config, columns=replace(config.columns, label="label >= 2")),
+        "impressions of train are non-clicks": replace(config, columns=replace(config.columns, label="click >= 2")),
         "has no option 'width'": _with(config, head_options={"width": 3}),
         "reads 19 items at most": _with(config, encoder=encoder, history_len=20),
         "holds no pretrained encoder": _with(config, encoder=tmp_path),

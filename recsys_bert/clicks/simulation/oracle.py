@@ -102,16 +102,16 @@ def best_items(world: World, past: Ints, lengths: Longs, group: Ints, k: int) ->
     return top, top_probabilities
 
 
-def best_auc(click_probability: Floats) -> float:
-    """Expected AUC of ranking impressions by their true click probabilities, over all draws of the labels.
+def best_auc(probability: Floats) -> float:
+    """Expected AUC of ranking impressions by their true label probabilities, over all draws of the labels.
 
-    It is P(p_i > p_j) + P(p_i = p_j) / 2 for a clicked i and an unclicked j; the AUC on a
+    It is P(p_i > p_j) + P(p_i = p_j) / 2 for a positive i and a negative j; the AUC on a
     finite log's labels differs from it by chance. 0.5 without impressions.
     """
-    if not click_probability.size:
+    if not probability.size:
         return 0.5
-    values, group = np.unique(click_probability, return_inverse=True)
-    clicked = np.bincount(group, weights=click_probability, minlength=values.size)
-    unclicked = np.bincount(group, weights=1.0 - click_probability, minlength=values.size)
-    below = np.cumsum(unclicked) - unclicked / 2.0
-    return float((clicked * below).sum() / (clicked.sum() * unclicked.sum()))
+    values, group = np.unique(probability, return_inverse=True)
+    positive = np.bincount(group, weights=probability, minlength=values.size)
+    negative = np.bincount(group, weights=1.0 - probability, minlength=values.size)
+    below = np.cumsum(negative) - negative / 2.0
+    return float((positive * below).sum() / (positive.sum() * negative.sum()))

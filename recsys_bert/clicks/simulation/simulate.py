@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from recsys_bert.clicks.simulation.config import SimulateConfig
-from recsys_bert.clicks.simulation.impressions import draw_impressions
+from recsys_bert.clicks.simulation.impressions import TASKS, draw_impressions
 from recsys_bert.clicks.simulation.oracle import best_auc, next_item_probabilities
 from recsys_bert.clicks.simulation.process import Block, Longs, blocks
 from recsys_bert.clicks.simulation.truth import best_recall, truth_summary, truth_table
@@ -48,7 +49,7 @@ class Simulation:
         clicks: ``user_id, item_id, timestamp`` (Unix seconds), ``event`` (click or purchase).
         items: ``item_id, title, category, category_path, tags, price``.
         users: ``user_id, age_group, country``.
-        impressions: ``user_id, item_id, timestamp, device, position, label, click_probability``.
+        impressions: ``user_id, item_id, timestamp, device, position`` and labels; see ``draw_impressions``.
         truth: ``user_id, split, item_id, best_items, probabilities``; see ``truth_table``.
     """
 
@@ -154,7 +155,7 @@ def write_simulation(
 
     Writes ``clicks``, ``users`` and ``impressions`` (one ``.parquet`` file each, or a folder of parts where there are
     more than ``users_per_file`` users; each file in the order of time), ``items.parquet``, ``truth.parquet`` (see
-    ``truth_table``) and ``truth.json`` (the best possible recall@k and AUC). The folder is whole or absent.
+    ``truth_table``) and ``truth.json`` (the best possible recall@k, and AUC by label). The folder is whole or absent.
 
     Args:
         config: Settings of the log.
@@ -178,7 +179,8 @@ def write_simulation(
     n_truth = min(config.users, truth_users or max(1, _TRUTH_NUMBERS // config.items))
     world = make_world(config)
     several = config.users > users_per_file
-    truths, probabilities, n_clicks = [], [], 0
+    truths, n_clicks = [], 0
+    probabilities: dict[str, list[NDArray[np.float32]]] = {task: [] for task in TASKS}
     with replacing(folder) as temporary, Progress("simulate", config.users, "users") as progress:
         temporary.mkdir()
         item_table(world).write_parquet(temporary / "items.parquet")
@@ -189,12 +191,14 @@ def write_simulation(
                 target.parent.mkdir(exist_ok=True)
                 table.write_parquet(target)
             truths.append(_truth(world, part, n_truth))
-            probabilities.append(tables["impressions"]["click_probability"].cast(pl.Float32).to_numpy())
+            for task, parts in probabilities.items():
+                parts.append(tables["impressions"][f"{task}_probability"].cast(pl.Float32).to_numpy())
             n_clicks += tables["clicks"].height
             progress.advance(tables["users"].height, events=f"{n_clicks:,}")
         truth = pl.concat(truths).sort("split", "user_id")
         truth.write_parquet(temporary / "truth.parquet")
-        summary = truth_summary(n_clicks, truth, np.concatenate(probabilities).astype(np.float64))
+        flat = {task: np.concatenate(parts).astype(np.float64) for task, parts in probabilities.items()}
+        summary = truth_summary(n_clicks, truth, flat)
         (temporary / "truth.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
 

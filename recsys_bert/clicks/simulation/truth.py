@@ -1,5 +1,6 @@
 """Recommendations of the oracle as a table, and their recall and AUC."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -56,13 +57,19 @@ def best_recall(truth: pl.DataFrame, split: str = "test") -> dict[str, dict[str,
     }
 
 
-def truth_summary(n_clicks: int, truth: pl.DataFrame, click_probability: Floats) -> dict[str, Any]:
-    """Gather the counts, the best recall of both splits and the best AUC."""
+def truth_summary(n_clicks: int, truth: pl.DataFrame, probabilities: Mapping[str, Floats]) -> dict[str, Any]:
+    """Gather the counts, the best recall of both splits and the best AUC of each label.
+
+    Args:
+        n_clicks: Clicks of the log.
+        truth: See ``truth_table``.
+        probabilities: Those of the impressions, by label, ``[n]`` each.
+    """
     return {
         "clicks": n_clicks,
-        "impressions": int(click_probability.size),
+        "impressions": next(iter(probabilities.values())).size,
         "oracle": "knows each user's age group and earlier clicks, nothing hidden, and not whether a session begins",
         "oracle_users": truth["user_id"].n_unique(),
         "best": {split: best_recall(truth, split) for split in HELD_OUT},
-        "best_auc": best_auc(click_probability),
+        "best_auc": {task: best_auc(probability) for task, probability in probabilities.items()},
     }

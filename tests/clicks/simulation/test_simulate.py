@@ -16,7 +16,7 @@ from pipelines.cli import main
 from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig
 from recsys_bert.clicks.simulation import process
-from recsys_bert.clicks.simulation.impressions import click_probability
+from recsys_bert.clicks.simulation.impressions import TASKS, step_probabilities
 from recsys_bert.clicks.simulation.oracle import next_item_probabilities
 from recsys_bert.clicks.simulation.process import SESSION_GAP_S, draw_popular, draw_unseen
 from recsys_bert.clicks.simulation.samples import write_samples
@@ -194,39 +194,52 @@ def test_best_auc_is_what_labels_drawn_again_give_on_average():
 # impressions
 
 
-def test_labels_come_with_their_probability(log):
+@pytest.mark.parametrize("task", TASKS)
+def test_labels_come_with_their_probability(log, task):
     impressions = log.impressions
-    chance, label = impressions["click_probability"].to_numpy(), impressions["label"].to_numpy()
+    chance, label = impressions[f"{task}_probability"].to_numpy(), impressions[task].to_numpy()
     assert impressions.height == pytest.approx(8 * 700, rel=0.1)
     for low, high in ((0, 0.1), (0.1, 0.3), (0.3, 0.6), (0.6, 1)):
         part = (chance >= low) & (chance < high)
         spread = (chance[part] * (1 - chance[part])).sum() ** 0.5
-        assert abs(label[part].sum() - chance[part].sum()) < 4 * spread
+        assert abs(label[part].sum() - chance[part].sum()) < 4 * spread + 1e-9
     assert roc_auc_score(label, chance) == pytest.approx(best_auc(chance), abs=0.03)
 
 
-def test_a_click_probability_follows_from_the_tables_and_the_clicks_before(log):
+def test_only_the_clicked_is_liked_and_only_the_liked_is_bought(log):
+    labels, probabilities = (log.impressions.select(f"{task}{end}" for task in TASKS) for end in ("", "_probability"))
+    for table in (labels.to_numpy(), probabilities.to_numpy()):
+        assert (table[:, 1:] <= table[:, :-1]).all()
+    assert 0.02 < labels["buy"].mean() < labels["like"].mean() < labels["click"].mean() < 0.5
+
+
+def test_probabilities_follow_from_the_tables_and_the_clicks_before(log):
     world = log.world
     clicks = log.clicks.sort("user_id", "timestamp")
-    devices = {"phone": 0.3, "tablet": 0.0, "desktop": -0.4}
+    devices = {"phone": (0.3, -0.5), "tablet": (0.0, 0.0), "desktop": (-0.4, 0.7)}
     prices = dict(zip(("under 18", "18-24", "25-34", "35-49", "50 and over"), (-0.9, -0.5, 0, 0.2, 0.6), strict=True))
     ages = dict(log.users.select("user_id", "age_group").iter_rows())
     for row in log.impressions.head(30).iter_rows(named=True):
         own = clicks.filter((pl.col("user_id") == row["user_id"]) & (pl.col("timestamp") < row["timestamp"]))
         item, past = row["item_id"] - 1, own["item_id"].to_numpy()[::-1] - 1  # last first
-        logit = -2.3 + devices[row["device"]] - 0.15 * (row["position"] - 1)
-        logit += 0.35 * np.log(60 * world.popularity[item]) + prices[ages[row["user_id"]]] * world.price[item]
-        for label, memory, weight in ((world.leaf, 0.9, 3.5), (world.style, 0.97, 2.5)):
+        share = {}
+        for name, label, memory in (("leaf", world.leaf, 0.9), ("style", world.style, 0.97)):
             decay = memory ** np.arange(past.size)
-            logit += weight * (decay * (label[past] == label[item])).sum() / decay.sum()
-        assert row["click_probability"] == pytest.approx(1 / (1 + np.exp(-logit)))
+            share[name] = (decay * (label[past] == label[item])).sum() / decay.sum()
+        popular, price = np.log(60 * world.popularity[item]), prices[ages[row["user_id"]]] * world.price[item]
+        (on_click, on_buy), position = devices[row["device"]], row["position"] - 1
+        click = -2.3 + 3.5 * share["leaf"] + 2.5 * share["style"] + 0.35 * popular + on_click - 0.15 * position + price
+        like = -1.4 + 4.0 * share["style"] - 0.4 * popular
+        buy = -1.2 + 1.5 * share["leaf"] + 1.5 * price + on_buy
+        steps = 1 / (1 + np.exp(-np.array([click, like, buy])))
+        assert [row[f"{task}_probability"] for task in TASKS] == pytest.approx(np.cumprod(steps).tolist())
 
 
 def test_later_clicks_do_not_touch_a_click_probability():
     world = make_world(SMALL)
     past, same_start = np.array([[1, 2, 3, 4]], np.int32), np.array([[1, 2, 30, 40]], np.int32)
     rest = (np.array([2]), np.array([0]), np.array([7]), np.array([1]), np.array([1]))
-    assert click_probability(world, past, *rest) == click_probability(world, same_start, *rest)
+    assert step_probabilities(world, past, *rest) == step_probabilities(world, same_start, *rest)
 
 
 # the log's shape
@@ -309,6 +322,8 @@ def test_a_log_in_parts_is_the_log_in_memory(log, tmp_path, monkeypatch):
     for name in ("items", "truth"):
         assert_frame_equal(pl.read_parquet(tmp_path / "parts" / f"{name}.parquet"), getattr(whole, name))
     assert one["best"]["test"] == best_recall(whole.truth)
+    for task in TASKS:
+        assert one["best_auc"][task] == pytest.approx(best_auc(whole.impressions[f"{task}_probability"].to_numpy()))
     assert whole.clicks.height == one["clicks"]
 
 
