@@ -13,7 +13,7 @@ from nlp_tasks.word_vectors.files import read_vectors
 from nlp_tasks.word_vectors.start import start_rows
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.embeddings import is_zero_initialised
-from recsys_bert.encoder.hf_bert import load_bert, read_bert_config
+from recsys_bert.encoder.hugging_face.load import load_checkpoint, read_checkpoint_config
 from recsys_bert.encoder.model import FORMAT, Encoder
 from recsys_bert.encoder.parts import Options
 from recsys_bert.errors import InputError
@@ -77,7 +77,7 @@ def check_named_beside_init(
     if values.pop("format", None) == FORMAT:
         saved = EncoderConfig.from_dict(values)
     else:
-        saved = read_bert_config(folder, {})
+        saved = read_checkpoint_config(folder, {})
     saved = replace(saved, **_additions(settings, saved))
     fixed = {field.name for field in fields(EncoderConfig)} - {*PARTS, "layer_options"}
     named = {name.removeprefix("encoder.") for name in names if name.startswith("encoder.")}
@@ -143,7 +143,7 @@ def load_text_encoder(folder: Path, settings: EncoderConfig = TEXT_ENCODER) -> t
         encoder = _with_parts(folder, saved, parts, settings.layer_options)
     else:
         parts |= _additions(settings, TEXT_ENCODER)
-        encoder = load_bert(folder, parts | {"layer_options": settings.layer_options})
+        encoder = load_checkpoint(folder, parts | {"layer_options": settings.layer_options})
     for name in (field.name for field in fields(EncoderConfig) if field.name not in (*PARTS, "layer_options")):
         value, saved_value = getattr(settings, name), getattr(encoder.config, name)
         if value not in (saved_value, getattr(TEXT_ENCODER, name)):

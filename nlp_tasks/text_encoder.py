@@ -11,7 +11,7 @@ from nlp_tasks.encoders import find_encoder, save_text_encoder
 from nlp_tasks.inputs import longest, read_texts
 from nlp_tasks.model import TextModel, outputs
 from nlp_tasks.tokenization import Tokenizer
-from recsys_bert.encoder.hf_bert import load_bert
+from recsys_bert.encoder.hugging_face.load import load_checkpoint
 from recsys_bert.encoder.model import FORMAT, Encoder
 from recsys_bert.files import read_json
 
@@ -37,7 +37,7 @@ class TextEncoder:
         """
         folder = find_encoder(Path(folder))
         ours = read_json(folder / "config.json").get("format") == FORMAT
-        return cls(Encoder.load(folder) if ours else load_bert(folder), Tokenizer.load(folder), length)
+        return cls(Encoder.load(folder) if ours else load_checkpoint(folder), Tokenizer.load(folder), length)
 
     def save(self, folder: Path | str) -> None:
         """Write encoder and tokenizer; ``load`` reads them."""

@@ -50,7 +50,6 @@ AREAS = {  # area → which other areas of ours it may import; GROUND is open to
 }
 PACKAGES = {  # area → the only packages from outside that it may import
     "recsys_bert.encoder": {"torch", "safetensors", "pydantic"},
-    "recsys_bert.encoder.hf_bert": {"torch", "safetensors", "pydantic", "transformers"},
     "recsys_bert.evaluation": {"numpy", "polars", "sklearn"},
     "recsys_bert.evaluation.report": {"numpy", "polars", "sklearn", "matplotlib"},
 }

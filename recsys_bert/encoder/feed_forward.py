@@ -1,13 +1,21 @@
 """Feed-forward branches of a transformer layer."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.errors import InputError, unknown_name
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
-"""``gelu`` is the exact one, by the error function, as in BERT."""
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "gelu": nn.GELU,
+    "gelu_tanh": partial(nn.GELU, approximate="tanh"),
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+}
+"""``gelu`` is the exact one, by the error function, as in BERT; ``gelu_tanh`` its approximation in ALBERT and GPT-2."""
 
 
 def activation_by_name(name: str) -> nn.Module:
@@ -27,7 +35,7 @@ class FeedForward(nn.Module):
     Args:
         dim: Width of one position.
         ffn_dim: Hidden width; None = ``4 * dim``.
-        activation: ``gelu`` or ``relu``.
+        activation: A name in ``ACTIVATIONS``.
         dropout: Probability in [0, 1) after the activation.
     """
 

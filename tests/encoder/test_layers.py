@@ -125,7 +125,9 @@ def test_dropout_inside_the_feed_forward_branch_drops_there():
 
 
 def test_an_activation_that_is_not_known_is_refused_with_all_that_are():
-    with pytest.raises(InputError, match="'swigul'; did you mean 'swiglu'\\? Known: gelu, relu, swiglu"):
+    with pytest.raises(
+        InputError, match="'swigul'; did you mean 'swiglu'\\? Known: gelu, gelu_tanh, relu, silu, swiglu"
+    ):
         GatedLayer(6, 2, 0.0, activation="swigul")
 
 

@@ -18,4 +18,5 @@ LAYERS: dict[str, str] = {
     "hstu": "recsys_bert.encoder.layers.hstu:HstuLayer",
     "pre_norm": "recsys_bert.encoder.layers.pre_norm:PreNormLayer",
     "realformer": "recsys_bert.encoder.layers.realformer:RealFormerLayer",
+    "relative": "recsys_bert.encoder.layers.relative:RelativeLayer",
 }

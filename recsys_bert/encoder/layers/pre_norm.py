@@ -17,7 +17,7 @@ class PreNormLayer(nn.Module):
         n_heads: Attention heads; divides ``dim``.
         dropout: Probability in [0, 1) on the output of each branch.
         ffn_dim: Hidden width of the feed-forward branch; None = ``4 * dim``.
-        activation: ``gelu`` or ``relu``.
+        activation: ``gelu``, ``gelu_tanh``, ``relu`` or ``silu``.
         attention_dropout: Probability in [0, 1) on attention weights; above 0 slow on CPU.
         norm_eps: Added to the variance in the norms.
     """

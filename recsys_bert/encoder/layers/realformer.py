@@ -19,7 +19,7 @@ class RealFormerLayer(nn.Module):
         n_heads: Attention heads; divides ``dim``.
         dropout: Probability in [0, 1) on the output of each branch.
         ffn_dim: Hidden width of the feed-forward branch; None = ``4 * dim``.
-        activation: ``gelu`` or ``relu``.
+        activation: ``gelu``, ``gelu_tanh``, ``relu`` or ``silu``.
         attention_dropout: Probability in [0, 1) on attention weights.
         norm_eps: Added to the variance in the norms.
     """

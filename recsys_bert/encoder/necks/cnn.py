@@ -17,7 +17,7 @@ class Cnn(nn.Module):
         causal: No output depends on a later position.
         kernel: Kernel size in positions; odd unless causal.
         channels: Width of the output; None = ``dim``.
-        activation: ``gelu`` or ``relu``.
+        activation: ``gelu``, ``gelu_tanh``, ``relu`` or ``silu``.
     """
 
     def __init__(

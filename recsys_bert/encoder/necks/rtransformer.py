@@ -44,7 +44,7 @@ class RTransformer(nn.Module):
         window: Positions in a local window, the position itself included.
         n_heads: Attention heads; divides ``dim``.
         ffn_dim: Hidden width of the feed-forward branch; None = ``4 * dim``.
-        activation: ``gelu`` or ``relu``.
+        activation: ``gelu``, ``gelu_tanh``, ``relu`` or ``silu``.
     """
 
     def __init__(

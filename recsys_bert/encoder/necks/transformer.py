@@ -15,7 +15,7 @@ class Transformer(nn.Module):
         causal: No output depends on a later position.
         n_heads: Attention heads; divides ``dim``.
         ffn_dim: Hidden width of the feed-forward branch; None = ``4 * dim``.
-        activation: ``gelu`` or ``relu``.
+        activation: ``gelu``, ``gelu_tanh``, ``relu`` or ``silu``.
     """
 
     def __init__(
