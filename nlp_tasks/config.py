@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from nlp_tasks.encodings import check_encoding
 from nlp_tasks.heads import TEXT_HEADS
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.parts import Options, check_name
@@ -75,9 +76,13 @@ class FilesConfig:
     validation_share: float = 0.1
     """Share of the training examples that is held out at random where there is no validation file."""
 
-    format: Literal["auto", "tsv", "csv", "jsonl", "label_text"] = "auto"
-    """Format; ``auto`` goes by the ending. tsv has no quotes; label_text is ``label text`` with a blank between, as
-    SST-2."""
+    format: Literal["auto", "tsv", "csv", "jsonl", "json", "parquet", "label_text", "folders"] = "auto"
+    """Format; ``auto`` goes by the ending, behind which .gz or .bz2 may stand. tsv has no quotes; json is JSON lines or
+    one list; label_text is ``label text`` with a blank between, as SST-2; folders are called after labels and hold one
+    text a file, as IMDb."""
+
+    encoding: str = "utf-8"
+    """Encoding of text files, such as gb18030 or latin-1."""
 
     columns: tuple[str, ...] = ()
     """Names of the columns of a tsv or csv file without a header line, in order."""
@@ -86,6 +91,7 @@ class FilesConfig:
     """Policy for unusable lines: stop with the number of the first, or drop and count them."""
 
     def __post_init__(self) -> None:
+        check_encoding(self.encoding, "data.encoding")
         if not 0 < self.validation_share < 1:
             raise InputError(f"data.validation_share is {self.validation_share}; it must lie between 0 and 1.")
 
@@ -181,6 +187,9 @@ class HeadConfig:
             raise InputError(f"head.dropout is {self.dropout}; it must lie in [0, 1).")
 
 
+CorpusFormat = Literal["auto", "lines", "blocks", "tsv", "csv", "jsonl", "json", "parquet", "label_text", "squad"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig:
     """Files of plain text for pretraining, and their format."""
@@ -191,10 +200,13 @@ class CorpusConfig:
     validation: Path | None = None
     """File of validation text; None holds out ``validation_share`` of the documents."""
 
-    format: Literal["auto", "lines", "blocks", "tsv", "csv", "jsonl", "label_text", "squad"] = "auto"
+    format: CorpusFormat = "auto"
     """lines: every line is a document; blocks: documents with an empty line between them; squad: the passages of a
     SQuAD file; the rest as in training a task, each text of a row being a document. ``auto`` goes by the ending, and
     takes .txt as lines."""
+
+    encoding: str = "utf-8"
+    """Encoding of text files, such as gb18030 or latin-1."""
 
     columns: tuple[str, ...] = ()
     """Names of the columns of a tsv or csv file without a header line, in order."""
@@ -204,3 +216,6 @@ class CorpusConfig:
 
     bad_rows: Literal["raise", "drop"] = "raise"
     """Policy for unusable rows: stop with the number of the first, or drop and count them."""
+
+    def __post_init__(self) -> None:
+        check_encoding(self.encoding, "data.encoding")

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -70,6 +71,9 @@ class Table:
     digest: str | None = None
     """Fingerprint of lists; None for a file."""
 
+    unit: str = "line"
+    """Word for the numbers ``lines``, in messages: ``line``, ``row`` or ``file``."""
+
     def __len__(self) -> int:
         return len(self.lines)
 
@@ -89,7 +93,7 @@ class Table:
             InputError: There is one, and ``bad_rows`` is ``raise``; or nothing is left.
         """
         bad = [(line, reason) for line, reason in zip(self.lines, reasons, strict=True) if reason]
-        left_out = Counter(self.left_out) + count_or_refuse(self.path, bad, self.bad_rows, self.flags)
+        left_out = Counter(self.left_out) + count_or_refuse(self.path, bad, self.bad_rows, self.flags, self.unit)
         good = self.take([row for row, reason in enumerate(reasons) if not reason])
         return not_empty(replace(good, left_out=dict(left_out)))
 
@@ -164,7 +168,10 @@ def label_tuples(labels: Iterable[Any], *, multi_label: bool = False) -> list[tu
     """
     if isinstance(labels, str | bytes):
         raise InputError("labels is a single string; give a list with the label of each example.")
-    tuples = [label_tuple(label if not multi_label or isinstance(label, str) else list(label)) for label in labels]
+    cells = [label if not multi_label or isinstance(label, str) else list(label) for label in labels]
+    if multi_label and any(map(is_indicator, cells)):
+        raise InputError("labels are lists of 0 and 1, one a class; list the labels that hold, as [['a', 'c'], ['b']].")
+    tuples = [label_tuple(cell) for cell in cells]
     for n, names in enumerate(tuples):
         if names is None or (not multi_label and len(names) != 1):
             allowed = (
@@ -174,8 +181,15 @@ def label_tuples(labels: Iterable[Any], *, multi_label: bool = False) -> list[tu
     return [names for names in tuples if names is not None]
 
 
+def is_indicator(cell: Any) -> bool:
+    """True for a list of 0 and 1, one a class: values repeat, which labels of a text do not."""
+    if not isinstance(cell, list) or any(isinstance(value, str) or value not in (0, 1) for value in cell):
+        return False
+    return len(cell) > len(set(cell))
+
+
 def label_tuple(cell: Any, separator: str | None = None) -> tuple[str, ...] | None:
-    """Labels of one example, each once; None where the cell holds anything but text and whole numbers.
+    """Labels of one example, each once; None where the cell holds anything but text and numbers.
 
     Args:
         cell: A text, a number, or a list of them.
@@ -186,9 +200,16 @@ def label_tuple(cell: Any, separator: str | None = None) -> tuple[str, ...] | No
         return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
     cells = cell if isinstance(cell, list | tuple | set | frozenset) else [cell]
     values = [value.item() if isinstance(value, np.generic) else value for value in cells]
-    if all(isinstance(value, str | int) for value in values):
-        return tuple(dict.fromkeys(json.dumps(value) if isinstance(value, bool) else str(value) for value in values))
+    if all(isinstance(value, str | int) or (isinstance(value, float) and isfinite(value)) for value in values):
+        return tuple(dict.fromkeys(_label_text(value) for value in values))
     return None
+
+
+def _label_text(value: str | float) -> str:
+    """Text of a label; 1.0, as frames with missing values have it, is 1."""
+    if isinstance(value, bool):
+        return json.dumps(value)
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def is_text(text: str) -> bool:
@@ -200,8 +221,13 @@ def is_text(text: str) -> bool:
     return True
 
 
+def flag(group: str | None, name: str) -> str:
+    """Flag of a setting in a group of a command's flags: ``--data.encoding``, or, in none (""), ``--encoding``."""
+    return f"--{group}.{name}" if group else f"--{name}"
+
+
 def count_or_refuse(
-    path: Path, bad: Sequence[tuple[int, str]], policy: str, flags: str | None = "data"
+    path: Path, bad: Sequence[tuple[int, str]], policy: str, flags: str | None = "data", unit: str = "line"
 ) -> Counter[str]:
     """Count unusable lines by reason, or refuse them.
 
@@ -210,6 +236,7 @@ def count_or_refuse(
         bad: Line and reason of each.
         policy: ``raise`` or ``drop``.
         flags: See ``Table``.
+        unit: See ``Table``.
 
     Raises:
         InputError: There is one, and the policy is ``raise``.
@@ -217,7 +244,9 @@ def count_or_refuse(
     reasons = Counter(reason for _, reason in bad)
     if bad and policy == "raise":
         counts = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
-        line, advice = ("line", f"Mend them or pass --{flags}.bad-rows drop.") if flags else ("example", "Mend them.")
+        line, advice = unit, f"Mend them or pass {flag(flags, 'bad-rows')} drop."
+        if flags is None:
+            line, advice = "example", "Mend them."
         raise InputError(
             f"{line} {bad[0][0]} of {path}: {bad[0][1]}; {len(bad):,} such {line}s in all ({counts}). {advice}"
         )

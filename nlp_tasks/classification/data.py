@@ -1,5 +1,6 @@
 """Labels of texts: their numbers, names and weights; sampling by class."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from nlp_tasks.batches import Choose
 from nlp_tasks.classification.config import ClassificationConfig
-from nlp_tasks.data import read_lines
+from nlp_tasks.lines import read_lines
 from recsys_bert.errors import InputError
 
 Labels = Sequence[tuple[str, ...]]
@@ -27,7 +28,21 @@ def known_labels(labels: Labels, multi_label: bool) -> list[str]:
         raise InputError(
             f"there are too few labels among the {len(labels):,} training examples to learn from: {there}."
         )
+    if fractions := sum(_is_fraction(name) for name in counts):
+        raise InputError(
+            f"{fractions:,} of the {len(counts):,} labels are fractions, such as "
+            f"{next(filter(_is_fraction, counts))}: grades, not classes. Write the class of each text."
+        )
+    if multi_label and len(counts) > 1 and all(len(names) == len(counts) for names in labels):
+        raise InputError(
+            f"every training example has all {len(counts)} labels ({', '.join(sorted(counts)[:5])}); lists of 0 and 1, "
+            "one a class, are no lists of labels. List the labels that hold."
+        )
     return sorted(counts, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+
+
+def _is_fraction(label: str) -> bool:
+    return re.fullmatch(r"-?\d*\.\d+", label) is not None
 
 
 def class_names(labels: Sequence[str], file: Path | None) -> list[str]:

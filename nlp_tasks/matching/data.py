@@ -1,7 +1,9 @@
 """Tables, labels and batches of pairs of texts."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,46 @@ def pair_labels(table: Table) -> NDArray[np.int64]:
 def not_yes_or_no(labels: Sequence[tuple[str, ...]]) -> list[str]:
     """Reason why a pair cannot be used, "" where it can: its label is neither 0 nor 1."""
     return ["" if label.lower() in YES | NO else f"label {label!r} is neither 0 nor 1" for (label,) in labels]
+
+
+def check_yes_or_no(labels: Sequence[tuple[str, ...]], path: Path) -> None:
+    """Refuse labels that mean something else than match or none, whatever is done with unusable rows.
+
+    Raises:
+        InputError: More than a tenth are neither 0 nor 1, or some are fractions, such as grades from 0 to 5: without
+            them, those that happen to be 0 or 1 would be learned as none and match.
+    """
+    others = [label for (label,) in labels if label.lower() not in YES | NO]
+    numbers = [number for label in others if (number := _number(label)) is not None]
+    if not others or (len(others) <= 0.1 * len(labels) and all(number.is_integer() for number in numbers)):
+        return
+    if len(numbers) == len(others):
+        kind = f"grades from {min(numbers):g} to {max(numbers):g}" if min(numbers) < max(numbers) else f"{numbers[0]:g}"
+        remedy = "Decide from which grade on two texts match, and write 1 or 0 in a column of its own."
+    else:
+        kind = ", ".join(map(repr, sorted(set(others))[:3]))
+        remedy = "Write 1 or 0 in a column of its own; to tell more than two labels apart, classify."
+    raise InputError(
+        f"{len(others):,} of the {len(labels):,} labels of {path} are {kind}, but a matcher learns 1 (match) and 0 "
+        f"(none). {remedy}"
+    )
+
+
+def _number(label: str) -> float | None:
+    try:
+        return number if isfinite(number := float(label)) else None
+    except ValueError:
+        return None
+
+
+def usable_pairs(parts: Mapping[str, Table]) -> dict[str, Table]:
+    """Refuse, or drop and count, pairs whose label is neither 0 nor 1; see ``check_yes_or_no``."""
+    for path in dict.fromkeys(table.path for table in parts.values()):  # training and what is held out of it together
+        check_yes_or_no([one for table in parts.values() if table.path == path for one in table.labels or []], path)
+    return {
+        name: table if table.labels is None else table.without(not_yes_or_no(table.labels))
+        for name, table in parts.items()
+    }
 
 
 def yes_or_no(labels: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:

@@ -20,6 +20,7 @@ from nlp_tasks.matching.config import MatchingTrainConfig, check_labelled, monit
 from nlp_tasks.matching.data import (
     Texts,
     check_both_kinds,
+    check_yes_or_no,
     match_weight,
     not_yes_or_no,
     pair_batches,
@@ -27,6 +28,7 @@ from nlp_tasks.matching.data import (
     pair_table,
     text_columns,
     text_ids,
+    usable_pairs,
     yes_or_no,
 )
 from nlp_tasks.matching.model import MatchingLoss
@@ -156,6 +158,7 @@ class Matcher:
         check_lengths({"first": first, "second": second, **({} if names is None else {"labels": names})})
         if not first:
             raise InputError("there are no pairs to evaluate on.")
+        check_yes_or_no(names or [], Path("the given pairs"))
         if reason := next(filter(None, not_yes_or_no(names or [])), None):
             raise InputError(f"{reason}.")
         targets = None if names is None else yes_or_no(names)
@@ -245,10 +248,7 @@ def build_training(parts: Mapping[str, Table], config: MatchingTrainConfig) -> t
         InputError: Data or settings that do not fit.
     """
     task = config.task
-    parts = {
-        name: table if table.labels is None else table.without(not_yes_or_no(table.labels))
-        for name, table in parts.items()
-    }
+    parts = usable_pairs(parts)
     labels = {name: pair_labels(table) for name, table in parts.items()}
     if task.loss != "in_batch":
         check_both_kinds(labels["train"])

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_tasks.config import CorpusConfig, FilesConfig
-from nlp_tasks.data import read_lines, read_table
+from nlp_tasks.data import read_table
 from nlp_tasks.examples import HALF, is_text
+from nlp_tasks.lines import read_json_document, read_lines, suffix
 from nlp_tasks.recall.sentences import sentence_spans
 from nlp_tasks.recall.words import jieba_tokenizer
 from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.errors import InputError
-from recsys_bert.files import read_json
 from recsys_bert.progress import Progress
 
 _AT_ONCE = 2048  # documents cut into tokens between two signs of progress
@@ -62,14 +62,15 @@ def read_documents(path: Path, config: CorpusConfig, *, flags: str = "data") -> 
     """
     path = Path(path)
     kind = config.format
-    if kind == "auto" and path.suffix.lower() in (".txt", ""):
+    if kind == "auto" and suffix(path) in (".txt", ""):
         kind = "lines"
     if kind == "lines" or kind == "blocks":  # mypy learns nothing from a tuple
-        documents = list(_documents(path, whole_lines=kind == "lines"))
+        lines = read_lines(path, config.encoding, flags=flags)
+        documents = list(_documents(path, lines, whole_lines=kind == "lines"))
     elif kind == "squad":
-        documents = _passages(path)
+        documents = _passages(path, config.encoding, flags)
     else:
-        files = FilesConfig(format=kind, columns=config.columns, bad_rows=config.bad_rows)
+        files = FilesConfig(format=kind, columns=config.columns, encoding=config.encoding, bad_rows=config.bad_rows)
         table = read_table(path, files, config.texts, flags=flags)
         return [text for column in table.texts.values() for text in column], table.left_out
     if not documents:
@@ -77,10 +78,10 @@ def read_documents(path: Path, config: CorpusConfig, *, flags: str = "data") -> 
     return documents, {}
 
 
-def _documents(path: Path, *, whole_lines: bool) -> Iterator[str]:
+def _documents(path: Path, lines: Iterator[tuple[int, str]], *, whole_lines: bool) -> Iterator[str]:
     with Progress(f"reading {path.name}", None, "lines") as progress:
         block: list[str] = []
-        for _, line in read_lines(path):
+        for _, line in lines:
             progress.advance()
             if line.strip():
                 block.append(line.strip())
@@ -91,12 +92,11 @@ def _documents(path: Path, *, whole_lines: bool) -> Iterator[str]:
             yield "\n".join(block)
 
 
-def _passages(path: Path) -> list[str]:
+def _passages(path: Path, encoding: str, flags: str) -> list[str]:
     """Passages of a reading set in SQuAD's form."""
-    for _ in read_lines(path):  # names the line that is not UTF-8, if there is one
-        pass
+    articles = read_json_document(path, encoding, flags=flags)
     try:
-        paragraphs = [paragraph for article in read_json(path)["data"] for paragraph in article["paragraphs"]]
+        paragraphs = [paragraph for article in articles["data"] for paragraph in article["paragraphs"]]
         passages = [text for paragraph in paragraphs if (text := paragraph["context"].strip())]
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not in SQuAD's form: data, paragraphs, context ({error!r}).") from error

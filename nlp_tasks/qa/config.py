@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from nlp_tasks.config import check_encoder
+from nlp_tasks.encodings import check_encoding
 from nlp_tasks.fine_tuning import FineTuningConfig, settle_monitor
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import ScheduleConfig, TrainConfig
@@ -32,14 +33,19 @@ class QuestionFilesConfig:
     """Share of the training passages that is held out at random, questions and all, where there is no validation
     file."""
 
-    format: Literal["auto", "squad", "jsonl"] = "auto"
+    format: Literal["auto", "squad", "jsonl", "parquet"] = "auto"
     """squad: one JSON object of articles, paragraphs and questions, as SQuAD 1.1 and 2.0 and CMRC 2018 come; jsonl: one
-    question a line with the keys `question`, `context` and `answers`; ``auto`` goes by the ending."""
+    question a line with the keys `question`, `context` and `answers`; parquet: columns of these names; ``auto`` goes by
+    the ending, behind which .gz or .bz2 may stand."""
+
+    encoding: str = "utf-8"
+    """Encoding of text files, such as gb18030 or latin-1."""
 
     bad_rows: Literal["raise", "drop"] = "raise"
     """Policy for unusable questions: stop with the first, or drop and count them."""
 
     def __post_init__(self) -> None:
+        check_encoding(self.encoding, "data.encoding")
         if not 0 < self.validation_share < 1:
             raise InputError(f"data.validation_share is {self.validation_share}; it must lie between 0 and 1.")
 
@@ -48,11 +54,17 @@ class QuestionFilesConfig:
 class NewQuestionsConfig:
     """Format of a file that the model was not trained on."""
 
-    format: Literal["auto", "squad", "jsonl"] = "auto"
+    format: Literal["auto", "squad", "jsonl", "parquet"] = "auto"
+    """As in `train`."""
+
+    encoding: str = "utf-8"
     """As in `train`."""
 
     bad_rows: Literal["raise", "drop"] = "raise"
     """Policy for unusable questions: stop with the first, or drop and count them."""
+
+    def __post_init__(self) -> None:
+        check_encoding(self.encoding, "read.encoding")
 
 
 @dataclass(frozen=True, kw_only=True)

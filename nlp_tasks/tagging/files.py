@@ -8,8 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from nlp_tasks.data import json_object, read_lines
 from nlp_tasks.examples import count_or_refuse, not_empty
+from nlp_tasks.lines import read_lines
+from nlp_tasks.rows import json_object
 from nlp_tasks.tagging.config import FORMATS, AnnotatedFilesConfig, Granularity, WordSeparator
 from nlp_tasks.tagging.data import SAMPLE, AnnotatedSentences
 from nlp_tasks.tagging.schemes import SCHEMES, Scheme, Span, find_scheme, read_tags

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from nlp_tasks.data import read_lines
+from nlp_tasks.lines import read_lines
 from recsys_bert.errors import InputError, unknown_name
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlp_tasks.data import read_lines
+from nlp_tasks.lines import read_lines
 from recsys_bert.errors import InputError, unknown_name
 from recsys_bert.files import replacing
 from recsys_bert.progress import Progress

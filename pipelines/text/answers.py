@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from nlp_tasks.config import FilesConfig
+from nlp_tasks.encodings import check_encoding
 from recsys_bert.errors import InputError
 from recsys_bert.settings import read_config
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Format = Literal["auto", "tsv", "csv", "jsonl", "label_text"]
+Format = Literal["auto", "tsv", "csv", "jsonl", "json", "parquet", "label_text", "folders"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +30,15 @@ class NewFileConfig:
     columns: tuple[str, ...] | None = None
     """Names of the columns of a file without a header line, in order; None: as its training files had them."""
 
+    encoding: str | None = None
+    """Encoding of a text file, such as gb18030 or latin-1; None: as its training files had it."""
+
     bad_rows: Literal["raise", "drop"] = "raise"
     """Policy for unusable lines: stop with the number of the first, or drop and count them."""
+
+    def __post_init__(self) -> None:
+        if self.encoding is not None:
+            check_encoding(self.encoding, "read.encoding")
 
     def like(self, trained: FilesConfig) -> FilesConfig:
         """Settings for reading the file, with those of the training files for what is None."""
@@ -38,6 +46,7 @@ class NewFileConfig:
             trained,
             format=trained.format if self.format is None else self.format,
             columns=trained.columns if self.columns is None else self.columns,
+            encoding=trained.encoding if self.encoding is None else self.encoding,
             bad_rows=self.bad_rows,
         )
 

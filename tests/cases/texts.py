@@ -51,7 +51,12 @@ CASES = (
         "line 3 of train.tsv is not UTF-8",
         write_bytes("train.tsv", b"text\tlabel\na\t1\n\xc4\xe3\t0\n"),
     ),
-    Case("UTF-16", CLASSIFY, "looks like UTF-16", write_bytes("train.tsv", "text\tlabel\na\t1\n".encode("utf-16"))),
+    Case(
+        "UTF-16",
+        CLASSIFY,
+        "It fits utf-16; pass --data.encoding utf-16",
+        write_bytes("train.tsv", "text\tlabel\na\t1\n".encode("utf-16")),
+    ),
     Case("empty text", CLASSIFY, "text is empty; 1 such lines in all", append("train.tsv", "  \tred\n")),
     Case("no label", CLASSIFY, "label is no label", append("train.tsv", "some text\t\n")),
     Case("too many cells", CLASSIFY, "3 cells where there are 2 columns", append("train.tsv", "a\tb\tred\n")),

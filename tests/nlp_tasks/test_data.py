@@ -1,9 +1,11 @@
 import json
 
+import polars as pl
 import pytest
 
 from nlp_tasks.config import FilesConfig
-from nlp_tasks.data import read_lines, read_table
+from nlp_tasks.data import read_table
+from nlp_tasks.lines import read_lines
 from nlp_tasks.splits import hold_out
 from recsys_bert.errors import InputError
 
@@ -70,9 +72,9 @@ def test_a_byte_order_mark_is_no_text(write):
     [
         (
             "text\tlabel\n好\t1\n".encode("gb18030"),
-            r"line 2 of .*a\.tsv is not UTF-8: byte 0xba at position 1.*GB18030",
+            r"line 2 of .*a\.tsv is not UTF-8: byte 0xba at position 1.*It fits gb18030.*pass --data\.encoding gb18030",
         ),
-        ("text\tlabel\n".encode("utf-16"), r"line 1 of .*a\.tsv is not UTF-8.*looks like UTF-16"),
+        ("text\tlabel\n".encode("utf-16"), r"line 1 of .*a\.tsv is not UTF-8.*It fits utf-16"),
         (b"text\tlabel\nok\t1\nab\xffc\t1\n", r"line 3 of .*byte 0xff at position 3"),
     ],
 )
@@ -161,3 +163,57 @@ def test_holding_out_cuts_in_two(write):
 
 def test_lines_of_plain_text(write):
     assert list(read_lines(write("a.txt", "a\n\n b \r\nc"))) == [(1, "a"), (2, ""), (3, " b "), (4, "c")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"text": "a", "label": [1, 0, 1]}], "label is a list of 0 and 1, one a class"),
+        ([{"text": "a", "label": '["x", '}], "label begins as a JSON list, but is none"),
+    ],
+)
+def test_lists_that_are_no_labels_are_refused(write, rows, message):
+    with pytest.raises(InputError, match=f"line 1 of .*: {message}"):
+        read(write("a.jsonl", "\n".join(map(json.dumps, rows))), separator=",")
+
+
+def test_a_cell_may_hold_a_json_list(write):
+    table = read(write("a.csv", 'text,label\na,"[""x, y"", ""z""]"\nb,"x,z"\n'), separator=",")
+    assert table.labels == [("x, y", "z"), ("x", "z")]
+
+
+def test_a_json_file_is_lines_or_one_list(write):
+    rows = [{"text": "a", "label": 1.0}, {"text": "b", "label": "c"}]
+    for content in ("\n".join(map(json.dumps, rows)), json.dumps(rows, indent=1), json.dumps({"data": rows})):
+        assert read(write("a.json", content)).labels == [("1",), ("c",)]
+    with pytest.raises(InputError, match=r"line 2 of .*: no key 'text' among 'sentence', 'label'"):
+        read(write("a.json", json.dumps([rows[0], {"sentence": "a", "label": 1}])))
+    with pytest.raises(InputError, match="neither JSON lines nor a list"):
+        read(write("a.json", '{"a":\n 1}'))
+
+
+def test_parquet(tmp_path):
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({"text": ["a", "b", ""], "label": [0, 1, None]}).write_parquet(path)
+    table = read(path, bad_rows="drop")
+    assert (table.labels, table.left_out) == ([("0",), ("1",)], {"text is empty": 1})
+    with pytest.raises(InputError, match=r"row 3 of .*: text is empty"):
+        read(path)
+    with pytest.raises(InputError, match="has no column 'topic'; it has 'text', 'label'"):
+        read(path, label="topic")
+
+
+def test_folders_that_are_called_after_labels(tmp_path):
+    for name, text in (("pos/0_9", "good\nfilm"), ("neg/0_2", "bad"), ("unsup/0_0", "so so"), ("pos/1_8", " ")):
+        path = tmp_path / f"{name}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    table = read(tmp_path, bad_rows="drop")
+    assert table.texts["text"] == ["bad", "good\nfilm"]
+    assert table.labels == [("neg",), ("pos",)]
+    assert table.left_out == {"text is empty": 1, "without a label (folder unsup)": 1}
+
+
+def test_tabs_in_a_file_that_is_called_csv(write):
+    with pytest.raises(InputError, match=r"It has tabs: set --data\.format tsv"):
+        read(write("a.csv", "text\tlabel\n"))

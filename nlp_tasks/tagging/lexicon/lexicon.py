@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nlp_tasks.data import read_lines
+from nlp_tasks.lines import read_lines
 from nlp_tasks.tagging.sentences import Sentence
 from nlp_tasks.word_vectors.files import WordVectors, read_vectors
 from recsys_bert.errors import InputError

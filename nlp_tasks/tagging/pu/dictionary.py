@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nlp_tasks.data import read_lines
 from nlp_tasks.examples import count_or_refuse
+from nlp_tasks.lines import read_lines
 from nlp_tasks.tagging.lexicon.lexicon import occurrences, prefixes
 from nlp_tasks.tagging.schemes import Span
 from nlp_tasks.tagging.sentences import Sentence

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nlp_tasks.data import read_lines
+from nlp_tasks.lines import read_lines
 from nlp_tasks.tagging.lexicon.lexicon import occurrences, prefixes
 from nlp_tasks.tagging.pu.dictionary import Dictionary, fits_a_line
 from nlp_tasks.tagging.sentences import Sentence

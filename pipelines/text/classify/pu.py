@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from nlp_tasks.encodings import check_encoding
 from nlp_tasks.pu_bagging.config import PUBaggingConfig
 from pipelines.support.outputs import check_out
 from recsys_bert.errors import InputError
@@ -25,6 +26,9 @@ class Config(PUBaggingConfig):
     text: str = "text"
     """Column with the text; for tsv, csv and jsonl."""
 
+    encoding: str = "utf-8"
+    """Encoding of text files, such as gb18030 or latin-1."""
+
     bad_rows: Literal["raise", "drop"] = "raise"
     """Policy for unusable rows: stop with the number of the first, or drop and count them."""
 
@@ -40,6 +44,7 @@ class Config(PUBaggingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_out(self.out)
+        check_encoding(self.encoding, "encoding")
         if self.top < 0:
             raise InputError(f"top is {self.top}; it cannot be negative.")
 
@@ -57,9 +62,9 @@ def run(config: Config) -> dict[str, Any]:
     from nlp_tasks.pu_bagging.scorer import score_unlabelled
     from pipelines.text.answers import show
 
-    corpus = CorpusConfig(texts=(config.text,), bad_rows=config.bad_rows)
+    corpus = CorpusConfig(texts=(config.text,), encoding=config.encoding, bad_rows=config.bad_rows)
     (positives, left_out), (unlabelled, also_left_out) = (
-        read_documents(path, corpus) for path in (config.positives, config.unlabelled)
+        read_documents(path, corpus, flags="") for path in (config.positives, config.unlabelled)
     )
     result = score_unlabelled(positives, unlabelled, config=config)
     summary = {

@@ -57,7 +57,7 @@ def run(config: Config) -> dict[str, Any]:
     import json
 
     from nlp_tasks.data import read_table
-    from nlp_tasks.matching.data import not_yes_or_no, text_ids, yes_or_no
+    from nlp_tasks.matching.data import text_ids, usable_pairs, yes_or_no
     from nlp_tasks.matching.matcher import Matcher
     from pipelines.text.match import train
     from recsys_bert.files import write_json
@@ -69,8 +69,7 @@ def run(config: Config) -> dict[str, Any]:
     if config.threshold is not None and label is None:
         raise InputError("threshold is given, but no label: without labels it has no effect. Name their column.")
     table = read_table(config.file, config.read.like(trained.data), columns, label, flags="read")
-    if table.labels is not None:
-        table = table.without(not_yes_or_no(table.labels))
+    table = usable_pairs({"test": table})["test"]
     first, second = (table.texts[column] for column in columns)
     pairs = matcher.inputs(first, second)
     labels = None if table.labels is None else yes_or_no(table.labels)

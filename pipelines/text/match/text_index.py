@@ -105,7 +105,7 @@ class TextIndex:
         Raises:
             InputError: It is no such folder, is damaged, or holds vectors of another run.
         """
-        from nlp_tasks.data import read_lines
+        from nlp_tasks.lines import read_lines
         from nlp_tasks.matching.matcher import Matcher
         from recsys_bert.retrieval.index import ItemIndex
 

@@ -62,7 +62,7 @@ def run(config: Config) -> dict[str, Any]:
     from recsys_bert.files import write_json
 
     answerer = QuestionAnswerer.load(config.run)
-    examples = read_set(config.file, config.read)
+    examples = read_set(config.file, config.read, flags="read")
     examples = examples.without(unusable(examples, train=False, no_answer=answerer.config.no_answer))
     windows = answerer.windows(examples)
     metrics = answerer.metrics(windows, examples)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nlp_tasks.config import FilesConfig
+from nlp_tasks.encodings import check_encoding
 from recsys_bert.errors import InputError
 
 
@@ -13,18 +14,24 @@ from recsys_bert.errors import InputError
 class ParagraphsConfig:
     """Format of files of paragraphs."""
 
-    format: Literal["auto", "lines", "tsv", "csv", "jsonl", "squad"] = "auto"
+    format: Literal["auto", "lines", "tsv", "csv", "jsonl", "parquet", "squad"] = "auto"
     """lines: every line is a paragraph; squad: the passages of a SQuAD file; the rest as in training a task.
     ``auto`` goes by the ending, and takes .txt as lines, .json as squad."""
 
     columns: tuple[str, ...] = ()
     """Names of the columns of a tsv or csv file without a header line, in order."""
 
+    encoding: str = "utf-8"
+    """Encoding of text files, such as gb18030 or latin-1."""
+
     text: str = "text"
     """Column with the paragraph; for tsv, csv and jsonl."""
 
     bad_rows: Literal["raise", "drop"] = "raise"
     """Policy for unusable rows: stop with the number of the first, or drop and count them."""
+
+    def __post_init__(self) -> None:
+        check_encoding(self.encoding, "read.encoding")
 
 
 @dataclass(frozen=True)
@@ -61,18 +68,24 @@ def read_paragraphs(files: tuple[Path, ...], config: ParagraphsConfig) -> tuple[
 
 
 def _of_file(path: Path, config: ParagraphsConfig, counts: dict[str, int]) -> Iterator[Paragraph]:
-    from nlp_tasks.data import read_lines, read_table
+    from nlp_tasks.data import read_table
+    from nlp_tasks.lines import read_lines, suffix
     from nlp_tasks.qa.files import squad_paragraphs
 
-    kind = {".txt": "lines", "": "lines", ".json": "squad"}.get(path.suffix.lower(), "auto")
+    kind = {".txt": "lines", "": "lines", ".json": "squad"}.get(suffix(path), "auto")
     kind = kind if config.format == "auto" else config.format
     texts: Iterator[tuple[str, str]]
     if kind == "lines":
-        texts = ((f"line {n}", line.rstrip("\r\n")) for n, line in read_lines(path))
+        texts = ((f"line {n}", line.rstrip("\r\n")) for n, line in read_lines(path, config.encoding, flags="read"))
     elif kind == "squad":
-        texts = _passages(squad_paragraphs(path), path, config, counts)
+        texts = _passages(squad_paragraphs(path, config.encoding, flags="read"), path, config, counts)
     else:
-        settings = FilesConfig(format=kind, columns=config.columns, bad_rows=config.bad_rows)  # type: ignore[arg-type]
+        settings = FilesConfig(
+            format=kind,  # type: ignore[arg-type]
+            columns=config.columns,
+            encoding=config.encoding,
+            bad_rows=config.bad_rows,
+        )
         table = read_table(path, settings, [config.text], flags="read")
         counts |= {reason: counts.get(reason, 0) + n for reason, n in table.left_out.items()}
         texts = ((f"line {n}", text) for n, text in zip(table.lines, table.texts[config.text], strict=True))

@@ -80,7 +80,7 @@ def _questions(config: Config) -> "QuestionSet":
     from nlp_tasks.qa.files import read_set
 
     if config.file is not None:
-        return read_set(config.file, config.read, answers=False)
+        return read_set(config.file, config.read, answers=False, flags="read")
     if any(not text.strip() for text in config.questions):
         raise InputError("a question is empty; write something between the quotes.")
     questions = [Question(str(n), text.strip(), 0, (), f"question {n}") for n, text in enumerate(config.questions, 1)]

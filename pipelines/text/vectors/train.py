@@ -1,9 +1,11 @@
 """Train word vectors on plain text, and write them in word2vec's text format."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from nlp_tasks.config import CorpusFormat
+from nlp_tasks.encodings import check_encoding
 from nlp_tasks.word_vectors.config import WordVectorsConfig
 from recsys_bert.errors import InputError
 
@@ -15,18 +17,24 @@ class TextFilesConfig:
     files: tuple[Path, ...] = ()
     """Files of text; contexts do not cross the borders of a text."""
 
-    format: Literal["auto", "lines", "blocks", "tsv", "csv", "jsonl", "label_text", "squad"] = "auto"
+    format: CorpusFormat = "auto"
     """lines: every line is a text; blocks: texts with an empty line between them; squad: the passages of a SQuAD file;
     the rest are rows with texts in columns. ``auto`` goes by the ending, and takes .txt as lines."""
 
     columns: tuple[str, ...] = ()
     """Names of the columns of a tsv or csv file without a header line, in order."""
 
+    encoding: str = "utf-8"
+    """Encoding of text files, such as gb18030 or latin-1."""
+
     texts: tuple[str, ...] = ("text",)
     """Columns with texts; for tsv, csv, jsonl and label_text."""
 
     bad_rows: Literal["raise", "drop"] = "raise"
     """Policy for unusable rows: stop with the number of the first, or drop and count them."""
+
+    def __post_init__(self) -> None:
+        check_encoding(self.encoding, "text.encoding")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +88,7 @@ def run(config: Config) -> dict[str, Any]:
     from recsys_bert.files import fingerprint
 
     text = config.text
-    corpus = CorpusConfig(format=text.format, columns=text.columns, texts=text.texts, bad_rows=text.bad_rows)
+    corpus = CorpusConfig(**{one.name: getattr(text, one.name) for one in fields(text) if one.name != "files"})
     read = {path: read_documents(path, corpus, flags="text") for path in text.files}
     texts = [document for documents, _ in read.values() for document in documents]
     left_out = {str(path): reasons for path, (_, reasons) in read.items() if reasons}

@@ -137,7 +137,7 @@ def test_answers_need_not_be_there_where_none_are_read(write):
         ("a.json", "[1]", "is not in SQuAD's form"),
         ("a.json", '{"data": []}', "holds no question that can be used"),
         ("a.json", "{", "cannot be read as JSON"),
-        ("a.txt", "", "Set format to squad or jsonl"),
+        ("a.txt", "", "Set --data.format to squad, jsonl or parquet"),
         ("a.jsonl", "\n", "holds no question that can be used"),
     ],
 )
