@@ -13,6 +13,7 @@ from nlp_tasks.encoders import find_encoder, save_text_encoder
 from nlp_tasks.model import TextModel
 from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.encoder.model import Encoder, load_weights
+from recsys_bert.encoder.parts import saved_parts
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, replacing, write_json
 
@@ -80,7 +81,8 @@ def load_task(folder: Path, task: str) -> tuple[TextModel, Tokenizer, LengthConf
     folder, about = open_task(folder, task)
     try:
         head, length = HeadConfig(**about["head"]), LengthConfig(**about["length"])
-        model = TextModel(Encoder.load(folder), head, about["n_outputs"], length.pool)
+        with saved_parts(folder):
+            model = TextModel(Encoder.load(folder), head, about["n_outputs"], length.pool)
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder}/task.json is damaged: {error}. Train the run again.") from error
     load_parts(model, folder)

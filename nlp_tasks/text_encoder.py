@@ -29,15 +29,23 @@ class TextEncoder:
         self.encoder, self.tokenizer, self.length = encoder, tokenizer, length or LengthConfig()
 
     @classmethod
-    def load(cls, folder: Path | str, length: LengthConfig | None = None) -> "TextEncoder":
+    def load(
+        cls, folder: Path | str, length: LengthConfig | None = None, *, allow_parts: bool = False
+    ) -> "TextEncoder":
         """Load a run of `text pretrain` or of a text task, its encoder folder, or a Hugging Face BERT folder.
+
+        Args:
+            folder: The folder.
+            length: Settings for long texts.
+            allow_parts: Import parts from outside (``module:Class``) that saved settings name; their code runs.
 
         Raises:
             InputError: No such folder, or damaged files.
         """
         folder = find_encoder(Path(folder))
         ours = read_json(folder / "config.json").get("format") == FORMAT
-        return cls(Encoder.load(folder) if ours else load_checkpoint(folder), Tokenizer.load(folder), length)
+        encoder = Encoder.load(folder, allow_parts=allow_parts) if ours else load_checkpoint(folder)
+        return cls(encoder, Tokenizer.load(folder), length)
 
     def save(self, folder: Path | str) -> None:
         """Write encoder and tokenizer; ``load`` reads them."""

@@ -14,10 +14,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines import leave_working_folder
 from pipelines.support.flags import load_config
-from recsys_bert.encoder.parts import parts_in
+from recsys_bert.encoder.parts import allowing_parts, parts_in
 from recsys_bert.errors import InputError, unknown_name
+from recsys_bert.settings import is_resolved
 from recsys_bert.version import __version__
+
+ALLOW_PARTS = "--allow-parts"
+"""Flag of every command: saved runs may name parts from outside, whose code then runs."""
 
 COMMANDS = {  # in the order in which one uses them
     "demo": ("pipelines.demo", "the whole path on a small simulated log, with a report"),
@@ -64,10 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 2 for bad input, 130 after Ctrl-C or SIGTERM, 141 where the reader of the output went away.
     """
+    leave_working_folder()
     argv = list(sys.argv[1:] if argv is None else argv)
-    recipes = [Path(word).absolute().parent for word in argv if word.endswith(".toml")]
+    allowed, argv = ALLOW_PARTS in argv, [word for word in argv if word != ALLOW_PARTS]
     try:
-        with _sigterm_as_ctrl_c(), parts_in(*recipes, Path.cwd()):
+        with _sigterm_as_ctrl_c(), parts_in(*_recipe_folders(argv), Path.cwd()), allowing_parts(allowed):
             _dispatch(argv)
         sys.stdout.flush()
     except InputError as error:
@@ -80,6 +86,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
         return 141
     return 0
+
+
+def _recipe_folders(argv: Sequence[str]) -> Iterator[Path]:
+    """Folders of the recipes, from which they may name parts; a run's own folder is none, as strangers fill it too."""
+    for word in itertools.takewhile(lambda word: not word.startswith("-"), argv):
+        if word.endswith(".toml"):
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                if not is_resolved(Path(word)):
+                    yield Path(word).absolute().parent
 
 
 @contextlib.contextmanager
@@ -134,7 +149,8 @@ def _overview(group: Sequence[str] = ()) -> str:
     return (
         f"usage: recsys-bert {' '.join([*group, '<command>'])} [recipe.toml] [--flags]\n\nCommands:\n{commands}\n\n"
         "`recsys-bert <command> --help` shows the settings that matter, --help-all every one. A recipe is a TOML file\n"
-        "of the same settings; flags win over it."
+        "of the same settings; flags win over it. --allow-parts, in every command, lets a saved run name parts from\n"
+        "outside (module:Class), whose code then runs: for runs of people you trust."
     )
 
 

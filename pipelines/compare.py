@@ -84,12 +84,14 @@ def _trainer(name: str, recipe: Path) -> "Trainer":
     """
     from pipelines.cli import COMMANDS
     from pipelines.support.example_metrics import EXAMPLE_METRICS
-    from recsys_bert.settings import read_config
+    from pipelines.support.flags import check_parts
+    from recsys_bert.settings import read_config, read_recipe
     from recsys_bert.stages.comparison.runs import Trainer
 
     if name not in EXAMPLE_METRICS:
         raise unknown_name("command that can be compared", name, EXAMPLE_METRICS)
     pipeline, metrics = importlib.import_module(COMMANDS[name][0]), EXAMPLE_METRICS[name]
+    check_parts(pipeline.Config, recipe, read_recipe(pipeline.Config, recipe))
     return Trainer(
         title=f"{name} {recipe.name}",
         configure=lambda values, folder, seed: read_config(

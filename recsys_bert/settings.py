@@ -48,8 +48,7 @@ def _command(config: Any) -> str:
 
 def named_in(path: Path, recipe: Mapping[str, Any]) -> frozenset[str]:
     """Settings that a recipe names by hand: none of those that ``write_config`` wrote, which names all."""
-    resolved = Path(path).read_text(encoding="utf-8").startswith(_RESOLVED)
-    return frozenset() if resolved else named_settings(recipe)
+    return frozenset() if is_resolved(path) else named_settings(recipe)
 
 
 def _plain(value: Any, default: Any) -> Any:
@@ -82,6 +81,32 @@ def read_recipe(kind: type, path: Path, changes: Mapping[str, Any] | None = None
     for name, value in (changes or {}).items():
         _put(recipe, name, value)
     return check_settings(kind, recipe, str(path))
+
+
+def outside_parts(kind: Any, settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Outside parts (``module:Class``) that settings name, by the setting's dotted name.
+
+    Args:
+        kind: The config dataclass; a field that names parts has their table in its metadata, as ``names``.
+        settings: Those of a recipe; nested ones as dicts.
+        prefix: Begins every name.
+    """
+    parts: dict[str, str] = {}
+    tables = {field.name: field.metadata.get("names") for field in dataclasses.fields(kind)}
+    for name, hint in hints(kind).items():
+        value, table = settings.get(name), tables[name]
+        if isinstance(value, dict) and hints(hint):
+            parts |= outside_parts(hint, value, f"{prefix}{name}.")
+        elif table is not None:
+            for part in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(part, str) and part not in table and ":" in part:
+                    parts[prefix + name] = part
+    return parts
+
+
+def is_resolved(path: Path) -> bool:
+    """True if ``write_config`` wrote a recipe: the settings of a run, whose writer need not be who reads it."""
+    return Path(path).read_text(encoding="utf-8").startswith(_RESOLVED)
 
 
 def check_settings(kind: type, settings: Mapping[str, Any], source: str = "settings") -> dict[str, Any]:

@@ -24,6 +24,7 @@ from nlp_tasks.model import TextModel, outputs
 from nlp_tasks.splits import contents, hold_out, parts_of
 from nlp_tasks.tokenization import Tokenizer
 from nlp_tasks.training import TaskTraining, nonempty, train_task
+from recsys_bert.encoder.parts import allowing_parts
 from recsys_bert.errors import InputError
 from recsys_bert.evaluation.text import best_thresholds, multi_label_metrics, single_label_metrics
 from recsys_bert.settings import make_config
@@ -71,6 +72,7 @@ class Classifier:
         test: tuple[Iterable[str], Labels] | None = None,
         out: Path | None = None,
         config: ClassificationTrainConfig | None = None,
+        allow_parts: bool = False,
         **settings: Any,
     ) -> "Classifier":
         """Train a classifier.
@@ -83,6 +85,7 @@ class Classifier:
             test: Texts and labels; evaluated once, after training.
             out: Run folder, as of `text classify train`; a stopped run there is resumed. None: a temporary one.
             config: All settings.
+            allow_parts: Import parts from outside (``module:Class``) that the run of ``init`` names; their code runs.
             settings: Or single ones, as in a recipe: ``train={"epochs": 3}, head={"name": "attention"}``.
 
         Raises:
@@ -91,16 +94,22 @@ class Classifier:
         config = make_config(ClassificationTrainConfig, config, settings)
         make = partial(_table, multi_label=config.task.multi_label)
         parts = parts_of(make(texts, labels, "training"), validation, test, make, config.train.seed, hold_out)
-        return train_classifier(parts, config, out)
+        with allowing_parts(allow_parts):
+            return train_classifier(parts, config, out)
 
     @classmethod
-    def load(cls, folder: Path) -> "Classifier":
+    def load(cls, folder: Path, *, allow_parts: bool = False) -> "Classifier":
         """Load a run folder of a classifier, or a folder that ``save`` wrote.
+
+        Args:
+            folder: The folder.
+            allow_parts: Import parts from outside (``module:Class``) that saved settings name; their code runs.
 
         Raises:
             InputError: It holds no classifier, or a damaged one.
         """
-        model, tokenizer, length, about = load_task(folder, TASK)
+        with allowing_parts(allow_parts):
+            model, tokenizer, length, about = load_task(folder, TASK)
         thresholds = None if about["thresholds"] is None else np.asarray(about["thresholds"], np.float64)
         return cls(model, tokenizer, about["labels"], about["names"], length, about["multi_label"], thresholds)
 

@@ -36,6 +36,7 @@ from nlp_tasks.model import TextModel, outputs
 from nlp_tasks.splits import contents, hold_out, parts_of
 from nlp_tasks.tokenization import Tokenizer
 from nlp_tasks.training import TaskTraining, nonempty, train_task
+from recsys_bert.encoder.parts import allowing_parts
 from recsys_bert.errors import InputError
 from recsys_bert.evaluation.text import best_threshold, pair_metrics, search_metrics
 from recsys_bert.settings import make_config
@@ -78,6 +79,7 @@ class Matcher:
         test: Pairs | None = None,
         out: Path | None = None,
         config: MatchingTrainConfig | None = None,
+        allow_parts: bool = False,
         **settings: Any,
     ) -> "Matcher":
         """Train a matcher.
@@ -91,6 +93,7 @@ class Matcher:
             test: First texts, second texts and labels; evaluated once, after training.
             out: Run folder, as of `text match train`; a stopped run there is resumed. None: a temporary one.
             config: All settings.
+            allow_parts: Import parts from outside (``module:Class``) that the run of ``init`` names; their code runs.
             settings: Or single ones, as in a recipe: ``task={"form": "bi"}, train={"epochs": 3}``.
 
         Raises:
@@ -99,20 +102,23 @@ class Matcher:
         config = make_config(MatchingTrainConfig, config, settings)
         train = pair_table(first, second, labels, "training")
         parts = parts_of(train, validation, test, pair_table, config.train.seed, hold_out)
-        return train_matcher(parts, config, out)
+        with allowing_parts(allow_parts):
+            return train_matcher(parts, config, out)
 
     @classmethod
-    def load(cls, folder: Path, threshold: float | None = None) -> "Matcher":
+    def load(cls, folder: Path, threshold: float | None = None, *, allow_parts: bool = False) -> "Matcher":
         """Load a run folder of a matcher, or a folder that ``save`` wrote.
 
         Args:
             folder: The folder.
             threshold: In place of the one tuned in training.
+            allow_parts: Import parts from outside (``module:Class``) that saved settings name; their code runs.
 
         Raises:
             InputError: It holds no matcher, or a damaged one.
         """
-        model, tokenizer, length, about = load_task(folder, TASK)
+        with allowing_parts(allow_parts):
+            model, tokenizer, length, about = load_task(folder, TASK)
         return cls(model, tokenizer, about["form"], length, about["threshold"] if threshold is None else threshold)
 
     def save(self, folder: Path) -> None:

@@ -21,7 +21,7 @@ from nlp_tasks.tokenization import Tokenizer
 from nlp_tasks.training import fit_best, print_metrics, print_summary
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
-from recsys_bert.encoder.parts import build
+from recsys_bert.encoder.parts import allowing_parts, build
 from recsys_bert.errors import InputError
 from recsys_bert.files import replacing, write_json
 from recsys_bert.losses.config import LossConfig
@@ -42,6 +42,7 @@ def pretrain(
     validation: Sequence[str] | None = None,
     out: Path | str | None = None,
     config: TextPretrainConfig | None = None,
+    allow_parts: bool = False,
     **settings: Any,
 ) -> TextEncoder:
     """Pretrain a text encoder.
@@ -51,13 +52,15 @@ def pretrain(
         validation: Documents of validation; None holds out ``validation_share`` of ``texts``.
         out: Run folder; a run that was interrupted there is resumed. None: nothing is kept on disk.
         config: The settings.
+        allow_parts: Import parts from outside (``module:Class``) that init or teacher name; their code runs.
         **settings: Or the settings as keywords, named as in a recipe; nested ones as dicts or config objects.
 
     Raises:
         InputError: The settings do not suit the texts, init or the teacher; before anything is written.
     """
     config = make_config(TextPretrainConfig, config, settings)
-    return run_pretraining(texts, validation, out, config)[0]
+    with allowing_parts(allow_parts):
+        return run_pretraining(texts, validation, out, config)[0]
 
 
 def run_pretraining(

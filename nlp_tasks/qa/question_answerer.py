@@ -24,6 +24,7 @@ from nlp_tasks.splits import contents, parts_of
 from nlp_tasks.tokenization import Tokenizer, mostly_chinese
 from nlp_tasks.training import TaskTraining, nonempty, train_task
 from recsys_bert.encoder.model import Encoder
+from recsys_bert.encoder.parts import allowing_parts
 from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
 
@@ -85,6 +86,7 @@ class QuestionAnswerer:
         test: Lists | None = None,
         out: Path | None = None,
         config: QATrainConfig | None = None,
+        allow_parts: bool = False,
         **settings: Any,
     ) -> "QuestionAnswerer":
         """Train a question answerer.
@@ -99,6 +101,7 @@ class QuestionAnswerer:
             test: Questions, passages and answers; evaluated once, after training.
             out: Run folder, as of `text qa train`; a stopped run there is resumed. None: a temporary one.
             config: All settings.
+            allow_parts: Import parts from outside (``module:Class``) that the run of ``init`` names; their code runs.
             settings: Or single ones, as in a recipe: ``train={"epochs": 3}, task={"max_answer": 10}``.
 
         Raises:
@@ -107,11 +110,16 @@ class QuestionAnswerer:
         config = make_config(QATrainConfig, config, settings)
         train = question_set(questions, passages, answers, "training")
         parts = parts_of(train, validation, test, question_set, config.train.seed, hold_out_passages)
-        return train_question_answerer(parts, config, out)
+        with allowing_parts(allow_parts):
+            return train_question_answerer(parts, config, out)
 
     @classmethod
-    def load(cls, folder: Path) -> "QuestionAnswerer":
+    def load(cls, folder: Path, *, allow_parts: bool = False) -> "QuestionAnswerer":
         """Load a run folder of a question answerer, or a folder that ``save`` wrote.
+
+        Args:
+            folder: The folder.
+            allow_parts: Import parts from outside (``module:Class``) that saved settings name; their code runs.
 
         Raises:
             InputError: It holds no question answerer, or a damaged one.
@@ -121,7 +129,7 @@ class QuestionAnswerer:
             config, language, threshold = QAConfig(**about["config"]), about["language"], about["threshold"]
         except (KeyError, TypeError) as error:
             raise InputError(f"{folder}/task.json is damaged: {error}. Train the run again.") from error
-        model = SpanModel(Encoder.load(folder), config.dropout)
+        model = SpanModel(Encoder.load(folder, allow_parts=allow_parts), config.dropout)
         load_parts(model, folder)
         return cls(model.eval(), Tokenizer.load(folder), config, language, threshold)
 

@@ -48,6 +48,7 @@ from nlp_tasks.tagging.training import (
 from nlp_tasks.tokenization import Tokenizer
 from nlp_tasks.training import train_task
 from recsys_bert.encoder.model import Encoder
+from recsys_bert.encoder.parts import allowing_parts, saved_parts
 from recsys_bert.errors import InputError
 from recsys_bert.evaluation.spans import level_metrics, span_metrics
 from recsys_bert.settings import make_config
@@ -99,6 +100,7 @@ class Tagger:
         scheme: str = "iob2",
         out: Path | None = None,
         config: TaggingTrainConfig | None = None,
+        allow_parts: bool = False,
         **settings: Any,
     ) -> "Tagger":
         """Train a tagger.
@@ -113,6 +115,7 @@ class Tagger:
             scheme: Tag scheme, where entities are tags.
             out: Run folder, as of `text tag train`; a stopped run there is resumed. None: a temporary one.
             config: All settings.
+            allow_parts: Import parts from outside (``module:Class``) that the run of ``init`` names; their code runs.
             settings: Or single ones, as in a recipe: ``train={"epochs": 3}, head={"name": "softmax"}``.
 
         Raises:
@@ -124,11 +127,16 @@ class Tagger:
         train = as_sentences(texts, entities, TextFormat(scheme=scheme))
         text_format = TextFormat(train.granularity, train.word_separator, scheme)
         parts, share = evaluation_parts(validation, test, text_format)
-        return train_tagger({"train": train, **parts}, config, out, share)
+        with allowing_parts(allow_parts):
+            return train_tagger({"train": train, **parts}, config, out, share)
 
     @classmethod
-    def load(cls, folder: Path) -> "Tagger":
+    def load(cls, folder: Path, *, allow_parts: bool = False) -> "Tagger":
         """Load a run folder of a tagger, or a folder that ``save`` wrote.
+
+        Args:
+            folder: The folder.
+            allow_parts: Import parts from outside (``module:Class``) that saved settings name; their code runs.
 
         Raises:
             InputError: It holds no tagger, or a damaged one.
@@ -137,13 +145,14 @@ class Tagger:
         try:
             head, length = TaggingHeadConfig(**about["head"]), SentenceLengthConfig(**about["length"])
             lexicon_config = LexiconConfig(**about["lexicon"])
-            encoder, lexicon, layer = Encoder.load(folder), None, None
-            if lexicon_config.name != "none":
-                lexicon = Lexicon.load(folder, lexicon_config.min_count)
-                layer = lexicon_layer(lexicon_config, encoder.out_dim, lexicon)
             types, queries = list(about["types"]), list(about["queries"])
             granularity, word_separator = about["granularity"], about["word_separator"]
-            model = TaggingModel(encoder, head, len(types), lexicon=layer)
+            with allowing_parts(allow_parts), saved_parts(folder):
+                encoder, lexicon, layer = Encoder.load(folder), None, None
+                if lexicon_config.name != "none":
+                    lexicon = Lexicon.load(folder, lexicon_config.min_count)
+                    layer = lexicon_layer(lexicon_config, encoder.out_dim, lexicon)
+                model = TaggingModel(encoder, head, len(types), lexicon=layer)
         except (KeyError, TypeError) as error:
             raise InputError(f"{folder}/task.json is damaged: {error}. Train the run again.") from error
         load_parts(model, folder)

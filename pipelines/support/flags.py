@@ -6,13 +6,24 @@ import inspect
 import io
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pipelines.support.short_help import describe_size, short_help
+from recsys_bert.encoder.parts import check_allowed
 from recsys_bert.errors import InputError
-from recsys_bert.settings import check_named, fill, hints, named_in, presets, read_recipe, with_preset
+from recsys_bert.settings import (
+    check_named,
+    fill,
+    hints,
+    is_resolved,
+    named_in,
+    outside_parts,
+    presets,
+    read_recipe,
+    with_preset,
+)
 
 T = TypeVar("T")
 
@@ -41,6 +52,8 @@ def load_config(kind: type[T], argv: Sequence[str], prog: str = "recsys-bert") -
     if {"-h", "--help"} & set(argv):
         print(short_help(kind, prog))
         raise SystemExit(0)
+    if path is not None:
+        check_parts(kind, path, recipe, _named_flags(argv))
     argv = ["--help" if word == "--help-all" else word for word in argv]
     about = [f"{inspect.getdoc(kind)}\n\nSettings can come from a recipe too: {prog} recipe.toml.", *_names(kind)]
     draft, complaints = fill(kind, settings, missing=tyro.MISSING), io.StringIO()
@@ -66,6 +79,24 @@ def load_config(kind: type[T], argv: Sequence[str], prog: str = "recsys-bert") -
             cause = cause.__context__
         sys.stderr.write(complaints.getvalue())
         raise
+
+
+def check_parts(kind: type, path: Path, recipe: Mapping[str, Any], named: Collection[str] = ()) -> None:
+    """Refuse outside parts of a run's ``config.toml`` as a recipe: its writer named them, not the user.
+
+    Args:
+        kind: The pipeline's ``Config``.
+        path: The recipe; one that was written by hand is the user's.
+        recipe: Its settings.
+        named: Settings that the flags name, in place of the recipe's.
+
+    Raises:
+        InputError: It names a part from outside that is not allowed.
+    """
+    if is_resolved(path):
+        for name, part in outside_parts(kind, recipe).items():
+            if name not in named:
+                check_allowed(name, part, path)
 
 
 def _take_size(kind: type, argv: list[str]) -> tuple[str | None, list[str]]:

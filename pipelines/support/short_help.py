@@ -76,6 +76,7 @@ def short_help(kind: type, prog: str) -> str:
         lines += ["", "sizes (--size NAME, below recipe and flags):"]
         lines += [f"  {size:<6} {describe_size(kind, size)}" for size in sizes]
     more = f"{len(settings)} of {n_all} settings; --help-all lists every one." if len(settings) < n_all else ""
+    more += " --allow-parts: saved runs may name parts from outside (module:Class), whose code then runs."
     lines += [
         "",
         *textwrap.wrap(f"{more} A recipe is a TOML file of the same names; flags win over it.".strip(), width),

@@ -19,6 +19,7 @@ from recsys_bert.ctr.impressions import Impressions, read_impressions
 from recsys_bert.ctr.inference import evaluate, probabilities
 from recsys_bert.ctr.model import CTRModule
 from recsys_bert.encoder.model import load_weights
+from recsys_bert.encoder.parts import allowing_parts, saved_parts
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, replacing, write_json
 from recsys_bert.settings import read_config, write_config
@@ -52,12 +53,13 @@ class CTRModel:
         self.config = CTRConfig(**{field.name: getattr(config, field.name) for field in fields(CTRConfig)})
 
     @staticmethod
-    def load(run: Path | str, dataset: ClickDataset | None = None) -> "CTRModel":
+    def load(run: Path | str, dataset: ClickDataset | None = None, *, allow_parts: bool = False) -> "CTRModel":
         """Load a run of ``train_ctr``, or what ``save`` wrote.
 
         Args:
             run: The folder.
             dataset: The prepared log; by default opened where it was at training. Its item rows must be the same.
+            allow_parts: Import parts from outside (``module:Class``) that the saved settings name; their code runs.
 
         Raises:
             InputError: No trained model, a damaged one, or another prepared log.
@@ -75,7 +77,8 @@ class CTRModel:
         dataset = _open_dataset(run, about["dataset"], dataset)
         features = Features.load(folder / "features")
         layout = full_layout(features, config.features, dataset)
-        module = build_module(config.model, layout, dataset, encoder_run=folder)
+        with allowing_parts(allow_parts), saved_parts(folder):
+            module = build_module(config.model, layout, dataset, encoder_run=folder)
         load_weights(module, folder / "model.safetensors")
         metrics = read_json(run / "metrics.json") if (run / "metrics.json").exists() else None
         return CTRModel(module.eval(), features, config, dataset, metrics)

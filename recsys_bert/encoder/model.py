@@ -20,7 +20,7 @@ from recsys_bert.encoder.layers import LAYERS
 from recsys_bert.encoder.necks import NECKS
 from recsys_bert.encoder.necks.residual import Residual
 from recsys_bert.encoder.ngrams import NGrams
-from recsys_bert.encoder.parts import build, find
+from recsys_bert.encoder.parts import allowing_parts, build, find, saved_parts
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 
@@ -165,16 +165,21 @@ class Encoder(nn.Module):
         write_json(folder / "config.json", {"format": FORMAT, **self.config.to_dict()})
 
     @classmethod
-    def load(cls, folder: Path) -> "Encoder":
+    def load(cls, folder: Path, *, allow_parts: bool = False) -> "Encoder":
         """Load what ``save`` wrote, bit-exact, in evaluation mode.
 
+        Args:
+            folder: The folder.
+            allow_parts: Import parts from outside (``module:Class``) that the saved settings name; their code runs.
+
         Raises:
-            InputError: No encoder, one of another format, or a damaged one.
+            InputError: No encoder, one of another format, a damaged one, or one with parts from outside.
         """
         folder = Path(folder)
         values = read_json(folder / "config.json")
         _check_format(values.pop("format", None) if isinstance(values, dict) else None, folder)
-        encoder = cls(EncoderConfig.from_dict(values))
+        with allowing_parts(allow_parts), saved_parts(folder):
+            encoder = cls(EncoderConfig.from_dict(values))
         load_weights(encoder, folder / "model.safetensors")
         return encoder.eval()
 

@@ -19,6 +19,9 @@ Table = Mapping[str, str | type]
 
 
 _FOLDERS: ContextVar[tuple[str, ...]] = ContextVar("folders of outside parts", default=())
+_ARTEFACT: ContextVar[Path | None] = ContextVar("artefact that is being opened", default=None)
+_ALLOWED: ContextVar[bool] = ContextVar("saved artefacts may name outside parts", default=False)
+_LOOKED_UP: set[str] = set()  # outside parts of the user's own settings: their code has run in this process already
 
 
 @contextlib.contextmanager
@@ -33,6 +36,47 @@ def parts_in(*folders: Path) -> Iterator[None]:
         yield
     finally:
         _FOLDERS.reset(token)
+
+
+@contextlib.contextmanager
+def allowing_parts(allow: bool = True) -> Iterator[None]:
+    """Let saved artefacts name outside parts (``module:Class``), whose code runs; False leaves things as they are."""
+    token = _ALLOWED.set(allow or _ALLOWED.get())
+    try:
+        yield
+    finally:
+        _ALLOWED.reset(token)
+
+
+@contextlib.contextmanager
+def saved_parts(artefact: Path) -> Iterator[None]:
+    """Open an artefact: the parts that its settings name are its writer's, and are not imported unasked.
+
+    Outside parts are then refused, unless they are allowed or the user's own settings named them before.
+    """
+    token = _ARTEFACT.set(artefact)
+    try:
+        yield
+    finally:
+        _ARTEFACT.reset(token)
+
+
+def check_allowed(kind: str, name: str, artefact: Path) -> None:
+    """Refuse an outside part that an artefact names.
+
+    Args:
+        kind: Kind of the part, as in ``"layer"``.
+        name: ``module:Class``.
+        artefact: File or folder that names it.
+
+    Raises:
+        InputError: It is neither allowed nor named by the user's own settings.
+    """
+    if not _ALLOWED.get() and name not in _LOOKED_UP:
+        raise InputError(
+            f"{artefact} names the {kind} {name!r}, a part from outside: opening it would run that module's code. If "
+            "you trust who made it, add --allow-parts (in Python: allow_parts=True)."
+        )
 
 
 @contextlib.contextmanager
@@ -62,12 +106,17 @@ def find(kind: str, name: str, table: Table) -> type:
         table: The known parts.
 
     Raises:
-        InputError: No such name, module or class.
+        InputError: No such name, module or class; or an artefact names an outside part, see ``saved_parts``.
     """
     check_name(kind, name, table)
     entry = table.get(name, name)
     if not isinstance(entry, str):
         return entry
+    if name not in table:
+        if (artefact := _ARTEFACT.get()) is not None:
+            check_allowed(kind, name, artefact)
+        else:
+            _LOOKED_UP.add(name)
     module_name, _, class_name = entry.partition(":")
     try:
         with _importable(() if name in table else _FOLDERS.get()):

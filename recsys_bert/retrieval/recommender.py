@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys_bert.clicks.dataset import ClickDataset, open_dataset
+from recsys_bert.encoder.parts import allowing_parts
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.exact import exact_top_k
 from recsys_bert.retrieval.index import ItemIndex
@@ -47,7 +48,12 @@ class Recommender:
 
     @classmethod
     def load(
-        cls, run: Path | str, dataset: ClickDataset | Path | str, index: Path | str | None = None
+        cls,
+        run: Path | str,
+        dataset: ClickDataset | Path | str,
+        index: Path | str | None = None,
+        *,
+        allow_parts: bool = False,
     ) -> "Recommender":
         """Open a run of ``pretrain``, ``train-retrieval`` or ``fuse``.
 
@@ -55,12 +61,14 @@ class Recommender:
             run: Run folder, or what ``save`` wrote.
             dataset: The log that it was trained on, or its folder.
             index: Index folder to search; None ranks exactly.
+            allow_parts: Import parts from outside (``module:Class``) that the saved settings name; their code runs.
 
         Raises:
             InputError: No such run, a damaged one, or one of another log; or the index is not of this run.
         """
         opened = dataset if isinstance(dataset, ClickDataset) else open_dataset(Path(dataset))
-        ranker = open_run(Path(run), opened)
+        with allowing_parts(allow_parts):
+            ranker = open_run(Path(run), opened)
         search_index = None if index is None else open_index(Path(index), Path(run), opened)
         return cls(ranker, opened, Path(run), index=search_index)
 

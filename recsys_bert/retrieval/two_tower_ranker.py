@@ -14,6 +14,7 @@ from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder, load_weights
+from recsys_bert.encoder.parts import saved_parts
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 from recsys_bert.losses.config import LossConfig
@@ -113,7 +114,8 @@ def load_two_tower(run: Path, dataset: ClickDataset) -> TwoTowerRanker:
     source = str(folder / "config.json")
     towers = fill(TowersConfig, check_settings(TowersConfig, about["towers"], source))
     loss = fill(LossConfig, check_settings(LossConfig, about["loss"], source))
-    encoder = Encoder(EncoderConfig.from_dict(about["encoder"]))
+    with saved_parts(folder):
+        encoder = Encoder(EncoderConfig.from_dict(about["encoder"]))
     model = build_two_tower(encoder, towers, loss, dataset, training=False)
     load_weights(model, folder / "model.safetensors")
     return TwoTowerRanker(model.eval(), run.name)

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recsys_bert.encoder.parts import allowing_parts
 from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
 
@@ -119,6 +120,7 @@ def compare(
     evaluate: Callable[[Any], Mapping[str, Any]] | None = None,
     out: Path | str | None = None,
     config: CompareConfig | None = None,
+    allow_parts: bool = False,
     **settings: Any,
 ) -> Comparison:
     """Train a stage with every configuration of a grid and several seeds, and compare them on the test.
@@ -135,6 +137,7 @@ def compare(
             with a test event: NDCG@10 and recall@10.
         out: Folder for the runs and the report; None takes a temporary one, which is removed with the result.
         config: All settings; or give them as keywords.
+        allow_parts: Import parts from outside (``module:Class``) that init or teacher name; their code runs.
         settings: Fields of ``CompareConfig``.
 
     Raises:
@@ -146,7 +149,8 @@ def compare(
     config = make_config(CompareConfig, config, settings)
     folder = Path(tempfile.mkdtemp(prefix="recsys-bert-compare-")) if out is None else Path(out)
     try:
-        comparison = compare_runs(stage_trainer(train, data, evaluate), grid_axes(grid), folder, config)
+        with allowing_parts(allow_parts):
+            comparison = compare_runs(stage_trainer(train, data, evaluate), grid_axes(grid), folder, config)
     except BaseException:
         if out is None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -141,6 +141,7 @@ def evaluate(
     truth: Path | str | None = None,
     out: Path | str | None = None,
     config: EvaluateConfig | None = None,
+    allow_parts: bool = False,
     **settings: Any,
 ) -> Evaluation:
     """Rank the full catalogue for every user with held-out events, and compare the models.
@@ -156,12 +157,14 @@ def evaluate(
         truth: The simulator's truth.parquet; adds the best possible recommender.
         out: Folder for report.html and report.json; None writes nothing.
         config: All settings; or give them as keywords.
+        allow_parts: Import parts from outside (``module:Class``) that the runs name; their code runs.
         settings: Fields of ``EvaluateConfig``.
 
     Raises:
         InputError: Nothing to evaluate, a model of another vocabulary, an unknown baseline or index, a folder that
             cannot be written; all of them before anything is ranked.
     """
+    from recsys_bert.encoder.parts import allowing_parts
     from recsys_bert.stages.evaluation.best_possible import best_possible
     from recsys_bert.stages.evaluation.held_out import HeldOut
     from recsys_bert.stages.evaluation.models_under_test import (
@@ -183,7 +186,9 @@ def evaluate(
     seen = None if config.seen else queries.seen()
     held_out = HeldOut(dataset=dataset, queries=queries, evaluator=evaluator, seen=seen)
     results = _empty_results(config, held_out, protocol(held_out, config.split)) | {"notes": notes, "runs": other_runs}
-    tested = [*trained_models(models, config.indexes, held_out), *baseline_models(baselines, held_out, notes)]
+    with allowing_parts(allow_parts):
+        trained = trained_models(models, config.indexes, held_out)
+    tested = [*trained, *baseline_models(baselines, held_out, notes)]
     if truth is not None:
         tested.append(best_possible(Path(truth), config.split, held_out))
     if out is not None:

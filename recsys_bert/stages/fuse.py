@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recsys_bert.encoder.parts import allowing_parts
 from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
 from recsys_bert.stages.folders import temporary_run
@@ -77,6 +78,7 @@ def fuse(
     *,
     out: Path | str | None = None,
     config: FuseConfig | None = None,
+    allow_parts: bool = False,
     **settings: Any,
 ) -> "Recommender":
     """Fuse the scores of trained runs with co-occurrence counts, and write ``out/score_fusion``.
@@ -90,6 +92,7 @@ def fuse(
         out: Run folder; an earlier score fusion there is replaced. None: a temporary one, removed with what is
             returned.
         config: All settings as one object.
+        allow_parts: Import parts from outside (``module:Class``) that the runs name; their code runs.
         **settings: Settings by name, in place of ``config``: ``weights=[1.0]``.
 
     Returns:
@@ -105,10 +108,11 @@ def fuse(
     settled = make_config(FuseConfig, config, settings)
     folders = [run_folder_of(run) for run in runs]
     check_runs(settled, folders)
-    if out is not None:
-        return _fuse(folders, dataset, Path(out), settled)
-    with temporary_run("fusion") as (folder, keep_with):
-        return keep_with(_fuse(folders, dataset, folder, settled))
+    with allowing_parts(allow_parts):
+        if out is not None:
+            return _fuse(folders, dataset, Path(out), settled)
+        with temporary_run("fusion") as (folder, keep_with):
+            return keep_with(_fuse(folders, dataset, folder, settled))
 
 
 def _fuse(runs: Sequence[Path], dataset: "ClickDataset", out: Path, config: FuseConfig) -> "Recommender":

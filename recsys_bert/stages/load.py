@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from recsys_bert.retrieval.recommender import Recommender
 
 
-def load(run: Path | str, dataset: "ClickDataset | Path | str | None" = None) -> "Recommender | CTRModel":
+def load(
+    run: Path | str, dataset: "ClickDataset | Path | str | None" = None, *, allow_parts: bool = False
+) -> "Recommender | CTRModel":
     """Open a run folder, or what ``save`` wrote.
 
     Args:
         run: Run of ``pretrain``, ``train-retrieval``, ``fuse`` or ``train-ctr``.
         dataset: The prepared log that it was trained on, or its folder; a CTR model knows its own.
+        allow_parts: Import parts from outside (``module:Class``) that the run's settings name; their code runs.
 
     Raises:
         InputError: No such run, a damaged one, or one of another log; or a recommender without ``dataset``.
@@ -28,7 +31,7 @@ def load(run: Path | str, dataset: "ClickDataset | Path | str | None" = None) ->
     if not (dataset is None or isinstance(dataset, ClickDataset)):
         dataset = open_dataset(Path(dataset))
     if (Path(run) / "ctr").is_dir():
-        return CTRModel.load(run, dataset)
+        return CTRModel.load(run, dataset, allow_parts=allow_parts)
     if dataset is None:
         raise InputError(f"{run} is no CTR run; a recommender needs its prepared log too: load(run, dataset).")
-    return Recommender.load(run, dataset)
+    return Recommender.load(run, dataset, allow_parts=allow_parts)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from recsys_bert.encoder.config import EncoderConfig
-from recsys_bert.encoder.parts import Options, check_name
+from recsys_bert.encoder.parts import Options, allowing_parts, check_name
 from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives import OBJECTIVES
@@ -126,7 +126,12 @@ class PretrainConfig:
 
 
 def pretrain(
-    dataset: "ClickDataset", *, out: Path | str | None = None, config: PretrainConfig | None = None, **settings: Any
+    dataset: "ClickDataset",
+    *,
+    out: Path | str | None = None,
+    config: PretrainConfig | None = None,
+    allow_parts: bool = False,
+    **settings: Any,
 ) -> "Recommender":
     """Pretrain an encoder on histories, keep the best epoch by full ranking on validation events.
 
@@ -135,6 +140,7 @@ def pretrain(
         out: Run folder; a run that was interrupted there is resumed. None: a temporary one, removed with what is
             returned.
         config: The settings.
+        allow_parts: Import parts from outside (``module:Class``) that init or teacher name; their code runs.
         **settings: Or the settings as keywords, named as in a recipe; nested ones as dicts or config objects. ``init``
             and ``teacher`` may also be what ``pretrain`` returned.
 
@@ -146,10 +152,11 @@ def pretrain(
     for name in {"init", "teacher"} & settings.keys():
         settings[name] = None if settings[name] is None else run_folder_of(settings[name])
     settled = make_config(PretrainConfig, config, settings)
-    if out is not None:
-        return _train(dataset, Path(out), settled)
-    with temporary_run("encoder") as (folder, keep_with):
-        return keep_with(_train(dataset, folder, settled))
+    with allowing_parts(allow_parts):
+        if out is not None:
+            return _train(dataset, Path(out), settled)
+        with temporary_run("encoder") as (folder, keep_with):
+            return keep_with(_train(dataset, folder, settled))
 
 
 def _train(dataset: "ClickDataset", out: Path, config: PretrainConfig) -> "Recommender":

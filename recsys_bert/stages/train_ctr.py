@@ -80,6 +80,7 @@ def train_ctr(
     test: "Frame | Path | str | None" = None,
     out: Path | str | None = None,
     config: TrainCTRConfig | None = None,
+    allow_parts: bool = False,
     **settings: Any,
 ) -> "CTRModel":
     """Train a CTR model, select the epoch on validation impressions and evaluate it once on test impressions.
@@ -92,6 +93,7 @@ def train_ctr(
         test: Test impressions; with ``validation``.
         out: Run folder; an interrupted run is resumed there. None: nothing is kept on disk.
         config: The settings.
+        allow_parts: Import parts from outside (``module:Class``) that ``model.encoder`` names; their code runs.
         **settings: Or the settings as keywords, named as in a recipe: ``columns``, ``features``, ``model``, ``train``
             …, dicts or config objects.
 
@@ -109,6 +111,7 @@ def train_ctr(
     from recsys_bert.ctr.features import Features
     from recsys_bert.ctr.impressions import as_source
     from recsys_bert.ctr.splits import read_splits
+    from recsys_bert.encoder.parts import allowing_parts
     from recsys_bert.files import write_json
     from recsys_bert.progress import step
     from recsys_bert.training.adversarial import check_table
@@ -124,7 +127,8 @@ def train_ctr(
         splits = read_splits(sources, config, config.split, dataset)
         features = Features.fit(splits["train"].frame, config.features, config.id_columns)
         torch.manual_seed(config.train.seed)
-        module = build_module(config.model, full_layout(features, config.features, dataset), dataset)
+        with allowing_parts(allow_parts):
+            module = build_module(config.model, full_layout(features, config.features, dataset), dataset)
         model = CTRModel(module, features, config, dataset)
         data = {name: model.encode(part) for name, part in splits.items()}
     check_table(module, config.train)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.parts import allowing_parts
 from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.retrieval.config import TOWERS_LOSS, TowersConfig
@@ -130,6 +131,7 @@ def train_retrieval(
     init: "Path | str | Recommender | None" = None,
     out: Path | str | None = None,
     config: TrainRetrievalConfig | None = None,
+    allow_parts: bool = False,
     **settings: Any,
 ) -> "Recommender":
     """Train two towers, keep the best epoch's weights, and write ``out/two_tower`` and ``out/index``.
@@ -139,6 +141,7 @@ def train_retrieval(
         init: Run of ``pretrain``, or what it returned, whose encoder the user tower starts from.
         out: Run folder; a run that was stopped there goes on. None: a temporary one, removed with what is returned.
         config: All settings as one object.
+        allow_parts: Import parts from outside (``module:Class``) that init names; their code runs.
         **settings: Settings by name, in place of ``config``: ``train={"epochs": 5}``.
 
     Raises:
@@ -149,10 +152,11 @@ def train_retrieval(
     settled = make_config(TrainRetrievalConfig, config, settings)
     pretrained = None if init is None else run_folder_of(init)
     check_init(settled, pretrained, named_settings(settings))
-    if out is not None:
-        return _train(dataset, pretrained, Path(out), settled)
-    with temporary_run("two-towers") as (run, keep_with):
-        return keep_with(_train(dataset, pretrained, run, settled))
+    with allowing_parts(allow_parts):
+        if out is not None:
+            return _train(dataset, pretrained, Path(out), settled)
+        with temporary_run("two-towers") as (run, keep_with):
+            return keep_with(_train(dataset, pretrained, run, settled))
 
 
 def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainRetrievalConfig) -> "Recommender":

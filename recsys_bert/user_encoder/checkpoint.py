@@ -11,7 +11,7 @@ from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
 from recsys_bert.encoder.config import EncoderConfig, FeatureConfig
 from recsys_bert.encoder.model import Encoder, EncoderOutput
-from recsys_bert.encoder.parts import Options
+from recsys_bert.encoder.parts import Options, saved_parts
 from recsys_bert.encoder.times import repeat_last
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
@@ -171,7 +171,10 @@ def load_encoder(run: Path, dataset: ClickDataset) -> PretrainedEncoder:
         first_row=dataset.vocabulary.first_item,
         features={feature.name: dataset.item_features[feature.name] for feature in features},
     )
-    return PretrainedEncoder(prediction.eval(), settings["objective"], settings["objective_options"])
+    pretrained = PretrainedEncoder(prediction.eval(), settings["objective"], settings["objective_options"])
+    with saved_parts(folder):
+        _ = pretrained.objective  # looked up now, as long as it is known that the artefact names it
+    return pretrained
 
 
 def take_weights(encoder: Encoder, pretrained: Encoder, source: Path) -> None:
