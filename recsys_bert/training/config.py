@@ -194,6 +194,15 @@ class TrainConfig:
         if self.averaging.first_epoch > self.epochs:
             first = self.averaging.first_epoch
             raise InputError(f"train.averaging.first_epoch is {first}; it must be one of epochs 1 to {self.epochs}.")
+        if (
+            self.averaging.method == "swa"
+            and self.averaging.first_epoch == self.epochs
+            and not self.averaging.every_steps
+        ):
+            raise InputError(
+                f"train.averaging.method 'swa' has one set of weights to average: that of epoch {self.epochs}. Lower "
+                "train.averaging.first_epoch, train for more epochs, or set train.averaging.every_steps."
+            )
         if self.optimiser.sparse_adam and self.adversarial.method != "none":
             raise InputError(
                 "train.adversarial moves the full item table, train.optimiser.sparse_adam updates only rows that were "

@@ -33,6 +33,7 @@ from recsys_bert.training.config import TrainConfig
 from recsys_bert.training.interrupts import deferred_interrupt
 from recsys_bert.training.metrics_file import MetricsFile
 from recsys_bert.training.parameter_groups import parameter_groups
+from recsys_bert.training.schedules import warn_of_warmup
 from recsys_bert.training.sparse_adam import RowAdamW, kept_from_ddp, row_tables
 from recsys_bert.training.step import Batch, OptimiserStep, over_all, to_device
 
@@ -121,7 +122,10 @@ def fit(
             model.
         KeyboardInterrupt: After Ctrl-C, once a checkpoint is written.
     """
+    total, total_steps = config.epochs * batches.steps, config.epochs * math.ceil(batches.steps / config.accumulate)
     accelerator = _accelerator(model, config)
+    if accelerator.is_main_process:
+        warn_of_warmup(config, total_steps)
     model.to(accelerator.device)
     tables = row_tables(model, config)
     optimiser = _optimiser(model, config, tables, groups or [])
@@ -134,7 +138,6 @@ def fit(
     log = MetricsFile(run / "metrics.jsonl", state.lines, accelerator.is_main_process)
     with kept_from_ddp(model, tables):
         wrapped, prepared_optimiser = accelerator.prepare(model, optimiser)
-    total, total_steps = config.epochs * batches.steps, config.epochs * math.ceil(batches.steps / config.accumulate)
     take_step = OptimiserStep(wrapped, prepared_optimiser, accelerator, config, total_steps, attack, average)
     loop = _Loop(model, take_step, accelerator, batches, config, run, state, log, before_step, average)
     with (

@@ -1,8 +1,20 @@
 """Learning-rate schedules as factors of the highest rate."""
 
 import math
+import sys
 
 from recsys_bert.training.config import ScheduleConfig, TrainConfig
+
+
+def warn_of_warmup(config: TrainConfig, total_steps: int) -> None:
+    """Print a warning where the training is too short for its warm-up and never reaches ``lr``."""
+    warmup = config.schedule.warmup_steps
+    if warmup > total_steps:
+        print(
+            f"warning: train.schedule.warmup_steps is {warmup:,}, and the training has {total_steps:,} steps: "
+            f"the rate ends at {total_steps / warmup:.0%} of train.lr. Warm up for fewer steps, or train longer.",
+            file=sys.stderr,
+        )
 
 
 def lr_factor(step: int, config: TrainConfig, total_steps: int) -> float:

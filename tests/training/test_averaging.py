@@ -187,6 +187,7 @@ def test_without_batch_norm_no_batch_is_read(toy):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"averaging": {"method": "swa", "first_epoch": 3}}, r"one set of weights to average: that of epoch 3"),
         ({"averaging": {"method": "swa", "first_epoch": 4}}, r"first_epoch is 4; it must be one of epochs 1 to 3"),
         ({"averaging": {"method": "ema", "decay": 1.0}}, r"decay is 1\.0; it must lie in \[0, 1\)"),
         ({"averaging": {"every_steps": -1}}, "every_steps is -1; it cannot be negative"),

@@ -16,7 +16,7 @@ from transformers import (
 
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import ScheduleConfig, TrainConfig
-from recsys_bert.training.schedules import lr_factor
+from recsys_bert.training.schedules import lr_factor, warn_of_warmup
 
 KINDS = ("constant", "linear", "cosine", "cosine_restarts", "polynomial", "inverse_sqrt")
 
@@ -94,3 +94,11 @@ def test_constant_never_falls():
 def test_settings_that_cannot_be(changes, message):
     with pytest.raises(InputError, match=message):
         ScheduleConfig(**changes)
+
+
+def test_a_warm_up_longer_than_the_training_is_warned_of(capsys):
+    config = TrainConfig(schedule=ScheduleConfig(warmup_steps=6))
+    warn_of_warmup(config, total_steps=6)
+    assert capsys.readouterr().err == ""
+    warn_of_warmup(config, total_steps=3)
+    assert "has 3 steps: the rate ends at 50% of train.lr" in capsys.readouterr().err

@@ -60,6 +60,7 @@ class PUConfig:
             if any(getattr(self, one.name) != _default(one) for one in fields(self)):
                 raise InputError("settings of pu have no effect without a dictionary; set pu.dictionary.")
             return
+        self._check_unread()
         for kind, prior in self.priors.items():
             if not 0 < prior < 1:
                 raise InputError(
@@ -77,6 +78,21 @@ class PUConfig:
                 raise InputError(f"pu.{name} is {getattr(self, name)}; it must lie in [0, 1].")
         if not 0 <= self.memory < 1:
             raise InputError(f"pu.memory is {self.memory}; it must lie in [0, 1).")
+
+    def _check_unread(self) -> None:
+        """Refuse settings of another risk, correction or number of rounds."""
+        unread: dict[str, tuple[str, ...]] = {
+            "rounds": ("min_repeats", "agreement", "min_score") if self.rounds == 1 else (),
+            "risk": () if self.risk == "non_negative" else ("correction", "tolerance", "step_back", "memory"),
+            "correction": () if self.correction == "step_back" else ("step_back",),
+        }
+        if self.risk == "biased":
+            unread["risk"] += ("priors",)
+        defaults = {one.name: _default(one) for one in fields(self)}
+        for switch, names in unread.items():
+            for name in names:
+                if (value := getattr(self, name)) != defaults[name]:
+                    raise InputError(f"pu.{name} is {value}, which pu.{switch} {getattr(self, switch)!r} does not use.")
 
 
 def _default(one: "Field[Any]") -> Any:
