@@ -17,11 +17,12 @@ class Config:
     """Run folder of `train-ctr`."""
 
     impressions: Path
-    """File with the columns of the training impressions; the label may be missing."""
+    """File with the columns of the training impressions; no label is read, nor a time if no history is."""
 
     out: Path
-    """Parquet file to write: the columns that the model reads and `probability`, one row an impression, in the file's
-    order. A column that is called `probability` itself becomes `probability_read`."""
+    """Parquet file to write: user, item and time where the file has them, the columns that the model reads, and
+    `probability`, or one column a label as `buy_probability`; one row an impression, in the file's order. A column that
+    has such a name already becomes `probability_read`."""
 
     data: Path | None = None
     """Prepared log, if it was moved; its item rows must be those of the training."""
@@ -46,19 +47,15 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         InputError: The run is not finished, or impressions or prepared log do not fit it; before anything is scored.
     """
-    import polars as pl
-
     from recsys_bert.clicks.dataset import open_dataset
-    from recsys_bert.ctr.checkpoint import CTRModel
+    from recsys_bert.ctr.checkpoint import CTRModel, describe_counts
     from recsys_bert.files import replacing
 
     model = CTRModel.load(config.run, None if config.data is None else open_dataset(config.data))
     impressions = model.read(config.impressions)
     data = model.encode(impressions)
-    scores = pl.Series("probability", model.predict_encoded(data, config.batch_size))
-    frame = impressions.frame.rename({"probability": "probability_read"}, strict=False)
+    predictions = model.predict_encoded(impressions, data, config.batch_size)
     with replacing(config.out) as temporary:
-        frame.with_columns(scores).write_parquet(temporary)
-    counts = "".join(f"; {reason}: {count:,}" for reason, count in data.counts.items() if count)
-    print(f"{len(data):,} impressions scored in {config.out}{counts}", file=sys.stderr)
+        predictions.write_parquet(temporary)
+    print(f"{len(data):,} impressions scored in {config.out}{describe_counts(data.counts)}", file=sys.stderr)
     return {"impressions": len(data), "counts": data.counts}

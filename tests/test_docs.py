@@ -56,7 +56,14 @@ def test_the_layer_of_its_page_runs():
 
 def test_the_head_of_its_page_runs():
     head = first_block("recsys_bert/ctr/heads/README.md").AttentionalFM(4, 8)
-    assert head(torch.randn(3, 4, 8), torch.zeros(3, 0, 8), torch.zeros(3, 0, dtype=torch.bool)).shape == (3,)
+    inputs = torch.randn(3, 4, 8), torch.zeros(3, 0, 8), torch.zeros(3, 0, dtype=torch.bool)
+    assert head(*inputs).shape == (3,)
+    assert head.encode(*inputs).shape == (3, head.out_dim)
+
+
+def test_the_multi_task_part_of_its_page_runs():
+    part = first_block("recsys_bert/ctr/multi_task/README.md").CrossStitch(3, 8)
+    assert part(torch.randn(5, 8)).shape == (5, 3)
 
 
 def test_the_objective_of_its_page_pretrains(side_log, monkeypatch):

@@ -12,7 +12,11 @@ from recsys_bert.user_encoder.checkpoint import load_encoder
 
 
 def build_module(
-    config: CTRModelConfig, layout: Layout, dataset: ClickDataset | None, encoder_run: Path | None = None
+    config: CTRModelConfig,
+    layout: Layout,
+    dataset: ClickDataset | None,
+    encoder_run: Path | None = None,
+    n_tasks: int = 1,
 ) -> CTRModule:
     """Build the model.
 
@@ -21,6 +25,7 @@ def build_module(
         layout: All fields.
         dataset: The prepared log.
         encoder_run: Load the encoder from here instead of ``config.encoder``.
+        n_tasks: Labels.
 
     Raises:
         InputError: The encoder is of another vocabulary or reads too few items, a part is unknown, or a setting has no
@@ -35,7 +40,7 @@ def build_module(
         raise InputError(
             f"model.embedding_l2 is {config.embedding_l2}, but no feature has an embedding here. Leave it out."
         )
-    return CTRModule(layout, config, reader)
+    return CTRModule(layout, config, reader, n_tasks)
 
 
 def _load_reader(config: CTRModelConfig, run: Path, dataset: ClickDataset) -> EncodedItems:

@@ -1,11 +1,14 @@
 """A trained CTR model with everything it takes to score impressions."""
 
 import html
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from recsys_bert.clicks.dataset import ClickDataset, open_dataset
@@ -26,7 +29,7 @@ from recsys_bert.settings import read_config, write_config
 from recsys_bert.training.checkpoints import save_weights
 from recsys_bert.user_encoder.checkpoint import save_encoder
 
-FOLDER, VERSION = "ctr", 1
+FOLDER, VERSION = "ctr", 2
 METRICS = {"AUC": "auc", "GAUC": "gauc", "log loss": "log_loss", "calibration error": "calibration_error"}
 
 
@@ -78,7 +81,7 @@ class CTRModel:
         features = Features.load(folder / "features")
         layout = full_layout(features, config.features, dataset)
         with allowing_parts(allow_parts), saved_parts(folder):
-            module = build_module(config.model, layout, dataset, encoder_run=folder)
+            module = build_module(config.model, layout, dataset, folder, len(config.columns.tasks))
         load_weights(module, folder / "model.safetensors")
         metrics = read_json(run / "metrics.json") if (run / "metrics.json").exists() else None
         return CTRModel(module.eval(), features, config, dataset, metrics)
@@ -97,23 +100,55 @@ class CTRModel:
                 source = {"folder": str(self.dataset.folder), "fingerprint": self.dataset.fingerprint}
             write_json(temporary / "ctr.json", {"version": VERSION, "dataset": source})
 
-    def predict(self, impressions: Frame | Path | str, batch_size: int = 8192) -> NDArray[np.float64]:
-        """Click probabilities.
+    def predict(self, impressions: Frame | Path | str, batch_size: int = 8192) -> pl.DataFrame:
+        """Score impressions; values that training did not see, and missing ones, are counted on the terminal.
 
         Args:
             impressions: Table of any library, or a file, with the columns of the training impressions; no label.
             batch_size: Impressions at a time.
 
         Returns:
-            ``[n]``, in the order of the impressions.
+            One row an impression, in order: user, item and time where they are there, the columns that the model reads,
+            and ``probability``; of several tasks one column each, as ``buy_probability``. A column that has such a
+            name already becomes ``probability_read``.
 
         Raises:
             InputError: A column is missing or cannot be read.
         """
-        return self.predict_encoded(self.encode(self.read(impressions)), batch_size)
+        rows = self.read(impressions)
+        data = self.encode(rows)
+        if data.counts:
+            print(f"{len(data):,} impressions{describe_counts(data.counts)}", file=sys.stderr)
+        return self.predict_encoded(rows, data, batch_size)
+
+    def probabilities(self, impressions: Frame | Path | str, batch_size: int = 8192) -> NDArray[np.float64]:
+        """Click probabilities alone.
+
+        Args:
+            impressions: As for ``predict``.
+            batch_size: Impressions at a time.
+
+        Returns:
+            ``[n]``, in the order of the impressions; ``[n, n_tasks]`` of several tasks.
+
+        Raises:
+            InputError: A column is missing or cannot be read.
+        """
+        return probabilities(self.module, self.encode(self.read(impressions)), self.history_len, batch_size)
+
+    def unknown_values(self, impressions: Frame | Path | str) -> dict[str, int]:
+        """Count values that training did not see or that are missing, by ``field: reason``; zeros left out.
+
+        Args:
+            impressions: As for ``predict``.
+
+        Raises:
+            InputError: A column is missing or cannot be read.
+        """
+        return self.encode(self.read(impressions)).counts
 
     def evaluate(self, impressions: Frame | Path | str, batch_size: int = 8192) -> dict[str, float]:
-        """AUC, log loss, calibration error and, where users are known, GAUC.
+        """AUC, log loss, calibration error and, where users are known, GAUC; of several tasks of each.
 
         Args:
             impressions: As for ``predict``, with labels.
@@ -123,39 +158,48 @@ class CTRModel:
             InputError: A column is missing or cannot be read.
         """
         data = self.encode(self.read(impressions, labelled=True))
-        return evaluate(self.module, data, self.history_len, batch_size)
+        return evaluate(self.module, data, self.history_len, self.tasks, batch_size)
 
     def read(self, impressions: Frame | Path | str, labelled: bool = False) -> Impressions:
-        """Read the columns that the model needs, and labels where wanted.
+        """Read the columns that the model needs, ids and times where they are there, and labels where wanted.
 
         Raises:
             InputError: A column is missing or cannot be read.
         """
+        columns = self.config.columns
         return read_impressions(
             impressions,
             self._columns(labelled),
             self.config.features.columns,
             files=self.config.files,
             labelled=labelled,
+            optional=[name for name in (columns.user, columns.item, columns.time) if name],
+            advice="The model reads these columns; name them as in training.",
         )
 
     def encode(self, impressions: Impressions) -> CTRData:
         """Encode impressions with their histories; see ``counts`` for what is unseen or missing."""
         columns = self._columns(impressions.labels is not None)
         layout = full_layout(self.features, self.config.features, self.dataset)
-        data = encode(impressions, columns, self.features, layout, self.dataset)
-        if not self.history_len:  # the prepared log gives side features only
-            data = replace(data, histories=None)
+        data = encode(impressions, columns, self.features, layout, self.dataset, with_history=self.history_len > 0)
         return replace(data, timed=self.module.reads_times)
 
-    def predict_encoded(self, data: CTRData, batch_size: int = 8192) -> NDArray[np.float64]:
-        """Click probabilities of encoded impressions ``[n]``."""
-        return probabilities(self.module, data, self.history_len, batch_size)
+    def predict_encoded(self, rows: Impressions, data: CTRData, batch_size: int = 8192) -> pl.DataFrame:
+        """Score what ``read`` and ``encode`` gave; see ``predict``."""
+        scores = probabilities(self.module, data, self.history_len, batch_size).reshape(len(data), len(self.tasks))
+        names = ["probability"] if len(self.tasks) == 1 else [f"{task}_probability" for task in self.tasks]
+        frame = rows.frame.rename({name: f"{name}_read" for name in names}, strict=False)
+        return frame.with_columns(pl.Series(name, score) for name, score in zip(names, scores.T, strict=True))
 
     @property
     def history_len(self) -> int:
         """Last events before an impression that are read."""
         return self.config.model.history_len or 0
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Labels that are predicted, in the order of the columns."""
+        return self.config.columns.tasks
 
     @property
     def fields(self) -> list[str]:
@@ -164,25 +208,31 @@ class CTRModel:
 
     def _columns(self, labelled: bool) -> Any:
         """Columns that are needed: time only for histories, the user for histories, fields or GAUC."""
-        columns = self.config.columns
-        if self.dataset is not None:
-            return columns
-        needs_user = labelled or "user" in self.config.features.ids
-        return replace(columns, time=None, user=columns.user if needs_user else None)
+        columns, has_log = self.config.columns, self.dataset is not None
+        needs_user = has_log or labelled or "user" in self.config.features.ids
+        user, time = columns.user if needs_user else None, columns.time if has_log and self.history_len else None
+        unit = columns.time_unit if time else type(columns).time_unit
+        return replace(columns, user=user, time=time, time_unit=unit)
 
     def __repr__(self) -> str:
-        lines = [f"CTRModel: head {self.config.model.head}, {len(self.fields)} fields, {self._history()}"]
+        lines = [f"CTRModel: {self._parts()}, {len(self.fields)} fields, {self._history()}"]
         return "\n".join([*lines, *(f"  {name}: {text}" for name, text in self._metrics())])
 
     def _repr_html_(self) -> str:
         rows = [
-            ("head", self.config.model.head),
+            ("model", self._parts()),
             ("fields", ", ".join(self.fields)),
             ("history", self._history()),
             *self._metrics(),
         ]
         cells = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in rows)
         return f"<table><caption>CTRModel</caption>{cells}</table>"
+
+    def _parts(self) -> str:
+        head = f"head {self.config.model.head}"
+        if len(self.tasks) == 1:
+            return head
+        return f"{self.config.model.multi_task} for {', '.join(self.tasks)} on {head}"
 
     def _history(self) -> str:
         if not self.history_len:
@@ -193,12 +243,25 @@ class CTRModel:
 
     def _metrics(self) -> list[tuple[str, str]]:
         parts = [(name, self.metrics[name]) for name in ("validation", "test") if name in self.metrics]
-        return [(name, describe_metrics(metrics)) for name, metrics in parts]
+        return [
+            (f"{name}{' ' if task else ''}{task}", text)
+            for name, metrics in parts
+            for task, text in describe_metrics(metrics, self.tasks)
+        ]
 
 
-def describe_metrics(metrics: dict[str, float]) -> str:
-    """One line: AUC, GAUC, log loss, calibration error."""
-    return ", ".join(f"{name} {metrics[key]:.4f}" for name, key in METRICS.items() if key in metrics)
+def describe_metrics(metrics: dict[str, float], tasks: Sequence[str] = ("label",)) -> list[tuple[str, str]]:
+    """AUC, GAUC, log loss and calibration error on one line, by task; the only task has no name."""
+    names = [("", "")] if len(tasks) == 1 else [(task, f"{task}.") for task in tasks]
+    return [
+        (task, ", ".join(f"{name} {metrics[at + key]:.4f}" for name, key in METRICS.items() if at + key in metrics))
+        for task, at in names
+    ]
+
+
+def describe_counts(counts: Mapping[str, int]) -> str:
+    """Counts on one line, each after a semicolon."""
+    return "".join(f"; {reason}: {count:,}" for reason, count in counts.items() if count)
 
 
 def _open_dataset(run: Path, source: dict[str, str] | None, dataset: ClickDataset | None) -> ClickDataset | None:

@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from recsys_bert.ctr.heads import CTR_HEADS
-from recsys_bert.errors import InputError
+from recsys_bert.ctr.multi_task import MULTI_TASK
+from recsys_bert.errors import InputError, unknown_name
 
 HeadOptions = dict[str, bool | int | float | str | list[int]]
-"""Options of a head as a recipe names them."""
+"""Options of a head, or of a multi-task part, as a recipe names them."""
 
 DEFAULT_HISTORY_LEN = 50
 DEFAULT_ENCODER_LR = 1e-4
@@ -31,6 +32,10 @@ class ColumnsConfig:
     label: str = "label"
     """Column that is 1 (or true) for a click and 0 (or -1, or false) for none; or a rule such as ``rating >= 4``."""
 
+    labels: tuple[str, ...] = ()
+    """Several labels, each a column or a rule: one model with a task for each, instead of ``label``. A missing value is
+    left out of that task's loss and metrics."""
+
     user: str | None = None
     """Column with the user's id: groups GAUC and selects the history."""
 
@@ -42,6 +47,21 @@ class ColumnsConfig:
 
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
     """Unit of numeric times since 1970; ``auto`` goes by their size."""
+
+    def __post_init__(self) -> None:
+        if self.labels and self.label != type(self).label:
+            raise InputError(
+                f"columns.label is {self.label!r} and columns.labels {list(self.labels)}; set one of them."
+            )
+        if len(self.labels) == 1:
+            raise InputError(f"columns.labels is {list(self.labels)}; a single label is columns.label.")
+        if len(set(self.labels)) < len(self.labels):
+            raise InputError(f"columns.labels is {list(self.labels)}; each label is named once.")
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """All labels, in order."""
+        return self.labels or (self.label,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +180,15 @@ class CTRModelConfig:
     head_options: HeadOptions = field(default_factory=dict)
     """Options of the head."""
 
+    multi_task: str = field(default="shared_bottom", metadata={"names": MULTI_TASK})
+    """With several labels: a name in ``MULTI_TASK``, or ``module:Class``; it stands on the head."""
+
+    multi_task_options: HeadOptions = field(default_factory=dict)
+    """Options of the multi-task part."""
+
+    task_weights: dict[str, float] = field(default_factory=dict)
+    """Weight of each label's loss, by its name in ``columns.labels``; 1 where it is left out."""
+
     dim: int = 16
     """Width of one field's vector."""
 
@@ -188,6 +217,8 @@ class CTRModelConfig:
                 f"model: dim is {self.dim} (at least 1), history_len {self.history_len} and embedding_l2 "
                 f"{self.embedding_l2} (not negative), init_std {self.init_std} (above 0)."
             )
+        if bad := {name: weight for name, weight in self.task_weights.items() if not 0 < weight < float("inf")}:
+            raise InputError(f"model.task_weights has {bad}; a weight is above 0. Leave a label out of columns.labels.")
         if self.encoder_lr is not None and not self.encoder_lr > 0:
             raise InputError(f"model.encoder_lr is {self.encoder_lr}; it must be above 0. Use encoder_mode = 'frozen'.")
         if self.fine_tuned and self.encoder is None:
@@ -245,14 +276,24 @@ class CTRConfig:
     """Embeddings, head and history."""
 
     def __post_init__(self) -> None:
-        if (rule := rule_parts(self.columns.label)[0]) in self.features.columns:
-            raise InputError(f"{rule!r} gives the label, so it cannot be a feature. Take it out of features.")
+        for rule in (rule_parts(label)[0] for label in self.columns.tasks):
+            if rule in self.features.columns:
+                raise InputError(f"{rule!r} gives the label, so it cannot be a feature. Take it out of features.")
+        self._check_tasks()
         if self.columns.time is None:
             _check_default(self.columns, "columns", ("time_unit",), "columns.time names no column")
         if self.features.ids != FeaturesConfig().ids:
             for kind in self.features.ids:
                 if getattr(self.columns, kind) is None:
                     raise InputError(f"features.ids has {kind!r}, but columns.{kind} names no column. Set it.")
+
+    def _check_tasks(self) -> None:
+        """Refuse settings of several tasks for one label, and weights of labels that there are not."""
+        if not self.columns.labels:
+            names = ("multi_task", "multi_task_options", "task_weights")
+            _check_default(self.model, "model", names, "there is one label; several are columns.labels")
+        if unknown := set(self.model.task_weights) - set(self.columns.tasks):
+            raise unknown_name("label of model.task_weights", min(unknown), self.columns.tasks)
 
     @property
     def id_columns(self) -> list[str]:
@@ -267,8 +308,10 @@ class CTRConfig:
             InputError: Settings do not fit the inputs.
         """
         if has_dataset:
-            if None in (self.columns.user, self.columns.item, self.columns.time):
-                raise InputError("joining histories needs columns.user, columns.item and columns.time.")
+            if None in (self.columns.user, self.columns.item):
+                raise InputError("joining a prepared log needs columns.user and columns.item.")
+            if self.columns.time is None and self.model.history_len != 0:
+                raise InputError("joining histories needs columns.time, the name of the column.")
         else:
             reason = "the features of items and users come from a prepared log, and there is none"
             _check_default(self.features, "features", ("item_side", "user_side"), reason)
@@ -291,5 +334,7 @@ class CTRConfig:
 def _check_default(config: Any, group: str, names: Sequence[str], reason: str) -> None:
     """Refuse settings of a recipe's ``group`` that are not at their defaults and have no effect, for ``reason``."""
     for name in names:
-        if (value := getattr(config, name)) != type(config).__dataclass_fields__[name].default:
+        setting = type(config).__dataclass_fields__[name]
+        default = setting.default if setting.default_factory is MISSING else setting.default_factory()
+        if (value := getattr(config, name)) != default:
             raise InputError(f"{group}.{name} is {value!r}, but {reason}. Leave it out.")

@@ -1,7 +1,7 @@
 """Encoded impressions with the history before each, and batches of them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ class CTRData:
     Args:
         ids: int32 ``[n, columns]``, rows of the flat table.
         numbers: float32 ``[n, n_numbers]``.
-        labels: float32 ``[n]``, or None.
+        labels: float32 ``[n]``, or ``[n, n_tasks]`` with NaN where one is missing; or None.
         groups: User of each impression as a number, for GAUC, -1 where there is none; or None.
         targets: Catalogue row of each target item, int32 ``[n]``; None without a prepared log.
         start: First event of each user's history, ``[n]``; with ``targets``.
@@ -61,7 +61,8 @@ class CTRData:
         Returns:
             ``ids [batch, columns]``, ``numbers [batch, n_numbers]``; where there are histories ``history
             [batch, seq]``, padded with 0 on the right, and ``target [batch]``, and if ``timed`` ``times
-            [batch, seq]``; with labels ``label [batch]``.
+            [batch, seq]``; with labels ``label [batch]`` or
+            ``[batch, n_tasks]``.
             With ``pooled``, ``pooled [batch, width]`` replaces the history, of which only the last event is left.
         """
         batch: dict[str, NDArray[Any]] = {"ids": self.ids[rows], "numbers": self.numbers[rows]}
@@ -103,6 +104,7 @@ def encode(
     features: Features,
     layout: Layout,
     dataset: ClickDataset | None,
+    with_history: bool = True,
 ) -> CTRData:
     """Turn impressions into arrays and look up each one's history.
 
@@ -112,36 +114,56 @@ def encode(
         features: Fitted on training impressions.
         layout: See ``full_layout``.
         dataset: The prepared log, or None for impressions alone.
+        with_history: Take histories from the log, and not its side features alone.
 
     Raises:
         InputError: The history cannot be joined.
     """
     encoded = features.encode(impressions.frame)
+    counted = encoded.counts | _missing_labels(impressions, columns)
     groups = None
     if columns.user is not None:
         missing = as_text(impressions.frame[columns.user]).is_null()
         groups = impressions.frame[columns.user].rank("dense").cast(pl.Int64).set(missing, -1).to_numpy()
     if dataset is None:
-        return CTRData(encoded.ids, encoded.numbers, impressions.labels, groups, None, None, None, None, encoded.counts)
-    if columns.user is None or columns.item is None or impressions.times is None:
-        raise InputError("joining histories needs columns.user, columns.item and columns.time.")
-    if not dataset.has_times:
-        raise InputError(
-            f"{dataset.folder} has no times, so events before an impression cannot be selected. Prepare it with a "
-            "time column."
-        )
+        return CTRData(encoded.ids, encoded.numbers, impressions.labels, groups, None, None, None, None, counted)
+    if columns.user is None or columns.item is None:
+        raise InputError("joining a prepared log needs columns.user and columns.item.")
     users = user_rows(dataset, impressions.frame[columns.user])
     targets = dataset.rows(impressions.frame[columns.item])
-    start, stop = events_before(dataset.histories, users, impressions.times)
     side = _side_ids(dataset, layout, len(features.layout.fields), users, targets)
-    counts = encoded.counts | {
-        "users without history before the impression": int((stop == start).sum()),
+    counts = counted | {
         "items without training event": int(
             ((targets < dataset.vocabulary.first_item) | (targets >= dataset.vocabulary.size)).sum()
         ),
     }
     ids = np.concatenate([encoded.ids, *side], axis=1)
-    return CTRData(ids, encoded.numbers, impressions.labels, groups, targets, start, stop, dataset.histories, counts)
+    data = CTRData(ids, encoded.numbers, impressions.labels, groups, targets, None, None, None, counts)
+    return _add_histories(data, dataset, users, impressions.times) if with_history else data
+
+
+def _add_histories(data: CTRData, dataset: ClickDataset, users: Ints, times: Ints | None) -> CTRData:
+    """Add the log's events before each impression."""
+    if times is None:
+        raise InputError("joining histories needs columns.time, the name of the column.")
+    if not dataset.has_times:
+        raise InputError(
+            f"{dataset.folder} has no times, so events before an impression cannot be selected. Prepare it with a "
+            "time column."
+        )
+    start, stop = events_before(dataset.histories, users, times)
+    counts = {"users without history before the impression": int((stop == start).sum())} | data.counts
+    return replace(data, start=start, stop=stop, histories=dataset.histories, counts=counts)
+
+
+def _missing_labels(impressions: Impressions, columns: ColumnsConfig) -> dict[str, int]:
+    """Impressions without a label, by task; zeros left out."""
+    if impressions.labels is None or not columns.labels:
+        return {}
+    missing = np.isnan(impressions.labels)
+    counts = dict(zip((f"{task}: no label" for task in columns.labels), missing.sum(0).tolist(), strict=True))
+    counts["no label at all"] = int(missing.all(1).sum())
+    return {reason: count for reason, count in counts.items() if count}
 
 
 def user_rows(dataset: ClickDataset, ids: pl.Series) -> Ints:

@@ -35,8 +35,9 @@ class Impressions:
     """Items that were shown to users, with or without labels.
 
     Args:
-        frame: The columns that are used, as read; one row an impression.
-        labels: float32 ``[n]``, 1 for a click; None where there are none (impressions to score).
+        frame: Ids, times and features, as read; one row an impression.
+        labels: float32 ``[n]``, 1 for a click; ``[n, n_tasks]`` of several labels, NaN where one is missing; None where
+            there are none (impressions to score).
         times: Unix seconds, int64 ``[n]``, rounded down; None without a time column.
     """
 
@@ -79,6 +80,8 @@ def read_impressions(
     *,
     files: FilesConfig | None = None,
     labelled: bool = True,
+    optional: Sequence[str] = (),
+    advice: str = "Set columns.label, columns.user, columns.item, columns.time and features to names of these.",
 ) -> Impressions:
     """Read a data frame, or a file, folder or glob.
 
@@ -88,13 +91,16 @@ def read_impressions(
         features: Columns that become fields.
         files: Format of files.
         labelled: Read labels.
+        optional: Columns that are read if they are there.
+        advice: Ends the error that names missing columns.
 
     Raises:
         InputError: A column is missing, a label or a time cannot be read, ids are lists, or there are no rows.
     """
-    label_column = rule_parts(columns.label)[0]
-    names = [columns.user, columns.item, columns.time, *features, label_column if labelled else None]
-    frame, title = _read_columns(source, files or FilesConfig(), list(dict.fromkeys(name for name in names if name)))
+    label_columns = [rule_parts(label)[0] for label in columns.tasks] if labelled else []
+    names = [columns.user, columns.item, columns.time, *features, *label_columns]
+    required = list(dict.fromkeys(name for name in names if name))
+    frame, title = _read_columns(source, files or FilesConfig(), required, optional, advice)
     if not len(frame):
         raise InputError(f"{title} has no rows.")
     for name in frame.columns:
@@ -103,14 +109,17 @@ def read_impressions(
             raise InputError(
                 f"column {name!r} of {title} is of type {kind}; label, user, item and time are single values."
             )
-    labels = read_labels(frame, columns.label) if labelled else None
+    labels = None if not labelled else read_tasks(frame, columns.labels or columns.label)
     times = None if columns.time is None else read_times(frame[columns.time], columns.time_unit)
-    used = [name for name in frame.columns if name in {columns.user, columns.item, *features}]
+    ids = [name for name in (*optional, columns.user, columns.item, columns.time) if name in frame.columns]
+    used = list(dict.fromkeys([*ids, *features]))
     return Impressions(frame.select(used), labels, times)
 
 
-def _read_columns(source: Frame | Path | str, files: FilesConfig, names: list[str]) -> tuple[pl.DataFrame, str]:
-    """The columns ``names`` of a data frame or file, and what to call it in messages."""
+def _read_columns(
+    source: Frame | Path | str, files: FilesConfig, names: list[str], optional: Sequence[str], advice: str
+) -> tuple[pl.DataFrame, str]:
+    """The columns ``names`` of a data frame or file, those of ``optional`` that it has, and its title in messages."""
     source = as_source(source)
     title = str(source) if isinstance(source, Path) else "the table of impressions"
     if isinstance(source, pl.DataFrame):
@@ -122,17 +131,29 @@ def _read_columns(source: Frame | Path | str, files: FilesConfig, names: list[st
     present = table.collect_schema().names()
     if missing := [name for name in names if name not in present]:
         raise InputError(
-            f"{title} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, present))}. "
-            "Set columns.label, columns.user, columns.item, columns.time and features to names of these."
+            f"{title} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, present))}. {advice}"
         )
+    names = [*names, *(name for name in dict.fromkeys(optional) if name in present and name not in names)]
     try:
         return table.select(names).collect(engine="streaming"), title
     except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
         raise unreadable([Path(title)], error) from error
 
 
-def read_labels(frame: pl.DataFrame, label: str) -> NDArray[np.float32]:
+def read_tasks(frame: pl.DataFrame, labels: str | Sequence[str]) -> NDArray[np.float32]:
+    """One label ``[n]``, or several ``[n, n_tasks]`` some of which may be missing in a row (NaN)."""
+    if isinstance(labels, str):
+        return read_labels(frame, labels)
+    return np.stack([read_labels(frame, label, may_miss=True) for label in labels], 1)
+
+
+def read_labels(frame: pl.DataFrame, label: str, *, may_miss: bool = False) -> NDArray[np.float32]:
     """Labels 0 or 1 by a column or a rule.
+
+    Args:
+        frame: Impressions.
+        label: The column, or the rule.
+        may_miss: A null, NaN or empty text gives NaN.
 
     Raises:
         InputError: Some rows have no label that can be read.
@@ -146,13 +167,23 @@ def read_labels(frame: pl.DataFrame, label: str) -> NDArray[np.float32]:
     else:
         text = column.cast(pl.String).str.strip_chars().str.to_lowercase()
         labels = text.replace_strict(LABELS, default=None, return_dtype=pl.Float32)
-    if n_bad := labels.null_count():
-        row = int(labels.is_null().arg_max() or 0)
+    bad = labels.is_null() & ~_missing(column) if may_miss else labels.is_null()
+    if n_bad := int(bad.sum()):
+        row = int(bad.arg_max() or 0)
         raise InputError(
             f"row {row + 1}: {name} is {column[row]!r}, which gives no label by {label!r}; {n_bad} such rows in all. "
             "Labels are 0 or 1, or a rule: columns.label = 'rating >= 4'."
         )
-    return labels.to_numpy().astype(np.float32)
+    return labels.cast(pl.Float32).fill_null(float("nan")).to_numpy().astype(np.float32)
+
+
+def _missing(column: pl.Series) -> pl.Series:
+    """True for nulls, NaN and empty text."""
+    if column.dtype.is_float():
+        return column.is_null() | column.is_nan().fill_null(False)
+    if column.dtype == pl.String:
+        return column.is_null() | (column.str.strip_chars() == "").fill_null(False)
+    return column.is_null()
 
 
 def _compare(column: pl.Series, sign: str, value: str) -> pl.Series:

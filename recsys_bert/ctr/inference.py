@@ -1,6 +1,6 @@
 """Passes over encoded impressions without training: probabilities, metrics, and cached history vectors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from recsys_bert.ctr.model import CTRModule
 from recsys_bert.evaluation.classification import classification_metrics
 from recsys_bert.progress import Progress
 
+MEANS = ("auc", "gauc", "log_loss", "calibration_error")
+"""Metrics whose mean over tasks is taken."""
+
 
 def probabilities(module: CTRModule, data: CTRData, history_len: int, batch_size: int = 8192) -> NDArray[np.float64]:
     """Click probabilities in the order of the impressions, computed in float32.
@@ -25,10 +28,10 @@ def probabilities(module: CTRModule, data: CTRData, history_len: int, batch_size
         batch_size: Impressions at a time.
 
     Returns:
-        ``[n]``.
+        ``[n]``, or ``[n, n_tasks]`` of several tasks.
     """
     device = next(module.parameters()).device
-    scores = np.empty(len(data), np.float64)
+    scores = np.empty((len(data), module.n_tasks) if module.n_tasks > 1 else len(data), np.float64)
     was_training = module.training
     module.eval()
     with torch.inference_mode():
@@ -39,11 +42,56 @@ def probabilities(module: CTRModule, data: CTRData, history_len: int, batch_size
     return scores
 
 
-def evaluate(module: CTRModule, data: CTRData, history_len: int, batch_size: int = 8192) -> dict[str, float]:
-    """AUC, log loss, calibration error and, where users are known, GAUC; of impressions with labels."""
+def evaluate(
+    module: CTRModule, data: CTRData, history_len: int, tasks: Sequence[str] = ("label",), batch_size: int = 8192
+) -> dict[str, float]:
+    """AUC, log loss, calibration error and, where users are known, GAUC; of impressions with labels.
+
+    Args:
+        module: In evaluation mode during the pass.
+        data: Impressions with labels.
+        history_len: Last events that are read.
+        tasks: Names of the labels.
+        batch_size: Impressions at a time.
+
+    Returns:
+        See ``classification_metrics``; of several tasks see ``task_metrics``.
+    """
     if data.labels is None:
         raise ValueError("evaluate needs impressions with labels")
-    return classification_metrics(data.labels, probabilities(module, data, history_len, batch_size), data.groups)
+    scores = probabilities(module, data, history_len, batch_size)
+    if data.labels.ndim == 1:
+        return classification_metrics(data.labels, scores, data.groups)
+    return task_metrics(data.labels, scores, data.groups, tasks)
+
+
+def task_metrics(
+    labels: NDArray[np.float32], scores: NDArray[np.float64], groups: NDArray[np.int64] | None, tasks: Sequence[str]
+) -> dict[str, float]:
+    """Metrics of each task over the impressions that have its label.
+
+    Args:
+        labels: ``[n, n_tasks]``, NaN where one is missing.
+        scores: Probabilities ``[n, n_tasks]``.
+        groups: User of each impression, ``[n]``; or None.
+        tasks: Names of the labels.
+
+    Returns:
+        ``classification_metrics`` of each task, as ``buy.auc``; and the means over tasks of what all of them have, as
+        ``auc``.
+    """
+    by_task = []
+    for label, score in zip(labels.T, scores.T, strict=True):
+        known = ~np.isnan(label)
+        by_task.append(classification_metrics(label[known], score[known], None if groups is None else groups[known]))
+    means = {
+        name: float(np.mean([metrics[name] for metrics in by_task]))
+        for name in MEANS
+        if all(name in metrics for metrics in by_task)
+    }
+    return means | {
+        f"{task}.{name}": value for task, metrics in zip(tasks, by_task, strict=True) for name, value in metrics.items()
+    }
 
 
 def can_cache(module: CTRModule) -> bool:

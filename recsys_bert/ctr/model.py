@@ -1,6 +1,6 @@
 """CTR module: one flat embedding table, the history, and a head."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from recsys_bert.ctr.config import CTRModelConfig
 from recsys_bert.ctr.heads import CTR_HEADS
 from recsys_bert.ctr.history import EncodedItems, PlainItems
 from recsys_bert.ctr.layout import Layout
+from recsys_bert.ctr.multi_task import MULTI_TASK
 from recsys_bert.encoder.parts import build, find
 from recsys_bert.errors import InputError
 
@@ -19,7 +20,7 @@ HISTORY_FIELDS = ("target item", "history", "match")
 
 
 class CTRModule(nn.Module):
-    """Fields of an impression and the user's history → logit of a click.
+    """Fields of an impression and the user's history → logit of a click, or one of each task.
 
     Every feature is one vector of the same width. With a history, three fields come first: the target item, the pooled
     history, and one learned direction times the score of the two.
@@ -28,15 +29,23 @@ class CTRModule(nn.Module):
         layout: Fields of the features.
         config: Widths and parts.
         reader: Vectors of history and target; None without a history.
+        n_tasks: Labels; from 2 on a multi-task part takes the place of the head's output.
 
     Raises:
-        InputError: The head or one of its options is not known or does not fit, or it needs a history.
+        InputError: The head or one of its options is not known or does not fit, or it needs a history; or it cannot
+            stand below several tasks.
     """
 
     column_fields: Tensor
     number_columns: Tensor
 
-    def __init__(self, layout: Layout, config: CTRModelConfig, reader: PlainItems | EncodedItems | None = None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        config: CTRModelConfig,
+        reader: PlainItems | EncodedItems | None = None,
+        n_tasks: int = 1,
+    ) -> None:
         super().__init__()
         if reader is None and getattr(find("CTR head", config.head, CTR_HEADS), "needs_history", False):
             raise InputError(
@@ -60,9 +69,25 @@ class CTRModule(nn.Module):
         self.head = build(
             "CTR head", config.head, CTR_HEADS, len(self.field_names), config.dim, options=config.head_options
         )
+        self.n_tasks = n_tasks
+        self.tasks = None if n_tasks == 1 else self._make_tasks(config, n_tasks)
+
+    def _make_tasks(self, config: CTRModelConfig, n_tasks: int) -> nn.Module:
+        """Build the multi-task part, and take away the head's own output."""
+        if not all(hasattr(self.head, name) for name in ("encode", "out_dim", "out")):
+            raise InputError(
+                f"head {config.head!r} has no encode, out_dim and out, so it cannot stand below several tasks. Choose "
+                "another head, or set a single columns.label."
+            )
+        self.head.out = nn.Identity()  # nothing would train it
+        options = config.multi_task_options
+        part: nn.Module = build(
+            "multi-task part", config.multi_task, MULTI_TASK, n_tasks, self.head.out_dim, options=options
+        )
+        return part
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return logits float32 ``[batch]``.
+        """Return logits float32 ``[batch]``, or ``[batch, n_tasks]`` of several tasks.
 
         Args:
             batch: ``ids [batch, columns]``, ``numbers [batch, n_numbers]``, and with a history ``history
@@ -81,7 +106,10 @@ class CTRModule(nn.Module):
             mask = mask[:, : history.shape[1]]
             matched = self.match_norm(match.float()[:, None]) * self.match
             fields = torch.cat([torch.stack([target, pooled, matched.to(pooled.dtype)], 1), fields], 1)
-        logits: Tensor = self.head(fields, history, mask)
+        if self.tasks is None:
+            logits: Tensor = self.head(fields, history, mask)
+        else:
+            logits = self.tasks(self.head.encode(fields, history, mask))
         return logits.float()
 
     @property
@@ -107,18 +135,33 @@ class CTRModule(nn.Module):
 class CTRLoss(nn.Module):
     """Mean binary cross-entropy plus an L2 penalty on feature embeddings; the module of the training loop.
 
+    With several tasks, the weighted sum of the tasks' means over the batch, to which a missing label adds nothing.
+
     Args:
         model: The CTR module.
         embedding_l2: Half of it times the squared norm of the table is added.
+        task_weights: Weight of each task's loss; None: all 1.
     """
 
-    def __init__(self, model: CTRModule, embedding_l2: float = 0.0) -> None:
+    task_weights: Tensor | None
+
+    def __init__(
+        self, model: CTRModule, embedding_l2: float = 0.0, task_weights: Sequence[float] | None = None
+    ) -> None:
         super().__init__()
         self.model, self.embedding_l2 = model, embedding_l2
+        weights = None if task_weights is None else torch.tensor(task_weights)
+        self.register_buffer("task_weights", weights, persistent=False)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the loss of a batch with ``label [batch]``."""
-        loss = F.binary_cross_entropy_with_logits(self.model(batch), batch["label"])
+        """Return the loss of a batch with ``label [batch]`` or ``[batch, n_tasks]``, NaN where one is missing."""
+        logits, label = self.model(batch), batch["label"]
+        if label.ndim == 1:
+            loss = F.binary_cross_entropy_with_logits(logits, label)
+        else:
+            known = ~label.isnan()
+            losses = F.binary_cross_entropy_with_logits(logits, label.nan_to_num(), reduction="none") * known
+            loss = (losses if self.task_weights is None else losses * self.task_weights).sum() / len(label)
         if self.embedding_l2:
             loss = loss + 0.5 * self.embedding_l2 * self.model.table.weight.square().sum()
         return loss

@@ -12,6 +12,8 @@ from recsys_bert.clicks.frames import Frame
 from recsys_bert.clicks.prepare.times import PER_SECOND, parse_timestamp
 from recsys_bert.ctr.config import CTRConfig, TimeSplitConfig
 from recsys_bert.ctr.impressions import Impressions, read_impressions
+from recsys_bert.ctr.multi_task import MULTI_TASK
+from recsys_bert.encoder.parts import find
 from recsys_bert.errors import InputError
 
 Source = Frame | Path | str
@@ -42,7 +44,8 @@ def read_splits(
         parts = cut_by_time(parts["train"], split, borders)
     if dataset is not None and (times := parts["validation"].times) is not None:
         _check_training_end(dataset, None if borders is None else borders[0], int(times.min()))
-    _check_labels(parts, config.columns.label)
+    for name, part in parts.items():
+        _check_labels(name, part, config)
     return parts
 
 
@@ -85,14 +88,33 @@ def _border(value: float | str | None, times: NDArray[np.int64], quantile: float
     return int(np.partition(times, rank)[rank])
 
 
-def _check_labels(parts: dict[str, Impressions], label: str) -> None:
-    """Refuse a split with a single class: nothing can be learned or evaluated on it."""
-    for name, part in parts.items():
-        if part.labels is not None and (part.labels == part.labels[0]).all():
-            kind = "clicks" if part.labels[0] else "non-clicks"
+def _check_labels(name: str, part: Impressions, config: CTRConfig) -> None:
+    """Refuse a split with a single class, in which nothing can be learned or evaluated, and labels out of a chain."""
+    if part.labels is None:
+        return
+    tasks = config.columns.tasks
+    labels = part.labels.reshape(len(part), len(tasks))
+    for task, column in zip(tasks, labels.T, strict=True):
+        known = column[~np.isnan(column)]
+        if not len(known) or (known == known[0]).all():
+            kind = "without a label" if not len(known) else "clicks" if known[0] else "non-clicks"
             raise InputError(
-                f"all {len(part):,} impressions of {name} are {kind} by {label!r}; both classes are needed. Set "
-                "columns.label, or cut elsewhere."
+                f"all {len(known) or len(part):,} impressions of {name} are {kind} by {task!r}; both classes are "
+                f"needed. Set columns.label{'s' if config.columns.labels else ''}, or cut elsewhere."
+            )
+    if len(tasks) > 1 and getattr(find("multi-task part", config.model.multi_task, MULTI_TASK), "chained", False):
+        _check_chain(name, labels, config)
+
+
+def _check_chain(name: str, labels: NDArray[np.float32], config: CTRConfig) -> None:
+    """Refuse impressions with a label of 1 whose predecessor is 0."""
+    tasks = config.columns.tasks
+    for number, broken in enumerate(((labels[:, 1:] == 1) & (labels[:, :-1] == 0)).sum(0).tolist()):
+        if broken:
+            raise InputError(
+                f"{broken:,} of {len(labels):,} impressions of {name} have {tasks[number + 1]!r} without "
+                f"{tasks[number]!r}; in model.multi_task {config.model.multi_task!r} each label presupposes the one "
+                "before it. Order columns.labels so, or choose another."
             )
 
 

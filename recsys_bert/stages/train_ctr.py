@@ -127,8 +127,9 @@ def train_ctr(
         splits = read_splits(sources, config, config.split, dataset)
         features = Features.fit(splits["train"].frame, config.features, config.id_columns)
         torch.manual_seed(config.train.seed)
+        layout, n_tasks = full_layout(features, config.features, dataset), len(config.columns.tasks)
         with allowing_parts(allow_parts):
-            module = build_module(config.model, full_layout(features, config.features, dataset), dataset)
+            module = build_module(config.model, layout, dataset, n_tasks=n_tasks)
         model = CTRModel(module, features, config, dataset)
         data = {name: model.encode(part) for name, part in splits.items()}
     check_table(module, config.train)
@@ -167,22 +168,23 @@ def _fit(config: TrainCTRConfig, module: "CTRModule", data: "dict[str, CTRData]"
     from recsys_bert.ctr.model import CTRLoss, learning_rates
     from recsys_bert.training.loop import fit
 
-    history_len = config.model.history_len or 0
+    history_len, tasks = config.model.history_len or 0, config.columns.tasks
+    weights = [config.model.task_weights.get(task, 1.0) for task in tasks]
     with tempfile.TemporaryDirectory() as cache:
         if can_cache(module):
             for name, part in data.items():
                 data[name] = cache_histories(module, part, history_len, Path(cache) / f"{name}.npy")
         summary = fit(
-            CTRLoss(module, config.model.embedding_l2),
+            CTRLoss(module, config.model.embedding_l2, weights),
             CTRBatches(data["train"], config.train.batch_size, history_len, config.train.seed),
             config.train,
             folder,
-            validate=lambda _: evaluate(module, data["validation"], history_len),
+            validate=lambda _: evaluate(module, data["validation"], history_len, tasks),
             groups=learning_rates(module, config.model),
             label=f"training {config.model.head}",
         )
         metrics: dict[str, Any] = {
-            name: evaluate(module, data[name], history_len) for name in ("validation", "test") if name in data
+            name: evaluate(module, data[name], history_len, tasks) for name in ("validation", "test") if name in data
         }
     return metrics | {
         "best_epoch": summary.best_epoch,
@@ -235,7 +237,8 @@ def _print_summary(model: "CTRModel", out: Path | None) -> None:
     for part in ("validation", "test"):
         if part in metrics:
             n = metrics["impressions"][part]
-            print(f"{part}, {n:,} impressions: {describe_metrics(metrics[part])}", file=sys.stderr)
+            for task, text in describe_metrics(metrics[part], model.tasks):
+                print(f"{part}, {n:,} impressions{', ' if task else ''}{task}: {text}", file=sys.stderr)
     epoch = f"kept epoch {metrics['best_epoch']} of {metrics['epochs']} in {metrics['seconds']:.0f} s"
     where = "" if out is None else f"; wrote {out / 'ctr'} and {out / 'metrics.json'}"
     print(epoch + where, file=sys.stderr)

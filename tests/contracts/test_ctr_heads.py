@@ -48,6 +48,16 @@ def test_logits_are_one_number_an_impression(head, inputs):
     assert torch.isfinite(logits).all()
 
 
+def test_encode_gives_a_vector_of_which_out_makes_the_logits(head, inputs):
+    fields, history, mask = inputs
+    encoded = head.encode(fields.requires_grad_(), history, mask)
+    assert encoded.shape == (BATCH, head.out_dim)
+    torch.testing.assert_close(head.out(encoded).squeeze(1), head(*inputs))
+    head.out = nn.Identity()
+    encoded.square().sum().backward()
+    assert all(value.grad is not None for value in head.parameters())  # nothing but the output is left without one
+
+
 def test_every_parameter_and_every_field_gets_a_gradient(head, inputs):
     fields, history, mask = inputs
     fields.requires_grad_()

@@ -234,7 +234,7 @@ def test_a_trained_run_ranks_is_evaluated_and_starts_towers_and_ctr_models(side_
         model={"head": "din", "dim": 4, "history_len": 5, "encoder": str(tmp_path / "run")},
         train={"epochs": 1, "batch_size": 20, "device": "cpu", "precision": "fp32"},
     )
-    assert np.isfinite(ctr.predict(clicks)).all()
+    assert np.isfinite(ctr.probabilities(clicks)).all()
 
 
 def model_config(run):

@@ -16,6 +16,7 @@ from recsys_bert.training.config import TrainConfig
 
 CHANGES = {  # setting → another value
     "columns.label": "other_label",
+    "columns.labels": ["label", "other_label"],
     "columns.user": "other_user",
     "columns.item": "other_item",
     "columns.time": "other_time",
@@ -35,6 +36,9 @@ CHANGES = {  # setting → another value
     "features.user_side": False,
     "model.head": "fm",
     "model.head_options": {"n_cross": 2, "hidden": [4]},
+    "model.multi_task": "mmoe",
+    "model.multi_task_options": {"tower": [4]},
+    "model.task_weights": {"bought": 3.0},
     "model.dim": 4,
     "model.init_std": 0.2,
     "model.embedding_l2": 0.01,
@@ -78,13 +82,15 @@ NO_EFFECT = {
     "train.device": "the machine's, not the model's",
     "train.checkpoint_steps": "what an interrupted run loses",
 }
-BASES = ("impressions", "history", "encoder")
+BASES = ("impressions", "history", "encoder", "tasks")
 CASES = [
     (base, name)
     for name in CHANGES
-    for base in BASES
+    for base in BASES[:3]
     if base != ("history" if name.startswith("train.") else "encoder") or name.startswith("model.")
 ]
+CASES += [("tasks", name) for name in CHANGES if "task" in name or "label" in name or name.startswith("model.head")]
+EFFECTIVE = ("columns.labels", "model.multi_task", "model.multi_task_options", "model.task_weights")
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +111,7 @@ def frame():
             "tags": random.choice(["a b", "b", "", "c a,b"], n),
             "label": label,
             "other_label": ~label,
+            "bought": label & (random.random(n) < 0.5),
         }
     )
 
@@ -145,8 +152,10 @@ def run(frame, dataset, encoder, tmp_path_factory):
             "model": {"head_options": {"hidden": [4]}, "dim": 3, "init_std": 0.1},
             "train": {"epochs": 4, "batch_size": 32, "lr": 0.05, "device": "cpu", "precision": "fp32"},
         }
-        if base != "impressions":
+        if base in ("history", "encoder"):
             settings["model"]["history_len"] = 6
+        if base == "tasks":
+            settings["columns"] = {"user": "user", "time": "time", "labels": ["label", "bought"]}
         if base == "encoder":
             settings["model"] |= {"encoder": str(encoder), "encoder_mode": "fine_tuned"}
         if name:
@@ -158,13 +167,13 @@ def run(frame, dataset, encoder, tmp_path_factory):
         out = tmp_path_factory.mktemp("run") / "run"
         settings["train"].setdefault("monitor", "auc")
         try:
-            model = train_ctr(frame, dataset=None if base == "impressions" else dataset, out=out, **settings)
+            model = train_ctr(frame, dataset=dataset if base in ("history", "encoder") else None, out=out, **settings)
         except InputError as error:
             return error
         lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
         for part in (model.metrics, *lines):
             part.pop("seconds", None)
-        return model.predict(frame).tolist(), model.metrics, lines
+        return model.probabilities(frame).tolist(), model.metrics, lines
 
     return run
 
@@ -181,6 +190,13 @@ def test_every_setting_is_changed_here():
 @pytest.mark.parametrize("base", BASES)
 def test_the_same_settings_give_the_same_model(base, run, expected):
     assert run(base) == expected[base]
+
+
+@pytest.mark.parametrize("name", EFFECTIVE)
+def test_settings_of_several_labels_change_the_run(name, run, expected):
+    outcome = run("tasks", name)
+    assert not isinstance(outcome, InputError), outcome
+    assert outcome != expected["tasks"]
 
 
 @pytest.mark.slow

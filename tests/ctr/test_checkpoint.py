@@ -40,23 +40,58 @@ def model(frame, dataset):
 def test_a_saved_model_predicts_the_same(model, frame, tmp_path):
     model.save(tmp_path)
     again = CTRModel.load(tmp_path)
-    expected = model.predict(frame)
-    assert again.predict(frame.drop("rating")).tolist() == expected.tolist()
+    expected = model.probabilities(frame)
+    assert again.probabilities(frame.drop("rating")).tolist() == expected.tolist()
     assert again.config == model.config
     assert len(set(expected.tolist())) > 300
     assert ((expected > 0) & (expected < 1)).all()
 
 
 def test_frames_of_any_library_and_files_give_the_same(model, frame, impressions):
-    expected = model.predict(frame).tolist()
+    expected = model.probabilities(frame).tolist()
     for source in (frame.to_pandas(), frame.to_arrow(), frame.to_dict(), impressions, str(impressions)):
-        assert model.predict(source).tolist() == expected
+        assert model.probabilities(source).tolist() == expected
+
+
+def test_predictions_keep_ids_and_what_was_read(model, frame, impressions, capsys):
+    for source in (frame, frame.to_pandas(), frame.to_arrow(), impressions):
+        predictions = model.predict(source)
+        assert predictions.columns == ["user_id", "item_id", "timestamp", "device", "price", "tags", "probability"]
+        assert predictions["item_id"].to_list() == frame["item_id"].to_list()
+        assert predictions["probability"].to_list() == model.probabilities(frame).tolist()
+    new = frame.head(3).with_columns(device=pl.lit("toaster"), probability=pl.lit("mine"))
+    capsys.readouterr()
+    predictions = model.predict(new.drop("rating"))
+    assert "3 impressions; device: unseen in training: 3" in capsys.readouterr().err
+    assert model.unknown_values(new)["device: unseen in training"] == 3
+    assert "probability_read" not in predictions.columns  # a column that the model does not read is left out
+
+
+def test_a_column_named_like_the_prediction_is_renamed(frame):
+    named = frame.rename({"device": "probability"})
+    model = _model(named, None, ColumnsConfig(label="rating >= 4"), FeaturesConfig(categorical=("probability",)), "fm")
+    predictions = model.predict(named)
+    assert predictions["probability_read"].to_list() == frame["device"].to_list()
+    assert predictions["probability"].dtype == pl.Float64
+
+
+def test_a_time_that_nothing_reads_is_not_needed(frame, dataset):
+    columns = replace(COLUMNS, time=None)
+    torch.manual_seed(0)
+    config = CTRConfig(columns=COLUMNS, features=FEATURES, model=CTRModelConfig(head="fm", dim=4, history_len=0))
+    fitted = Features.fit(frame, FEATURES, config.id_columns)
+    module = build_module(config.model, full_layout(fitted, FEATURES, dataset), dataset)
+    model = CTRModel(module.eval(), fitted, config, dataset)
+    assert len(model.predict(frame.drop("timestamp"))) == len(model.predict(frame)) == len(frame)
+    with pytest.raises(InputError, match=r"needs columns\.time"):
+        CTRConfig(columns=columns, features=FEATURES).check_dataset(True)
+    replace(config, columns=columns).check_dataset(True)
 
 
 def test_rows_are_scored_one_by_one(model, frame):
-    expected = model.predict(frame)
-    np.testing.assert_allclose(model.predict(frame, batch_size=7), expected, rtol=1e-5)
-    np.testing.assert_allclose(model.predict(frame[5:6]), expected[5:6], rtol=1e-5)
+    expected = model.probabilities(frame)
+    np.testing.assert_allclose(model.probabilities(frame, batch_size=7), expected, rtol=1e-5)
+    np.testing.assert_allclose(model.probabilities(frame[5:6]), expected[5:6], rtol=1e-5)
 
 
 def test_histories_are_those_before_the_impression(model, frame, dataset):
@@ -65,26 +100,30 @@ def test_histories_are_those_before_the_impression(model, frame, dataset):
     unknown = known.with_columns(user_id=pl.lit(13))
     features = replace(FEATURES, ids=("item",), user_side=False)
     model = _model(frame, dataset, features=features)
-    assert model.predict(early).tolist() == model.predict(unknown).tolist() != model.predict(known).tolist()
+    assert (
+        model.probabilities(early).tolist()
+        == model.probabilities(unknown).tolist()
+        != model.probabilities(known).tolist()
+    )
 
 
 def test_metrics_are_those_of_the_probabilities(model, frame):
     metrics = model.evaluate(frame)
     labels = (frame["rating"] >= 4).to_numpy()
-    assert metrics["auc"] == pytest.approx(roc_auc_score(labels, model.predict(frame)))
+    assert metrics["auc"] == pytest.approx(roc_auc_score(labels, model.probabilities(frame)))
     assert metrics["gauc_users"] > 0
 
 
 @pytest.mark.parametrize("column", ["user_id", "item_id", "timestamp", "device", "price", "tags"])
 def test_a_missing_column_is_named(model, frame, column):
     with pytest.raises(InputError, match=f"no column '{column}'"):
-        model.predict(frame.drop(column))
+        model.probabilities(frame.drop(column))
 
 
 def test_without_a_prepared_log_time_and_user_are_not_needed(frame, dataset, tmp_path):
     columns = ColumnsConfig(user="user_id", time="timestamp", label="rating >= 4")
     model = _model(frame, None, columns=columns, features=replace(FEATURES, ids=()), head="fm")
-    assert len(model.predict(frame.select("device", "price", "tags"))) == len(frame)
+    assert len(model.probabilities(frame.select("device", "price", "tags"))) == len(frame)
     assert "gauc" in model.evaluate(frame)
     model.save(tmp_path)
     with pytest.raises(InputError, match="trained on impressions alone"):
@@ -102,8 +141,8 @@ def test_another_log_a_missing_one_and_another_format_are_refused(model, dataset
     with pytest.raises(InputError, match="gone, which is gone"):
         CTRModel.load(tmp_path)
     assert CTRModel.load(tmp_path, dataset).fields == model.fields
-    about.write_text(text.replace('"version": 1', '"version": 0'))
-    with pytest.raises(InputError, match="has format 0; this version reads 1"):
+    about.write_text(text.replace('"version": 2', '"version": 1'))
+    with pytest.raises(InputError, match="has format 1; this version reads 2"):
         CTRModel.load(tmp_path)
 
 

@@ -123,10 +123,11 @@ def test_ids_as_text_find_the_same_users(dataset):
 def test_joining_needs_user_item_and_time(dataset, encoded):
     impressions, features, layout, _ = encoded
     for missing in ("user", "item"):
-        with pytest.raises(InputError, match="joining histories needs"):
+        with pytest.raises(InputError, match="joining a prepared log needs"):
             encode(impressions, replace(COLUMNS, **{missing: None}), features, layout, dataset)
-    with pytest.raises(InputError, match="joining histories needs"):
+    with pytest.raises(InputError, match=r"joining histories needs columns\.time"):
         encode(replace(impressions, times=None), COLUMNS, features, layout, dataset)
+    assert encode(replace(impressions, times=None), COLUMNS, features, layout, dataset, False).histories is None
     timeless = replace(dataset, manifest=replace(dataset.manifest, has_times=False))
     with pytest.raises(InputError, match="has no times"):
         encode(impressions, COLUMNS, features, layout, timeless)

@@ -10,8 +10,9 @@ from recsys_bert.ctr.heads.dcn_v2 import CrossLayer, DCNv2
 from recsys_bert.ctr.heads.deepfm import DeepFM
 from recsys_bert.ctr.heads.din import DIN
 from recsys_bert.ctr.heads.final_mlp import BilinearFusion, FinalMLP, Gate
-from recsys_bert.ctr.heads.fm import FactorisationMachine, pair_sum
+from recsys_bert.ctr.heads.fm import FactorisationMachine, order_sums
 from recsys_bert.ctr.heads.lr import LogisticRegression
+from recsys_bert.ctr.heads.mlp import EmbeddingMlp
 from recsys_bert.ctr.mlp import Dice, Mlp
 from recsys_bert.errors import InputError
 
@@ -31,15 +32,17 @@ def nothing():
     return torch.zeros(3, 0, 4), torch.zeros(3, 0, dtype=torch.bool)
 
 
-def test_pair_sum_is_the_sum_over_all_pairs(fields):
-    slow = [sum(row[i] @ row[j] for i, j in itertools.combinations(range(5), 2)) for row in fields]
-    torch.testing.assert_close(pair_sum(fields), torch.stack(slow))
+def test_order_sums_are_those_over_all_pairs(fields):
+    pairs = [sum(row[i] * row[j] for i, j in itertools.combinations(range(5), 2)) for row in fields[:, :, 1:]]
+    slow = torch.cat([fields[:, :, :1].sum(1), torch.stack(pairs)], 1)
+    torch.testing.assert_close(order_sums(fields), slow)
 
 
 def test_fm_reads_channel_0_as_weights_and_the_rest_as_factors(fields, nothing):
     head = FactorisationMachine(5, 4)
-    head.bias.data.fill_(0.5)
-    slow = 0.5 + fields[:, :, 0].sum(1) + pair_sum(fields[:, :, 1:])
+    head.out.bias.data.fill_(0.5)
+    pairs = [sum(row[i] @ row[j] for i, j in itertools.combinations(range(5), 2)) for row in fields[:, :, 1:]]
+    slow = 0.5 + fields[:, :, 0].sum(1) + torch.stack(pairs)
     torch.testing.assert_close(head(fields, *nothing), slow)
     with pytest.raises(InputError, match="at least 2"):
         FactorisationMachine(5, 1)
@@ -47,15 +50,19 @@ def test_fm_reads_channel_0_as_weights_and_the_rest_as_factors(fields, nothing):
 
 def test_lr_adds_up_weights(nothing):
     head = LogisticRegression(2, 1)
-    head.bias.data.fill_(0.25)
+    head.out.bias.data.fill_(0.25)
     weights = torch.tensor([[[1.0], [2.0]], [[-1.0], [0.5]], [[0.0], [0.0]]])
     assert head(weights, *nothing).tolist() == [3.25, -0.25, 0.25]
 
 
 def test_deepfm_is_the_machine_plus_the_network(fields, nothing):
     head = DeepFM(5, 4, hidden=(6,))
-    deep = head.out(torch.relu(head.deep[0](fields.flatten(1)))).squeeze(1)
-    torch.testing.assert_close(head(fields, *nothing), head.machine(fields, *nothing) + deep)
+    machine = FactorisationMachine(5, 4)
+    machine.out.bias.data = head.out.machine.bias.data.fill_(0.5)
+    deep = head.out.deep(torch.relu(head.deep[0](fields.flatten(1)))).squeeze(1)
+    torch.testing.assert_close(head(fields, *nothing), machine(fields, *nothing) + deep)
+    with pytest.raises(InputError, match="at least 2"):
+        DeepFM(5, 1)
 
 
 def test_a_cross_layer_multiplies_with_the_first_input():
@@ -90,11 +97,12 @@ def test_dcn_structures(structure, fields, nothing):
 def test_bilinear_fusion_matches_a_plain_loop():
     fusion = BilinearFusion(6, 4, 2)
     a, b = torch.randn(3, 6), torch.randn(3, 4)
-    slow = fusion.linear(torch.cat([a, b], 1)).squeeze(1)
+    both = torch.cat([a, b], 1)
+    slow = fusion.linear(both).squeeze(1)
     for row, head in itertools.product(range(3), range(2)):
         left, right = a[row, 3 * head : 3 * head + 3], b[row, 2 * head : 2 * head + 2]
         slow[row] = slow[row] + left @ fusion.pairs[head] @ right
-    torch.testing.assert_close(fusion(a, b), slow)
+    torch.testing.assert_close(fusion(both).squeeze(1), slow)
     with pytest.raises(InputError, match="must divide"):
         BilinearFusion(6, 4, 4)
 
@@ -115,7 +123,13 @@ def test_final_mlp_without_gates_is_two_networks_and_a_fusion(fields, nothing):
     head = FinalMLP(5, 4, hidden_1=(6,), hidden_2=(4,), gates=False, n_heads=2)
     flat = fields.flatten(1)
     a, b = (torch.relu(stream[0](flat)) for stream in head.streams)
-    torch.testing.assert_close(head(fields, *nothing), head.fusion(a, b))
+    torch.testing.assert_close(head(fields, *nothing), head.out(torch.cat([a, b], 1)).squeeze(1))
+
+
+def test_an_mlp_reads_all_fields_side_by_side(fields, nothing):
+    head = EmbeddingMlp(5, 4, hidden=(6,))
+    deep = torch.relu(head.deep[0](fields.flatten(1)))
+    torch.testing.assert_close(head(fields, *nothing), head.out(deep).squeeze(1))
 
 
 @pytest.mark.parametrize("softmax", [False, True])

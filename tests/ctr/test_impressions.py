@@ -1,10 +1,11 @@
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 import pytest
 
 from recsys_bert.ctr.config import ColumnsConfig, rule_parts
-from recsys_bert.ctr.impressions import read_impressions, read_labels, read_times, source_fingerprint
+from recsys_bert.ctr.impressions import read_impressions, read_labels, read_tasks, read_times, source_fingerprint
 from recsys_bert.errors import InputError
 
 
@@ -52,6 +53,32 @@ def test_labels(column, label, expected):
 def test_labels_that_cannot_be_read(column, label, message):
     with pytest.raises(InputError, match=message):
         read_labels(pl.DataFrame({"x": column}), label)
+
+
+@pytest.mark.parametrize(
+    ("column", "label"),
+    [
+        ([1, None, 0], "x"),
+        ([1.0, float("nan"), 0.0], "x"),
+        (["1", " ", "0"], "x"),
+        ([True, None, False], "x"),
+        ([5, None, 3], "x >= 4"),
+        (["5", "", "3"], "x >= 4"),
+        (["buy", None, "view"], "x == buy"),
+    ],
+)
+def test_one_of_several_labels_may_be_missing(column, label):
+    frame = pl.DataFrame({"x": column, "y": [0, 1, 1]})
+    labels = read_tasks(frame, (label, "y"))
+    np.testing.assert_array_equal(labels, np.array([[1, 0], [np.nan, 1], [0, 1]], np.float32))
+    assert labels.dtype == np.float32
+    with pytest.raises(InputError, match="row 2"):
+        read_tasks(frame, label)
+
+
+def test_a_label_that_cannot_be_read_is_no_missing_one():
+    with pytest.raises(InputError, match=r"row 1: x is .maybe.*1 such rows"):
+        read_tasks(pl.DataFrame({"x": ["maybe", None], "y": [0, 1]}), ("x", "y"))
 
 
 @pytest.mark.parametrize(

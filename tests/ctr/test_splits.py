@@ -38,7 +38,7 @@ def test_one_table_is_cut_at_quantiles_of_time():
     }
     for part in splits.values():  # rows stay together
         assert (times[part.frame["u"]] == part.times).all()
-        assert part.frame.columns == ["u", "extra"]
+        assert part.frame.columns == ["u", "t", "extra"]
 
 
 def test_equal_timestamps_stay_in_one_part():

@@ -118,7 +118,7 @@ def test_scoring_repeats_the_test_metrics(config: train_ctr.Config, encoder: Pat
         predict_ctr.Config(run=config.out, impressions=tmp_path / "new.parquet", out=tmp_path / "scores.parquet")
     )
     scores = pl.read_parquet(tmp_path / "scores.parquet")
-    assert scores.columns == ["user_id", "item_id", "device", "position", "probability"]
+    assert scores.columns == ["user_id", "item_id", "timestamp", "device", "position", "probability"]
     assert scores["item_id"].equals(test["item_id"])
     labels, p = test["click"].to_numpy(), scores["probability"].to_numpy()
     log_loss = -np.mean(np.where(labels == 1, np.log(p), np.log(1 - p)))
@@ -160,10 +160,32 @@ def test_scoring_counts_unseen_values_and_keeps_a_column_called_probability(
     assert scores["probability"].is_between(0, 1, closed="none").all()
 
 
-def test_without_history_the_prepared_log_gives_side_features(config: train_ctr.Config):
+def test_without_history_the_prepared_log_gives_side_features_and_no_time_is_read(
+    config: train_ctr.Config, log: Path, tmp_path: Path
+):
     results = train_ctr.run(_with(config, history_len=0, head="lr", head_options={}))
     assert results["fields"][-2:] == ["item.category", "user.age_group"]
     assert "target item" not in results["fields"]
+    new = pl.read_parquet(config.impressions).drop("timestamp", "click").head(7)
+    new.write_csv(tmp_path / "new.csv")
+    out = tmp_path / "scores.parquet"
+    predict_ctr.run(predict_ctr.Config(run=config.out, impressions=tmp_path / "new.csv", out=out))
+    assert pl.read_parquet(out).columns == ["user_id", "item_id", "device", "position", "probability"]
+    new.drop("device").write_csv(tmp_path / "new.csv")
+    with pytest.raises(InputError, match=r"no column 'device'; it has .* The model reads these columns; name them as"):
+        predict_ctr.run(predict_ctr.Config(run=config.out, impressions=tmp_path / "new.csv", out=out))
+
+
+def test_several_labels_are_trained_and_scored_by_the_commands(config: train_ctr.Config, tmp_path: Path):
+    columns = ColumnsConfig(user="user_id", item="item_id", time="timestamp", labels=("click", "like", "buy"))
+    train = replace(config.train, epochs=1, monitor="click.auc")
+    model = CTRModelConfig(head="din", head_options={"hidden": [8]}, dim=4, multi_task="mmoe", history_len=5)
+    results = train_ctr.run(replace(config, columns=columns, model=model, train=train))
+    assert {"click.auc", "like.auc", "buy.auc", "auc", "buy.calibration_error"} <= results["test"].keys()
+    predict_ctr.run(predict_ctr.Config(run=config.out, impressions=config.impressions, out=tmp_path / "scores.parquet"))
+    scores = pl.read_parquet(tmp_path / "scores.parquet")
+    assert scores.columns[-3:] == ["click_probability", "like_probability", "buy_probability"]
+    assert scores[:, -3:].to_numpy().std(0).min() > 0
 
 
 @pytest.mark.slow
@@ -221,7 +243,7 @@ def test_a_run_whose_inputs_were_changed_is_left_as_it_was(
             "cutting impressions by time needs columns.time",
         ),
         ({"data": None, "model": CTRModelConfig(encoder=Path("run"))}, "model.encoder reads histories"),
-        ({"columns": ColumnsConfig(user="user_id", label="click")}, "joining histories needs"),
+        ({"columns": ColumnsConfig(user="user_id", label="click")}, "joining a prepared log needs"),
         ({"features": FeaturesConfig(categorical=("click",))}, "'click' gives the label"),
         (
             {

@@ -88,10 +88,11 @@ class BST(nn.Module):
         nn.init.normal_(self.position.weight, std=0.02)
         self.layers = nn.ModuleList(BSTLayer(dim, n_heads, attention_dropout, 4 * dim) for _ in range(n_layers))
         self.deep = Mlp((n_fields + 2) * dim, hidden, dropout=dropout, batch_norm=batch_norm, activation="leaky_relu")
-        self.out = nn.Linear(self.deep.out_dim, 1)
+        self.out_dim = self.deep.out_dim
+        self.out = nn.Linear(self.out_dim, 1)
 
-    def forward(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
-        """Return logits ``[batch]``; the shapes are those of the package's docstring."""
+    def encode(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
+        """Return the network's last layer over fields and sequence ``[batch, out_dim]``."""
         # the target leads, so that padding stays at the end; its distance to itself is 0
         x = torch.cat([fields[:, self.target].unsqueeze(1), history], 1)
         distance = mask.sum(1, keepdim=True) - torch.arange(history.shape[1], device=mask.device)
@@ -102,4 +103,9 @@ class BST(nn.Module):
             x = layer(x, attention_mask[:, None, None])
         outputs = x[:, 1:] * mask.unsqueeze(2)
         mean = outputs.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
-        return self.out(self.deep(torch.cat([fields.flatten(1), x[:, 0], mean], 1))).squeeze(1)
+        encoded: Tensor = self.deep(torch.cat([fields.flatten(1), x[:, 0], mean], 1))
+        return encoded
+
+    def forward(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
+        """Return logits ``[batch]``; the shapes are those of the package's docstring."""
+        return self.out(self.encode(fields, history, mask)).squeeze(1)

@@ -63,13 +63,19 @@ class DCNv2(nn.Module):
         self.crosses = nn.ModuleList(CrossLayer(flat, rank) for _ in range(n_cross))
         self.stacked = structure == "stacked"
         self.deep = Mlp(flat, hidden, dropout=dropout, batch_norm=batch_norm)
-        self.out = nn.Linear(self.deep.out_dim + (0 if self.stacked else flat), 1)
+        self.out_dim = self.deep.out_dim + (0 if self.stacked else flat)
+        self.out = nn.Linear(self.out_dim, 1)
 
-    def forward(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
-        """Return logits ``[batch]``; the shapes are those of the package's docstring."""
+    def encode(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
+        """Return crosses and network side by side, or the network on top of the crosses ``[batch, out_dim]``."""
         first = crossed = fields.flatten(1)
         for cross in self.crosses:
             crossed = cross(first, crossed)
         if self.stacked:
-            return self.out(self.deep(crossed)).squeeze(1)
-        return self.out(torch.cat([crossed, self.deep(first)], 1)).squeeze(1)
+            stacked: Tensor = self.deep(crossed)
+            return stacked
+        return torch.cat([crossed, self.deep(first)], 1)
+
+    def forward(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
+        """Return logits ``[batch]``; the shapes are those of the package's docstring."""
+        return self.out(self.encode(fields, history, mask)).squeeze(1)

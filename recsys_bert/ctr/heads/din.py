@@ -51,10 +51,11 @@ class DIN(nn.Module):
         self.weight = nn.Linear(self.attention.out_dim, 1, bias=not softmax)
         self.softmax = softmax
         self.deep = Mlp((n_fields + 1) * dim, hidden, dropout=dropout, batch_norm=batch_norm, activation=activation)
-        self.out = nn.Linear(self.deep.out_dim, 1)
+        self.out_dim = self.deep.out_dim
+        self.out = nn.Linear(self.out_dim, 1)
 
-    def forward(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
-        """Return logits ``[batch]``; the shapes are those of the package's docstring."""
+    def encode(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
+        """Return the network's last layer over fields and interest ``[batch, out_dim]``."""
         target = fields[:, self.target].unsqueeze(1).expand_as(history)
         pairs = torch.cat([history, target, target - history, target * history], 2)
         weights = self.weight(self.attention(pairs)).squeeze(2)  # [batch, seq]
@@ -62,4 +63,9 @@ class DIN(nn.Module):
             weights = weights.masked_fill(~mask, torch.finfo(weights.dtype).min).softmax(1)
         weights = weights.masked_fill(~mask, 0.0)  # after the softmax too: an empty history has no weight at all
         interest = (weights.unsqueeze(2) * history).sum(1)
-        return self.out(self.deep(torch.cat([fields.flatten(1), interest], 1))).squeeze(1)
+        encoded: Tensor = self.deep(torch.cat([fields.flatten(1), interest], 1))
+        return encoded
+
+    def forward(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
+        """Return logits ``[batch]``; the shapes are those of the package's docstring."""
+        return self.out(self.encode(fields, history, mask)).squeeze(1)

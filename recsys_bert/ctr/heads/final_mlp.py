@@ -55,16 +55,19 @@ class BilinearFusion(nn.Module):
         super().__init__()
         if n_heads < 1 or dim_a % n_heads or dim_b % n_heads:
             raise InputError(f"n_heads is {n_heads}; it must divide the streams' last widths, {dim_a} and {dim_b}.")
+        self.dim_a = dim_a
         self.linear = nn.Linear(dim_a + dim_b, 1)
         self.pairs = nn.Parameter(torch.empty(n_heads, dim_a // n_heads, dim_b // n_heads))
         nn.init.xavier_normal_(self.pairs)
 
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Fuse ``[batch, dim_a]`` and ``[batch, dim_b]`` into ``[batch]``."""
+    def forward(self, both: Tensor) -> Tensor:
+        """Fuse the two vectors, side by side in ``[batch, dim_a + dim_b]``, into ``[batch, 1]``."""
         n_heads = len(self.pairs)
+        a, b = both.tensor_split([self.dim_a], dim=1)
         mixed = torch.einsum("bhi,hij->bhj", a.unflatten(1, (n_heads, -1)), self.pairs)
         products = (mixed * b.unflatten(1, (n_heads, -1))).sum((1, 2))
-        return self.linear(torch.cat([a, b], 1)).squeeze(1) + products
+        fused: Tensor = self.linear(both) + products.unsqueeze(1)
+        return fused
 
 
 class FinalMLP(nn.Module):
@@ -108,9 +111,14 @@ class FinalMLP(nn.Module):
             Mlp(flat, hidden, dropout=dropout, batch_norm=batch_norm) for hidden in (hidden_1, hidden_2)
         )
         width_1, width_2 = (hidden[-1] if hidden else flat for hidden in (hidden_1, hidden_2))
-        self.fusion = BilinearFusion(width_1, width_2, n_heads)
+        self.out_dim = width_1 + width_2
+        self.out = BilinearFusion(width_1, width_2, n_heads)
+
+    def encode(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
+        """Return both streams side by side ``[batch, out_dim]``."""
+        streams = [stream(gate(fields)) for gate, stream in zip(self.gates, self.streams, strict=True)]
+        return torch.cat(streams, 1)
 
     def forward(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
         """Return logits ``[batch]``; the shapes are those of the package's docstring."""
-        a, b = (stream(gate(fields)) for gate, stream in zip(self.gates, self.streams, strict=True))
-        return self.fusion(a, b)
+        return self.out(self.encode(fields, history, mask)).squeeze(1)

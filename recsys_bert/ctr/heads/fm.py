@@ -3,27 +3,29 @@
 import torch
 from torch import Tensor, nn
 
+from recsys_bert.ctr.heads.lr import SumOutput
 from recsys_bert.errors import InputError
 
 
-def pair_sum(vectors: Tensor) -> Tensor:
-    """Sum of the inner products of all pairs of fields, in time linear in their number.
-
-    ``Σ_{i<j} v_i · v_j = ½ (‖Σ_i v_i‖² − Σ_i ‖v_i‖²)``.
+def order_sums(fields: Tensor) -> Tensor:
+    """First-order sum and, by factor, the sum over all pairs of fields of their products.
 
     Args:
-        vectors: ``[batch, n_fields, dim]``.
+        fields: ``[batch, n_fields, dim]``; channel 0 is the first-order weight, the others are factors.
 
     Returns:
-        ``[batch]``.
+        ``[batch, dim]``; its sum is the machine's output without the bias.
     """
-    return 0.5 * (vectors.sum(1).square().sum(1) - vectors.square().sum((1, 2)))
+    factors = fields[:, :, 1:]
+    pairs = 0.5 * (factors.sum(1).square() - factors.square().sum(1))
+    return torch.cat([fields[:, :, 0].sum(1, keepdim=True), pairs], 1)
 
 
 class FactorisationMachine(nn.Module):
     """First-order weights plus the inner products of all pairs of fields.
 
-    Channel 0 of a field is its first-order weight, the other channels are its factors.
+    Channel 0 of a field is its first-order weight, the other channels are its factors. All pairs take time linear in
+    their number: ``Σ_{i<j} v_i · v_j = ½ (‖Σ_i v_i‖² − Σ_i ‖v_i‖²)``.
 
     Args:
         n_fields: Fields of an impression.
@@ -37,8 +39,13 @@ class FactorisationMachine(nn.Module):
         super().__init__()
         if dim < 2:
             raise InputError(f"dim is {dim}; a factorisation machine needs at least 2: a weight and one factor.")
-        self.bias = nn.Parameter(torch.zeros(()))
+        self.out_dim = dim
+        self.out = SumOutput()
+
+    def encode(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
+        """Return the sums of first and second order ``[batch, dim]``."""
+        return order_sums(fields)
 
     def forward(self, fields: Tensor, history: Tensor, mask: Tensor) -> Tensor:
         """Return logits ``[batch]``; the shapes are those of the package's docstring."""
-        return self.bias + fields[:, :, 0].sum(1) + pair_sum(fields[:, :, 1:])
+        return self.out(self.encode(fields, history, mask)).squeeze(1)
