@@ -25,7 +25,8 @@ class Config:
     has such a name already becomes `probability_read`."""
 
     data: Path | None = None
-    """Prepared log, if it was moved; its item rows must be those of the training."""
+    """Prepared log, if it was moved or has grown: its vocabulary must be that of the training, or have grown from it
+    (`prepare --vocabulary.of`)."""
 
     batch_size: int = 8192
     """Impressions scored at a time."""

@@ -17,7 +17,7 @@ class Config:
     """Run folder of `pretrain`, `train-retrieval` or `fuse`."""
 
     data: Path
-    """Folder that `prepare` wrote and the run was trained on."""
+    """Folder that `prepare` wrote and the run was trained on, or one whose vocabulary has grown from that."""
 
     users: tuple[str, ...] = ()
     """Ids of users of the log; all their events are the history, held-out ones too."""

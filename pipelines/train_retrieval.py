@@ -46,7 +46,9 @@ class Config(TrainRetrievalConfig):
     """Run folder; a run that was stopped there goes on."""
 
     init: Path | None = None
-    """Run of `pretrain` whose encoder the user tower starts from; its [encoder] settings are taken over."""
+    """Run of `pretrain` whose encoder the user tower starts from, or of `train-retrieval` whose towers go on; its
+    [encoder] and [towers] settings are taken over. Where the log has grown since, its items keep their weights. The
+    optimiser starts anew."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

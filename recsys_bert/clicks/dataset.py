@@ -1,7 +1,7 @@
 """Prepared click log: vocabulary, histories, catalogue and features, checked against its manifest."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -12,7 +12,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys_bert.clicks.histories import Histories
-from recsys_bert.clicks.manifest import Manifest, count_lines, count_table
+from recsys_bert.clicks.lineage import (
+    ROLES,
+    UNKNOWN_VALUE,
+    Basis,
+    Values,
+    VocabularyState,
+    is_proved,
+    run_basis,
+    save_lineage,
+    values_at,
+)
+from recsys_bert.clicks.manifest import NAME, Manifest, count_lines, count_table
 from recsys_bert.clicks.vocabulary import Vocabulary, as_ids
 from recsys_bert.errors import InputError
 
@@ -28,12 +39,14 @@ class ClickDataset:
         manifest: Counts, split and settings of its preparation.
         vocabulary: Items with an embedding row.
         histories: Events of all users; ``offsets[u]`` belongs to ``user_ids[u]``.
+        grown: The log itself, where this is what an earlier state of its vocabulary knows of it; see ``known_to``.
     """
 
     folder: Path
     manifest: Manifest
     vocabulary: Vocabulary
     histories: Histories
+    grown: "ClickDataset | None" = None
 
     def __repr__(self) -> str:
         features = [f"{role} features {', '.join(names)}" for role, names in self._feature_names().items()]
@@ -57,7 +70,7 @@ class ClickDataset:
 
         It begins at ``vocabulary.first_item``; rows from ``vocabulary.size`` on are cold: no training event.
         """
-        return _table(self.folder / "items.parquet")
+        return _table(self.folder / "items.parquet") if self.grown is None else self.grown.items
 
     @cached_property
     def users(self) -> pl.DataFrame:
@@ -72,11 +85,15 @@ class ClickDataset:
     @cached_property
     def item_features(self) -> Codes:
         """Codes of each catalogue row by feature, ``[n_rows, width]``; 0 is none, 1 a value unknown in training."""
+        if self.grown is not None:
+            return _known_codes(self.grown.item_features, self.item_feature_sizes)
         return _features(self.folder / "item_features", self.manifest.features.get("items", {}))
 
     @cached_property
     def user_features(self) -> Codes:
         """The same for users, ``[n_users, width]``."""
+        if self.grown is not None:
+            return _known_codes(self.grown.user_features, self.user_feature_sizes)
         return _features(self.folder / "user_features", self.manifest.features.get("users", {}))
 
     @property
@@ -151,17 +168,76 @@ class ClickDataset:
         start, stop = self.histories.offsets[row : row + 2]
         return self.ids(self.histories.items[start:stop]).to_list()
 
-    def check_same(self, fingerprint: str) -> None:
-        """Refuse a run that was trained on other rows.
+    @cached_property
+    def feature_values(self) -> Values:
+        """Values of the features of items and of users, in the order of their codes."""
+        if self.grown is not None:
+            return values_at(self.grown.feature_values, self.states[-1])
+        return {
+            role: _values(self.folder / f"{role[:-1]}_features", self.manifest.features.get(role, {})) for role in ROLES
+        }
+
+    @cached_property
+    def states(self) -> list[VocabularyState]:
+        """States of the vocabulary: those that it grew from, oldest first, then its own."""
+        if self.grown is not None:
+            fingerprints = [state.fingerprint for state in self.grown.states]
+            return self.grown.states[: fingerprints.index(self.fingerprint) + 1]
+        earlier = [VocabularyState(**state) for state in self.manifest.growth.get("states", [])]
+        sizes = {"items": self.item_feature_sizes, "users": self.user_feature_sizes}
+        own = VocabularyState(
+            fingerprint=self.fingerprint, rows=self.vocabulary.size, sizes=sizes, folder=self.folder.name
+        )
+        return [*(state for state in earlier if state.fingerprint != own.fingerprint), own]
+
+    @property
+    def n_new_items(self) -> int:
+        """Items with training events that came after this state of the vocabulary; 0 for the log itself."""
+        return 0 if self.grown is None else self.grown.vocabulary.size - self.vocabulary.size
+
+    def known_to(self, fingerprint: str) -> "ClickDataset":
+        """The log as a run knows it: items and feature values that came later are cold.
+
+        Args:
+            fingerprint: Of the vocabulary that the run was trained on.
+
+        Returns:
+            The log itself, or a view on it where its vocabulary grew from that of the run.
 
         Raises:
-            InputError: ``fingerprint`` is not the one of this folder.
+            InputError: The vocabulary is another one.
         """
-        if fingerprint != self.fingerprint:
+        if fingerprint == self.fingerprint:
+            return self
+        state = next((state for state in self.states if state.fingerprint == fingerprint), None)
+        if state is None or not is_proved(state, self.vocabulary, self.feature_values):
             raise InputError(
-                f"this run was trained on the vocabulary {fingerprint}, but {self.folder} has {self.fingerprint}:"
-                " its item rows or feature values mean something else. Use the folder that the run was trained on."
+                f"this run was trained on the vocabulary {fingerprint}, but {self.folder} has {self.fingerprint},"
+                " which did not grow from it: item rows or feature values mean something else. Use the folder that the"
+                " run was trained on, or prepare this log with --vocabulary.of and that folder or the run."
             )
+        counts = self.manifest.counts | {
+            "vocabulary_rows": state.rows,
+            "items": state.rows - self.vocabulary.first_item,
+        }
+        counts["cold_items"] = self.n_rows - state.rows
+        features = {
+            role: {name: {**self.manifest.features[role][name], "size": size} for name, size in sizes.items()}
+            for role, sizes in state.sizes.items()
+            if sizes
+        }
+        manifest = replace(self.manifest, fingerprint=fingerprint, counts=counts, features=features)
+        return replace(self, manifest=manifest, vocabulary=self.vocabulary.head(state.rows), grown=self.grown or self)
+
+    def save_vocabulary(self, folder: Path) -> None:
+        """Write the vocabulary, feature values and their states into a run's artefact."""
+        save_lineage(folder, self.vocabulary, self.feature_values, self.states)
+
+    def basis(self) -> Basis:
+        """Rows and values that a later log can grow from."""
+        features = self.manifest.features
+        multi = {role: {name: entry["multi"] for name, entry in features.get(role, {}).items()} for role in ROLES}
+        return Basis(self.folder, self.vocabulary, self.feature_values, self.states, self.user_ids, multi)
 
 
 def open_dataset(folder: Path) -> ClickDataset:
@@ -196,3 +272,30 @@ def _features(folder: Path, names: Iterable[str]) -> Codes:
         return {name: np.load(folder / f"{number}.npy", mmap_mode="r") for number, name in enumerate(names)}
     except (OSError, ValueError) as error:
         raise InputError(f"features in {folder} cannot be read: {error}. Run prepare again.") from error
+
+
+def _known_codes(codes: Codes, sizes: Mapping[str, int]) -> Codes:
+    """Codes of some features; those from ``sizes`` on are of values unknown then."""
+    return {
+        name: np.where(codes[name] < size, codes[name], UNKNOWN_VALUE).astype(np.int32) for name, size in sizes.items()
+    }
+
+
+def _values(folder: Path, names: Iterable[str]) -> dict[str, pl.Series]:
+    """Values of each feature in the order of their codes."""
+    path = folder / "values.parquet"
+    table = (
+        _table(path).sort("code") if path.is_file() else pl.DataFrame(schema={"feature": pl.String, "value": pl.String})
+    )
+    return {name: table.filter(pl.col("feature") == name)["value"] for name in names}
+
+
+def open_basis(folder: Path) -> Basis:
+    """Open what a vocabulary can grow from: a prepared folder, or a run.
+
+    Raises:
+        InputError: It is neither, or damaged.
+    """
+    if not folder.is_dir():
+        raise InputError(f"vocabulary.of is {folder}, which is not a folder. Give a prepared folder or a run.")
+    return open_dataset(folder).basis() if (folder / NAME).is_file() else run_basis(folder)

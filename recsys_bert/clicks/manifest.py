@@ -10,6 +10,7 @@ from recsys_bert.files import check_nothing_lost, read_json
 SCHEMA = 1
 KIND = "recsys_bert prepared clicks"
 NAME = "manifest.json"
+UNKNOWN_EVENTS = "unknown_events.parquet"
 ENTRIES = (
     NAME,
     "histories.arrow",
@@ -18,6 +19,7 @@ ENTRIES = (
     "users.parquet",
     "item_features",
     "user_features",
+    UNKNOWN_EVENTS,
 )
 """Files and folders of a prepared folder."""
 
@@ -59,6 +61,8 @@ class Manifest:
         side_tables: Rows of each side table, and rows not used by reason.
         log: Files, rows, event types; ``sha256`` of the contents.
         config: Resolved settings.
+        growth: Of a vocabulary that grew from another one: its earlier ``states``, oldest first, and counts of items
+            and users that are new or without events.
     """
 
     fingerprint: str
@@ -72,6 +76,7 @@ class Manifest:
     side_tables: dict[str, Any] = field(default_factory=dict)
     log: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
+    growth: dict[str, Any] = field(default_factory=dict)
     kind: str = KIND
     schema: int = SCHEMA
 

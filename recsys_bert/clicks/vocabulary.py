@@ -1,4 +1,4 @@
-"""item_id ↔ item_row: special rows first, then training items from the most frequent on."""
+"""item_id ↔ item_row: special rows first, then training items from the most frequent on; a grown one keeps its rows."""
 
 import hashlib
 import zlib
@@ -21,7 +21,8 @@ class Vocabulary:
     """Rows of the embedding table.
 
     Row 0 is padding, 1 the mask, ``2 … 1 + n_unknown`` stand for unknown items; training items follow by
-    decreasing training count, then id.
+    decreasing training count, then id. In a vocabulary that grew from another one, the items of that one come first, in
+    the same rows, also those without a training event now.
 
     Args:
         item_ids: Id of each row in the log's own type, null for special rows; ``[size]``.
@@ -68,6 +69,10 @@ class Vocabulary:
         if self.n_unknown > 1:
             rows[missing] = unknown_rows(item_ids.filter(pl.Series(missing)), self.n_unknown)
         return rows
+
+    def head(self, rows: int) -> "Vocabulary":
+        """The first rows: what the vocabulary was before it grew."""
+        return Vocabulary(self.item_ids[:rows], self.counts[:rows], self.weights[:rows], self.n_unknown)
 
     def ids(self, rows: Any) -> pl.Series:
         """Ids of rows; null for special ones."""

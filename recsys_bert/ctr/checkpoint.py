@@ -61,7 +61,8 @@ class CTRModel:
 
         Args:
             run: The folder.
-            dataset: The prepared log; by default opened where it was at training. Its item rows must be the same.
+            dataset: The prepared log; by default opened where it was at training. Its vocabulary must be the same, or
+                have grown from it since.
             allow_parts: Import parts from outside (``module:Class``) that the saved settings name; their code runs.
 
         Raises:
@@ -94,9 +95,10 @@ class CTRModel:
             save_weights(temporary / "model.safetensors", self.module)
             reader = self.module.reader
             if isinstance(reader, EncodedItems) and self.dataset is not None:
-                save_encoder(temporary / "encoder", reader.pretrained, self.dataset)
+                save_encoder(temporary / "encoder", reader.pretrained, reader.pretrained.known or self.dataset)
             source = None
             if self.dataset is not None:
+                self.dataset.save_vocabulary(temporary)
                 source = {"folder": str(self.dataset.folder), "fingerprint": self.dataset.fingerprint}
             write_json(temporary / "ctr.json", {"version": VERSION, "dataset": source})
 
@@ -273,5 +275,12 @@ def _open_dataset(run: Path, source: dict[str, str] | None, dataset: ClickDatase
     if dataset is None and not Path(source["folder"]).exists():
         raise InputError(f"{run} was trained with the prepared log {source['folder']}, which is gone. Give the log.")
     dataset = open_dataset(Path(source["folder"])) if dataset is None else dataset
-    dataset.check_same(source["fingerprint"])
-    return dataset
+    known = dataset.known_to(source["fingerprint"])
+    if known is not dataset:
+        print(
+            f"{run} was trained before {known.n_new_items:,} items of {dataset.folder} came: as targets and in "
+            "histories they are read as unknown, with their features where the model reads those. Go on training with "
+            f"--init {run}.",
+            file=sys.stderr,
+        )
+    return known

@@ -1,12 +1,15 @@
 """Load any trained run as a ranker; copy one."""
 
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
+
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.errors import InputError
-from recsys_bert.files import replacing
+from recsys_bert.files import read_json, replacing
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.ranker import Ranker
 from recsys_bert.retrieval.score_fusion import is_score_fusion, load_score_fusion, refer_to, trained_runs
@@ -73,6 +76,33 @@ def ranker_fingerprint(run: Path) -> str:
     return weights_fingerprint(*trained_runs(run))
 
 
+def earlier_vocabulary(run: Path, ranker: Ranker, dataset: ClickDataset) -> str | None:
+    """Message about a run that is older than the log's vocabulary; None where it knows all items.
+
+    Args:
+        run: The run, or the score fusion.
+        ranker: Its model.
+        dataset: The log.
+    """
+    files = [path for name in ("encoder/objective.json", "two_tower/config.json") for path in run.glob(name)]
+    if not files:
+        return None
+    known = dataset.known_to(read_json(files[0])["prepared"])
+    if known is dataset:
+        return None
+    new_rows = np.asarray(dataset.histories.items)
+    n_events = int(((new_rows >= known.vocabulary.size) & (new_rows < dataset.vocabulary.size)).sum())
+    if ranker.shape[0] > known.vocabulary.size:
+        treated = "ranked by their features, and read in histories as unknown"
+    else:
+        treated = "not recommended, and read in histories as unknown"
+    return (
+        f"{run.name} was trained before {known.n_new_items:,} of {dataset.vocabulary.n_items:,} items of "
+        f"{dataset.folder} came: these are {treated} ({n_events:,} of {len(new_rows):,} events). Go on training with "
+        f"--init {run}."
+    )
+
+
 def open_run(run: Path, dataset: ClickDataset) -> Ranker:
     """Load a run of ``pretrain``, ``train-retrieval`` or ``fuse``; it encodes in the precision that it was trained in.
 
@@ -83,6 +113,8 @@ def open_run(run: Path, dataset: ClickDataset) -> Ranker:
     if is_score_fusion(run):
         return load_score_fusion(run, [open_run(member, dataset) for member in trained_runs(run)], dataset)
     ranker = load_ranker(run, dataset)
+    if (note := earlier_vocabulary(run, ranker, dataset)) is not None:
+        print(note, file=sys.stderr)
     try:
         trained = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
     except FileNotFoundError:  # a folder that was not written by a command

@@ -1,5 +1,6 @@
 """Indexes over a ranker's item vectors, and which run and log they belong to."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,10 +34,19 @@ def index_source(run: Path, dataset: ClickDataset) -> dict[str, str]:
 def open_index(folder: Path, run: Path, dataset: ClickDataset) -> ItemIndex:
     """Load an index and check that it holds this run's vectors.
 
+    One that was made before the log's vocabulary grew is searched as it is: it has the items of then.
+
     Raises:
         InputError: It cannot be read, or was made from another run or another prepared log.
     """
     index = ItemIndex.load(folder)
+    if any(state.fingerprint == index.source.get("data") for state in dataset.states[:-1]):
+        dataset = dataset.known_to(index.source["data"])
+        print(
+            f"the index {folder} was made before {dataset.n_new_items:,} items of {dataset.folder} came, which it does "
+            "not hold. Make it again with `recsys-bert index`.",
+            file=sys.stderr,
+        )
     for name, value in index_source(run, dataset).items():
         if name != "run" and index.source.get(name, value) != value:
             raise InputError(

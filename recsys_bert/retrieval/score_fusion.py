@@ -149,8 +149,9 @@ class ScoreFusion:
         counted = self.counts.scores(part)
         total = np.repeat(counted.sum(axis=1), np.diff(counted.indptr))
         gain = self.weight * np.log1p(counted.data / total / self.smoothing)
-        query = np.repeat(np.arange(len(part)), np.diff(counted.indptr))
-        return query, counted.indices.astype(np.int64), gain.astype(np.float32)
+        query, row = np.repeat(np.arange(len(part)), np.diff(counted.indptr)), counted.indices.astype(np.int64)
+        known = row < self.shape[0]  # the model may be older than the counts
+        return query[known], row[known], gain[known].astype(np.float32)
 
 
 def save_score_fusion(
@@ -213,7 +214,7 @@ def load_score_fusion(run: Path, rankers: Sequence[Ranker], dataset: ClickDatase
     """
     folder = run / "score_fusion"
     settings = read_json(folder / "config.json")
-    dataset.check_same(settings["prepared"])
+    dataset.known_to(settings["prepared"])
     ranker = one_ranker(rankers, run.name)
     if "counts" not in settings:
         return ranker

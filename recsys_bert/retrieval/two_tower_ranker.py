@@ -94,7 +94,7 @@ def save_two_tower(folder: Path, model: TwoTower, dataset: ClickDataset) -> None
         name: value.contiguous() for name, value in model.state_dict().items() if not name.startswith(only_training)
     }
     save_file(weights, folder / "model.safetensors")
-    dataset.vocabulary.save(folder / "vocabulary.parquet")
+    dataset.save_vocabulary(folder)
     about = {"version": _VERSION, "prepared": dataset.fingerprint, "encoder": model.encoder.config.to_dict()}
     settings = {"towers": asdict(model.config), "loss": asdict(model.item_loss.config)}
     write_json(folder / "config.json", about | settings)
@@ -103,6 +103,9 @@ def save_two_tower(folder: Path, model: TwoTower, dataset: ClickDataset) -> None
 def load_two_tower(run: Path, dataset: ClickDataset) -> TwoTowerRanker:
     """Load a run of ``train-retrieval`` for ranking.
 
+    For a log whose vocabulary grew from that of the run, items that came later are ranked by their features, if the
+    towers have any, and are not ranked otherwise; in histories they are read as unknown.
+
     Raises:
         InputError: It is damaged or of another version, or was trained on another vocabulary or other features.
     """
@@ -110,7 +113,7 @@ def load_two_tower(run: Path, dataset: ClickDataset) -> TwoTowerRanker:
     about = read_json(folder / "config.json")
     if about.get("version") != _VERSION:
         raise InputError(f"{folder} has format {about.get('version')}, this version reads {_VERSION}. Train it again.")
-    dataset.check_same(about["prepared"])
+    dataset = dataset.known_to(about["prepared"])
     source = str(folder / "config.json")
     towers = fill(TowersConfig, check_settings(TowersConfig, about["towers"], source))
     loss = fill(LossConfig, check_settings(LossConfig, about["loss"], source))

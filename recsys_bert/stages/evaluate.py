@@ -187,7 +187,7 @@ def evaluate(
     held_out = HeldOut(dataset=dataset, queries=queries, evaluator=evaluator, seen=seen)
     results = _empty_results(config, held_out, protocol(held_out, config.split)) | {"notes": notes, "runs": other_runs}
     with allowing_parts(allow_parts):
-        trained = trained_models(models, config.indexes, held_out)
+        trained = trained_models(models, config.indexes, held_out, notes)
     tested = [*trained, *baseline_models(baselines, held_out, notes)]
     if truth is not None:
         tested.append(best_possible(Path(truth), config.split, held_out))

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.clicks.frames import Frame
+    from recsys_bert.clicks.lineage import Basis
     from recsys_bert.clicks.manifest import Manifest
+    from recsys_bert.clicks.prepare.events import Events
     from recsys_bert.clicks.prepare.sources import TableSource
 
 
@@ -70,16 +72,27 @@ def prepare(
         out: Folder to write; one that prepare made before is replaced. None: a temporary folder that is removed with
             the returned object.
         config: All settings as one object.
-        **settings: Settings by name, in place of ``config``: ``split={"kind": "time"}``.
+        **settings: Settings by name, in place of ``config``: ``split={"kind": "time"}``. ``vocabulary={"of": …}`` takes
+            a folder, what ``prepare`` returned, or a model.
 
     Raises:
         InputError: The events, a side table or the settings cannot be used; nothing is written then.
     """
-    settled = make_config(PrepareConfig, config, settings)
+    settled = make_config(PrepareConfig, config, _with_folder(settings))
     if out is not None:
         return _prepare(events, items, users, Path(out), settled, str(out))
     with temporary_run("dataset") as (folder, keep_with):
         return keep_with(_prepare(events, items, users, folder, settled, "a temporary folder"))
+
+
+def _with_folder(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with the folder of a dataset or the run of a model as ``vocabulary.of``."""
+    vocabulary = settings.get("vocabulary")
+    if not isinstance(vocabulary, dict) or "of" not in vocabulary:
+        return settings
+    of = vocabulary["of"]
+    folder = next((getattr(of, name) for name in ("folder", "run") if getattr(of, name, None) is not None), of)
+    return {**settings, "vocabulary": {**vocabulary, "of": folder}}
 
 
 def _prepare(events: Any, items: Any, users: Any, out: Path, config: PrepareConfig, shown_out: str) -> "ClickDataset":
@@ -113,26 +126,51 @@ def _write(
     work: Path,
 ) -> "tuple[Manifest, list[str]]":
     """Write the folder; return its manifest and notes for the user."""
+    from recsys_bert.clicks.dataset import open_basis
     from recsys_bert.clicks.prepare.catalogue import build_catalogue
     from recsys_bert.clicks.prepare.events import sorted_events
     from recsys_bert.clicks.prepare.filters import filter_events
     from recsys_bert.clicks.prepare.log import read_log
     from recsys_bert.clicks.prepare.side_tables import read_side
     from recsys_bert.clicks.prepare.splits import split_events
-    from recsys_bert.clicks.prepare.writer import write_folder
+    from recsys_bert.clicks.prepare.writer import LogRecord, write_folder
 
+    basis = None if config.vocabulary.of is None else open_basis(config.vocabulary.of)
     log = read_log(source, config.log, work)
     events = sorted_events(log, work)
+    if basis is not None:
+        check_basis(basis, events, config)
     items = read_side(item_source, config.item_features, config.log.item, events.item_ids.dtype, "item")
     users = read_side(user_source, config.user_features, config.log.user, events.user_ids.dtype, "user")
     filtered = filter_events(events, config.filters, config.split)
     del events  # dropped events need not stay in memory
+    if basis is not None:
+        filtered = replace(filtered, events=filtered.events.with_users(basis.users_first(filtered.events.user_ids)))
     borders = split_events(filtered.events, config.split, filtered.cut)
-    catalogue = build_catalogue(filtered.events, borders, config.vocabulary, items.ids if items else None)
+    side_ids, vocabulary = items.ids if items else None, basis.vocabulary if basis else None
+    catalogue = build_catalogue(filtered.events, borders, config.vocabulary, side_ids, vocabulary)
     sides = {"items": (items, config.item_features), "users": (users, config.user_features)}
     settings = json.loads(json.dumps(asdict(config), default=str))
-    manifest = write_folder(folder, log, filtered, config.split, borders, catalogue, sides, settings)
+    record = LogRecord.of(log, filtered.log)
+    manifest = write_folder(folder, record, filtered, config.split, borders, catalogue, sides, settings, basis)
     return manifest, list(_notes(filtered.events.times))
+
+
+def check_basis(basis: "Basis", events: "Events", config: PrepareConfig) -> None:
+    """Refuse a log that cannot grow from a basis.
+
+    Raises:
+        InputError: Ids are of another type, or features are missing.
+    """
+    for role, ids in (("item", events.item_ids), ("user", events.user_ids)):
+        basis.check_ids(role, ids.dtype)
+    groups = {"items": config.item_features, "users": config.user_features}
+    basis.check_features(
+        {
+            role: {**dict.fromkeys(group.categorical, False), **dict.fromkeys(group.multi, True)}
+            for role, group in groups.items()
+        }
+    )
 
 
 def _notes(times: "NDArray[np.int64] | None") -> Iterator[str]:

@@ -55,15 +55,16 @@ class PretrainConfig:
     """Users ranked at each validation at most, drawn once; 0 = all."""
 
     init: Path | None = None
-    """Run of `pretrain` whose encoder is trained on, as for next-item training after masked training; its [encoder]
-    settings are taken over."""
+    """Run of `pretrain` whose encoder is trained on, as for next-item training after masked training, or on a log that
+    has grown since; its [encoder] settings are taken over. Its items keep their weights; the optimiser starts anew."""
 
     encoder_dropout: float | None = None
     """Dropout of the encoder of ``init`` from here on; None = as it was pretrained with."""
 
     item_init: Literal["auto", "random", "ppmi"] = "auto"
     """Initial item embeddings: random, or factorised positive pointwise mutual information of neighbours in training
-    histories (seconds), which learns sooner and better. auto = ppmi up to 10 million training events."""
+    histories (seconds), which learns sooner and better. auto = ppmi up to 10 million training events. With init, of the
+    items that it does not know: ppmi = the mean of their neighbours' embeddings, weighted so."""
 
     teacher: Path | None = None
     """Run of `pretrain` with the same objective, usually of a larger encoder, that is distilled into this one."""
@@ -84,8 +85,6 @@ class PretrainConfig:
         check_name("objective", self.objective, OBJECTIVES)
         if self.train.optimiser.sparse_adam and self.loss.name == "full":
             raise InputError("train.optimiser.sparse_adam is for sampled losses; loss.name 'full' reads all items.")
-        if self.init and self.item_init != "auto":
-            raise InputError(f"item_init comes from init {self.init}; leave it out, or leave out init.")
         if self.encoder_dropout is not None and not self.init:
             raise InputError("encoder_dropout is for the encoder of init; set encoder.dropout.")
         if self.distillation != DistillationConfig() and self.teacher is None:
@@ -113,9 +112,7 @@ class PretrainConfig:
             self.loss.check_only_similarity("distillation.soft_weight 1 drops the loss of true targets", named)
         if derived := [name for name in DERIVED if f"encoder.{name}" in names]:
             raise InputError(f"encoder.{derived[0]} follows from the data and the objective here; leave it out.")
-        overridden = [
-            name for name in names if name.startswith("encoder.") or name in ("features", "item_init", "size")
-        ]
+        overridden = [name for name in names if name.startswith("encoder.") or name in ("features", "size")]
         if self.init and overridden:
             raise InputError(
                 f"{min(overridden)} comes from init {self.init}; leave it out, or leave out init. Dropout can be "
@@ -263,6 +260,7 @@ def _resolved(
         InputError: A setting of the encoder, other than its default, is another there.
     """
     from recsys_bert.user_encoder.checkpoint import check_times, feature_configs
+    from recsys_bert.user_encoder.growth import resolve_new_items
     from recsys_bert.user_encoder.item_init import resolve_item_init
 
     causal = objective.attention == "causal"
@@ -272,22 +270,30 @@ def _resolved(
     else:
         source, dropout = f"init {config.init} has", config.encoder_dropout
         trained = init.encoder.config
-        encoder = replace(trained, causal=causal, dropout=trained.dropout if dropout is None else dropout)
+        features = feature_configs(dataset, tuple(feature.name for feature in trained.features))
+        dropout = trained.dropout if dropout is None else dropout
+        size = dataset.vocabulary.size
+        encoder = replace(trained, vocab_size=size, causal=causal, features=features, dropout=dropout)
     check_derived(config.encoder, encoder, source)
     check_times(dataset, encoder)
     names = tuple(feature.name for feature in encoder.features)
-    item_init = config.item_init if init is not None else resolve_item_init(config.item_init, dataset)
+    if init is None:
+        item_init = resolve_item_init(config.item_init, dataset)
+    else:
+        item_init = resolve_new_items(config.item_init, dataset, init.encoder.config.vocab_size)
     return replace(config, encoder=encoder, features=names, item_init=item_init)
 
 
 def _encoder(config: PretrainConfig, dataset: "ClickDataset", init: "PretrainedEncoder | None") -> Any:
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.user_encoder.checkpoint import take_weights
+    from recsys_bert.user_encoder.growth import init_new_items
     from recsys_bert.user_encoder.item_init import init_items
 
     encoder = Encoder(config.encoder)
     if init is not None and config.init is not None:
         take_weights(encoder, init.encoder, config.init)
+        init_new_items(encoder, init.encoder.config.vocab_size, dataset, config.item_init)
     else:
         init_items(encoder, dataset, config.item_init)
     return encoder
@@ -297,6 +303,11 @@ def _teacher(config: PretrainConfig, run: Path, objective: "Objective", dataset:
     from recsys_bert.user_encoder.checkpoint import load_encoder
 
     teacher = load_encoder(run, dataset)
+    if teacher.known is not dataset:
+        raise InputError(
+            f"teacher {run} knows {teacher.encoder.config.vocab_size - dataset.vocabulary.first_item:,} of the "
+            f"{dataset.vocabulary.n_items:,} items of {dataset.folder}. Give one that was trained on this log."
+        )
     if type(teacher.objective) is not type(objective):
         raise InputError(
             f"teacher {run} was pretrained with objective {teacher.objective_name!r}, this run has "

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from recsys_bert.retrieval.recommender import Recommender
     from recsys_bert.retrieval.two_tower import TwoTower
     from recsys_bert.retrieval.two_tower_ranker import TwoTowerRanker
+    from recsys_bert.user_encoder.checkpoint import PretrainedEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,8 @@ class TrainRetrievalConfig:
 
     item_init: Literal["auto", "random", "ppmi"] = "auto"
     """Initial item embeddings: random, or factorised positive pointwise mutual information of neighbours in training
-    histories (seconds), which learns sooner and better. auto = ppmi up to 10 million training events."""
+    histories (seconds), which learns sooner and better. auto = ppmi up to 10 million training events. With init, of the
+    items that it does not know: ppmi = the mean of their neighbours' embeddings, weighted so."""
 
     features: tuple[str, ...] = ()
     """Item features added to every position of a history; a pretrained encoder brings its own."""
@@ -115,11 +117,9 @@ def check_init(config: TrainRetrievalConfig, init: Path | None, names: frozenset
     Raises:
         InputError: One of them is set.
     """
-    overridden = [name for name in names if name.startswith("encoder.") or name in ("features", "item_init", "size")]
+    overridden = [name for name in names if name.startswith("encoder.") or name in ("features", "size")]
     if init and overridden:
         raise InputError(f"{min(overridden)} comes from init {init}; leave it out, or leave out init.")
-    if init and config.item_init != "auto":
-        raise InputError(f"item_init comes from init {init}; leave it out, or leave out init.")
     for name in ("encoder_lr", "encoder_dropout", "encoder_residual_scale"):
         if getattr(config, name) is not None and not init:
             raise InputError(f"{name} is for a pretrained encoder; give init as well.")
@@ -138,7 +138,9 @@ def train_retrieval(
 
     Args:
         dataset: The log.
-        init: Run of ``pretrain``, or what it returned, whose encoder the user tower starts from.
+        init: Run of ``pretrain``, or what it returned, whose encoder the user tower starts from; or one of
+            ``train_retrieval``, whose towers go on. Their items keep their weights where the log has grown since; the
+            optimiser starts anew.
         out: Run folder; a run that was stopped there goes on. None: a temporary one, removed with what is returned.
         config: All settings as one object.
         allow_parts: Import parts from outside (``module:Class``) that init names; their code runs.
@@ -163,23 +165,35 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
     import torch
 
     from recsys_bert.retrieval.recommender import Recommender
-    from recsys_bert.retrieval.two_tower import build_two_tower
+    from recsys_bert.retrieval.two_tower import TwoTower, build_two_tower
     from recsys_bert.retrieval.two_tower_ranker import TwoTowerRanker
     from recsys_bert.retrieval.validation import validation
     from recsys_bert.stages.results import finish
+    from recsys_bert.stages.towers_start import copy_mlps, load_start, start_towers
     from recsys_bert.training.adversarial import check_table
     from recsys_bert.training.loop import fit
     from recsys_bert.training.run_folder import begin, is_first_process
+    from recsys_bert.user_encoder.growth import resolve_new_items
     from recsys_bert.user_encoder.item_init import resolve_item_init
     from recsys_bert.user_encoder.unchanged import check_log_unchanged
 
     torch.manual_seed(config.train.seed)
     auxiliary = config.train.auxiliary.weight or None
-    encoder = _encoder(dataset, init, config)
+    trained = None if init is None else load_start(init, dataset)
+    n_known = None if trained is None else trained.encoder.config.vocab_size
+    item_init = (
+        resolve_item_init(config.item_init, dataset)
+        if n_known is None
+        else resolve_new_items(config.item_init, dataset, n_known)
+    )
+    towers = start_towers(config.towers, config.loss.similarity, trained, init)
+    config = replace(config, item_init=item_init, towers=towers)
+    encoder = _encoder(dataset, init, trained, config)
     names = tuple(feature.name for feature in encoder.config.features)
-    item_init = config.item_init if init is not None else resolve_item_init(config.item_init, dataset)
-    config = replace(config, encoder=encoder.config, features=names, item_init=item_init)
+    config = replace(config, encoder=encoder.config, features=names)
     model = build_two_tower(encoder, config.towers, config.loss, dataset, auxiliary=auxiliary)
+    if isinstance(trained, TwoTower):
+        copy_mlps(model, trained)
     ranker = TwoTowerRanker(model, out.name, precision=config.train.precision)
     batches = _batches(dataset, config, model.encoder.config)
     miner = _miner(dataset, config, model, batches)
@@ -224,27 +238,22 @@ def _save(dataset: "ClickDataset", config: TrainRetrievalConfig, ranker: "TwoTow
     index_items(vectors, ranker.first_item, config.index, source).save(out / "index")
 
 
-def _encoder(dataset: "ClickDataset", init: Path | None, config: TrainRetrievalConfig) -> "Encoder":
-    """User tower's encoder: a pretrained one made causal, or a new one."""
-    from recsys_bert.encoder.model import Encoder
-    from recsys_bert.user_encoder.checkpoint import feature_configs, load_encoder, take_weights
-    from recsys_bert.user_encoder.item_init import init_items
+def _encoder(
+    dataset: "ClickDataset",
+    init: Path | None,
+    trained: "PretrainedEncoder | TwoTower | None",
+    config: TrainRetrievalConfig,
+) -> "Encoder":
+    """User tower's encoder: a new one, or a trained one."""
+    from recsys_bert.stages.towers_start import grown_encoder, new_encoder
 
-    if init is None:
-        size = dataset.vocabulary.size
-        features = feature_configs(dataset, config.features)
-        encoder = Encoder(replace(config.encoder, vocab_size=size, causal=True, features=features))
-        check_derived(config.encoder, encoder.config, "the data gives")
-        init_items(encoder, dataset, config.item_init)
-        return encoder
-    pretrained = load_encoder(init, dataset).encoder
-    dropout = pretrained.config.dropout if config.encoder_dropout is None else config.encoder_dropout
-    encoder = Encoder(replace(pretrained.config, causal=True, dropout=dropout))
+    if init is None or trained is None:
+        return new_encoder(dataset, config.encoder, config.features, config.item_init)
+    encoder = grown_encoder(dataset, init, trained, config.encoder_dropout, config.item_init)
     check_derived(config.encoder, encoder.config, f"init {init} has")
     names = tuple(feature.name for feature in encoder.config.features)
     if config.features not in ((), names):
         raise InputError(f"features are {list(config.features)}, but init {init} has {list(names)}. Leave them out.")
-    take_weights(encoder, pretrained, init)
     if config.encoder_residual_scale is not None:
         encoder.scale_residual_branches(config.encoder_residual_scale)
     return encoder

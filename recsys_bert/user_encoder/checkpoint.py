@@ -20,6 +20,7 @@ from recsys_bert.objectives.objective import Objective, build_objective
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.settings import check_settings, fill
 from recsys_bert.user_encoder.encode import last_states
+from recsys_bert.user_encoder.growth import copy_grown
 
 FORMAT = "recsys_bert.pretrained_encoder/2"
 
@@ -36,6 +37,9 @@ class PretrainedEncoder:
 
     objective_options: Options = field(default_factory=dict)
     """Options of the objective."""
+
+    known: ClickDataset | None = None
+    """The log as the encoder knows it; None where it was not loaded for one."""
 
     @cached_property
     def objective(self) -> Objective:
@@ -132,7 +136,7 @@ def check_times(dataset: ClickDataset, config: EncoderConfig) -> None:
 def save_encoder(folder: Path, pretrained: PretrainedEncoder, dataset: ClickDataset) -> None:
     """Write an encoder with its vocabulary, objective and loss; ``load_encoder`` reads it."""
     pretrained.encoder.save(folder)
-    dataset.vocabulary.save(folder / "vocabulary.parquet")
+    dataset.save_vocabulary(folder)
     settings = {
         "format": FORMAT,
         "objective": pretrained.objective_name,
@@ -145,6 +149,8 @@ def save_encoder(folder: Path, pretrained: PretrainedEncoder, dataset: ClickData
 
 def load_encoder(run: Path, dataset: ClickDataset) -> PretrainedEncoder:
     """Load ``run/encoder``, in evaluation mode, and check that its rows mean the same items as the dataset's.
+
+    For a log whose vocabulary grew from that of the run, the items that came later are read as unknown.
 
     Raises:
         InputError: No encoder there, a damaged one, or one of another vocabulary, other features or an old format.
@@ -159,7 +165,7 @@ def load_encoder(run: Path, dataset: ClickDataset) -> PretrainedEncoder:
         raise InputError(
             f"{folder} has format {settings.get('format', 1)!r}; this version reads {FORMAT!r}. Pretrain it again."
         )
-    dataset.check_same(settings["prepared"])
+    dataset = dataset.known_to(settings["prepared"])
     encoder = Encoder.load(folder)
     check_times(dataset, encoder.config)
     features = encoder.config.features
@@ -171,21 +177,21 @@ def load_encoder(run: Path, dataset: ClickDataset) -> PretrainedEncoder:
         first_row=dataset.vocabulary.first_item,
         features={feature.name: dataset.item_features[feature.name] for feature in features},
     )
-    pretrained = PretrainedEncoder(prediction.eval(), settings["objective"], settings["objective_options"])
+    pretrained = PretrainedEncoder(prediction.eval(), settings["objective"], settings["objective_options"], dataset)
     with saved_parts(folder):
         _ = pretrained.objective  # looked up now, as long as it is known that the artefact names it
     return pretrained
 
 
 def take_weights(encoder: Encoder, pretrained: Encoder, source: Path) -> None:
-    """Start ``encoder`` from the weights of ``pretrained``, whose attention may be another.
+    """Start ``encoder`` from the weights of ``pretrained``, whose attention may be another, and its tables smaller.
 
     Raises:
         InputError: A neck has other weights with the other attention.
     """
     try:
-        encoder.load_state_dict(pretrained.state_dict())
-    except RuntimeError as error:
+        copy_grown(encoder, pretrained.state_dict())
+    except InputError as error:
         attention = "causal" if encoder.config.causal else "bidirectional"
         raise InputError(
             f"the encoder of {source} cannot become {attention}: its {pretrained.config.neck} neck has other weights "

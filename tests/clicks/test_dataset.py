@@ -36,9 +36,9 @@ def test_users_are_found_by_id(dataset):
 
 
 def test_a_run_on_other_rows_is_refused(dataset):
-    dataset.check_same(dataset.fingerprint)
+    assert dataset.known_to(dataset.fingerprint) is dataset
     with pytest.raises(InputError, match="trained on the vocabulary 0123"):
-        dataset.check_same("0123")
+        dataset.known_to("0123")
 
 
 @pytest.mark.parametrize(

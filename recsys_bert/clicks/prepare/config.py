@@ -1,6 +1,7 @@
 """Settings of preparing a click log. Plain values: importing this is instant."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from recsys_bert.errors import InputError
@@ -157,9 +158,15 @@ class VocabularyConfig:
     unknown_rows: int = 1
     """Unknown items are spread over this many rows by a hash of their id."""
 
+    of: Path | None = None
+    """Prepared folder (or run) of an earlier log whose items, users and feature values keep their rows; those of this
+    log that are new come after them. A run knows items and values, not users. Its unknown_rows are taken over."""
+
     def __post_init__(self) -> None:
         if min(self.min_count, self.unknown_rows) < 1:
             raise InputError("vocabulary.min_count and vocabulary.unknown_rows are at least 1.")
+        if self.of is not None and self.unknown_rows != 1:
+            raise InputError(f"vocabulary.unknown_rows comes from vocabulary.of {self.of}; leave it out.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recsys_bert.clicks.histories import ranges
 from recsys_bert.clicks.prepare.log import Log
 from recsys_bert.clicks.prepare.numbering import Numbering, batches, number
 from recsys_bert.clicks.prepare.sorting import stable_order
@@ -52,6 +53,23 @@ class Events:
     def chunks(self) -> Iterator[tuple[slice, slice]]:
         """(users, events) slices of about ``CHUNK`` events each; a user is never cut."""
         return chunks(self.offsets)
+
+    def with_users(self, user_ids: pl.Series) -> "Events":
+        """Copy the events to new files, user by user in the order of ``user_ids``; some may have no events."""
+        known = pl.DataFrame({"id": self.user_ids, "row": np.arange(self.n_users)})
+        rows = user_ids.rename("id").to_frame().join(known, on="id", how="left", maintain_order="left")["row"]
+        row, has_events = rows.fill_null(0).to_numpy(), rows.is_not_null().to_numpy()
+        start = self.offsets[row]
+        lengths = np.where(has_events, self.offsets[row + 1] - start, 0) if self.n_users else np.zeros(len(row), int)
+        offsets, writer = (
+            _offsets(lengths),
+            _Writer(self.folder, "users", self.times is not None, self.weights is not None),
+        )
+        for users, _ in chunks(offsets):
+            at = ranges(start[users], lengths[users])
+            times = None if self.times is None else self.times[at]
+            writer.append(self.items[at], times, None if self.weights is None else self.weights[at])
+        return replace(writer.events(), offsets=offsets, user_ids=user_ids, item_ids=self.item_ids)
 
     def select(self, mask: NDArray[np.bool_], name: str) -> "Events":
         """Copy the events where ``mask`` holds, and users that still have any, to new files called ``name``."""

@@ -7,9 +7,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys_bert.clicks.histories import Histories
+from recsys_bert.clicks.lineage import FIRST_VALUE
 from recsys_bert.clicks.prepare.catalogue import Catalogue
 from recsys_bert.clicks.prepare.events import chunks
-from recsys_bert.clicks.prepare.side_tables import FIRST_VALUE, Feature
+from recsys_bert.clicks.prepare.side_tables import Feature
 from recsys_bert.clicks.prepare.splits import training_mask
 
 
@@ -47,7 +48,8 @@ def check_no_leak(
     vocabulary = catalogue.vocabulary
     first = vocabulary.first_item
     _require(np.array_equal(counts[first : vocabulary.size], vocabulary.counts[first:]), "counts of the vocabulary")
-    _require(bool((vocabulary.counts[first:] > 0).all()), "items without a training event")
+    new = first + catalogue.n_inherited
+    _require(bool((vocabulary.counts[new:] > 0).all()), "items without a training event")
     _require(not counts[vocabulary.size :].any(), "cold items in training")
     if cut:
         _require(latest < cut[0] <= earliest, "training events after the cut")
@@ -59,9 +61,10 @@ def check_no_leak(
 
 
 def _only_trained(feature: Feature, trained: NDArray[np.bool_]) -> bool:
-    """True if every value with a code of its own occurs on a trained row."""
+    """True if every value with a code of its own that is not inherited occurs on a trained row."""
     codes = pl.Series(feature.codes[trained].ravel()).unique().to_numpy()
-    return int((codes >= FIRST_VALUE).sum()) == len(feature.values)
+    new = FIRST_VALUE + feature.n_inherited
+    return int((codes >= new).sum()) == len(feature.values) - feature.n_inherited
 
 
 def _require(holds: bool, subject: str) -> None:

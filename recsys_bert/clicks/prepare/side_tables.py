@@ -1,5 +1,6 @@
 """Side tables of items and users, and their columns as integer features."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recsys_bert.clicks.lineage import FIRST_VALUE, UNKNOWN_VALUE
 from recsys_bert.clicks.prepare.config import SideFeaturesConfig
 from recsys_bert.clicks.prepare.sources import TableSource
 from recsys_bert.errors import InputError
-
-NONE, UNKNOWN_VALUE, FIRST_VALUE = 0, 1, 2  # codes of a feature
 
 
 @dataclass(frozen=True)
@@ -103,16 +103,23 @@ class Feature:
         codes: ``[n_rows, width]``; 0 none, 1 a value of no trained row, then values by decreasing frequency.
         values: Text of codes 2, 3, ….
         counts: Counts for the manifest; ``size`` is the number of codes.
+        n_inherited: Values of the vocabulary that this one grew from, which come first.
     """
 
     name: str
     codes: NDArray[np.int32]
     values: pl.Series
     counts: dict[str, Any] = field(default_factory=dict)
+    n_inherited: int = 0
 
 
 def encode(
-    side: SideTable, config: SideFeaturesConfig, ids: pl.Series, trained: NDArray[np.bool_], first: int = 0
+    side: SideTable,
+    config: SideFeaturesConfig,
+    ids: pl.Series,
+    trained: NDArray[np.bool_],
+    first: int = 0,
+    inherited: Mapping[str, pl.Series] | None = None,
 ) -> list[Feature]:
     """Encode the configured columns for rows ``first …``.
 
@@ -122,6 +129,7 @@ def encode(
         ids: Id of each row.
         trained: True on rows with a training event; only their values get codes.
         first: Number of special rows before these, without values.
+        inherited: Values of each feature that keep their codes; new ones follow.
     """
     side_rows = side.rows(ids)
     known = side_rows.is_not_null()
@@ -131,7 +139,8 @@ def encode(
     for name in config.categorical + config.multi:
         multi = name in config.multi
         pairs = _pairs(rows, side.table[name].gather(side_rows), config.separator if multi else None)
-        features.append(_feature(pairs, name, first + len(ids), config.max_values if multi else 1, multi))
+        values = (inherited or {}).get(name, pl.Series(dtype=pl.String))
+        features.append(_feature(pairs, name, first + len(ids), config.max_values if multi else 1, multi, values))
     return features
 
 
@@ -149,10 +158,13 @@ def _pairs(rows: pl.DataFrame, column: pl.Series, separator: str | None) -> pl.D
     return pairs.filter(pl.col("value") != "").unique(maintain_order=True)
 
 
-def _feature(pairs: pl.DataFrame, name: str, n_rows: int, max_values: int, multi: bool) -> Feature:
+def _feature(
+    pairs: pl.DataFrame, name: str, n_rows: int, max_values: int, multi: bool, inherited: pl.Series
+) -> Feature:
     pairs = pairs.with_columns(index=pl.int_range(pl.len()).over("row"))
     within = pairs.filter(pl.col("index") < max_values)
-    known = within.filter("trained").group_by("value").len().sort("len", "value", descending=[True, False])["value"]
+    values = within.filter("trained").group_by("value").len().sort("len", "value", descending=[True, False])["value"]
+    known = pl.concat([inherited.cast(pl.String), values.filter(~values.is_in(inherited.implode()))]).rename("value")
     table = pl.DataFrame({"value": known, "code": np.arange(FIRST_VALUE, FIRST_VALUE + len(known), dtype=np.int32)})
     within = within.join(table, on="value", how="left", maintain_order="left")
     within = within.with_columns(pl.col("code").fill_null(UNKNOWN_VALUE))
@@ -167,7 +179,7 @@ def _feature(pairs: pl.DataFrame, name: str, n_rows: int, max_values: int, multi
         "values_unknown_in_training": within.filter(pl.col("code") == UNKNOWN_VALUE)["value"].n_unique(),
         "rows_cut_to_max_values": pairs.filter(pl.col("index") >= max_values)["row"].n_unique(),
     }
-    return Feature(name, codes, known, counts)
+    return Feature(name, codes, known, counts, len(inherited))
 
 
 def save_features(features: list[Feature], folder: Path) -> None:

@@ -68,9 +68,24 @@ def summary_lines(manifest: Manifest) -> list[str]:
             lines.append(
                 f"  feature {role}.{name}: {feature['size'] - 2:,} values, on {feature['rows_with_a_value']:,} rows"
             )
+    lines += growth_lines(manifest)
     lines += count_lines(manifest)
     lines += [f"  {name.replace('_', ' ')}: {n:,}" for name, n in manifest.cold.items() if n]
     return lines
+
+
+def growth_lines(manifest: Manifest) -> list[str]:
+    """Counts of a grown vocabulary on one line; nothing for others."""
+    growth = manifest.growth
+    if not growth:
+        return []
+    parts = [
+        f"{growth[f'{role}_inherited']:,} {role} keep their rows ({growth[f'{role}_without_events']:,} without events),"
+        f" {growth[f'{role}_new']:,} new"
+        for role in ("items", "users")
+        if f"{role}_inherited" in growth
+    ]
+    return [f"  vocabulary of {growth['of']}: {'; '.join(parts)}"]
 
 
 def _files(files: list[dict[str, Any]]) -> str:

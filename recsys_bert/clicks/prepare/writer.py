@@ -1,6 +1,7 @@
 """Writer of a prepared folder; the manifest comes last."""
 
-import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import numpy as np
 import polars as pl
 
 from recsys_bert.clicks.histories import Histories
-from recsys_bert.clicks.manifest import NAME, Manifest
+from recsys_bert.clicks.lineage import Basis, fingerprint_of
+from recsys_bert.clicks.manifest import NAME, UNKNOWN_EVENTS, Manifest
 from recsys_bert.clicks.prepare.catalogue import Catalogue
 from recsys_bert.clicks.prepare.config import SideFeaturesConfig, SplitConfig
 from recsys_bert.clicks.prepare.events import Events, mapped
@@ -22,66 +24,126 @@ from recsys_bert.clicks.prepare.times import PER_SECOND
 from recsys_bert.files import write_json
 
 
+@dataclass(frozen=True, kw_only=True)
+class LogRecord:
+    """Record of the reading of a log, for the manifest.
+
+    Args:
+        has_times: True if the log has times.
+        has_weights: True if events are weighted.
+        filters: Entries of the manifest: reading, then one per filter.
+        about: Rows, event types, files and SHA-256 of the contents.
+    """
+
+    has_times: bool
+    has_weights: bool
+    filters: list[dict[str, Any]]
+    about: dict[str, Any]
+
+    @staticmethod
+    def of(log: Log, filters: list[dict[str, Any]]) -> "LogRecord":
+        """Record of one log and its filters."""
+        about = {
+            "rows": log.rows,
+            "event_types": log.event_types,
+            "sha256": log.source.fingerprint(),
+            "files": log.source.listing(),
+        }
+        filters = [log.as_filter(), *filters]
+        return LogRecord(has_times=log.has_time, has_weights=log.has_weight, filters=filters, about=about)
+
+
 def write_folder(
     folder: Path,
-    log: Log,
+    record: LogRecord,
     filtered: Filtered,
     split: SplitConfig,
     borders: Borders,
     catalogue: Catalogue,
     sides: dict[str, tuple[SideTable | None, SideFeaturesConfig]],
     settings: dict[str, Any],
+    basis: Basis | None = None,
 ) -> Manifest:
     """Write all files that ``open_dataset`` reads.
 
     Args:
         folder: Folder to create.
-        log: Log that was read.
+        record: Record of the log that was read.
         filtered: Remaining events.
         split: Kind of split.
         borders: Borders of the split.
         catalogue: Rows of items.
         sides: Side tables of ``items`` and ``users`` and their feature settings.
         settings: Resolved settings, for the manifest.
+        basis: Vocabulary that this one grew from.
 
     Returns:
         The manifest, as written.
     """
     folder.mkdir()
-    histories = write_histories(filtered.events, borders, catalogue, folder / "histories.arrow")
+    events = filtered.events
+    histories = write_histories(events, borders, catalogue, folder / "histories.arrow")
+    write_unknown_events(events, catalogue, folder / UNKNOWN_EVENTS)
     catalogue.vocabulary.save(folder / "vocabulary.parquet")
-    items, users = catalogue_table(catalogue), user_table(filtered.events)
+    items, users = catalogue_table(catalogue), user_table(events)
+    inherited = basis.values if basis else dict[str, Any]()
+    item_trained, first_item = items["count"].to_numpy() > 0, catalogue.vocabulary.first_item
+    user_trained = borders.train_end > events.offsets[:-1]
     features = {
-        "items": _features(
-            items["item_id"], items["count"].to_numpy() > 0, sides["items"], catalogue.vocabulary.first_item
-        ),
-        "users": _features(users["user_id"], borders.train_end > filtered.events.offsets[:-1], sides["users"], 0),
+        "items": _features(items["item_id"], item_trained, sides["items"], first_item, inherited.get("items")),
+        "users": _features(users["user_id"], user_trained, sides["users"], 0, inherited.get("users")),
     }
     for role, table, key in (("items", items, "item_id"), ("users", users, "user_id")):
         _joined(table, key, sides[role][0]).write_parquet(folder / f"{role}.parquet")
         save_features(features[role], folder / f"{role.removesuffix('s')}_features")
+    values = {role: {one.name: one.values for one in columns} for role, columns in features.items()}
     cut = (filtered.cut[0] // PER_SECOND, filtered.cut[1] // PER_SECOND) if filtered.cut else None
     manifest = Manifest(
-        fingerprint=_fingerprint(catalogue, features),
-        has_times=log.has_time,
-        has_weights=log.has_weight,
+        fingerprint=fingerprint_of(catalogue.vocabulary, values),
+        has_times=record.has_times,
+        has_weights=record.has_weights,
         counts=event_counts(histories, catalogue),
-        filters=[log.as_filter(), *filtered.log],
+        filters=record.filters,
         split={"kind": split.kind, "validation": split.validation, **borders.entry}
         | {"check": check_no_leak(histories, catalogue, features, cut)},
         cold=cold_counts(histories, catalogue),
         features={role: {one.name: one.counts for one in columns} for role, columns in features.items() if columns},
         side_tables={role: side.counts for role, (side, _) in sides.items() if side},
-        log={
-            "rows": log.rows,
-            "event_types": log.event_types,
-            "sha256": log.source.fingerprint(),
-            "files": log.source.listing(),
-        },
+        log=record.about,
         config=settings,
+        growth=_growth(events, catalogue, basis) if basis else {},
     )
     write_json(folder / NAME, manifest.as_dict())
     return manifest
+
+
+def _growth(events: Events, catalogue: Catalogue, basis: Basis) -> dict[str, Any]:
+    """Entry of the manifest: earlier states of the vocabulary, and counts of new and of gone items and users."""
+    n_events = np.zeros(catalogue.n_rows, np.int64)
+    for _, part in events.chunks():
+        n_events += np.bincount(catalogue.row_of_code[events.items[part]], minlength=catalogue.n_rows)
+    first, old = basis.vocabulary.first_item, basis.vocabulary.size
+    counts = {"items_inherited": old - first, "items_without_events": int((n_events[first:old] == 0).sum())}
+    counts["items_new"] = catalogue.vocabulary.size - old
+    if basis.user_ids is not None:
+        n_old = len(basis.user_ids)
+        counts |= {"users_inherited": n_old, "users_new": events.n_users - n_old}
+        counts["users_without_events"] = int((np.diff(events.offsets)[:n_old] == 0).sum())
+    return {"of": basis.folder.name, **counts, "states": [asdict(state) for state in basis.states]}
+
+
+def write_unknown_events(events: Events, catalogue: Catalogue, path: Path) -> None:
+    """Write the ids of events whose items have no row of their own, so that a later log can give them one.
+
+    ``event`` is the position in the histories, ``item_id`` the id.
+    """
+    first, parts = catalogue.vocabulary.first_item, []
+    for _, part in events.chunks():
+        codes = np.asarray(events.items[part])
+        at = np.flatnonzero(catalogue.row_of_code[codes] < first)
+        parts.append(pl.DataFrame({"event": part.start + at, "item_id": events.item_ids.gather(codes[at])}))
+    empty = pl.DataFrame({"event": np.zeros(0, np.int64), "item_id": events.item_ids.clear()})
+    pl.concat([empty, *parts]).write_parquet(path)
 
 
 def write_histories(events: Events, borders: Borders, catalogue: Catalogue, path: Path) -> Histories:
@@ -121,10 +183,14 @@ def user_table(events: Events) -> pl.DataFrame:
 
 
 def _features(
-    ids: pl.Series, trained: Any, side: tuple[SideTable | None, SideFeaturesConfig], first: int
+    ids: pl.Series,
+    trained: Any,
+    side: tuple[SideTable | None, SideFeaturesConfig],
+    first: int,
+    inherited: Mapping[str, pl.Series] | None,
 ) -> list[Feature]:
     table, config = side
-    return encode(table, config, ids, trained, first) if table else []
+    return encode(table, config, ids, trained, first, inherited) if table else []
 
 
 def _joined(table: pl.DataFrame, key: str, side: SideTable | None) -> pl.DataFrame:
@@ -133,13 +199,3 @@ def _joined(table: pl.DataFrame, key: str, side: SideTable | None) -> pl.DataFra
     columns = side.table.select(pl.all().gather(side.rows(table[key])))
     renamed = {name: f"{name}_side" for name in columns.columns if name in table.columns}
     return pl.concat([table, columns.rename(renamed)], how="horizontal")
-
-
-def _fingerprint(catalogue: Catalogue, features: dict[str, list[Feature]]) -> str:
-    """Hash of the meaning of item rows and feature codes."""
-    digest = hashlib.sha256(catalogue.vocabulary.fingerprint.encode())
-    for role, columns in features.items():
-        for feature in columns:
-            digest.update(f"\n{role} {feature.name}\n".encode())
-            digest.update("\n".join(feature.values.to_list()).encode())
-    return digest.hexdigest()[:16]

@@ -68,7 +68,7 @@ def compare_indexes(searched: Searched, factories: Sequence[str], evaluator: Eva
     Raises:
         InputError: An index does not fit, say too few items to train it on.
     """
-    k = searched.exact.shape[1]
+    width = searched.exact.shape[1]
     items = np.ascontiguousarray(searched.items[searched.first_item :])
     rows = np.arange(searched.first_item, len(searched.items), dtype=np.int32)
     lines = [_line(searched, evaluator, "exact", searched.exact, searched.seconds, items.nbytes, None)]
@@ -77,10 +77,12 @@ def compare_indexes(searched: Searched, factories: Sequence[str], evaluator: Eva
             start = time.perf_counter()
             index = ItemIndex.build(items, rows, factory, _metric(factory), seed=evaluator.seed)
             build = time.perf_counter() - start
+            k = min(width, len(index))
             index.search(searched.users[:_WARM_UP], k)
             start = time.perf_counter()
             lists = index.search(searched.users, k, searched.seen)[0]
             seconds = time.perf_counter() - start
+            lists = np.pad(lists, ((0, 0), (0, width - k)), constant_values=-1)
         lines.append(_line(searched, evaluator, factory, lists, seconds, index.memory, build))
     return lines
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.encoder.parts import find
+from recsys_bert.errors import InputError
 from recsys_bert.progress import step
 from recsys_bert.retrieval.baselines import BASELINES
-from recsys_bert.retrieval.load import open_run
+from recsys_bert.retrieval.load import earlier_vocabulary, open_run
 from recsys_bert.retrieval.ranker import Ranker, search_vectors
 from recsys_bert.stages.evaluation.external import external_lists, external_ranker
 from recsys_bert.stages.evaluation.held_out import HeldOut, ModelUnderTest, Ranking
@@ -19,19 +21,20 @@ from recsys_bert.stages.evaluation.index_comparison import Searched, check_facto
 from recsys_bert.stages.evaluation.run_records import layer_weights, training_curve
 
 
-def trained_models(models: Any, factories: Sequence[str], held_out: HeldOut) -> list[ModelUnderTest]:
+def trained_models(models: Any, factories: Sequence[str], held_out: HeldOut, notes: list[str]) -> list[ModelUnderTest]:
     """Load or wrap every model.
 
     Args:
         models: One model, a list, or a dict by name; see ``evaluate``.
         factories: Indexes that exact search is compared with.
         held_out: Users and targets.
+        notes: Gets a line for each run that is older than some of the items.
 
     Raises:
         InputError: No such run, another vocabulary, vectors or lists that do not fit the log, or an index type that
             FAISS does not know or that is too large for the catalogue.
     """
-    return [_model_under_test(name, model, factories, held_out) for name, model in named_models(models).items()]
+    return [_model_under_test(name, model, factories, held_out, notes) for name, model in named_models(models).items()]
 
 
 def named_models(models: Any) -> dict[str, Any]:
@@ -62,10 +65,24 @@ def _ranker(model: Any) -> Any:
     return getattr(model, "ranker", model)
 
 
-def _model_under_test(name: str, model: Any, factories: Sequence[str], held_out: HeldOut) -> ModelUnderTest:
+def _of_this_log(name: str, model: Any, dataset: ClickDataset) -> Any:
+    """A ``Recommender`` over another log as its run folder, which is opened for this one; others as they are."""
+    log, run = getattr(model, "dataset", None), getattr(model, "run", None)
+    if not isinstance(log, ClickDataset) or log.fingerprint == dataset.fingerprint:
+        return model
+    if run is None:
+        raise InputError(f"{name} was made for {log.folder}, not for {dataset.folder}, and has no run folder to open.")
+    return run
+
+
+def _model_under_test(
+    name: str, model: Any, factories: Sequence[str], held_out: HeldOut, notes: list[str]
+) -> ModelUnderTest:
+    model = _of_this_log(name, model, held_out.dataset)
     if isinstance(model, str | Path):
         folder: Path | None = Path(model)
         ranker: Ranker | None = open_run(Path(model), held_out.dataset)
+        notes += [note] if ranker and (note := earlier_vocabulary(Path(model), ranker, held_out.dataset)) else []
     else:
         folder = getattr(model, "run", None)
         ranker = external_ranker(name, _ranker(model), held_out.dataset)
@@ -86,7 +103,9 @@ def _vector_lists(
         users = ranker.user_vectors(held_out.queries)
         encoded = time.perf_counter()
         with step(f"{name}: exact search"):
-            lists = search_vectors(ranker, users, items, held_out.queries, held_out.depth, held_out.seen)[0]
+            depth = min(held_out.depth, len(items) - ranker.first_item)  # an older run ranks fewer items
+            lists = search_vectors(ranker, users, items, held_out.queries, depth, held_out.seen)[0]
+            lists = np.pad(lists, ((0, 0), (0, held_out.depth - depth)), constant_values=-1)
         seconds = time.perf_counter() - encoded
         if factories and not ranker.reranks:  # no index finds the items that gain
             searched = Searched(
