@@ -80,6 +80,7 @@ CONTRACT = SettingsContract(
         "split.test_from": [0.95],
         "split.min_events": [9],
         "vocabulary.min_count": [9],
+        "vocabulary.of": ["old"],
     },
     contexts={
         "filters.k_core": {"filters.min_user_events": 8, "filters.min_item_events": 8},
@@ -136,12 +137,13 @@ def frames():
 
 @pytest.fixture(scope="module", autouse=True)
 def files(frames, tmp_path_factory):
-    """Logs in the working directory."""
+    """Logs in the working directory, and a folder that was prepared from the first events of one."""
     here = os.getcwd()
     os.chdir(tmp_path_factory.mktemp("logs"))
     log = frames["log"]
     log.write_csv("log.csv")
     log.write_parquet("log.parquet")
+    prepare(log.head(50), out="old")
     broken = log["timestamp"].cast(pl.String).to_list()
     log.with_columns(pl.Series("timestamp", ["soon", *broken[1:]])).write_csv("bad.csv")
     log.with_columns(

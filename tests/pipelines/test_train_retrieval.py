@@ -214,7 +214,6 @@ def test_what_cannot_be_trained_is_refused_and_leaves_no_folder(config, pretrain
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"init": "run", "item_init": "ppmi"}, r"item_init comes from init run"),
         ({"encoder_lr": 0.1}, "encoder_lr is for a pretrained encoder"),
         ({"encoder": EncoderConfig(), "init": "run", "encoder_lr": -1.0}, r"encoder_lr is -1\.0; it must be 0 or more"),
         ({"encoder": EncoderConfig(), "init": "run", "encoder_lr": 0.0}, "there is nothing else to train"),

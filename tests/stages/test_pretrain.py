@@ -72,7 +72,7 @@ def test_config_toml_is_what_was_trained(side_log, tmp_path):
         ({"encoder": {"dim": 64}}, r"encoder\.dim comes from init"),
         ({"encoder": {"dropout": 0.1}}, r"encoder\.dropout comes from init .* changed by encoder_dropout"),
         ({"features": []}, "features comes from init"),
-        ({"item_init": "random"}, "item_init comes from init"),
+        ({"item_init": "random"}, "item_init is .random., but init knows all items"),
     ],
 )
 def test_a_setting_that_init_overrides_is_refused_whatever_its_value(side_log, tmp_path, settings, message):
