@@ -16,6 +16,9 @@ HeadOptions = dict[str, bool | int | float | str | list[int]]
 DEFAULT_HISTORY_LEN = 50
 DEFAULT_ENCODER_LR = 1e-4
 
+MEANS = ("auc", "gauc", "log_loss", "calibration_error")
+"""Metrics of a model; of several labels those of each, and their means."""
+
 _RULE = re.compile(r"^(?P<column>.+?)\s*(?P<sign>>=|<=|==|!=|>|<)\s*(?P<value>\S.*)$")
 
 

@@ -8,14 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from recsys_bert.ctr.config import MEANS
 from recsys_bert.ctr.data import CTRData
 from recsys_bert.ctr.history import EncodedItems
 from recsys_bert.ctr.model import CTRModule
 from recsys_bert.evaluation.classification import classification_metrics
 from recsys_bert.progress import Progress
-
-MEANS = ("auc", "gauc", "log_loss", "calibration_error")
-"""Metrics whose mean over tasks is taken."""
 
 
 def probabilities(module: CTRModule, data: CTRData, history_len: int, batch_size: int = 8192) -> NDArray[np.float64]:

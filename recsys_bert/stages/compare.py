@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from recsys_bert.encoder.parts import allowing_parts
 from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
+from recsys_bert.training.run_folder import TEMPORARY
 
 if TYPE_CHECKING:
     import polars as pl
@@ -147,7 +148,7 @@ def compare(
     from recsys_bert.stages.comparison.stage_trainer import stage_trainer
 
     config = make_config(CompareConfig, config, settings)
-    folder = Path(tempfile.mkdtemp(prefix="recsys-bert-compare-")) if out is None else Path(out)
+    folder = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}compare-")) if out is None else Path(out)
     try:
         with allowing_parts(allow_parts):
             comparison = compare_runs(stage_trainer(train, data, evaluate), grid_axes(grid), folder, config)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from recsys_bert.training.run_folder import TEMPORARY
+
 T = TypeVar("T")
 
 
@@ -17,7 +19,7 @@ def temporary_run(name: str) -> Iterator[tuple[Path, Callable[[T], T]]]:
 
     The folder is removed with that object, or at once where the block raises.
     """
-    folder = tempfile.mkdtemp(prefix="recsys-bert-")
+    folder = tempfile.mkdtemp(prefix=TEMPORARY)
 
     def keep_with(model: T) -> T:
         weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)

@@ -1,13 +1,11 @@
 """Train a CTR model on impressions."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recsys_bert.ctr.config import CTRConfig, TimeSplitConfig
+from recsys_bert.ctr.config import MEANS, CTRConfig, TimeSplitConfig
 from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
 from recsys_bert.training.config import TrainConfig
@@ -30,10 +28,16 @@ class TrainCTRConfig(CTRConfig):
     """Where impressions are cut by time; not with validation impressions of their own."""
 
     train: TrainConfig = field(default_factory=lambda: TrainConfig(batch_size=1024, patience=3, monitor="auc"))
-    """Optimisation; the epoch with the best validation AUC is kept."""
+    """Optimisation; the epoch of the best validation AUC is kept, with several labels of the best mean. ``monitor``
+    may be ``log_loss``, or one label's metric as in ``buy.auc``."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        prefixes = ["", *(f"{label}." for label in self.columns.labels)]
+        if self.train.monitor not in (known := [prefix + name for prefix in prefixes for name in MEANS]):
+            raise InputError(f"train.monitor is {self.train.monitor!r}; this training validates {', '.join(known)}.")
+        if self.columns.user is None and self.train.monitor.endswith("gauc"):
+            raise InputError("train.monitor is 'gauc', the AUC within users, but columns.user names no column. Set it.")
         if self.train.auxiliary.weight:
             raise InputError(
                 "train.auxiliary.weight is for encoders that predict items or labels themselves; leave it out."
@@ -115,7 +119,7 @@ def train_ctr(
     from recsys_bert.files import write_json
     from recsys_bert.progress import step
     from recsys_bert.training.adversarial import check_table
-    from recsys_bert.training.run_folder import begin, check_unchanged, is_first_process
+    from recsys_bert.training.run_folder import begin, check_unchanged, is_first_process, run_folder
 
     config = make_config(TrainCTRConfig, config, settings)
     config.check_inputs(validation, test, dataset is not None)
@@ -135,7 +139,7 @@ def train_ctr(
     check_table(module, config.train)
     _check_batches(config, module, len(data["train"]))
     contents = {} if out is None else _fingerprints(sources, config, dataset)
-    with _run_folder(out) as folder:
+    with run_folder(out) as folder:
         begin(folder, config)  # after everything that bad input can stop
         check_unchanged(folder, contents)
         model.metrics = _fit(config, module, data, folder)
@@ -145,18 +149,6 @@ def train_ctr(
     if is_first_process():
         _print_summary(model, None if out is None else folder)
     return model
-
-
-@contextmanager
-def _run_folder(out: Path | str | None) -> Iterator[Path]:
-    """The run folder; a temporary one where None."""
-    import tempfile
-
-    if out is not None:
-        yield Path(out)
-        return
-    with tempfile.TemporaryDirectory(prefix="recsys-bert-ctr-") as folder:
-        yield Path(folder)
 
 
 def _fit(config: TrainCTRConfig, module: "CTRModule", data: "dict[str, CTRData]", folder: Path) -> dict[str, Any]:

@@ -5,6 +5,9 @@ from typing import Any, Literal
 
 from recsys_bert.errors import InputError
 
+LOWER_IS_BETTER = ("log_loss", "calibration_error")
+"""Metrics whose best epoch is that of the lowest value, also after a task's name (``buy.log_loss``)."""
+
 Precision = Literal["auto", "fp32", "bf16"]
 """Number format of matrix products; auto takes bf16 where the device computes it natively."""
 
@@ -154,7 +157,7 @@ class TrainConfig:
     """auto takes a GPU when there is one."""
 
     monitor: str = "ndcg@10"
-    """Validation metric that picks the best epoch; higher is better."""
+    """Validation metric that picks the best epoch: the highest value, or the lowest log_loss or calibration_error."""
 
     patience: int = 10
     """Validations without improvement before training stops; 0 = no early stopping."""
@@ -185,6 +188,11 @@ class TrainConfig:
 
     auxiliary: AuxiliaryConfig = field(default_factory=AuxiliaryConfig)
     """Auxiliary loss on the raw last layer."""
+
+    def is_better(self, value: float, best: float | None) -> bool:
+        """True if a value of ``monitor`` is better than the best one before, None at first."""
+        sign = -1 if self.monitor.rpartition(".")[2] in LOWER_IS_BETTER else 1
+        return best is None or sign * value > sign * best
 
     def __post_init__(self) -> None:
         counts = ("epochs", "batch_size", "accumulate", "validate_every", "checkpoint_steps", "log_steps")

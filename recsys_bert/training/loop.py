@@ -33,6 +33,7 @@ from recsys_bert.training.config import TrainConfig
 from recsys_bert.training.interrupts import deferred_interrupt
 from recsys_bert.training.metrics_file import MetricsFile
 from recsys_bert.training.parameter_groups import parameter_groups
+from recsys_bert.training.run_folder import is_temporary
 from recsys_bert.training.schedules import warn_of_warmup
 from recsys_bert.training.sparse_adam import RowAdamW, kept_from_ddp, row_tables
 from recsys_bert.training.step import Batch, OptimiserStep, over_all, to_device
@@ -246,7 +247,7 @@ class _Loop:
             )
         self.log.write({"step": state.step, "epoch": state.epoch, **metrics, "seconds": round(self._seconds(), 2)})
         value = metrics[self.config.monitor]
-        if state.best is None or value > state.best:
+        if self.config.is_better(value, state.best):
             state.best, state.best_epoch, state.waited = value, state.epoch, 0
             if self.accelerator.is_main_process:
                 save_weights(self.run / "checkpoints" / "best.safetensors", self.model)
@@ -283,14 +284,21 @@ class _Loop:
             self.accelerator, state.loss_sum, state.loss_count, state.epoch_loss_sum, state.epoch_loss_count
         )
         if not math.isfinite(sums[0]):
+            precision = " or train with train.precision = 'fp32'" if self.accelerator.mixed_precision == "bf16" else ""
             raise InputError(
-                f"the loss is {sums[0] / sums[1]} at step {state.step}. Lower train.lr or train with "
-                f"train.precision = 'fp32'; the last finite weights are in {self.run / 'checkpoints'}."
+                f"the loss is {sums[0] / sums[1]} at step {state.step}. Lower train.lr{precision}. {self._saved()}"
             )
         if self.accelerator.is_main_process:
             state.loss_sum, state.loss_count, state.epoch_loss_sum, state.epoch_loss_count = sums
         else:
             self._reset(epoch=True)
+
+    def _saved(self) -> str:
+        """Name the checkpoint that a run which diverged leaves behind."""
+        if is_temporary(self.run):
+            return "Nothing is kept of the run."
+        saved = latest_first(self.run)
+        return f"The last finite weights are in {saved[0]}." if saved else "No checkpoint was written before that."
 
     def _reset(self, epoch: bool = False) -> None:
         """Reset the sums of losses of this process."""

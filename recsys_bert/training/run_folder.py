@@ -21,6 +21,10 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+TEMPORARY = "recsys-bert-"
+"""Beginning of the name of a temporary folder of runs."""
+
+
 class Checked(Exception):
     """All checks passed; raised by ``begin`` within ``only_checking``."""
 
@@ -37,8 +41,16 @@ def run_folder(out: Path | str | None) -> Iterator[Path]:
         return
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("several processes share a run folder; name it with out.")
-    with tempfile.TemporaryDirectory(prefix="recsys-bert-") as folder:
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY) as folder:
         yield Path(folder)
+
+
+def is_temporary(run: Path) -> bool:
+    """True for a run in a temporary folder, of which nothing is left after an error."""
+    return any(
+        folder.name.startswith(TEMPORARY) and folder.parent == Path(tempfile.gettempdir())
+        for folder in (run, *run.parents)
+    )
 
 
 _only_checking = ContextVar("only_checking", default=False)

@@ -126,11 +126,11 @@ def test_several_labels_train_one_model_with_a_task_each(tasks, tmp_path):
 
 
 def test_the_epoch_is_that_of_the_best_mean_or_of_the_named_task(tasks, tmp_path):
-    for monitor in ("auc", "buy.auc"):
+    for monitor, best in (("auc", max), ("buy.auc", max), ("click.log_loss", min)):
         settings = MULTI | {"train": MULTI["train"] | {"monitor": monitor}}
         model = train_ctr(tasks, out=tmp_path / monitor, **settings)
         lines = [json.loads(line) for line in (tmp_path / monitor / "metrics.jsonl").read_text().splitlines()]
-        assert max(line[monitor] for line in lines if monitor in line) == model.metrics["validation"][monitor]
+        assert best(line[monitor] for line in lines if monitor in line) == model.metrics["validation"][monitor]
 
 
 def test_labels_out_of_their_chain_are_refused(tasks):
@@ -174,6 +174,8 @@ def test_labels_that_do_not_fit_are_refused(tasks, tmp_path, columns, model, mes
         ({}, {"columns": {"user": "user", "label": "clicked"}}, "needs columns.time"),
         ({}, {"columns": {"label": "clicked", "time": "time", "usr": "user"}}, "no setting is called 'columns.usr'"),
         ({}, {"columns": {"label": "click", "time": "time"}}, "has no column 'click'"),
+        ({}, {"train": {"monitor": "ndcg@10"}}, "train.monitor is 'ndcg@10'; this training validates auc, gauc"),
+        ({}, {"columns": {"time": "time", "label": "clicked"}, "train": {"monitor": "gauc"}}, "names no column"),
         ({"test": {"a": [1]}}, {}, "test impressions need validation impressions"),
         ({"validation": {"a": [1]}}, {}, "columns.time is 'time', which nothing reads"),
         ({"validation": [1]}, {"columns": {"user": "user", "label": "clicked"}}, "validation is a list"),

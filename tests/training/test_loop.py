@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from recsys_bert.errors import InputError
 from recsys_bert.training.checkpoints import latest_first
 from recsys_bert.training.loop import fit
+from recsys_bert.training.run_folder import run_folder
 
 
 class Killed(Exception):
@@ -290,10 +291,26 @@ def test_a_loss_that_is_no_number_stops_before_it_spoils_a_checkpoint(toy, batch
         return forward(batch) * (float("nan") if len(steps) > 4 else 1.0)
 
     model.forward = breaking
-    with pytest.raises(InputError, match="the loss is nan at step"):
+    with pytest.raises(InputError, match="the loss is nan at step") as error:
         fit(model, batches(), settings(log_steps=log_steps, checkpoint_steps=1), tmp_path)
-    saved = load_file(latest_first(tmp_path)[0] / "model.safetensors")
+    (folder,) = latest_first(tmp_path)
+    assert f"The last finite weights are in {folder}." in str(error.value)
+    assert "fp32" not in str(error.value)  # as it is trained already
+    saved = load_file(folder / "model.safetensors")
     assert all(value.isfinite().all() for value in saved.values())
+
+
+@pytest.mark.parametrize("temporary", [False, True])
+def test_no_checkpoint_is_named_that_does_not_exist(toy, batches, settings, tmp_path, temporary):
+    model = toy()
+    forward = model.forward
+    model.forward = lambda batch: forward(batch) * float("inf")
+    with run_folder(None if temporary else tmp_path) as folder:
+        with pytest.raises(InputError) as error:
+            fit(model, batches(), settings(precision="bf16"), folder)
+        assert str(folder) not in str(error.value)
+    message = "Nothing is kept of the run." if temporary else "No checkpoint was written before that."
+    assert str(error.value).endswith(f"Lower train.lr or train with train.precision = 'fp32'. {message}")
 
 
 @pytest.mark.parametrize("name", ["training.pt", "model.safetensors"])
@@ -303,6 +320,15 @@ def test_a_damaged_checkpoint_is_refused(toy, batches, settings, tmp_path, name)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InputError, match=f"{name}.*damaged"):
         fit(toy(), batches(), settings(epochs=5), tmp_path)
+
+
+@pytest.mark.parametrize(("monitor", "best"), [("auc", 2), ("log_loss", 3), ("buy.calibration_error", 3)])
+def test_the_best_epoch_is_that_of_the_highest_value_or_the_lowest_loss(
+    toy, batches, settings, tmp_path, monitor, best
+):
+    values = iter([0.5, 0.9, 0.1, 0.6])
+    config = settings(epochs=4, monitor=monitor)
+    assert fit(toy(), batches(), config, tmp_path, validate=lambda _: {monitor: next(values)}).best_epoch == best
 
 
 def test_a_metric_that_is_missing_cannot_be_monitored(toy, batches, settings, tmp_path):
