@@ -8,7 +8,8 @@ from typing import Any
 
 from nlp_tasks.artefacts import find_files
 from nlp_tasks.config import PARTS, TEXT_ENCODER, TokenizerConfig
-from nlp_tasks.tokenization import SPECIAL, Tokenizer
+from nlp_tasks.tokenization import Tokenizer
+from nlp_tasks.tokenizer_files import TOKENIZER_FILES
 from nlp_tasks.word_vectors.files import read_vectors
 from nlp_tasks.word_vectors.start import start_rows
 from recsys_bert.encoder.config import EncoderConfig
@@ -19,8 +20,7 @@ from recsys_bert.encoder.parts import Options
 from recsys_bert.errors import InputError
 from recsys_bert.files import fingerprint, read_json
 
-_WEIGHTS = ("*.safetensors", "pytorch_model.bin")
-_TOKENIZER = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
+_WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 def make_text_encoder(
@@ -109,10 +109,7 @@ def _check_same(config: TokenizerConfig, tokenizer: Tokenizer, init: Path) -> No
 
 def _start_tokens(encoder: Encoder, tokenizer: Tokenizer, path: Path) -> None:
     """Start the token table on word vectors; ``##x`` is the character x, a longer piece is no word."""
-    tokens = [
-        "" if token in SPECIAL or (token.startswith("##") and len(token) != 3) else token.removeprefix("##")
-        for token in tokenizer.tokens(range(tokenizer.size))
-    ]
+    tokens = tokenizer.surfaces()
     table = encoder.embeddings.token
     setting = "encoder.dim" if encoder.config.embedding_dim is None else "encoder.embedding_dim"
     words = {*tokens, *(token.lower() for token in tokens)}  # a word without a vector takes that in small letters
@@ -229,9 +226,9 @@ def start_files(init: Path | None, tokenizer: TokenizerConfig, teacher: Path | N
     files = [] if tokenizer.vectors is None else [tokenizer.vectors]
     for run in (init, teacher):
         if run is not None:
-            files += _files(find_encoder(run), (*_WEIGHTS, *_TOKENIZER))
+            files += _files(find_encoder(run), (*_WEIGHTS, *TOKENIZER_FILES))
     if tokenizer.folder is not None:
-        files += _files(_find_tokenizer(tokenizer.folder), _TOKENIZER)
+        files += _files(_find_tokenizer(tokenizer.folder), TOKENIZER_FILES)
     return files
 
 
@@ -249,7 +246,7 @@ def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
 
 
 def _find_tokenizer(folder: Path) -> Path:
-    return find_files(folder, _TOKENIZER[:2], "tokenizer")
+    return find_files(folder, TOKENIZER_FILES[:3], "tokenizer")
 
 
 def _with_parts(folder: Path, saved: Encoder, parts: dict[str, Any], options: Options) -> Encoder:

@@ -83,7 +83,7 @@ def read_texts(
     first = tokenizer(texts)
     if others is None:
         return assembled(tokenizer, *_cut(tokenizer, texts, first, np.full(len(first), max_len - 2), config))
-    second, room = tokenizer(others), max_len - 3
+    second, room = tokenizer(others), max_len - 2 - tokenizer.separators
     first_room = np.minimum(first.lengths, np.maximum(room // 2, room - second.lengths))
     ends = LengthConfig(head_share=config.head_share) if config.long == "windows" else config
     first, _, counts = _cut(tokenizer, texts, first, first_room, ends)
@@ -182,7 +182,8 @@ def assembled(
         counts: Number of shortened texts.
         second: Tokens of each row's second text.
     """
-    begins, between = first.lengths + 2, 0 if second is None else second.lengths + 1
+    n_between = 1 if second is None else tokenizer.separators
+    begins, between = first.lengths + 1 + n_between, 0 if second is None else second.lengths + 1
     offsets = offsets_of(begins + between)
     ids = np.full(offsets[-1], tokenizer.sep, np.int32)  # what is not filled in below ends a text
     ids[offsets[:-1]] = tokenizer.cls

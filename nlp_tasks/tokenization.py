@@ -1,26 +1,24 @@
-"""Tokenizer: any Hugging Face BERT one, or one trained on the user's texts."""
+"""Tokenizer: any of a Hugging Face encoder, or one trained on the user's texts."""
 
-from collections import Counter
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import tokenizers
 from numpy.typing import NDArray
-from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import models, normalizers, pre_tokenizers
 
 from nlp_tasks.config import TokenizerConfig
+from nlp_tasks.tokenizer_files import SpecialTokens, TokenizerParts, read_tokenizer
+from nlp_tasks.tokenizer_training import bert_backend, characters_of, pieces_of, word_counts
 from recsys_bert.errors import InputError
-from recsys_bert.files import read_json, write_json
-
-PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
-SPECIAL = (PAD, UNK, CLS, SEP, MASK)
+from recsys_bert.files import write_json
 
 _AT_ONCE = 4096  # texts encoded at a time: bounds the memory of the encodings, which are large
 _SAMPLE = 2000  # texts by which Chinese text is recognised
-_PRIVATE = 0xF0000  # first of 131,068 code points that no text uses
+_KINDS = {models.BPE: "bpe", models.Unigram: "unigram", models.WordLevel: "words"}
+_NOT_SAVED = ("name_or_path", "tokenizer_file", "special_tokens_map_file", "auto_map", "vocab_file", "merges_file")
 _CHINESE = ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2FA1F))
 
 
@@ -47,28 +45,39 @@ class Tokens:
 
 
 class Tokenizer:
-    """A BERT tokenizer.
+    """A tokenizer of an encoder.
 
-    Special tokens written out in a text ("[SEP]") are read as text, so that no input can forge them.
+    Row 0 is padding, as the encoder needs it: where the tokenizer has another token there, the two rows are swapped.
+    Special tokens written out in a text ("[SEP]") are read as text, so that no input can forge them; markers that were
+    added to the tokenizer are found.
 
     Args:
-        backend: The tokenizer; padding, truncation and special tokens are handled by this class.
+        parts: The tokenizer; padding, truncation and special tokens are handled by this class.
 
     Raises:
-        InputError: It lacks a special token, or padding is not row 0, as the encoder needs it.
+        InputError: It lacks a special token, or puts them elsewhere than BERT and RoBERTa do.
     """
 
-    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+    def __init__(self, parts: TokenizerParts) -> None:
+        backend, special = parts.backend, parts.special
         backend.no_truncation()
         backend.no_padding()
+        self._backend, self._parts = backend, parts
+        rows = [backend.token_to_id(name) for name in special.names]
+        if lacking := [name for name, row in zip(special.names, rows, strict=True) if row is None]:
+            raise InputError(
+                f"the tokenizer has no {', '.join(lacking)}; an encoder's has tokens for padding, unknown words, begin, "
+                "end and mask."
+            )
+        self.pad_row = int(rows[0] or 0)
+        """Row of padding in the tokenizer's own files."""
+
+        self.unk, self.cls, self.sep, self.mask = (int(row) for row in self._swap(np.array(rows[1:], np.int32)))
+        self.separators = self._separators()
+        """Separators between two texts: 1 in BERT, 2 in RoBERTa."""
+
         backend.encode_special_tokens = True
-        self._backend = backend
-        rows = {name: row for name in SPECIAL if (row := backend.token_to_id(name)) is not None}
-        if lacking := [name for name in SPECIAL if name not in rows]:
-            raise InputError(f"the tokenizer has no {', '.join(lacking)}; a BERT tokenizer has {', '.join(SPECIAL)}.")
-        if rows[PAD] != 0:
-            raise InputError(f"the tokenizer has {PAD} in row {rows[PAD]}; the encoder needs it in row 0.")
-        self.unk, self.cls, self.sep, self.mask = (rows[name] for name in (UNK, CLS, SEP, MASK))
+        self._inner, self._begin = self._marks()
 
     @property
     def size(self) -> int:
@@ -77,28 +86,79 @@ class Tokenizer:
 
     @property
     def kind(self) -> str:
-        """``characters`` where each of its tokens is one, else ``wordpiece``; see ``TokenizerConfig``."""
-        tokens = self._backend.get_vocab(with_added_tokens=True).keys() - set(SPECIAL)
+        """``characters`` where each of its tokens is one, ``wordpiece``, ``bpe``, ``unigram`` or ``words``."""
+        if not isinstance(self._backend.model, models.WordPiece):
+            return _KINDS[type(self._backend.model)]
+        tokens = self._backend.get_vocab(with_added_tokens=True).keys() - set(self._parts.special.names)
         return "characters" if all(len(token.removeprefix("##")) <= 1 for token in tokens) else "wordpiece"
 
     @property
     def lowercase(self) -> bool | None:
         """True where A is read as a; None where the normalisation is not BERT's, so that this is unknown."""
         normalizer = self._backend.normalizer
+        if normalizer is None:
+            return False
         return bool(normalizer.lowercase) if isinstance(normalizer, normalizers.BertNormalizer) else None
 
     @property
     def first_token(self) -> int:
         """First row that is no special token: rows below it need never be predicted."""
-        return min(set(range(len(SPECIAL) + 1)) - {0, self.unk, self.cls, self.sep, self.mask})
+        special = {0, self.unk, self.cls, self.sep, self.mask}
+        return min(set(range(len(special) + 1)) - special)
 
     @property
     def continues(self) -> NDArray[np.bool_]:
         """``[size]``, True for a token that goes on with the word of the token before it (``##ing``)."""
         continues = np.zeros(self.size, dtype=bool)
+        own = {*self._parts.special.names, *self._parts.markers}
         for token, row in self._backend.get_vocab(with_added_tokens=True).items():
-            continues[row] = token.startswith("##")
-        return continues
+            inside = token.startswith(self._inner) if self._inner else bool(self._begin) and token[:1] != self._begin
+            continues[row] = inside and token not in own
+        return self._swap_table(continues)
+
+    def surfaces(self) -> list[str]:
+        """Text of each row's token if that is a word or a character; else "", as for special tokens."""
+        special, surfaces = {*self._parts.special.names, *self._parts.markers}, []
+        for token, inside in zip(self.tokens(range(self.size)), self.continues.tolist(), strict=True):
+            text = token.removeprefix(self._inner) if self._inner else token.removeprefix(self._begin)
+            surfaces.append("" if token in special or (inside and len(text) != 1) else text)
+        return surfaces
+
+    def _marks(self) -> tuple[str, str]:
+        """What a token within a word begins with, and what one at the beginning of a word does; one of the two."""
+        if isinstance(self._backend.model, models.WordPiece):
+            return str(self._backend.model.continuing_subword_prefix), ""
+        written = json.loads(self._backend.to_str())["pre_tokenizer"] or {}
+        steps = {step["type"] for step in written.get("pretokenizers", [written]) if "type" in step}
+        return "", "Ġ" if "ByteLevel" in steps else "▁" if "Metaspace" in steps else ""
+
+    def _separators(self) -> int:
+        """Count the separators between two texts by the tokenizer's own template.
+
+        Raises:
+            InputError: It is neither BERT's nor RoBERTa's.
+        """
+        pair = self._backend.encode("a", "b")
+        special = [row for row, is_special in zip(pair.ids, pair.special_tokens_mask, strict=True) if is_special]
+        rows = self._swap(np.array(special, np.int32)).tolist()
+        if not rows:  # there is no template
+            return 1
+        for count in (1, 2):
+            if rows == [self.cls, *[self.sep] * (count + 1)]:
+                return count
+        raise InputError(
+            f"the tokenizer puts {' '.join(self.tokens(rows))} around two texts; the encoder reads [CLS] a [SEP] b "
+            "[SEP], or two separators in between."
+        )
+
+    def _swap(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Swap row 0 and the row of padding; the same forth and back."""
+        if not self.pad_row:
+            return rows
+        return np.where(rows == 0, self.pad_row, np.where(rows == self.pad_row, 0, rows)).astype(np.int32)
+
+    def _swap_table(self, table: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return table[self._swap(np.arange(len(table), dtype=np.int32))]
 
     def __call__(self, texts: Sequence[str], *, spans: bool = False) -> Tokens:
         """Cut texts into tokens.
@@ -117,57 +177,73 @@ class Tokenizer:
                 counts.append(len(one.ids))
                 if spans:
                     characters.append(np.asarray(one.offsets, np.int32).reshape(-1, 2))
+                    if self._begin:
+                        _trim(characters[-1], texts[len(counts) - 1])
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         return Tokens(
-            np.concatenate([np.empty(0, np.int32), *ids]),
+            self._swap(np.concatenate([np.empty(0, np.int32), *ids])),
             offsets,
             np.concatenate([np.empty((0, 2), np.int32), *characters]) if spans else None,
         )
 
+    def words(self, words: Sequence[str]) -> Tokens:
+        """Cut single words into tokens, each as it is within a sentence: with a blank before, where that counts."""
+        splits = self._backend.pre_tokenizer
+        blank = isinstance(splits, pre_tokenizers.ByteLevel) and not splits.add_prefix_space
+        return self([f" {word}" for word in words] if blank else words)
+
     def text(self, ids: Sequence[int]) -> str:
         """Join tokens to a text, special ones left out."""
-        return str(self._backend.decode(list(ids)))
+        return str(self._backend.decode(self._swap(np.asarray(ids, np.int32)).tolist()))
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """Each token as it stands in the vocabulary."""
-        return [self._backend.id_to_token(int(row)) or UNK for row in ids]
+        rows = self._swap(np.asarray(ids, np.int32)).tolist()
+        return [self._backend.id_to_token(row) or self._parts.special.unk for row in rows]
 
-    def save(self, folder: Path) -> None:
-        """Write ``tokenizer.json``, ``vocab.txt`` and ``tokenizer_config.json``, which transformers opens as well."""
+    def save(self, folder: Path, max_len: int | None = None) -> None:
+        """Write ``tokenizer.json``, ``tokenizer_config.json`` and, of WordPiece, ``vocab.txt``; transformers opens them.
+
+        Args:
+            folder: Folder to write.
+            max_len: Longest input, as ``model_max_length``; None: what it was, if anything.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self._backend.save(str(folder / "tokenizer.json"))
-        by_row = {row: token for token, row in self._backend.get_vocab(with_added_tokens=True).items()}
-        lines = [by_row.get(row, f"[unused-{row}]") for row in range(self.size)]
-        (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in lines), encoding="utf-8")
+        values = json.loads(self._backend.to_str())
+        for token in values["added_tokens"]:
+            token["special"] |= token["content"] in self._parts.markers
+        (folder / "tokenizer.json").write_text(json.dumps(values, ensure_ascii=False, indent=2), encoding="utf-8")
+        if isinstance(self._backend.model, models.WordPiece):
+            by_row = {row: token for token, row in self._backend.get_vocab(with_added_tokens=True).items()}
+            lines = [by_row.get(row, f"[unused-{row}]") for row in range(self.size)]
+            (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in lines), encoding="utf-8")
+        settings = {name: value for name, value in self._parts.settings.items() if name not in _NOT_SAVED}
+        settings |= {f"{role}_token": name for role, name in vars(self._parts.special).items()}
+        settings |= {} if max_len is None else {"model_max_length": max_len}
         normalizer = self._backend.normalizer
-        settings: dict[str, Any] = {"tokenizer_class": "BertTokenizer"}
         if isinstance(normalizer, normalizers.BertNormalizer):
             settings["do_lower_case"] = bool(normalizer.lowercase)
             settings["strip_accents"] = normalizer.strip_accents
             settings["tokenize_chinese_chars"] = bool(normalizer.handle_chinese_chars)
+        is_bert = isinstance(self._backend.model, models.WordPiece) and isinstance(
+            normalizer, normalizers.BertNormalizer
+        )
+        settings.setdefault("tokenizer_class", "BertTokenizer" if is_bert else "PreTrainedTokenizerFast")
         write_json(folder / "tokenizer_config.json", settings)
 
     @classmethod
     def load(cls, folder: Path) -> "Tokenizer":
-        """Open a Hugging Face BERT folder, or what ``save`` wrote: ``tokenizer.json``, or ``vocab.txt``.
+        """Open the tokenizer of a Hugging Face folder, or what ``save`` wrote; see ``read_tokenizer``.
 
         Raises:
-            InputError: Neither is there, one is damaged, or it is no BERT tokenizer.
+            InputError: There is none, one is damaged, or it is none of an encoder.
         """
-        folder = Path(folder)
-        file = folder / "tokenizer.json"
+        parts = read_tokenizer(Path(folder))
         try:
-            if file.exists():
-                return cls(tokenizers.Tokenizer.from_file(str(file)))
-            file = folder / "vocab.txt"
-            if file.exists():
-                return cls(_from_vocabulary(file, folder / "tokenizer_config.json"))
+            return cls(parts)
         except InputError as error:
-            raise InputError(f"{file}: {error}") from error
-        except Exception as error:  # tokenizers raises bare Exception
-            raise InputError(f"{file} cannot be read: {error}. It may be damaged; fetch it again.") from error
-        raise InputError(f"{folder} holds neither tokenizer.json nor vocab.txt, so it has no BERT tokenizer.")
+            raise InputError(f"{folder}: {error}") from error
 
     @classmethod
     def train(cls, texts: Sequence[str], config: TokenizerConfig) -> "Tokenizer":
@@ -180,12 +256,14 @@ class Tokenizer:
         kind = config.kind
         if kind == "auto":
             kind = "characters" if mostly_chinese(texts[:_SAMPLE]) else "wordpiece"
-        counts = _word_counts(texts, _empty(config.lowercase))
-        room = config.vocab_size - len(SPECIAL)
-        tokens = _characters(counts, config.min_count, room if kind == "characters" else room // 2)
+        special = SpecialTokens()
+        counts = word_counts(texts, bert_backend(config.lowercase))
+        room = config.vocab_size - len(special.names)
+        tokens = characters_of(counts, config.min_count, room if kind == "characters" else room // 2)
         if kind == "wordpiece":
-            tokens = _pieces(counts, tokens, config.min_count, room)
-        return cls(_empty(config.lowercase, {token: row for row, token in enumerate([*SPECIAL, *tokens])}))
+            tokens = pieces_of(counts, tokens, config.min_count, room)
+        rows = {token: row for row, token in enumerate([*special.names, *tokens])}
+        return cls(TokenizerParts(bert_backend(config.lowercase, rows), special, frozenset(), {}))
 
 
 def mostly_chinese(texts: Iterable[str]) -> bool:
@@ -195,74 +273,9 @@ def mostly_chinese(texts: Iterable[str]) -> bool:
     return chinese >= 0.3 * max(1, len(letters))
 
 
-def _empty(lowercase: bool, vocabulary: dict[str, int] | None = None) -> tokenizers.Tokenizer:
-    """BERT's normalisation and pre-tokenisation, with a vocabulary or none yet."""
-    backend = tokenizers.Tokenizer(models.WordPiece(vocabulary or {}, unk_token=UNK, max_input_chars_per_word=100))
-    backend.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece()
-    if vocabulary:
-        backend.add_special_tokens([name for name in SPECIAL if name in vocabulary])
-    return backend
-
-
-def _word_counts(texts: Iterable[str], backend: tokenizers.Tokenizer) -> Counter[str]:
-    """Count of each pre-token; a Chinese character is one."""
-    counts: Counter[str] = Counter()
-    for text in texts:
-        normal = backend.normalizer.normalize_str(text)
-        counts.update(word for word, _ in backend.pre_tokenizer.pre_tokenize_str(normal))
-    return counts
-
-
-def _characters(counts: Counter[str], min_count: int, room: int) -> list[str]:
-    """Characters, most frequent first; within a word they carry ``##``, so any BERT tokenizer reads them alike."""
-    characters: Counter[str] = Counter()
-    for word, count in counts.items():
-        characters[word[0]] += count
-        for letter in word[1:]:
-            characters[f"##{letter}"] += count
-    return sorted((c for c, n in characters.items() if n >= min_count), key=lambda c: (-characters[c], c))[:room]
-
-
-def _pieces(counts: Counter[str], characters: list[str], min_count: int, room: int) -> list[str]:
-    """Characters, and the longer pieces from merging the most frequent pair again and again.
-
-    The library's own WordPiece trainer breaks ties differently from run to run, because of how it numbers characters
-    with ``##``. Here these go in under a letter of their own each, and the BPE trainer, which has an order for ties,
-    does the merging.
-    """
-    inside = {token[2]: chr(_PRIVATE + n) for n, token in enumerate(characters) if token.startswith("##")}
-    first = {token for token in characters if len(token) == 1}
-    disguised = {
-        word[0] + "".join(inside[letter] for letter in word[1:]): count
-        for word, count in sorted(counts.items())
-        if len(word) > 1 and word[0] in first and all(letter in inside for letter in word[1:])
-    }
-    backend = tokenizers.Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    alphabet = sorted(first | set(inside.values()))
-    trainer = trainers.BpeTrainer(
-        vocab_size=max(0, room - len(characters)) + len(alphabet),
-        min_frequency=min_count,
-        initial_alphabet=alphabet,
-        show_progress=False,
-    )
-    backend.train_from_iterator((" ".join([word] * count) for word, count in disguised.items()), trainer)
-    letters = {disguise: letter for letter, disguise in inside.items()}
-    merged = sorted(backend.get_vocab().items(), key=lambda item: item[1])
-    plain = (("##" if token[0] in letters else "") + "".join(letters.get(c, c) for c in token) for token, _ in merged)
-    return list(dict.fromkeys([*characters, *plain]))[:room]
-
-
-def _from_vocabulary(vocabulary: Path, settings: Path) -> tokenizers.Tokenizer:
-    """A folder of BERT's first years: one token a line, and perhaps how text was normalised."""
-    saved: dict[str, Any] = read_json(settings) if settings.exists() else {}
-    rows = {token: row for row, token in enumerate(vocabulary.read_text(encoding="utf-8").split("\n")) if token}
-    backend = _empty(True, rows)
-    backend.normalizer = normalizers.BertNormalizer(
-        lowercase=saved.get("do_lower_case", True),
-        strip_accents=saved.get("strip_accents"),
-        handle_chinese_chars=saved.get("tokenize_chinese_chars", True),
-    )
-    return backend
+def _trim(spans: NDArray[np.int32], text: str) -> None:
+    """Take blanks off the beginning of spans, in place: such tokenizers count them to the word behind."""
+    for n, (start, stop) in enumerate(spans.tolist()):
+        while start < stop and text[start].isspace():
+            start += 1
+        spans[n, 0] = start

@@ -152,10 +152,11 @@ def read_windows(
         max_len: Longest row, special tokens included.
     """
     tokens, passage = tokenizer(questions), np.asarray(about, np.int64)
-    most = min(config.max_question, (max_len - 3) // 2)
+    free = max_len - 2 - tokenizer.separators
+    most = min(config.max_question, free // 2)
     counts = {"questions_shortened": int((tokens.lengths > most).sum())}
     tokens = _heads(tokens, most)
-    room, length = max_len - 3 - tokens.lengths, passages.tokens.lengths[passage]
+    room, length = free - tokens.lengths, passages.tokens.lengths[passage]
     stride = np.maximum(1, (room * (1 - config.overlap)).astype(np.int64))
     rest = np.maximum(length - room, 0)
     count = 1 + -(-rest // stride)

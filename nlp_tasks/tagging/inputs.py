@@ -115,9 +115,11 @@ def read_sentences(
         InputError: A sentence is too long and ``config.long`` is ``refuse``; or a query leaves no room.
     """
     query_tokens = tokenizer(queries)
-    room = max_len - 2 - (int(query_tokens.lengths.max()) + 1 if queries else 0)
+    room = max_len - 2 - (int(query_tokens.lengths.max()) + tokenizer.separators if queries else 0)
     if room < 4:
-        raise InputError(f"rows of {max_len} tokens leave no room beside a query of {max_len - 3 - room} tokens.")
+        raise InputError(
+            f"rows of {max_len} tokens leave no room beside a query of {max(query_tokens.lengths)} tokens."
+        )
     tokens, lengths, shortened = _tokens(tokenizer, sentences, room // 2)
     words = np.array([len(sentence) for sentence in sentences], np.int64)
     cut = _windows(lengths, offsets_of(words), room, config)
@@ -139,7 +141,7 @@ def read_sentences(
     )
     inputs = assembled(tokenizer, query_rows, owner, counts, window_rows)
     of_words = ranges(offsets_of(words)[sentence], words[sentence])
-    before = np.repeat(query_tokens.lengths[query] + 2, words[sentence])
+    before = np.repeat(query_tokens.lengths[query] + 1 + tokenizer.separators, words[sentence])
     return WordInputs(inputs, offsets_of(words[sentence]), cut.window[of_words], cut.position[of_words] + before)
 
 
@@ -161,7 +163,7 @@ def _tokens(
     """Tokens of all words, their number per word, and the number of truncated words."""
     rows: dict[str, int] = {}
     which = np.array([rows.setdefault(word, len(rows)) for one in sentences for word in one.words()], np.int64)
-    known = tokenizer(list(rows))
+    known = tokenizer.words(list(rows))
     lengths = np.maximum(known.lengths, 1)
     ids = np.full(int(lengths.sum()), tokenizer.unk, np.int32)
     ids[ranges(offsets_of(lengths)[:-1], known.lengths)] = known.ids
