@@ -52,6 +52,6 @@ def find_files(folder: Path, names: tuple[str, ...], what: str) -> Path:
     if any((artefact / name).is_file() for name in names):
         return artefact
     raise InputError(
-        f"{folder} holds no {what} ({' or '.join(names)}): give a Hugging Face BERT folder, or the run folder of a "
+        f"{folder} holds no {what} ({' or '.join(names)}): give a Hugging Face folder, or the run folder of a "
         "finished text training."
     )

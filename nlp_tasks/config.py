@@ -101,7 +101,7 @@ class TokenizerConfig:
     """Tokenizer, where no checkpoint brings one: trained on the training texts, or loaded from a folder."""
 
     folder: Path | None = None
-    """Folder of a tokenizer to load: Hugging Face BERT, or a run, such as a teacher's; None trains one."""
+    """Folder of a tokenizer to load: a Hugging Face folder, or a run, such as a teacher's; None trains one."""
 
     kind: Literal["auto", "characters", "wordpiece"] = "auto"
     """Every character a token, or WordPiece (Chinese characters are single tokens there too); ``auto``: characters for

@@ -1,4 +1,4 @@
-"""A text encoder and its tokenizer in one folder: ours, or a Hugging Face BERT."""
+"""A text encoder and its tokenizer in one folder: ours, or a Hugging Face checkpoint."""
 
 import sys
 from collections.abc import Sequence
@@ -125,7 +125,7 @@ def load_text_encoder(folder: Path, settings: EncoderConfig = TEXT_ENCODER) -> t
     layers follow the checkpoint, except layer options that ``settings`` names, such as ``attention_dropout``.
 
     Args:
-        folder: Run of ``text pretrain`` or of a text task, its encoder folder, or a Hugging Face BERT folder.
+        folder: Run of ``text pretrain`` or of a text task, its encoder folder, or a Hugging Face folder.
         settings: The encoder as a recipe has it.
 
     Raises:
@@ -133,6 +133,7 @@ def load_text_encoder(folder: Path, settings: EncoderConfig = TEXT_ENCODER) -> t
             that does not fit the encoder.
     """
     folder = find_encoder(folder)
+    tokenizer = Tokenizer.load(folder)
     parts = {name: getattr(settings, name) for name in PARTS}
     if read_json(folder / "config.json").get("format") == FORMAT:
         saved = Encoder.load(folder)
@@ -140,18 +141,23 @@ def load_text_encoder(folder: Path, settings: EncoderConfig = TEXT_ENCODER) -> t
         encoder = _with_parts(folder, saved, parts, settings.layer_options)
     else:
         parts |= _additions(settings, TEXT_ENCODER)
-        encoder = load_checkpoint(folder, parts | {"layer_options": settings.layer_options})
+        options = {"layer_options": settings.layer_options}
+        encoder = load_checkpoint(folder, parts | options, tokenizer.pad_row)
     for name in (field.name for field in fields(EncoderConfig) if field.name not in (*PARTS, "layer_options")):
         value, saved_value = getattr(settings, name), getattr(encoder.config, name)
         if value not in (saved_value, getattr(TEXT_ENCODER, name)):
             raise InputError(f"encoder.{name} is {value}, but {folder} has {saved_value}, which cannot be changed.")
-    tokenizer = Tokenizer.load(folder)
+    check_size(tokenizer, encoder, folder)
+    return encoder, tokenizer
+
+
+def check_size(tokenizer: Tokenizer, encoder: Encoder, folder: Path) -> None:
+    """Refuse a tokenizer with more tokens than the encoder's table has rows."""
     if tokenizer.size > encoder.config.vocab_size:
         raise InputError(
             f"the tokenizer of {folder} has {tokenizer.size:,} tokens, the encoder's table has "
             f"{encoder.config.vocab_size:,} rows: they do not belong together. Put the encoder's own tokenizer there."
         )
-    return encoder, tokenizer
 
 
 def _additions(settings: EncoderConfig, saved: EncoderConfig) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class FineTuningConfig:
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = SIZES
 
     init: Path | None = None
-    """Hugging Face BERT folder, or run of `text pretrain` or of another text task, whose encoder and tokenizer are
+    """Hugging Face folder, or run of `text pretrain` or of another text task, whose encoder and tokenizer are
     loaded; None starts from random weights and trains a tokenizer."""
 
     teacher: Path | None = None

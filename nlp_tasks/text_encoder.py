@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_tasks.config import HeadConfig, LengthConfig
-from nlp_tasks.encoders import find_encoder, save_text_encoder
+from nlp_tasks.encoders import check_size, find_encoder, save_text_encoder
 from nlp_tasks.inputs import longest, read_texts
 from nlp_tasks.model import TextModel, outputs
 from nlp_tasks.tokenization import Tokenizer
@@ -32,7 +32,7 @@ class TextEncoder:
     def load(
         cls, folder: Path | str, length: LengthConfig | None = None, *, allow_parts: bool = False
     ) -> "TextEncoder":
-        """Load a run of `text pretrain` or of a text task, its encoder folder, or a Hugging Face BERT folder.
+        """Load a run of `text pretrain` or of a text task, its encoder folder, or a Hugging Face folder.
 
         Args:
             folder: The folder.
@@ -44,8 +44,13 @@ class TextEncoder:
         """
         folder = find_encoder(Path(folder))
         ours = read_json(folder / "config.json").get("format") == FORMAT
-        encoder = Encoder.load(folder, allow_parts=allow_parts) if ours else load_checkpoint(folder)
-        return cls(encoder, Tokenizer.load(folder), length)
+        tokenizer = Tokenizer.load(folder)
+        if ours:
+            encoder = Encoder.load(folder, allow_parts=allow_parts)
+        else:
+            encoder = load_checkpoint(folder, pad_row=tokenizer.pad_row)
+        check_size(tokenizer, encoder, folder)
+        return cls(encoder, tokenizer, length)
 
     def save(self, folder: Path | str) -> None:
         """Write encoder and tokenizer; ``load`` reads them."""

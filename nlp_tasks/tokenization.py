@@ -66,8 +66,8 @@ class Tokenizer:
         rows = [backend.token_to_id(name) for name in special.names]
         if lacking := [name for name, row in zip(special.names, rows, strict=True) if row is None]:
             raise InputError(
-                f"the tokenizer has no {', '.join(lacking)}; an encoder's has tokens for padding, unknown words, begin, "
-                "end and mask."
+                f"the tokenizer has no {', '.join(lacking)}; an encoder's has tokens for padding, unknown words, "
+                "begin, end and mask."
             )
         self.pad_row = int(rows[0] or 0)
         """Row of padding in the tokenizer's own files."""
@@ -202,7 +202,7 @@ class Tokenizer:
         return [self._backend.id_to_token(row) or self._parts.special.unk for row in rows]
 
     def save(self, folder: Path, max_len: int | None = None) -> None:
-        """Write ``tokenizer.json``, ``tokenizer_config.json`` and, of WordPiece, ``vocab.txt``; transformers opens them.
+        """Write ``tokenizer.json``, ``tokenizer_config.json``, of WordPiece ``vocab.txt``; transformers opens them.
 
         Args:
             folder: Folder to write.

@@ -54,7 +54,7 @@ class TextPretrainConfig:
     """Share of the documents that is held out at random if no validation texts are given."""
 
     init: Path | None = None
-    """Hugging Face BERT folder, or run of `text pretrain` or of a text task, whose encoder and tokenizer are loaded;
+    """Hugging Face folder, or run of `text pretrain` or of a text task, whose encoder and tokenizer are loaded;
     None = random weights and a new tokenizer."""
 
     teacher: Path | None = None

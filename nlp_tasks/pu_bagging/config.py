@@ -15,7 +15,7 @@ class PUBaggingConfig:
     """tfidf: TF-IDF of n-grams; encoder: mean of the token vectors of ``init``."""
 
     init: Path | None = None
-    """encoder: Hugging Face BERT folder, or run of `text pretrain` or of a text task."""
+    """encoder: Hugging Face folder, or run of `text pretrain` or of a text task."""
 
     analyzer: Literal["auto", "words", "characters"] = "auto"
     """tfidf: n-grams of words or of characters; ``auto`` takes characters for mostly Chinese text."""

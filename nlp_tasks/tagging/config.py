@@ -172,7 +172,7 @@ class TaggingTrainConfig:
     """Settings of a tagger's training."""
 
     init: Path | None = None
-    """Hugging Face BERT folder, or run of `text pretrain` or of a text task, whose encoder and tokenizer are loaded;
+    """Hugging Face folder, or run of `text pretrain` or of a text task, whose encoder and tokenizer are loaded;
     None starts from random weights and trains a tokenizer."""
 
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)

@@ -41,7 +41,7 @@ class Config:
     """File of training texts with labels; as many are predicted as ``predict`` says."""
 
     tokenizer: Path
-    """Hugging Face BERT folder whose tokenizer both programs take."""
+    """Hugging Face folder whose tokenizer both programs take."""
 
     out: Path
     """Where the table (with the ending .md) and the same numbers (.json) are written."""
