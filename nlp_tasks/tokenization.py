@@ -125,7 +125,7 @@ class Tokenizer:
         return surfaces
 
     def _marks(self) -> tuple[str, str]:
-        """What a token within a word begins with, and what one at the beginning of a word does; one of the two."""
+        """Prefix of tokens within a word, and prefix of those that begin one; either is empty."""
         if isinstance(self._backend.model, models.WordPiece):
             return str(self._backend.model.continuing_subword_prefix), ""
         written = json.loads(self._backend.to_str())["pre_tokenizer"] or {}

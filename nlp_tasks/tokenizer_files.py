@@ -115,14 +115,14 @@ def _other_tokenizer(folder: Path) -> str:
 
 def _settings(folder: Path) -> dict[str, Any]:
     """``tokenizer_config.json``, completed by ``special_tokens_map.json`` where it is of old form."""
-    found: dict[str, Any] = {}
+    merged: dict[str, Any] = {}
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         values = read_json(folder / name) if (folder / name).is_file() else {}
         if not isinstance(values, dict):
             raise InputError(f"{folder / name} is a {type(values).__name__}, not an object; it may be damaged.")
-        if name == "tokenizer_config.json" or "added_tokens_decoder" not in found:
-            found |= values
-    return found
+        if name == "tokenizer_config.json" or "added_tokens_decoder" not in merged:
+            merged |= values
+    return merged
 
 
 def _content(token: Any) -> str | None:

@@ -115,7 +115,7 @@ def assert_same(folder: Path, texts=HOSTILE, **settings) -> Tokenizer:
 
 
 def again(ours: Tokenizer, folder: Path, texts=HOSTILE) -> None:
-    """What is saved opens in transformers, and here, with the same rows."""
+    """Save it: transformers and we open it with the same rows."""
     ours.save(folder, max_len=77)
     assert_same(folder, texts)
     assert AutoTokenizer.from_pretrained(folder).model_max_length == 77
