@@ -198,10 +198,9 @@ def _byte_bpe(file: Path, settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
     backend.decoder = decoders.ByteLevel()
     special = _special_tokens(settings, backend.get_vocab())
-    rows = {name: backend.token_to_id(name) for name in (special.sep, special.cls)}
-    if None not in rows.values():
-        pairs = [(name, int(row or 0)) for name, row in rows.items()]
-        backend.post_processor = processors.RobertaProcessing(*pairs, True, prefix)
+    sep, cls = (backend.token_to_id(name) for name in (special.sep, special.cls))
+    if sep is not None and cls is not None:
+        backend.post_processor = processors.RobertaProcessing((special.sep, sep), (special.cls, cls), True, prefix)
     return backend
 
 
