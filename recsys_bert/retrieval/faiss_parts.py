@@ -13,6 +13,7 @@ from recsys_bert.retrieval.faiss_guard import check_factory, one_warning
 from recsys_bert.retrieval.index_config import IndexConfig
 
 _TRAIN_ROWS_PER_CENTROID = 256  # where FAISS's own k-means stops using more
+_NSG_ITEMS = 101  # FAISS's NNDescent evaluates its graph on 100
 
 
 def make(config: IndexConfig, dim: int) -> Any:
@@ -29,8 +30,6 @@ def make(config: IndexConfig, dim: int) -> Any:
             is given that this index type does not have.
     """
     check_factory(config.factory)
-    if "IDMap" in config.factory:
-        raise InputError(f"factory {config.factory!r}: leave IDMap out; the index keeps item rows by itself.")
     hashes = "LSH" in config.factory
     if hashes and config.metric != "cosine":
         raise InputError(
@@ -112,13 +111,15 @@ def check(config: IndexConfig, dim: int, n: int) -> None:
     Raises:
         InputError: It cannot.
     """
-    index = make(config, dim)
-    if not index.is_trained:
-        _check_enough(index, config, n)
+    _check_enough(make(config, dim), config, n)
 
 
 def _check_enough(index: Any, config: IndexConfig, n: int) -> int:
-    """Return the centroids to learn from ``n`` vectors, which are no fewer."""
+    """Return the centroids to learn from ``n`` vectors, which are no fewer, and enough for a graph."""
+    if n < _NSG_ITEMS and any(isinstance(part, faiss.IndexNSG) for part in nested(index)):
+        raise InputError(
+            f"index {config.factory!r} needs {_NSG_ITEMS} items but there are only {n}. Use HNSW32 or Flat."
+        )
     need = _centroids(index)
     if n < need:
         raise InputError(
@@ -134,9 +135,9 @@ def train(index: Any, vectors: np.ndarray, config: IndexConfig) -> None:
     Raises:
         InputError: Fewer vectors than centroids.
     """
+    need = _check_enough(index, config, len(vectors))
     if index.is_trained:
         return
-    need = _check_enough(index, config, len(vectors))
     size = min(len(vectors), max(need * _TRAIN_ROWS_PER_CENTROID, 65_536))
     sample = vectors
     if size < len(vectors):
@@ -148,6 +149,20 @@ def train(index: Any, vectors: np.ndarray, config: IndexConfig) -> None:
         raise InputError(
             f"index {config.factory!r} cannot be trained on {len(sample)} items: {_reason(error)}."
         ) from error
+
+
+def add(index: Any, vectors: np.ndarray, config: IndexConfig) -> None:
+    """Add vectors ``[n, dim]``.
+
+    Raises:
+        InputError: FAISS cannot add to this index.
+    """
+    if index.ntotal and any(isinstance(part, faiss.IndexNSG) for part in nested(index)):
+        raise InputError(f"index {config.factory!r} is built once and takes no more items. Make it again with all.")
+    try:
+        index.add(vectors)
+    except RuntimeError as error:
+        raise InputError(f"{len(vectors)} items cannot be added to {config.factory!r}: {_reason(error)}.") from error
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ it was made from, fingerprint of the other two).
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import faiss
 import numpy as np
@@ -17,6 +17,10 @@ from recsys_bert.errors import InputError
 from recsys_bert.files import fingerprint, read_json, replacing, write_json
 from recsys_bert.retrieval import faiss_parts
 from recsys_bert.retrieval.index_config import IndexConfig, Metric
+from recsys_bert.retrieval.index_filter import IndexFilter
+
+if TYPE_CHECKING:
+    from recsys_bert.retrieval.exact import Allowed
 
 _KIND = "recsys_bert item index"
 _VERSION = 1
@@ -121,21 +125,27 @@ class ItemIndex:
         if (counts > 1).any():
             twice = every[counts > 1]
             raise InputError(f"{len(twice)} item rows are already in the index or repeated, the first is {twice[0]}.")
-        self._index.add(vectors)
+        faiss_parts.add(self._index, vectors, self.config)
         self._set_rows(np.concatenate([self.rows, rows.astype(np.int32)]))
 
     def search(
-        self, queries: np.ndarray, k: int, seen: tuple[np.ndarray, np.ndarray] | None = None
+        self,
+        queries: np.ndarray,
+        k: int,
+        seen: tuple[np.ndarray, np.ndarray] | None = None,
+        allowed: "Allowed | None" = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the k best items of each query, best first, without those it has seen.
+        """Find the k best items of each query, best first, among those that are allowed and that it has not seen.
 
-        More than k are fetched, seen ones drop out, and queries left short ask again for more: a query gets k items
-        wherever the index holds k unseen ones. Equal scores come in FAISS's order.
+        More than k are fetched, others drop out, and queries left short ask again for more: a query gets k items
+        wherever the index holds k for it. FAISS selects by itself where the index type can; where less than a tenth is
+        allowed all of it is looked at. Equal scores come in FAISS's order.
 
         Args:
             queries: float ``[n, dim]``.
             k: Items wanted, at most ``len(self)``.
             seen: ``(query_index, rows)``, both ``[m]``: pairs never to return; rows not in the index are fine.
+            allowed: ``[rows]``, True on item rows that may be returned; None allows all.
 
         Returns:
             Rows int32 ``[n, k]``, -1 where there are no more, and scores float32 ``[n, k]``: inner product or cosine
@@ -148,30 +158,32 @@ class ItemIndex:
         if not 1 <= k <= len(self):
             raise InputError(f"k is {k}; it must be between 1 and the {len(self)} items of the index.")
         queries = self._ready(_matrix(queries, "query"))
-        keys = self._seen_keys(seen, len(queries))
+        subset = IndexFilter(self.rows, allowed)
+        keys = self._seen_keys(seen, len(queries), subset)
         n_seen = np.bincount(keys // len(self), minlength=len(queries))
         positions = np.full((len(queries), k), -1, np.int64)
         scores = np.full((len(queries), k), np.inf if self.config.metric == "l2" else -np.inf, np.float32)
-        short, factor, fetch = np.flatnonzero(n_seen < len(self)), 1, np.zeros(1, np.int64)
+        short, factor, fetch = np.flatnonzero(n_seen < subset.n_left), 1, np.zeros(1, np.int64)
         while len(short):
-            fetch = np.minimum((k + n_seen[short]) * factor, len(self))
-            with faiss_parts.effort(self._index, factor) as no_list_left:
+            fetch = subset.fetched((k + n_seen[short]) * factor, self._index)
+            with faiss_parts.effort(self._index, len(self) if subset.is_narrow else factor) as no_list_left:
                 for part, n in _chunks(short, fetch):
-                    positions[part], scores[part] = self._best_unseen(queries[part], part, k, n, keys)
-            if no_list_left and fetch.min() == len(self):
+                    positions[part], scores[part] = self._best_left(queries[part], part, k, n, keys, subset)
+            if no_list_left and fetch.min() >= subset.most(self._index):
                 break
-            short = short[(positions[short] >= 0).sum(1) < np.minimum(k, len(self) - n_seen[short])]
+            short = short[(positions[short] >= 0).sum(1) < np.minimum(k, subset.n_left - n_seen[short])]
             factor *= 8
         return np.where(positions >= 0, self.rows[positions], -1).astype(np.int32), scores
 
-    def _best_unseen(
-        self, queries: np.ndarray, numbers: np.ndarray, k: int, fetch: int, keys: np.ndarray
+    def _best_left(
+        self, queries: np.ndarray, numbers: np.ndarray, k: int, fetch: int, keys: np.ndarray, subset: IndexFilter
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Positions ``[n, k]`` (-1: none) and scores of the best of ``fetch`` items that are not among ``keys``."""
-        index = self._index if fetch < len(self) else faiss_parts.flat_storage(self._index)
-        distances, matches = index.search(queries, fetch)
+        """Positions ``[n, k]`` (-1: none) and scores of the best of ``fetch`` allowed items that are not in ``keys``."""
+        exhaustive = subset.is_narrow or fetch >= subset.most(self._index)
+        index = faiss_parts.flat_storage(self._index) if exhaustive else self._index
+        distances, matches = index.search(queries, fetch, params=subset.parameters(index))
         scores = faiss_parts.scores_of(self._index, distances)
-        out = matches < 0
+        out = (matches < 0) | ~subset.allows(matches)
         if len(keys):
             pairs = numbers[:, None] * len(self) + matches
             out |= keys[np.minimum(np.searchsorted(keys, pairs), len(keys) - 1)] == pairs
@@ -179,9 +191,13 @@ class ItemIndex:
         out = np.take_along_axis(out, order, 1)
         nothing = np.inf if self.config.metric == "l2" else -np.inf
         matches, scores = np.take_along_axis(matches, order, 1), np.take_along_axis(scores, order, 1)
-        return np.where(out, -1, matches), np.where(out, nothing, scores)
+        best, worst = np.where(out, -1, matches), np.where(out, nothing, scores)
+        padding = ((0, 0), (0, k - order.shape[1]))  # fewer are left than asked for
+        return np.pad(best, padding, constant_values=-1), np.pad(worst, padding, constant_values=nothing)
 
-    def _seen_keys(self, seen: tuple[np.ndarray, np.ndarray] | None, n_queries: int) -> np.ndarray:
+    def _seen_keys(
+        self, seen: tuple[np.ndarray, np.ndarray] | None, n_queries: int, subset: IndexFilter
+    ) -> np.ndarray:
         """Seen pairs that the index could return, as sorted distinct ``query * len(self) + position``, int64."""
         if seen is None:
             return np.empty(0, np.int64)
@@ -189,7 +205,7 @@ class ItemIndex:
         if len(query_index) and not 0 <= query_index.min() <= query_index.max() < n_queries:
             raise InputError(f"seen pairs name query {query_index.max()}; there are {n_queries} queries.")
         positions = self._positions(rows)
-        known = positions >= 0
+        known = (positions >= 0) & subset.allows(positions)
         return distinct(query_index[known] * len(self) + positions[known])
 
     def _positions(self, rows: np.ndarray) -> np.ndarray:

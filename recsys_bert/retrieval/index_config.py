@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recsys_bert.errors import InputError
+from recsys_bert.retrieval.faiss_guard import check_factory
 
 Metric = Literal["ip", "l2", "cosine"]
 
@@ -16,7 +17,8 @@ class IndexConfig:
     """
 
     factory: str = "Flat"
-    """FAISS factory string: Flat, HNSW32, "IVF256,Flat", "IVF256,PQ16", "IVF256,PQ16,RFlat", PQ16, SQ8, LSH256r …"""
+    """FAISS factory string: Flat, HNSW32, "IVF256,Flat", "IVF256,PQ16", "IVF256,PQ16,RFlat", PQ16, SQ8, LSH256r …
+    A form that FAISS cannot build is refused at once."""
 
     metric: Metric = "ip"
     """ip (inner product), l2 (squared Euclidean distance) or cosine (both sides normalised, then inner product)."""
@@ -40,11 +42,12 @@ class IndexConfig:
         """Check what can be checked without FAISS.
 
         Raises:
-            InputError: An unknown metric or a setting under 1.
+            InputError: An unknown metric, a setting under 1, or a factory string that FAISS cannot build.
         """
         if self.metric not in ("ip", "l2", "cosine"):
             raise InputError(f"no metric is called {self.metric!r}. Known: cosine, ip, l2.")
         for name in ("nprobe", "ef_search", "ef_construction", "refine_factor"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} is {value}; it must be at least 1.")
+            if value is not None and not 1 <= value < 2**31:
+                raise InputError(f"{name} is {value}; it must be at least 1" + (", and below 2³¹." if value > 1 else "."))
+        check_factory(self.factory)

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.exact import Seen, exact_top_k
+from recsys_bert.retrieval.exact import Allowed, Seen, exact_top_k
 from recsys_bert.retrieval.index import ItemIndex
+from recsys_bert.retrieval.index_filter import IndexFilter
 from recsys_bert.training.config import Precision
 
 Lists = tuple[NDArray[np.int32], NDArray[np.float32]]
@@ -57,6 +58,7 @@ class Ranker(Protocol):
         *,
         items: NDArray[np.float32] | None,
         exclude_seen: bool,
+        allowed: Allowed | None = None,
     ) -> Lists:
         """Final lists from those of the vector search; identity where the score is the inner product.
 
@@ -66,6 +68,7 @@ class Ranker(Protocol):
             queries: The users' histories.
             items: ``item_vectors()`` where they are at hand; None computes them if needed.
             exclude_seen: Leave out items of the histories.
+            allowed: Rows that may be listed; None allows all.
         """
 
 
@@ -74,8 +77,17 @@ def full_ranking(ranker: Ranker, queries: Queries, k: int, exclude_seen: bool = 
     return search(ranker, queries, k, queries.seen() if exclude_seen else None)[0]
 
 
-def search(ranker: Ranker, queries: Queries, k: int, seen: Seen | None, index: ItemIndex | None = None) -> Lists:
+def search(
+    ranker: Ranker,
+    queries: Queries,
+    k: int,
+    seen: Seen | None,
+    index: ItemIndex | None = None,
+    allowed: Allowed | None = None,
+) -> Lists:
     """Best items of any ranker; item vectors are computed for exact search only.
+
+    Where ``allowed`` leaves few of an index's items the search is exact: approximate indexes lose recall there.
 
     Args:
         ranker: The model.
@@ -83,15 +95,18 @@ def search(ranker: Ranker, queries: Queries, k: int, seen: Seen | None, index: I
         k: Length of the lists.
         seen: (query, row) pairs that are left out; None leaves nothing out.
         index: Index to search; None scores all items.
+        allowed: Rows that may be listed; None allows all.
 
     Raises:
-        InputError: ``k`` is larger than the catalogue.
+        InputError: ``k`` is larger than the catalogue, or than what is allowed of it.
     """
     users = ranker.user_vectors(queries)
-    if index is None:
-        return search_vectors(ranker, users, ranker.item_vectors(), queries, k, seen)
-    lists = _search_index(ranker, index, users, k, seen)
-    return ranker.rerank(lists, users, queries, items=None, exclude_seen=seen is not None)
+    if index is not None:
+        check_index(ranker, index)
+    if index is None or IndexFilter(index.rows, allowed).is_narrow:
+        return search_vectors(ranker, users, ranker.item_vectors(), queries, k, seen, allowed)
+    lists = _search_index(ranker, index, users, k, seen, allowed)
+    return ranker.rerank(lists, users, queries, items=None, exclude_seen=seen is not None, allowed=allowed)
 
 
 def check_index(ranker: Ranker, index: ItemIndex) -> None:
@@ -107,10 +122,16 @@ def check_index(ranker: Ranker, index: ItemIndex) -> None:
         )
 
 
-def _search_index(ranker: Ranker, index: ItemIndex, users: NDArray[np.float32], k: int, seen: Seen | None) -> Lists:
+def _search_index(
+    ranker: Ranker,
+    index: ItemIndex,
+    users: NDArray[np.float32],
+    k: int,
+    seen: Seen | None,
+    allowed: Allowed | None,
+) -> Lists:
     """Lists of an index with inner products as scores, whatever its metric."""
-    check_index(ranker, index)
-    rows, scores = index.search(users, k, seen)
+    rows, scores = index.search(users, k, seen, allowed)
     lengths, item_length = np.linalg.norm(users, axis=1, keepdims=True), ranker.item_length
     if index.config.metric == "ip" or item_length is None:
         return rows, scores
@@ -126,7 +147,8 @@ def search_vectors(
     queries: Queries,
     k: int,
     seen: Seen | None,
+    allowed: Allowed | None = None,
 ) -> Lists:
     """As ``search``, exactly, over vectors that are computed already."""
-    lists = exact_top_k(users, torch.from_numpy(items), k, first_item=ranker.first_item, seen=seen)
-    return ranker.rerank(lists, users, queries, items=items, exclude_seen=seen is not None)
+    lists = exact_top_k(users, torch.from_numpy(items), k, first_item=ranker.first_item, seen=seen, allowed=allowed)
+    return ranker.rerank(lists, users, queries, items=items, exclude_seen=seen is not None, allowed=allowed)

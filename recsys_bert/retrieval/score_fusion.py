@@ -21,6 +21,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
 from recsys_bert.retrieval.ensemble import Ensemble
+from recsys_bert.retrieval.exact import Allowed
 from recsys_bert.retrieval.ranker import Lists, Ranker, full_ranking
 from recsys_bert.training.config import Precision
 
@@ -100,6 +101,7 @@ class ScoreFusion:
         *,
         items: NDArray[np.float32] | None,
         exclude_seen: bool,
+        allowed: Allowed | None = None,
     ) -> Lists:
         """Merge the best by inner product with the items that gain; exact where ``lists`` is.
 
@@ -108,7 +110,9 @@ class ScoreFusion:
         listed, items = lists[0], self.item_vectors() if items is None else items
         rows, scores = np.full(listed.shape, -1, np.int32), np.full(listed.shape, -np.inf, np.float32)
         for part in _parts(len(queries)):
-            query, row, score = self._candidates(listed[part], users[part], items, queries[part], exclude_seen)
+            query, row, score = self._candidates(
+                listed[part], users[part], items, queries[part], exclude_seen, allowed
+            )
             order = np.lexsort((row, -score, query))
             query, row, score = query[order], row[order], score[order]
             rank = np.arange(len(query)) - np.searchsorted(query, query)
@@ -124,6 +128,7 @@ class ScoreFusion:
         items: NDArray[np.float32],
         part: Queries,
         exclude_seen: bool,
+        allowed: Allowed | None,
     ) -> tuple[Ints, Ints, NDArray[np.float32]]:
         """Query, row and score of listed items and of those whose gain may lift them into the list, each pair once."""
         query, row, gain = self._gains(part)
@@ -131,6 +136,8 @@ class ScoreFusion:
             seen = part.seen()
             unseen = ~np.isin(query << 32 | row, seen[0] << 32 | seen[1])
             query, row, gain = query[unseen], row[unseen], gain[unseen]
+        if allowed is not None:
+            query, row, gain = query[allowed[row]], row[allowed[row]], gain[allowed[row]]
         score = _products(users, items, query, row) + gain
         listed_query, rank = np.nonzero(listed >= 0)
         listed_row = listed[listed_query, rank].astype(np.int64)

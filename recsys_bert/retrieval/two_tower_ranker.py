@@ -81,7 +81,9 @@ class TwoTowerRanker:
         """Exact full ranking."""
         return full_ranking(self, queries, k, exclude_seen)
 
-    def rerank(self, lists: Lists, users: Any, queries: Queries, *, items: Any, exclude_seen: bool) -> Lists:
+    def rerank(
+        self, lists: Lists, users: Any, queries: Queries, *, items: Any, exclude_seen: bool, allowed: Any = None
+    ) -> Lists:
         """Lists as they are: the score is the inner product."""
         return lists
 

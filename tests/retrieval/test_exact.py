@@ -83,3 +83,19 @@ def test_random_vectors_at_full_width():
 def test_k_beyond_the_catalogue_is_refused(vectors, k):
     with pytest.raises(InputError, match=f"k is {k}; the catalogue has 57 items"):
         exact_top_k(*vectors, k, first_item=3)
+
+
+@pytest.mark.usefixtures("chunks")
+def test_only_allowed_rows_are_listed(vectors, seen):
+    users, items = vectors
+    allowed = np.random.default_rng(3).random(60) < 0.3
+    allowed[0] = True  # a special row, which nothing may list all the same
+    denied = np.flatnonzero(~allowed)
+    pairs = [*zip(*(part.tolist() for part in seen), strict=True), *((u, int(r)) for u in range(11) for r in denied)]
+    every = tuple(np.array(sorted(set(pairs))).T)
+    rows, scores = exact_top_k(users, items, 9, first_item=3, seen=seen, allowed=allowed)
+    np.testing.assert_array_equal(rows, plain(users, items, 9, 3, every))
+    assert (scores[rows < 0] == -np.inf).all()
+    n_left = int(allowed[3:].sum())
+    with pytest.raises(InputError, match=f"only and without leave {n_left} items"):
+        exact_top_k(users, items, n_left + 1, first_item=3, allowed=allowed)

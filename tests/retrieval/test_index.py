@@ -1,5 +1,6 @@
 """The FAISS index against brute force."""
 
+import itertools
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ from recsys_bert.retrieval.index import ItemIndex
 
 DIM = 16
 EXACT = ["Flat", "IVF8,Flat", "HNSW16"]  # given the effort of the tests that use them
+STORED = ["HNSW16_SQ8", "HNSW16_PQ8x4", "NSG16", "PCA16,Flat", "OPQ8,IVF8,PQ8x4", "IVF8,PQ8x4fs", "IVF8_HNSW8,Flat"]
 EVERY = [*EXACT, "IVF8,PQ8x4", "IVF8,PQ8x4,RFlat", "PQ8x4", "SQ8", "LSH128r", "LSH128r,RFlat"]
 
 
@@ -145,6 +147,13 @@ def test_items_added_later_are_found(vectors, rows, factory):
     assert (listed == rows[500:, None]).any(1).mean() > 0.9
 
 
+def test_a_graph_that_is_built_once_takes_no_more_items(vectors, rows):
+    index = ItemIndex.build(vectors[:500], rows[:500], "NSG16")
+    with pytest.raises(InputError, match="is built once and takes no more items"):
+        index.add(vectors[500:], rows[500:])
+    assert len(index) == 500
+
+
 def test_rows_cannot_be_added_twice(vectors, rows):
     index = ItemIndex.build(vectors[:10], rows[:10])
     with pytest.raises(InputError, match=f"1 item rows are already in the index or repeated, the first is {rows[3]}"):
@@ -168,7 +177,12 @@ def test_cosine_of_zeros_is_zero(vectors, rows):
         ({"factory": "Flatt"}, "FAISS cannot build 'Flatt'"),
         ({"factory": "HNSW1"}, "'HNSW1' cannot be built: a graph needs 2 links"),
         ({"factory": "IVF4_HNSW1,Flat"}, "a graph needs 2 links"),
-        ({"factory": "NSG1"}, "a graph needs 2 links"),
+        ({"factory": "NSG2"}, "this graph needs 16 links"),
+        ({"factory": "IVF4(HNSW1),Flat"}, r"FAISS cannot build 'IVF4\(HNSW1\),Flat'"),
+        ({"factory": "HNSW99999"}, "512 at most"),
+        ({"factory": "IVF99999999999,Flat"}, "the lists are 1 at least"),
+        ({"factory": "IVF4,RQ2x4"}, "Known forms: Flat, HNSW32"),
+        ({"factory": "HNSW16", "ef_search": 2**40}, "below 2"),
         ({"factory": "IVF0,Flat"}, "a number in it is 0"),
         ({"factory": "PQ2x0"}, "a number in it is 0"),
         ({"factory": "PQ4x1"}, "needs 3 bits"),
@@ -253,3 +267,54 @@ def test_a_failed_save_leaves_the_old_index(vectors, rows, tmp_path, monkeypatch
         ItemIndex.build(vectors[:5], rows[:5]).save(tmp_path / "index")
     assert len(ItemIndex.load(tmp_path / "index")) == 600
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+def filtered_pairs(queries, rows):
+    """Seen pairs: 40 random rows a query."""
+    return np.repeat(np.arange(len(queries)), 40), np.random.default_rng(5).choice(rows, 40 * len(queries))
+
+
+@pytest.mark.parametrize("factory", [*EVERY, *STORED, "RaBitQ", "IVF8,RaBitQ"])
+def test_nothing_denied_comes_back_and_lists_are_full(vectors, rows, queries, factory):
+    index = ItemIndex.build(vectors, rows, factory, metric_for(factory))
+    pairs = filtered_pairs(queries, rows)
+    for share, seen in itertools.product((0.9, 0.5, 0.2, 0.05), (None, pairs)):
+        allowed = np.zeros(1990, bool)  # shorter than the rows of the index: what lies beyond is denied
+        allowed[np.random.default_rng(4).choice(rows[rows < 1990], int(share * 600), replace=False)] = True
+        listed, scores = index.search(queries, 15, seen, allowed)
+        for query, line in enumerate(listed):
+            left = set(np.flatnonzero(allowed)) - (set(pairs[1][pairs[0] == query]) if seen else set())
+            assert len(set(line) - {-1}) == min(15, len(left))
+            assert set(line) - {-1} <= left
+        assert np.isfinite(scores[listed >= 0]).all()
+
+
+@pytest.mark.parametrize("factory", ["Flat", "HNSW16", "IVF8,Flat", "SQfp16", "PCA16,HNSW16"])
+@pytest.mark.parametrize("share", [0.5, 0.2, 0.05])
+def test_a_filtered_search_finds_the_best_of_what_is_left(vectors, rows, queries, factory, share):
+    index = ItemIndex.build(vectors, rows, factory, "ip", nprobe=8 if "IVF" in factory else None)
+    inside = np.random.default_rng(4).random(600) < share
+    allowed = np.zeros(2000, bool)
+    allowed[rows[inside]] = True
+    best = rows[inside][np.argsort(-(queries @ vectors[inside].T), axis=1)[:, :10]]
+    listed = index.search(queries, 10, None, allowed)[0]
+    assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(listed, best, strict=True)]) > 0.97
+
+
+@pytest.mark.parametrize("factory", [*EVERY, *STORED, "RaBitQ", "IVF8,RaBitQ", "RR16,SQfp16", "PQ8x4fs"])
+def test_catalogues_of_a_few_items_are_indexed_or_refused(vectors, rows, factory):
+    """FAISS is never handed what it crashes on."""
+    for n in (1, 2, 20):
+        try:
+            index = ItemIndex.build(vectors[:n], rows[:n], factory, metric_for(factory))
+        except InputError as error:
+            assert "cannot be trained" in str(error) or "learns" in str(error) or "needs 101 items" in str(error)
+        else:
+            assert set(index.search(vectors[:3], n)[0].ravel()) <= {-1, *rows[:n]}
+
+
+def test_nothing_allowed_is_an_empty_list(vectors, rows, queries):
+    for factory in ("Flat", "HNSW16", "PQ8x4"):
+        listed, scores = ItemIndex.build(vectors, rows, factory).search(queries, 3, None, np.zeros(2000, bool))
+        assert (listed == -1).all()
+        assert (scores == -np.inf).all()
