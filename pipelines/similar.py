@@ -1,9 +1,10 @@
-"""Items nearest to given items."""
+"""Items nearest to given items, or users nearest to given users."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines.support.item_filters import item_lists
 from pipelines.support.item_lists import print_lists
 from pipelines.support.outputs import check_out
 from recsys_bert.errors import InputError
@@ -11,7 +12,7 @@ from recsys_bert.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Print or write the items nearest to given items, by the item vectors of a trained run."""
+    """Print or write the items nearest to given items, or the users nearest to given users, by a run's vectors."""
 
     run: Path
     """Run folder of `pretrain`, `train-retrieval` or `fuse`, which has the vectors of its runs."""
@@ -19,11 +20,20 @@ class Config:
     data: Path
     """Folder that `prepare` wrote and the run was trained on."""
 
-    items: tuple[str, ...]
+    items: tuple[str, ...] = ()
     """Ids of items."""
 
+    users: tuple[str, ...] = ()
+    """Ids of users with events, by the cosine of their vectors; in place of items."""
+
     k: int = 10
-    """Items for each, without itself; all of a smaller catalogue."""
+    """Items or users for each, without itself; all of a smaller catalogue."""
+
+    only: tuple[str, ...] = ()
+    """Allow list: files of item ids, or COLUMN=VALUE of the items' side table; see recommend."""
+
+    without: tuple[str, ...] = ()
+    """Deny list, likewise."""
 
     similarity: Literal["cosine", "ip"] | None = None
     """Similarity of an exact search: cosine, or inner product, which favours long vectors. None: cosine."""
@@ -40,6 +50,11 @@ class Config:
     def __post_init__(self) -> None:
         if self.k < 1:
             raise InputError(f"k is {self.k}; it must be at least 1.")
+        if bool(self.items) == bool(self.users):
+            raise InputError("give either items or users, as in --items 12 7.")
+        of_items = [name for name in ("only", "without", "similarity", "index") if getattr(self, name)]
+        if self.users and of_items:
+            raise InputError(f"{of_items[0]} is for similar items and has no effect on users; leave it out.")
         if self.similarity is not None and self.index is not None:
             raise InputError(
                 f"similarity is {self.similarity!r}, but an index is searched by its own metric. Leave out "
@@ -49,21 +64,23 @@ class Config:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Find the nearest items.
+    """Find the nearest.
 
     Returns:
-        Counts: items asked about, and lists that came out short.
+        Counts: items or users asked about, and lists that came out short.
 
     Raises:
-        InputError: Items that are not in the catalogue or have no vector; or a run, log and index that do not belong
-            together.
+        InputError: Items that are not in the catalogue or have no vector, users without events; or a run, log and
+            index that do not belong together.
     """
     from recsys_bert.retrieval.recommender import Recommender
 
-    if not config.items:
-        raise InputError("no item is given; give ids, as in --items 12 7.")
     recommender = Recommender.load(config.run, config.data, config.index)
-    items = list(dict.fromkeys(config.items))
-    frame = recommender.similar(items, config.k, similarity=config.similarity)
-    summary = {"run": config.run.name, "k": config.k, "asked": len(items)}
+    ids = list(dict.fromkeys(config.items or config.users))
+    if config.users:
+        frame = recommender.similar_users(ids, config.k)
+    else:
+        only, without = (item_lists(recommender.dataset, part) for part in (config.only, config.without))
+        frame = recommender.similar(ids, config.k, similarity=config.similarity, only=only, without=without)
+    summary = {"run": config.run.name, "k": config.k, "asked": len(ids)}
     return print_lists(frame, summary, config.out, config.json)

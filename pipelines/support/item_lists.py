@@ -34,7 +34,7 @@ def print_lists(frame: "pl.DataFrame", summary: dict[str, Any], out: Path | None
         print(f"{n_short:,} lists are shorter than {k}: no more unseen items are left.", file=sys.stderr)
     if out is not None:
         write_frame(frame, out)
-        print(f"{frame.height:,} items in {out}", file=sys.stderr)
+        print(f"{frame.height:,} lines in {out}", file=sys.stderr)
     if as_json:
         print(json.dumps(summary | ({} if out is not None else {"results": _grouped(frame)}), ensure_ascii=False))
     elif out is None:
@@ -43,23 +43,25 @@ def print_lists(frame: "pl.DataFrame", summary: dict[str, Any], out: Path | None
 
 
 def _grouped(frame: "pl.DataFrame") -> list[dict[str, Any]]:
-    key = frame.columns[0]
+    key, once = frame.columns[0], [name for name in ("source",) if name in frame.columns]
     return [
-        {key: part[key][0], "items": part.drop(key, "rank").to_dicts()}
+        {key: part[key][0], **{name: part[name][0] for name in once}, "items": part.drop(key, "rank", *once).to_dicts()}
         for part in frame.partition_by(key, maintain_order=True)
     ]
 
 
 def _table(frame: "pl.DataFrame") -> str:
     """Plain text, one block a query."""
-    key, lines = frame.columns[0], []
-    frame = frame.cast({"item_id": str})
-    width = max(map(len, frame["item_id"]), default=1)
+    key, listed, lines = frame.columns[0], frame.columns[2], []
+    frame = frame.cast({listed: str})
+    width = max(map(len, frame[listed]), default=1)
     for part in frame.partition_by(key, maintain_order=True):
-        lines.append(f"{key.removesuffix('_id')} {part[key][0]}")
+        source = part["source"][0] if "source" in part.columns else "history"
+        by = {"features": " (no events: by features)", "popular": " (no events: popular items)"}.get(source, "")
+        lines.append(f"{key.removesuffix('_id')} {part[key][0]}{by}")
         for line in part.iter_rows(named=True):
             title = f"  {line['title'] or ''}" if "title" in line else ""
-            lines.append(f"  {line['rank']:>3}  {line['item_id']:<{width}}  {line['score']:>9.4f}{title}".rstrip())
+            lines.append(f"  {line['rank']:>3}  {line[listed]:<{width}}  {line['score']:>9.4f}{title}".rstrip())
     return "\n".join(lines) + "\n"
 
 

@@ -73,5 +73,8 @@ class EncoderRanker:
         """Lists as they are: the score is the inner product."""
         return lists
 
+    def gains(self, queries: Queries, query: NDArray[np.int64], row: NDArray[np.int64]) -> None:
+        """No gains: the score is the inner product."""
+
     def _encode(self, rows: Tensor, lengths: Tensor, users: Tensor, times: Tensor | None) -> Tensor:
         return self.pretrained.encode_last(rows, lengths, times)

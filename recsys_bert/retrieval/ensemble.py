@@ -82,3 +82,6 @@ class Ensemble:
     ) -> Lists:
         """Lists as they are: the score is the inner product."""
         return lists
+
+    def gains(self, queries: Queries, query: NDArray[np.int64], row: NDArray[np.int64]) -> None:
+        """No gains: the score is the inner product."""

@@ -27,8 +27,8 @@ _CORES = (
 _REFINE = r"(?:,RFlat|,Refine\((?:Flat|SQ8|SQfp16)\))?"
 _FORM = re.compile(_TRANSFORM + "(?:" + "|".join(_CORES) + ")" + _REFINE)
 _FORMS = (
-    "Flat, HNSW32, HNSW32_SQ8, NSG32, IVF256,Flat, IVF256,PQ16, IVF256_HNSW32,SQ8, PQ16, SQ8, LSH256r, RaBitQ; before it "
-    "PCA32, RR32 or OPQ16, and after it RFlat"
+    "Flat, HNSW32, HNSW32_SQ8, NSG32, IVF256,Flat, IVF256,PQ16, IVF256_HNSW32,SQ8, PQ16, SQ8, LSH256r, RaBitQ; before "
+    "it PCA32, RR32 or OPQ16, and after it RFlat"
 )
 _MOST = 2**31 - 1
 _RANGES = {

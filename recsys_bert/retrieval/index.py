@@ -178,7 +178,7 @@ class ItemIndex:
     def _best_left(
         self, queries: np.ndarray, numbers: np.ndarray, k: int, fetch: int, keys: np.ndarray, subset: IndexFilter
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Positions ``[n, k]`` (-1: none) and scores of the best of ``fetch`` allowed items that are not in ``keys``."""
+        """Positions ``[n, k]`` (-1: none) and scores of the best of ``fetch`` allowed items not in ``keys``."""
         exhaustive = subset.is_narrow or fetch >= subset.most(self._index)
         index = faiss_parts.flat_storage(self._index) if exhaustive else self._index
         distances, matches = index.search(queries, fetch, params=subset.parameters(index))
@@ -195,9 +195,7 @@ class ItemIndex:
         padding = ((0, 0), (0, k - order.shape[1]))  # fewer are left than asked for
         return np.pad(best, padding, constant_values=-1), np.pad(worst, padding, constant_values=nothing)
 
-    def _seen_keys(
-        self, seen: tuple[np.ndarray, np.ndarray] | None, n_queries: int, subset: IndexFilter
-    ) -> np.ndarray:
+    def _seen_keys(self, seen: tuple[np.ndarray, np.ndarray] | None, n_queries: int, subset: IndexFilter) -> np.ndarray:
         """Seen pairs that the index could return, as sorted distinct ``query * len(self) + position``, int64."""
         if seen is None:
             return np.empty(0, np.int64)

@@ -49,5 +49,7 @@ class IndexConfig:
         for name in ("nprobe", "ef_search", "ef_construction", "refine_factor"):
             value = getattr(self, name)
             if value is not None and not 1 <= value < 2**31:
-                raise InputError(f"{name} is {value}; it must be at least 1" + (", and below 2³¹." if value > 1 else "."))
+                raise InputError(
+                    f"{name} is {value}; it must be at least 1" + (", and below 2³¹." if value > 1 else ".")
+                )
         check_factory(self.factory)

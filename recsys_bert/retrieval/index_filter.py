@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Any
 
-import faiss
+import faiss as faiss_module
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +11,8 @@ from recsys_bert.retrieval.faiss_parts import nested
 
 if TYPE_CHECKING:
     from recsys_bert.retrieval.exact import Allowed
+
+faiss: Any = faiss_module  # its stubs know neither keyword arguments nor selectors
 
 LEAST_SHARE = 0.1
 """Share of an index's items below which what is left is searched exhaustively: graphs lose recall there."""
@@ -24,7 +26,7 @@ class IndexFilter:
         allowed: Rows that may be listed; None allows all.
     """
 
-    def __init__(self, rows: NDArray[np.int32], allowed: "Allowed | None") -> None:
+    def __init__(self, rows: NDArray[np.integer], allowed: "Allowed | None") -> None:
         self.mask = None if allowed is None else np.append(allowed, False)[np.minimum(rows, len(allowed))]
         self.n_left = len(rows) if self.mask is None else int(self.mask.sum())
         self.share = self.n_left / max(len(rows), 1)

@@ -91,7 +91,7 @@ def _parts(lists: ItemList) -> list[Any]:
 
 
 def _is_source(part: Any) -> bool:
-    return isinstance(part, Mapping | Path) or hasattr(part, "__arrow_c_stream__") and not isinstance(part, pl.Series)
+    return isinstance(part, Mapping | Path) or (hasattr(part, "__arrow_c_stream__") and not isinstance(part, pl.Series))
 
 
 def _members(dataset: ClickDataset, part: Any) -> list[Rows]:

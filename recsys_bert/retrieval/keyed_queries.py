@@ -10,6 +10,7 @@ import polars as pl
 
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.queries import Queries
+from recsys_bert.clicks.vocabulary import as_ids
 from recsys_bert.errors import InputError
 
 
@@ -20,12 +21,16 @@ class KeyedQueries:
     Args:
         queries: The histories.
         keys: User ids, or numbers of histories from 1; its name is that of the result's first column.
-        counts: Skipped users by reason, or unknown items.
+        counts: Users without events, or unknown items.
+        without_events: Users that have no history: not in the log, or without an event in it.
+        order: All keys in the order in which lists are returned.
     """
 
     queries: Queries
     keys: pl.Series
     counts: dict[str, Any]
+    without_events: pl.Series
+    order: pl.Series
 
 
 def user_queries(dataset: ClickDataset, users: Any = None) -> KeyedQueries:
@@ -33,23 +38,27 @@ def user_queries(dataset: ClickDataset, users: Any = None) -> KeyedQueries:
 
     Args:
         dataset: The log.
-        users: The log's own user ids, a list or Series; None takes all users. Those without events are skipped.
+        users: The log's own user ids, a list or Series; None takes all users. An id that comes twice counts once.
 
     Raises:
-        InputError: Some are not in the log, or none of them has an event.
+        InputError: Ids of another type than the log's.
     """
-    data = dataset.histories
-    rows = np.arange(data.n_users) if users is None else dataset.user_rows(users)
+    data, known = dataset.histories, dataset.user_ids.rename("user_id")
+    ids = known if users is None else as_ids(users, known.dtype, "user").rename("user_id").unique(maintain_order=True)
+    table = pl.DataFrame({"user_id": known, "row": np.arange(len(known))})
+    joined = ids.to_frame().join(table, on="user_id", how="left", maintain_order="left")
+    is_known = joined["row"].is_not_null()
+    rows = joined["row"].drop_nulls().to_numpy().astype(np.int64)
+    active = data.offsets[rows + 1] > data.offsets[rows]
+    has_events = is_known.to_numpy().copy()
+    has_events[has_events] = active
+    rows = rows[active]
     start, stop = data.offsets[rows], data.offsets[rows + 1]
-    active = stop > start
-    rows, start, stop = rows[active], start[active], stop[active]
-    n_skipped = int((~active).sum())
-    if not len(rows):
-        raise InputError(f"none of the {n_skipped:,} users has any event in {dataset.folder}.")
-    if n_skipped:
-        print(f"{n_skipped:,} users have no events and are skipped.", file=sys.stderr)
     queries = Queries(data, rows, start, stop, stop, data.times[stop - 1] + 1, timed=dataset.has_times)
-    return KeyedQueries(queries, dataset.user_ids.gather(rows).rename("user_id"), {"skipped": {"no events": n_skipped}})
+    others = ids.filter(pl.Series(~has_events))
+    return KeyedQueries(
+        queries, known.gather(rows), {"users_without_events": len(others)}, others.rename("user_id"), ids
+    )
 
 
 def history_queries(dataset: ClickDataset, histories: Sequence[Sequence[Any]]) -> KeyedQueries:
@@ -80,4 +89,5 @@ def history_queries(dataset: ClickDataset, histories: Sequence[Sequence[Any]]) -
         names = ", ".join(dict.fromkeys(repr(item) for item, is_known in zip(flat, known, strict=True) if not is_known))
         print(f"{n_unknown:,} of {len(flat):,} items are unknown and read as such: {names[:200]}", file=sys.stderr)
     keys = pl.Series("query", np.arange(1, len(ids) + 1))
-    return KeyedQueries(Queries.from_lists(np.split(rows, borders)), keys, {"unknown_items": n_unknown})
+    queries = Queries.from_lists(np.split(rows, borders))
+    return KeyedQueries(queries, keys, {"unknown_items": n_unknown}, keys[:0], keys)

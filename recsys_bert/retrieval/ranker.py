@@ -47,6 +47,9 @@ class Ranker(Protocol):
     def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
         """``[n, d]``, one a query."""
 
+    def gains(self, queries: Queries, query: NDArray[np.int64], row: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """Additions to the inner products of (query, row) pairs, ``[pairs]``; None where there are none."""
+
     def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
         """Exact full ranking: rows ``[n, k]``, best first, -1 where fewer are left."""
 

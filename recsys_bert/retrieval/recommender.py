@@ -1,26 +1,29 @@
 """Recommender: any trained ranker with its log; ids in, frames of ids out."""
 
 import html
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from recsys_bert.clicks.dataset import ClickDataset, open_dataset
+from recsys_bert.clicks.frames import to_frame
 from recsys_bert.encoder.parts import allowing_parts
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.exact import exact_top_k
 from recsys_bert.retrieval.index import ItemIndex
+from recsys_bert.retrieval.item_filter import ItemList, allowed_rows
 from recsys_bert.retrieval.keyed_queries import KeyedQueries, history_queries, user_queries
+from recsys_bert.retrieval.list_frames import in_order, list_frame
+from recsys_bert.retrieval.lister import Lister, ListSettings, list_length, rows_with_vectors
 from recsys_bert.retrieval.load import copy_run, open_run
-from recsys_bert.retrieval.ranker import Lists, Ranker, check_index, search
+from recsys_bert.retrieval.pair_scores import pair_scores
+from recsys_bert.retrieval.ranker import Ranker, check_index
 from recsys_bert.retrieval.ranker_index import open_index
-
-_TITLES = ("title", "item_title", "movie_title", "name", "item_name", "product_name")
+from recsys_bert.retrieval.similar_users import similar_users
+from recsys_bert.retrieval.vector_files import VectorFormat, save_vectors
 
 
 class Recommender:
@@ -89,28 +92,44 @@ class Recommender:
         histories: Sequence[Sequence[Any]] | None = None,
         k: int = 10,
         exclude_seen: bool = True,
+        only: ItemList = None,
+        without: ItemList = None,
+        diversity: float = 0.0,
+        max_per: dict[str, int] | None = None,
+        profiles: Any = None,
     ) -> pl.DataFrame:
-        """Best items for users of the log, or for histories given on the fly.
+        """Best items for users, or for histories given on the fly.
+
+        Users without events get the lists of the users with the same features, where ``profiles`` has theirs, else the
+        most popular items; the column ``source`` says which.
 
         Args:
             users: The log's own user ids; None without ``histories`` takes all users.
             histories: Item ids, oldest first, one sequence each.
             k: Items for each.
             exclude_seen: Leave out items of the history.
+            only: Allow list: item ids, a dict from side columns to values, a frame, a file, or several of these.
+            without: Deny list, likewise.
+            diversity: Weight of the redundancy in maximal marginal relevance, in [0, 1); see ``diversity``.
+            max_per: Most items of one value in a list, by side column: ``{"category": 2}``.
+            profiles: Features of users without events: a frame or file with ``user_id`` and the features' columns.
 
         Returns:
-            ``user_id`` (or ``query``, from 1, for histories), ``rank`` from 1, ``item_id``, ``score``, and ``title``
-            where the catalogue has one.
+            ``user_id`` (or ``query``, from 1, for histories), ``rank`` from 1, ``item_id``, ``score``, for users
+            ``source`` (history, features, popular), and ``title`` where the catalogue has one.
 
         Raises:
-            InputError: Unknown users, a history without known items, or histories for a ranker that reads timestamps.
+            InputError: A history without known items, histories for a ranker that reads timestamps, unknown columns or
+                values, or nothing that may be listed.
         """
         if users is not None and histories is not None:
             raise InputError("users and histories are both given; give one of them.")
         keyed = user_queries(self.dataset, users) if histories is None else history_queries(self.dataset, histories)
-        return self.answer(keyed, k, exclude_seen)
+        allowed = allowed_rows(self.dataset, only, without)
+        settings = ListSettings(k, exclude_seen, allowed, diversity, max_per or {})
+        return self.answer(keyed, settings, profiles)
 
-    def answer(self, keyed: KeyedQueries, k: int = 10, exclude_seen: bool = True) -> pl.DataFrame:
+    def answer(self, keyed: KeyedQueries, settings: ListSettings, profiles: Any = None) -> pl.DataFrame:
         """As ``recommend``, for queries that are made already."""
         if self.ranker.reads_times and not keyed.queries.timed:
             raise InputError(
@@ -119,12 +138,36 @@ class Recommender:
             )
         if self.index is not None:
             check_index(self.ranker, self.index)
-        k = self._cut(k)
-        seen = keyed.queries.seen() if exclude_seen else None
-        return self._frame(search(self.ranker, keyed.queries, k, seen, self.index), keyed.keys)
+        lister = Lister(self.ranker, self.dataset, self.index, settings)
+        source = "history" if keyed.keys.name == "user_id" else None
+        frames = [list_frame(self.dataset, lister.by_history(keyed.queries), keyed.keys, source)]
+        if len(keyed.without_events):
+            frames += lister.without_history(keyed.without_events, profiles)
+        return in_order(frames, keyed.order)
+
+    def score(self, pairs: Any) -> pl.DataFrame:
+        """Scores of given pairs, by the users' full histories.
+
+        Args:
+            pairs: Frame with ``user_id`` and ``item_id``.
+
+        Returns:
+            The pairs in their order with ``score``, null where there is none, and ``source``: ``history``, or the
+            reason: ``no events``, ``unknown item``, ``no vector``.
+
+        Raises:
+            InputError: A column is missing, or ids are of another type than the log's.
+        """
+        return pair_scores(self.ranker, self.dataset, to_frame(pairs, "pairs"))
 
     def similar(
-        self, items: Sequence[Any], k: int = 10, *, similarity: Literal["cosine", "ip"] | None = None
+        self,
+        items: Sequence[Any],
+        k: int = 10,
+        *,
+        similarity: Literal["cosine", "ip"] | None = None,
+        only: ItemList = None,
+        without: ItemList = None,
     ) -> pl.DataFrame:
         """Items nearest to given items, without themselves.
 
@@ -132,6 +175,8 @@ class Recommender:
             items: Item ids.
             k: Items for each.
             similarity: Cosine, or inner product (which favours long vectors); None: cosine, or the index's metric.
+            only: Allow list; see ``recommend``.
+            without: Deny list.
 
         Returns:
             ``similar_to``, ``rank``, ``item_id``, ``score``, and ``title`` where the catalogue has one.
@@ -141,29 +186,81 @@ class Recommender:
         """
         if similarity is not None and self.index is not None:
             raise InputError(f"similarity is {similarity!r}, but an index is searched by its own metric.")
-        rows, first = self._rows(items), self.ranker.first_item
-        vectors, k = self.ranker.item_vectors(), self._cut(k)
+        rows, first = rows_with_vectors(self.ranker, self.dataset, items), self.ranker.first_item
+        allowed, vectors = allowed_rows(self.dataset, only, without), self.ranker.item_vectors()
+        k = list_length(k, self.ranker, self.index, allowed)
         keys, seen = pl.Series("similar_to", self.dataset.ids(rows)), (np.arange(len(rows)), rows)
         if self.index is not None:
-            return self._frame(self.index.search(vectors[rows], k, seen), keys)
+            return list_frame(self.dataset, self.index.search(vectors[rows], k, seen, allowed), keys)
         if similarity != "ip":
             vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        return self._frame(exact_top_k(vectors[rows], vectors, k, first_item=first, seen=seen), keys)
+        lists = exact_top_k(vectors[rows], vectors, k, first_item=first, seen=seen, allowed=allowed)
+        return list_frame(self.dataset, lists, keys)
+
+    def similar_users(self, users: Any, k: int = 10) -> pl.DataFrame:
+        """Users of the log whose vectors have the largest cosine to given users', without themselves.
+
+        Args:
+            users: The log's own user ids.
+            k: Users for each; all of a smaller log.
+
+        Returns:
+            ``similar_to``, ``rank``, ``user_id``, ``score``.
+
+        Raises:
+            InputError: Some have no events in the log.
+        """
+        ids = user_queries(self.dataset, users)
+        self._check_have_events(ids.without_events)
+        everybody = self.user_vectors()
+        table = everybody.select("user_id").with_row_index("row")
+        rows = ids.order.to_frame().join(table, on="user_id", how="left", maintain_order="left")["row"].to_numpy()
+        vectors = everybody["vector"].to_numpy().reshape(everybody.height, -1)
+        return similar_users(vectors, everybody["user_id"], rows.astype(np.int64), k)
 
     def user_vectors(self, users: Any = None) -> pl.DataFrame:
         """Vectors of users of the log, all of them by default: ``user_id``, ``vector``.
 
         Raises:
-            InputError: Some are not in the log, or none has an event.
+            InputError: Some of the given users have no events in the log, or nobody has.
         """
         keyed = user_queries(self.dataset, users)
+        if users is not None or not len(keyed.queries):
+            self._check_have_events(keyed.without_events)
         return pl.DataFrame({"user_id": keyed.keys, "vector": self.ranker.user_vectors(keyed.queries)})
+
+    def _check_have_events(self, missing: pl.Series) -> None:
+        if len(missing):
+            listed = ", ".join(map(repr, missing.head(5).to_list())) + (" …" if len(missing) > 5 else "")
+            raise InputError(f"{len(missing):,} users have no events in {self.dataset.folder}, so no vector: {listed}")
 
     def item_vectors(self) -> pl.DataFrame:
         """Vectors of all items: ``item_id``, ``vector``; the inner product with a user's is the score."""
         vectors, first = self.ranker.item_vectors(), self.ranker.first_item
         ids = self.dataset.ids(np.arange(first, len(vectors))).rename("item_id")
         return pl.DataFrame({"item_id": ids, "vector": vectors[first:]})
+
+    def export_vectors(
+        self, folder: Path | str, *, users: bool = True, items: bool = True, form: VectorFormat = "parquet"
+    ) -> list[Path]:
+        """Write the vectors of users and items with their ids; see ``save_vectors``.
+
+        Args:
+            folder: Gets ``items.parquet`` and ``users.parquet``, or ``items.npy``, ``items_ids.csv`` and so on.
+            users: Write those of users.
+            items: Write those of items.
+            form: ``parquet`` or ``npy``.
+
+        Returns:
+            The files.
+
+        Raises:
+            InputError: Neither is to be written, or it cannot be.
+        """
+        if not users and not items:
+            raise InputError("neither users nor items are to be exported; choose one at least.")
+        files = save_vectors(self.item_vectors(), Path(folder), "items", form) if items else []
+        return files + (save_vectors(self.user_vectors(), Path(folder), "users", form) if users else [])
 
     def __repr__(self) -> str:
         rows, dim = self.ranker.shape
@@ -172,54 +269,13 @@ class Recommender:
         return f"Recommender({self.ranker.name}: {rows - self.ranker.first_item:,} items, dim {dim}{metric})"
 
     def _repr_html_(self) -> str:
-        """Table of the training's results, for notebooks."""
+        """The training's results, for notebooks."""
         lines = {"items": self.ranker.shape[0] - self.ranker.first_item, "dim": self.ranker.shape[1], **self.summary}
         cells = "".join(
             f"<tr><th>{html.escape(name.replace('_', ' '))}</th><td>{html.escape(str(value))}</td></tr>"
             for name, value in lines.items()
         )
         return f"<table><caption>Recommender: {html.escape(self.ranker.name)}</caption>{cells}</table>"
-
-    def _cut(self, k: int) -> int:
-        """``k``, or the number of items where that is smaller, with a note."""
-        if k < 1:
-            raise InputError(f"k is {k}; it must be at least 1.")
-        n_items = len(self.index) if self.index is not None else self.ranker.shape[0] - self.ranker.first_item
-        if k > n_items:
-            print(f"k is {k}; the catalogue has {n_items} items, so lists have {n_items}.", file=sys.stderr)
-        return min(k, n_items)
-
-    def _rows(self, items: Sequence[Any]) -> NDArray[np.int32]:
-        """Rows of items, which must be in the catalogue and have vectors."""
-        ids = list(items)
-        if not ids:
-            raise InputError("no item is given; give item ids.")
-        rows = self.dataset.rows(ids)
-        missing = [item for item, row in zip(ids, rows, strict=True) if row < self.dataset.vocabulary.first_item]
-        if missing:
-            raise InputError(
-                f"{len(missing):,} of {len(ids):,} items are not in {self.dataset.folder}: "
-                f"{', '.join(map(repr, missing[:5]))}{' …' if len(missing) > 5 else ''}"
-            )
-        if (cold := rows >= self.ranker.shape[0]).any():
-            names = self.dataset.ids(rows[cold]).to_list()
-            raise InputError(
-                f"items without training events have no vector in {self.run or self.ranker.name}: {names}. Use two "
-                "towers with item features."
-            )
-        return rows
-
-    def _frame(self, lists: Lists, keys: pl.Series) -> pl.DataFrame:
-        """One line an item."""
-        query, index = np.nonzero(lists[0] >= 0)
-        rows = lists[0][query, index]
-        columns = {"rank": (index + 1).astype(np.int32), "item_id": self.dataset.ids(rows)}
-        frame = pl.DataFrame({keys.name: keys.gather(query), **columns, "score": lists[1][query, index]})
-        title = next((name for name in _TITLES if name in self.dataset.items.columns), None)
-        if title is None:
-            return frame
-        titles = self.dataset.items[title].gather(rows - self.dataset.vocabulary.first_item)
-        return frame.with_columns(title=titles)
 
 
 def run_folder_of(model: "Path | str | Recommender") -> Path:

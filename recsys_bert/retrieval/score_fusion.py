@@ -89,6 +89,16 @@ class ScoreFusion:
         """User vectors of the model, ``[n, d]``."""
         return self.ranker.user_vectors(queries)
 
+    def gains(self, queries: Queries, query: Ints, row: Ints) -> NDArray[np.float32]:
+        """Gains of pairs from counts, ``[pairs]``."""
+        gains = np.zeros(len(query), np.float32)
+        for part in _parts(len(queries)):
+            inside = np.flatnonzero((query >= part.start) & (query < part.stop))
+            gained_query, gained_row, gain = self._gains(queries[part])
+            table = sparse.csr_array((gain, (gained_query, gained_row)), shape=(part.stop - part.start, self.shape[0]))
+            gains[inside] = table[query[inside] - part.start, row[inside]]
+        return gains
+
     def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
         """Exact full ranking."""
         return full_ranking(self, queries, k, exclude_seen)
@@ -110,9 +120,7 @@ class ScoreFusion:
         listed, items = lists[0], self.item_vectors() if items is None else items
         rows, scores = np.full(listed.shape, -1, np.int32), np.full(listed.shape, -np.inf, np.float32)
         for part in _parts(len(queries)):
-            query, row, score = self._candidates(
-                listed[part], users[part], items, queries[part], exclude_seen, allowed
-            )
+            query, row, score = self._candidates(listed[part], users[part], items, queries[part], exclude_seen, allowed)
             order = np.lexsort((row, -score, query))
             query, row, score = query[order], row[order], score[order]
             rank = np.arange(len(query)) - np.searchsorted(query, query)

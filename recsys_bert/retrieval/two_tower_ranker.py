@@ -87,6 +87,9 @@ class TwoTowerRanker:
         """Lists as they are: the score is the inner product."""
         return lists
 
+    def gains(self, queries: Queries, query: NDArray[np.int64], row: NDArray[np.int64]) -> None:
+        """No gains: the score is the inner product."""
+
 
 def save_two_tower(folder: Path, model: TwoTower, dataset: ClickDataset) -> None:
     """Write both towers with their settings and the vocabulary."""

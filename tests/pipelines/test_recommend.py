@@ -129,7 +129,8 @@ def test_files_hold_the_same_as_the_output(call, folder, tmp_path, suffix):
     assert "1 lists are shorter than 4" in err  # the user who has seen everything
     read = {"parquet": pl.read_parquet, "csv": pl.read_csv, "jsonl": pl.read_ndjson}[suffix]
     frame = read(target)
-    assert frame.columns == ["user_id", "rank", "item_id", "score", "title"]
+    assert frame.columns == ["user_id", "rank", "item_id", "score", "source", "title"]
+    assert set(frame["source"]) == {"history"}
     assert frame.height == 30 * 4
     assert frame.filter(user_id="last").is_empty()
     u4 = pl.read_parquet(folder / "log.parquet").filter(user_id="u4")["item_id"].to_list()
@@ -241,7 +242,17 @@ def test_unknown_items_are_counted(call):
         (["recommend", "--history", "i3", "nope no"], "1 of 2 histories hold no item of data; the first is number 2"),
         (["recommend", "--history", " "], "no history holds an item"),
         (["recommend", "--histories", "missing.txt"], "missing.txt cannot be read"),
-        (["recommend", "--users", "u1", "nobody"], "1 of 2 users are not in data: 'nobody'"),
+        (["recommend", "--users", "u1", "--only", "none.csv"], "'none.csv' is no file, and no COLUMN=VALUE"),
+        (["recommend", "--users", "u1", "--without", "kind=x"], "whose columns are: title"),
+        (["recommend", "--users", "u1", "--max-per", "kind=2"], "no side column of the items is called 'kind'"),
+        (["recommend", "--users", "u1", "--max-per", "title=0"], "a number of at least 1"),
+        (["recommend", "--users", "u1", "--diversity", "1"], "it must lie in [0, 1)"),
+        (["recommend", "--history", "i1", "--profiles", "x.csv"], "they have no effect on histories"),
+        (["similar", "--items", "i5", "--users", "u1"], "give either items or users"),
+        (["similar", "--users", "u1", "--only", "title=Film 3"], "has no effect on users"),
+        (["similar", "--users", "u1", "nobody"], "1 users have no events in data, so no vector: 'nobody'"),
+        (["export-vectors", "--out", "vectors", "--no-items", "--no-users"], "neither items nor users"),
+        (["score", "--pairs", "missing.csv", "--out", "scores.csv"], "missing.csv names no file"),
         (["recommend", "--history", "i3", "--index", "data"], "data is not an item index"),
         (["recommend", "--history", "i3", "--run", "nowhere"], "there is no run folder nowhere"),
         (["similar", "--items", "i5", "nope"], "1 of 2 items are not in data: 'nope'"),
@@ -305,3 +316,81 @@ def test_an_index_of_another_run_is_refused(call, tmp_path):
     status, _, err = call("recommend", "--history", "i3", "--index", str(tmp_path / "index"))
     assert status == 2
     assert "was made from other weights than those of run and data (run 'other')" in err
+
+
+def test_allow_and_deny_lists_by_id_and_by_column(call, folder, tmp_path):
+    (tmp_path / "deny.txt").write_text("i3\ni7\nunknown\n")
+    pl.DataFrame({"item_id": [f"i{n}" for n in range(20)]}).write_csv(tmp_path / "allow.csv")
+    flags = ["--history", "i5 i6", "--k", "40", "--json"]
+    only, without = ["--only", str(tmp_path / "allow.csv")], ["--without", str(tmp_path / "deny.txt"), "title=Film 9"]
+    everything = lists(call("recommend", *flags)[1])[0]
+    status, out, err = call("recommend", *flags, *only, *without)
+    expected = [item for item in everything if int(item[1:]) < 20 and item not in ("i3", "i7", "i9")]
+    assert (status, lists(out)) == (0, [expected])
+    assert "1 of 3 ids of deny.txt are not in data" in err
+    assert "only and without leave 17 items, so lists have 17" in err
+    call("index", "--factory", "HNSW16", "--out", str(tmp_path / "index"))
+    indexed = call("recommend", *flags, *only, *without, "--index", str(tmp_path / "index"))[1]
+    assert lists(indexed) == [expected]
+    similar = lists(call("similar", "--items", "i5", "--k", "40", "--json", *only, *without)[1])[0]
+    assert sorted(similar) == sorted(item for item in [*expected, "i6"] if item != "i5")
+
+
+def test_users_without_events_get_popular_items(call, folder):
+    flags = ["--users", "nobody", "u4", "--k", "3", "--without", "title=Film 0"]
+    _, out, err = call("recommend", *flags, "--json")
+    results = json.loads(out)["results"]
+    assert [(line["user_id"], line["source"]) for line in results] == [("nobody", "popular"), ("u4", "history")]
+    dataset = open_dataset(folder / "data")
+    vocabulary = dataset.vocabulary
+    popular = [item for item in vocabulary.item_ids[vocabulary.first_item :].to_list() if item != "i0"][:3]
+    assert [item["item_id"] for item in results[0]["items"]] == popular
+    assert "1 users have no events: 0 by features, 1 popular items" in err
+    assert "user nobody (no events: popular items)" in call("recommend", "--users", "nobody")[1]
+
+
+def test_lists_of_few_titles_and_of_spread_items(call):
+    plain = lists(call("recommend", "--users", "u4", "--k", "5", "--json")[1])[0]
+    capped = lists(call("recommend", "--users", "u4", "--k", "5", "--max-per", "title=1", "--json")[1])[0]
+    diverse = lists(call("recommend", "--users", "u4", "--k", "5", "--diversity", "0.9", "--json")[1])[0]
+    assert capped == plain  # every title is another
+    assert diverse[0] == plain[0]
+    assert diverse != plain
+
+
+def test_pairs_are_scored_as_lists_score_them(call, folder, tmp_path):
+    first = json.loads(call("recommend", "--users", "u4", "--k", "3", "--json")[1])["results"][0]["items"]
+    pairs = [("u4", item["item_id"]) for item in first] + [("nobody", "i1"), ("u4", "unknown")]
+    pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row").write_csv(tmp_path / "pairs.csv")
+    out = tmp_path / "scores.parquet"
+    status, printed, err = call("score", "--pairs", str(tmp_path / "pairs.csv"), "--out", str(out), "--json")
+    frame = pl.read_parquet(out)
+    assert (status, json.loads(printed)["by_source"]["history"]) == (0, 3)
+    assert frame["score"].to_list()[:3] == pytest.approx([item["score"] for item in first], abs=1e-5)
+    assert frame["score"].to_list()[3:] == [None, None]
+    assert frame["source"].to_list() == [*["history"] * 3, "no events", "unknown item"]
+    assert "2 of 5 pairs have no score: 1 no events, 1 unknown item" in err
+
+
+def test_similar_users_and_exported_vectors_agree(call, folder, tmp_path):
+    status, _, err = call("export-vectors", "--out", str(tmp_path / "table"))
+    assert status == 0
+    assert "items.parquet" in err
+    call("export-vectors", "--out", str(tmp_path / "arrays"), "--format", "npy", "--no-items")
+    users = pl.read_parquet(tmp_path / "table" / "users.parquet")
+    vectors = np.load(tmp_path / "arrays" / "users.npy")
+    assert [path.name for path in sorted((tmp_path / "arrays").iterdir())] == ["users.npy", "users_ids.csv"]
+    np.testing.assert_array_equal(users["vector"].to_numpy(), vectors)
+    ids = pl.read_csv(tmp_path / "arrays" / "users_ids.csv")["user_id"].to_list()
+    assert users["user_id"].to_list() == ids
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosine = unit[ids.index("u4")] @ unit.T
+    results = json.loads(call("similar", "--users", "u4", "--k", "5", "--json")[1])["results"][0]["items"]
+    assert "u4" not in [item["user_id"] for item in results]
+    scores = [cosine[ids.index(item["user_id"])] for item in results]
+    assert [item["score"] for item in results] == pytest.approx(scores, abs=1e-5)
+    assert scores == pytest.approx(np.sort(cosine)[::-1][1:6].tolist(), abs=1e-5)
+    items = pl.read_parquet(tmp_path / "table" / "items.parquet")
+    np.testing.assert_array_equal(
+        items["vector"].to_numpy(), open_run(folder / "run", open_dataset(folder / "data")).item_vectors()[3:]
+    )

@@ -85,6 +85,9 @@ class VectorRanker:
         """
         return self._checked("user", self._users(queries), len(queries))
 
+    def gains(self, queries: Queries, query: NDArray[np.int64], row: NDArray[np.int64]) -> None:
+        """No gains: the score is the inner product."""
+
     def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
         """Exact full ranking: rows ``[n, k]``."""
         return full_ranking(self, queries, k, exclude_seen)
