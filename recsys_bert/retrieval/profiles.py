@@ -13,8 +13,8 @@ from scipy import sparse
 
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.frames import to_frame
+from recsys_bert.clicks.lineage import FIRST_VALUE, UNKNOWN_VALUE
 from recsys_bert.clicks.prepare.files import find_files, scan
-from recsys_bert.clicks.prepare.side_tables import FIRST_VALUE, UNKNOWN_VALUE
 from recsys_bert.clicks.vocabulary import as_ids
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.keyed_queries import user_queries
