@@ -236,4 +236,7 @@ class CTRBatches:
         """Yield this process's share of the epoch's batches from ``first_step`` on."""
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data))
         for rows in np.array_split(order, self.steps)[first_step:]:
-            yield self.data.batch(rows[rank::world], self.history_len)
+            local = rows[rank::world]
+            # a process left over in a small batch takes part in the step, but counts for nothing
+            batch = self.data.batch(local if len(local) else rows[:1], self.history_len)
+            yield batch | {"n_targets": len(local)}

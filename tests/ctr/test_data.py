@@ -146,3 +146,11 @@ def test_an_epoch_shows_every_impression_once_in_even_batches(encoded):
     assert (epoch[0] != next(batches(3))["ids"][:, 0]).any()
     shares = [next(batches(2, rank=rank, world=2))["ids"][:, 0] for rank in range(2)]
     assert sorted(np.concatenate(shares)) == sorted(epoch[0])
+
+
+def test_processes_left_over_in_a_small_batch_count_for_nothing(encoded):
+    data = encoded[3]
+    batches = CTRBatches(data, batch_size=2, history_len=5)
+    shares = [next(batches(0, rank=rank, world=3)) for rank in range(3)]
+    assert [share["n_targets"] for share in shares] == [1, 1, 0]
+    assert [len(share["ids"]) for share in shares] == [1, 1, 1]  # no mean over nothing
