@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.errors import InputError
     from recsys_bert.retrieval.recommender import Recommender
+    from recsys_bert.stages.append import append
     from recsys_bert.stages.compare import compare
     from recsys_bert.stages.evaluate import Evaluation, evaluate
     from recsys_bert.stages.fuse import fuse
@@ -34,6 +35,7 @@ __all__ = [
     "InputError",
     "Recommender",
     "__version__",
+    "append",
     "compare",
     "evaluate",
     "fuse",
@@ -53,6 +55,7 @@ _MODULES = {
     "Evaluation": "recsys_bert.stages.evaluate",
     "InputError": "recsys_bert.errors",
     "Recommender": "recsys_bert.retrieval.recommender",
+    "append": "recsys_bert.stages.append",
     "compare": "recsys_bert.stages.compare",
     "evaluate": "recsys_bert.stages.evaluate",
     "fuse": "recsys_bert.stages.fuse",

@@ -3,8 +3,9 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from recsys_bert.clicks.lineage import Basis
     from recsys_bert.clicks.manifest import Manifest
     from recsys_bert.clicks.prepare.events import Events
+    from recsys_bert.clicks.prepare.side_tables import SideTable
     from recsys_bert.clicks.prepare.sources import TableSource
+    from recsys_bert.clicks.prepare.writer import LogRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,13 +130,10 @@ def _write(
 ) -> "tuple[Manifest, list[str]]":
     """Write the folder; return its manifest and notes for the user."""
     from recsys_bert.clicks.dataset import open_basis
-    from recsys_bert.clicks.prepare.catalogue import build_catalogue
     from recsys_bert.clicks.prepare.events import sorted_events
-    from recsys_bert.clicks.prepare.filters import filter_events
     from recsys_bert.clicks.prepare.log import read_log
     from recsys_bert.clicks.prepare.side_tables import read_side
-    from recsys_bert.clicks.prepare.splits import split_events
-    from recsys_bert.clicks.prepare.writer import LogRecord, write_folder
+    from recsys_bert.clicks.prepare.writer import LogRecord
 
     basis = None if config.vocabulary.of is None else open_basis(config.vocabulary.of)
     log = read_log(source, config.log, work)
@@ -142,18 +142,48 @@ def _write(
         check_basis(basis, events, config)
     items = read_side(item_source, config.item_features, config.log.item, events.item_ids.dtype, "item")
     users = read_side(user_source, config.user_features, config.log.user, events.user_ids.dtype, "user")
+    notes = list(_notes(events.times))
+    return write_events(folder, events, (items, users), config, basis, partial(LogRecord.of, log)), notes
+
+
+def write_events(
+    folder: Path,
+    events: "Events",
+    sides: "tuple[SideTable | None, SideTable | None]",
+    config: PrepareConfig,
+    basis: "Basis | None",
+    record: "Callable[[list[dict[str, Any]]], LogRecord]",
+) -> "Manifest":
+    """Filter, split and number sorted events, and write the folder.
+
+    Args:
+        folder: Folder to create.
+        events: Sorted events.
+        sides: Side tables of items and of users.
+        config: The settings.
+        basis: Vocabulary to grow from.
+        record: Makes the record of the log from the entries of the filters.
+
+    Raises:
+        InputError: Nothing is left, or nothing can be held out.
+    """
+    from recsys_bert.clicks.prepare.catalogue import build_catalogue
+    from recsys_bert.clicks.prepare.filters import filter_events
+    from recsys_bert.clicks.prepare.splits import split_events
+    from recsys_bert.clicks.prepare.writer import write_folder
+
+    items, users = sides
     filtered = filter_events(events, config.filters, config.split)
     del events  # dropped events need not stay in memory
-    if basis is not None:
-        filtered = replace(filtered, events=filtered.events.with_users(basis.users_first(filtered.events.user_ids)))
+    if basis is not None and not filtered.events.user_ids.equals(order := basis.users_first(filtered.events.user_ids)):
+        filtered = replace(filtered, events=filtered.events.with_users(order))
     borders = split_events(filtered.events, config.split, filtered.cut)
     side_ids, vocabulary = items.ids if items else None, basis.vocabulary if basis else None
     catalogue = build_catalogue(filtered.events, borders, config.vocabulary, side_ids, vocabulary)
-    sides = {"items": (items, config.item_features), "users": (users, config.user_features)}
+    tables = {"items": (items, config.item_features), "users": (users, config.user_features)}
     settings = json.loads(json.dumps(asdict(config), default=str))
-    record = LogRecord.of(log, filtered.log)
-    manifest = write_folder(folder, record, filtered, config.split, borders, catalogue, sides, settings, basis)
-    return manifest, list(_notes(filtered.events.times))
+    log = record(filtered.log)
+    return write_folder(folder, log, filtered, config.split, borders, catalogue, tables, settings, basis)
 
 
 def check_basis(basis: "Basis", events: "Events", config: PrepareConfig) -> None:

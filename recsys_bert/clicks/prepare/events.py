@@ -63,7 +63,7 @@ class Events:
         lengths = np.where(has_events, self.offsets[row + 1] - start, 0) if self.n_users else np.zeros(len(row), int)
         offsets, writer = (
             _offsets(lengths),
-            _Writer(self.folder, "users", self.times is not None, self.weights is not None),
+            EventWriter(self.folder, "users", self.times is not None, self.weights is not None),
         )
         for users, _ in chunks(offsets):
             at = ranges(start[users], lengths[users])
@@ -74,7 +74,7 @@ class Events:
     def select(self, mask: NDArray[np.bool_], name: str) -> "Events":
         """Copy the events where ``mask`` holds, and users that still have any, to new files called ``name``."""
         counts = np.zeros(self.n_users, np.int64)
-        writer = _Writer(self.folder, name, self.times is not None, self.weights is not None)
+        writer = EventWriter(self.folder, name, self.times is not None, self.weights is not None)
         for users, events in self.chunks():
             part = mask[events]
             running = np.concatenate([[0], np.cumsum(part)])
@@ -111,7 +111,7 @@ def sorted_events(log: Log, work: Path) -> Events:
     offsets = _offsets(users.counts)
     buckets = [slices[0] for slices in chunks(offsets, BUCKET)]
     columns = _scatter(log, users, items, buckets, work)
-    writer = _Writer(work, "sorted", log.has_time, log.has_weight)
+    writer = EventWriter(work, "sorted", log.has_time, log.has_weight)
     with Progress("sorting", int(offsets[-1]), "events") as progress:
         for bucket in range(len(buckets)):
             values = {name: _pop(_bucket_path(work, bucket, name), kind) for name, kind in columns.items()}
@@ -164,7 +164,7 @@ def _pop(path: Path, kind: Any) -> NDArray[Any]:
     return values
 
 
-class _Writer:
+class EventWriter:
     """Append events to raw files, then map them."""
 
     def __init__(self, folder: Path, name: str, has_time: bool, has_weight: bool) -> None:
@@ -178,11 +178,13 @@ class _Writer:
         self._files = {field: open(folder / f"{name}.{field}", "wb") for field in self._kinds}  # noqa: SIM115 - closed by events()
 
     def append(self, items: NDArray[Any], times: NDArray[Any] | None, weights: NDArray[Any] | None) -> None:
+        """Write some events behind those written before."""
         for field, values in (("items", items), ("times", times), ("weights", weights)):
             if values is not None:
                 np.ascontiguousarray(values, self._kinds[field]).tofile(self._files[field])
 
     def events(self) -> Events:
+        """Close the files and map them; offsets and ids are left to the caller."""
         arrays: dict[str, Any] = {"items": None, "times": None, "weights": None}
         for field, file in self._files.items():
             file.close()

@@ -1,0 +1,264 @@
+"""Append a log to a prepared folder: the events of both as arrays, without reading the old log again."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recsys_bert.clicks.dataset import ClickDataset
+from recsys_bert.clicks.histories import Histories, ranges
+from recsys_bert.clicks.manifest import UNKNOWN_EVENTS
+from recsys_bert.clicks.prepare.config import FilterConfig, VocabularyConfig
+from recsys_bert.clicks.prepare.events import Events, EventWriter, chunks
+from recsys_bert.clicks.prepare.side_tables import SideTable
+from recsys_bert.clicks.prepare.sorting import stable_order
+from recsys_bert.clicks.prepare.times import PER_SECOND
+from recsys_bert.clicks.prepare.writer import LogRecord
+from recsys_bert.errors import InputError
+from recsys_bert.progress import Progress
+
+Ints = NDArray[np.int64]
+RESERVED = ("item_row", "item_id", "count", "user_row", "user_id")
+"""Columns of ``items.parquet`` and ``users.parquet`` that are not the side table's."""
+
+
+def check_can_append(filters: FilterConfig, vocabulary: VocabularyConfig, dataset: ClickDataset) -> None:
+    """Refuse settings whose result depends on events that the folder does not keep.
+
+    Raises:
+        InputError: One is set, or the folder was written by an older version.
+    """
+    for name in ("min_user_events", "min_item_events"):
+        if (value := getattr(filters, name)) > 1:
+            raise InputError(
+                f"{dataset.folder} was prepared with filters.{name} {value}: events that were dropped then might have "
+                "enough now. Prepare all events again, with --vocabulary.of."
+            )
+    if vocabulary.min_count > 1 and dataset.manifest.side_tables.get("items"):
+        raise InputError(
+            f"{dataset.folder} was prepared with vocabulary.min_count {vocabulary.min_count} and a table of items, "
+            "whose rows for items below it are not kept. Prepare all events again, with --vocabulary.of."
+        )
+    if not (dataset.folder / UNKNOWN_EVENTS).is_file():
+        raise InputError(f"{dataset.folder} has no {UNKNOWN_EVENTS}: an older version wrote it. Prepare it again.")
+
+
+@dataclass(frozen=True)
+class Appended:
+    """Events of a prepared folder and of a log, together.
+
+    Args:
+        events: Users of the folder in the order of their rows, then new ones by their ids.
+        late: Events of the log that are older than the user's last one in the folder.
+    """
+
+    events: Events
+    late: int
+
+
+def appended_events(dataset: ClickDataset, new: Events, work: Path) -> Appended:
+    """Put the events of a log behind those of a folder, user by user, in the order of their times.
+
+    The folder keeps whole seconds; events within one second stay in the order folder, log.
+
+    Args:
+        dataset: The prepared folder.
+        new: Sorted events of the log, ids of the folder's type.
+        work: Folder for the arrays.
+
+    Raises:
+        InputError: The folder does not fit its ``unknown_events.parquet``.
+    """
+    merge = _Merge.of(dataset, new)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(merge.n_old + merge.n_new)])
+    writer, late = EventWriter(work, "appended", new.times is not None, merge.histories.weights is not None), 0
+    with Progress("appending", int(offsets[-1]), "events") as progress:
+        for users, _ in chunks(offsets):
+            items, times, weights, n_late = merge.chunk(users)
+            writer.append(items, times, weights)
+            late += n_late
+            progress.advance(len(items))
+    events = replace(writer.events(), offsets=offsets, user_ids=merge.user_ids, item_ids=merge.item_ids)
+    return Appended(events, late)
+
+
+@dataclass(frozen=True)
+class _Merge:
+    """Events of a folder and of a log under common codes of items, and the events of each user in both.
+
+    Args:
+        histories: Of the folder.
+        new: Of the log.
+        item_ids: All ids, sorted; a code is an index in them.
+        code_of_row: Code of each row of the folder.
+        code_of_new: Code of each code of the log.
+        unknown: Positions in the histories whose items have no row, and the codes of those.
+        user_ids: All users.
+        start_old: First event of each in the histories.
+        n_old: Number of those.
+        start_new: First event of each in the log.
+        n_new: Number of those.
+    """
+
+    histories: Histories
+    new: Events
+    item_ids: pl.Series
+    code_of_row: NDArray[np.int32]
+    code_of_new: NDArray[np.int32]
+    unknown: tuple[Ints, NDArray[np.int32]]
+    user_ids: pl.Series
+    start_old: Ints
+    n_old: Ints
+    start_new: Ints
+    n_new: Ints
+
+    @staticmethod
+    def of(dataset: ClickDataset, new: Events) -> "_Merge":
+        """Join items and users of both by their ids."""
+        unknown, known_ids, old_users = _unknown_events(dataset), dataset.items["item_id"], dataset.user_ids
+        item_ids = pl.concat([known_ids, unknown["item_id"], new.item_ids]).unique().sort().rename("item_id")
+        code_of_row = np.full(dataset.n_rows, -1, np.int32)
+        code_of_row[dataset.vocabulary.first_item :] = _codes(known_ids, item_ids)
+        others = new.user_ids.filter(~new.user_ids.is_in(old_users.implode()))
+        user_ids = pl.concat([old_users, others.rename(old_users.name)])
+        start_old, n_old = _padded(dataset.histories.offsets, len(user_ids))
+        start_new, n_new = _padded(new.offsets, len(new.user_ids) + 1)  # the last one stands for users without events
+        row = _codes(user_ids, new.user_ids, missing=len(new.user_ids))
+        return _Merge(
+            histories=dataset.histories,
+            new=new,
+            item_ids=item_ids,
+            code_of_row=code_of_row,
+            code_of_new=_codes(new.item_ids, item_ids),
+            unknown=(unknown["event"].to_numpy(), _codes(unknown["item_id"], item_ids)),
+            user_ids=user_ids,
+            start_old=start_old,
+            n_old=n_old,
+            start_new=start_new[row],
+            n_new=n_new[row],
+        )
+
+    def chunk(self, users: slice) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None, int]:
+        """Codes, microseconds and weights of some users' events in order, and the number of late ones."""
+        n_old, n_new = self.n_old[users], self.n_new[users]
+        old, new = ranges(self.start_old[users], n_old), ranges(self.start_new[users], n_new)
+        items = np.concatenate([self._old_codes(old), self.code_of_new[self.new.items[new]]])
+        owner = np.concatenate([np.repeat(np.arange(len(n)), n) for n in (n_old, n_new)])
+        keys, times, late = [owner], None, 0
+        if self.new.times is not None:
+            seconds, before = self.new.times[new] // PER_SECOND, self.histories.times[old]
+            times = np.concatenate([before, seconds]) * PER_SECOND
+            keys, late = [times, owner], _n_late(before, n_old, seconds, n_new)
+        weights = None
+        if self.histories.weights is not None:
+            added = np.ones(len(new), np.float32) if self.new.weights is None else self.new.weights[new]
+            weights = np.concatenate([self.histories.weights[old], added])
+        order = stable_order(keys)
+        return items[order], None if times is None else times[order], None if weights is None else weights[order], late
+
+    def _old_codes(self, old: Ints) -> NDArray[np.int32]:
+        """Codes of consecutive events of the folder."""
+        codes = self.code_of_row[self.histories.items[old]]
+        if len(old):
+            at, unknown = self.unknown
+            low, high = np.searchsorted(at, [old[0], old[-1] + 1])
+            codes[at[low:high] - old[0]] = unknown[low:high]
+        return codes
+
+
+def _unknown_events(dataset: ClickDataset) -> pl.DataFrame:
+    """Events on items without a row: position and id."""
+    path = dataset.folder / UNKNOWN_EVENTS
+    try:
+        unknown = pl.read_parquet(path)
+        n = len(unknown["event"])
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"{path} cannot be read: {error}. Run prepare again.") from error
+    if n != int((dataset.histories.items < dataset.vocabulary.first_item).sum()):
+        raise InputError(f"{path} does not fit histories.arrow: it has {n:,} events. Run prepare again.")
+    return unknown
+
+
+def _codes(ids: pl.Series, table: pl.Series, missing: int = -1) -> NDArray[np.int32]:
+    """Index of each id in ``table``."""
+    known = pl.DataFrame({"id": table, "code": np.arange(len(table), dtype=np.int32)})
+    joined = ids.rename("id").to_frame().join(known, on="id", how="left", maintain_order="left")["code"]
+    return joined.fill_null(missing).to_numpy()
+
+
+def _padded(offsets: Ints, n: int) -> tuple[Ints, Ints]:
+    """Start and number of events of ``n`` users, of whom those after the last one of ``offsets`` have none."""
+    start, lengths = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    start[: len(offsets) - 1], lengths[: len(offsets) - 1] = offsets[:-1], np.diff(offsets)
+    return start, lengths
+
+
+def _n_late(old: Ints, n_old: Ints, new: Ints, n_new: Ints) -> int:
+    """New events that are older than the last old one of the same user."""
+    last = np.full(len(n_old), np.iinfo(np.int64).min)
+    has_old = n_old > 0
+    last[has_old] = old[np.cumsum(n_old)[has_old] - 1]
+    return int((new < np.repeat(last, n_new)).sum())
+
+
+def side_table_with(dataset: ClickDataset, role: str, new: SideTable | None) -> SideTable | None:
+    """Side table of a folder, below the rows of a new one, which win.
+
+    Args:
+        dataset: The prepared folder.
+        role: ``items`` or ``users``.
+        new: Table that came with the log.
+    """
+    counts = dataset.manifest.side_tables.get(role)
+    if counts is None:
+        return new
+    table = dataset.items if role == "items" else dataset.users
+    columns = {name: _own_name(name, table.columns) for name in table.columns if name not in RESERVED}
+    stored = table.select(columns.keys()).rename(columns)
+    ids = table[f"{role.removesuffix('s')}_id"]
+    has_row = ~stored.select(pl.all_horizontal(pl.all().is_null())).to_series() if columns else ids.is_not_null()
+    old = SideTable(ids.filter(has_row), stored.filter(has_row), counts)
+    if new is None:
+        return old
+    rest = ~old.ids.is_in(new.ids.implode())
+    table = pl.concat([new.table, old.table.filter(rest)], how="diagonal_relaxed")
+    total = {name: n + counts.get(name, 0) for name, n in new.counts.items()}
+    return SideTable(pl.concat([new.ids, old.ids.filter(rest).rename(new.ids.name)]), table, total)
+
+
+def _own_name(name: str, columns: list[str]) -> str:
+    """Name of a side column before the writer set it apart from one of its own."""
+    own = name.removesuffix("_side")
+    return own if own in columns and own in RESERVED else name
+
+
+def summed_record(dataset: ClickDataset, record: LogRecord) -> LogRecord:
+    """Record of a folder's log and of the one that is appended, filter by filter.
+
+    Args:
+        dataset: The prepared folder.
+        record: Of the appended log, whose filters saw the events of both.
+    """
+    old, n_read = dataset.manifest, record.filters[0]["events_in"]
+    filters = []
+    for before, after in zip(old.filters, record.filters, strict=True):
+        reasons = dict.fromkeys([*before["reasons"], *after["reasons"]], 0)
+        reasons = {name: before["reasons"].get(name, 0) + after["reasons"].get(name, 0) for name in reasons}
+        dropped = sum(after["reasons"].values())
+        entry = {**before, **after, "reasons": reasons, "events_in": before["events_in"] + n_read}
+        n_read -= dropped
+        entry["events_out"] = before["events_out"] + n_read
+        filters.append(entry)
+    types = dict.fromkeys([*old.log["event_types"], *record.about["event_types"]], 0)
+    parts = (old.log, record.about)
+    about = {
+        "rows": sum(part["rows"] for part in parts),
+        "event_types": {name: sum(part["event_types"].get(name, 0) for part in parts) for name in types},
+        "sha256": hashlib.sha256(" ".join(part["sha256"] for part in parts).encode()).hexdigest(),
+        "files": [*old.log["files"], *record.about["files"]],
+    }
+    return replace(record, filters=filters, about=about, has_weights=old.has_weights)

@@ -1,0 +1,148 @@
+"""Append today's events to a prepared folder: the result of preparing all of them anew, without reading the old log."""
+
+import sys
+import time
+import weakref
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recsys_bert.clicks.prepare.config import Format
+from recsys_bert.errors import InputError
+from recsys_bert.settings import check_settings, fill, make_config
+from recsys_bert.stages.prepare import PrepareConfig, check_basis, write_events
+
+if TYPE_CHECKING:
+    from recsys_bert.clicks.dataset import ClickDataset
+    from recsys_bert.clicks.frames import Frame
+    from recsys_bert.clicks.manifest import Manifest
+    from recsys_bert.clicks.prepare.log import Log
+    from recsys_bert.clicks.prepare.writer import LogRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppendConfig:
+    """Settings of appending; all others are those that the folder was prepared with."""
+
+    format: Format | None = None
+    """Format of the files of events; None: as in the folder."""
+
+
+def append(
+    dataset: "ClickDataset | Path | str",
+    events: "Frame | str | Path",
+    *,
+    items: "Frame | str | Path | None" = None,
+    users: "Frame | str | Path | None" = None,
+    out: Path | str | None = None,
+    config: AppendConfig | None = None,
+    **settings: Any,
+) -> "ClickDataset":
+    """Append events to a prepared folder.
+
+    Histories, counts, split and rows are those of preparing all events anew with ``vocabulary.of`` the folder: its
+    items and users keep their rows, and what is new follows. The old log is not read; histories are copied once. A time
+    cut by quantile and the held-out events of leave-one-out move on with the log. The folder keeps whole seconds: of
+    two events within one, the folder's goes first.
+
+    Args:
+        dataset: The prepared folder.
+        events: Today's events, see ``prepare``; read with the folder's ``log`` settings.
+        items: Side table of items; its rows replace those of the folder, whose other rows stay.
+        users: Side table of users, likewise.
+        out: Folder to write; None replaces ``dataset``, at once and as a whole.
+        config: The settings.
+        **settings: Settings by name, in place of ``config``.
+
+    Raises:
+        InputError: The events cannot be used, or the folder was prepared with filters by counts (``filters.min_…``),
+            whose dropped events might be enough now; nothing is written then.
+    """
+    from recsys_bert.clicks.dataset import ClickDataset, open_dataset
+
+    settled = make_config(AppendConfig, config, settings)
+    opened = dataset if isinstance(dataset, ClickDataset) else open_dataset(Path(dataset))
+    target = opened.folder if out is None else Path(out)
+    _append(opened, events, (items, users), target, settled)
+    appended = open_dataset(target)
+    weakref.finalize(appended, id, opened)  # keeps it: a temporary folder goes with the dataset that it was made for
+    return appended
+
+
+def _append(dataset: "ClickDataset", events: Any, tables: tuple[Any, Any], out: Path, settings: AppendConfig) -> None:
+    from recsys_bert.clicks.manifest import check_target
+    from recsys_bert.clicks.prepare.append import check_can_append
+    from recsys_bert.clicks.prepare.summary import summary_lines
+    from recsys_bert.clicks.prepare.workspace import work_folder
+    from recsys_bert.files import replacing
+
+    started = time.monotonic()
+    config = _config_of(dataset, settings)
+    check_can_append(config.filters, config.vocabulary, dataset)
+    target = out.resolve() if out.is_symlink() else out
+    check_target(target)
+    with replacing(target) as folder, work_folder(target) as work:
+        manifest, late = _write(dataset, events, tables, config, folder, work)
+    notes = [f"  {late:,} events are older than the last one of their user"] if late else []
+    message = [*summary_lines(manifest), *notes, f"wrote {out} in {time.monotonic() - started:.1f} s"]
+    print("\n".join(message), file=sys.stderr)
+
+
+def _config_of(dataset: "ClickDataset", settings: AppendConfig) -> PrepareConfig:
+    """Settings that a folder was prepared with, for reading a log whose ids are of its types."""
+    from polars import String
+
+    source = f"{dataset.folder / 'manifest.json'}, config"
+    config = fill(PrepareConfig, check_settings(PrepareConfig, dataset.manifest.config, source))
+    is_text = [ids.dtype == String for ids in (dataset.vocabulary.item_ids, dataset.user_ids)]
+    changes: dict[str, Any] = {"ids": "text"} if all(is_text) else {}
+    if settings.format is not None:
+        changes["format"] = settings.format
+    return replace(config, log=replace(config.log, **changes))
+
+
+def _write(
+    dataset: "ClickDataset", events: Any, tables: tuple[Any, Any], config: PrepareConfig, folder: Path, work: Path
+) -> "tuple[Manifest, int]":
+    """Write the folder; return its manifest and the number of late events."""
+    from recsys_bert.clicks.frames import to_frame
+    from recsys_bert.clicks.prepare.append import appended_events, side_table_with
+    from recsys_bert.clicks.prepare.events import sorted_events
+    from recsys_bert.clicks.prepare.log import read_log
+    from recsys_bert.clicks.prepare.side_tables import read_side
+    from recsys_bert.clicks.prepare.sources import open_source
+
+    path = isinstance(events, str | Path)
+    data, format = (events, config.log.format) if path else (to_frame(events, "events"), "auto")
+    source = open_source(data, "events", format)
+    log = read_log(source, config.log, work)
+    today = sorted_events(log, work)
+    basis = dataset.basis()
+    check_basis(basis, today, config)
+    if log.has_time != dataset.has_times:
+        raise InputError(f"{source.name} has {'' if log.has_time else 'no '}times, unlike {dataset.folder}.")
+    sides = []
+    for role, table, column, ids in (
+        ("items", tables[0], config.log.item, today.item_ids),
+        ("users", tables[1], config.log.user, today.user_ids),
+    ):
+        group = getattr(config, f"{role[:-1]}_features")
+        side = None if table is None else read_side(open_source(table, role), group, column, ids.dtype, role[:-1])
+        sides.append(side_table_with(dataset, role, side))
+    merged = appended_events(dataset, today, work)
+    if merged.late and config.filters.repeats == "drop":
+        raise InputError(
+            f"{merged.late:,} events are older than the last one of their user in {dataset.folder}, which was prepared "
+            "with filters.repeats 'drop': what was dropped before them is not known. Prepare all events again, with "
+            "--vocabulary.of."
+        )
+    record = partial(_record, dataset, log)
+    return write_events(folder, merged.events, (sides[0], sides[1]), config, basis, record), merged.late
+
+
+def _record(dataset: "ClickDataset", log: "Log", filters: list[dict[str, Any]]) -> "LogRecord":
+    from recsys_bert.clicks.prepare.append import summed_record
+    from recsys_bert.clicks.prepare.writer import LogRecord
+
+    return summed_record(dataset, LogRecord.of(log, filters))
