@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from recsys_bert.clicks.dataset import ClickDataset
-from recsys_bert.ctr.config import CTRModelConfig
 from recsys_bert.ctr.history import EncodedItems, PlainItems
 from recsys_bert.ctr.layout import Layout
 from recsys_bert.ctr.model import CTRModule
+from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.errors import InputError
 from recsys_bert.user_encoder.checkpoint import load_encoder
 
@@ -17,6 +17,7 @@ def build_module(
     dataset: ClickDataset | None,
     encoder_run: Path | None = None,
     n_tasks: int = 1,
+    n_items: int = 0,
 ) -> CTRModule:
     """Build the model.
 
@@ -26,6 +27,7 @@ def build_module(
         dataset: The prepared log.
         encoder_run: Load the encoder from here instead of ``config.encoder``.
         n_tasks: Labels.
+        n_items: Rows of the item table of a history column; 0 without one, or with a prepared log.
 
     Raises:
         InputError: The encoder is of another vocabulary or reads too few items, a part is unknown, or a setting has no
@@ -34,8 +36,9 @@ def build_module(
     reader: PlainItems | EncodedItems | None = None
     if dataset is not None and config.encoder is not None:
         reader = _load_reader(config, encoder_run or config.encoder, dataset)
-    elif dataset is not None and config.history_len:
-        reader = PlainItems(dataset.vocabulary.size, config.dim, config.init_std)
+    elif config.history_len:
+        n_rows = n_items if dataset is None else dataset.vocabulary.size
+        reader = PlainItems(n_rows, config.dim, config.init_std)
     if config.embedding_l2 and not layout.fields:
         raise InputError(
             f"model.embedding_l2 is {config.embedding_l2}, but no feature has an embedding here. Leave it out."

@@ -53,6 +53,11 @@ class CTRModel:
         metrics: dict[str, Any] | None = None,
     ) -> None:
         self.module, self.features, self.dataset, self.metrics = module, features, dataset, metrics or {}
+        if config.columns.history is not None and module.reads_times:
+            raise InputError(
+                f"model.encoder reads the times of histories, which columns.history ({config.columns.history!r}) has "
+                "not. Take histories from the prepared log's events, or another encoder."
+            )
         self.config = CTRConfig(**{field.name: getattr(config, field.name) for field in fields(CTRConfig)})
 
     @staticmethod
@@ -82,7 +87,8 @@ class CTRModel:
         features = Features.load(folder / "features")
         layout = full_layout(features, config.features, dataset)
         with allowing_parts(allow_parts), saved_parts(folder):
-            module = build_module(config.model, layout, dataset, folder, len(config.columns.tasks))
+            n_items = 0 if features.items is None else features.items.n_rows
+            module = build_module(config.model, layout, dataset, folder, len(config.columns.tasks), n_items)
         load_weights(module, folder / "model.safetensors")
         metrics = read_json(run / "metrics.json") if (run / "metrics.json").exists() else None
         return CTRModel(module.eval(), features, config, dataset, metrics)
@@ -119,7 +125,7 @@ class CTRModel:
         """
         rows = self.read(impressions)
         data = self.encode(rows)
-        if data.counts:
+        if any(data.counts.values()):
             print(f"{len(data):,} impressions{describe_counts(data.counts)}", file=sys.stderr)
         return self.predict_encoded(rows, data, batch_size)
 
@@ -147,7 +153,8 @@ class CTRModel:
         Raises:
             InputError: A column is missing or cannot be read.
         """
-        return self.encode(self.read(impressions)).counts
+        counts = self.encode(self.read(impressions)).counts
+        return {reason: count for reason, count in counts.items() if count}
 
     def evaluate(self, impressions: Frame | Path | str, batch_size: int = 8192) -> dict[str, float]:
         """AUC, log loss, calibration error and, where users are known, GAUC; of several tasks of each.
@@ -181,9 +188,9 @@ class CTRModel:
 
     def encode(self, impressions: Impressions) -> CTRData:
         """Encode impressions with their histories; see ``counts`` for what is unseen or missing."""
-        columns = self._columns(impressions.labels is not None)
+        config = replace(self.config, columns=self._columns(impressions.labels is not None))
         layout = full_layout(self.features, self.config.features, self.dataset)
-        data = encode(impressions, columns, self.features, layout, self.dataset, with_history=self.history_len > 0)
+        data = encode(impressions, config, self.features, layout, self.dataset)
         return replace(data, timed=self.module.reads_times)
 
     def predict_encoded(self, rows: Impressions, data: CTRData, batch_size: int = 8192) -> pl.DataFrame:
@@ -212,7 +219,8 @@ class CTRModel:
         """Columns that are needed: time only for histories, the user for histories, fields or GAUC."""
         columns, has_log = self.config.columns, self.dataset is not None
         needs_user = has_log or labelled or "user" in self.config.features.ids
-        user, time = columns.user if needs_user else None, columns.time if has_log and self.history_len else None
+        needs_time = has_log and self.history_len and columns.history is None
+        user, time = columns.user if needs_user else None, columns.time if needs_time else None
         unit = columns.time_unit if time else type(columns).time_unit
         return replace(columns, user=user, time=time, time_unit=unit)
 

@@ -6,15 +6,8 @@ from dataclasses import MISSING, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from recsys_bert.ctr.heads import CTR_HEADS
-from recsys_bert.ctr.multi_task import MULTI_TASK
+from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.errors import InputError, unknown_name
-
-HeadOptions = dict[str, bool | int | float | str | list[int]]
-"""Options of a head, or of a multi-task part, as a recipe names them."""
-
-DEFAULT_HISTORY_LEN = 50
-DEFAULT_ENCODER_LR = 1e-4
 
 MEANS = ("auc", "gauc", "log_loss", "calibration_error")
 """Metrics of a model; of several labels those of each, and their means."""
@@ -44,6 +37,11 @@ class ColumnsConfig:
 
     item: str | None = None
     """Column with the item's id: the target item."""
+
+    history: str | None = None
+    """Column with the items before the impression, oldest first: lists, or text as JSON or Python writes lists, or cut
+    at a separator. Histories come from it instead of the prepared log's events. Items share one vocabulary: the log's,
+    or that of the training impressions."""
 
     time: str | None = None
     """Column with the timestamp: integers, ISO text or datetimes. For histories and for the cut by time."""
@@ -132,7 +130,10 @@ class FeaturesConfig:
     """Columns with several values each: lists, or text cut at ``separator``; their embeddings are averaged."""
 
     separator: str = " "
-    """Cuts the text of multi-valued columns."""
+    """Cuts the text of multi-valued columns and of ``columns.history``; text in brackets is read as a list."""
+
+    separators: dict[str, str] = field(default_factory=dict)
+    """Separators of columns with one of their own, by name: ``{genres = "|"}``."""
 
     multi_max: int = 20
     """Most values kept of one multi-valued cell; how many were cut is counted."""
@@ -155,111 +156,30 @@ class FeaturesConfig:
     def __post_init__(self) -> None:
         if double := sorted({name for name in self.columns if self.columns.count(name) > 1}):
             raise InputError(f"{', '.join(double)} is named twice among the features; name it once.")
-        if self.n_buckets < 2 or self.min_count < 1 or self.multi_max < 1 or not self.separator:
+        if self.n_buckets < 2 or self.min_count < 1 or self.multi_max < 1:
             raise InputError(
                 f"features: n_buckets is {self.n_buckets} (at least 2), min_count {self.min_count} and multi_max "
-                f"{self.multi_max} (at least 1); separator must not be empty."
+                f"{self.multi_max} (at least 1)."
+            )
+        if not self.separator or not all(self.separators.values()):
+            raise InputError(
+                "features: a separator is empty, which would cut a text into its letters. Name one such as '|'."
             )
         if not self.multi:
-            _check_default(self, "features", ("separator", "multi_max"), "features.multi names no column")
+            _check_default(self, "features", ("multi_max",), "features.multi names no column")
         if not self.numeric:
             _check_default(self, "features", ("numeric_as", "n_buckets"), "features.numeric names no column")
         if self.numeric_as != "buckets":
             _check_default(self, "features", ("n_buckets",), f"features.numeric_as is {self.numeric_as!r}")
 
+    def separator_of(self, column: str) -> str:
+        """Separator of a column's text."""
+        return self.separators.get(column, self.separator)
+
     @property
     def columns(self) -> list[str]:
         """Columns that features are fitted on, apart from ids."""
         return [*self.categorical, *self.numeric, *self.multi]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CTRModelConfig:
-    """Embeddings, head, and how the history enters."""
-
-    head: str = field(default="dcn_v2", metadata={"names": CTR_HEADS})
-    """A name in ``CTR_HEADS``, or ``module:Class``."""
-
-    head_options: HeadOptions = field(default_factory=dict)
-    """Options of the head."""
-
-    multi_task: str = field(default="shared_bottom", metadata={"names": MULTI_TASK})
-    """With several labels: a name in ``MULTI_TASK``, or ``module:Class``; it stands on the head."""
-
-    multi_task_options: HeadOptions = field(default_factory=dict)
-    """Options of the multi-task part."""
-
-    task_weights: dict[str, float] = field(default_factory=dict)
-    """Weight of each label's loss, by its name in ``columns.labels``; 1 where it is left out."""
-
-    dim: int = 16
-    """Width of one field's vector."""
-
-    init_std: float = 0.01
-    """Standard deviation of the initial embeddings."""
-
-    embedding_l2: float = 0.0
-    """Half this times the sum of the squared feature embeddings is added to the mean loss, over the whole table."""
-
-    history_len: int | None = None
-    """Last events before the impression that are read; 0 leaves the history out. None: 50 with a prepared log, 0
-    without."""
-
-    encoder: Path | None = None
-    """Run folder of ``pretrain`` on the same prepared log; None: plain item embeddings."""
-
-    encoder_mode: Literal["frozen", "fine_tuned"] = "frozen"
-    """Leave the encoder as it is, or train it with ``encoder_lr``."""
-
-    encoder_lr: float | None = None
-    """Learning rate of a fine-tuned encoder; None: 1e-4."""
-
-    def __post_init__(self) -> None:
-        if self.dim < 1 or (self.history_len or 0) < 0 or self.init_std <= 0 or self.embedding_l2 < 0:
-            raise InputError(
-                f"model: dim is {self.dim} (at least 1), history_len {self.history_len} and embedding_l2 "
-                f"{self.embedding_l2} (not negative), init_std {self.init_std} (above 0)."
-            )
-        if bad := {name: weight for name, weight in self.task_weights.items() if not 0 < weight < float("inf")}:
-            raise InputError(f"model.task_weights has {bad}; a weight is above 0. Leave a label out of columns.labels.")
-        if self.encoder_lr is not None and not self.encoder_lr > 0:
-            raise InputError(f"model.encoder_lr is {self.encoder_lr}; it must be above 0. Use encoder_mode = 'frozen'.")
-        if self.fine_tuned and self.encoder is None:
-            raise InputError(
-                "model.encoder_mode is 'fine_tuned', but there is no model.encoder. Name a run of pretrain."
-            )
-        if not self.fine_tuned and self.encoder_lr is not None:
-            raise InputError(
-                f"model.encoder_lr is {self.encoder_lr}, but encoder_mode {self.encoder_mode!r} trains no encoder. "
-                "Leave it out, or give an encoder and encoder_mode = 'fine_tuned'."
-            )
-        if self.encoder is not None and self.history_len == 0:
-            raise InputError("model.encoder reads histories, but model.history_len is 0. Leave one of them out.")
-
-    @property
-    def fine_tuned(self) -> bool:
-        """True if the encoder is trained."""
-        return self.encoder_mode == "fine_tuned"
-
-    def check_dataset(self, has_dataset: bool) -> None:
-        """Refuse a history without a prepared log.
-
-        Raises:
-            InputError: See above.
-        """
-        if not has_dataset and self.history_len:
-            raise InputError(
-                f"model.history_len is {self.history_len}, but histories come from a prepared log. Give one, or leave "
-                "it out."
-            )
-        if not has_dataset and self.encoder is not None:
-            raise InputError("model.encoder reads histories, which come from a prepared log. Give one as well.")
-
-    def resolved(self, has_dataset: bool) -> "CTRModelConfig":
-        """Fill in the defaults that depend on the prepared log and on the encoder."""
-        default = DEFAULT_HISTORY_LEN if has_dataset else 0
-        lr = DEFAULT_ENCODER_LR if self.fine_tuned and self.encoder_lr is None else self.encoder_lr
-        return replace(self, history_len=default if self.history_len is None else self.history_len, encoder_lr=lr)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,9 +200,10 @@ class CTRConfig:
 
     def __post_init__(self) -> None:
         for rule in (rule_parts(label)[0] for label in self.columns.tasks):
-            if rule in self.features.columns:
-                raise InputError(f"{rule!r} gives the label, so it cannot be a feature. Take it out of features.")
+            if rule in (*self.features.columns, self.columns.history):
+                raise InputError(f"{rule!r} gives the label, so it cannot be a feature or the history. Take it out.")
         self._check_tasks()
+        self._check_separators()
         if self.columns.time is None:
             _check_default(self.columns, "columns", ("time_unit",), "columns.time names no column")
         if self.features.ids != FeaturesConfig().ids:
@@ -297,6 +218,17 @@ class CTRConfig:
             _check_default(self.model, "model", names, "there is one label; several are columns.labels")
         if unknown := set(self.model.task_weights) - set(self.columns.tasks):
             raise unknown_name("label of model.task_weights", min(unknown), self.columns.tasks)
+
+    def _check_separators(self) -> None:
+        """Refuse separators that cut nothing, and a history without target items."""
+        listed = [*self.features.multi, *([] if self.columns.history is None else [self.columns.history])]
+        if not listed:
+            names = ("separator", "separators")
+            _check_default(self.features, "features", names, "features.multi and columns.history name no column")
+        if unknown := set(self.features.separators) - set(listed):
+            raise unknown_name("column of features.separators", min(unknown), listed)
+        if self.columns.history is not None and self.columns.item is None:
+            raise InputError("columns.history needs columns.item, the target that is compared with the history.")
 
     @property
     def id_columns(self) -> list[str]:
@@ -313,25 +245,27 @@ class CTRConfig:
         if has_dataset:
             if None in (self.columns.user, self.columns.item):
                 raise InputError("joining a prepared log needs columns.user and columns.item.")
-            if self.columns.time is None and self.model.history_len != 0:
+            if self.columns.time is None and self.columns.history is None and self.model.history_len != 0:
                 raise InputError("joining histories needs columns.time, the name of the column.")
         else:
             reason = "the features of items and users come from a prepared log, and there is none"
             _check_default(self.features, "features", ("item_side", "user_side"), reason)
-            if not self.id_columns and not self.features.columns:
+            if not self.id_columns and not self.features.columns and self.columns.history is None:
                 raise InputError("no column is a feature: set columns.user, columns.item or features.")
-            if self.columns.item is not None and "item" not in self.features.ids:
+            unread = self.columns.item is not None and self.columns.history is None
+            if unread and "item" not in self.features.ids:
                 raise InputError(
                     f"columns.item is {self.columns.item!r}, which nothing reads: 'item' is not in features.ids and "
                     "there is no prepared log. Leave it out."
                 )
-        if not self.id_columns and not self.features.categorical and not self.features.multi:
+        counted = [*self.id_columns, *self.features.categorical, *self.features.multi]
+        if not counted and (has_dataset or self.columns.history is None):
             _check_default(self.features, "features", ("min_count",), "no id, categorical or multi column is a feature")
-        self.model.check_dataset(has_dataset)
+        self.model.check_dataset(has_dataset, self.columns.history)
 
     def resolved(self, has_dataset: bool) -> Self:
         """Fill in the defaults that depend on the prepared log."""
-        return replace(self, model=self.model.resolved(has_dataset))
+        return replace(self, model=self.model.resolved(has_dataset or self.columns.history is not None))
 
 
 def _check_default(config: Any, group: str, names: Sequence[str], reason: str) -> None:

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.histories import Histories, Ints
 from recsys_bert.clicks.vocabulary import as_ids
-from recsys_bert.ctr.config import ColumnsConfig, FeaturesConfig
-from recsys_bert.ctr.features import Features, as_text
+from recsys_bert.ctr.config import ColumnsConfig, CTRConfig, FeaturesConfig
+from recsys_bert.ctr.features import Features
 from recsys_bert.ctr.impressions import Impressions
+from recsys_bert.ctr.items import ItemVocabulary, list_histories, n_cold
 from recsys_bert.ctr.layout import Field, Layout
+from recsys_bert.ctr.values import as_text
 from recsys_bert.errors import InputError
 
 
@@ -27,7 +29,7 @@ class CTRData:
         numbers: float32 ``[n, n_numbers]``.
         labels: float32 ``[n]``, or ``[n, n_tasks]`` with NaN where one is missing; or None.
         groups: User of each impression as a number, for GAUC, -1 where there is none; or None.
-        targets: Catalogue row of each target item, int32 ``[n]``; None without a prepared log.
+        targets: Row of each target item, int32 ``[n]``; None without a prepared log or a history column.
         start: First event of each user's history, ``[n]``; with ``targets``.
         stop: First event that is not strictly before the impression, ``[n]``.
         histories: Events of all users.
@@ -98,51 +100,69 @@ def full_layout(features: Features, config: FeaturesConfig, dataset: ClickDatase
     return Layout((*features.layout.fields, *([] if dataset is None else side_fields(dataset, config))))
 
 
+def fit_features(frame: pl.DataFrame, config: CTRConfig, dataset: ClickDataset | None) -> Features:
+    """Fit features on training impressions, and number the items of a history column where no log has them.
+
+    Raises:
+        InputError: A column cannot be read.
+    """
+    features, columns = Features.fit(frame, config.features, config.id_columns), config.columns
+    if dataset is not None or columns.history is None or columns.item is None:
+        return features
+    separator = config.features.separator_of(columns.history)
+    items = ItemVocabulary.fit(frame[columns.item], frame[columns.history], separator, config.features.min_count)
+    return replace(features, items=items)
+
+
 def encode(
-    impressions: Impressions,
-    columns: ColumnsConfig,
-    features: Features,
-    layout: Layout,
-    dataset: ClickDataset | None,
-    with_history: bool = True,
+    impressions: Impressions, config: CTRConfig, features: Features, layout: Layout, dataset: ClickDataset | None
 ) -> CTRData:
     """Turn impressions into arrays and look up each one's history.
 
     Args:
         impressions: Impressions of one split.
-        columns: Names of their columns.
+        config: Resolved settings.
         features: Fitted on training impressions.
         layout: See ``full_layout``.
         dataset: The prepared log, or None for impressions alone.
-        with_history: Take histories from the log, and not its side features alone.
 
     Raises:
-        InputError: The history cannot be joined.
+        InputError: The history cannot be joined or read.
     """
+    columns, history_len = config.columns, config.model.history_len or 0
     encoded = features.encode(impressions.frame)
-    counted = encoded.counts | _missing_labels(impressions, columns)
     groups = None
     if columns.user is not None:
         missing = as_text(impressions.frame[columns.user]).is_null()
         groups = impressions.frame[columns.user].rank("dense").cast(pl.Int64).set(missing, -1).to_numpy()
-    if dataset is None:
-        return CTRData(encoded.ids, encoded.numbers, impressions.labels, groups, None, None, None, None, counted)
+    counts = encoded.counts | _missing_labels(impressions, columns)
+    data = CTRData(encoded.ids, encoded.numbers, impressions.labels, groups, None, None, None, None, counts)
+    if dataset is not None:
+        data = _join_log(data, impressions, config, layout, len(features.layout.fields), dataset)
+    if columns.history is not None and history_len:
+        return _add_lists(data, impressions.frame, config, features.items or dataset)
+    return data
+
+
+def _join_log(
+    data: CTRData, impressions: Impressions, config: CTRConfig, layout: Layout, first: int, dataset: ClickDataset
+) -> CTRData:
+    """Add target rows, side features, whose fields begin at ``first``, and the log's events before each impression."""
+    columns = config.columns
     if columns.user is None or columns.item is None:
         raise InputError("joining a prepared log needs columns.user and columns.item.")
     users = user_rows(dataset, impressions.frame[columns.user])
     targets = dataset.rows(impressions.frame[columns.item])
-    side = _side_ids(dataset, layout, len(features.layout.fields), users, targets)
-    counts = counted | {
-        "items without training event": int(
-            ((targets < dataset.vocabulary.first_item) | (targets >= dataset.vocabulary.size)).sum()
-        ),
-    }
-    ids = np.concatenate([encoded.ids, *side], axis=1)
-    data = CTRData(ids, encoded.numbers, impressions.labels, groups, targets, None, None, None, counts)
-    return _add_histories(data, dataset, users, impressions.times) if with_history else data
+    ids = np.concatenate([data.ids, *_side_ids(dataset, layout, first, users, targets)], axis=1)
+    data = replace(
+        data, ids=ids, targets=targets, counts=data.counts | {"items without training event": n_cold(targets, dataset)}
+    )
+    if not config.model.history_len or columns.history is not None:
+        return data
+    return _add_events(data, dataset, users, impressions.times)
 
 
-def _add_histories(data: CTRData, dataset: ClickDataset, users: Ints, times: Ints | None) -> CTRData:
+def _add_events(data: CTRData, dataset: ClickDataset, users: Ints, times: Ints | None) -> CTRData:
     """Add the log's events before each impression."""
     if times is None:
         raise InputError("joining histories needs columns.time, the name of the column.")
@@ -152,8 +172,28 @@ def _add_histories(data: CTRData, dataset: ClickDataset, users: Ints, times: Int
             "time column."
         )
     start, stop = events_before(dataset.histories, users, times)
-    counts = {"users without history before the impression": int((stop == start).sum())} | data.counts
+    counts = data.counts | {"users without history before the impression": int((stop == start).sum())}
     return replace(data, start=start, stop=stop, histories=dataset.histories, counts=counts)
+
+
+def _add_lists(
+    data: CTRData, frame: pl.DataFrame, config: CTRConfig, items: ItemVocabulary | ClickDataset | None
+) -> CTRData:
+    """Add the items of the history column, and target rows where no log gave them."""
+    assert items is not None
+    name, target = str(config.columns.history), str(config.columns.item)
+    separator, max_len = config.features.separator_of(name), config.model.history_len or 0
+    histories = list_histories(frame[name], separator, items, max_len)
+    start, stop = histories.offsets[:-1], histories.offsets[1:]
+    counts = data.counts | {
+        f"{name}: items without training event": n_cold(histories.items, items),
+        "impressions without history": int((start == stop).sum()),
+    }
+    targets = data.targets
+    if targets is None:
+        targets = items.rows(frame[target])
+        counts["items without training event"] = n_cold(targets, items)
+    return replace(data, targets=targets, start=start, stop=stop, histories=histories, counts=counts)
 
 
 def _missing_labels(impressions: Impressions, columns: ColumnsConfig) -> dict[str, int]:

@@ -9,11 +9,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys_bert.ctr.config import FeaturesConfig
+from recsys_bert.ctr.items import ItemVocabulary, by_count
 from recsys_bert.ctr.layout import Field, Layout
+from recsys_bert.ctr.values import as_lists, as_numbers, as_text
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 
-WHOLE = r"^(-?\d+)\.0+$"  # an integer written as a float
 UNSEEN, MISSING, FIRST = 0, 1, 2  # rows of a categorical or multi-valued field, before its offset
 NO_NUMBER, NUMBER = 0, 1  # rows of a standardised number; of a bucketed one, 1 is the lowest bucket
 
@@ -56,13 +57,15 @@ class Features:
         layout: The fields, in order.
         values: Known values of each categorical or multi-valued field, as text; its rows from ``FIRST`` on.
         numbers: Statistics of each numeric field.
-        separator: Cuts the text of multi-valued columns.
+        separators: Separator of the text of each multi-valued field.
+        items: Items of a history column; None without one, or where a prepared log has them.
     """
 
     layout: Layout
     values: Mapping[str, pl.Series]
     numbers: Mapping[str, Numbers]
-    separator: str
+    separators: Mapping[str, str]
+    items: ItemVocabulary | None = None
 
     @staticmethod
     def fit(frame: pl.DataFrame, config: FeaturesConfig, ids: list[str]) -> "Features":
@@ -80,7 +83,7 @@ class Features:
         values: dict[str, pl.Series] = {}
         numbers: dict[str, Numbers] = {}
         for name in [*ids, *(name for name in config.categorical if name not in ids)]:
-            values[name] = _vocabulary(as_text(frame[name]), config.min_count)
+            values[name] = by_count(as_text(frame[name]), config.min_count)
             fields.append(Field(name, "categorical", FIRST + len(values[name])))
         for name in config.numeric:
             n_buckets = config.n_buckets if config.numeric_as == "buckets" else None
@@ -88,11 +91,12 @@ class Features:
             borders = numbers[name].borders
             fields.append(Field(name, "number", 2) if borders is None else Field(name, "categorical", 2 + len(borders)))
         for name in config.multi:
-            lists = as_lists(frame[name], config.separator)
-            values[name] = _vocabulary(lists.explode().drop_nulls(), config.min_count)
+            lists = as_lists(frame[name], config.separator_of(name))
+            values[name] = by_count(lists.explode().drop_nulls(), config.min_count)
             width = int(lists.list.len().to_numpy().max(initial=1).clip(1, config.multi_max))
             fields.append(Field(name, "multi", FIRST + len(values[name]), width))
-        return Features(Layout(tuple(fields)), values, numbers, config.separator)
+        separators = {name: config.separator_of(name) for name in config.multi}
+        return Features(Layout(tuple(fields)), values, numbers, separators)
 
     def encode(self, frame: pl.DataFrame) -> EncodedFeatures:
         """Turn impressions into arrays.
@@ -138,7 +142,7 @@ class Features:
         return (rows + offset).astype(np.int32)[:, None], scaled, {"missing": int(missing.sum())}
 
     def _multi(self, field: Field, column: pl.Series, offset: int) -> tuple[NDArray[np.int32], dict[str, int]]:
-        lists = as_lists(column, self.separator)
+        lists = as_lists(column, self.separators[field.name])
         lengths = lists.list.len().to_numpy().astype(np.int64)
         rows = _look_up(lists.filter(pl.Series(lengths > 0)).explode(), self.values[field.name])
         ids = np.zeros((len(column), field.width), np.int32)
@@ -155,17 +159,20 @@ class Features:
         return ids, counts
 
     def save(self, folder: Path) -> None:
-        """Write ``features.json`` and ``features.parquet``."""
+        """Write ``features.json`` and ``features.parquet``, and ``items.parquet`` where there are items."""
         folder.mkdir(parents=True, exist_ok=True)
         plain = {
             "fields": [asdict(field) for field in self.layout.fields],
             "numbers": {name: asdict(known) for name, known in self.numbers.items()},
-            "separator": self.separator,
+            "separators": dict(self.separators),
+            "items": self.items is not None,
         }
         write_json(folder / "features.json", plain)
         parts = [pl.DataFrame({"field": [name] * len(known), "value": known}) for name, known in self.values.items()]
         empty = pl.DataFrame(schema={"field": pl.String, "value": pl.String})
         pl.concat([empty, *parts]).write_parquet(folder / "features.parquet")
+        if self.items is not None:
+            self.items.ids.to_frame("item_id").write_parquet(folder / "items.parquet")
 
     @staticmethod
     def load(folder: Path) -> "Features":
@@ -181,71 +188,12 @@ class Features:
             numbers = {name: Numbers(**known) for name, known in plain["numbers"].items()}
             named = [field.name for field in fields if field.name not in numbers]
             values = {name: table.filter(pl.col("field") == name)["value"] for name in named}
-            return Features(Layout(fields), values, numbers, plain["separator"])
+            items = None
+            if plain["items"]:
+                items = ItemVocabulary(pl.read_parquet(folder / "items.parquet")["item_id"])
+            return Features(Layout(fields), values, numbers, plain["separators"], items)
         except (OSError, pl.exceptions.PolarsError, KeyError, TypeError) as error:
             raise InputError(f"{folder} holds no features of a CTR model: {error}. Train it again.") from error
-
-
-def as_text(column: pl.Series) -> pl.Series:
-    """Values as text: 3, 3.0 and "3" are the same, whatever the column's type; empty text is missing.
-
-    Raises:
-        InputError: The column holds lists, or another type that has no text.
-    """
-    is_float = column.dtype.is_float()
-    advice = "name lists under features.multi, and convert other types"
-    text = _cast(column.fill_nan(None) if is_float else column, pl.String(), advice)
-    if is_float:
-        integers = column.cast(pl.Int64, strict=False)  # null for what int64 cannot hold
-        text = integers.cast(pl.String).zip_with((integers == column).fill_null(False), text)
-    else:
-        text = text.str.replace(WHOLE, "$1")
-    return text.set((text == "").fill_null(False), None)
-
-
-def as_numbers(column: pl.Series) -> NDArray[np.float64]:
-    """Numbers as float64 with NaN for missing ones.
-
-    Raises:
-        InputError: Text that is no number, an infinite number, or a column of lists.
-    """
-    kind = column.dtype
-    text = column if kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean else as_text(column)
-    numbers = text.cast(pl.Float64, strict=False)
-    odd = (numbers.is_null() & text.is_not_null()) | numbers.is_infinite().fill_null(False)
-    if bad := int(odd.sum()):
-        row = int(odd.arg_max() or 0)
-        raise InputError(
-            f"numeric column {column.name!r}, row {row + 1}: {column[row]!r} is not a finite number; {bad} such rows "
-            "in all. Correct them, or name the column under features.categorical."
-        )
-    return numbers.fill_null(float("nan")).to_numpy()
-
-
-def as_lists(column: pl.Series, separator: str) -> pl.Series:
-    """Lists of text as ``as_text`` makes it, without empty values; a missing cell is an empty list.
-
-    Raises:
-        InputError: Lists within lists, or a type that has no text.
-    """
-    lists = column if isinstance(column.dtype, pl.List | pl.Array) else as_text(column).str.split(separator)
-    values = pl.element().filter(pl.element().is_not_null() & (pl.element() != "")).str.replace(WHOLE, "$1")
-    return _cast(lists, pl.List(pl.String), "convert it to lists of text").fill_null([]).list.eval(values)
-
-
-def _cast(column: pl.Series, kind: pl.DataType, advice: str) -> pl.Series:
-    try:
-        return column.cast(kind)
-    except pl.exceptions.PolarsError as error:
-        raise InputError(
-            f"column {column.name!r} is of type {column.dtype}, which is not read here; {advice}."
-        ) from error
-
-
-def _vocabulary(text: pl.Series, min_count: int) -> pl.Series:
-    """Values by decreasing count, ties in their own order."""
-    counts = text.drop_nulls().rename("value").value_counts(name="n")
-    return counts.filter(pl.col("n") >= min_count).sort("n", "value", descending=[True, False])["value"]
 
 
 def _look_up(text: pl.Series, known: pl.Series) -> NDArray[np.int32]:

@@ -98,13 +98,13 @@ def read_impressions(
         InputError: A column is missing, a label or a time cannot be read, ids are lists, or there are no rows.
     """
     label_columns = [rule_parts(label)[0] for label in columns.tasks] if labelled else []
-    names = [columns.user, columns.item, columns.time, *features, *label_columns]
+    names = [columns.user, columns.item, columns.time, columns.history, *features, *label_columns]
     required = list(dict.fromkeys(name for name in names if name))
     frame, title = _read_columns(source, files or FilesConfig(), required, optional, advice)
     if not len(frame):
         raise InputError(f"{title} has no rows.")
     for name in frame.columns:
-        if name not in features and frame[name].dtype.is_nested():
+        if name not in (*features, columns.history) and frame[name].dtype.is_nested():
             kind = frame[name].dtype
             raise InputError(
                 f"column {name!r} of {title} is of type {kind}; label, user, item and time are single values."
@@ -112,7 +112,7 @@ def read_impressions(
     labels = None if not labelled else read_tasks(frame, columns.labels or columns.label)
     times = None if columns.time is None else read_times(frame[columns.time], columns.time_unit)
     ids = [name for name in (*optional, columns.user, columns.item, columns.time) if name in frame.columns]
-    used = list(dict.fromkeys([*ids, *features]))
+    used = list(dict.fromkeys([*ids, *features, *([] if columns.history is None else [columns.history])]))
     return Impressions(frame.select(used), labels, times)
 
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recsys_bert.ctr.config import CTRModelConfig
 from recsys_bert.ctr.heads import CTR_HEADS
 from recsys_bert.ctr.history import EncodedItems, PlainItems
 from recsys_bert.ctr.layout import Layout
+from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.ctr.multi_task import MULTI_TASK
 from recsys_bert.encoder.parts import build, find
 from recsys_bert.errors import InputError

@@ -111,8 +111,7 @@ def train_ctr(
 
     from recsys_bert.ctr.build import build_module
     from recsys_bert.ctr.checkpoint import CTRModel
-    from recsys_bert.ctr.data import full_layout
-    from recsys_bert.ctr.features import Features
+    from recsys_bert.ctr.data import fit_features, full_layout
     from recsys_bert.ctr.impressions import as_source
     from recsys_bert.ctr.splits import read_splits
     from recsys_bert.encoder.parts import allowing_parts
@@ -129,11 +128,12 @@ def train_ctr(
     config.files.check_used([source for source in sources.values() if isinstance(source, Path)])
     with step("reading impressions"):
         splits = read_splits(sources, config, config.split, dataset)
-        features = Features.fit(splits["train"].frame, config.features, config.id_columns)
+        features = fit_features(splits["train"].frame, config, dataset)
         torch.manual_seed(config.train.seed)
         layout, n_tasks = full_layout(features, config.features, dataset), len(config.columns.tasks)
         with allowing_parts(allow_parts):
-            module = build_module(config.model, layout, dataset, n_tasks=n_tasks)
+            n_items = 0 if features.items is None else features.items.n_rows
+            module = build_module(config.model, layout, dataset, n_tasks=n_tasks, n_items=n_items)
         model = CTRModel(module, features, config, dataset)
         data = {name: model.encode(part) for name, part in splits.items()}
     check_table(module, config.train)

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from recsys_bert.ctr.config import CTRModelConfig
 from recsys_bert.ctr.heads import CTR_HEADS
 from recsys_bert.ctr.history import PlainItems
 from recsys_bert.ctr.layout import Field, Layout
 from recsys_bert.ctr.model import CTRLoss, CTRModule
+from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.ctr.multi_task import MULTI_TASK
 from recsys_bert.encoder.model import load_weights
 from recsys_bert.encoder.parts import build, find

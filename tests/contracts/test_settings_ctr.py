@@ -19,6 +19,7 @@ CHANGES = {  # setting → another value
     "columns.labels": ["label", "other_label"],
     "columns.user": "other_user",
     "columns.item": "other_item",
+    "columns.history": "past",
     "columns.time": "other_time",
     "columns.time_unit": "ms",
     "files.format": "csv",
@@ -28,6 +29,7 @@ CHANGES = {  # setting → another value
     "features.numeric": [],
     "features.multi": [],
     "features.separator": ",",
+    "features.separators": {"tags": ","},
     "features.multi_max": 1,
     "features.numeric_as": "standardise",
     "features.n_buckets": 3,
@@ -109,6 +111,7 @@ def frame():
             "device": device,
             "price": np.where(random.random(n) < 0.1, np.nan, random.random(n)),
             "tags": random.choice(["a b", "b", "", "c a,b"], n),
+            "past": [random.integers(0, 15, 4).tolist() for _ in range(n)],
             "label": label,
             "other_label": ~label,
             "bought": label & (random.random(n) < 0.5),
@@ -190,6 +193,14 @@ def test_every_setting_is_changed_here():
 @pytest.mark.parametrize("base", BASES)
 def test_the_same_settings_give_the_same_model(base, run, expected):
     assert run(base) == expected[base]
+
+
+@pytest.mark.parametrize("name", ["columns.history", "features.separators"])
+@pytest.mark.parametrize("base", ["impressions", "history"])
+def test_settings_of_lists_change_the_run(base, name, run, expected):
+    outcome = run(base, name)
+    assert not isinstance(outcome, InputError), outcome
+    assert outcome != expected[base]
 
 
 @pytest.mark.parametrize("name", EFFECTIVE)

@@ -8,9 +8,10 @@ from sklearn.metrics import roc_auc_score
 
 from recsys_bert.ctr.build import build_module
 from recsys_bert.ctr.checkpoint import CTRModel
-from recsys_bert.ctr.config import ColumnsConfig, CTRConfig, CTRModelConfig, FeaturesConfig
+from recsys_bert.ctr.config import ColumnsConfig, CTRConfig, FeaturesConfig
 from recsys_bert.ctr.data import full_layout
 from recsys_bert.ctr.features import Features
+from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.errors import InputError
 
 COLUMNS = ColumnsConfig(user="user_id", item="item_id", time="timestamp", label="rating >= 4")

@@ -5,14 +5,16 @@ import polars as pl
 import pytest
 
 from recsys_bert.clicks.histories import Histories
-from recsys_bert.ctr.config import ColumnsConfig, FeaturesConfig
+from recsys_bert.ctr.config import ColumnsConfig, CTRConfig, FeaturesConfig
 from recsys_bert.ctr.data import CTRBatches, encode, events_before, side_fields, user_rows
 from recsys_bert.ctr.features import Features
 from recsys_bert.ctr.impressions import Impressions, read_impressions
 from recsys_bert.ctr.layout import Layout
+from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.errors import InputError
 
 COLUMNS = ColumnsConfig(user="user_id", item="item_id", time="timestamp", label="rating >= 4")
+CONFIG = CTRConfig(columns=COLUMNS).resolved(True)
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def encoded(dataset, impressions):
     impressions = read_impressions(impressions, COLUMNS, ["device"])
     features = Features.fit(impressions.frame, FeaturesConfig(categorical=("device",)), ["user_id"])
     layout = Layout((*features.layout.fields, *side_fields(dataset, FeaturesConfig())))
-    return impressions, features, layout, encode(impressions, COLUMNS, features, layout, dataset)
+    return impressions, features, layout, encode(impressions, CONFIG, features, layout, dataset)
 
 
 def test_every_history_is_that_of_the_log_before_the_impression(click_log, dataset, encoded):
@@ -69,10 +71,10 @@ def test_later_events_change_no_history(dataset, encoded):
     items = dataset.histories.items.copy()
     items[dataset.histories.times >= timestamp] = 3
     changed = replace(dataset, histories=replace(dataset.histories, items=items))
-    before = encode(early, COLUMNS, features, layout, dataset).batch(slice(None), 50)
-    after = encode(early, COLUMNS, features, layout, changed).batch(slice(None), 50)
+    before = encode(early, CONFIG, features, layout, dataset).batch(slice(None), 50)
+    after = encode(early, CONFIG, features, layout, changed).batch(slice(None), 50)
     np.testing.assert_array_equal(before["history"], after["history"])
-    late = encode(impressions, COLUMNS, features, layout, changed).batch(slice(None), 50)
+    late = encode(impressions, CONFIG, features, layout, changed).batch(slice(None), 50)
     assert (late["history"] != data.batch(slice(None), 50)["history"]).any()  # the change could have been seen
 
 
@@ -107,7 +109,7 @@ def test_unknown_users_and_cold_items_are_counted(dataset, encoded):
 def test_impressions_without_a_user_are_in_no_group(users):
     impressions = Impressions(pl.DataFrame({"user_id": users}), None, None)
     features = Features.fit(impressions.frame, FeaturesConfig(), ["user_id"])
-    data = encode(impressions, ColumnsConfig(user="user_id"), features, features.layout, None)
+    data = encode(impressions, CTRConfig(columns=ColumnsConfig(user="user_id")), features, features.layout, None)
     first, missing, second, empty, again = data.groups.tolist()
     assert (missing, empty, again) == (-1, -1, first)
     assert first > second > -1
@@ -124,13 +126,14 @@ def test_joining_needs_user_item_and_time(dataset, encoded):
     impressions, features, layout, _ = encoded
     for missing in ("user", "item"):
         with pytest.raises(InputError, match="joining a prepared log needs"):
-            encode(impressions, replace(COLUMNS, **{missing: None}), features, layout, dataset)
+            encode(impressions, replace(CONFIG, columns=replace(COLUMNS, **{missing: None})), features, layout, dataset)
     with pytest.raises(InputError, match=r"joining histories needs columns\.time"):
-        encode(replace(impressions, times=None), COLUMNS, features, layout, dataset)
-    assert encode(replace(impressions, times=None), COLUMNS, features, layout, dataset, False).histories is None
+        encode(replace(impressions, times=None), CONFIG, features, layout, dataset)
+    without = replace(CONFIG, model=CTRModelConfig(history_len=0))
+    assert encode(replace(impressions, times=None), without, features, layout, dataset).histories is None
     timeless = replace(dataset, manifest=replace(dataset.manifest, has_times=False))
     with pytest.raises(InputError, match="has no times"):
-        encode(impressions, COLUMNS, features, layout, timeless)
+        encode(impressions, CONFIG, features, layout, timeless)
 
 
 def test_an_epoch_shows_every_impression_once_in_even_batches(encoded):

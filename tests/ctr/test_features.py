@@ -3,7 +3,8 @@ import polars as pl
 import pytest
 
 from recsys_bert.ctr.config import FeaturesConfig
-from recsys_bert.ctr.features import FIRST, MISSING, UNSEEN, Features, as_numbers, as_text
+from recsys_bert.ctr.features import FIRST, MISSING, UNSEEN, Features
+from recsys_bert.ctr.values import as_numbers, as_text
 from recsys_bert.errors import InputError
 
 
@@ -158,3 +159,16 @@ def test_values_of_lists_mean_the_same_whatever_a_file_makes_of_them():
     expected = [[1 + FIRST, 2 + FIRST], [1 + FIRST, 0]]
     for column in ([[3, 10], [3]], [[3.0, 10.0], [3.0]], ["3.0 10.0", "3.0"]):
         assert features.encode(pl.DataFrame({"m": column})).ids.tolist() == expected
+
+
+def test_a_column_may_have_a_separator_of_its_own(tmp_path):
+    train = pl.DataFrame({"genres": ["a|b c", "b c"], "tags": ["x y", "y"]})
+    features = Features.fit(train, FeaturesConfig(multi=("genres", "tags"), separators={"genres": "|"}), [])
+    assert features.values["genres"].to_list() == ["b c", "a"]
+    assert features.values["tags"].to_list() == ["y", "x"]
+    features.save(tmp_path)
+    again = Features.load(tmp_path)
+    np.testing.assert_array_equal(again.encode(train).ids, features.encode(train).ids)
+    assert again.encode(train).counts == {}
+    with pytest.raises(InputError, match="a separator is empty"):
+        FeaturesConfig(multi=("genres",), separators={"genres": ""})

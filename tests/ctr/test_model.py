@@ -7,11 +7,11 @@ from torch import nn
 
 from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
 from recsys_bert.ctr import heads
-from recsys_bert.ctr.config import CTRModelConfig
 from recsys_bert.ctr.heads import CTR_HEADS
 from recsys_bert.ctr.history import EncodedItems, PlainItems
 from recsys_bert.ctr.layout import Field, Layout
 from recsys_bert.ctr.model import HISTORY_FIELDS, CTRLoss, CTRModule, learning_rates
+from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder, load_weights
 from recsys_bert.errors import InputError

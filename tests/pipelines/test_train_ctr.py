@@ -15,7 +15,8 @@ from pipelines import predict_ctr, prepare, pretrain, train_ctr
 from recsys_bert.clicks.prepare.config import LogConfig, SideFeaturesConfig, SplitConfig
 from recsys_bert.clicks.simulation.config import SimulateConfig
 from recsys_bert.clicks.simulation.simulate import best_auc, simulate
-from recsys_bert.ctr.config import ColumnsConfig, CTRModelConfig, FeaturesConfig, FilesConfig, TimeSplitConfig
+from recsys_bert.ctr.config import ColumnsConfig, FeaturesConfig, FilesConfig, TimeSplitConfig
+from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import AdversarialConfig, AuxiliaryConfig, AveragingConfig, TrainConfig

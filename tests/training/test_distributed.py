@@ -13,7 +13,8 @@ import torch
 
 from pipelines import prepare, pretrain, train_ctr
 from recsys_bert.clicks.prepare.config import LogConfig
-from recsys_bert.ctr.config import CTRModelConfig, FeaturesConfig, FilesConfig
+from recsys_bert.ctr.config import FeaturesConfig, FilesConfig
+from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.losses.config import LossConfig, NegativesConfig
