@@ -14,7 +14,8 @@ from nlp_tasks.word_vectors.files import read_vectors
 from nlp_tasks.word_vectors.start import start_rows
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.embeddings import is_zero_initialised
-from recsys_bert.encoder.hugging_face.load import load_checkpoint, read_checkpoint_config
+from recsys_bert.encoder.hugging_face.load import load_checkpoint, load_with_head, read_checkpoint_config
+from recsys_bert.encoder.masked_head import MaskedTokenHead
 from recsys_bert.encoder.model import FORMAT, Encoder
 from recsys_bert.encoder.parts import Options
 from recsys_bert.errors import InputError
@@ -203,10 +204,27 @@ def _source_name(name: str, layers: Sequence[int]) -> str:
     return f"layers.{layers[int(number)]}.{rest}"
 
 
-def save_text_encoder(folder: Path, encoder: Encoder, tokenizer: Tokenizer) -> None:
-    """Write what ``load_text_encoder`` reads."""
+def save_text_encoder(
+    folder: Path, encoder: Encoder, tokenizer: Tokenizer, head: MaskedTokenHead | None = None
+) -> None:
+    """Write what ``load_text_encoder`` and ``load_output_head`` read."""
     encoder.save(folder)
     tokenizer.save(folder)
+    if head is not None:
+        head.save(folder)
+
+
+def load_output_head(folder: Path, tokenizer: Tokenizer) -> MaskedTokenHead | None:
+    """Load the masked-token head beside an encoder; None if there is none.
+
+    Args:
+        folder: See ``load_text_encoder``.
+        tokenizer: Its tokenizer.
+    """
+    folder = find_encoder(folder)
+    if read_json(folder / "config.json").get("format") == FORMAT:
+        return MaskedTokenHead.load(folder)
+    return load_with_head(folder, pad_row=tokenizer.pad_row)[1]
 
 
 def find_encoder(folder: Path) -> Path:

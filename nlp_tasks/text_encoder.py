@@ -11,7 +11,8 @@ from nlp_tasks.encoders import check_size, find_encoder, save_text_encoder
 from nlp_tasks.inputs import longest, read_texts
 from nlp_tasks.model import TextModel, outputs
 from nlp_tasks.tokenization import Tokenizer
-from recsys_bert.encoder.hugging_face.load import load_checkpoint
+from recsys_bert.encoder.hugging_face.load import load_with_head
+from recsys_bert.encoder.masked_head import MaskedTokenHead
 from recsys_bert.encoder.model import FORMAT, Encoder
 from recsys_bert.files import read_json
 
@@ -23,10 +24,18 @@ class TextEncoder:
         encoder: The encoder.
         tokenizer: Its tokenizer.
         length: Treatment of texts longer than the encoder reads at once.
+        masked_head: The masked-token head that it was pretrained with, if any.
     """
 
-    def __init__(self, encoder: Encoder, tokenizer: Tokenizer, length: LengthConfig | None = None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        tokenizer: Tokenizer,
+        length: LengthConfig | None = None,
+        masked_head: MaskedTokenHead | None = None,
+    ) -> None:
         self.encoder, self.tokenizer, self.length = encoder, tokenizer, length or LengthConfig()
+        self.masked_head = masked_head
 
     @classmethod
     def load(
@@ -46,15 +55,15 @@ class TextEncoder:
         ours = read_json(folder / "config.json").get("format") == FORMAT
         tokenizer = Tokenizer.load(folder)
         if ours:
-            encoder = Encoder.load(folder, allow_parts=allow_parts)
+            encoder, head = Encoder.load(folder, allow_parts=allow_parts), MaskedTokenHead.load(folder)
         else:
-            encoder = load_checkpoint(folder, pad_row=tokenizer.pad_row)
+            encoder, head = load_with_head(folder, pad_row=tokenizer.pad_row)
         check_size(tokenizer, encoder, folder)
-        return cls(encoder, tokenizer, length)
+        return cls(encoder, tokenizer, length, head)
 
     def save(self, folder: Path | str) -> None:
         """Write encoder and tokenizer; ``load`` reads them."""
-        save_text_encoder(Path(folder), self.encoder, self.tokenizer)
+        save_text_encoder(Path(folder), self.encoder, self.tokenizer, self.masked_head)
 
     @property
     def dim(self) -> int:

@@ -43,6 +43,10 @@ class TextPretrainConfig:
     second_loss_options: Options = field(default_factory=dict)
     """Options of the second loss: weight, against 1 for the objective."""
 
+    output_head: Literal["auto", "tied", "bert"] = "auto"
+    """Output over the token table: the table alone (tied), or behind BERT's masked-token head (a dense layer, an
+    activation, a norm, a bias per token), which a checkpoint may bring; auto: that of ``init`` if it has one."""
+
     whole_words: Literal["none", "tokenizer", "jieba"] = "tokenizer"
     """Words that are masked as a whole: none = single tokens; the tokenizer's, where a Chinese character is a word; or
     the words of Chinese text as jieba cuts it."""

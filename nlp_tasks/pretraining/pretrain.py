@@ -11,7 +11,7 @@ from torch import nn
 
 from nlp_tasks.artefacts import record_artefact
 from nlp_tasks.config import DERIVED
-from nlp_tasks.encoders import make_text_encoder, save_text_encoder, start_contents
+from nlp_tasks.encoders import load_output_head, make_text_encoder, save_text_encoder, start_contents
 from nlp_tasks.pretraining.batches import PretrainingBatches
 from nlp_tasks.pretraining.config import TextPretrainConfig
 from nlp_tasks.pretraining.corpus import Corpus, cut_corpus, hold_out_documents
@@ -20,6 +20,8 @@ from nlp_tasks.text_encoder import TextEncoder
 from nlp_tasks.tokenization import Tokenizer
 from nlp_tasks.training import fit_best, print_metrics, print_summary
 from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.feed_forward import ACTIVATIONS
+from recsys_bert.encoder.masked_head import MaskedTokenHead
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.encoder.parts import allowing_parts, build
 from recsys_bert.errors import InputError
@@ -108,12 +110,12 @@ def run_pretraining(
             results["counted"] |= {"train": {"one sentence, no pair": training.batches.without_pair}}
         if is_first_process():
             with replacing(folder / "encoder") as target:
-                save_text_encoder(target, training.encoder, training.tokenizer)
+                save_text_encoder(target, training.encoder, training.tokenizer, training.head)
             write_json(folder / "metrics.json", results)
             record_artefact(folder, "encoder")
             print_metrics(results["validation"] | {"examples": len(held_out.corpus)}, "validation")
         print_summary(results, None if out is None else folder / "encoder")
-    return TextEncoder(training.encoder.eval(), training.tokenizer), results
+    return TextEncoder(training.encoder.eval(), training.tokenizer, masked_head=training.head), results
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,9 @@ class TextTraining:
 
     tokenizer: Tokenizer
     """Its tokenizer."""
+
+    head: MaskedTokenHead | None
+    """Its masked-token head, which is saved too; None: tokens are predicted by the token table alone."""
 
     objective: ObjectiveModule
     """The objective's module, with its second loss."""
@@ -170,7 +175,8 @@ def build_training(texts: Sequence[str], validation: Sequence[str] | None, confi
         PretrainingBatches(part, tokenizer, objective, second_loss, batch_size=size, seed=seed) for part in corpora
     )
     weight = config.train.auxiliary.weight or None
-    prediction = TokenPrediction(encoder, LossConfig(), first_row=tokenizer.first_token, auxiliary=weight)
+    head = _output_head(config, encoder, tokenizer)
+    prediction = TokenPrediction(encoder, LossConfig(), first_row=tokenizer.first_token, auxiliary=weight, head=head)
     trained: Any = objective.module(prediction)
     if second_loss is not None:
         trained = PairClassification(trained, second_loss.weight)
@@ -178,7 +184,7 @@ def build_training(texts: Sequence[str], validation: Sequence[str] | None, confi
     if config.teacher:
         module = Distilled(trained, _teacher(config.teacher, encoder.config, tokenizer), config.distillation)
     config = replace(config, encoder=encoder.config)
-    return TextTraining(config, encoder, tokenizer, trained, module, batches, held_out)
+    return TextTraining(config, encoder, tokenizer, head, trained, module, batches, held_out)
 
 
 def _encoder(config: TextPretrainConfig, objective: Objective, texts: list[str]) -> tuple[Encoder, Tokenizer]:
@@ -208,6 +214,26 @@ def _encoder(config: TextPretrainConfig, objective: Objective, texts: list[str])
         if value not in (default, derived):
             raise InputError(f"encoder.{name} is {value}, but {derived} follows here; leave it out.")
     return encoder, tokenizer
+
+
+def _output_head(config: TextPretrainConfig, encoder: Encoder, tokenizer: Tokenizer) -> MaskedTokenHead | None:
+    """Masked-token head: that of init, or a new one; None for the token table alone.
+
+    Raises:
+        InputError: That of init does not fit the encoder with its neck.
+    """
+    if config.output_head == "tied":
+        return None
+    head = None if config.init is None else load_output_head(config.init, tokenizer)
+    if head is None and config.output_head == "bert":
+        options, table = encoder.config.layer_options, encoder.embeddings.token
+        activation = str(options.get("activation", "gelu"))
+        activation = activation if activation in ACTIVATIONS else "gelu"
+        eps = encoder.config.norm_eps
+        head = MaskedTokenHead(encoder.out_dim, table.embedding_dim, table.num_embeddings, activation, eps)
+    if head is not None:
+        head.check_fits(encoder)
+    return head
 
 
 def _shapes(encoder: Encoder) -> dict[str, tuple[int, ...]]:
@@ -248,7 +274,7 @@ def _teacher(run: Path, student: EncoderConfig, tokenizer: Tokenizer) -> TokenPr
             f"teacher {run} reads {teacher.config.max_len} tokens at most, this run {student.max_len}; set "
             f"encoder.max_len to {teacher.config.max_len} or less."
         )
-    return TokenPrediction(teacher, LossConfig(), first_row=tokenizer.first_token)
+    return TokenPrediction(teacher, LossConfig(), first_row=tokenizer.first_token, head=loaded.masked_head)
 
 
 def _sources(texts: Sequence[str], validation: Sequence[str] | None, config: TextPretrainConfig) -> dict[Path, str]:

@@ -144,7 +144,7 @@ class ReplacedTokenDetection(nn.Module):
         prediction = self.prediction
         encoded = encode_batch(self.generator, batch, prediction.features(tokens))
         hidden = self.generator.project(at(encoded.tokens, positions))
-        queries = prediction.item_loss.query_side(hidden)
+        queries = prediction.compared(hidden)
         loss = prediction.item_loss(batch, prediction.items, distinct=prediction.loss.similarity == "cosine")
         samples = self._sample(queries)
         is_query = batch["query"].flatten()[positions]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recsys_bert.encoder.batch import encode_batch
+from recsys_bert.encoder.masked_head import MaskedTokenHead
 from recsys_bert.encoder.model import Encoder, EncoderOutput
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.losses.item_loss import ItemLoss
@@ -30,6 +31,10 @@ class TokenPrediction(nn.Module):
         n_users: Users, for mined negatives.
         features: Side features by row, ``[rows, width]`` each, looked up for every position.
         auxiliary: Weight of the auxiliary loss on the raw last layer, in (0, 1); None = no such loss.
+        head: BERT's masked-token head in place of the encoder's own output projection, which has no bias per token.
+
+    Raises:
+        InputError: The head is for other widths.
     """
 
     def __init__(
@@ -42,8 +47,12 @@ class TokenPrediction(nn.Module):
         n_users: int = 0,
         features: dict[str, NDArray[np.int32]] | None = None,
         auxiliary: float | None = None,
+        head: MaskedTokenHead | None = None,
     ) -> None:
         super().__init__()
+        if head is not None:
+            head.check_fits(encoder)
+        self.head = head
         self.encoder, self.loss, self.first_row, self.auxiliary = encoder, loss, first_row, auxiliary
         self.last = None if auxiliary is None else LastLayer(encoder, encoder.embeddings.token.embedding_dim)
         self.features = RowFeatures(features or {})
@@ -104,17 +113,26 @@ class TokenPrediction(nn.Module):
         main = self.queries(at(encoded.tokens, batch["positions"]))
         if self.last is None or self.auxiliary is None:
             return loss(main)
-        raw = self.item_loss.query_side(self.last(at(encoded.states[-1], batch["positions"])))
+        raw = self.compared(self.last(at(encoded.states[-1], batch["positions"])))
         return weighed(loss(main), loss(raw), self.auxiliary)
 
     def queries(self, hidden: Tensor) -> Tensor:
-        """Hidden states ``[n, out_dim]`` as vectors whose inner product with ``vectors(table)`` is the logit."""
-        return self.item_loss.query_side(self.encoder.project(hidden))
+        """Hidden states ``[n, out_dim]`` as vectors whose inner product with ``items`` is the logit."""
+        return self.compared(self.encoder.project(hidden) if self.head is None else self.head(hidden))
+
+    def compared(self, x: Tensor) -> Tensor:
+        """States as wide as the token table as they enter the inner product; a 1 at the end meets the token's bias."""
+        query = self.item_loss.query_side(x)
+        return query if self.head is None else F.pad(query, (0, 1), value=1.0)
 
     def items(self, rows: Tensor | None = None) -> Tensor:
         """Vectors of ``rows``, or of all rows that may be predicted."""
         token = self.encoder.embeddings.token
-        return self.vectors(token.weight[self.first_row :] if rows is None else token(rows))
+        table = self.vectors(token.weight[self.first_row :] if rows is None else token(rows))
+        if self.head is None:
+            return table
+        bias = self.head.bias[self.first_row :] if rows is None else self.head.bias[rows]
+        return torch.cat([table, bias[:, None].to(table.dtype)], dim=1)
 
     def vectors(self, table: Tensor) -> Tensor:
         """Rows of the token table as they enter the inner product."""

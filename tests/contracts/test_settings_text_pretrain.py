@@ -80,7 +80,7 @@ CONTRACT = SettingsContract(
     },
     contexts=CONTEXTS,
     detected={
-        "masked": {"tokenizer.kind": ("wordpiece",)},
+        "masked": {"tokenizer.kind": ("wordpiece",), "output_head": ("tied",)},
         "init": OF_START,
         "teacher": {},
     },

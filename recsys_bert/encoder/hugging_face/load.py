@@ -50,11 +50,21 @@ def load_checkpoint(folder: Path, settings: Mapping[str, Any] | None = None, pad
     Raises:
         InputError: No such files, damaged ones, an unknown family, or settings that the weights do not fit.
     """
+    return load_with_head(folder, settings, pad_row)[0]
+
+
+def load_with_head(
+    folder: Path, settings: Mapping[str, Any] | None = None, pad_row: int | None = None
+) -> tuple[Encoder, MaskedTokenHead | None]:
+    """Load a checkpoint and its masked-token head, None if it has none; see ``load_checkpoint``."""
     folder = Path(folder)
     theirs = _read_config(folder)
     family = find_family(theirs, folder)
     encoder = Encoder(read_checkpoint_config(folder, settings or {}))
-    loaded = _to_ours(family, _prepared(family, folder, theirs), encoder, folder)
+    weights = _prepared(family, folder, theirs)
+    pad = _pad_row(family, theirs) if pad_row is None else pad_row
+    head = _masked_head(family, weights, theirs, folder, pad)
+    loaded = _to_ours(family, weights, encoder, folder)
     ours = encoder.state_dict()
     needed = {name for name in ours if name.startswith(("embeddings.", "layers.")) and not is_zero_initialised(name)}
     if wrong := sorted(needed ^ set(loaded)):
@@ -63,38 +73,31 @@ def load_checkpoint(folder: Path, settings: Mapping[str, Any] | None = None, pad
         if value.shape != ours[name].shape:
             shapes = f"{list(value.shape)} in the checkpoint, {list(ours[name].shape)} by the settings"
             raise InputError(f"{folder} does not fit the settings: {name} is {shapes}.")
-    pad = _pad_row(family, theirs) if pad_row is None else pad_row
     loaded["embeddings.token.weight"] = swap_rows(loaded["embeddings.token.weight"], pad, folder)
     encoder.load_state_dict(ours | loaded)
-    return encoder.eval()
+    return encoder.eval(), head
 
 
-def load_masked_head(folder: Path, pad_row: int | None = None) -> MaskedTokenHead | None:
-    """Load a checkpoint's masked-token head; see ``load_checkpoint``.
-
-    Returns:
-        The head, or None if the checkpoint has none.
-
-    Raises:
-        InputError: See ``load_checkpoint``; or the head's output table is not that of the tokens.
-    """
-    folder = Path(folder)
-    theirs = _read_config(folder)
-    family = find_family(theirs, folder)
-    weights = _prepared(family, folder, theirs)
+def _masked_head(
+    family: Family, weights: Weights, theirs: dict[str, Any], folder: Path, pad: int
+) -> MaskedTokenHead | None:
+    """Take a checkpoint's masked-token head out of its weights; None if it has none over the table of its tokens."""
     names = {f"{part}.{end}": f"{family.masked_head[part]}.{end}" for part in ("dense", "norm") for end in _ENDS}
     names["bias"] = family.masked_head["bias"]
     if any(name not in weights for name in names.values()):
         return None
     if not theirs.get("tie_word_embeddings", True):
-        raise InputError(f"{folder} has a masked-token head with a table of its own, not that of the input tokens.")
-    width, dim = weights[names["dense.weight"]].shape
-    pad = _pad_row(family, theirs) if pad_row is None else pad_row
-    activation = _activation(family.masked_activation(theirs), folder)
-    head = MaskedTokenHead(dim, width, len(weights[names["bias"]]), activation, theirs.get("layer_norm_eps", 1e-12))
-    loaded = {ours: weights[name] for ours, name in names.items()}
+        logging.getLogger(__name__).warning("%s: its masked-token head has a table of its own; it is left out", folder)
+        return None
+    loaded = {ours: weights.pop(name) for ours, name in names.items()}
     loaded["bias"] = swap_rows(loaded["bias"], pad, folder)
-    head.load_state_dict(loaded)
+    width, dim = loaded["dense.weight"].shape
+    activation = _activation(family.masked_activation(theirs), folder)
+    head = MaskedTokenHead(dim, width, len(loaded["bias"]), activation, theirs.get("layer_norm_eps", 1e-12))
+    try:
+        head.load_state_dict(loaded)
+    except RuntimeError as error:
+        raise InputError(f"{folder} has a masked-token head that does not fit itself: {error}") from error
     return head.eval()
 
 
