@@ -63,6 +63,14 @@ def read_lines(path: Path, encoding: str = "utf-8", *, flags: str | None = None)
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
+def read_text(path: Path, encoding: str = "utf-8", *, flags: str | None = None) -> str:
+    """Text of a file as it stands, carriage returns included, so that characters can be counted; see ``read_lines``."""
+    for _ in read_lines(path, encoding, flags=flags):  # names the line that has another encoding
+        pass
+    with _open(Path(path)) as file:
+        return file.read().decode(encoding).removeprefix("\ufeff")
+
+
 def read_json_document(path: Path, encoding: str = "utf-8", *, flags: str | None = None) -> Any:
     """Value of a file that is one JSON document; see ``read_lines``.
 

@@ -123,7 +123,8 @@ def json_values(path: Path, encoding: str, *, flags: str | None = None) -> Itera
     lines = read_lines(path, encoding, flags=flags)
     nonempty = (line.strip() for _, line in lines if line.strip())
     first, second = next(nonempty, ""), next(nonempty, "")
-    if first.startswith("{") and not (row := json_object(first))[1] and (second or "data" not in row[0]):
+    row, problem = json_object(first) if first.startswith("{") else ({}, "no JSON object")
+    if not problem and (second or not isinstance(row.get("data"), list)):
         yield from json_lines(path, encoding, flags=flags)
         return
     document = read_json_document(path, encoding, flags=flags) if first else []
@@ -147,7 +148,7 @@ def _json_rows(path: Path, kind: str, config: FilesConfig, columns_read: Sequenc
         if problem:
             yield number, None, problem
         elif lacking := [name for name in columns_read if name not in cells]:
-            yield number, None, f"no key {lacking[0]!r} among {', '.join(map(repr, islice(cells, 8)))}"
+            yield number, None, f"no key {lacking[0]!r} among {', '.join(map(repr, islice(cells, 8))) or 'none'}"
         else:
             yield number, cells, ""
 

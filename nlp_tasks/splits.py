@@ -41,7 +41,10 @@ def hold_out(table: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
         )
     order = np.random.default_rng(seed).permutation(len(table))
     train, validation = (table.take(sorted(rows.tolist())) for rows in (order[n:], order[:n]))
-    return train, replace(validation, left_out={})
+    counts: dict[str, Any] = {
+        name: {} for name in ("left_out", "repaired") if hasattr(validation, name)
+    }  # they are the training's
+    return train, replace(validation, **counts)
 
 
 def with_validation(

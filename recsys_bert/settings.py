@@ -263,9 +263,18 @@ def _partial(kind: Any) -> Any:
         shape = TypedDict(getattr(kind, "__name__", "Recipe"), fields, total=False)  # type: ignore[misc]
         return pydantic.with_config(pydantic.ConfigDict(extra="forbid"))(shape)
     if type(None) in typing.get_args(kind):
-        kind = typing.Union[tuple(_partial(option) for option in typing.get_args(kind))]  # noqa: UP007
-        return typing.Annotated[kind, pydantic.BeforeValidator(lambda value: None if value == "None" else value)]
+        options = typing.get_args(kind)
+        of_tuple = any(typing.get_origin(option) is tuple for option in options)
+        kind = typing.Union[tuple(_partial(option) for option in options)]  # noqa: UP007
+        return typing.Annotated[kind, pydantic.BeforeValidator(lambda value: _of_toml(value, of_tuple))]
     return kind
+
+
+def _of_toml(value: Any, of_tuple: bool) -> Any:
+    """Value of an optional setting: "None" is none, and a list a tuple where the setting is one."""
+    if value == "None":
+        return None
+    return tuple(value) if of_tuple and isinstance(value, list) else value
 
 
 def _complaint(kind: Any, recipe: Any, error: dict[str, Any]) -> str:

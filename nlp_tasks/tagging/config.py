@@ -5,19 +5,22 @@ from pathlib import Path
 from typing import Literal
 
 from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig
+from nlp_tasks.encodings import check_encoding
 from nlp_tasks.fine_tuning import check_named_encoder
 from nlp_tasks.tagging.heads import TAGGING_HEADS
 from nlp_tasks.tagging.lexicon import LEXICON_LAYERS
 from nlp_tasks.tagging.pu.config import PUConfig
-from nlp_tasks.tagging.schemes import SCHEMES, find_scheme
+from nlp_tasks.tagging.schemes import SCHEMES
+from nlp_tasks.tagging.tag_reading import FILE_SCHEMES, find_file_scheme
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.parts import Options, check_name
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import ScheduleConfig, TrainConfig
 
-Format = Literal["auto", "conll", "jsonl", "lines"]
-FORMATS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "lines"}
-"""Format by file ending, for ``auto``."""
+Format = Literal["auto", "conll", "jsonl", "json", "parquet", "brat", "lines"]
+FORMATS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".ann": "brat"}
+"""Format by file ending, for ``auto``; other files are recognised by their contents."""
+FORMATS |= {".parquet": "parquet", ".pq": "parquet"}
 FORMATS |= {f".{ending}": "conll" for ending in ("conll", "tsv", "iob", "bioes", *SCHEMES)}
 
 MONITORS = ("f1", "macro_f1", "precision", "recall", "exact")
@@ -46,28 +49,38 @@ class AnnotatedFilesConfig:
     """Share of the training sentences that is held out at random where there is no validation file."""
 
     format: Format = "auto"
-    """conll: a word and its tags a line, an empty line between sentences; jsonl: texts with entities as
-    ``{"start", "end", "type"}`` in characters; lines: texts alone, one a line. ``auto`` goes by the ending: .jsonl,
-    .txt as lines, and conll for .conll, .tsv and endings that name a scheme."""
+    """conll: a word and its tags a line, an empty line between sentences; jsonl, json, parquet: texts with entities in
+    characters, or words with tags; brat: a folder of .ann and .txt; lines: texts alone, one a line. ``auto`` goes by
+    the ending (behind which .gz or .bz2 may stand), or else by the contents: columns have tags and a constant number of
+    cells."""
 
-    scheme: str | None = field(default=None, metadata={"names": SCHEMES})
-    """Tag scheme of conll files; it is not guessed. See ``SCHEMES``."""
+    encoding: str = "utf-8"
+    """Encoding of text files, such as gb18030 or latin-1."""
 
-    word_column: int = 0
-    """Column of a conll file with the word, from 0; -1 is the last one."""
+    scheme: str | None = field(default=None, metadata={"names": FILE_SCHEMES})
+    """Tag scheme; None goes by the letters of the tags, or, where they have none, takes io: words of one type in a row
+    are one entity. Tags that the scheme forbids where they stand are read as conlleval does, and counted."""
 
-    tag_columns: tuple[int, ...] = (-1,)
-    """Columns of a conll file with tags, the outermost entities first; several where entities lie within others."""
+    word_column: int | None = None
+    """Column of a conll file with the word, from 0; -1 is the last one; None takes the first that does not number the
+    words."""
+
+    tag_columns: tuple[int, ...] | None = None
+    """Columns of a conll file with tags, the outermost entities first; several where entities lie within others; None
+    takes the last one with tags, and those before it whose types are the same."""
+
+    tag_names: tuple[str, ...] = ()
+    """Names of tags that are numbers, from 0, as O B-PER I-PER; a Parquet file of Hugging Face brings them."""
 
     word_separator: WordSeparator = "auto"
     """Separator of the words of a conll file; ``auto`` takes none where words with Chinese characters are nearly all
     single characters, or where all words are."""
 
-    text_key: str = "text"
-    """jsonl: key of the text."""
+    text_key: str | None = None
+    """jsonl, json, parquet: key of the text or of its words; None takes the first of those that are usual."""
 
-    entities_key: str = "entities"
-    """jsonl: key of the entities."""
+    entities_key: str | None = None
+    """jsonl, json, parquet: key of the entities or of the words' tags; None takes the first of those that are usual."""
 
     granularity: Granularity = "auto"
     """Split plain text into words, punctuation and single Chinese characters, or into all its characters. ``auto``
@@ -79,9 +92,10 @@ class AnnotatedFilesConfig:
     def __post_init__(self) -> None:
         if not 0 < self.validation_share < 1:
             raise InputError(f"data.validation_share is {self.validation_share}; it must lie between 0 and 1.")
+        check_encoding(self.encoding, "data.encoding")
         if self.scheme is not None:
-            find_scheme(self.scheme)
-        if not self.tag_columns or self.word_column in self.tag_columns:
+            find_file_scheme(self.scheme)
+        if self.tag_columns is not None and (not self.tag_columns or (self.word_column or 0) in self.tag_columns):
             raise InputError(
                 f"tag_columns is {list(self.tag_columns)} and word_column {self.word_column}; name at least one column "
                 "of tags, other than that of the words."

@@ -1,6 +1,7 @@
 """Annotated sentences: texts or words with entities, as the tagger takes them."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,13 +15,18 @@ from numpy.typing import NDArray
 from nlp_tasks.examples import count_or_refuse, not_empty
 from nlp_tasks.splits import VALIDATION_SHARE
 from nlp_tasks.tagging.config import Granularity, WordSeparator
-from nlp_tasks.tagging.schemes import Span, find_scheme, read_tags
+from nlp_tasks.tagging.schemes import Scheme, Span
 from nlp_tasks.tagging.sentences import Sentence, join_words, levels_of, split_words, words_within
+from nlp_tasks.tagging.tag_reading import find_file_scheme, is_tag, read_repaired, recognise_scheme
 from nlp_tasks.tokenization import mostly_chinese
 from recsys_bert.errors import InputError
 
 SAMPLE = 2000
 """Sentences by which ``auto`` settings are decided."""
+
+LOST = "entities in sentences left out"
+REPAIRED = "tags read as conlleval does, which their scheme forbids"
+"""Counts of ``AnnotatedSentences.repaired``."""
 
 Texts = Sequence[str] | Sequence[Sequence[str]]
 """Plain texts, or sentences as lists of words."""
@@ -77,7 +83,13 @@ class AnnotatedSentences:
     """Policy for unusable sentences: ``raise`` or ``drop``."""
 
     digest: str | None = None
-    """Fingerprint of lists; None for a file."""
+    """Fingerprint of lists and folders; None for a file."""
+
+    repaired: dict[str, int] = field(default_factory=dict)
+    """Annotation read otherwise than it stands, and entities that went with sentences left out, by what was done."""
+
+    columns: tuple[int, tuple[int, ...]] | None = None
+    """Columns of words and tags of a conll file."""
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -98,7 +110,11 @@ class AnnotatedSentences:
         bad = [(line, reason) for line, reason in zip(self.lines, reasons, strict=True) if reason]
         left_out = Counter(self.left_out) + count_or_refuse(self.path, bad, self.bad_rows, self.flags)
         good = self.take([row for row, reason in enumerate(reasons) if not reason])
-        return not_empty(replace(good, left_out=dict(left_out)), "sentence")
+        lost = sum(len(one.entities) for one, reason in zip(self.sentences, reasons, strict=True) if reason)
+        if lost:
+            print(f"{self.path}: {lost:,} entities went with {len(bad):,} sentences left out", file=sys.stderr)
+        repaired = Counter(self.repaired) + Counter({LOST: lost})
+        return not_empty(replace(good, left_out=dict(left_out), repaired=dict(repaired)), "sentence")
 
 
 @dataclass(frozen=True)
@@ -111,8 +127,8 @@ class TextFormat:
     word_separator: WordSeparator = "auto"
     """``space`` or ``none`` between the words of lists; ``auto`` takes none for mostly Chinese text."""
 
-    scheme: str = "iob2"
-    """Tag scheme, where entities are tags."""
+    scheme: str | None = None
+    """Tag scheme, where entities are tags; None goes by their letters."""
 
     def settled(self, texts: Sequence[str]) -> "TextFormat":
         """Decide ``auto`` by texts."""
@@ -155,11 +171,13 @@ def as_sentences(
         raise InputError(
             f"{len(values):,} {name} texts have {len(annotations):,} lists of entities; give one for every text."
         )
-    sample = [text if isinstance(text, str) else "".join(text) for text in values[:SAMPLE]]
+    sample = [text if isinstance(text, str) else "".join(map(str, text)) for text in values[:SAMPLE]]
     known = (text_format or TextFormat()).settled(sample)
-    sentences, problems = [], []
+    scheme = _scheme_of(annotations, known)
+    sentences, problems, repaired = [], [], 0
     for number, (text, annotation) in enumerate(zip(values, annotations, strict=True)):
-        sentence, problem = _sentence(text, annotation, known)
+        sentence, problem, invalid = _sentence(text, annotation, known, scheme)
+        repaired += invalid
         if not len(sentence) and not allow_empty:
             problem = "it has no words"
         problems += [(number, problem)] if problem else []
@@ -167,10 +185,20 @@ def as_sentences(
     if problems:
         number, problem = problems[0]
         raise InputError(f"{name} text {number}: {problem}; {len(problems):,} such texts in all.")
-    digest = sha256(json.dumps([values, annotations, known.scheme]).encode()).hexdigest()
+    if repaired:
+        print(f"{name} texts: {repaired:,} {REPAIRED}", file=sys.stderr)
+    digest = sha256(json.dumps([values, annotations, scheme.name]).encode()).hexdigest()
     lines = list(range(1, len(sentences) + 1))
     formats = known.granularity, known.word_separator
-    data = AnnotatedSentences(Path(f"the {name} texts"), lines, sentences, *formats, flags=None, digest=digest)
+    data = AnnotatedSentences(
+        Path(f"the {name} texts"),
+        lines,
+        sentences,
+        *formats,
+        flags=None,
+        digest=digest,
+        repaired={REPAIRED: repaired} if repaired else {},
+    )
     return not_empty(data, "sentence")
 
 
@@ -195,34 +223,49 @@ def evaluation_parts(
     return parts, share
 
 
-def _sentence(text: str | list[str], annotation: list[Any], text_format: TextFormat) -> tuple[Sentence, str]:
-    """Sentence of one text, and what is wrong with it ("": nothing)."""
+def _scheme_of(annotations: Sequence[list[Any]], text_format: TextFormat) -> Scheme:
+    """Scheme as set, or by the letters of all tags; types without letters are of ``io``."""
+    if text_format.scheme is not None:
+        return find_file_scheme(text_format.scheme)
+    tags = [one for one in annotations if one and all(isinstance(tag, str) for tag in one)]
+    letters = all(is_tag(tag) for one in tags for tag in one)
+    return recognise_scheme(tags) if letters else find_file_scheme("io")
+
+
+def _sentence(
+    text: str | list[str], annotation: list[Any], text_format: TextFormat, scheme: Scheme
+) -> tuple[Sentence, str, int]:
+    """Sentence of one text, what is wrong with it ("": nothing), and the number of tags repaired."""
     if isinstance(text, str):
         sentence = split_words(text, text_format.granularity)
     else:
+        if any(not isinstance(word, str) for word in text):
+            return split_words("?", "words"), "its words are no texts", 0
         sentence = join_words(text, " " if text_format.word_separator == "space" else "")
-    spans, problem = _spans(sentence, annotation, isinstance(text, str), text_format.scheme)
-    return replace(sentence, levels=levels_of(spans)), problem
+    spans, problem, repaired = _spans(sentence, annotation, isinstance(text, str), scheme)
+    return replace(sentence, levels=levels_of(spans)), problem, repaired
 
 
-def _spans(sentence: Sentence, annotation: list[Any], plain: bool, scheme: str) -> tuple[list[Span], str]:
-    """Entities in words, and what is wrong with them ("": nothing)."""
+def _spans(sentence: Sentence, annotation: list[Any], plain: bool, scheme: Scheme) -> tuple[list[Span], str, int]:
+    """Entities in words, what is wrong with them ("": nothing), and the number of tags repaired."""
     if annotation and isinstance(annotation[0], str):
         tags = [str(tag) for tag in annotation]
         if len(tags) != len(sentence):
-            return [], f"{len(sentence)} words have {len(tags)} tags"
-        spans, problem = read_tags(tags, find_scheme(scheme))
-        return spans, "" if problem is None else f"tag {problem[0]}: {problem[1]}"
+            return [], f"{len(sentence)} words have {len(tags)} tags", 0
+        spans, repaired, problem = read_repaired(tags, scheme)
+        return spans, "" if problem is None else f"tag {problem[0]}: {problem[1]}", repaired
     spans = []
     for entity in annotation:
+        if isinstance(entity, int | np.integer):
+            return [], "its tags are numbers; give their names, as [names[tag] for tag in tags]", 0
         if isinstance(entity, str) or len(entity) != 3:
-            return [], f"{entity!r} is no entity (start, stop, type)"
+            return [], f"{entity!r} is no entity (start, stop, type)", 0
         start, stop, kind = entity
         words = words_within(sentence, int(start), int(stop)) if plain else (int(start), int(stop))
         if words is None or not 0 <= words[0] < words[1] <= len(sentence):
-            return [], f"entity {tuple(entity)} does not begin and end with words of the text"
+            return [], f"entity {tuple(entity)} does not begin and end with words of the text", 0
         spans.append(Span(*words, str(kind)))
-    return spans, ""
+    return spans, "", 0
 
 
 def entity_rows(sentences: Sequence[Sentence], types: Sequence[str], *, nested: bool = False) -> NDArray[np.int64]:

@@ -76,11 +76,11 @@ def read_tags(tags: Sequence[str], scheme: Scheme) -> tuple[list[Span], tuple[in
     entities: list[Span] = []
     before, start = EDGE, -1
     for position, tag in enumerate([*tags, EDGE]):
-        if problem := _problem(before, tag, scheme):
+        if problem := find_problem(before, tag, scheme):
             return [], (min(position, len(tags) - 1), problem)
         ends, begins = _borders(before, tag, scheme)
         if ends:
-            entities.append(Span(start, position, _parts(before)[1]))
+            entities.append(Span(start, position, parts(before)[1]))
         if begins:
             start = position
         before = tag
@@ -103,10 +103,10 @@ def write_tags(entities: Sequence[Span], length: int, scheme: Scheme) -> list[st
 
 
 @lru_cache(maxsize=1 << 16)  # a file has few different pairs
-def _problem(left: str, right: str, scheme: Scheme) -> str:
+def find_problem(left: str, right: str, scheme: Scheme) -> str:
     """Reason why ``right`` cannot follow ``left``; "" where it can."""
     if right not in (EDGE, OUTSIDE):
-        letter, kind = _parts(right)
+        letter, kind = parts(right)
         allowed = {*scheme.letters, "B"}
         if letter not in allowed or not kind:
             return f"{right!r} is no tag of {scheme.name}, as {OUTSIDE} and {', '.join(scheme.letters)} with -TYPE are"
@@ -121,7 +121,7 @@ def _problem(left: str, right: str, scheme: Scheme) -> str:
 
 def may_follow(left: str, right: str, scheme: Scheme) -> bool:
     """Validity of two neighbouring tags, either of which may be ``EDGE``."""
-    (a, kind), (b, next_kind) = _parts(left), _parts(right)
+    (a, kind), (b, next_kind) = parts(left), parts(right)
     same = kind == next_kind
     if scheme.closes:
         is_open, goes_on = a in (scheme.begin, scheme.inside), b in (scheme.inside, scheme.end)
@@ -134,14 +134,14 @@ def may_follow(left: str, right: str, scheme: Scheme) -> bool:
 @lru_cache(maxsize=1 << 16)
 def _borders(left: str, right: str, scheme: Scheme) -> tuple[bool, bool]:
     """Entity ends, and entity begins, between two valid neighbours."""
-    (a, kind), (b, next_kind) = _parts(left), _parts(right)
+    (a, kind), (b, next_kind) = parts(left), parts(right)
     if scheme.closes:
         return a in (scheme.end, scheme.single), b in (scheme.begin, scheme.single)
     goes_on = bool(kind) and kind == next_kind and b == scheme.inside
     return bool(kind) and not goes_on, bool(next_kind) and not goes_on
 
 
-def _parts(tag: str) -> tuple[str, str]:
+def parts(tag: str) -> tuple[str, str]:
     """Letter and type of a tag; neither for ``O`` and ``EDGE``."""
     if tag in (EDGE, OUTSIDE):
         return "", ""

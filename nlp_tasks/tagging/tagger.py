@@ -97,7 +97,7 @@ class Tagger:
         *,
         validation: tuple[Texts, Annotations] | float | None = None,
         test: tuple[Texts, Annotations] | None = None,
-        scheme: str = "iob2",
+        scheme: str | None = None,
         out: Path | None = None,
         config: TaggingTrainConfig | None = None,
         allow_parts: bool = False,
@@ -112,7 +112,7 @@ class Tagger:
             validation: Texts and entities that pick the epoch, or the share of the training texts to hold out for it;
                 None: 0.1, or nothing with a dictionary.
             test: Texts and entities; evaluated once, after training.
-            scheme: Tag scheme, where entities are tags.
+            scheme: Tag scheme, where entities are tags; None goes by their letters.
             out: Run folder, as of `text tag train`; a stopped run there is resumed. None: a temporary one.
             config: All settings.
             allow_parts: Import parts from outside (``module:Class``) that the run of ``init`` names; their code runs.
@@ -179,7 +179,7 @@ class Tagger:
         """Predict the entities of each text, by position; in lists of words, of the words joined."""
         return self.predict_sentences(self._sentences(texts).sentences) if len(texts) else []
 
-    def evaluate(self, texts: Texts, entities: Annotations, *, scheme: str = "iob2") -> dict[str, Any]:
+    def evaluate(self, texts: Texts, entities: Annotations, *, scheme: str | None = None) -> dict[str, Any]:
         """Strict metrics on annotated texts, as in ``train``; see ``span_metrics`` and ``level_metrics``.
 
         Raises:
@@ -196,7 +196,7 @@ class Tagger:
         return encode_words(self.model, self.inputs(self._sentences(texts).sentences))
 
     def _sentences(
-        self, texts: Texts, entities: Annotations | None = None, *, scheme: str = "iob2"
+        self, texts: Texts, entities: Annotations | None = None, *, scheme: str | None = None
     ) -> AnnotatedSentences:
         text_format = TextFormat(self.granularity, self.word_separator, scheme)
         return as_sentences(texts, entities, text_format, name="given", allow_empty=entities is None)

@@ -155,7 +155,7 @@ def training_record(
     lexicon: Lexicon | None,
 ) -> dict[str, Any]:
     """Entries of ``metrics.json``: numbers of sentences, counts by split, counts of the lexicon."""
-    counts = {name: {**part.left_out, **inputs[name].inputs.counts} for name, part in parts.items()}
+    counts = {name: {**part.left_out, **part.repaired, **inputs[name].inputs.counts} for name, part in parts.items()}
     for name, n in n_inner.items():
         if n:
             counts[name]["inner_entities_not_learned"] = n

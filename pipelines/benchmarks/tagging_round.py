@@ -46,7 +46,7 @@ def run(config: Config) -> dict[str, Any]:
     file = config.file or trained.data.test
     if file is None:
         raise InputError(f"{config.run} was trained without a test file; name one with --file.")
-    files = NewSentencesConfig(bad_rows="drop").like(trained.data, tagger, file)
+    files = NewSentencesConfig(bad_rows="drop").like(trained.data, tagger, file, entities=False)
     sentences = read_annotated(file, files, entities=False).sentences
     tagger.predict_sentences(sentences[:16])
     start = time.perf_counter()

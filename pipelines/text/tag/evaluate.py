@@ -50,12 +50,13 @@ def run(config: Config) -> dict[str, Any]:
 
     tagger = Tagger.load(config.run)
     trained = trained_settings(train.Config, config.run)
-    data = read_annotated(config.file, config.read.like(trained.data, tagger, config.file), flags="read")
+    like = config.read.like(trained.data, tagger, config.file, entities=True)
+    data = read_annotated(config.file, like, flags="read")
     reasons = unseen_types(data.sentences, tagger.types, nested=is_nested(tagger.model.head))
     data = data.without(reasons)
     inputs = tagger.inputs(data.sentences)
     metrics = tagger.metrics(tagger.predict_spans(inputs)[0], tagger.true_spans(data.sentences), len(data))
-    counts = dict(inputs.inputs.counts)
+    counts = {**data.repaired, **inputs.inputs.counts}
     if n_inner := tagger.count_inner(data.sentences):
         counts["inner_entities_not_counted"] = n_inner
     report = metrics | {"left_out": data.left_out, "counted": counts}

@@ -25,7 +25,8 @@ class Config:
     """Texts, each in quotes."""
 
     file: Path | None = None
-    """File with texts, instead: one a line (.txt), jsonl, or conll, of which only the words are read."""
+    """File with texts, instead: one a line, whatever the model was trained on, but for .jsonl, .json, .parquet, and
+    .conll and its like, of which only the words are read."""
 
     read: NewSentencesConfig = field(default_factory=NewSentencesConfig)
     """Its format."""
@@ -100,7 +101,7 @@ def _read(config: Config, tagger: "Tagger") -> "AnnotatedSentences":
         lines = list(range(1, len(sentences) + 1))
         return AnnotatedSentences(Path("command line"), lines, sentences, tagger.granularity)
     trained = trained_settings(train.Config, config.run).data
-    files = config.read.like(trained, tagger, config.file)
+    files = config.read.like(trained, tagger, config.file, entities=False)
     return read_annotated(config.file, files, entities=False, flags="read")
 
 

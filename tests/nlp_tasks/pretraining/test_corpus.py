@@ -38,7 +38,8 @@ def test_forms_of_text(write):
         ("a.json", '{"data": [1]}', {"format": "squad"}, "not in SQuAD's form"),
         ("a.json", squad_of(" \ud83d"), {"format": "squad"}, r"a\.json: 1 passages hold half of a character"),
         ("a.json", "{", {"format": "squad"}, "cannot be read as JSON"),
-        ("a.json", "{}", {}, r"the ending '\.json' is not known"),
+        ("a.json", "{}", {}, "no key 'text'"),
+        ("a.doc", "{}", {}, r"the ending '\.doc' is not known"),
     ],
 )
 def test_what_cannot_be_read_says_why(write, name, content, settings, message):

@@ -59,10 +59,12 @@ def test_blanks_around_cells_are_no_part_of_them(write):
 def test_messages_name_the_settings_of_the_command(write):
     with pytest.raises(InputError, match=r"pass --read\.bad-rows drop"):
         read_annotated(write("a.conll", "a O\nb\n"), IOB2, flags="read")
-    with pytest.raises(InputError, match=r"Set --read\.scheme"):
-        read_annotated(write("a.conll", "a B-X\n"), AnnotatedFilesConfig(), flags="read")
+    with pytest.raises(
+        InputError, match=r"no column of .* has tags.*'a \| X'.*with --read\.word-column and --read\.tag"
+    ):
+        read_annotated(write("a.conll", "a X\n"), AnnotatedFilesConfig(), flags="read")
     with pytest.raises(InputError, match=r"set --read\.format conll"):
-        read_annotated(write("a.txt", "a O"), IOB2, flags="read")
+        read_annotated(write("a.txt", "a line"), IOB2, flags="read")
     data = read_annotated(write("a.conll", "a O"), IOB2, flags="read")
     with pytest.raises(InputError, match=r"--read\.bad-rows drop"):
         data.without(["odd"])
@@ -117,22 +119,17 @@ def test_plain_text_for_answering(write):
 @pytest.mark.parametrize(
     ("name", "content", "config", "message"),
     [
-        ("a.bmes", "高 B-NAME\n勇 O\n", BMES, r"line 2 of .*: O cannot follow B-NAME in bmes; 1 such lines in all"),
-        ("a.bmes", "a O\n\nb O\nc M-X\nd E-X\n\ne M-X\n", BMES, r"line 4 of .*M-X cannot follow O in bmes; 2 such"),
-        ("a.iob2", "a B-X\nb\n", IOB2, r"line 2 of .*: 1 columns where the file begins with 2"),
+        ("a.bmes", "高 B-NAME\n勇 I-NAME\n", BMES, r"line 2 of .*: 'I-NAME' is no tag of bmes.*; 1 such lines in all"),
+        ("a.bmes", "a O\n\nb O\nc I-X\nd E-X\n\ne I-X\n", BMES, r"line 4 of .*'I-X' is no tag of bmes.*; 2 such"),
+        ("a.iob2", "a B-X\nb\n", IOB2, r"line 2 of .*: 1 columns where the file has 2"),
         ("a.iob2", "a\nb\n", IOB2, r"line 1 of .*: columns 0, -1 of 1 are not all different"),
         ("a.iob2", "a X\n", IOB2, r"line 1 of .*: 'X' is no tag of iob2"),
         ("a.tsv", "\tO\n", IOB2, r"line 1 of .*: the word is empty"),
         ("a.bmes", "", BMES, "holds no sentence that can be used"),
         ("a.bmes", "\n \n\n", BMES, "holds no sentence that can be used"),
         ("a.bmes", b"a O\n\xc4\xe3 O\n", BMES, r"line 2 of .* is not UTF-8: byte 0xc4.*It fits gb18030"),
-        ("a.x", "a O\n", BMES, "the ending '.x' belongs to no known format"),
-        (
-            "a.conll",
-            "a B-X\nb M-X\nc E-X\n",
-            AnnotatedFilesConfig(),
-            r"its letters are B, E, M, which fits bmes\. Set --data\.scheme",
-        ),
+        ("a.x", "a b c\nd\n", AnnotatedFilesConfig(), r"no column of .*a\.x has tags"),
+        ("a.conll", "a B-X\nb M-X\nc L-X\n", AnnotatedFilesConfig(), "tags are B, L, M, which no scheme has together"),
         ("a.jsonl", "{", AnnotatedFilesConfig(), "line 1 of .*: not JSON"),
         ("a.jsonl", '["a"]', AnnotatedFilesConfig(), "line 1 of .*: no JSON object"),
         ("a.jsonl", '{"text": "a"}', AnnotatedFilesConfig(), "no list under 'entities'"),
@@ -154,20 +151,22 @@ def test_a_missing_file(tmp_path):
 
 
 def test_sentences_dropped_are_counted_by_reason(write):
-    path = write("a.bmes", "a O\n\nb M-X\n\nc B-X\n\nd E-X\n\ne M-X\n")
+    path = write("a.bmes", "a O\n\nb L-X\n\nc S-X\nc\n\nd I-X\ne S-X\n\ne L-X\n")
     data = read_annotated(path, AnnotatedFilesConfig(scheme="bmes", bad_rows="drop"))
     assert data.lines == [1]
     assert data.left_out == {
-        "M-X cannot begin a sentence in bmes": 2,
-        "B-X cannot end a sentence in bmes": 1,
-        "E-X cannot begin a sentence in bmes": 1,
+        "'L-X' is no tag of bmes, as O and B, M, E, S with -TYPE are": 2,
+        "1 columns where the file has 2": 1,
+        "'I-X' is no tag of bmes, as O and B, M, E, S with -TYPE are": 1,
     }
+    assert data.repaired == {"entities in sentences left out": 1}
 
 
 def test_sentences_left_out_are_counted_once_where_some_are_held_out(write):
-    path = write("a.bmes", "a O\n\nb M-X\n\nc O\n")
+    path = write("a.bmes", "a O\n\nb\n\nc M-X\n")
     train, validation = hold_out(read_annotated(path, AnnotatedFilesConfig(scheme="bmes", bad_rows="drop")), 0.5, 0)
-    assert (train.left_out, validation.left_out) == ({"M-X cannot begin a sentence in bmes": 1}, {})
+    assert (train.left_out, validation.left_out) == ({"1 columns where the file has 2": 1}, {})
+    assert (list(train.repaired.values()), validation.repaired) == ([1], {})
 
 
 def test_types_that_training_does_not_know(write):
@@ -177,6 +176,7 @@ def test_types_that_training_does_not_know(write):
     with pytest.raises(InputError, match=r"line 3 of .*: entity type 'Y' does not occur in training"):
         data.without(reasons)
     known = replace(data, bad_rows="drop").without(reasons)
+    assert known.repaired == {"entities in sentences left out": 1}
     assert (len(known), known.left_out) == (1, {"entity type 'Y' does not occur in training": 1})
 
 

@@ -268,8 +268,7 @@ def test_inner_entities_are_counted(flags, files):
         (["--encoder.causal"], r"encoder\.causal follows from the data"),
         (["--length.max-len", "64"], r"this encoder reads 24 tokens at most"),
         (["--length.max-len", "8", "--length.long", "refuse"], r"tokens, more than 6"),
-        (["--data.scheme", "bmes"], r"line \d+ of .*train\.iob2: .* in bmes"),
-        (["--data.scheme", "None"], r"Set --data\.scheme"),
+        (["--data.scheme", "bmes"], r"line \d+ of .*train\.iob2: 'I-\w+' is no tag of bmes"),
         (["--head.options", '{"scheme": "bilou"}'], r"it must be iobes or iob2"),
         (
             ["--train.adversarial.method", "fgm", "--train.adversarial.table", "nothing"],
@@ -316,9 +315,11 @@ def test_other_files_are_read_as_the_training_file(flags, files, tmp_path, capsy
     assert main(["text", "tag", "evaluate", *run]) == 0
     capsys.readouterr()
     assert main(["text", "tag", "predict", *run, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert [one["text"] for one in json.loads(printed.out)["answers"]] == ["a O", "b B-LOC"]
+    assert "to read its words, set --read.format conll" in printed.err
+    assert main(["text", "tag", "predict", *run, "--read.format", "conll", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["answers"][0]["text"] == "a b"
-    assert main(["text", "tag", "predict", *run, "--read.format", "lines", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["answers"]) == 2
 
 
 def test_a_rare_type_may_be_held_out_whole(flags, files):
@@ -351,7 +352,10 @@ def test_a_type_that_training_does_not_know(flags, files):
     with pytest.raises(InputError, match=r"test\.iob2: entity type 'NEW' does not occur in training"):
         train.run(load_config(train.Config, flags))
     results = train.run(load_config(train.Config, [*flags, "--data.bad-rows", "drop", "--train.epochs", "1"]))
-    assert results["counted"]["test"] == {"entity type 'NEW' does not occur in training": 1}
+    assert results["counted"]["test"] == {
+        "entity type 'NEW' does not occur in training": 1,
+        "entities in sentences left out": 1,
+    }
 
 
 def test_training_sentences_without_entities(flags, files):

@@ -1,0 +1,1 @@
+"""Formats of annotated sentences: columns, JSON objects and table rows, brat."""

@@ -1,0 +1,65 @@
+"""Sentences in columns: a word and its tags a line."""
+
+from pathlib import Path
+
+from nlp_tasks.lines import read_lines
+from nlp_tasks.tagging.config import AnnotatedFilesConfig
+from nlp_tasks.tagging.data import REPAIRED, AnnotatedSentences
+from nlp_tasks.tagging.formats.columns import Columns, blocks, check_shape, check_tag_columns, recognise_columns
+from nlp_tasks.tagging.formats.reading import Reading, of_words
+from nlp_tasks.tagging.schemes import Span
+from nlp_tasks.tagging.tag_reading import find_file_scheme, read_repaired, tags_of_brackets
+from recsys_bert.progress import Progress
+
+
+def read_conll(reading: Reading, entities: bool) -> AnnotatedSentences:
+    """Sentences of a file of columns; problems and repairs go into ``reading``."""
+    path, config = reading.path, reading.config
+    columns = recognise_columns(path, config, flags=reading.flags)
+    if entities and columns is None and config.scheme is None and config.tag_columns is None:
+        columns = _fewest(path, columns, reading)
+    columns = columns or _default_columns(config)
+    rows: list[tuple[int, list[str], tuple[tuple[Span, ...], ...]]] = []
+    lines = read_lines(path, config.encoding, flags=reading.flags)
+    with Progress(f"reading {path.name}", None, "sentences") as progress:
+        for block, is_mark in blocks(lines, columns):
+            progress.advance()
+            if is_mark:
+                reading.left_out["mark between documents"] += 1
+                continue
+            levels, problem = _levels(reading, block, columns) if entities else (((),), None)
+            problem = check_shape(block, columns, tagged=entities) or problem
+            if problem is not None:
+                reading.refuse(*problem, sum(map(len, levels)))
+                continue
+            rows.append((block[0][0], [cells[columns.word] for _, cells in block], levels))
+    return of_words(path, rows, config, (columns.word, columns.tags))
+
+
+def _fewest(path: Path, columns: Columns | None, reading: Reading) -> Columns | None:
+    """Refuse a file with lines but without a column of tags; an empty one is refused later."""
+    if any(line.strip() for _, line in read_lines(path, reading.config.encoding, flags=reading.flags)):
+        check_tag_columns(path, columns, reading.config, reading.flags)
+    return None
+
+
+def _default_columns(config: AnnotatedFilesConfig) -> Columns:
+    """Columns where the contents say nothing: words first, tags last."""
+    tags = (-1,) if config.tag_columns is None else config.tag_columns
+    return Columns(config.word_column or 0, tags, 0, find_file_scheme(config.scheme or "bio"))
+
+
+def _levels(
+    reading: Reading, block: list[tuple[int, list[str]]], columns: Columns
+) -> tuple[tuple[tuple[Span, ...], ...], tuple[int, str] | None]:
+    """Entities by level, and the first problem."""
+    levels: list[tuple[Span, ...]] = []
+    for column in columns.tags:
+        cells = [row[column] if -len(row) <= column < len(row) else "O" for _, row in block]
+        tags = tags_of_brackets(cells) if columns.brackets else cells
+        spans, repaired, problem = read_repaired(tags, columns.scheme)
+        if problem is not None:
+            return ((),), (block[problem[0]][0], problem[1])
+        reading.repaired[REPAIRED] += repaired
+        levels.append(tuple(spans))
+    return tuple(levels), None
