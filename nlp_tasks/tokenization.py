@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from tokenizers import models, normalizers, pre_tokenizers
 
 from nlp_tasks.config import TokenizerConfig
+from nlp_tasks.long_texts import batches_of_pieces
 from nlp_tasks.tokenizer_files import SpecialTokens, TokenizerParts, read_tokenizer
 from nlp_tasks.tokenizer_training import bert_backend, characters_of, pieces_of, word_counts
 from recsys_bert.errors import InputError
 from recsys_bert.files import write_json
 
-_AT_ONCE = 4096  # texts encoded at a time: bounds the memory of the encodings, which are large
+_AT_ONCE, _CHARACTERS = 4096, 1 << 20  # encoded at a time: bounds the memory of the encodings, which are large
 _SAMPLE = 2000  # texts by which Chinese text is recognised
 _KINDS = {models.BPE: "bpe", models.Unigram: "unigram", models.WordLevel: "words"}
 _NOT_SAVED = ("name_or_path", "tokenizer_file", "special_tokens_map_file", "auto_map", "vocab_file", "merges_file")
@@ -101,6 +102,12 @@ class Tokenizer:
         return bool(normalizer.lowercase) if isinstance(normalizer, normalizers.BertNormalizer) else None
 
     @property
+    def _splits_chinese(self) -> bool:
+        """True where every Chinese character is a word of its own."""
+        normalizer = self._backend.normalizer
+        return isinstance(normalizer, normalizers.BertNormalizer) and bool(normalizer.handle_chinese_chars)
+
+    @property
     def first_token(self) -> int:
         """First row that is no special token: rows below it need never be predicted."""
         special = {0, self.unk, self.cls, self.sep, self.mask}
@@ -169,16 +176,18 @@ class Tokenizer:
         """
         ids: list[NDArray[np.int32]] = []
         characters: list[NDArray[np.int32]] = []
-        counts: list[int] = []
+        counts = np.zeros(len(texts), np.int64)
         encode = self._backend.encode_batch if spans else self._backend.encode_batch_fast
-        for first in range(0, len(texts), _AT_ONCE):
-            for one in encode(list(texts[first : first + _AT_ONCE]), add_special_tokens=False):
-                ids.append(np.asarray(one.ids, np.int32))
-                counts.append(len(one.ids))
+        for batch in batches_of_pieces(texts, count=_AT_ONCE, characters=_CHARACTERS, chinese=self._splits_chinese):
+            encodings = encode([piece.content for piece in batch], add_special_tokens=False)
+            for piece, encoding in zip(batch, encodings, strict=True):
+                ids.append(np.asarray(encoding.ids, np.int32))
+                counts[piece.text] += len(encoding.ids)
                 if spans:
-                    characters.append(np.asarray(one.offsets, np.int32).reshape(-1, 2))
+                    characters.append(np.asarray(encoding.offsets, np.int32).reshape(-1, 2))
                     if self._begin:
-                        _trim(characters[-1], texts[len(counts) - 1])
+                        _trim(characters[-1], piece.content)
+                    characters[-1] += piece.start
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         return Tokens(
             self._swap(np.concatenate([np.empty(0, np.int32), *ids])),

@@ -8,6 +8,7 @@ import tokenizers
 from transformers import AutoTokenizer
 
 from nlp_tasks.config import TokenizerConfig
+from nlp_tasks.long_texts import batches_of_pieces
 from nlp_tasks.tokenization import Tokenizer, mostly_chinese
 from nlp_tasks.tokenizer_files import SpecialTokens
 from recsys_bert.errors import InputError
@@ -117,6 +118,19 @@ def test_spans_are_characters_of_the_text(tokenizer):
     covered = [text[a:b].lower() for a, b in tokens.spans]
     assert "".join(covered) == "theball,goal"
     np.testing.assert_array_equal(tokens.ids, tokenizer([text]).ids)
+
+
+@pytest.mark.parametrize("unit", ["the a cat. sat\ton  it ", "北京是大城市", "word"])
+def test_a_long_text_is_read_in_pieces(tokenizer, unit):
+    text = unit * (200_000 // len(unit))
+    whole = tokenizer._backend.encode(text, add_special_tokens=False)
+    tokens = tokenizer(["the", text, "the"], spans=True)
+    assert tokens.lengths.tolist() == [1, len(whole.ids), 1]
+    np.testing.assert_array_equal(tokens.ids[1:-1], whole.ids)
+    np.testing.assert_array_equal(tokens.spans[1:-1], whole.offsets)
+    pieces = [piece for batch in batches_of_pieces([text], count=9, characters=99, chinese=True) for piece in batch]
+    assert "".join(piece.content for piece in pieces) == text
+    assert len(pieces) == (4 if len(set(unit)) > 4 else 1)  # one word has no place to cut
 
 
 def test_special_tokens_in_a_text_are_text():

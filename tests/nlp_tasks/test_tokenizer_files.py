@@ -49,6 +49,7 @@ HOSTILE = [
     "日本語とカタカナ 한국어",
     "\u3000full width blank\u2028line\u2029par",
 ]
+HOSTILE.append(" ".join(HOSTILE * 90))  # read in pieces
 BERT_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 ROBERTA_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 
