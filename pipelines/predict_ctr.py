@@ -49,7 +49,8 @@ def run(config: Config) -> dict[str, Any]:
         InputError: The run is not finished, or impressions or prepared log do not fit it; before anything is scored.
     """
     from recsys_bert.clicks.dataset import open_dataset
-    from recsys_bert.ctr.checkpoint import CTRModel, describe_counts
+    from recsys_bert.ctr.checkpoint import CTRModel
+    from recsys_bert.ctr.describe import describe_counts
     from recsys_bert.files import replacing
 
     model = CTRModel.load(config.run, None if config.data is None else open_dataset(config.data))

@@ -2,7 +2,6 @@
 
 import html
 import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,23 +13,24 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.dataset import ClickDataset, open_dataset
 from recsys_bert.clicks.frames import Frame
 from recsys_bert.ctr.build import build_module
-from recsys_bert.ctr.config import CTRConfig
+from recsys_bert.ctr.config import ColumnsConfig, CTRConfig
 from recsys_bert.ctr.data import CTRData, encode, full_layout
+from recsys_bert.ctr.describe import describe_counts, describe_model
 from recsys_bert.ctr.features import Features
 from recsys_bert.ctr.history import EncodedItems
 from recsys_bert.ctr.impressions import Impressions, read_impressions
 from recsys_bert.ctr.inference import evaluate, probabilities
 from recsys_bert.ctr.model import CTRModule
+from recsys_bert.ctr.ranking import best_of_each, candidate_pairs, user_column
 from recsys_bert.encoder.model import load_weights
 from recsys_bert.encoder.parts import allowing_parts, saved_parts
-from recsys_bert.errors import InputError
+from recsys_bert.errors import InputError, unknown_name
 from recsys_bert.files import read_json, replacing, write_json
 from recsys_bert.settings import read_config, write_config
 from recsys_bert.training.checkpoints import save_weights
 from recsys_bert.user_encoder.checkpoint import save_encoder
 
 FOLDER, VERSION = "ctr", 2
-METRICS = {"AUC": "auc", "GAUC": "gauc", "log loss": "log_loss", "calibration error": "calibration_error"}
 
 
 class CTRModel:
@@ -169,16 +169,67 @@ class CTRModel:
         data = self.encode(self.read(impressions, labelled=True))
         return evaluate(self.module, data, self.history_len, self.tasks, batch_size)
 
-    def read(self, impressions: Frame | Path | str, labelled: bool = False) -> Impressions:
+    def rank(
+        self, users: Any, candidates: Any, *, k: int | None = None, by: str | None = None, batch_size: int = 8192
+    ) -> pl.DataFrame:
+        """Rank candidates of each user, such as those that a recommender retrieved.
+
+        Args:
+            users: Ids, or a table with one row a user: the id and what else the model reads of an impression (the
+                device …); None takes the users of ``candidates``.
+            candidates: Item ids for all users, or a table with items, and with users if each has candidates of its own,
+                as ``recommend`` gives it; other columns may be features. Columns have their names of training, or
+                ``user_id`` and ``item_id``.
+            k: Items for each user; None: all.
+            by: With several tasks, the label that ranks.
+            batch_size: Impressions at a time.
+
+        Returns:
+            User, ``rank`` from 1, item, and the probabilities as ``predict`` gives them; users in order. Histories are
+            those up to the time of the row where the table has times, else up to the end of the log.
+
+        Raises:
+            InputError: A column is missing or cannot be read, a user comes twice, nobody has a candidate, or ``by`` is
+                no task.
+        """
+        columns = self.config.columns
+        names = self._score_names()
+        if by is None and len(names) > 1:
+            raise InputError(f"this model predicts {', '.join(self.tasks)}; name the label that ranks with by.")
+        if by is not None and by not in self.tasks:
+            raise unknown_name("task", by, self.tasks)
+        pairs, counts = candidate_pairs(users, candidates, columns)
+        rows = self.read(pairs, at_end=columns.time not in pairs.columns)
+        data = self.encode(rows)
+        counts = {**counts, **data.counts}
+        if any(counts.values()):
+            print(f"{len(data):,} candidates{describe_counts(counts)}", file=sys.stderr)
+        scores = self.predict_encoded(rows, data, batch_size).select(columns.item, *names)
+        user, score = user_column(columns), names[0 if by is None else self.tasks.index(by)]
+        return best_of_each(scores, pairs[user] if user in pairs.columns else None, score, k)
+
+    def read(self, impressions: Frame | Path | str, labelled: bool = False, at_end: bool = False) -> Impressions:
         """Read the columns that the model needs, ids and times where they are there, and labels where wanted.
+
+        Args:
+            impressions: As for ``predict``.
+            labelled: Read labels.
+            at_end: Read no times: impressions come after the log's last event.
 
         Raises:
             InputError: A column is missing or cannot be read.
         """
+        columns, needed = self.config.columns, self._columns(labelled)
+        if at_end and needed.time is not None:
+            rows = self._read(impressions, replace(needed, time=None, time_unit=type(columns).time_unit), labelled)
+            return replace(rows, times=np.full(len(rows), np.iinfo(np.int64).max))
+        return self._read(impressions, needed, labelled)
+
+    def _read(self, impressions: Frame | Path | str, needed: ColumnsConfig, labelled: bool) -> Impressions:
         columns = self.config.columns
         return read_impressions(
             impressions,
-            self._columns(labelled),
+            needed,
             self.config.features.columns,
             files=self.config.files,
             labelled=labelled,
@@ -196,9 +247,13 @@ class CTRModel:
     def predict_encoded(self, rows: Impressions, data: CTRData, batch_size: int = 8192) -> pl.DataFrame:
         """Score what ``read`` and ``encode`` gave; see ``predict``."""
         scores = probabilities(self.module, data, self.history_len, batch_size).reshape(len(data), len(self.tasks))
-        names = ["probability"] if len(self.tasks) == 1 else [f"{task}_probability" for task in self.tasks]
+        names = self._score_names()
         frame = rows.frame.rename({name: f"{name}_read" for name in names}, strict=False)
         return frame.with_columns(pl.Series(name, score) for name, score in zip(names, scores.T, strict=True))
+
+    def _score_names(self) -> list[str]:
+        """Columns of predictions."""
+        return ["probability"] if len(self.tasks) == 1 else [f"{task}_probability" for task in self.tasks]
 
     @property
     def history_len(self) -> int:
@@ -215,7 +270,7 @@ class CTRModel:
         """Fields of an impression in the order in which the head sees them."""
         return self.module.field_names
 
-    def _columns(self, labelled: bool) -> Any:
+    def _columns(self, labelled: bool) -> ColumnsConfig:
         """Columns that are needed: time only for histories, the user for histories, fields or GAUC."""
         columns, has_log = self.config.columns, self.dataset is not None
         needs_user = has_log or labelled or "user" in self.config.features.ids
@@ -225,53 +280,19 @@ class CTRModel:
         return replace(columns, user=user, time=time, time_unit=unit)
 
     def __repr__(self) -> str:
-        lines = [f"CTRModel: {self._parts()}, {len(self.fields)} fields, {self._history()}"]
-        return "\n".join([*lines, *(f"  {name}: {text}" for name, text in self._metrics())])
+        (_, parts), _, (_, history), *metrics = self._description()
+        lines = [f"CTRModel: {parts}, {len(self.fields)} fields, {history}"]
+        return "\n".join([*lines, *(f"  {name}: {text}" for name, text in metrics)])
 
     def _repr_html_(self) -> str:
-        rows = [
-            ("model", self._parts()),
-            ("fields", ", ".join(self.fields)),
-            ("history", self._history()),
-            *self._metrics(),
-        ]
-        cells = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in rows)
+        cells = "".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in self._description()
+        )
         return f"<table><caption>CTRModel</caption>{cells}</table>"
 
-    def _parts(self) -> str:
-        head = f"head {self.config.model.head}"
-        if len(self.tasks) == 1:
-            return head
-        return f"{self.config.model.multi_task} for {', '.join(self.tasks)} on {head}"
-
-    def _history(self) -> str:
-        if not self.history_len:
-            return "no history"
-        mode = self.config.model.encoder_mode.replace("_", "-")
-        source = f"{mode} encoder" if isinstance(self.module.reader, EncodedItems) else "item embeddings"
-        return f"last {self.history_len} events through {source}"
-
-    def _metrics(self) -> list[tuple[str, str]]:
-        parts = [(name, self.metrics[name]) for name in ("validation", "test") if name in self.metrics]
-        return [
-            (f"{name}{' ' if task else ''}{task}", text)
-            for name, metrics in parts
-            for task, text in describe_metrics(metrics, self.tasks)
-        ]
-
-
-def describe_metrics(metrics: dict[str, float], tasks: Sequence[str] = ("label",)) -> list[tuple[str, str]]:
-    """AUC, GAUC, log loss and calibration error on one line, by task; the only task has no name."""
-    names = [("", "")] if len(tasks) == 1 else [(task, f"{task}.") for task in tasks]
-    return [
-        (task, ", ".join(f"{name} {metrics[at + key]:.4f}" for name, key in METRICS.items() if at + key in metrics))
-        for task, at in names
-    ]
-
-
-def describe_counts(counts: Mapping[str, int]) -> str:
-    """Counts on one line, each after a semicolon."""
-    return "".join(f"; {reason}: {count:,}" for reason, count in counts.items() if count)
+    def _description(self) -> list[tuple[str, str]]:
+        has_encoder = isinstance(self.module.reader, EncodedItems)
+        return describe_model(self.config, self.fields, has_encoder, self.metrics)
 
 
 def _open_dataset(run: Path, source: dict[str, str] | None, dataset: ClickDataset | None) -> ClickDataset | None:

@@ -223,7 +223,7 @@ def _fingerprints(
 
 
 def _print_summary(model: "CTRModel", out: Path | None) -> None:
-    from recsys_bert.ctr.checkpoint import describe_metrics
+    from recsys_bert.ctr.describe import describe_metrics
 
     metrics = model.metrics
     for part in ("validation", "test"):

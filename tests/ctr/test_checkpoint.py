@@ -115,6 +115,62 @@ def test_metrics_are_those_of_the_probabilities(model, frame):
     assert metrics["gauc_users"] > 0
 
 
+def _brute(model, users, items, **columns):
+    """Each pair on its own, scored by ``probabilities``."""
+    return {
+        (user, item): model.probabilities({"user_id": [user], "item_id": [item], **columns})[0]
+        for user in users
+        for item in items
+    }
+
+
+def test_ranked_candidates_have_the_probabilities_of_single_impressions(model, click_log, capsys):
+    users, items = [3, 13, 5], [101, 117, 118, 104]
+    rest = {"price": [4.0], "tags": ["x"]}
+    table = pl.DataFrame({"user_id": users, "device": ["phone"] * 3, "price": 4.0, "tags": "x"})
+    end = int(click_log["timestamp"].max()) + 1
+    ranked = model.rank(table, items)
+    assert ranked.columns == ["user_id", "rank", "item_id", "probability"]
+    assert "user_id: unseen in training" not in capsys.readouterr().err  # 13 has impressions, but no event
+    expected = _brute(model, users, items, device=["phone"], timestamp=[end], **rest)
+    for user, item, p in ranked.select("user_id", "item_id", "probability").iter_rows():
+        assert p == pytest.approx(expected[user, item], rel=1e-5)
+    for user in users:
+        best = sorted(items, key=lambda item: -expected[user, item])
+        assert ranked.filter(pl.col("user_id") == user)["item_id"].to_list() == best
+    early = model.rank(table.with_columns(timestamp=pl.lit(0)), items)  # before every event
+    expected = _brute(model, users, items, device=["phone"], timestamp=[0], **rest)
+    assert early["probability"][0] == pytest.approx(expected[early.row(0)[0], early.row(0)[2]], rel=1e-5)
+    assert early["probability"].to_list() != ranked["probability"].to_list()
+    candidates = ranked.filter(pl.col("user_id") == 5).select("user_id", "item_id")
+    assert (
+        model.rank(table, candidates, k=2).rows()
+        == ranked.filter((pl.col("user_id") == 5) & (pl.col("rank") < 3)).rows()
+    )
+    assert "users without candidates: 2" in capsys.readouterr().err
+    with pytest.raises(InputError, match="no column 'device'"):
+        model.rank(users, items)
+    with pytest.raises(InputError, match="no task is called 'buy'"):
+        model.rank(table, items, by="buy")
+
+
+def test_one_of_several_tasks_ranks(frame):
+    columns = ColumnsConfig(item="item_id", labels=("rating >= 4", "rating >= 2"))
+    torch.manual_seed(0)
+    config = CTRConfig(columns=columns, model=CTRModelConfig(head="mlp", dim=4, init_std=0.5))
+    fitted = Features.fit(frame, config.features, config.id_columns)
+    module = build_module(config.model, full_layout(fitted, config.features, None), None, n_tasks=2)
+    model = CTRModel(module.eval(), fitted, config)
+    items = list(range(100, 110))
+    p = model.probabilities({"item_id": items})
+    for number, task in enumerate(columns.labels):
+        ranked = model.rank(None, items, by=task)
+        assert ranked["item_id"].to_list() == [items[row] for row in (-p[:, number]).argsort()]
+    assert ranked.columns == ["rank", "item_id", "rating >= 4_probability", "rating >= 2_probability"]
+    with pytest.raises(InputError, match="name the label that ranks with by"):
+        model.rank(None, items)
+
+
 @pytest.mark.parametrize("column", ["user_id", "item_id", "timestamp", "device", "price", "tags"])
 def test_a_missing_column_is_named(model, frame, column):
     with pytest.raises(InputError, match=f"no column '{column}'"):
