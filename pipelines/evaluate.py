@@ -9,7 +9,8 @@ from typing import Any
 
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.baselines import BASELINES as KNOWN
-from recsys_bert.stages.evaluate import BASELINES, EvaluateConfig, evaluate
+from recsys_bert.stages.evaluate import BASELINES, evaluate
+from recsys_bert.stages.evaluation.config import EvaluateConfig
 
 
 @dataclass(frozen=True, kw_only=True)

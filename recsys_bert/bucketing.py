@@ -68,9 +68,12 @@ def share(batch: dict[str, Any], rank: int, world: int) -> dict[str, Any]:
     part = {name: value[selected] if _per_row(value, rows, name) else value for name, value in batch.items()}
     new_row = row[kept_positions] // world
     part |= {"positions": new_row * seq + column[kept_positions], "targets": batch["targets"][kept_positions]}
+    if "weights" in batch:
+        weights = batch["weights"][kept_positions]
+        part |= {"weights": weights, "total_weight": 0.0 if spare else float(weights.sum(dtype=np.float64))}
     return part | {"n_targets": 0 if spare else len(kept_positions)}
 
 
 def _per_row(value: Any, rows: int, name: str) -> bool:
-    shared = ("positions", "targets", "n_targets")
+    shared = ("positions", "targets", "weights")
     return name not in shared and isinstance(value, np.ndarray) and len(value) == rows

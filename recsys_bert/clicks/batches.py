@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_bert.bucketing import bucketed, epoch_batches, n_batches
 from recsys_bert.clicks.histories import Histories, Ints, Rows
@@ -20,12 +21,16 @@ class Crops:
         lengths: Events of each, ``[batch]``.
         users: User rows, ``[batch]``.
         times: Unix seconds of the events, ``[batch, seq]``, padded likewise; None if they are not read.
+        weights: Their weights, ``[batch, seq]``; None where all are 1, or are not read.
+        event_types: Codes of their types, ``[batch, seq]``, 0 where there is none; None if they are not read.
     """
 
     items: Rows
     lengths: Ints
     users: Ints
     times: Ints | None = None
+    weights: NDArray[np.float32] | None = None
+    event_types: Rows | None = None
 
 
 Make = Callable[[Crops, np.random.Generator], dict[str, Any]]
@@ -46,6 +51,8 @@ class HistoryBatches:
         crop: Events of a longer history: the last ones, a random run, or a random prefix of ``min_length`` events or
             more. The latter two are drawn anew every epoch.
         times: Whether timestamps are read.
+        weights: Whether event weights are read, if there are any.
+        event_types: Whether event types are read.
         seed: Seeds order, crops and ``make``.
 
     Raises:
@@ -62,6 +69,8 @@ class HistoryBatches:
         min_length: int = 2,
         crop: Crop = "last",
         times: bool = False,
+        weights: bool = True,
+        event_types: bool = False,
         seed: int = 0,
     ) -> None:
         counts = histories.train_end - histories.offsets[:-1]
@@ -74,7 +83,7 @@ class HistoryBatches:
         self.counts = counts[self.users]
         self.histories, self.make, self.batch_size = histories, make, batch_size
         self.length, self.min_length, self.crop, self.seed = length, min_length, crop, seed
-        self.times = times
+        self.times, self.weights, self.event_types = times, weights, event_types
 
     @property
     def n_skipped(self) -> int:
@@ -98,10 +107,17 @@ class HistoryBatches:
         return epoch_batches(parts, make, self.seed, epoch, first_step, rank, world)
 
     def _gather(self, users: Ints, stops: Ints) -> Crops:
-        start = self.histories.offsets[users]
-        items, lengths = self.histories.gather(start, start + stops, self.length)
-        times = self.histories.gather_times(start, start + stops, self.length) if self.times else None
-        return Crops(items, lengths, users, times)
+        histories, start = self.histories, self.histories.offsets[users]
+        part = (start, start + stops, self.length)
+        items, lengths = histories.gather(*part)
+        return Crops(
+            items,
+            lengths,
+            users,
+            times=histories.gather_times(*part) if self.times else None,
+            weights=histories.gather_weights(*part) if self.weights else None,
+            event_types=histories.gather_event_types(*part) if self.event_types else None,
+        )
 
     def _stops(self, random: np.random.Generator) -> Ints:
         """Training events of each user before the end of the crop."""

@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 
 from recsys_bert.clicks.histories import Histories
 from recsys_bert.clicks.lineage import (
+    EVENT_TYPE,
+    EVENTS,
+    FIRST_VALUE,
     ROLES,
     UNKNOWN_VALUE,
     Basis,
     Values,
     VocabularyState,
+    event_values,
     is_proved,
     run_basis,
     save_lineage,
@@ -121,6 +125,23 @@ class ClickDataset:
         """Hash of the meaning of item rows and feature values."""
         return self.manifest.fingerprint
 
+    @property
+    def event_types(self) -> list[str]:
+        """Event types in the order of their codes, which begin at ``FIRST_VALUE``; empty if the log has none."""
+        return self.manifest.event_types
+
+    def event_type_codes(self, names: Iterable[str]) -> NDArray[np.int64]:
+        """Codes of event types.
+
+        Raises:
+            InputError: The log has no such type.
+        """
+        known = {name: code for code, name in enumerate(self.event_types, FIRST_VALUE)}
+        if missing := [name for name in names if name not in known]:
+            types = ", ".join(map(repr, known)) or "none: name their column with --log.event when preparing it"
+            raise InputError(f"{self.folder} has no event type {missing[0]!r}; it has {types}.")
+        return np.array([known[name] for name in names], np.int64)
+
     def rows(self, ids: Any) -> NDArray[np.int32]:
         """Catalogue rows of ids: training items, then cold ones, then unknown rows."""
         item_ids = as_ids(ids, self.vocabulary.item_ids.dtype).rename("item_id")
@@ -175,7 +196,7 @@ class ClickDataset:
             return values_at(self.grown.feature_values, self.states[-1])
         return {
             role: _values(self.folder / f"{role[:-1]}_features", self.manifest.features.get(role, {})) for role in ROLES
-        }
+        } | event_values(self.event_types)
 
     @cached_property
     def states(self) -> list[VocabularyState]:
@@ -185,6 +206,7 @@ class ClickDataset:
             return self.grown.states[: fingerprints.index(self.fingerprint) + 1]
         earlier = [VocabularyState(**state) for state in self.manifest.growth.get("states", [])]
         sizes = {"items": self.item_feature_sizes, "users": self.user_feature_sizes}
+        sizes |= {EVENTS: {EVENT_TYPE: FIRST_VALUE + len(self.event_types)}} if self.event_types else {}
         own = VocabularyState(
             fingerprint=self.fingerprint, rows=self.vocabulary.size, sizes=sizes, folder=self.folder.name
         )
@@ -224,9 +246,10 @@ class ClickDataset:
         features = {
             role: {name: {**self.manifest.features[role][name], "size": size} for name, size in sizes.items()}
             for role, sizes in state.sizes.items()
-            if sizes
+            if sizes and role in ROLES
         }
-        manifest = replace(self.manifest, fingerprint=fingerprint, counts=counts, features=features)
+        types = self.event_types[: state.sizes.get(EVENTS, {}).get(EVENT_TYPE, FIRST_VALUE) - FIRST_VALUE]
+        manifest = replace(self.manifest, fingerprint=fingerprint, counts=counts, features=features, event_types=types)
         return replace(self, manifest=manifest, vocabulary=self.vocabulary.head(state.rows), grown=self.grown or self)
 
     def save_vocabulary(self, folder: Path) -> None:

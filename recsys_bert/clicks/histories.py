@@ -12,7 +12,7 @@ from recsys_bert.errors import InputError
 
 Ints = NDArray[np.int64]
 Rows = NDArray[np.int32]
-Values = TypeVar("Values", Rows, Ints)
+Values = TypeVar("Values", Rows, Ints, NDArray[np.float32], NDArray[np.uint16])
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Histories:
         offsets: ``[n_users + 1]``.
         train_end: ``[n_users]``.
         validation_end: ``[n_users]``.
+        event_types: Code of each event's type, 0 for none, ``[n_events]``; None if the log has no types.
     """
 
     items: Rows
@@ -37,6 +38,7 @@ class Histories:
     offsets: Ints
     train_end: Ints
     validation_end: Ints
+    event_types: NDArray[np.uint16] | None = None
 
     @property
     def n_users(self) -> int:
@@ -55,6 +57,16 @@ class Histories:
         """Copy the times of the events that ``gather`` copies, padded likewise: ``[n, longest]``."""
         return gather(self.times, start, stop, max_len)[0]
 
+    def gather_weights(self, start: Ints, stop: Ints, max_len: int) -> NDArray[np.float32] | None:
+        """Copy the weights of those events, padded likewise; None where all are 1."""
+        return None if self.weights is None else gather(self.weights, start, stop, max_len)[0]
+
+    def gather_event_types(self, start: Ints, stop: Ints, max_len: int) -> NDArray[np.int32]:
+        """Copy the types of those events, padded likewise; 0 everywhere if there are none."""
+        if self.event_types is None:
+            return np.zeros_like(gather(self.items, start, stop, max_len)[0])
+        return gather(self.event_types, start, stop, max_len)[0].astype(np.int32)
+
     def save(self, path: Path) -> None:
         """Write one record batch with one row per user; nothing but the file's metadata is built in memory."""
         offsets = pa.array(self.offsets)
@@ -66,6 +78,8 @@ class Histories:
         }
         if self.weights is not None:
             columns["weights"] = pa.LargeListArray.from_arrays(offsets, _array(self.weights, pa.float32()))
+        if self.event_types is not None:
+            columns["event_types"] = pa.LargeListArray.from_arrays(offsets, _array(self.event_types, pa.uint16()))
         batch = pa.RecordBatch.from_pydict(columns)
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
             writer.write_batch(batch)
@@ -80,13 +94,17 @@ class Histories:
         try:
             batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
             items, times = batch.column("items"), batch.column("times")
+            optional = {
+                name: batch.column(name).values.to_numpy() if name in batch.schema.names else None
+                for name in ("weights", "event_types")
+            }
             return Histories(
                 items=items.values.to_numpy(zero_copy_only=True),
                 times=times.values.to_numpy(zero_copy_only=True),
-                weights=batch.column("weights").values.to_numpy() if "weights" in batch.schema.names else None,
                 offsets=items.offsets.to_numpy(zero_copy_only=True),
                 train_end=batch.column("train_end").to_numpy(),
                 validation_end=batch.column("validation_end").to_numpy(),
+                **optional,
             )
         except (OSError, pa.ArrowException, KeyError, IndexError) as error:
             raise InputError(f"{path} cannot be read as histories: {error}. Run prepare again.") from error

@@ -17,10 +17,14 @@ UNKNOWN_VALUE, FIRST_VALUE = 1, 2
 """Codes of a feature: 0 is none, 1 a value unknown in training, 2 the first value."""
 
 ROLES = ("items", "users")
+EVENTS, EVENT_TYPE = "events", "event_type"
+"""Role of the one feature of events, and its name: the type of each event."""
+
 VALUES, LINEAGE = "values.parquet", "lineage.json"
 
 Values = Mapping[str, Mapping[str, pl.Series]]
-"""Values of features as text, from code ``FIRST_VALUE`` on: ``{"items": {feature: values}, "users": {…}}``."""
+"""Values of features as text, from code ``FIRST_VALUE`` on: ``{"items": {feature: values}, "users": {…}}``; with
+event types also ``{"events": {"event_type": types}}``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,11 @@ class VocabularyState:
     rows: int
     sizes: dict[str, dict[str, int]]
     folder: str = ""
+
+
+def event_values(types: Sequence[str]) -> dict[str, dict[str, pl.Series]]:
+    """Event types as values of a feature of events; empty without any."""
+    return {EVENTS: {EVENT_TYPE: pl.Series(list(types), dtype=pl.String)}} if types else {}
 
 
 def fingerprint_of(vocabulary: Vocabulary, values: Values) -> str:
@@ -64,7 +73,9 @@ def values_at(values: Values, state: VocabularyState) -> Values:
     Raises:
         InputError: A feature is gone.
     """
-    missing = [f"{role}.{name}" for role in state.sizes for name in state.sizes[role] if name not in values[role]]
+    missing = [
+        f"{role}.{name}" for role in state.sizes for name in state.sizes[role] if name not in values.get(role, {})
+    ]
     if missing:
         raise InputError(f"the features {', '.join(missing)} are gone, which {state.folder} had; their codes are lost.")
     return {
@@ -98,6 +109,11 @@ class Basis:
     states: Sequence[VocabularyState]
     user_ids: pl.Series | None
     multi: Mapping[str, Mapping[str, bool]]
+
+    @property
+    def event_types(self) -> list[str]:
+        """Event types in the order of their codes."""
+        return self.values.get(EVENTS, {}).get(EVENT_TYPE, pl.Series(dtype=pl.String)).to_list()
 
     def users_first(self, user_ids: pl.Series) -> pl.Series:
         """Users of the basis in the order of their rows, then the others of ``user_ids`` in theirs."""

@@ -7,7 +7,7 @@ from typing import Any
 from recsys_bert.errors import InputError
 from recsys_bert.files import check_nothing_lost, read_json
 
-SCHEMA = 1
+SCHEMA = 2
 KIND = "recsys_bert prepared clicks"
 NAME = "manifest.json"
 UNKNOWN_EVENTS = "unknown_events.parquet"
@@ -53,6 +53,8 @@ class Manifest:
         fingerprint: Hash of the meaning of item rows and feature values.
         has_times: True if times are unix seconds; otherwise positions.
         has_weights: True if events are weighted.
+        event_types: Event types in the order of their codes, which begin at 2 (0: none, 1: unknown).
+        weights: Events and weight by event type, and the least, mean and largest weight; empty without weights.
         counts: Users, items, events; events and users per split; rows of the tables.
         filters: One entry per filter in order: name, events in, events out, reasons.
         split: Kind, variant, borders.
@@ -71,6 +73,8 @@ class Manifest:
     counts: dict[str, int]
     filters: list[dict[str, Any]]
     split: dict[str, Any]
+    event_types: list[str] = field(default_factory=list)
+    weights: dict[str, Any] = field(default_factory=dict)
     cold: dict[str, int] = field(default_factory=dict)
     features: dict[str, Any] = field(default_factory=dict)
     side_tables: dict[str, Any] = field(default_factory=dict)
@@ -79,6 +83,11 @@ class Manifest:
     growth: dict[str, Any] = field(default_factory=dict)
     kind: str = KIND
     schema: int = SCHEMA
+
+    @property
+    def weights_differ(self) -> bool:
+        """True if some events weigh more than others."""
+        return bool(self.weights) and self.weights["smallest"] < self.weights["largest"]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; kind and schema first."""

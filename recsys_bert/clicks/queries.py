@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.histories import Histories, Ints, Rows, distinct, ranges
 from recsys_bert.errors import InputError
 
+TargetKind = Literal["all", "next", "last", "successive"]
+"""Targets of a user: all held-out events at once, from the history before the first; or the next one, the last one, or
+every one in turn, each from all events before it."""
+
 if TYPE_CHECKING:
     from recsys_bert.clicks.dataset import ClickDataset
 
@@ -27,6 +31,7 @@ class Queries:
         times: Timestamp of each query: that of the first target, ``[n]``.
         skipped: Users without a query, by reason.
         timed: True if the events' times are unix seconds; otherwise they are positions in the history.
+        target_types: Codes of the event types that are targets; empty: all.
     """
 
     histories: Histories
@@ -37,24 +42,57 @@ class Queries:
     times: Ints
     skipped: dict[str, int] = field(default_factory=dict)
     timed: bool = True
+    target_types: tuple[int, ...] = ()
 
     @staticmethod
-    def of(dataset: "ClickDataset", split: Literal["validation", "test"] = "test") -> "Queries":
-        """One query per user: held-out events of the split as targets, all earlier events as input."""
-        data = dataset.histories
-        first = data.offsets[:-1]
-        stop, target_stop = (
-            (data.train_end, data.validation_end) if split == "validation" else (data.validation_end, data.offsets[1:])
-        )
-        has_target, has_input = target_stop > stop, stop > first
-        users = np.flatnonzero(has_target & has_input)
+    def of(
+        dataset: "ClickDataset",
+        split: Literal["validation", "test"] = "test",
+        *,
+        targets: TargetKind = "all",
+        target_types: Sequence[str] = (),
+    ) -> "Queries":
+        """Queries about held-out events; users without an event before their targets are skipped.
+
+        Args:
+            dataset: The log.
+            split: Held-out events that are the targets.
+            targets: All of a user's targets in one query; or the next one, the last one, or one query for each.
+            target_types: Event types that are targets; empty: all.
+
+        Raises:
+            InputError: The log has no such event type.
+        """
+        held_out = _HeldOut.of(dataset, split, target_types)
+        data, first, begin = dataset.histories, dataset.histories.offsets[:-1], held_out.begin
+        if targets == "all":
+            owner, index = held_out.one_each("next")
+            owner, index = owner[begin[owner] > first[owner]], index[begin[owner] > first[owner]]
+            stop, target_stop = begin[owner], held_out.end[owner]
+        else:
+            owner, index = (held_out.owner, held_out.index) if targets == "successive" else held_out.one_each(targets)
+            owner, index = owner[index > first[owner]], index[index > first[owner]]
+            stop, target_stop = index, index + 1
+        n_users, n_targeted = len(np.unique(owner)), len(np.unique(held_out.owner))
+        what = f" of type {' or '.join(target_types)}" if target_types else ""
         skipped = {
-            f"no {split} event": int((~has_target).sum()),
-            f"no event before {split}": int((has_target & ~has_input).sum()),
+            f"no {split} event{what}": data.n_users - n_targeted,
+            f"no event before {split}": n_targeted - n_users,
         }
-        stop = stop[users]
-        start, target_stop, times = first[users], target_stop[users], data.times[stop]
-        return Queries(data, users, start, stop, target_stop, times, skipped, dataset.has_times)
+        codes, times = held_out.target_types, data.times[index]
+        return Queries(data, owner, first[owner], stop, target_stop, times, skipped, dataset.has_times, codes)
+
+    @staticmethod
+    def of_new_users(
+        dataset: "ClickDataset", split: Literal["validation", "test"] = "test", *, target_types: Sequence[str] = ()
+    ) -> "Queries":
+        """Queries with empty inputs, of the users that ``of`` skips for having no event before the split."""
+        held_out = _HeldOut.of(dataset, split, target_types)
+        data, (owner, index) = dataset.histories, held_out.one_each("next")
+        new = held_out.begin[owner] == data.offsets[owner]
+        owner, index = owner[new], index[new]
+        begin, codes = held_out.begin[owner], held_out.target_types
+        return Queries(data, owner, begin, begin, held_out.end[owner], data.times[index], {}, dataset.has_times, codes)
 
     @staticmethod
     def from_lists(lists: Sequence[Any], times: Any = None, event_times: Sequence[Any] | None = None) -> "Queries":
@@ -110,6 +148,10 @@ class Queries:
             )
         return self.histories.gather_times(self.start, self.stop, max_len)
 
+    def input_event_types(self, max_len: int) -> Rows:
+        """Codes of the types of the events that ``inputs`` gives, ``[n, longest]``; 0 where they have none."""
+        return self.histories.gather_event_types(self.start, self.stop, max_len)
+
     def seen(self) -> tuple[Ints, Rows]:
         """Distinct items of the full inputs: (query index, row) pairs, sorted."""
         index, rows = self._pairs(self.start, self.stop)
@@ -121,8 +163,57 @@ class Queries:
 
         Repeated items are kept: metrics merge them, except unknown items, which share a row.
         """
-        return self._pairs(self.stop, self.target_stop)
+        if not self.target_types:
+            return self._pairs(self.stop, self.target_stop)
+        query, index = self._events(self.stop, self.target_stop)
+        assert self.histories.event_types is not None
+        targeted = np.isin(self.histories.event_types[index], self.target_types)
+        return query[targeted], self.histories.items[index[targeted]]
 
     def _pairs(self, start: Ints, stop: Ints) -> tuple[Ints, Rows]:
+        query, index = self._events(start, stop)
+        return query, self.histories.items[index]
+
+    def _events(self, start: Ints, stop: Ints) -> tuple[Ints, Ints]:
+        """Events of every query: its index, and theirs."""
         lengths = stop - start
-        return np.repeat(np.arange(len(self)), lengths), self.histories.items[ranges(start, lengths)]
+        return np.repeat(np.arange(len(self)), lengths), ranges(start, lengths)
+
+
+@dataclass(frozen=True)
+class _HeldOut:
+    """Held-out events that are targets.
+
+    Args:
+        begin: First held-out event of each user, ``[n_users]``.
+        end: End of each user's held-out events, ``[n_users]``.
+        owner: User row of each target, ascending, ``[n]``.
+        index: Its event, ``[n]``.
+        target_types: Codes of their types; empty: all.
+    """
+
+    begin: Ints
+    end: Ints
+    owner: Ints
+    index: Ints
+    target_types: tuple[int, ...]
+
+    @staticmethod
+    def of(dataset: "ClickDataset", split: Literal["validation", "test"], target_types: Sequence[str]) -> "_HeldOut":
+        data, codes = dataset.histories, dataset.event_type_codes(target_types)
+        if split == "validation":
+            begin, end = data.train_end, data.validation_end
+        else:
+            begin, end = data.validation_end, data.offsets[1:]
+        owner, index = np.repeat(np.arange(data.n_users), end - begin), ranges(begin, end - begin)
+        if len(codes):
+            assert data.event_types is not None
+            targeted = np.isin(data.event_types[index], codes)
+            owner, index = owner[targeted], index[targeted]
+        return _HeldOut(begin, end, owner, index, tuple(codes.tolist()))
+
+    def one_each(self, kind: Literal["next", "last"]) -> tuple[Ints, Ints]:
+        """Users with a target, and the first or last target of each."""
+        change = np.diff(self.owner) != 0
+        edge = np.concatenate([[True], change] if kind == "next" else [change, [True]]) if len(self.owner) else change
+        return self.owner[edge], self.index[edge]

@@ -21,12 +21,14 @@ class TrainingEvents:
         items: Item row, ``[n]``.
         times: Unix seconds, ``[n]``.
         weights: Event weight, ``[n]``; ones where the log has none.
+        types: Code of the event type, ``[n]``; None where the log has none.
     """
 
     users: Ints
     items: Rows
     times: Ints
     weights: NDArray[np.float64]
+    types: NDArray[np.uint16] | None = None
 
     @staticmethod
     def of(histories: Histories) -> "TrainingEvents":
@@ -35,7 +37,12 @@ class TrainingEvents:
         at = ranges(histories.offsets[:-1], lengths)
         weights = np.ones(len(at)) if histories.weights is None else histories.weights[at].astype(np.float64)
         users = np.repeat(np.arange(histories.n_users), lengths)
-        return TrainingEvents(users, histories.items[at], histories.times[at], weights)
+        types = None if histories.event_types is None else histories.event_types[at]
+        return TrainingEvents(users, histories.items[at], histories.times[at], weights, types)
+
+    def of_types(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """True on events of these types, ``[n]``."""
+        return np.zeros(len(self.items), bool) if self.types is None else np.isin(self.types, codes)
 
     def popularity(self, size: int) -> NDArray[np.float64]:
         """Summed weights of each row, ``[size]``."""

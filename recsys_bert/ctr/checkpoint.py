@@ -242,7 +242,7 @@ class CTRModel:
         config = replace(self.config, columns=self._columns(impressions.labels is not None))
         layout = full_layout(self.features, self.config.features, self.dataset)
         data = encode(impressions, config, self.features, layout, self.dataset)
-        return replace(data, timed=self.module.reads_times)
+        return replace(data, timed=self.module.reads_times, typed=self.module.reads_event_types)
 
     def predict_encoded(self, rows: Impressions, data: CTRData, batch_size: int = 8192) -> pl.DataFrame:
         """Score what ``read`` and ``encode`` gave; see ``predict``."""

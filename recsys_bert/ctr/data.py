@@ -36,6 +36,7 @@ class CTRData:
         counts: Cells unseen or missing, users and items without history, by ``field: reason``.
         pooled: Cached history vectors of a frozen encoder, float32 ``[n, width]``; or None.
         timed: Add the timestamps of histories to batches.
+        typed: Add the event types of histories to batches.
     """
 
     ids: NDArray[np.int32]
@@ -49,6 +50,7 @@ class CTRData:
     counts: dict[str, int]
     pooled: NDArray[np.float32] | None = None
     timed: bool = False
+    typed: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -62,9 +64,8 @@ class CTRData:
 
         Returns:
             ``ids [batch, columns]``, ``numbers [batch, n_numbers]``; where there are histories ``history
-            [batch, seq]``, padded with 0 on the right, and ``target [batch]``, and if ``timed`` ``times
-            [batch, seq]``; with labels ``label [batch]`` or
-            ``[batch, n_tasks]``.
+            [batch, seq]``, padded with 0 on the right, and ``target [batch]``, if ``timed`` ``times [batch, seq]``, and
+            if ``typed`` ``event_types [batch, seq]``; with labels ``label [batch]`` or ``[batch, n_tasks]``.
             With ``pooled``, ``pooled [batch, width]`` replaces the history, of which only the last event is left.
         """
         batch: dict[str, NDArray[Any]] = {"ids": self.ids[rows], "numbers": self.numbers[rows]}
@@ -74,6 +75,8 @@ class CTRData:
             batch["history"], _ = self.histories.gather(start, stop, length)
             if self.timed and self.pooled is None:
                 batch["times"] = self.histories.gather_times(start, stop, length)
+            if self.typed and self.pooled is None:
+                batch["event_types"] = self.histories.gather_event_types(start, stop, length)
             batch["target"] = self.targets[rows]
         if self.pooled is not None:
             batch["pooled"] = self.pooled[rows]

@@ -71,7 +71,12 @@ class EncodedItems(nn.Module):
         return self
 
     def forward(
-        self, history: Tensor, target: Tensor, pooled: Tensor | None = None, times: Tensor | None = None
+        self,
+        history: Tensor,
+        target: Tensor,
+        pooled: Tensor | None = None,
+        times: Tensor | None = None,
+        event_types: Tensor | None = None,
     ) -> HistoryVectors:
         """Read rows ``[batch, seq]``, padded with 0 on the right, and target rows ``[batch]``.
 
@@ -80,10 +85,11 @@ class EncodedItems(nn.Module):
             target: Target items.
             pooled: Cached output of ``encode``, ``[batch, width]``; there are no position vectors then.
             times: Timestamps of the history, unix seconds ``[batch, seq]``; required iff ``reads_times``.
+            event_types: Codes of its event types ``[batch, seq]``; required iff ``reads_event_types``.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             if pooled is None:
-                states, pooled = self.encode(history, times)
+                states, pooled = self.encode(history, times, event_types)
             else:
                 states = pooled.new_zeros(len(pooled), 0, pooled.shape[1])
             encoder = self.prediction.encoder
@@ -99,13 +105,21 @@ class EncodedItems(nn.Module):
         """True if the encoder needs the timestamps of histories."""
         return self.pretrained.reads_times
 
-    def encode(self, history: Tensor, times: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    @property
+    def reads_event_types(self) -> bool:
+        """True if the encoder needs the event types of histories."""
+        return self.pretrained.reads_event_types
+
+    def encode(
+        self, history: Tensor, times: Tensor | None = None, event_types: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Queries to compare with items: at each position ``[batch, seq, width]``, and pooled ``[batch, width]``."""
-        rows, lengths, times = self.pretrained.append_query(history, (history != 0).sum(1), times)
+        lengths = (history != 0).sum(1)
+        rows, lengths, times, types = self.pretrained.append_query(history, lengths, times, event_types)
         if not rows.shape[1]:
             rows = history.new_zeros(len(rows), 1)
-            times = None if times is None else times.new_zeros(len(rows), 1)
-        tokens = self.pretrained.encode(rows, times).tokens
+            times, types = (None if one is None else one.new_zeros(len(rows), 1) for one in (times, types))
+        tokens = self.pretrained.encode(rows, times, types).tokens
         outputs = self.prediction.queries(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
         query_position = (lengths - 1).clamp(min=0)
         return outputs[:, : history.shape[1]], outputs[torch.arange(len(rows), device=rows.device), query_position]

@@ -119,8 +119,9 @@ def cache_histories(module: CTRModule, data: CTRData, history_len: int, path: Pa
     with torch.inference_mode():
         for part in _slices("encoding histories", len(data), batch_size):
             batch = data.batch(part, history_len)
-            rows = [torch.from_numpy(batch[name]).to(device).long() for name in ("history", "times") if name in batch]
-            pooled[part] = reader.encode(*rows)[1].float().cpu().numpy()
+            names = [name for name in ("history", "times", "event_types") if name in batch]
+            rows = {name: torch.from_numpy(batch[name]).to(device).long() for name in names}
+            pooled[part] = reader.encode(**rows)[1].float().cpu().numpy()
     return replace(data, pooled=pooled)
 
 

@@ -92,8 +92,8 @@ class CTRModule(nn.Module):
         Args:
             batch: ``ids [batch, columns]``, ``numbers [batch, n_numbers]``, and with a history ``history
                 [batch, seq]``, oldest first and padded with 0 on the right, and ``target [batch]``; ``pooled
-                [batch, width]`` where histories are cached, or else, where the encoder reads times, ``times
-                [batch, seq]``.
+                [batch, width]`` where histories are cached, or else, where the encoder reads them, ``times`` and
+                ``event_types`` ``[batch, seq]``.
         """
         fields = self._fields(batch["ids"], batch["numbers"])
         if self.reader is None:
@@ -101,7 +101,7 @@ class CTRModule(nn.Module):
         else:
             rows = batch["history"].long()
             mask = rows != 0
-            inputs = {name: batch[name] for name in ("pooled", "times") if name in batch}
+            inputs = {name: batch[name] for name in ("pooled", "times", "event_types") if name in batch}
             history, pooled, target, match = self.reader(rows, batch["target"].long(), **inputs)
             mask = mask[:, : history.shape[1]]
             matched = self.match_norm(match.float()[:, None]) * self.match
@@ -116,6 +116,11 @@ class CTRModule(nn.Module):
     def reads_times(self) -> bool:
         """True if batches need the timestamps of histories."""
         return isinstance(self.reader, EncodedItems) and self.reader.reads_times
+
+    @property
+    def reads_event_types(self) -> bool:
+        """True if batches need the event types of histories."""
+        return isinstance(self.reader, EncodedItems) and self.reader.reads_event_types
 
     def _fields(self, ids: Tensor, numbers: Tensor) -> Tensor:
         """Feature vectors ``[batch, n_fields, dim]``."""

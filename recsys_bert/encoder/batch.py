@@ -6,6 +6,9 @@ from torch import Tensor
 
 from recsys_bert.encoder.model import Encoder, EncoderOutput
 
+FEATURE = "feature."
+"""Begins the names of a batch's side features of positions, ``[batch, seq]``, which no table of rows gives."""
+
 
 def encode_batch(
     encoder: Encoder, batch: Mapping[str, Tensor], features: dict[str, Tensor] | None = None
@@ -14,10 +17,13 @@ def encode_batch(
 
     Args:
         encoder: The encoder.
-        batch: ``tokens [batch, seq]``; ``segments`` and ``times`` of the same shape, if there are any.
+        batch: ``tokens [batch, seq]``; ``segments``, ``times``, ``feature.NAME`` of the same shape, if there are any.
         features: Side features of the tokens by name.
     """
     segments = batch.get("segments") if encoder.config.n_segments > 1 else None
     times = batch.get("times") if encoder.config.needs_times else None
+    names = [feature.name for feature in encoder.config.features if f"{FEATURE}{feature.name}" in batch]
+    if names:
+        features = {**(features or {}), **{name: batch[f"{FEATURE}{name}"] for name in names}}
     encoded: EncoderOutput = encoder(batch["tokens"], segments=segments, features=features, times=times)
     return encoded

@@ -109,16 +109,40 @@ def by_target_group(
     ]
 
 
-def recall_curve(ranked: NDArray[np.integer], targets: Pairs, first_item: int = 0) -> NDArray[np.float64]:
+def mean_by(owners: NDArray[np.integer], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of the values of each owner, NaN ones left out; NaN where none is left.
+
+    Args:
+        owners: int ``[n]``, counted from 0 without gaps.
+        values: float64 ``[n]``.
+    """
+    known = ~np.isnan(values)
+    n_owners = int(owners.max(initial=-1)) + 1
+    total = np.bincount(owners[known], weights=values[known], minlength=n_owners)
+    count = np.bincount(owners[known], minlength=n_owners)
+    return np.divide(total, count, out=np.full(n_owners, np.nan), where=count > 0)
+
+
+def recall_curve(
+    ranked: NDArray[np.integer],
+    targets: Pairs,
+    first_item: int = 0,
+    owners: NDArray[np.integer] | None = None,
+) -> NDArray[np.float64]:
     """Mean recall over users at every list length 1..K, float64 ``[K]``.
 
     Args:
         ranked: ``[n, K]`` rows.
         targets: ``(query_index, row)``.
         first_item: Targets below it are always missed.
+        owners: int ``[n]`` user of each query, averaged over first; None: one query a user.
     """
     query, row = relevant(targets, first_item)
     rank = ranks(ranked, (query, row), first_item)
     count = np.bincount(query, minlength=len(ranked))
-    share = np.bincount(rank, weights=1.0 / count[query], minlength=ranked.shape[1] + 1)
-    return np.cumsum(share[: ranked.shape[1]]) / max(int((count > 0).sum()), 1)
+    weights, n_users = 1.0 / count[query], int((count > 0).sum())
+    if owners is not None:
+        queries = np.bincount(owners[count > 0])
+        weights, n_users = weights / queries[owners[query]], int((queries > 0).sum())
+    share = np.bincount(rank, weights=weights, minlength=ranked.shape[1] + 1)
+    return np.cumsum(share[: ranked.shape[1]]) / max(n_users, 1)

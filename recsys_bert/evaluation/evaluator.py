@@ -12,6 +12,7 @@ from recsys_bert.evaluation.beyond_accuracy import beyond_accuracy
 from recsys_bert.evaluation.breakdowns import (
     by_target_group,
     by_user_group,
+    mean_by,
     quantile_groups,
     recall_curve,
     target_groups,
@@ -30,7 +31,7 @@ class Evaluator:
     events: Pairs
     """Held-out events, ``(query_index, row)``; doubles are merged as ``ranking.relevant`` says."""
     n_queries: int
-    """Users."""
+    """Queries; one a user without ``owners``."""
     history_lengths: NDArray[np.integer]
     """``[n_queries]`` events that each user's list is made from."""
     counts: NDArray[np.integer]
@@ -51,6 +52,9 @@ class Evaluator:
     """Quantile groups of the breakdowns."""
     seed: int = 0
     """Of all resampling."""
+    owners: NDArray[np.int64] | None = None
+    """``[n_queries]`` user of each query, counted from 0 without gaps; None: one query a user. Metrics are
+    averaged over the queries of each user first."""
 
     @cached_property
     def targets(self) -> Pairs:
@@ -64,7 +68,10 @@ class Evaluator:
 
     @cached_property
     def _by_history(self) -> tuple[NDArray[np.int64], list[str]]:
-        return quantile_groups(self.history_lengths, self.groups)
+        lengths = self.history_lengths
+        if self.owners is not None:
+            lengths = lengths[np.unique(self.owners, return_index=True)[1]]
+        return quantile_groups(lengths, self.groups)
 
     @cached_property
     def _by_popularity(self) -> tuple[NDArray[np.int64], list[str]]:
@@ -81,20 +88,25 @@ class Evaluator:
         """
         k = self.headline_k
         ks = tuple(one for one in self.ks if one <= ranked.shape[1])
-        values = per_user(ranked, self.targets, self.n_queries, ks, self.first_item)
+        values = self._per_user(ranked, self.targets, ks)
         metrics = warm = self._intervals(values)
         if len(self.warm_targets[0]) < len(self.targets[0]):
-            warm = self._intervals(per_user(ranked, self.warm_targets, self.n_queries, ks, self.first_item))
+            warm = self._intervals(self._per_user(ranked, self.warm_targets, ks))
         results: dict[str, Any] = {
             "metrics": metrics,
             "warm": warm,
-            "curve": recall_curve(ranked, self.targets, self.first_item).tolist(),
+            "curve": recall_curve(ranked, self.targets, self.first_item, self.owners).tolist(),
             "beyond": beyond_accuracy(ranked, self.counts, self.targets[1], k, self.first_item),
             "by_popularity": by_target_group(ranked, self.targets, *self._by_popularity, k, self.first_item),
         }
         headline = {name: values[name] for name in (f"recall@{k}", f"ndcg@{k}")}
         results["by_history"] = by_user_group(headline, *self._by_history)
         return results, values
+
+    def _per_user(self, ranked: NDArray[np.integer], targets: Pairs, ks: Sequence[int]) -> Values:
+        """Metrics of every user: the mean over his queries that have a value."""
+        values = per_user(ranked, targets, self.n_queries, ks, self.first_item)
+        return values if self.owners is None else {name: mean_by(self.owners, one) for name, one in values.items()}
 
     def _intervals(self, values: Values) -> dict[str, dict[str, Any]]:
         intervals = summary(values, self.samples, self.level, self.seed)

@@ -20,6 +20,10 @@ class NegativesConfig:
     popularity_power: float = 0.0
     """Catalogue draws are in proportion to training count to this power; 0 is uniform."""
 
+    by_weight: bool = False
+    """Popularity of negatives is the summed weight of an item's training events instead of their number; for logs with
+    event weights."""
+
     log_q: bool = True
     """Correct logits for how often each item is drawn (logQ); for gbce, for what differs from uniform draws."""
 
@@ -122,6 +126,8 @@ class LossConfig:
             reasons["negatives.popularity_power"] = "loss.negatives.uniform is 0"
         if not (self.negatives.in_batch or self.negatives.popularity_power or self.negatives.hard_negatives):
             reasons["negatives.log_q"] = "all negatives are drawn uniformly, which needs no correction"
+        if not (self.negatives.in_batch or self.negatives.popularity_power):
+            reasons["negatives.by_weight"] = "no negative is drawn by popularity"
         if self.name == "full":
             every = (f"negatives.{option.name}" for option in fields(NegativesConfig))
             reasons |= dict.fromkeys(every, "loss.name 'full' scores all items; negatives are for sampled and gbce")

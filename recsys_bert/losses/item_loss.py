@@ -6,12 +6,11 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.losses.item_softmax import Sampled, full_cross_entropy, gbce, sampled_softmax
-from recsys_bert.losses.negatives import expected_draws
+from recsys_bert.losses.negatives import Popularity, expected_draws
 
 Lookup = Callable[[Tensor | None], Tensor]
 """Item side ``[n, dim]`` of rows ``[n]``, or of all items for None."""
@@ -24,7 +23,7 @@ class ItemLoss(nn.Module):
         config: The loss.
         first_item: First row that is an item.
         n_rows: Rows of the item table.
-        counts: Training events of each row, ``[n_rows]``; needed to train with logQ.
+        counts: Training events of each row, or their weights, ``[n_rows]``; needed to train with logQ.
         n_users: Users; each has room for mined negatives.
     """
 
@@ -37,7 +36,7 @@ class ItemLoss(nn.Module):
         *,
         first_item: int,
         n_rows: int,
-        counts: NDArray[np.int64] | None = None,
+        counts: Popularity | None = None,
         n_users: int = 0,
     ) -> None:
         super().__init__()
@@ -67,19 +66,22 @@ class ItemLoss(nn.Module):
         Args:
             batch: ``tokens [batch, seq]``, ``positions [n]`` in the flattened batch, ``targets [n]``; for sampled
                 losses ``negatives [batch, k]``, ``history_hits`` bool ``[batch, k]`` where those are masked out, and
-                ``users [batch]`` where negatives are mined.
+                ``users [batch]`` where negatives are mined; ``weights [n]`` where targets are weighted, whose weighted
+                mean the loss is then.
             lookup: Gives the item side.
             distinct: Look up each row once, however often it was drawn; not worth it for a plain table.
         """
-        targets = batch["targets"].long()
+        targets, weights = batch["targets"].long(), batch.get("weights")
         if self.config.name == "full":
-            return partial(
-                full_cross_entropy, table=lookup(None), targets=targets - self.first_item, chunk=self.config.chunk
-            )
+            targets = targets - self.first_item
+            table = lookup(None)
+            return partial(full_cross_entropy, table=table, targets=targets, weights=weights, chunk=self.config.chunk)
         negatives, log_q = self._negatives(batch)
         positives, vectors = _look_up(lookup, targets, negatives, distinct)
         row = batch["positions"] // batch["tokens"].shape[1]
-        sampled = Sampled(row=row, targets=targets, positives=positives, negatives=negatives, vectors=vectors)
+        sampled = Sampled(
+            row=row, targets=targets, positives=positives, negatives=negatives, vectors=vectors, weights=weights
+        )
         log_qs = {"positive_log_q": self.log_q[targets], "negative_log_q": log_q}
         if self.config.name == "sampled":
             return partial(sampled_softmax, sampled=sampled, **log_qs)
@@ -100,7 +102,7 @@ class ItemLoss(nn.Module):
         return torch.cat([negatives, mined], dim=1), torch.cat([log_q, no_correction], dim=1)
 
 
-def _log_q(config: LossConfig, first_item: int, n_rows: int, counts: NDArray[np.int64] | None) -> Tensor:
+def _log_q(config: LossConfig, first_item: int, n_rows: int, counts: Popularity | None) -> Tensor:
     """Log of the expected draws by row; 0 where the loss is not corrected, empty where it cannot be."""
     negatives = config.negatives
     if config.name == "full" or not negatives.log_q:

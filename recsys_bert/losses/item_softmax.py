@@ -19,8 +19,10 @@ from torch.autograd.function import once_differentiable
 _SCORES = 1 << 19  # sampled scores at a time
 
 
-def full_cross_entropy(queries: Tensor, table: Tensor, targets: Tensor, *, chunk: int) -> Tensor:
-    """Mean cross-entropy over the whole table, ``chunk`` queries at a time.
+def full_cross_entropy(
+    queries: Tensor, table: Tensor, targets: Tensor, weights: Tensor | None = None, *, chunk: int
+) -> Tensor:
+    """Mean cross-entropy over the whole table, ``chunk`` queries at a time; with ``weights [n]``, their weighted mean.
 
     ``F.linear_cross_entropy`` does the same; in bf16 on CPU it needs more than twice as long
     (``pipelines/benchmarks/loss_speed.py``).
@@ -29,14 +31,23 @@ def full_cross_entropy(queries: Tensor, table: Tensor, targets: Tensor, *, chunk
     """
     dtype = _product_type(queries)
     with torch.autocast(queries.device.type, enabled=False):
-        loss: Tensor = _FullCrossEntropy.apply(queries, table, targets, chunk, dtype)
+        loss: Tensor = _FullCrossEntropy.apply(queries, table, targets, weights, chunk, dtype)
     return loss
 
 
 class _FullCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, table: Tensor, targets: Tensor, chunk: int, dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any,
+        queries: Tensor,
+        table: Tensor,
+        targets: Tensor,
+        weights: Tensor | None,
+        chunk: int,
+        dtype: torch.dtype,
+    ) -> Tensor:
         queries_, items = queries.to(dtype), table.to(dtype)
+        weighted_queries = _weighted(queries_, weights)
         d_queries, d_table = torch.empty_like(queries_), torch.zeros_like(table)
         p_target = torch.empty(len(queries), device=queries.device)
         for part in _parts(len(queries), chunk):
@@ -47,22 +58,29 @@ class _FullCrossEntropy(torch.autograd.Function):
             probabilities[torch.arange(len(target), device=target.device), target[:, 0]] = picked[:, 0] - 1
             d_scores = probabilities  # not by scatter_, which on CPU copies all of a 16-bit tensor, twice
             d_queries[part] = d_scores @ items
-            d_table += d_scores.T @ queries_[part]
+            d_table += d_scores.T @ weighted_queries[part]
         losses = -p_target.log()
         zero = (p_target < torch.finfo(torch.float32).tiny).nonzero()[:, 0]  # no logarithm
         for part in _parts(len(zero), chunk):
             scores = (queries_[zero[part]] @ items.T).float()
             losses[zero[part]] = scores.logsumexp(dim=1) - scores.gather(1, targets[zero[part], None])[:, 0]
-        return _keep(ctx, losses.sum(), max(1, len(queries)), d_queries.to(queries.dtype), d_table)
+        d_queries = _weighted(d_queries, weights).to(queries.dtype)
+        return _keep(ctx, _weighted(losses, weights).sum(), _total(weights, len(queries)), d_queries, d_table)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return (*_scaled(ctx, gradient), None, None, None)
+        return (*_scaled(ctx, gradient), None, None, None, None)
 
 
 def soft_item_loss(
-    queries: Tensor, table: Tensor, teacher: tuple[Tensor, Tensor], *, temperature: float, chunk: int
+    queries: Tensor,
+    table: Tensor,
+    teacher: tuple[Tensor, Tensor],
+    weights: Tensor | None = None,
+    *,
+    temperature: float,
+    chunk: int,
 ) -> Tensor:
     """``soft_target_loss`` between two softmaxes over one table of items, ``chunk`` queries at a time.
 
@@ -70,12 +88,13 @@ def soft_item_loss(
         queries: ``[n, dim]`` of the student.
         table: ``[items, dim]`` of the student.
         teacher: Its queries ``[n, d]`` and its table ``[items, d]``, which take no gradient.
+        weights: ``[n]`` weights of the mean over queries; None: 1.
         temperature: Divides the logits of both.
         chunk: Queries scored at a time.
     """
     dtype = _product_type(queries)
     with torch.autocast(queries.device.type, enabled=False):
-        loss: Tensor = _SoftItemLoss.apply(queries, table, *teacher, temperature, chunk, dtype)
+        loss: Tensor = _SoftItemLoss.apply(queries, table, *teacher, weights, temperature, chunk, dtype)
     return loss
 
 
@@ -87,11 +106,13 @@ class _SoftItemLoss(torch.autograd.Function):
         table: Tensor,
         teacher_queries: Tensor,
         teacher_table: Tensor,
+        weights: Tensor | None,
         temperature: float,
         chunk: int,
         dtype: torch.dtype,
     ) -> Tensor:
         queries_, items = (queries / temperature).to(dtype), table.to(dtype)
+        weighted_queries = _weighted(queries_, weights)
         teacher_queries_, teacher_items = (teacher_queries / temperature).to(dtype), teacher_table.to(dtype)
         d_queries, d_table = torch.empty_like(queries_), torch.zeros_like(table)
         total = torch.zeros((), device=queries.device)
@@ -99,18 +120,19 @@ class _SoftItemLoss(torch.autograd.Function):
             teacher_log = (teacher_queries_[part] @ teacher_items.T).float().log_softmax(dim=1)
             student_log = (queries_[part] @ items.T).float().log_softmax(dim=1)
             teacher_probabilities = teacher_log.exp()
-            total += (teacher_probabilities * (teacher_log - student_log)).sum()
+            losses = teacher_probabilities * (teacher_log - student_log)
+            total += (losses if weights is None else _weighted(losses, weights[part])).sum()
             d_scores = (student_log.exp_() - teacher_probabilities).to(dtype)
             d_queries[part] = d_scores @ items
-            d_table += d_scores.T @ queries_[part]
+            d_table += d_scores.T @ weighted_queries[part]
         # T² on the loss; each query's 1 / T stands in its gradient once more, in the table's it is in queries_ already
-        gradients = d_queries.to(queries.dtype) * temperature, d_table * temperature**2
-        return _keep(ctx, total * temperature**2, max(1, len(queries)), *gradients)
+        gradients = _weighted(d_queries, weights).to(queries.dtype) * temperature, d_table * temperature**2
+        return _keep(ctx, total * temperature**2, _total(weights, len(queries)), *gradients)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return (*_scaled(ctx, gradient), None, None, None, None, None)
+        return (*_scaled(ctx, gradient), None, None, None, None, None, None)
 
 
 @dataclass(frozen=True)
@@ -135,6 +157,9 @@ class Sampled:
 
     vectors: Tensor
     """``[batch, k, dim]`` vectors of the negatives."""
+
+    weights: Tensor | None = None
+    """``[n]`` weights of the mean over queries; None: 1."""
 
 
 def sampled_softmax(queries: Tensor, sampled: Sampled, positive_log_q: Tensor, negative_log_q: Tensor) -> Tensor:
@@ -234,13 +259,17 @@ class _SampledLoss(torch.autograd.Function):
         padded, items = pad(queries.to(dtype), 0.0), vectors.to(dtype)
         positive = pad((queries * positives).sum(dim=1).float() - positive_log_q, 0.0)
         targets, negatives = pad(sampled.targets.int(), -1), sampled.negatives.int()
-        mask = pad(torch.ones_like(sampled.targets, dtype=torch.bool), False)
+        weights = sampled.weights
+        # of each query, 0 on padding
+        mask = pad(torch.ones_like(sampled.targets, dtype=torch.bool), False) if weights is None else pad(weights, 0.0)
         d_padded, d_items, d_positive = torch.empty_like(padded), torch.empty_like(items), torch.empty_like(positive)
         total = torch.zeros((), device=queries.device)
         for part in _parts(batch, max(1, _SCORES // max(1, width * k))):
             scores = torch.bmm(padded[part], items[part].transpose(1, 2)).float().sub_(negative_log_q[part, None])
             scores.masked_fill_(targets[part, :, None] == negatives[part, None], -torch.inf)
             losses, d_positive[part] = compare(positive[part], scores)
+            if weights is not None:
+                d_positive[part] *= mask[part]
             total += (losses * mask[part]).sum()
             d_scores = scores.mul_(mask[part, :, None]).to(dtype)
             d_padded[part] = torch.bmm(d_scores, items[part])
@@ -248,9 +277,8 @@ class _SampledLoss(torch.autograd.Function):
         d_score = d_positive.flatten().index_select(0, slot)[:, None]
         d_queries = d_padded.flatten(0, 1).index_select(0, slot).to(queries.dtype) + d_score * positives
         d_positives = (d_score * queries).to(positives.dtype)
-        return _keep(
-            ctx, total, max(1, len(queries)), d_queries.to(queries.dtype), d_positives, d_items.to(vectors.dtype)
-        )
+        n = _total(weights, len(queries))
+        return _keep(ctx, total, n, d_queries.to(queries.dtype), d_positives, d_items.to(vectors.dtype))
 
     @staticmethod
     @once_differentiable
@@ -275,7 +303,19 @@ def _product_type(like: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else like.dtype
 
 
-def _keep(ctx: Any, total: Tensor, n: int, *gradients: Tensor) -> Tensor:
+def _weighted(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Multiply each of ``values [n, …]`` by its weight."""
+    if weights is None:
+        return values
+    return values * weights.to(values.dtype).view(-1, *[1] * (values.ndim - 1))
+
+
+def _total(weights: Tensor | None, n: int) -> float:
+    """Divisor of a mean over ``n`` queries: the sum of their weights."""
+    return float(max(1, n)) if weights is None else float(weights.double().sum()) or 1.0
+
+
+def _keep(ctx: Any, total: Tensor, n: float, *gradients: Tensor) -> Tensor:
     ctx.save_for_backward(*gradients)
     ctx.n = n
     return total / n

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from recsys_bert.encoder.batch import FEATURE
 from recsys_bert.errors import InputError
 from recsys_bert.objectives.masking import choose_positions, corrupt
 from recsys_bert.objectives.sequences import Bools, Ints, Sequences, TokenTable
@@ -64,7 +65,8 @@ class Masked:
             sequences.tokens, masked, table, random, replace_prob=self.replace_prob, keep_prob=self.keep_prob
         )
         batch: dict[str, Any] = {"tokens": tokens, "positions": positions, "targets": targets}
-        return batch | {"n_targets": len(targets)} | context(sequences, masked)
+        batch |= {"n_targets": len(targets)} | sequences.target_weights(positions)
+        return batch | context(sequences, masked)
 
     def module(self, prediction: TokenPrediction) -> TokenPrediction:
         """Train the prediction itself."""
@@ -103,13 +105,18 @@ def choose_predicted(sequences: Sequences, random: np.random.Generator, **shares
     """Choose positions to predict, ``[batch, seq]``; ``shares`` are those of ``choose_positions``."""
     if sequences.open_ended:
         # a history that ends in an unknown item has no query at its end: the item before it is not the next one
-        return choose_positions(sequences.mask, random, words=sequences.words, **shares) & sequences.predictable
+        mask = sequences.mask if sequences.targeted is None else sequences.mask & sequences.targeted
+        return choose_positions(mask, random, words=sequences.words, **shares) & sequences.predictable
     return choose_positions(sequences.predictable, random, words=sequences.words, fallback="any", **shares)
 
 
 def context(sequences: Sequences, masked: Bools) -> dict[str, Ints]:
-    """Segments and times of a batch, if there are any; times as ``known_times`` gives them."""
+    """Segments, times and side features of a batch, if there are any; masked positions have no features.
+
+    Times are as ``known_times`` gives them.
+    """
     batch = {} if sequences.segments is None else {"segments": sequences.segments}
+    batch |= {f"{FEATURE}{name}": np.where(masked, 0, values) for name, values in sequences.features.items()}
     return batch | ({} if sequences.times is None else {"times": known_times(sequences.times, masked)})
 
 

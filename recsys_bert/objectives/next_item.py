@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from recsys_bert.encoder.batch import FEATURE
 from recsys_bert.objectives.sequences import Bools, Ints, Sequences, TokenTable
 from recsys_bert.objectives.token_prediction import TokenPrediction
 
@@ -19,10 +20,17 @@ class NextItem:
 
     def make_batch(self, sequences: Sequences, table: TokenTable, random: np.random.Generator) -> dict[str, Any]:
         """Inputs without each sequence's last token, which is a target alone. See ``Objective``."""
-        allowed, segments = sequences.allowed, sequences.segments
-        return next_item(
-            sequences.tokens, sequences.lengths, table.first, sequences.times, segments=segments, allowed=allowed
+        batch = next_item(
+            sequences.tokens,
+            sequences.lengths,
+            table.first,
+            sequences.times,
+            segments=sequences.segments,
+            allowed=sequences.predictable,
         )
+        batch |= {f"{FEATURE}{name}": values[:, :-1] for name, values in sequences.features.items()}
+        row, column = np.divmod(batch["positions"], batch["tokens"].shape[1])
+        return batch | sequences.target_weights(row * sequences.tokens.shape[1] + column + 1)
 
     def module(self, prediction: TokenPrediction) -> TokenPrediction:
         """Train the prediction itself."""

@@ -82,6 +82,7 @@ class ReplacedToken:
             "targets": sequences.tokens.reshape(-1)[positions],
             "n_targets": len(positions),
             "query": query,
+            **sequences.target_weights(positions),
             **context(sequences, query),
         }
 
@@ -153,7 +154,9 @@ class ReplacedTokenDetection(nn.Module):
         replaced[positions] = (samples != targets) & ~is_query
         classified = (tokens != 0).flatten()
         classified[positions] &= ~is_query
+        weights = {"weights": batch["weights"][is_query]} if "weights" in batch else {}
         return batch | {
+            **weights,
             "tokens": corrupted.view_as(tokens),
             "positions": positions[is_query],
             "targets": targets[is_query],

@@ -1,6 +1,7 @@
 """Token sequences before an objective makes inputs and targets of them; no torch in here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,15 @@ class Sequences:
     times: Ints | None = None
     """``[batch, seq]`` unix seconds; None without times."""
 
+    weights: NDArray[np.floating] | None = None
+    """``[batch, seq]`` factor on the loss where the token is a target; None: 1."""
+
+    targeted: Bools | None = None
+    """``[batch, seq]``, True on tokens that may be targets by their event type; None: all. The others are context."""
+
+    features: dict[str, Ints] = field(default_factory=dict)
+    """Side features of positions by name, ``[batch, seq]``, 0 is none; those of a predicted token are not known."""
+
     @property
     def mask(self) -> Bools:
         """``[batch, seq]``, True on tokens, False on padding."""
@@ -56,4 +66,18 @@ class Sequences:
     @property
     def predictable(self) -> Bools:
         """``[batch, seq]``, True where a token may be predicted."""
-        return self.mask if self.allowed is None else self.mask & self.allowed
+        predictable = self.mask
+        for part in (self.allowed, self.targeted):
+            predictable = predictable if part is None else predictable & part
+        return predictable
+
+    def target_weights(self, index: Ints) -> dict[str, Any]:
+        """Batch entries ``weights [n]`` and ``total_weight``; none where all weigh 1.
+
+        Args:
+            index: Targets by their index in the flattened ``tokens``, ``[n]``.
+        """
+        if self.weights is None:
+            return {}
+        weights = self.weights.reshape(-1)[index].astype(np.float32)
+        return {"weights": weights, "total_weight": float(weights.sum(dtype=np.float64))}

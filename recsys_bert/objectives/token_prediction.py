@@ -15,6 +15,7 @@ from recsys_bert.encoder.model import Encoder, EncoderOutput
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.losses.item_loss import ItemLoss
 from recsys_bert.losses.item_softmax import soft_item_loss
+from recsys_bert.losses.negatives import Popularity
 from recsys_bert.objectives.auxiliary import LastLayer, weighed
 
 
@@ -43,7 +44,7 @@ class TokenPrediction(nn.Module):
         loss: LossConfig,
         *,
         first_row: int,
-        counts: NDArray[np.int64] | None = None,
+        counts: Popularity | None = None,
         n_users: int = 0,
         features: dict[str, NDArray[np.int32]] | None = None,
         auxiliary: float | None = None,
@@ -91,7 +92,8 @@ class TokenPrediction(nn.Module):
     ) -> Tensor:
         """Mean loss against ``soft_targets`` of a teacher."""
         queries, items = self.queries(at(encoded.tokens, batch["positions"])), self.items(self._compared_rows(batch))
-        return soft_item_loss(queries, items, targets, temperature=temperature, chunk=self.loss.chunk)
+        weights = batch.get("weights")
+        return soft_item_loss(queries, items, targets, weights, temperature=temperature, chunk=self.loss.chunk)
 
     def _compared_rows(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """Rows whose predictions are compared: a sampled loss's targets and negatives; None for all."""

@@ -59,6 +59,7 @@ class EncoderRanker:
             self._encode,
             self.pretrained.longest_history,
             times=self.reads_times,
+            event_types=self.pretrained.reads_event_types,
             device=self.pretrained.encoder.embeddings.token.weight.device,
             precision=self.precision,
         )
@@ -76,5 +77,7 @@ class EncoderRanker:
     def gains(self, queries: Queries, query: NDArray[np.int64], row: NDArray[np.int64]) -> None:
         """No gains: the score is the inner product."""
 
-    def _encode(self, rows: Tensor, lengths: Tensor, users: Tensor, times: Tensor | None) -> Tensor:
-        return self.pretrained.encode_last(rows, lengths, times)
+    def _encode(
+        self, rows: Tensor, lengths: Tensor, users: Tensor, times: Tensor | None, event_types: Tensor | None
+    ) -> Tensor:
+        return self.pretrained.encode_last(rows, lengths, times, event_types)

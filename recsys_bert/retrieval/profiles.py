@@ -15,6 +15,7 @@ from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.frames import to_frame
 from recsys_bert.clicks.lineage import FIRST_VALUE, UNKNOWN_VALUE
 from recsys_bert.clicks.prepare.files import find_files, scan
+from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import as_ids
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.keyed_queries import user_queries
@@ -27,15 +28,18 @@ _MOST_USERS = 20_000  # of the log that are compared with; drawn where there are
 _CELLS = 1 << 24  # of one dense array
 
 
-def profile_vectors(ranker: Ranker, dataset: ClickDataset, codes: Codes) -> NDArray[np.float32]:
+def profile_vectors(
+    ranker: Ranker, dataset: ClickDataset, codes: Codes, queries: Queries | None = None
+) -> NDArray[np.float32]:
     """Vectors ``[n, d]``: means over the users with events who share the most feature values.
 
     Args:
         ranker: The model.
         dataset: The log.
         codes: Of the users without events, each with a known value; see ``profile_codes``.
+        queries: Histories of the users that they are compared with; None: all events of all users.
     """
-    queries = user_queries(dataset).queries
+    queries = user_queries(dataset).queries if queries is None else queries
     if len(queries) > _MOST_USERS:
         queries = queries[np.sort(np.random.default_rng(0).choice(len(queries), _MOST_USERS, replace=False))]
     vectors = ranker.user_vectors(queries)

@@ -15,10 +15,11 @@ from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.losses.item_loss import ItemLoss
+from recsys_bert.losses.negatives import Popularity
 from recsys_bert.objectives.auxiliary import LastLayer, weighed
 from recsys_bert.objectives.token_prediction import RowFeatures, at
 from recsys_bert.retrieval.config import TowersConfig
-from recsys_bert.user_encoder.checkpoint import check_times
+from recsys_bert.user_encoder.checkpoint import check_times, row_features
 
 Tables = dict[str, NDArray[np.int32]]
 
@@ -84,7 +85,7 @@ class TwoTower(nn.Module):
         item_sizes: dict[str, int],
         user_tables: Tables,
         user_sizes: dict[str, int],
-        counts: NDArray[np.int64] | None = None,
+        counts: Popularity | None = None,
         n_users: int = 0,
         auxiliary: float | None = None,
     ) -> None:
@@ -106,7 +107,8 @@ class TwoTower(nn.Module):
         """Mean loss over ``batch["targets"]``.
 
         Args:
-            batch: As ``ItemLoss`` takes it, ``users [batch]``, and ``times [batch, seq]`` where the encoder reads them.
+            batch: As ``ItemLoss`` takes it, ``users [batch]``, and where the encoder reads them ``times`` and
+                ``feature.event_type`` ``[batch, seq]``.
         """
         tokens, positions = batch["tokens"], batch["positions"]
         encoded = encode_batch(self.encoder, batch, self.encoder_features(tokens))
@@ -164,6 +166,7 @@ def build_two_tower(
     loss: LossConfig,
     dataset: ClickDataset,
     *,
+    counts: Popularity | None = None,
     training: bool = True,
     auxiliary: float | None = None,
 ) -> TwoTower:
@@ -174,6 +177,7 @@ def build_two_tower(
         config: Features and MLPs.
         loss: The item loss.
         dataset: Has the features and the training counts.
+        counts: Popularity that negatives are drawn by, ``[vocab_size]``; None: the training counts.
         training: Hold what only training needs, as mined negatives.
         auxiliary: See ``TwoTower``.
 
@@ -196,12 +200,12 @@ def build_two_tower(
         config,
         loss,
         first_item=vocabulary.first_item,
-        encoder_tables={feature.name: dataset.item_features[feature.name] for feature in encoder.config.features},
+        encoder_tables=row_features(dataset, encoder.config),
         item_tables={name: dataset.item_features[name] for name in config.item_features},
         item_sizes={name: dataset.item_feature_sizes[name] for name in config.item_features},
         user_tables={name: dataset.user_features[name] for name in config.user_features},
         user_sizes={name: dataset.user_feature_sizes[name] for name in config.user_features},
-        counts=vocabulary.counts,
+        counts=vocabulary.counts if counts is None else counts,
         n_users=dataset.histories.n_users if training else 0,
         auxiliary=auxiliary,
     )

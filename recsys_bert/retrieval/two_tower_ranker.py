@@ -23,6 +23,7 @@ from recsys_bert.retrieval.ranker import Lists, full_ranking
 from recsys_bert.retrieval.two_tower import TwoTower, build_two_tower
 from recsys_bert.settings import check_settings, fill
 from recsys_bert.training.config import Precision
+from recsys_bert.user_encoder.checkpoint import reads_event_types, with_event_types
 from recsys_bert.user_encoder.encode import encode_queries, last_states
 
 _VERSION = 2  # of the artefact
@@ -68,13 +69,21 @@ class TwoTowerRanker:
         """``[n, d]``."""
         model = self.model
 
-        def encode(rows: Tensor, lengths: Tensor, users: Tensor, times: Tensor | None) -> Tensor:
-            hidden = last_states(model.encoder, rows, lengths, model.encoder_features(rows), times)
-            return model.user_side(hidden, users)
+        def encode(
+            rows: Tensor, lengths: Tensor, users: Tensor, times: Tensor | None, event_types: Tensor | None
+        ) -> Tensor:
+            features = with_event_types(model.encoder_features(rows), event_types, model.encoder.config)
+            return model.user_side(last_states(model.encoder, rows, lengths, features, times), users)
 
         config, device = model.encoder.config, model.encoder.embeddings.token.weight.device
         return encode_queries(
-            queries, encode, config.max_len, times=config.needs_times, device=device, precision=self.precision
+            queries,
+            encode,
+            config.max_len,
+            times=config.needs_times,
+            event_types=reads_event_types(config),
+            device=device,
+            precision=self.precision,
         )
 
     def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:

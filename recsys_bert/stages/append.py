@@ -116,9 +116,9 @@ def _write(
     path = isinstance(events, str | Path)
     data, format = (events, config.log.format) if path else (to_frame(events, "events"), "auto")
     source = open_source(data, "events", format)
-    log = read_log(source, config.log, work)
-    today = sorted_events(log, work)
     basis = dataset.basis()
+    log = read_log(source, config.log, work).after_types(basis.event_types)
+    today = sorted_events(log, work)
     check_basis(basis, today, config)
     if log.has_time != dataset.has_times:
         raise InputError(f"{source.name} has {'' if log.has_time else 'no '}times, unlike {dataset.folder}.")

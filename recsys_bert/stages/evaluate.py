@@ -2,63 +2,23 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
+from recsys_bert.stages.evaluation.config import EvaluateConfig
 
 if TYPE_CHECKING:
     import polars as pl
 
     from recsys_bert.clicks.dataset import ClickDataset
-    from recsys_bert.clicks.queries import Queries
-    from recsys_bert.evaluation.evaluator import Evaluator, Values
+    from recsys_bert.evaluation.evaluator import Values
     from recsys_bert.stages.evaluation.held_out import HeldOut, ModelUnderTest
 
 BASELINES = ("popular", "popular_recent", "item_knn", "markov")
 """Baselines of an evaluation that names none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
-    """Settings of an offline evaluation."""
-
-    split: Literal["validation", "test"] = "test"
-    """Held-out events that are the targets."""
-
-    ks: tuple[int, ...] = (5, 10, 20, 50)
-    """List lengths; those beyond the catalogue are cut to it. 10, or the smallest where 10 is not among them, is used
-    for breakdowns and comparisons."""
-
-    indexes: tuple[str, ...] = ("HNSW32", "SQ8")
-    """FAISS factory strings compared with exact search, for every model with vectors but those fused with counts, which
-    raise items that no index would find."""
-
-    users: int = 0
-    """Evaluate on at most this many users, drawn once; 0 takes all."""
-
-    seen: bool = False
-    """Also rank items of the user's history."""
-
-    groups: int = 4
-    """Groups of users by history length and of targets by popularity."""
-
-    samples: int = 1000
-    """Bootstrap resamples for the intervals; the paired tests draw ten times as many."""
-
-    level: float = 0.95
-    """Coverage of the intervals, in (0, 1)."""
-
-    seed: int = 0
-    """Of all resampling, of the drawn users and of the indexes' training."""
-
-    def __post_init__(self) -> None:
-        if not self.ks or min(self.ks) < 1:
-            raise InputError(f"ks is {list(self.ks)}; give list lengths ≥ 1.")
-        if not 0 < self.level < 1 or self.samples < 0 or self.users < 0 or self.groups < 1:
-            raise InputError("level must be in (0, 1), samples and users not negative, groups at least 1.")
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,6 +57,30 @@ class Evaluation:
         headline = [name for name in numbers if name.endswith(f"@{self.results['headline_k']}")]
         table = pl.DataFrame(rows, schema={**words, **lists, **numbers})
         return table.select([*words, *headline, *lists, *(name for name in numbers if name not in headline)])
+
+    @property
+    def by_target(self) -> "pl.DataFrame":
+        """One row a kind of target and model: ``targets``, ``model``, ``kind``, ``users``, ``predictions``, metrics.
+
+        Kinds are those of the setting ``targets``, and ``new users``, whose first event is held out, if there are any.
+        """
+        import polars as pl
+
+        several = self.results["by_target"] or [{"targets": self.results["config"]["targets"][0], **self.results}]
+        newcomers = [self.results["new_users"]] if self.results.get("new_users") else []
+        rows = [
+            {
+                "targets": part["targets"],
+                "model": model["name"],
+                "kind": model["kind"],
+                "users": part["protocol"]["users"],
+                "predictions": part["protocol"]["predictions"],
+                **{metric: value["value"] for metric, value in model["metrics"].items()},
+            }
+            for part in [*several, *newcomers]
+            for model in part["models"]
+        ]
+        return pl.DataFrame(rows, infer_schema_length=None)
 
     @property
     def comparisons(self) -> "pl.DataFrame":
@@ -166,14 +150,15 @@ def evaluate(
     """
     from recsys_bert.encoder.parts import allowing_parts
     from recsys_bert.stages.evaluation.best_possible import best_possible
-    from recsys_bert.stages.evaluation.held_out import HeldOut
+    from recsys_bert.stages.evaluation.held_out import held_out_events, new_users
     from recsys_bert.stages.evaluation.models_under_test import (
         baseline_models,
+        fit_baselines,
         named_models,
         trained_models,
         with_distinct_names,
     )
-    from recsys_bert.stages.evaluation.protocol import protocol
+    from recsys_bert.stages.evaluation.protocol import protocol, warn_of_seen
     from recsys_bert.stages.evaluation.run_records import split_other_runs
     from recsys_bert.training.run_folder import check_writable
 
@@ -181,19 +166,26 @@ def evaluate(
     models, other_runs = split_other_runs(named_models(() if models is None else models))
     if not models and not other_runs and not baselines:
         raise InputError("there is nothing to evaluate: give models or baselines.")
-    queries = _queries(config, dataset)
-    evaluator, notes = _evaluator(config, dataset, queries)
-    seen = None if config.seen else queries.seen()
-    held_out = HeldOut(dataset=dataset, queries=queries, evaluator=evaluator, seen=seen)
-    results = _empty_results(config, held_out, protocol(held_out, config.split)) | {"notes": notes, "runs": other_runs}
+    notes: list[str] = []
+    held_out = held_out_events(config, dataset, config.targets[0], notes)
+    results = _empty_results(config, held_out, protocol(held_out)) | {"notes": notes, "runs": other_runs}
     with allowing_parts(allow_parts):
         trained = trained_models(models, config.indexes, held_out, notes)
-    tested = [*trained, *baseline_models(baselines, held_out, notes)]
+    fitted = fit_baselines(baselines, dataset, config.baseline_weights, notes)
+    tested = [*trained, *baseline_models(fitted, held_out)]
     if truth is not None:
         tested.append(best_possible(Path(truth), config.split, held_out))
     if out is not None:
         check_writable(Path(out))
+    warn_of_seen(results["protocol"])
     _rank(with_distinct_names(tested), held_out, results)
+    results["by_target"] = [_of_kind(held_out, results)] if len(config.targets) > 1 else []
+    others, newcomers = config.targets[1:], new_users(config, dataset)
+    with allowing_parts(allow_parts):
+        for part in [held_out_events(config, dataset, kind) for kind in others]:
+            results["by_target"].append(_of_kind(part, _rank_again(models, fitted, part, config, results)))
+        if newcomers is not None:
+            results["new_users"] = _of_kind(newcomers, _rank_again(models, fitted, newcomers, config, results))
     evaluation = Evaluation(results)
     if out is not None:
         evaluation.save(out)
@@ -216,6 +208,35 @@ def _rank(models: "Sequence[ModelUnderTest]", held_out: "HeldOut", results: dict
     results["comparisons"] = evaluator.compare(values, _pairs(results["models"], evaluator.headline_k))
 
 
+def _rank_again(
+    models: dict[str, Any],
+    fitted: "Sequence[Any]",
+    held_out: "HeldOut",
+    config: EvaluateConfig,
+    results: dict[str, Any],
+) -> dict[str, Any]:
+    """Results of the same models on other targets, without indexes and pictures."""
+    from recsys_bert.stages.evaluation.models_under_test import baseline_models, trained_models, with_distinct_names
+    from recsys_bert.stages.evaluation.protocol import protocol
+
+    own = _empty_results(config, held_out, protocol(held_out)) | {"notes": results["notes"]}
+    tested = [*trained_models(models, (), held_out, []), *baseline_models(fitted, held_out)]
+    _rank(with_distinct_names(tested), held_out, own)
+    return own
+
+
+def _of_kind(held_out: "HeldOut", results: dict[str, Any]) -> dict[str, Any]:
+    """Metrics of all models on one kind of target."""
+    names = ("name", "kind", "metrics", "source")
+    return {
+        "targets": held_out.kind,
+        "protocol": results["protocol"],
+        "skipped": results["skipped"],
+        "models": [{name: model[name] for name in names if name in model} for model in results["models"]],
+        "comparisons": results["comparisons"],
+    }
+
+
 def _empty_results(config: EvaluateConfig, held_out: "HeldOut", protocol: dict[str, Any]) -> dict[str, Any]:
     """The results before anything is ranked."""
     from recsys_bert.stages.evaluation.index_comparison import machine
@@ -233,54 +254,6 @@ def _empty_results(config: EvaluateConfig, held_out: "HeldOut", protocol: dict[s
         **{name: [] for name in ("models", "comparisons", "indexes", "training", "fusion")},
         "config": json.loads(json.dumps(asdict(config), default=str)),
     }
-
-
-def _queries(config: EvaluateConfig, dataset: "ClickDataset") -> "Queries":
-    """Queries of the users that take part; the others are counted by reason."""
-    import numpy as np
-
-    from recsys_bert.clicks.queries import Queries
-
-    queries = Queries.of(dataset, config.split)
-    if not len(queries):
-        raise InputError(
-            f"{dataset.folder} holds out no {config.split} events, so there are no targets ({queries.skipped})."
-            " Prepare the log with another split, or choose another --split."
-        )
-    if 0 < config.users < len(queries):
-        sample = np.random.default_rng(config.seed).choice(len(queries), config.users, replace=False)
-        left = len(queries) - config.users
-        queries = replace(queries[np.sort(sample)], skipped={**queries.skipped, "not drawn (--users)": left})
-    return queries
-
-
-def _evaluator(config: EvaluateConfig, dataset: "ClickDataset", queries: "Queries") -> "tuple[Evaluator, list[str]]":
-    """The metrics of these users, and a note where list lengths are cut to the catalogue."""
-    import numpy as np
-
-    from recsys_bert.evaluation.evaluator import Evaluator
-
-    vocabulary = dataset.vocabulary
-    ks = tuple(sorted({min(k, vocabulary.n_items) for k in config.ks}))
-    cut = sorted({k for k in config.ks if k > vocabulary.n_items})
-    notes = [f"k = {', '.join(map(str, cut))} cut to the catalogue's {vocabulary.n_items} items."] if cut else []
-    counts = np.zeros(dataset.n_rows, dtype=np.int64)
-    counts[: vocabulary.size] = vocabulary.counts
-    evaluator = Evaluator(
-        events=queries.targets(),
-        n_queries=len(queries),
-        history_lengths=queries.stop - queries.start,
-        counts=counts,
-        first_item=vocabulary.first_item,
-        n_warm_rows=vocabulary.size,
-        ks=ks,
-        headline_k=10 if 10 in ks else ks[0],
-        samples=config.samples,
-        level=config.level,
-        groups=config.groups,
-        seed=config.seed,
-    )
-    return evaluator, notes
 
 
 def _pairs(models: list[dict[str, Any]], k: int) -> list[tuple[str, str]]:

@@ -136,7 +136,7 @@ def _write(
     from recsys_bert.clicks.prepare.writer import LogRecord
 
     basis = None if config.vocabulary.of is None else open_basis(config.vocabulary.of)
-    log = read_log(source, config.log, work)
+    log = read_log(source, config.log, work).after_types(basis.event_types if basis else ())
     events = sorted_events(log, work)
     if basis is not None:
         check_basis(basis, events, config)

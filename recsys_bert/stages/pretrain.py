@@ -45,7 +45,14 @@ class PretrainConfig:
     """Options of the objective, such as masked's mask_prob."""
 
     features: tuple[str, ...] = ()
-    """Item features that are added to every position, by name."""
+    """Item features that are added to every position, by name; ``event_type`` adds the type of the position's event."""
+
+    target_types: tuple[str, ...] = ()
+    """Event types that are predicted, as purchase; events of other types are context alone, also at validation. Empty:
+    all types."""
+
+    event_weights: bool = True
+    """Multiply the loss of every target by its event's weight; False: all targets count the same."""
 
     crop: Literal["last", "random", "prefix"] = "last"
     """Events of a history longer than encoder.max_len: the last ones, a random run, or those up to a random event, as
@@ -166,13 +173,19 @@ def _train(dataset: "ClickDataset", out: Path, config: PretrainConfig) -> "Recom
     from recsys_bert.training.loop import fit
     from recsys_bert.training.run_folder import begin, is_first_process
     from recsys_bert.user_encoder.checkpoint import save_encoder
+    from recsys_bert.user_encoder.targets import describe_targets
     from recsys_bert.user_encoder.unchanged import check_log_unchanged
 
     training = build(config, dataset)
     config, train = training.config, training.config.train
     ranker = EncoderRanker(training.pretrained, out.name, precision=train.precision)
     validate = validation(
-        dataset, lambda _: ranker, users=config.validation_users, seed=train.seed, monitor=train.monitor
+        dataset,
+        lambda _: ranker,
+        users=config.validation_users,
+        seed=train.seed,
+        monitor=train.monitor,
+        target_types=config.target_types,
     )
     miner = _miner(training, ranker, dataset)
     check_table(training.module, train)
@@ -184,7 +197,8 @@ def _train(dataset: "ClickDataset", out: Path, config: PretrainConfig) -> "Recom
         with replacing(out / "encoder") as target:
             save_encoder(target, training.pretrained, dataset)
     n_parameters, n_skipped = training.n_parameters, training.batches.n_skipped
-    results = finish(out / "encoder", summary, train.monitor, n_parameters, n_skipped)
+    about = describe_targets(dataset, config.target_types, config.event_weights)
+    results = finish(out / "encoder", summary, train.monitor, n_parameters, n_skipped, about)
     return Recommender(ranker, dataset, out, summary=results)
 
 
@@ -220,32 +234,36 @@ def build(config: PretrainConfig, dataset: "ClickDataset") -> Training:
     from recsys_bert.objectives.distilled import Distilled
     from recsys_bert.objectives.objective import build_objective
     from recsys_bert.objectives.token_prediction import TokenPrediction
-    from recsys_bert.user_encoder.checkpoint import PretrainedEncoder, load_encoder
+    from recsys_bert.user_encoder.checkpoint import PretrainedEncoder, load_encoder, reads_event_types, row_features
+    from recsys_bert.user_encoder.targets import check_targets, target_popularity
 
     objective = build_objective(config.objective, config.objective_options)
     torch.manual_seed(config.train.seed)
     init = None if config.init is None else load_encoder(config.init, dataset)
     config = _resolved(config, dataset, objective, init)
+    check_targets(dataset, config.target_types, config.event_weights, config.loss)
     encoder = _encoder(config, dataset, init)
     vocabulary, loss = dataset.vocabulary, config.loss
-    sampler = NegativeSampler(vocabulary.counts, vocabulary.first_item, loss.negatives)
+    counts = target_popularity(dataset, config.target_types, loss.negatives.by_weight)
+    sampler = NegativeSampler(counts, vocabulary.first_item, loss.negatives)
     prediction = TokenPrediction(
         encoder,
         loss,
         first_row=vocabulary.first_item,
-        counts=vocabulary.counts,
+        counts=counts,
         n_users=dataset.histories.n_users,
-        features={name: dataset.item_features[name] for name in config.features},
+        features=row_features(dataset, encoder.config),
         auxiliary=config.train.auxiliary.weight or None,
     )
     trained: Any = objective.module(prediction)
     module: nn.Module = trained
-    times = encoder.config.needs_times
+    times, types = encoder.config.needs_times, reads_event_types(encoder.config)
     if config.teacher:
         teacher = _teacher(config, config.teacher, objective, dataset)
         module = Distilled(trained, teacher, config.distillation)
         times = times or teacher.encoder.config.needs_times
-    batches = _batches(config, dataset, objective, None if loss.name == "full" else sampler, times)
+        types = types or reads_event_types(teacher.encoder.config)
+    batches = _batches(config, dataset, objective, None if loss.name == "full" else sampler, times, types)
     pretrained = PretrainedEncoder(prediction, config.objective, config.objective_options)
     n_parameters = sum(parameter.numel() for parameter in trained.parameters())
     return Training(config, pretrained, module, batches, n_parameters)
@@ -338,15 +356,21 @@ def _batches(
     objective: "Objective",
     sampler: "NegativeSampler | None",
     times: bool,
+    types: bool,
 ) -> "HistoryBatches":
     from recsys_bert.clicks.batches import HistoryBatches
     from recsys_bert.user_encoder.batches import history_sequences, item_table
 
     vocabulary = dataset.vocabulary
-    table = item_table(vocabulary)
+    table, codes = item_table(vocabulary), dataset.event_type_codes(config.target_types)
 
     def make(crops: "Crops", random: Any) -> dict[str, Any]:
-        batch = objective.make_batch(history_sequences(crops, vocabulary), table, random)
+        batch = objective.make_batch(history_sequences(crops, vocabulary, codes), table, random)
+        if crops.weights is not None and "weights" not in batch:
+            raise InputError(
+                f"objective {config.objective!r} gives no weights of its targets, and this log has event weights. Add "
+                "sequences.target_weights(index) to its batch, or pass event_weights False."
+            )
         if sampler is not None:
             batch["users"] = crops.users
             sampler.add_to(batch, crops.items, random)
@@ -359,5 +383,7 @@ def _batches(
         length=config.encoder.max_len + objective.extra_events,
         crop=config.crop,
         times=times,
+        weights=config.event_weights,
+        event_types=types or len(codes) > 0,
         seed=config.train.seed,
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from recsys_bert.clicks.batches import Crops, HistoryBatches
     from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.encoder.model import Encoder
+    from recsys_bert.losses.negatives import Popularity
     from recsys_bert.retrieval.negatives import HardNegativeMiner
     from recsys_bert.retrieval.recommender import Recommender
     from recsys_bert.retrieval.two_tower import TwoTower
@@ -52,7 +53,15 @@ class TrainRetrievalConfig:
     items that it does not know: ppmi = the mean of their neighbours' embeddings, weighted so."""
 
     features: tuple[str, ...] = ()
-    """Item features added to every position of a history; a pretrained encoder brings its own."""
+    """Item features added to every position of a history, and ``event_type``, the type of its event; a pretrained
+    encoder brings its own."""
+
+    target_types: tuple[str, ...] = ()
+    """Event types that are predicted, as purchase; events of other types are context alone, also at validation. Empty:
+    all types."""
+
+    event_weights: bool = True
+    """Multiply the loss of every target by its event's weight; False: all targets count the same."""
 
     crop: Literal["last", "random", "prefix"] = "last"
     """Crop of a history, encoder.max_len events at most: the last ones, a random window of a longer history, or the
@@ -175,6 +184,7 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
     from recsys_bert.training.run_folder import begin, is_first_process
     from recsys_bert.user_encoder.growth import resolve_new_items
     from recsys_bert.user_encoder.item_init import resolve_item_init
+    from recsys_bert.user_encoder.targets import check_targets, describe_targets, target_popularity
     from recsys_bert.user_encoder.unchanged import check_log_unchanged
 
     torch.manual_seed(config.train.seed)
@@ -191,11 +201,13 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
     encoder = _encoder(dataset, init, trained, config)
     names = tuple(feature.name for feature in encoder.config.features)
     config = replace(config, encoder=encoder.config, features=names)
-    model = build_two_tower(encoder, config.towers, config.loss, dataset, auxiliary=auxiliary)
+    check_targets(dataset, config.target_types, config.event_weights, config.loss)
+    counts = target_popularity(dataset, config.target_types, config.loss.negatives.by_weight)
+    model = build_two_tower(encoder, config.towers, config.loss, dataset, counts=counts, auxiliary=auxiliary)
     if isinstance(trained, TwoTower):
         copy_mlps(model, trained)
     ranker = TwoTowerRanker(model, out.name, precision=config.train.precision)
-    batches = _batches(dataset, config, model.encoder.config)
+    batches = _batches(dataset, config, counts)
     miner = _miner(dataset, config, model, batches)
     validate = validation(
         dataset,
@@ -203,6 +215,7 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
         users=config.validation_users,
         seed=config.train.seed,
         monitor=config.train.monitor,
+        target_types=config.target_types,
     )
     _check_index(config, model)
     check_table(model, config.train)
@@ -223,7 +236,8 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
     if is_first_process():
         _save(dataset, config, ranker, out)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    results = finish(out / "two_tower", summary, config.train.monitor, parameters, batches.n_skipped)
+    about = describe_targets(dataset, config.target_types, config.event_weights)
+    results = finish(out / "two_tower", summary, config.train.monitor, parameters, batches.n_skipped, about)
     return Recommender(ranker, dataset, out, summary=results | {"items_indexed": model.n_rows - model.first_item})
 
 
@@ -259,16 +273,19 @@ def _encoder(
     return encoder
 
 
-def _batches(dataset: "ClickDataset", config: TrainRetrievalConfig, encoder: EncoderConfig) -> "HistoryBatches":
+def _batches(dataset: "ClickDataset", config: TrainRetrievalConfig, counts: "Popularity") -> "HistoryBatches":
     from recsys_bert.clicks.batches import HistoryBatches
     from recsys_bert.losses.negatives import NegativeSampler
-    from recsys_bert.objectives.next_item import next_item
+    from recsys_bert.objectives.next_item import NextItem
+    from recsys_bert.user_encoder.batches import history_sequences, item_table
+    from recsys_bert.user_encoder.checkpoint import reads_event_types
 
-    vocabulary = dataset.vocabulary
-    sampler = NegativeSampler(vocabulary.counts, vocabulary.first_item, config.loss.negatives)
+    encoder, vocabulary, objective = config.encoder, dataset.vocabulary, NextItem()
+    sampler = NegativeSampler(counts, vocabulary.first_item, config.loss.negatives)
+    table, codes = item_table(vocabulary), dataset.event_type_codes(config.target_types)
 
     def make(crops: "Crops", random: Any) -> dict[str, Any]:
-        batch = next_item(crops.items, crops.lengths, vocabulary.first_item, crops.times)
+        batch = objective.make_batch(history_sequences(crops, vocabulary, codes), table, random)
         batch["users"] = crops.users
         if config.loss.name != "full":
             sampler.add_to(batch, crops.items, random)
@@ -278,9 +295,11 @@ def _batches(dataset: "ClickDataset", config: TrainRetrievalConfig, encoder: Enc
         dataset.histories,
         make,
         batch_size=config.train.batch_size,
-        length=encoder.max_len + 1,
+        length=encoder.max_len + objective.extra_events,
         crop=config.crop,
         times=encoder.needs_times,
+        weights=config.event_weights,
+        event_types=reads_event_types(encoder) or len(codes) > 0,
         seed=config.train.seed,
     )
 

@@ -104,8 +104,8 @@ def fit(
 
     Args:
         model: ``forward(batch)`` returns the mean loss over the batch's targets.
-        batches: The data. Its ``n_targets`` entry, where there is one, weighs batches against each other when
-            gradients are accumulated or averaged over processes; else every example counts the same.
+        batches: The data. Its ``total_weight`` or ``n_targets`` entry, where there is one, weighs batches against each
+            other when gradients are accumulated or averaged over processes; else every example counts the same.
         config: The settings.
         run: Folder for ``metrics.jsonl`` and ``checkpoints``.
         validate: Returns metrics; ``config.monitor`` must be among them.

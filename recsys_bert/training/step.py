@@ -48,15 +48,15 @@ class OptimiserStep:
         self.tables = row_tables(self.model, self.config)
         self.base_lrs = [group["initial_lr"] for group in self.optimiser.param_groups]
 
-    def __call__(self, window: Sequence[Batch], step: int) -> list[tuple[float, int]]:
+    def __call__(self, window: Sequence[Batch], step: int) -> list[tuple[float, float]]:
         """Take step ``step``, counted from 0, over the targets of ``window`` on all processes.
 
         Returns:
-            Mean loss and number of targets of each batch, on this process.
+            Mean loss and weight of each batch, on this process.
         """
         self._set_rates(step)
-        counts = [count_targets(batch) for batch in window]
-        total = max(1.0, over_all(self.accelerator, sum(counts))[0])
+        counts = [batch_weight(batch) for batch in window]
+        total = over_all(self.accelerator, sum(counts))[0] or 1.0
         # DDP averages over processes, so each share is scaled up by their number first
         shares = [count * self.accelerator.num_processes / total for count in counts]
         losses = self._backward(window, shares)
@@ -100,11 +100,11 @@ def over_all(accelerator: Accelerator, *values: float) -> list[float]:
     return summed
 
 
-def count_targets(batch: Batch) -> int:
-    """Weight of a batch: its ``n_targets``, or else its number of examples."""
-    n_targets = batch.get("n_targets")
-    if n_targets is not None:
-        return int(n_targets)
+def batch_weight(batch: Batch) -> float:
+    """Weight of a batch: ``total_weight`` of its targets, else ``n_targets``, else its number of examples."""
+    for name in ("total_weight", "n_targets"):
+        if (weight := batch.get(name)) is not None:
+            return float(weight)
     first = next(iter(batch.values()))
     return 1 if isinstance(first, int) else len(first)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recsys_bert.clicks.dataset import ClickDataset
+from recsys_bert.clicks.dataset import ClickDataset, Codes
+from recsys_bert.clicks.lineage import EVENT_TYPE, FIRST_VALUE, UNKNOWN_VALUE
 from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
 from recsys_bert.encoder.config import EncoderConfig, FeatureConfig
 from recsys_bert.encoder.model import Encoder, EncoderOutput
@@ -57,6 +58,11 @@ class PretrainedEncoder:
         return self.encoder.config.needs_times
 
     @property
+    def reads_event_types(self) -> bool:
+        """True if the encoder reads event types."""
+        return reads_event_types(self.encoder.config)
+
+    @property
     def longest_history(self) -> int:
         """Events of a history at most, which leaves room for a mask if one is appended."""
         return self.encoder.config.max_len - int(self.objective.appends_mask)
@@ -67,57 +73,94 @@ class PretrainedEncoder:
         return self.objective.appends_mask
 
     def append_query(
-        self, rows: Tensor, lengths: Tensor, times: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        self, rows: Tensor, lengths: Tensor, times: Tensor | None = None, event_types: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Histories as they are queried for the next item: with a mask at the end, or as they are.
 
         Args:
             rows: Item rows ``[batch, seq]``, padded with 0 on the right.
             lengths: Events of each, ``[batch]``.
             times: Unix seconds ``[batch, seq]``, if the encoder reads them; the query takes the last one.
+            event_types: Codes of event types ``[batch, seq]``, if the encoder reads them; the query has none.
 
         Returns:
-            Rows, lengths and times; the query is each history's last position.
+            Rows, lengths, times and event types; the query is each history's last position.
         """
         if not self.objective.appends_mask:
-            return rows, lengths, times
+            return rows, lengths, times, event_types
         rows = torch.cat([rows, rows.new_zeros(len(rows), 1)], dim=1)
         rows[torch.arange(len(rows), device=rows.device), lengths] = MASK
-        return rows, lengths + 1, None if times is None else repeat_last(times, lengths)
+        times = None if times is None else repeat_last(times, lengths)
+        types = None if event_types is None else torch.nn.functional.pad(event_types, (0, 1))
+        return rows, lengths + 1, times, types
 
-    def encode(self, rows: Tensor, times: Tensor | None = None) -> EncoderOutput:
+    def encode(self, rows: Tensor, times: Tensor | None = None, event_types: Tensor | None = None) -> EncoderOutput:
         """Encoder outputs of histories with their queries, ``[batch, seq]``.
 
         Rows past the encoder's table (items without training events) are read as unknown, with their own features.
         """
         tokens = rows.masked_fill(rows >= self.encoder.config.vocab_size, UNKNOWN)
-        encoded: EncoderOutput = self.encoder(tokens, features=self.prediction.features(rows), times=times)
+        features = with_event_types(self.prediction.features(rows), event_types, self.encoder.config)
+        encoded: EncoderOutput = self.encoder(tokens, features=features, times=times)
         return encoded
 
-    def encode_last(self, rows: Tensor, lengths: Tensor, times: Tensor | None = None) -> Tensor:
+    def encode_last(
+        self, rows: Tensor, lengths: Tensor, times: Tensor | None = None, event_types: Tensor | None = None
+    ) -> Tensor:
         """Vectors of histories ``[batch, d]`` whose inner product with item vectors is the logit of the next item."""
-        rows, lengths, times = self.append_query(rows, lengths, times)
-        hidden = last_states(self.encoder, rows, lengths, self.prediction.features(rows), times)
+        rows, lengths, times, event_types = self.append_query(rows, lengths, times, event_types)
+        features = with_event_types(self.prediction.features(rows), event_types, self.encoder.config)
+        hidden = last_states(self.encoder, rows, lengths, features, times)
         return self.prediction.queries(hidden)
 
 
+def reads_event_types(config: EncoderConfig) -> bool:
+    """True if an encoder reads event types."""
+    return any(feature.name == EVENT_TYPE for feature in config.features)
+
+
+def with_event_types(
+    features: dict[str, Tensor] | None, event_types: Tensor | None, config: EncoderConfig
+) -> dict[str, Tensor] | None:
+    """Features of item rows beside the event types of their positions, if there are any; later ones as unknown."""
+    if event_types is None:
+        return features
+    size = next(feature.size for feature in config.features if feature.name == EVENT_TYPE)
+    return {**(features or {}), EVENT_TYPE: event_types.masked_fill(event_types >= size, UNKNOWN_VALUE)}
+
+
 def feature_configs(dataset: ClickDataset, names: tuple[str, ...]) -> tuple[FeatureConfig, ...]:
-    """Item features that an encoder reads, as its settings.
+    """Features that an encoder reads of every position, as its settings: those of items, and ``event_type``.
 
     Raises:
         InputError: There is no such feature.
     """
     known = dataset.item_features
     for name in names:
-        if name not in known:
+        if name == EVENT_TYPE and not dataset.event_types:
+            raise InputError(
+                f"features has {EVENT_TYPE!r}, but the prepared log has no event types. Name their column with "
+                "--log.event when preparing it, or leave the feature out."
+            )
+        if name not in known and name != EVENT_TYPE:
             raise InputError(
                 f"the prepared log has no item feature {name!r}; it has {', '.join(sorted(known)) or 'none'}. "
                 "Give `prepare` a side table of items, or leave the feature out."
             )
-    return tuple(
-        FeatureConfig(name=name, size=max(2, dataset.item_feature_sizes[name]), multi=known[name].shape[1] > 1)
-        for name in names
-    )
+    return tuple(_feature_config(dataset, name) for name in names)
+
+
+def _feature_config(dataset: ClickDataset, name: str) -> FeatureConfig:
+    if name == EVENT_TYPE:
+        return FeatureConfig(name=name, size=FIRST_VALUE + len(dataset.event_types))
+    multi = dataset.item_features[name].shape[1] > 1
+    return FeatureConfig(name=name, size=max(2, dataset.item_feature_sizes[name]), multi=multi)
+
+
+def row_features(dataset: ClickDataset, config: EncoderConfig) -> Codes:
+    """Codes of each catalogue row of the item features that an encoder reads."""
+    names = [feature.name for feature in config.features if feature.name != EVENT_TYPE]
+    return {name: dataset.item_features[name] for name in names}
 
 
 def check_times(dataset: ClickDataset, config: EncoderConfig) -> None:
@@ -175,7 +218,7 @@ def load_encoder(run: Path, dataset: ClickDataset) -> PretrainedEncoder:
         encoder,
         fill(LossConfig, check_settings(LossConfig, settings["loss"], f"{folder / 'objective.json'}, loss")),
         first_row=dataset.vocabulary.first_item,
-        features={feature.name: dataset.item_features[feature.name] for feature in features},
+        features=row_features(dataset, encoder.config),
     )
     pretrained = PretrainedEncoder(prediction.eval(), settings["objective"], settings["objective_options"], dataset)
     with saved_parts(folder):

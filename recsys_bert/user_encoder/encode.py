@@ -37,6 +37,7 @@ def encode_queries(
     max_len: int,
     *,
     times: bool = False,
+    event_types: bool = False,
     batch_size: int = 128,
     device: str | torch.device = "cpu",
     precision: Precision = "auto",
@@ -45,9 +46,11 @@ def encode_queries(
 
     Args:
         queries: Histories to encode.
-        encode: ``(rows [batch, seq], lengths [batch], users [batch], times [batch, seq] or None) -> [batch, d]``.
+        encode: ``(rows, lengths [batch], users [batch], times or None, event_types or None) -> [batch, d]``; the others
+            are ``[batch, seq]``.
         max_len: Longest history; of a longer one the last items are read.
         times: Whether it reads timestamps.
+        event_types: Whether it reads event types.
         batch_size: Queries at a time.
         device: Device of ``encode``.
         precision: Number format of products, as in ``TrainConfig``.
@@ -63,7 +66,8 @@ def encode_queries(
     def encode_part(part: NDArray[np.int64]) -> NDArray[np.float32]:
         rows, lengths = queries[part].inputs(max_len)
         timestamps = queries[part].input_times(max_len) if times else None
-        arrays = (rows, lengths, queries.users[part], timestamps)
+        types = queries[part].input_event_types(max_len) if event_types else None
+        arrays = (rows, lengths, queries.users[part], timestamps, types)
         tensors = (None if array is None else torch.from_numpy(array).long().to(device) for array in arrays)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             encoded: NDArray[np.float32] = encode(*tensors).float().cpu().numpy()

@@ -21,6 +21,7 @@ def log_digest(dataset: "ClickDataset") -> str:
     """Digest of a log: equal if it was prepared from the same events in the same way."""
     manifest = dataset.manifest
     parts = [manifest.fingerprint, manifest.log.get("sha256"), manifest.filters, manifest.split, manifest.counts]
+    parts += [manifest.event_types, manifest.weights]
     return sha256(repr(parts).encode()).hexdigest()
 
 

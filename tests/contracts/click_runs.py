@@ -35,6 +35,7 @@ VALUES = {  # other values, where the type does not give them
     "encoder.features": [[{"name": "kind", "size": 6}]],
     "encoder.ngram_rows": [50],
     "item_init": ["random"],  # auto is ppmi here
+    "target_types": [["buy"]],
     "loss.negatives.skip_top": [2],
     "loss.negatives.refresh_steps": [3],
     "train.precision": ["bf16"],
@@ -77,17 +78,18 @@ EXEMPT = {
 
 
 def make_log(out: Path) -> ClickDataset:
-    """40 users of 5 to 24 events over 30 items, with times, item features ``kind`` and ``tags`` and user feature
-    ``age``."""
+    """40 users of 5 to 24 events over 30 items, with times, views, purchases of weight 4, item features ``kind`` and
+    ``tags`` and user feature ``age``."""
     random = np.random.default_rng(0)
     events = [
-        (user, int(item), 1_000_000 + 3_600 * position)
+        (user, int(item), 1_000_000 + 3_600 * position, "buy" if (item + position) % 3 == 0 else "view")
         for user in range(40)
         for position, item in enumerate(random.permutation(N_ITEMS)[: random.integers(5, 25)])
     ]
     items = range(N_ITEMS)
     return prepare(
-        pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row"),
+        pl.DataFrame(events, schema=["user_id", "item_id", "timestamp", "event"], orient="row"),
+        log={"event": "event", "events": {"view": 1.0, "buy": 4.0}},
         items=pl.DataFrame(
             {
                 "item_id": items,

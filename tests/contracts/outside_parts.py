@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from recsys_bert.encoder.attention import AttentionMask
 from recsys_bert.errors import InputError
+from recsys_bert.objectives.masked import context
 from recsys_bert.objectives.sequences import Sequences, TokenTable
 from recsys_bert.objectives.token_prediction import TokenPrediction
 
@@ -62,7 +63,7 @@ class FirstEvents:
         targets = sequences.tokens.reshape(-1)[positions]
         tokens = np.where(masked, table.mask, sequences.tokens).astype(np.int32)
         batch = {"tokens": tokens, "positions": positions, "targets": targets, "n_targets": len(targets)}
-        return batch if sequences.segments is None else batch | {"segments": sequences.segments}
+        return batch | sequences.target_weights(positions) | context(sequences, masked)
 
     def module(self, prediction: TokenPrediction) -> TokenPrediction:
         return prediction

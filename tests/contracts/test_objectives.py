@@ -1,6 +1,7 @@
 """Every entry of OBJECTIVES, and one from outside, keeps the contract of an objective."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,61 @@ def test_tokens_that_may_not_be_predicted_are_no_targets(objective):
     allowed = sequences.tokens % 2 == 0
     restricted = Sequences(tokens=sequences.tokens, lengths=sequences.lengths, open_ended=True, allowed=allowed)
     assert (batch_of(objective, restricted)["targets"] % 2 == 0).all()
+
+
+def test_event_types_that_are_not_predicted_are_context(objective):
+    sequences = walks(40)
+    even = replace(sequences, targeted=sequences.tokens % 2 == 0)
+    batch = batch_of(objective, even)
+    assert len(batch["targets"]) > 0
+    assert (batch["targets"] % 2 == 0).all()
+    assert (batch["tokens"] % 2 == 1).any()
+
+
+def test_targets_have_the_weights_of_their_events(objective):
+    sequences = walks(40)
+    weighted = replace(sequences, weights=sequences.tokens.astype(np.float32) ** 2)
+    plain, batch = batch_of(objective, sequences), batch_of(objective, weighted)
+    assert all(np.array_equal(plain[key], batch[key]) for key in plain)
+    np.testing.assert_array_equal(batch["weights"], batch["targets"].astype(np.float32) ** 2)
+    assert batch["total_weight"] == batch["weights"].astype(np.float64).sum()
+    assert not {"weights", "total_weight"} & plain.keys()
+
+
+def test_side_features_of_predicted_events_are_not_known(objective):
+    sequences = replace(walks(40), features={"type": walks(40).tokens})  # the feature would give the target away
+    batch = batch_of(objective, sequences)
+    known, columns = batch["feature.type"], batch["tokens"].shape[1]
+    assert known.shape == batch["tokens"].shape
+    is_query = batch.get("query", np.ones_like(known, bool)).reshape(-1)[batch["positions"]]
+    at = batch["positions"][is_query]
+    if objective.attention == "causal":  # the position's own, which is the event before the target
+        assert (known.reshape(-1)[at] == sequences.tokens[:, :columns].reshape(-1)[at]).all()
+    else:
+        assert not known.reshape(-1)[at].any()
+        assert known.any()
+
+
+@pytest.mark.parametrize("loss", ["full", "sampled", "gbce"])
+def test_weights_of_one_change_nothing_and_others_do(objective, loss):
+    """Losses and gradients are bit-identical where all weights are 1."""
+    settings = LossConfig(name=loss)
+    sequences = walks(8)
+    results = []
+    for weights in (None, np.ones, np.square):
+        values = (
+            None if weights is None else weights(sequences.tokens.shape if weights is np.ones else sequences.tokens)
+        )
+        weighted = sequences if values is None else replace(sequences, weights=values.astype(np.float32))
+        module = objective.module(make_prediction(objective, settings))
+        batch = batch_of(objective, weighted) | {"negatives": np.random.default_rng(1).integers(3, 13, (8, 6))}
+        torch.manual_seed(0)
+        value = module(tensors(batch))
+        value.backward()
+        results.append([value.detach(), *(p.grad for p in module.parameters() if p.grad is not None)])
+    plain, ones, squares = results
+    assert all(torch.equal(first, second) for first, second in zip(plain, ones, strict=True))
+    assert not torch.equal(plain[0], squares[0])
 
 
 def test_targets_are_hidden_from_the_input(objective):

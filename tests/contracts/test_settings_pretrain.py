@@ -29,7 +29,19 @@ from recsys_bert.training.run_folder import only_checking
 pytestmark = pytest.mark.slow
 SMALL = {**ENCODER, **TRAIN, "objective": "masked"}
 NO_LAYERS = {name: value for name, value in SMALL.items() if name != "encoder.n_heads"} | {"encoder.n_layers": 0}
-NOT_ENCODER = ("objective", "features", "crop", "validation", "init", "item", "teacher", "loss.", "train.")
+NOT_ENCODER = (
+    "objective",
+    "features",
+    "target",
+    "event",
+    "crop",
+    "validation",
+    "init",
+    "item",
+    "teacher",
+    "loss.",
+    "train.",
+)
 TAUGHT = {**SMALL, "teacher": "masked"}
 CONTRACT = SettingsContract(
     PretrainConfig,
@@ -63,7 +75,7 @@ CONTRACT = SettingsContract(
     values={
         **VALUES,
         "objective_options": [{"mask_prob": 0.4}],
-        "features": [["kind"], ["tags"]],
+        "features": [["kind"], ["tags"], ["event_type"]],
         "validation_users": [5],
         "init": ["masked"],
         "teacher": ["masked"],

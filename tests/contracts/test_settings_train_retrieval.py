@@ -41,7 +41,7 @@ CONTRACT = SettingsContract(
         "full": ("loss.", "train.optimiser", "train.auxiliary"),
         **dict.fromkeys(("gbce", "dot"), ("loss.",)),
         "features": ("towers.",),
-        "init": ("encoder", "item_init", "features", "towers.", "train."),
+        "init": ("encoder", "item_init", "features", "target", "event", "towers.", "train."),
         "frozen": ("encoder_", "towers.", "train."),
     },
     values={
@@ -49,7 +49,7 @@ CONTRACT = SettingsContract(
         "encoder_lr": [0.001, 0.0],
         "encoder_dropout": [0.4],
         "encoder_residual_scale": [0.3],
-        "features": [["kind"], ["tags"]],
+        "features": [["kind"], ["tags"], ["event_type"]],
         "validation_users": [5],
         "towers.item_features": [["tags"], ["kind", "tags"]],
         "towers.user_features": [["age"], []],

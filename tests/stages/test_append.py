@@ -19,7 +19,10 @@ def random_log(seed, start, n_users, n_items, n_events, text=False):
     random = np.random.default_rng(seed)
     columns = {"user_id": random.integers(0, n_users, n_events), "item_id": random.geometric(0.1, n_events) % n_items}
     frame = pl.DataFrame(columns | {"timestamp": start + random.integers(0, 1000, n_events)})
-    frame = frame.with_columns(weight=pl.Series(random.choice([1.0, 2.0], n_events)))
+    types = ["view", "buy", "cart"] if start else ["view", "buy"]
+    frame = frame.with_columns(
+        weight=pl.Series(random.choice([1.0, 2.0], n_events)), event=pl.Series(random.choice(types, n_events))
+    )
     return frame.with_columns(pl.format("i{}", "item_id").alias("item_id")) if text else frame
 
 
@@ -53,7 +56,7 @@ def check_same(one, other):
         assert all(np.array_equal(features[0][name], features[1][name]) for name in features[0])
     assert one.feature_values["items"].keys() == other.feature_values["items"].keys()
     assert one.fingerprint == other.fingerprint
-    for name in ("counts", "split", "cold", "features"):
+    for name in ("counts", "split", "cold", "features", "event_types", "weights"):
         assert getattr(one.manifest, name) == getattr(other.manifest, name), name
 
 
@@ -73,6 +76,7 @@ def test_appending_equals_preparing_anew(tmp_path, split):
             {},
             {"vocabulary": {"min_count": 3, "unknown_rows": 2}},
             {"log": {"weight": "weight"}, "text": True},
+            {"log": {"event": "event", "events": {"buy": 5.0, "view": 1.0, "cart": 2.0}}},
             {"log": {"time": None}} if split not in ("time", "dates") else {"filters": {"repeats": "drop"}},
         ]
     ):

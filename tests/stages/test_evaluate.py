@@ -8,7 +8,8 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.baselines.popular import Popular
 from recsys_bert.retrieval.recommender import Recommender
-from recsys_bert.stages.evaluate import EvaluateConfig, evaluate
+from recsys_bert.stages.evaluate import evaluate
+from recsys_bert.stages.evaluation.config import EvaluateConfig
 from recsys_bert.stages.evaluation.external import external_ranker
 
 QUICK = {"ks": (5, 10), "indexes": (), "samples": 50}

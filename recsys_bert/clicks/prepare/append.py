@@ -75,13 +75,13 @@ def appended_events(dataset: ClickDataset, new: Events, work: Path) -> Appended:
     """
     merge = _Merge.of(dataset, new)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(merge.n_old + merge.n_new)])
-    writer, late = EventWriter(work, "appended", new.times is not None, merge.histories.weights is not None), 0
+    writer, late = EventWriter(work, "appended", merge.columns), 0
     with Progress("appending", int(offsets[-1]), "events") as progress:
         for users, _ in chunks(offsets):
-            items, times, weights, n_late = merge.chunk(users)
-            writer.append(items, times, weights)
+            columns, n_late = merge.chunk(users)
+            writer.append(columns)
             late += n_late
-            progress.advance(len(items))
+            progress.advance(len(columns["items"]))
     events = replace(writer.events(), offsets=offsets, user_ids=merge.user_ids, item_ids=merge.item_ids)
     return Appended(events, late)
 
@@ -142,23 +142,32 @@ class _Merge:
             n_new=n_new[row],
         )
 
-    def chunk(self, users: slice) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None, int]:
-        """Codes, microseconds and weights of some users' events in order, and the number of late ones."""
+    @property
+    def columns(self) -> list[str]:
+        """Names of the arrays."""
+        has = {"times": self.new.times, "weights": self.histories.weights, "types": self.histories.event_types}
+        return ["items", *(name for name, values in has.items() if values is not None)]
+
+    def chunk(self, users: slice) -> tuple[dict[str, NDArray[Any]], int]:
+        """Arrays of some users' events in order, and the number of late ones."""
         n_old, n_new = self.n_old[users], self.n_new[users]
         old, new = ranges(self.start_old[users], n_old), ranges(self.start_new[users], n_new)
         items = np.concatenate([self._old_codes(old), self.code_of_new[self.new.items[new]]])
         owner = np.concatenate([np.repeat(np.arange(len(n)), n) for n in (n_old, n_new)])
-        keys, times, late = [owner], None, 0
+        columns: dict[str, NDArray[Any]] = {"items": items}
+        keys, late = [owner], 0
         if self.new.times is not None:
             seconds, before = self.new.times[new] // PER_SECOND, self.histories.times[old]
-            times = np.concatenate([before, seconds]) * PER_SECOND
-            keys, late = [times, owner], _n_late(before, n_old, seconds, n_new)
-        weights = None
+            columns["times"] = np.concatenate([before, seconds]) * PER_SECOND
+            keys, late = [columns["times"], owner], _n_late(before, n_old, seconds, n_new)
         if self.histories.weights is not None:
             added = np.ones(len(new), np.float32) if self.new.weights is None else self.new.weights[new]
-            weights = np.concatenate([self.histories.weights[old], added])
+            columns["weights"] = np.concatenate([self.histories.weights[old], added])
+        if self.histories.event_types is not None:
+            types = np.zeros(len(new), np.uint16) if self.new.types is None else self.new.types[new]
+            columns["types"] = np.concatenate([self.histories.event_types[old], types])
         order = stable_order(keys)
-        return items[order], None if times is None else times[order], None if weights is None else weights[order], late
+        return {name: values[order] for name, values in columns.items()}, late
 
     def _old_codes(self, old: Ints) -> NDArray[np.int32]:
         """Codes of consecutive events of the folder."""

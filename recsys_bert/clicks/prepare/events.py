@@ -1,6 +1,6 @@
 """Events of all users as memory-mapped arrays, sorted by (user, time, original row)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from recsys_bert.progress import Progress, step
 CHUNK = 1_000_000  # events handled at a time; bounds the memory of every step below
 BATCH = 500_000  # events read at a time
 BUCKET = 2_000_000  # events sorted at a time
+COLUMNS = {"items": "item", "times": "time", "weights": "weight", "types": "type"}
+"""Arrays of ``Events``, and their columns in the log."""
+KINDS = {"items": np.int32, "times": np.int64, "weights": np.float32, "types": np.uint16}
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Events:
         items: Item code of each event, index into ``item_ids``; ``[n]``.
         times: Microseconds since 1970, ``[n]``, or None.
         weights: ``[n]``, or None if all are 1.
+        types: Code of each event's type, 0 where it has none, ``[n]``; None if the log has no types.
         offsets: Events of user ``u`` are ``offsets[u]:offsets[u + 1]``.
         user_ids: Sorted ids.
         item_ids: Sorted ids.
@@ -41,6 +45,7 @@ class Events:
     offsets: NDArray[np.int64]
     user_ids: pl.Series
     item_ids: pl.Series
+    types: NDArray[np.uint16] | None = None
 
     @property
     def n_users(self) -> int:
@@ -49,6 +54,11 @@ class Events:
 
     def __len__(self) -> int:
         return int(self.offsets[-1])
+
+    @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Arrays of one value an event, by name."""
+        return {column: getattr(self, column) for column in COLUMNS if getattr(self, column) is not None}
 
     def chunks(self) -> Iterator[tuple[slice, slice]]:
         """(users, events) slices of about ``CHUNK`` events each; a user is never cut."""
@@ -61,27 +71,23 @@ class Events:
         row, has_events = rows.fill_null(0).to_numpy(), rows.is_not_null().to_numpy()
         start = self.offsets[row]
         lengths = np.where(has_events, self.offsets[row + 1] - start, 0) if self.n_users else np.zeros(len(row), int)
-        offsets, writer = (
-            _offsets(lengths),
-            EventWriter(self.folder, "users", self.times is not None, self.weights is not None),
-        )
+        offsets, columns = _offsets(lengths), self.columns
+        writer = EventWriter(self.folder, "users", columns)
         for users, _ in chunks(offsets):
             at = ranges(start[users], lengths[users])
-            times = None if self.times is None else self.times[at]
-            writer.append(self.items[at], times, None if self.weights is None else self.weights[at])
+            writer.append({column: values[at] for column, values in columns.items()})
         return replace(writer.events(), offsets=offsets, user_ids=user_ids, item_ids=self.item_ids)
 
     def select(self, mask: NDArray[np.bool_], name: str) -> "Events":
         """Copy the events where ``mask`` holds, and users that still have any, to new files called ``name``."""
         counts = np.zeros(self.n_users, np.int64)
-        writer = EventWriter(self.folder, name, self.times is not None, self.weights is not None)
+        columns = self.columns
+        writer = EventWriter(self.folder, name, columns)
         for users, events in self.chunks():
             part = mask[events]
             running = np.concatenate([[0], np.cumsum(part)])
             counts[users] = np.diff(running[self.offsets[users.start : users.stop + 1] - events.start])
-            times = None if self.times is None else self.times[events][part]
-            weights = None if self.weights is None else self.weights[events][part]
-            writer.append(self.items[events][part], times, weights)
+            writer.append({column: values[events][part] for column, values in columns.items()})
         has_events = counts > 0
         return replace(
             writer.events(),
@@ -111,16 +117,13 @@ def sorted_events(log: Log, work: Path) -> Events:
     offsets = _offsets(users.counts)
     buckets = [slices[0] for slices in chunks(offsets, BUCKET)]
     columns = _scatter(log, users, items, buckets, work)
-    writer = EventWriter(work, "sorted", log.has_time, log.has_weight)
+    fields = {field: column for field, column in COLUMNS.items() if column in columns}
+    writer = EventWriter(work, "sorted", fields)
     with Progress("sorting", int(offsets[-1]), "events") as progress:
         for bucket in range(len(buckets)):
             values = {name: _pop(_bucket_path(work, bucket, name), kind) for name, kind in columns.items()}
             order = stable_order([values[name] for name in ("time", "user") if name in values])
-            item, time, weight = (
-                values[name][order] if name in values else None for name in ("item", "time", "weight")
-            )
-            assert item is not None
-            writer.append(item, time, weight)
+            writer.append({field: values[column][order] for field, column in fields.items()})
             progress.advance(len(order))
     return replace(writer.events(), offsets=offsets, user_ids=users.ids, item_ids=items.ids)
 
@@ -167,25 +170,19 @@ def _pop(path: Path, kind: Any) -> NDArray[Any]:
 class EventWriter:
     """Append events to raw files, then map them."""
 
-    def __init__(self, folder: Path, name: str, has_time: bool, has_weight: bool) -> None:
-        kinds = [
-            ("items", np.int32),
-            ("times", np.int64 if has_time else None),
-            ("weights", np.float32 if has_weight else None),
-        ]
+    def __init__(self, folder: Path, name: str, fields: Iterable[str]) -> None:
         self._folder = folder
-        self._kinds = {field: kind for field, kind in kinds if kind is not None}
+        self._kinds = {field: KINDS[field] for field in fields}
         self._files = {field: open(folder / f"{name}.{field}", "wb") for field in self._kinds}  # noqa: SIM115 - closed by events()
 
-    def append(self, items: NDArray[Any], times: NDArray[Any] | None, weights: NDArray[Any] | None) -> None:
+    def append(self, columns: Mapping[str, NDArray[Any]]) -> None:
         """Write some events behind those written before."""
-        for field, values in (("items", items), ("times", times), ("weights", weights)):
-            if values is not None:
-                np.ascontiguousarray(values, self._kinds[field]).tofile(self._files[field])
+        for field, values in columns.items():
+            np.ascontiguousarray(values, self._kinds[field]).tofile(self._files[field])
 
     def events(self) -> Events:
         """Close the files and map them; offsets and ids are left to the caller."""
-        arrays: dict[str, Any] = {"items": None, "times": None, "weights": None}
+        arrays: dict[str, Any] = dict.fromkeys(COLUMNS)
         for field, file in self._files.items():
             file.close()
             arrays[field] = mapped(Path(file.name), self._kinds[field])

@@ -1,11 +1,13 @@
-"""Any click log → one checked Arrow file with the columns user, item, time, weight."""
+"""Any click log → one checked Arrow file with the columns user, item, time, weight, type."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from recsys_bert.clicks.lineage import FIRST_VALUE
 from recsys_bert.clicks.prepare.config import LogConfig
 from recsys_bert.clicks.prepare.sources import TableSource
 from recsys_bert.clicks.prepare.times import guess_unit, microseconds, text_dates
@@ -23,6 +25,7 @@ REASONS = {
     LOW_WEIGHT: "weight too low",
 }
 BAD = (NO_USER, NO_ITEM, NO_TIME, BAD_TIME, BAD_WEIGHT)
+MOST_TYPES = 1_000
 WHOLE = r"^(0|-?[1-9]\d{0,17})$"  # an integer that reads the same when written again
 
 
@@ -41,6 +44,7 @@ class Log:
         has_weight: Whether there is a column ``weight``.
         integer_ids: Whether text ids are all integers, by column.
         event_types: Rows by event type, if the log has one.
+        types: Event types of the rows that are left, in the order of their codes, which begin at 2.
     """
 
     path: Path
@@ -51,15 +55,33 @@ class Log:
     has_weight: bool
     integer_ids: dict[str, bool]
     event_types: dict[str, int] = field(default_factory=dict)
+    types: list[str] = field(default_factory=list)
 
     def as_filter(self) -> dict[str, Any]:
         """Reading as the first filter of the manifest."""
         n_read = self.rows - sum(self.dropped.values())
         return {"filter": "read", "events_in": self.rows, "events_out": n_read, "reasons": self.dropped}
 
+    def after_types(self, known: Sequence[str]) -> "Log":
+        """Give ``known`` event types the first codes, in their order.
+
+        Raises:
+            InputError: There are some, and the log has no event types.
+        """
+        if known and not self.types:
+            raise InputError(
+                f"vocabulary.of has the event types {', '.join(known)}, which this log lacks. Name their column with "
+                "log.event, or prepare without vocabulary.of."
+            )
+        return replace(self, types=[*known, *(name for name in self.types if name not in known)])
+
     def table(self) -> pl.LazyFrame:
-        """Good rows, lazily, ids in their final type."""
-        good = pl.scan_ipc(self.path).filter(pl.col("bad") == 0).drop("bad", "kind", strict=False)
+        """Good rows, lazily, ids in their final type; the event type as its code in ``type``, if there are any."""
+        good = pl.scan_ipc(self.path).filter(pl.col("bad") == 0)
+        if self.types:
+            codes = {name: code for code, name in enumerate(self.types, FIRST_VALUE)}
+            good = good.with_columns(type=pl.col("kind").replace_strict(codes, default=0, return_dtype=pl.UInt16))
+        good = good.drop("bad", "kind", strict=False)
         return good.with_columns(pl.col(name).cast(pl.Int64) for name, whole in self.integer_ids.items() if whole)
 
 
@@ -177,7 +199,7 @@ def _judged(table: pl.LazyFrame, config: LogConfig, sampled: bool) -> pl.LazyFra
         weight = weight * by_kind
     if config.min_weight is not None:
         faults.append((pl.col("weight").cast(pl.Float32, strict=False) < config.min_weight, LOW_WEIGHT))
-    if "weight" in schema or "event" in schema:
+    if "weight" in schema or config.events:
         columns.append(weight.cast(pl.Float32).alias("weight"))
     bad = pl.lit(0, pl.UInt8)
     for fault, code in reversed(faults):
@@ -222,7 +244,7 @@ def _checked(source: TableSource, config: LogConfig, path: Path) -> Log:
         raise InputError(f"{source.name} holds no events: the log is empty.")
     if config.bad_rows == "error":
         _refuse_bad_rows(source, config, table, counts)
-    types = dict(table.group_by("kind").len().sort("kind").collect().iter_rows()) if "kind" in columns else {}
+    types, left = _types(source, config, table) if "kind" in columns else ({}, [])
     unnamed = sorted(set(types) - set(config.events)) if config.events and config.other_events == "error" else []
     if unnamed:
         drop = source.setting("log", "other_events", "drop")
@@ -234,7 +256,23 @@ def _checked(source: TableSource, config: LogConfig, path: Path) -> Log:
             f"none of the {rows:,} rows of {source.name} is left ({reasons}). Check the columns and log.events."
         )
     integers = _integer_ids(source, config, table)
-    return Log(path, source, rows, dropped, "time" in columns, "weight" in columns, integers, types)
+    return Log(path, source, rows, dropped, "time" in columns, "weight" in columns, integers, types, left)
+
+
+def _types(source: TableSource, config: LogConfig, table: pl.LazyFrame) -> tuple[dict[str, int], list[str]]:
+    """Rows of every event type, and the named types among the good rows.
+
+    Raises:
+        InputError: There are more types than codes.
+    """
+    counted = table.group_by("kind").agg(pl.len(), good=(pl.col("bad") == 0).any()).sort("kind").collect()
+    left = [name for name, good in counted.select("kind", "good").iter_rows() if good and name]
+    if len(left) > MOST_TYPES:
+        raise InputError(
+            f"column {config.event!r} of {source.name} has {len(left):,} event types; {MOST_TYPES:,} is the most. Name "
+            "the column of the type (click, view, purchase …)."
+        )
+    return dict(counted.select("kind", "len").iter_rows()), left
 
 
 def _refuse_bad_rows(source: TableSource, config: LogConfig, table: pl.LazyFrame, counts: dict[int, int]) -> None:

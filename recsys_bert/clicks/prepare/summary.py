@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from recsys_bert.clicks.histories import Histories
+from recsys_bert.clicks.lineage import FIRST_VALUE
 from recsys_bert.clicks.manifest import Manifest, count_lines
 from recsys_bert.clicks.prepare.catalogue import Catalogue
 from recsys_bert.clicks.prepare.events import chunks
@@ -55,6 +56,37 @@ def cold_counts(histories: Histories, catalogue: Catalogue) -> dict[str, int]:
     }
 
 
+def weight_counts(histories: Histories, types: list[str]) -> dict[str, Any]:
+    """Least, mean and largest weight of all events, and events and mean weight by event type; empty without weights."""
+    if histories.weights is None:
+        return {}
+    n_events, total = np.zeros(FIRST_VALUE + len(types), np.int64), np.zeros(FIRST_VALUE + len(types))
+    smallest, largest = np.inf, -np.inf
+    for _, part in chunks(histories.offsets):
+        weights = histories.weights[part]
+        codes = np.zeros(len(weights), np.int64) if histories.event_types is None else histories.event_types[part]
+        n_events += np.bincount(codes, minlength=len(n_events))
+        total += np.bincount(codes, weights, minlength=len(total))
+        smallest, largest = min(smallest, float(weights.min())), max(largest, float(weights.max()))
+    mean = total / np.maximum(n_events, 1)
+    entries = [{"events": int(n), "mean": float(value)} for n, value in zip(n_events, mean, strict=True)][FIRST_VALUE:]
+    return {
+        "smallest": smallest,
+        "mean": float(total.sum() / n_events.sum()),
+        "largest": largest,
+        "by_type": dict(zip(types, entries, strict=True)),
+    }
+
+
+def weight_line(weights: dict[str, Any]) -> str:
+    """Event weights in a line, and what they do."""
+    by_type = ", ".join(f"{name} {entry['mean']:g} ({entry['events']:,})" for name, entry in weights["by_type"].items())
+    spread = f"{weights['smallest']:g} to {weights['largest']:g}, mean {weights['mean']:.3g}"
+    same = weights["smallest"] == weights["largest"] == 1
+    effect = "all 1" if same else f"{spread}; they multiply the loss of their events in training"
+    return f"  event weights: {by_type + '; ' if by_type else ''}{effect}"
+
+
 def summary_lines(manifest: Manifest) -> list[str]:
     """Summary of a manifest."""
     log = manifest.log
@@ -68,6 +100,7 @@ def summary_lines(manifest: Manifest) -> list[str]:
             lines.append(
                 f"  feature {role}.{name}: {feature['size'] - 2:,} values, on {feature['rows_with_a_value']:,} rows"
             )
+    lines += [weight_line(manifest.weights)] if manifest.weights else []
     lines += growth_lines(manifest)
     lines += count_lines(manifest)
     lines += [f"  {name.replace('_', ' ')}: {n:,}" for name, n in manifest.cold.items() if n]

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from recsys_bert.clicks.histories import Histories
-from recsys_bert.clicks.lineage import Basis, fingerprint_of
+from recsys_bert.clicks.lineage import Basis, event_values, fingerprint_of
 from recsys_bert.clicks.manifest import NAME, UNKNOWN_EVENTS, Manifest
 from recsys_bert.clicks.prepare.catalogue import Catalogue
 from recsys_bert.clicks.prepare.config import SideFeaturesConfig, SplitConfig
@@ -19,7 +19,7 @@ from recsys_bert.clicks.prepare.leaks import check_no_leak
 from recsys_bert.clicks.prepare.log import Log
 from recsys_bert.clicks.prepare.side_tables import Feature, SideTable, encode, save_features
 from recsys_bert.clicks.prepare.splits import Borders
-from recsys_bert.clicks.prepare.summary import cold_counts, event_counts
+from recsys_bert.clicks.prepare.summary import cold_counts, event_counts, weight_counts
 from recsys_bert.clicks.prepare.times import PER_SECOND
 from recsys_bert.files import write_json
 
@@ -31,12 +31,14 @@ class LogRecord:
     Args:
         has_times: True if the log has times.
         has_weights: True if events are weighted.
+        event_types: Event types in the order of their codes.
         filters: Entries of the manifest: reading, then one per filter.
         about: Rows, event types, files and SHA-256 of the contents.
     """
 
     has_times: bool
     has_weights: bool
+    event_types: list[str]
     filters: list[dict[str, Any]]
     about: dict[str, Any]
 
@@ -50,7 +52,13 @@ class LogRecord:
             "files": log.source.listing(),
         }
         filters = [log.as_filter(), *filters]
-        return LogRecord(has_times=log.has_time, has_weights=log.has_weight, filters=filters, about=about)
+        return LogRecord(
+            has_times=log.has_time,
+            has_weights=log.has_weight,
+            event_types=log.types,
+            filters=filters,
+            about=about,
+        )
 
 
 def write_folder(
@@ -97,11 +105,14 @@ def write_folder(
         _joined(table, key, sides[role][0]).write_parquet(folder / f"{role}.parquet")
         save_features(features[role], folder / f"{role.removesuffix('s')}_features")
     values = {role: {one.name: one.values for one in columns} for role, columns in features.items()}
+    values |= event_values(record.event_types)
     cut = (filtered.cut[0] // PER_SECOND, filtered.cut[1] // PER_SECOND) if filtered.cut else None
     manifest = Manifest(
         fingerprint=fingerprint_of(catalogue.vocabulary, values),
         has_times=record.has_times,
         has_weights=record.has_weights,
+        event_types=record.event_types,
+        weights=weight_counts(histories, record.event_types),
         counts=event_counts(histories, catalogue),
         filters=record.filters,
         split={"kind": split.kind, "validation": split.validation, **borders.entry}
@@ -161,6 +172,7 @@ def write_histories(events: Events, borders: Borders, catalogue: Catalogue, path
         items=mapped(events.folder / "rows.raw", np.int32),
         times=mapped(events.folder / "seconds.raw", np.int64),
         weights=events.weights,
+        event_types=events.types,
         offsets=events.offsets,
         train_end=borders.train_end,
         validation_end=borders.validation_end,

@@ -40,6 +40,21 @@ def accuracy(results: Results) -> Table:
     return table
 
 
+def by_target(results: Results) -> list[Table]:
+    """The same metrics for other kinds of target, and for users without a history: one table each."""
+    parts = [*results.get("by_target", [])[1:], *([results["new_users"]] if results.get("new_users") else [])]
+    tables = []
+    for part in parts:
+        own = accuracy({**results, **part})
+        title = "Users without a history" if part["targets"] == "new users" else f"Targets: {part['targets']}"
+        tables.append(Table(title, part["protocol"]["line"], own.columns[:-1], _without_last(own.rows)))
+    return tables
+
+
+def _without_last(rows: Sequence[Row]) -> list[Row]:
+    return [Row(row.name, row.kind, row.cells[:-1]) for row in rows]
+
+
 def every_k(results: Results) -> list[Table]:
     """One table a metric, with all k side by side."""
     return [

@@ -23,6 +23,7 @@ def page(results: Results) -> str:
     line = results["protocol"]["line"]
     sections = [
         section("accuracy", table_section(tables.accuracy(results), line)),
+        section("kinds of target", "".join(table_section(table) for table in tables.by_target(results))),
         section("recall over k", _every_k(results, svgs)),
         section("significance", table_section(tables.significance(results), line)),
         section("beyond accuracy", table_section(tables.beyond(results), line)),

@@ -1,6 +1,6 @@
 """Tables for the terminal: plain text, the best value of a column marked with a star."""
 
-from recsys_bert.evaluation.report.evaluation_tables import all_tables, protocol_notes
+from recsys_bert.evaluation.report.evaluation_tables import all_tables, by_target, protocol_notes
 from recsys_bert.evaluation.report.other_runs import ctr_runs, text_runs
 from recsys_bert.evaluation.report.tables import Cell, Results, Table, with_rows
 from recsys_bert.evaluation.report.verdict import verdict
@@ -10,7 +10,7 @@ def text(results: Results) -> str:
     """All tables, those of rankings each under the protocol that its numbers hold for, and the result in words."""
     line = results["protocol"]["line"]
     parts = [f"{table.title}\n{line}\n{lay_out(table)}" for table in all_tables(results)]
-    others = with_rows([ctr_runs(results), *text_runs(results)])
+    others = with_rows([*by_target(results), ctr_runs(results), *text_runs(results)])
     parts += [f"{table.title}\n{table.description}\n{lay_out(table)}" for table in others]
     notes = [*protocol_notes(results), *results["notes"]]
     closing = [verdict(results)] if results["models"] else []

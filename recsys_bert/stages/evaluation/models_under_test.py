@@ -1,7 +1,7 @@
 """Models under test: run folders, rankers, baselines, and models of other origin that give vectors or lists."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from recsys_bert.errors import InputError
 from recsys_bert.progress import step
 from recsys_bert.retrieval.baselines import BASELINES
 from recsys_bert.retrieval.load import earlier_vocabulary, open_run
+from recsys_bert.retrieval.new_users import rank_new_users
 from recsys_bert.retrieval.ranker import Ranker, search_vectors
-from recsys_bert.stages.evaluation.external import external_lists, external_ranker
+from recsys_bert.stages.evaluation.external import VectorRanker, external_lists, external_ranker
 from recsys_bert.stages.evaluation.held_out import HeldOut, ModelUnderTest, Ranking
 from recsys_bert.stages.evaluation.index_comparison import Searched, check_factories, compare_indexes
 from recsys_bert.stages.evaluation.run_records import layer_weights, training_curve
@@ -99,13 +100,19 @@ def _vector_lists(
     """Exact search over the ranker's vectors; compares it with the indexes."""
 
     def rank(results: dict[str, Any]) -> Ranking:
+        if held_out.kind == "new users" and not isinstance(ranker, VectorRanker):
+            new, depth = held_out.queries.users, held_out.depth
+            lists, sources = rank_new_users(ranker, held_out.dataset, new, depth, held_out.split)
+            by_source = ", ".join(f"{n:,} by {source}" for source, n in sources.items() if n)
+            results["notes"].append(f"{name}: users without a history are ranked {by_source}.")
+            return lists, None
         items, start = ranker.item_vectors(), time.perf_counter()
         users = ranker.user_vectors(held_out.queries)
         encoded = time.perf_counter()
         with step(f"{name}: exact search"):
             depth = min(held_out.depth, len(items) - ranker.first_item)  # an older run ranks fewer items
-            lists = search_vectors(ranker, users, items, held_out.queries, depth, held_out.seen)[0]
-            lists = np.pad(lists, ((0, 0), (0, held_out.depth - depth)), constant_values=-1)
+            rows = search_vectors(ranker, users, items, held_out.queries, depth, held_out.seen)[0]
+            rows = np.pad(rows, ((0, 0), (0, held_out.depth - depth)), constant_values=-1)
         seconds = time.perf_counter() - encoded
         if factories and not ranker.reranks:  # no index finds the items that gain
             searched = Searched(
@@ -114,7 +121,7 @@ def _vector_lists(
                 items=items,
                 first_item=ranker.first_item,
                 seen=held_out.seen,
-                exact=lists,
+                exact=rows,
                 seconds=seconds,
             )
             results["indexes"] += compare_indexes(searched, factories, held_out.evaluator)
@@ -122,30 +129,44 @@ def _vector_lists(
             results["training"].append(curve)
         if weights := layer_weights(ranker, held_out.queries, name):
             results["fusion"].append(weights)
-        return lists, len(held_out.queries) / max(encoded - start + seconds, 1e-9)
+        return rows, len(held_out.queries) / max(encoded - start + seconds, 1e-9)
 
     return rank
 
 
-def baseline_models(baselines: Sequence[Any], held_out: HeldOut, notes: list[str]) -> Iterator[ModelUnderTest]:
+def fit_baselines(baselines: Sequence[Any], dataset: ClickDataset, weights: bool, notes: list[str]) -> list[Any]:
     """Fit baselines on the training events; one that the log has no column for is left out with a note.
 
     Args:
         baselines: Names in ``BASELINES``, ``"module:Class"``, or objects with ``fit`` and ``rank``.
-        held_out: Users and targets.
+        dataset: The log.
+        weights: Count events by their weights; False: every event counts 1.
         notes: Gets a line for each that is left out.
 
     Raises:
-        InputError: Unknown name.
+        InputError: Unknown name, or weights that the log has not.
     """
+    if not weights:
+        if not dataset.manifest.weights_differ:
+            raise InputError("baseline_weights is off, but all events of the log weigh the same: it has no effect.")
+        dataset = replace(dataset, histories=replace(dataset.histories, weights=None))
+    fitted = []
     fresh = [find("baseline", one, BASELINES)() if isinstance(one, str) else one for one in baselines]
     for baseline in fresh:
-        if getattr(baseline, "needs_times", False) and not held_out.dataset.has_times:
+        if getattr(baseline, "needs_times", False) and not dataset.has_times:
             notes.append(f"{baseline.name} is left out: the log has no times.")
             continue
         with step(f"fitting {baseline.name}"):
-            fitted = baseline.fit(held_out.dataset)
-        yield ModelUnderTest(name=baseline.name, kind="baseline", rank=_baseline_lists(fitted, held_out))
+            fitted.append(baseline.fit(dataset))
+    return fitted
+
+
+def baseline_models(fitted: Sequence[Any], held_out: HeldOut) -> list[ModelUnderTest]:
+    """Fitted baselines as models under test."""
+    return [
+        ModelUnderTest(name=baseline.name, kind="baseline", rank=_baseline_lists(baseline, held_out))
+        for baseline in fitted
+    ]
 
 
 def _baseline_lists(fitted: Any, held_out: HeldOut) -> Callable[[dict[str, Any]], Ranking]:
