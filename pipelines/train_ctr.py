@@ -27,10 +27,15 @@ class Config(TrainCTRConfig):
     test: Path | None = None
     """File of test impressions; evaluated once, after training."""
 
+    init: Path | None = None
+    """Run of `train-ctr` that goes on: its columns, features and model are taken over, and what it knows keeps its
+    weights where log and impressions have grown. The optimiser starts anew."""
+
     MAIN = (
         "impressions",
         "out",
         "data",
+        "init",
         "validation",
         "test",
         "columns.label",
@@ -52,12 +57,12 @@ class Config(TrainCTRConfig):
         "train.batch_size",
         "train.lr",
         "train.patience",
-        "train.seed",
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_inputs(self.validation, self.test, self.data is not None)
+        if self.init is None:  # or else the columns are those of its run
+            self.check_inputs(self.validation, self.test, self.data is not None)
         paths = (self.impressions, self.validation, self.test)
         self.files.check_used([path for path in paths if path is not None])
 
@@ -76,6 +81,7 @@ def run(config: Config) -> dict[str, Any]:
         dataset=None if config.data is None else open_dataset(config.data),
         validation=config.validation,
         test=config.test,
+        init=config.init,
         out=config.out,
         config=config,
     )

@@ -8,7 +8,7 @@ from recsys_bert.ctr.layout import Layout
 from recsys_bert.ctr.model import CTRModule
 from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.errors import InputError
-from recsys_bert.user_encoder.checkpoint import load_encoder
+from recsys_bert.user_encoder.checkpoint import PretrainedEncoder, load_encoder
 
 
 def build_module(
@@ -18,6 +18,7 @@ def build_module(
     encoder_run: Path | None = None,
     n_tasks: int = 1,
     n_items: int = 0,
+    pretrained: PretrainedEncoder | None = None,
 ) -> CTRModule:
     """Build the model.
 
@@ -28,6 +29,7 @@ def build_module(
         encoder_run: Load the encoder from here instead of ``config.encoder``.
         n_tasks: Labels.
         n_items: Rows of the item table of a history column; 0 without one, or with a prepared log.
+        pretrained: The encoder, where it is not to be loaded.
 
     Raises:
         InputError: The encoder is of another vocabulary or reads too few items, a part is unknown, or a setting has no
@@ -35,7 +37,8 @@ def build_module(
     """
     reader: PlainItems | EncodedItems | None = None
     if dataset is not None and config.encoder is not None:
-        reader = _load_reader(config, encoder_run or config.encoder, dataset)
+        encoder = load_encoder(encoder_run or config.encoder, dataset) if pretrained is None else pretrained
+        reader = _reader(config, encoder)
     elif config.history_len:
         n_rows = n_items if dataset is None else dataset.vocabulary.size
         reader = PlainItems(n_rows, config.dim, config.init_std)
@@ -46,8 +49,7 @@ def build_module(
     return CTRModule(layout, config, reader, n_tasks)
 
 
-def _load_reader(config: CTRModelConfig, run: Path, dataset: ClickDataset) -> EncodedItems:
-    pretrained = load_encoder(run, dataset)
+def _reader(config: CTRModelConfig, pretrained: PretrainedEncoder) -> EncodedItems:
     longest = pretrained.longest_history
     if config.history_len is not None and config.history_len > longest:
         raise InputError(f"model.history_len is {config.history_len}; this encoder reads {longest} items at most.")

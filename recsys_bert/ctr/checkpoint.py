@@ -73,25 +73,15 @@ class CTRModel:
         Raises:
             InputError: No trained model, a damaged one, or another prepared log.
         """
-        run = Path(run)
-        folder = run / FOLDER
-        if not (folder / "ctr.json").exists():
-            raise InputError(
-                f"{run} holds no trained CTR model ({folder / 'ctr.json'} is missing). Run train-ctr first."
+        model = load_model(Path(run), dataset, allow_parts=allow_parts)
+        if model.dataset is not None and model.dataset.n_new_items:
+            print(
+                f"{run} was trained before {model.dataset.n_new_items:,} items of {model.dataset.folder} came: as "
+                "targets and in histories they are read as unknown, with their features where the model reads those. "
+                f"Go on training with --init {run}.",
+                file=sys.stderr,
             )
-        about = read_json(folder / "ctr.json")
-        if about["version"] != VERSION:
-            raise InputError(f"{folder} has format {about['version']}; this version reads {VERSION}. Train it again.")
-        config = read_config(CTRConfig, folder / "config.toml")
-        dataset = _open_dataset(run, about["dataset"], dataset)
-        features = Features.load(folder / "features")
-        layout = full_layout(features, config.features, dataset)
-        with allowing_parts(allow_parts), saved_parts(folder):
-            n_items = 0 if features.items is None else features.items.n_rows
-            module = build_module(config.model, layout, dataset, folder, len(config.columns.tasks), n_items)
-        load_weights(module, folder / "model.safetensors")
-        metrics = read_json(run / "metrics.json") if (run / "metrics.json").exists() else None
-        return CTRModel(module.eval(), features, config, dataset, metrics)
+        return model
 
     def save(self, folder: Path | str) -> None:
         """Write ``folder/ctr``, all or nothing: settings, features, weights, encoder."""
@@ -295,6 +285,26 @@ class CTRModel:
         return describe_model(self.config, self.fields, has_encoder, self.metrics)
 
 
+def load_model(run: Path, dataset: ClickDataset | None = None, *, allow_parts: bool = False) -> CTRModel:
+    """As ``CTRModel.load``, without a word about items that the model does not know."""
+    folder = run / FOLDER
+    if not (folder / "ctr.json").exists():
+        raise InputError(f"{run} holds no trained CTR model ({folder / 'ctr.json'} is missing). Run train-ctr first.")
+    about = read_json(folder / "ctr.json")
+    if about["version"] != VERSION:
+        raise InputError(f"{folder} has format {about['version']}; this version reads {VERSION}. Train it again.")
+    config = read_config(CTRConfig, folder / "config.toml")
+    dataset = _open_dataset(run, about["dataset"], dataset)
+    features = Features.load(folder / "features")
+    layout = full_layout(features, config.features, dataset)
+    with allowing_parts(allow_parts), saved_parts(folder):
+        n_items = 0 if features.items is None else features.items.n_rows
+        module = build_module(config.model, layout, dataset, folder, len(config.columns.tasks), n_items)
+    load_weights(module, folder / "model.safetensors")
+    metrics = read_json(run / "metrics.json") if (run / "metrics.json").exists() else None
+    return CTRModel(module.eval(), features, config, dataset, metrics)
+
+
 def _open_dataset(run: Path, source: dict[str, str] | None, dataset: ClickDataset | None) -> ClickDataset | None:
     """The prepared log of a run: ``dataset``, or the folder it was trained with."""
     if source is None:
@@ -304,12 +314,4 @@ def _open_dataset(run: Path, source: dict[str, str] | None, dataset: ClickDatase
     if dataset is None and not Path(source["folder"]).exists():
         raise InputError(f"{run} was trained with the prepared log {source['folder']}, which is gone. Give the log.")
     dataset = open_dataset(Path(source["folder"])) if dataset is None else dataset
-    known = dataset.known_to(source["fingerprint"])
-    if known is not dataset:
-        print(
-            f"{run} was trained before {known.n_new_items:,} items of {dataset.folder} came: as targets and in "
-            "histories they are read as unknown, with their features where the model reads those. Go on training with "
-            f"--init {run}.",
-            file=sys.stderr,
-        )
-    return known
+    return dataset.known_to(source["fingerprint"])

@@ -3,7 +3,7 @@
 import sys
 import time
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +94,9 @@ def _config_of(dataset: "ClickDataset", settings: AppendConfig) -> PrepareConfig
     from polars import String
 
     source = f"{dataset.folder / 'manifest.json'}, config"
-    config = fill(PrepareConfig, check_settings(PrepareConfig, dataset.manifest.config, source))
+    names = {field.name for field in fields(PrepareConfig)}  # the command's paths are not among them
+    values = {name: value for name, value in dataset.manifest.config.items() if name in names}
+    config = fill(PrepareConfig, check_settings(PrepareConfig, values, source))
     is_text = [ids.dtype == String for ids in (dataset.vocabulary.item_ids, dataset.user_ids)]
     changes: dict[str, Any] = {"ids": "text"} if all(is_text) else {}
     if settings.format is not None:

@@ -82,6 +82,7 @@ def train_ctr(
     dataset: "ClickDataset | None" = None,
     validation: "Frame | Path | str | None" = None,
     test: "Frame | Path | str | None" = None,
+    init: "Path | str | CTRModel | None" = None,
     out: Path | str | None = None,
     config: TrainCTRConfig | None = None,
     allow_parts: bool = False,
@@ -95,6 +96,9 @@ def train_ctr(
         dataset: The prepared log that histories and side features come from; None: impressions alone.
         validation: Validation impressions.
         test: Test impressions; with ``validation``.
+        init: Run of ``train_ctr``, or what it returned, that goes on: its columns, features and model are taken over,
+            its values, items and users keep their weights where log and impressions have grown, numbers keep their
+            scale; the optimiser starts anew. ``model.encoder`` may name today's encoder in place of its own.
         out: Run folder; an interrupted run is resumed there. None: nothing is kept on disk.
         config: The settings.
         allow_parts: Import parts from outside (``module:Class``) that ``model.encoder`` names; their code runs.
@@ -112,6 +116,7 @@ def train_ctr(
     from recsys_bert.ctr.build import build_module
     from recsys_bert.ctr.checkpoint import CTRModel
     from recsys_bert.ctr.data import fit_features, full_layout
+    from recsys_bert.ctr.growth import continued_config, grown_features, grown_module
     from recsys_bert.ctr.impressions import as_source
     from recsys_bert.ctr.splits import read_splits
     from recsys_bert.encoder.parts import allowing_parts
@@ -121,6 +126,10 @@ def train_ctr(
     from recsys_bert.training.run_folder import begin, check_unchanged, is_first_process, run_folder
 
     config = make_config(TrainCTRConfig, config, settings)
+    with allowing_parts(allow_parts):
+        start = None if init is None else _start(init, dataset)
+    own_encoder = start is None or config.model.encoder in (None, start.config.model.encoder)
+    config = config if start is None else continued_config(config, start.config, init)
     config.check_inputs(validation, test, dataset is not None)
     config = config.resolved(dataset is not None)
     parts = {"train": impressions, "validation": validation, "test": test}
@@ -130,15 +139,22 @@ def train_ctr(
         splits = read_splits(sources, config, config.split, dataset)
         features = fit_features(splits["train"].frame, config, dataset)
         torch.manual_seed(config.train.seed)
-        layout, n_tasks = full_layout(features, config.features, dataset), len(config.columns.tasks)
         with allowing_parts(allow_parts):
-            n_items = 0 if features.items is None else features.items.n_rows
-            module = build_module(config.model, layout, dataset, n_tasks=n_tasks, n_items=n_items)
+            if start is None:
+                layout, n_tasks = full_layout(features, config.features, dataset), len(config.columns.tasks)
+                n_items = 0 if features.items is None else features.items.n_rows
+                module = build_module(config.model, layout, dataset, n_tasks=n_tasks, n_items=n_items)
+            else:
+                features = grown_features(start.features, features)
+                encoder_run = None if own_encoder else config.model.encoder
+                module = grown_module(start, config, features, dataset, encoder_run)
         model = CTRModel(module, features, config, dataset)
         data = {name: model.encode(part) for name, part in splits.items()}
     check_table(module, config.train)
     _check_batches(config, module, len(data["train"]))
     contents = {} if out is None else _fingerprints(sources, config, dataset)
+    if start is not None:
+        contents[Path("init")] = state_fingerprint(start)
     with run_folder(out) as folder:
         begin(folder, config)  # after everything that bad input can stop
         check_unchanged(folder, contents)
@@ -149,6 +165,29 @@ def train_ctr(
     if is_first_process():
         _print_summary(model, None if out is None else folder)
     return model
+
+
+def _start(init: "Path | str | CTRModel", dataset: "ClickDataset | None") -> "CTRModel":
+    """Load the model that goes on for the log of today."""
+    import tempfile
+
+    from recsys_bert.ctr.checkpoint import CTRModel, load_model
+
+    if not isinstance(init, CTRModel):
+        return load_model(Path(init), dataset)
+    with tempfile.TemporaryDirectory(prefix="recsys-bert-ctr-") as folder:
+        init.save(folder)
+        return load_model(Path(folder), dataset)
+
+
+def state_fingerprint(model: "CTRModel") -> str:
+    """Hash of the weights of a model."""
+    from hashlib import sha256
+
+    digest = sha256()
+    for name, tensor in model.module.state_dict().items():
+        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _fit(config: TrainCTRConfig, module: "CTRModule", data: "dict[str, CTRData]", folder: Path) -> dict[str, Any]:

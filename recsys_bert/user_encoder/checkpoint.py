@@ -1,6 +1,6 @@
 """A pretrained encoder with what ranking needs: vocabulary, objective, loss."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from recsys_bert.objectives.objective import Objective, build_objective
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.settings import check_settings, fill
 from recsys_bert.user_encoder.encode import last_states
-from recsys_bert.user_encoder.growth import copy_grown
+from recsys_bert.user_encoder.growth import copy_grown, init_new_items, resolve_new_items
 
 FORMAT = "recsys_bert.pretrained_encoder/2"
 
@@ -224,6 +224,27 @@ def load_encoder(run: Path, dataset: ClickDataset) -> PretrainedEncoder:
     with saved_parts(folder):
         _ = pretrained.objective  # looked up now, as long as it is known that the artefact names it
     return pretrained
+
+
+def grown_encoder(pretrained: PretrainedEncoder, dataset: ClickDataset, source: Path) -> PretrainedEncoder:
+    """A trained encoder with rows for all items and feature values of a log; itself where it has them.
+
+    Args:
+        pretrained: Loaded for the log.
+        dataset: The log.
+        source: Run of the encoder.
+    """
+    config, prediction = pretrained.encoder.config, pretrained.prediction
+    features = feature_configs(dataset, tuple(feature.name for feature in config.features))
+    size = dataset.vocabulary.size
+    if (size, features) == (config.vocab_size, config.features):
+        return replace(pretrained, known=dataset)
+    encoder = Encoder(replace(config, vocab_size=size, features=features))
+    take_weights(encoder, pretrained.encoder, source)
+    init_new_items(encoder, config.vocab_size, dataset, resolve_new_items("auto", dataset, config.vocab_size))
+    tables = {feature.name: dataset.item_features[feature.name] for feature in features}
+    grown = TokenPrediction(encoder, prediction.loss, first_row=prediction.first_row, features=tables)
+    return replace(pretrained, prediction=grown.eval(), known=dataset)
 
 
 def take_weights(encoder: Encoder, pretrained: Encoder, source: Path) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 import recsys_bert as rb
 from pipelines import append as command
+from pipelines import prepare as prepare_command
+from recsys_bert.clicks.prepare.config import LogConfig
 from recsys_bert.errors import InputError
 from recsys_bert.stages.append import append
 from recsys_bert.stages.prepare import prepare
@@ -181,7 +183,11 @@ def test_the_command_and_formats(tmp_path):
     log, today = random_log(0, 0, 15, 30, 120, text=True), random_log(1, 1500, 25, 60, 90, text=True)
     log.write_parquet(tmp_path / "log.parquet")
     today.write_csv(tmp_path / "today.txt")
-    old = prepare(tmp_path / "log.parquet", out=tmp_path / "data", log={"format": "parquet"})
+    log_config = LogConfig(format="parquet")
+    prepare_command.run(
+        prepare_command.Config(events=str(tmp_path / "log.parquet"), out=tmp_path / "data", log=log_config)
+    )
+    old = rb.open_dataset(tmp_path / "data")
     expected = prepare(pl.concat([log, today]), out=tmp_path / "anew", vocabulary={"of": old})
     config = command.Config(data=tmp_path / "data", events=str(tmp_path / "today.txt"), out=tmp_path / "out")
     with pytest.raises(InputError, match="parquet"):
