@@ -118,12 +118,9 @@ def grown_module(
             if field.size > old.size > FIRST:
                 mean = old_table[old_at + FIRST : old_at + old.size].mean(0)
                 table[new_at + old.size : new_at + field.size] = mean
-        if (
-            isinstance(module.reader, PlainItems)
-            and isinstance(start.module.reader, PlainItems)
-            and dataset is not None
-        ):
-            _grow_items(module.reader.items.weight, start.module.reader.items.weight, dataset)
+        reader, old_reader = module.reader, start.module.reader
+        if isinstance(reader, PlainItems) and isinstance(old_reader, PlainItems):
+            _grow_items(reader.items.weight, old_reader.items.weight, dataset)
     return module
 
 
