@@ -42,10 +42,10 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         InputError: A table that cannot be read or lacks a column, or a run and a log that do not belong together.
     """
-    from recsys_bert.clicks.prepare.files import find_files, scan
+    from recsys_bert.clicks.prepare.sources import read_table
     from recsys_bert.retrieval.recommender import Recommender
 
-    pairs = scan(find_files(str(config.pairs))).collect()
+    pairs = read_table(config.pairs)
     recommender = Recommender.load(config.run, config.data)
     frame = recommender.score(pairs)
     write_frame(frame, config.out)

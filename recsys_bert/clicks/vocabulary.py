@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recsys_bert.clicks.prepare.ids import integer_ids, text_ids
 from recsys_bert.errors import InputError
 
 PAD, MASK, UNKNOWN = 0, 1, 2
@@ -120,7 +121,7 @@ def as_ids(ids: Any, kind: Any, name: str = "item") -> pl.Series:
     sort = "text" if kind == pl.String else "integers"
     try:
         series = ids if isinstance(ids, pl.Series) else pl.Series(ids)
-        cast = series if series.dtype == kind else series.cast(kind, strict=False)
+        cast = series if series.dtype == kind else _cast(series, kind)
     except (pl.exceptions.PolarsError, TypeError) as error:
         raise InputError(f"{name} ids of this log are {sort}; these are not: {error}") from error
     bad = series.filter(cast.is_null() & series.is_not_null())
@@ -128,6 +129,16 @@ def as_ids(ids: Any, kind: Any, name: str = "item") -> pl.Series:
         listed = ", ".join(map(repr, bad.head(5).to_list())) + (" …" if len(bad) > 5 else "")
         raise InputError(f"{name} ids of this log are {sort}, which {listed} cannot be.")
     return cast
+
+
+def _cast(ids: pl.Series, kind: Any) -> pl.Series:
+    """Ids in another type; whole floats, and text such as ``12.0``, are integers."""
+    column = pl.col("id")
+    if kind == pl.String:
+        return ids.rename("id").to_frame().select(text_ids(column, ids.dtype))["id"]
+    if ids.dtype == pl.String or ids.dtype.is_float():
+        return ids.rename("id").to_frame().select(integer_ids(column, ids.dtype))["id"]
+    return ids.cast(kind, strict=False)
 
 
 def unknown_rows(ids: pl.Series, n_unknown: int) -> NDArray[np.int32]:

@@ -6,9 +6,13 @@ from dataclasses import MISSING, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from recsys_bert.clicks.prepare.table_config import TableConfig
 from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.errors import InputError, unknown_name
 
+ImpressionFormat = Literal[
+    "auto", "csv", "tsv", "parquet", "arrow", "jsonl", "movielens", "recbole", "mind_impressions", "libfm"
+]
 MEANS = ("auc", "gauc", "log_loss", "calibration_error")
 """Metrics of a model; of several labels those of each, and their means."""
 
@@ -47,9 +51,15 @@ class ColumnsConfig:
     """Column with the timestamp: integers, ISO text or datetimes. For histories and for the cut by time."""
 
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
-    """Unit of numeric times since 1970; ``auto`` goes by their size."""
+    """Unit of numeric times since 1970; ``auto`` goes by their size, file by file."""
+
+    time_format: str | None = None
+    """Pattern of text times as in ``strptime``: ``%d.%m.%Y %H:%M``. None: numbers and ISO text."""
 
     def __post_init__(self) -> None:
+        if self.time_format is not None and (self.time is None or self.time_unit != "auto"):
+            other = "columns.time names no column" if self.time is None else "columns.time_unit is of numbers"
+            raise InputError(f"columns.time_format is {self.time_format!r}, but {other}. Leave one out.")
         if self.labels and self.label != type(self).label:
             raise InputError(
                 f"columns.label is {self.label!r} and columns.labels {list(self.labels)}; set one of them."
@@ -66,10 +76,10 @@ class ColumnsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilesConfig:
-    """Format of impression files."""
+class FilesConfig(TableConfig):
+    """Reading of impression files; ``missing`` counts for data frames too."""
 
-    format: Literal["auto", "csv", "tsv", "parquet", "recbole", "libfm"] = "auto"
+    format: ImpressionFormat = "auto"  # type: ignore[assignment]
     """How files are read; ``auto`` goes by their ending (.inter is RecBole's, .libfm is ``label index:1 …``)."""
 
     libfm_fields: Path | None = None
@@ -87,7 +97,8 @@ class FilesConfig:
             InputError: A format without files, or libFM fields without a libFM file.
         """
         if not paths:
-            _check_default(self, "files", ("format", "libfm_fields"), "the impressions are data frames, not files")
+            names = ("format", "separator", "columns", "encoding", "quote", "bad_rows", "libfm_fields")
+            _check_default(self, "files", names, "the impressions are data frames, not files")
         if self.libfm_fields is not None and not any(self.is_libfm(path) for path in paths):
             raise InputError(
                 f"files.libfm_fields names the fields of libFM files; {paths[0]} is not one. Leave it out, or set "

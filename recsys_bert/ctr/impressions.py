@@ -12,10 +12,19 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys_bert.clicks.frames import Frame, to_frame
-from recsys_bert.clicks.prepare.files import find_files, scan, unreadable
-from recsys_bert.clicks.prepare.times import PER_SECOND, guess_unit, microseconds, text_dates
+from recsys_bert.clicks.prepare.files import find_files
+from recsys_bert.clicks.prepare.times import (
+    FIRST_LATE,
+    JANUARY_1970,
+    PER_SECOND,
+    check_format,
+    guess_unit,
+    microseconds,
+    text_dates,
+    with_format,
+)
 from recsys_bert.ctr.config import ColumnsConfig, FilesConfig, rule_parts
-from recsys_bert.ctr.libfm import read_libfm
+from recsys_bert.ctr.impression_files import read_columns
 from recsys_bert.errors import InputError
 from recsys_bert.files import fingerprint
 
@@ -100,7 +109,8 @@ def read_impressions(
     label_columns = [rule_parts(label)[0] for label in columns.tasks] if labelled else []
     names = [columns.user, columns.item, columns.time, columns.history, *features, *label_columns]
     required = list(dict.fromkeys(name for name in names if name))
-    frame, title = _read_columns(source, files or FilesConfig(), required, optional, advice)
+    parts, title = read_columns(as_source(source), files or FilesConfig(), required, optional, advice)
+    frame = pl.concat(parts, how="vertical_relaxed") if len(parts) > 1 else parts[0]
     if not len(frame):
         raise InputError(f"{title} has no rows.")
     for name in frame.columns:
@@ -110,34 +120,27 @@ def read_impressions(
                 f"column {name!r} of {title} is of type {kind}; label, user, item and time are single values."
             )
     labels = None if not labelled else read_tasks(frame, columns.labels or columns.label)
-    times = None if columns.time is None else read_times(frame[columns.time], columns.time_unit)
+    times = None if columns.time is None else _times(parts, columns, title)
     ids = [name for name in (*optional, columns.user, columns.item, columns.time) if name in frame.columns]
     used = list(dict.fromkeys([*ids, *features, *([] if columns.history is None else [columns.history])]))
     return Impressions(frame.select(used), labels, times)
 
 
-def _read_columns(
-    source: Frame | Path | str, files: FilesConfig, names: list[str], optional: Sequence[str], advice: str
-) -> tuple[pl.DataFrame, str]:
-    """The columns ``names`` of a data frame or file, those of ``optional`` that it has, and its title in messages."""
-    source = as_source(source)
-    title = str(source) if isinstance(source, Path) else "the table of impressions"
-    if isinstance(source, pl.DataFrame):
-        table = source.lazy()
-    elif files.is_libfm(source):
-        table = read_libfm(source, files.libfm_fields).lazy()
-    else:
-        table = scan(find_files(str(source)), files.format)
-    present = table.collect_schema().names()
-    if missing := [name for name in names if name not in present]:
+def _times(parts: list[pl.DataFrame], columns: ColumnsConfig, title: str) -> NDArray[np.int64]:
+    """Timestamps of all parts, each in its own unit.
+
+    Raises:
+        InputError: Some cannot be read, or lie in January 1970 while all others are years later.
+    """
+    name = str(columns.time)
+    times = np.concatenate([read_times(part[name], columns.time_unit, columns.time_format) for part in parts])
+    early, late = np.abs(times) < JANUARY_1970 // PER_SECOND, times >= FIRST_LATE // PER_SECOND
+    if early.any() and late.any() and (early | late).all():
         raise InputError(
-            f"{title} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, present))}. {advice}"
+            f"{int(early.sum()):,} of {len(times):,} times of {title} lie in January 1970, the others years later: a "
+            "part has another unit of time, or 0 stands for no time. Correct them, or leave the rows out."
         )
-    names = [*names, *(name for name in dict.fromkeys(optional) if name in present and name not in names)]
-    try:
-        return table.select(names).collect(engine="streaming"), title
-    except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
-        raise unreadable([Path(title)], error) from error
+    return times
 
 
 def read_tasks(frame: pl.DataFrame, labels: str | Sequence[str]) -> NDArray[np.float32]:
@@ -195,17 +198,37 @@ def _compare(column: pl.Series, sign: str, value: str) -> pl.Series:
     return SIGNS[sign](column.cast(pl.Float64, strict=False).fill_nan(None), number)  # NaN gives no label
 
 
-def read_times(column: pl.Series, unit: str) -> NDArray[np.int64]:
+def read_times(column: pl.Series, unit: str, pattern: str | None = None) -> NDArray[np.int64]:
     """Timestamps as unix seconds, rounded down.
+
+    Args:
+        column: Numbers, text or datetimes.
+        unit: Of numbers.
+        pattern: Of text, as in ``strptime``.
 
     Raises:
         InputError: Some cannot be read.
     """
     frame = column.rename("time").to_frame()
+    if pattern is not None:
+        return _seconds(column, frame, _formatted(column, pattern))
     numbers = pl.Series([], dtype=pl.Float64) if column.dtype.is_temporal() else column.cast(pl.Float64, strict=False)
     timestamp = microseconds(pl.col("time"), column.dtype, guess_unit(numbers) if unit == "auto" else unit)
     if column.dtype == pl.String:
         timestamp = pl.coalesce(timestamp, text_dates(pl.col("time")))
+    return _seconds(column, frame, timestamp)
+
+
+def _formatted(column: pl.Series, pattern: str) -> pl.Expr:
+    check_format(pattern)
+    if column.dtype != pl.String and not column.dtype.is_integer():
+        raise InputError(
+            f"columns.time_format is {pattern!r}, but column {column.name!r} is of type {column.dtype}. Leave it out."
+        )
+    return with_format(pl.col("time"), column.dtype, pattern)
+
+
+def _seconds(column: pl.Series, frame: pl.DataFrame, timestamp: pl.Expr) -> NDArray[np.int64]:
     times = frame.select(timestamp.alias("time"))["time"]
     if n_bad := times.null_count():
         row = int(times.is_null().arg_max() or 0)

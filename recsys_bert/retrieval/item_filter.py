@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.frames import to_frame
-from recsys_bert.clicks.prepare.files import find_files, scan
+from recsys_bert.clicks.prepare.sources import read_table
 from recsys_bert.errors import InputError, unknown_name
 
 Rows = NDArray[np.bool_]
@@ -154,7 +154,7 @@ def _by_file(dataset: ClickDataset, path: Path) -> Rows:
             raise InputError(f"the item list {path} cannot be read: {error}.") from error
         return _by_id(dataset, pl.Series([line.strip() for line in lines if line.strip()], dtype=pl.String), path.name)
     try:
-        frame = scan(find_files(str(path))).collect()
+        frame = read_table(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"the item list {path} cannot be read: {error}.") from error
     return _by_frame(dataset, frame, path.name)

@@ -14,7 +14,7 @@ from scipy import sparse
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.frames import to_frame
 from recsys_bert.clicks.lineage import FIRST_VALUE, UNKNOWN_VALUE
-from recsys_bert.clicks.prepare.files import find_files, scan
+from recsys_bert.clicks.prepare.sources import read_table
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import as_ids
 from recsys_bert.errors import InputError
@@ -103,7 +103,7 @@ def _table(profiles: Any) -> pl.DataFrame:
     if hasattr(profiles, "__arrow_c_stream__") or isinstance(profiles, dict | pl.LazyFrame):
         return to_frame(profiles, "profiles")
     try:
-        return scan(find_files(str(profiles))).collect()
+        return read_table(profiles)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"the profiles {profiles} cannot be read: {error}.") from error
 

@@ -115,11 +115,12 @@ def _write(
     from recsys_bert.clicks.prepare.side_tables import read_side
     from recsys_bert.clicks.prepare.sources import open_source
 
-    path = isinstance(events, str | Path)
-    data, format = (events, config.log.format) if path else (to_frame(events, "events"), "auto")
-    source = open_source(data, "events", format)
+    data, reading = events, config.log
+    if not isinstance(events, str | Path):
+        data, reading = to_frame(events, "events"), config.log.for_frames()
+    source = open_source(data, "events", reading, "log", work)
     basis = dataset.basis()
-    log = read_log(source, config.log, work).after_types(basis.event_types)
+    log = read_log(source, reading, work).after_types(basis.event_types)
     today = sorted_events(log, work)
     check_basis(basis, today, config)
     if log.has_time != dataset.has_times:
@@ -129,8 +130,12 @@ def _write(
         ("items", tables[0], config.log.item, today.item_ids),
         ("users", tables[1], config.log.user, today.user_ids),
     ):
-        group = getattr(config, f"{role[:-1]}_features")
-        side = None if table is None else read_side(open_source(table, role), group, column, ids.dtype, role[:-1])
+        group = f"{role[:-1]}_table"
+        features, table_config = getattr(config, f"{role[:-1]}_features"), getattr(config, group)
+        if table is not None and not isinstance(table, str | Path):
+            table, table_config = to_frame(table, role), replace(table_config.for_frames(), bad_rows="error")
+        opened = None if table is None else open_source(table, role, table_config, group, work)
+        side = None if opened is None else read_side(opened, features, table_config, column, ids, role[:-1])
         sides.append(side_table_with(dataset, role, side))
     merged = appended_events(dataset, today, work)
     if merged.late and config.filters.repeats == "drop":

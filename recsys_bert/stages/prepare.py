@@ -16,6 +16,7 @@ from recsys_bert.clicks.prepare.config import (
     SplitConfig,
     VocabularyConfig,
 )
+from recsys_bert.clicks.prepare.table_config import TableConfig
 from recsys_bert.settings import make_config
 from recsys_bert.stages.folders import temporary_run
 
@@ -39,6 +40,12 @@ class PrepareConfig:
 
     log: LogConfig = field(default_factory=LogConfig)
     """Columns of the events."""
+
+    item_table: TableConfig = field(default_factory=TableConfig)
+    """Reading of the files of the item table."""
+
+    user_table: TableConfig = field(default_factory=TableConfig)
+    """Reading of the files of the user table."""
 
     item_features: SideFeaturesConfig = field(default_factory=SideFeaturesConfig)
     """Features from the item table."""
@@ -110,9 +117,13 @@ def _prepare(events: Any, items: Any, users: Any, out: Path, config: PrepareConf
     target = out.resolve() if out.is_symlink() else out  # the link stays
     check_target(target)
     with replacing(target) as folder, work_folder(target) as work:
-        source = open_source(events, "events", config.log.format)
+        source = open_source(events, "events", config.log, "log", work)
         item_source, user_source = (
-            None if table is None else open_source(table, name) for table, name in ((items, "items"), (users, "users"))
+            None if table is None else open_source(table, name, reading, group, work)
+            for table, name, reading, group in (
+                (items, "items", config.item_table, "item_table"),
+                (users, "users", config.user_table, "user_table"),
+            )
         )
         manifest, notes = _write(source, item_source, user_source, config, folder, work)
     message = [*summary_lines(manifest), *notes, f"wrote {shown_out} in {time.monotonic() - started:.1f} s"]
@@ -140,9 +151,9 @@ def _write(
     events = sorted_events(log, work)
     if basis is not None:
         check_basis(basis, events, config)
-    items = read_side(item_source, config.item_features, config.log.item, events.item_ids.dtype, "item")
-    users = read_side(user_source, config.user_features, config.log.user, events.user_ids.dtype, "user")
-    notes = list(_notes(events.times))
+    items = read_side(item_source, config.item_features, config.item_table, config.log.item, events.item_ids, "item")
+    users = read_side(user_source, config.user_features, config.user_table, config.log.user, events.user_ids, "user")
+    notes = [*(side.note for side in (items, users) if side and side.note), *_notes(events.times)]
     return write_events(folder, events, (items, users), config, basis, partial(LogRecord.of, log)), notes
 
 

@@ -21,13 +21,24 @@ from contracts.settings_contract import (
 from recsys_bert.stages.prepare import PrepareConfig, prepare
 
 SIDES = {"items": "items", "users": "users"}
-FEATURES = {
-    **SIDES,
+FEATURES_ONLY = {
     "item_features.multi": ["tags"],
     "item_features.categorical": ["kind"],
     "user_features.multi": ["tags"],
 }
-INTEGERS = {"log.ids": ("integer",), "log.time_unit": ("s",), "log.bad_rows": ("drop",)}
+FEATURES = {**SIDES, **FEATURES_ONLY}
+INTEGERS = {
+    "log.ids": ("integer",),
+    "log.time_unit": ("s",),
+    "log.bad_rows": ("drop",),
+    "log.missing": (["soon"],),
+    "log.quote": ("none",),
+}
+TABLES = {
+    f"{table}.{name}": value
+    for table in ("item_table", "user_table")
+    for name, value in (("bad_rows", ("drop",)), ("quote", ("none",)))
+}
 CONTRACT = SettingsContract(
     PrepareConfig,
     bases={  # "events", "items" and "users" are arguments: a frame's name or a file's
@@ -40,6 +51,10 @@ CONTRACT = SettingsContract(
         "datetimes": {"events": "log", "log.time": "datetime"},
         "no_time": {"events": "log", "log.time": "None"},
         "bad_rows": {"events": "bad.csv", "log.bad_rows": "drop"},
+        "quoted": {"events": "quoted.csv"},
+        "german": {"events": "german.csv", "log.time_format": "%d.%m.%Y %H:%M:%S"},
+        "lists": {"events": "lists.csv", "log.time": "None", "log.list_separator": " "},
+        "tables": {"events": "log", "items": "items.csv", "users": "users.csv", **FEATURES_ONLY},
         "event": {"events": "log", "log.event": "event"},
         "events": {"events": "log", "log.event": "event", "log.events": {"click": 1.0, "view": 0.5}},
         "weight": {"events": "log", "log.weight": "rating"},
@@ -52,12 +67,28 @@ CONTRACT = SettingsContract(
     },
     only={
         **dict.fromkeys(("csv", "text_ids", "parquet", "lines", "dates", "datetimes", "no_time"), ("log.",)),
-        **dict.fromkeys(("bad_rows", "event", "events", "weight"), ("log.",)),
-        **dict.fromkeys(("no_multi", "no_features", "no_tables"), ("item_", "user_")),
+        **dict.fromkeys(("bad_rows", "event", "events", "weight", "quoted", "german", "lists"), ("log.",)),
+        "tables": ("item_table.", "user_table."),
+        **dict.fromkeys(("no_multi", "no_features"), ("item_features.", "user_features.")),
+        "no_tables": ("item_", "user_"),
         **dict.fromkeys(("time", "refit", "no_split"), ("split.", "filters.", "vocabulary.")),
     },
     values={
         "log.user": ["other_user"],
+        "log.format": ["parquet", "lines"],
+        **{f"{table}.format": ["parquet"] for table in ("item_table", "user_table")},
+        "log.separator": [";"],
+        "log.columns": [["user_id", "item_id", "other"]],
+        "log.encoding": ["utf-16"],
+        "log.quote": ["none"],
+        "log.missing": [["soon"]],
+        "log.time_format": ["%Y"],
+        "log.list_separator": ["1"],
+        **{f"{table}.separator": [";"] for table in ("item_table", "user_table")},
+        **{f"{table}.columns": [["item_id", "tags", "kind"]] for table in ("item_table", "user_table")},
+        **{f"{table}.encoding": ["utf-16"] for table in ("item_table", "user_table")},
+        **{f"{table}.quote": ["none"] for table in ("item_table", "user_table")},
+        **{f"{table}.missing": [["b"]] for table in ("item_table", "user_table")},
         "log.item": ["other_item"],
         "log.time": ["other_time", "None"],
         "log.event": ["event"],
@@ -93,7 +124,11 @@ CONTRACT = SettingsContract(
         "text_ids": {**INTEGERS, "log.ids": ("text",), "log.format": ("csv",)},
         "parquet": {**INTEGERS, "log.format": ("parquet",)},
         "lines": {**INTEGERS, "log.format": ("lines",), "log.time": ("None",)},
-        "bad_rows": {**INTEGERS, "log.format": ("csv",)},
+        "bad_rows": {**{k: v for k, v in INTEGERS.items() if k != "log.missing"}, "log.format": ("csv",)},
+        "quoted": {**{k: v for k, v in INTEGERS.items() if k != "log.quote"}, "log.format": ("csv",)},
+        "german": {**INTEGERS, "log.format": ("csv",)},
+        "lists": {**INTEGERS, "log.format": ("csv",)},
+        "tables": {**TABLES, **dict.fromkeys(("item_table.format", "user_table.format"), ("csv",))},
     },
 )
 CHANGES = CONTRACT.changes()
@@ -149,6 +184,16 @@ def files(frames, tmp_path_factory):
     log.with_columns(
         pl.format("u{}", "user_id").alias("user_id"), pl.format("i{}", "item_id").alias("item_id")
     ).write_csv("text_ids.csv")
+    with open("quoted.csv", "w") as file:
+        file.writelines(
+            [",".join(log.columns) + "\n", *(",".join(f'"{cell}"' for cell in row) + "\n" for row in log.rows())]
+        )
+    log.with_columns(pl.col("datetime").dt.strftime("%d.%m.%Y %H:%M:%S").alias("timestamp")).write_csv("german.csv")
+    log.group_by("user_id", maintain_order=True).agg(pl.col("item_id").cast(pl.String)).with_columns(
+        pl.col("item_id").list.join(" ")
+    ).write_csv("lists.csv")
+    for name in ("items", "users"):
+        frames[name].write_csv(f"{name}.csv")
     histories = log.group_by("user_id", maintain_order=True).agg("item_id").rows()
     with open("log.txt", "w") as file:
         file.writelines(f"{user} {' '.join(map(str, items))}\n" for user, items in histories)
@@ -183,7 +228,12 @@ def test_the_same_settings_give_the_same_folder(runs, base):
 
 def test_every_setting_has_an_effect_in_some_run(runs):
     # a file of one format cannot be read as another one; bad rows are refused, where they are not dropped
-    check_effects(runs, CHANGES, {"log.format", "log.bad_rows"})
+    # nor read by another separator, under other columns or in another encoding
+    text = ("format", "separator", "columns", "encoding")
+    tables = [f"{table}.{name}" for table in ("item_table", "user_table") for name in (*text, "quote", "bad_rows")]
+    check_effects(
+        runs, CHANGES, {"log.bad_rows", "log.quote", "log.time_format", *(f"log.{name}" for name in text), *tables}
+    )
 
 
 def test_settings_of_the_contract_exist():

@@ -230,13 +230,14 @@ def side_table_with(dataset: ClickDataset, role: str, new: SideTable | None) -> 
     stored = table.select(columns.keys()).rename(columns)
     ids = table[f"{role.removesuffix('s')}_id"]
     has_row = ~stored.select(pl.all_horizontal(pl.all().is_null())).to_series() if columns else ids.is_not_null()
-    old = SideTable(ids.filter(has_row), stored.filter(has_row), counts)
+    missing = tuple(dataset.manifest.config[f"{role.removesuffix('s')}_table"]["missing"])
+    old = SideTable(ids.filter(has_row), stored.filter(has_row), counts, role, missing)
     if new is None:
         return old
     rest = ~old.ids.is_in(new.ids.implode())
     table = pl.concat([new.table, old.table.filter(rest)], how="diagonal_relaxed")
     total = {name: n + counts.get(name, 0) for name, n in new.counts.items()}
-    return SideTable(pl.concat([new.ids, old.ids.filter(rest).rename(new.ids.name)]), table, total)
+    return SideTable(pl.concat([new.ids, old.ids.filter(rest).rename(new.ids.name)]), table, total, role, missing)
 
 
 def _own_name(name: str, columns: list[str]) -> str:
@@ -264,9 +265,11 @@ def summed_record(dataset: ClickDataset, record: LogRecord) -> LogRecord:
         filters.append(entry)
     types = dict.fromkeys([*old.log["event_types"], *record.about["event_types"]], 0)
     parts = (old.log, record.about)
+    units = dict.fromkeys([*old.log["time_units"], *record.about["time_units"]])
     about = {
         "rows": sum(part["rows"] for part in parts),
         "event_types": {name: sum(part["event_types"].get(name, 0) for part in parts) for name in types},
+        "time_units": {name: sum(part["time_units"].get(name, 0) for part in parts) for name in units},
         "sha256": hashlib.sha256(" ".join(part["sha256"] for part in parts).encode()).hexdigest(),
         "files": [*old.log["files"], *record.about["files"]],
     }

@@ -4,17 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from recsys_bert.clicks.prepare.table_config import TableConfig
 from recsys_bert.errors import InputError
-
-Format = Literal["auto", "parquet", "csv", "tsv", "jsonl", "arrow", "movielens", "recbole", "lines"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogConfig:
+class LogConfig(TableConfig):
     """Columns of the events and how they are read."""
-
-    format: Format = "auto"
-    """Format of files; ``auto`` goes by their ending (.dat MovieLens, .inter RecBole, .txt ``user item item …``)."""
 
     user: str = "user_id"
     """Column with the user's id."""
@@ -26,7 +22,14 @@ class LogConfig:
     """Column with the timestamp: integers, ISO text or datetimes. None: events are in the order of time already."""
 
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
-    """Unit of numeric times since 1970; ``auto`` goes by their size."""
+    """Unit of numeric times since 1970; ``auto`` goes by their size, file by file."""
+
+    time_format: str | None = None
+    """Pattern of text times as in ``strptime``: ``%d.%m.%Y %H:%M``. None: numbers and ISO text."""
+
+    list_separator: str | None = None
+    """Cuts the text of the item column into the items of a user, and other columns with as many values. Lists, and text
+    in brackets, need none."""
 
     event: str | None = None
     """Column with the event type (click, view, purchase …), if any."""
@@ -45,12 +48,14 @@ class LogConfig:
 
     ids: Literal["auto", "text", "integer"] = "auto"
     """Type of ids in text files; ``auto`` gives integers if all are, and refuses a mixture of both. A column of
-    unsigned integers of which some do not fit into int64 becomes text."""
+    unsigned integers of which some do not fit into int64 becomes text. Whole floats (``12.0``) are integers."""
 
     bad_rows: Literal["error", "drop"] = "error"
-    """Rows without a user, an item or a readable time: an error for the first, or drop and count them."""
+    """Rows of too few or too many cells, or without a user, an item or a readable time: an error for the first, or drop
+    and count them."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.event is None and self.events:
             raise InputError(
                 "log.events gives weights by event type, but log.event does not name the column of the type."
@@ -62,6 +67,13 @@ class LogConfig:
             )
         if self.time is None and self.time_unit != "auto":
             raise InputError(f"log.time_unit is {self.time_unit!r}, but log.time names no column. Leave it out.")
+        if self.time_format is not None and (self.time is None or self.time_unit != "auto"):
+            other = "log.time names no column" if self.time is None else "log.time_unit is of numbers"
+            raise InputError(f"log.time_format is {self.time_format!r}, but {other}. Leave one out.")
+        if self.list_separator == "":
+            raise InputError(
+                "log.list_separator is empty, which would cut a text into its letters. Name one, such as ' '."
+            )
         if self.weight is None and self.min_weight is not None:
             raise InputError(f"log.min_weight is {self.min_weight}, but log.weight names no column.")
         negative = {name: weight for name, weight in self.events.items() if not weight >= 0}
@@ -189,6 +201,10 @@ class SideFeaturesConfig:
     """Values kept of one multi-valued entry; longer entries are counted."""
 
     def __post_init__(self) -> None:
+        if not self.separator:
+            raise InputError(
+                "separator of multi-valued columns is empty, which would cut a text into its letters; name one."
+            )
         names = self.categorical + self.multi
         if double := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(f"{', '.join(double)} is named twice among a side table's features; name it once.")

@@ -9,24 +9,24 @@ import polars as pl
 
 from recsys_bert.clicks.lineage import FIRST_VALUE
 from recsys_bert.clicks.prepare.config import LogConfig
-from recsys_bert.clicks.prepare.sources import TableSource
-from recsys_bert.clicks.prepare.times import guess_unit, microseconds, text_dates
+from recsys_bert.clicks.prepare.event_columns import (
+    BAD,
+    BAD_TIME,
+    EARLY_TIME,
+    REASONS,
+    ROLES,
+    EventColumns,
+    check_unit,
+    event_columns,
+    judged,
+)
+from recsys_bert.clicks.prepare.ids import WRITTEN_WHOLE, count_text_ids, integer_ids
+from recsys_bert.clicks.prepare.marks import LINE
+from recsys_bert.clicks.prepare.sources import Part, TableSource
+from recsys_bert.clicks.prepare.times import FIRST_LATE, JANUARY_1970, as_date, check_format
 from recsys_bert.errors import InputError
 
-# Reasons why a row is dropped; the first that holds is counted. 0 is a valid row.
-NO_USER, NO_ITEM, NO_TIME, BAD_TIME, BAD_WEIGHT, OTHER_EVENT, LOW_WEIGHT = range(1, 8)
-REASONS = {
-    NO_USER: "no user",
-    NO_ITEM: "no item",
-    NO_TIME: "no time",
-    BAD_TIME: "unreadable time",
-    BAD_WEIGHT: "unreadable weight",
-    OTHER_EVENT: "event type dropped",
-    LOW_WEIGHT: "weight too low",
-}
-BAD = (NO_USER, NO_ITEM, NO_TIME, BAD_TIME, BAD_WEIGHT)
 MOST_TYPES = 1_000
-WHOLE = r"^(0|-?[1-9]\d{0,17})$"  # an integer that reads the same when written again
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Log:
         integer_ids: Whether text ids are all integers, by column.
         event_types: Rows by event type, if the log has one.
         types: Event types of the rows that are left, in the order of their codes, which begin at 2.
+        time_units: Files by unit of their times; ``dates`` for those that are no numbers.
     """
 
     path: Path
@@ -56,6 +57,7 @@ class Log:
     integer_ids: dict[str, bool]
     event_types: dict[str, int] = field(default_factory=dict)
     types: list[str] = field(default_factory=list)
+    time_units: dict[str, int] = field(default_factory=dict)
 
     def as_filter(self) -> dict[str, Any]:
         """Reading as the first filter of the manifest."""
@@ -82,7 +84,8 @@ class Log:
             codes = {name: code for code, name in enumerate(self.types, FIRST_VALUE)}
             good = good.with_columns(type=pl.col("kind").replace_strict(codes, default=0, return_dtype=pl.UInt16))
         good = good.drop("bad", "kind", strict=False)
-        return good.with_columns(pl.col(name).cast(pl.Int64) for name, whole in self.integer_ids.items() if whole)
+        whole = [name for name, is_whole in self.integer_ids.items() if is_whole]
+        return good.with_columns(integer_ids(pl.col(name), pl.String()) for name in whole)
 
 
 def read_log(source: TableSource, config: LogConfig, work: Path) -> Log:
@@ -96,154 +99,74 @@ def read_log(source: TableSource, config: LogConfig, work: Path) -> Log:
     Raises:
         InputError: Columns are missing, rows are bad, ids are mixed, or nothing is left.
     """
-    table = source.scan()
-    columns = _columns(source, config, table)
+    if config.time_format is not None:
+        check_format(config.time_format)
     path = work / "log.arrow"
-    for sampled in (True, False):  # date styles of the first rows; should others come later, all styles
-        try:
-            canonical = _judged(table.select(**columns), config, sampled)
-            canonical.sink_ipc(path, compression="lz4", engine="streaming")
-        except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
-            raise source.unreadable(error) from error
-        if not pl.scan_ipc(path).select((pl.col("bad") == BAD_TIME).any()).collect().item():
-            break
-    return _checked(source, config, path)
-
-
-def _columns(source: TableSource, config: LogConfig, table: pl.LazyFrame) -> dict[str, pl.Expr]:
-    """Raw columns under canonical names.
-
-    Raises:
-        InputError: A column is missing or of a wrong type.
-    """
-    schema = table.collect_schema()
-    names = {
-        "user": config.user,
-        "item": config.item,
-        "time": config.time,
-        "event": config.event,
-        "weight": config.weight,
-    }
-    if source.is_lines and config.time not in schema:
-        _check_no_times(source, config)
-        names["time"] = None
-    columns = {}
-    for role, name in names.items():
-        if name is None:
-            continue
-        if name not in schema:
-            raise _no_column(source, role, name, list(schema.names()))
-        columns[role] = pl.col(name)
-    for role in ("user", "item"):
-        name = str(names[role])
-        if schema[name] == pl.UInt64 and config.ids != "text" and (largest := _largest(source, table, name)) >= 2**63:
-            if config.ids == "integer":
-                as_text = source.setting("log", "ids", "text")
-                raise InputError(f"column {name!r} holds {largest}; integer ids end at 2^63 - 1. Pass {as_text}.")
-            columns[role] = columns[role].cast(pl.String)
-        else:
-            columns[role] = _id(columns[role], schema[name], role, name, config)
-    return columns
-
-
-def _check_no_times(source: TableSource, config: LogConfig) -> None:
-    """Refuse settings of times for a format that has none."""
-    for name in ("time", "time_unit"):
-        value, default = getattr(config, name), getattr(LogConfig, name)
-        if value not in (None, default):
-            raise InputError(f"log.{name} is {value!r}, but the format of {source.name} has no times. Leave it out.")
-
-
-def _largest(source: TableSource, table: pl.LazyFrame, name: str) -> int:
     try:
-        return table.select(pl.col(name).max()).collect(engine="streaming").item() or 0
-    except (pl.exceptions.PolarsError, OSError) as error:
+        parts = [event_columns(part, source, config) for part in source.parts()]
+        check_unit(parts, config)
+        counts = _write(parts, config, path)
+    except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
         raise source.unreadable(error) from error
+    return _checked(source, config, parts, path, counts)
 
 
-def _no_column(source: TableSource, role: str, name: str, columns: list[str]) -> InputError:
-    listed = ", ".join(repr(column) for column in columns[:20])
-    hint = f" Pass {source.setting('log', 'time', None)} if the log has no times." if role == "time" else ""
-    yours = source.setting("log", role, "NAME")
-    return InputError(f"{source.name} has no column {name!r}; it has {listed}. Name yours with {yours}.{hint}")
+def _write(parts: list[EventColumns], config: LogConfig, path: Path) -> pl.DataFrame:
+    """Write the events of all parts; return their counts by reason, with the numbers of early and late times."""
+    counts = _sink(parts, config, path)
+    sampled = True  # text dates in the styles of the first rows; should others come later, in all styles
+    if (counts["bad"] == BAD_TIME).any() and any(part.sample is not None and part.unit is None for part in parts):
+        sampled, counts = False, _sink(parts, config, path, sampled=False)
+    return _sink(parts, config, path, sampled, drop_early=True) if _has_early(counts) else counts
 
 
-def _id(column: pl.Expr, kind: pl.DataType, role: str, name: str, config: LogConfig) -> pl.Expr:
-    if kind.is_integer():
-        return column.cast(pl.String) if config.ids == "text" else column.cast(pl.Int64)
-    if kind in (pl.String, pl.Categorical, pl.Enum):
-        text = column.cast(pl.String)
-        return pl.when(text != "").then(text)
-    raise InputError(f"column {name!r} of {role} ids is of type {kind}; ids are integers or text. Convert it first.")
+def _sink(
+    parts: list[EventColumns], config: LogConfig, path: Path, sampled: bool = True, drop_early: bool = False
+) -> pl.DataFrame:
+    tables = _same_types([judged(part, config, sampled, drop_early).drop(LINE, strict=False) for part in parts])
+    pl.concat(tables).sink_ipc(path, compression="lz4", engine="streaming")
+    table = pl.scan_ipc(path)
+    columns = [pl.len()]
+    if "time" in table.collect_schema():
+        time = pl.col("time")
+        columns += [
+            (time.abs() < JANUARY_1970).sum().alias("early"),
+            time.is_between(JANUARY_1970, FIRST_LATE, closed="left").sum().alias("between"),
+            time.filter(time >= FIRST_LATE).min().alias("first_late"),
+            time.max().alias("last"),
+        ]
+    return table.group_by("bad").agg(columns).collect(engine="streaming")
 
 
-def _judged(table: pl.LazyFrame, config: LogConfig, sampled: bool) -> pl.LazyFrame:
-    """Parse times and weights; column ``bad`` says why a row is dropped."""
-    schema = table.collect_schema()
-    columns = [pl.col("user"), pl.col("item")]
-    faults = [(pl.col("user").is_null(), NO_USER), (pl.col("item").is_null(), NO_ITEM)]
-    if "time" in schema:
-        timestamp = _timestamp(table, schema["time"], config, sampled)
-        missing = pl.col("time").is_null() | ((pl.col("time") == "") if schema["time"] == pl.String else pl.lit(False))
-        faults += [(missing, NO_TIME), (timestamp.is_null(), BAD_TIME)]
-        columns.append(timestamp.alias("time"))
-    weight = pl.lit(1.0, pl.Float32)
-    if "weight" in schema:
-        weight = pl.col("weight").cast(pl.Float32, strict=False)
-        faults.append((weight.is_null() | ~weight.is_finite() | (weight < 0), BAD_WEIGHT))
-    if "event" in schema:
-        kind = pl.col("event").cast(pl.String).fill_null("")
-        columns.append(kind.alias("kind"))
-        by_kind = _event_weight(kind, config)
-        faults.append((by_kind == 0, OTHER_EVENT))
-        weight = weight * by_kind
-    if config.min_weight is not None:
-        faults.append((pl.col("weight").cast(pl.Float32, strict=False) < config.min_weight, LOW_WEIGHT))
-    if "weight" in schema or config.events:
-        columns.append(weight.cast(pl.Float32).alias("weight"))
-    bad = pl.lit(0, pl.UInt8)
-    for fault, code in reversed(faults):
-        bad = pl.when(fault).then(pl.lit(code, pl.UInt8)).otherwise(bad)
-    return table.select(*columns, bad.alias("bad"))
+def _same_types(tables: list[pl.LazyFrame]) -> list[pl.LazyFrame]:
+    """Ids of one type: int64 if all parts have integers, else text."""
+    for name in ("user", "item"):
+        if len({table.collect_schema()[name] for table in tables}) > 1:
+            tables = [table.with_columns(pl.col(name).cast(pl.String)) for table in tables]
+    return tables
 
 
-def _event_weight(kind: pl.Expr, config: LogConfig) -> pl.Expr:
-    if not config.events:
-        return pl.lit(1.0, pl.Float32)
-    other = 1.0 if config.other_events == "keep" else 0.0
-    return kind.replace_strict(config.events, default=other, return_dtype=pl.Float32)
+def _has_early(counts: pl.DataFrame) -> bool:
+    """True if times lie in January 1970 and all others years later: another unit, or 0 for no time."""
+    good = counts.filter(pl.col("bad") == 0)
+    if "early" not in good.columns or not len(good):
+        return False
+    row = good.row(0, named=True)
+    return bool(row["early"] and row["first_late"] is not None and not row["between"])
 
 
-def _timestamp(table: pl.LazyFrame, kind: pl.DataType, config: LogConfig, sampled: bool) -> pl.Expr:
-    """Expression of the time column; looks at the first rows to tell units and text apart."""
-    column = pl.col("time")
-    if not (kind.is_numeric() or kind == pl.String):
-        _check_no_unit(config, "datetimes")
-        return microseconds(column, kind, "s")
-    sample = table.select(column).head(10_000).collect()["time"].drop_nulls()
-    numbers = sample.cast(pl.Float64, strict=False).drop_nulls().drop_nans()
-    if kind == pl.String and 2 * len(numbers) <= len(sample):
-        _check_no_unit(config, "dates as text")
-        return text_dates(column, sample if sampled else None)
-    return microseconds(column, kind, guess_unit(numbers) if config.time_unit == "auto" else config.time_unit)
-
-
-def _check_no_unit(config: LogConfig, kind: str) -> None:
-    if config.time_unit != "auto":
-        unit = config.time_unit
-        raise InputError(f"log.time_unit is {unit!r}, but column {config.time!r} holds {kind}. Leave it out.")
-
-
-def _checked(source: TableSource, config: LogConfig, path: Path) -> Log:
-    """Count the rows; refuse a log that cannot be used."""
+def _checked(
+    source: TableSource, config: LogConfig, parts: list[EventColumns], path: Path, counted: pl.DataFrame
+) -> Log:
+    """Refuse a log that cannot be used."""
     table = pl.scan_ipc(path)
     columns = table.collect_schema().names()
-    counts = dict(table.group_by("bad").len().collect(engine="streaming").iter_rows())
+    counts: dict[int, int] = dict(counted.select("bad", "len").iter_rows())
     rows = sum(counts.values())
     if not rows:
         raise InputError(f"{source.name} holds no events: the log is empty.")
     if config.bad_rows == "error":
-        _refuse_bad_rows(source, config, table, counts)
+        _refuse_bad_rows(source, config, parts, counted)
     types, left = _types(source, config, table) if "kind" in columns else ({}, [])
     unnamed = sorted(set(types) - set(config.events)) if config.events and config.other_events == "error" else []
     if unnamed:
@@ -256,7 +179,10 @@ def _checked(source: TableSource, config: LogConfig, path: Path) -> Log:
             f"none of the {rows:,} rows of {source.name} is left ({reasons}). Check the columns and log.events."
         )
     integers = _integer_ids(source, config, table)
-    return Log(path, source, rows, dropped, "time" in columns, "weight" in columns, integers, types, left)
+    units: dict[str, int] = {}
+    for part in parts if "time" in columns else []:
+        units[part.unit or "dates"] = units.get(part.unit or "dates", 0) + 1
+    return Log(path, source, rows, dropped, "time" in columns, "weight" in columns, integers, types, left, units)
 
 
 def _types(source: TableSource, config: LogConfig, table: pl.LazyFrame) -> tuple[dict[str, int], list[str]]:
@@ -275,21 +201,44 @@ def _types(source: TableSource, config: LogConfig, table: pl.LazyFrame) -> tuple
     return dict(counted.select("kind", "len").iter_rows()), left
 
 
-def _refuse_bad_rows(source: TableSource, config: LogConfig, table: pl.LazyFrame, counts: dict[int, int]) -> None:
+def _refuse_bad_rows(source: TableSource, config: LogConfig, parts: list[EventColumns], counted: pl.DataFrame) -> None:
     """Raise about the first bad row, if there is one."""
+    counts = dict(counted.select("bad", "len").iter_rows())
     n_bad = {code: counts[code] for code in BAD if counts.get(code)}
     if not n_bad:
         return
-    rows = table.select("bad").with_row_index("row").filter(pl.col("bad").is_in(list(n_bad)))
-    row, code = rows.head(1).collect(engine="streaming").row(0)
-    raw = source.scan().slice(row, 1).collect().to_dicts()[0]
-    role = {NO_USER: "user", NO_ITEM: "item", NO_TIME: "time", BAD_TIME: "time", BAD_WEIGHT: "weight"}[code]
-    name: Any = getattr(config, role)
+    drop = source.setting("log", "bad_rows", "drop")
+    if early := n_bad.get(EARLY_TIME):
+        good = counted.filter(pl.col("bad") == 0).row(0, named=True)
+        first, last = as_date(good["first_late"]), as_date(good["last"])
+        raise InputError(
+            f"{early:,} of {early + good['len']:,} events lie in January 1970, the others from {first} to {last}: part "
+            f"of {source.name} has another unit of time, or 0 stands for no time. Correct them, or pass {drop} to "
+            "leave them out."
+        )
     reasons = ", ".join(f"{REASONS[reason]}: {n:,}" for reason, n in n_bad.items())
+    place, code, value = _first_bad_row(source, config, parts)
     raise InputError(
-        f"{source.locate(row)}: {name} {raw.get(name)!r} ({REASONS[code]}); {sum(n_bad.values()):,} such rows in all "
-        f"({reasons}). Fix them or pass {source.setting('log', 'bad_rows', 'drop')}."
+        f"{place}: {value} ({REASONS[code]}); {sum(n_bad.values()):,} such rows in all ({reasons}). Fix them or pass "
+        f"{drop}."
     )
+
+
+def _first_bad_row(source: TableSource, config: LogConfig, parts: list[EventColumns]) -> tuple[str, int, str]:
+    """Position, reason and cell of the first bad row."""
+    for part in (one.part for one in parts):
+        numbered = Part(part.name, part.numbered())
+        rows = judged(event_columns(numbered, source, config), config, sampled=False)
+        first = rows.filter(pl.col("bad").is_in(BAD)).select(LINE, "bad").head(1).collect(engine="streaming")
+        if not len(first):
+            continue
+        line, code = first.row(0)
+        raw = numbered.table.filter(pl.col(LINE) == line).head(1).collect().to_dicts()[0]
+        name = str(getattr(config, ROLES[code])) if code in ROLES else ""
+        value = raw.get(name, raw.get(name.partition(".")[0]))
+        cell = f"{name} {value!r}" if name else f"{len(part.columns())} columns are expected"
+        return part.locate(line), code, cell
+    raise AssertionError("a bad row was counted and not seen again")
 
 
 def _integer_ids(source: TableSource, config: LogConfig, table: pl.LazyFrame) -> dict[str, bool]:
@@ -298,22 +247,26 @@ def _integer_ids(source: TableSource, config: LogConfig, table: pl.LazyFrame) ->
     Raises:
         InputError: They are a mixture.
     """
-    schema, raw = table.collect_schema(), source.scan().collect_schema()
+    schema = table.collect_schema()
     whole = {}
     for role in ("user", "item"):
-        too_large = raw[getattr(config, role)].is_integer()  # and therefore text now
-        if schema[role] != pl.String or config.ids == "text" or too_large:
+        if schema[role] != pl.String or config.ids == "text":
             continue
-        is_whole = pl.col(role).str.contains(WHOLE)
         good = table.filter(pl.col("bad") == 0)
-        n, total = good.select(is_whole.sum(), pl.len().alias("all")).collect(engine="streaming").row(0)
-        if 0 < n < total or (n == 0 and config.ids == "integer"):
-            raise _mixed(source, role, getattr(config, role), good, is_whole, total - n)
-        whole[role] = n > 0
+        ids = count_text_ids(good, role)
+        name = getattr(config, role)
+        if 0 < ids.words < ids.total or (ids.words and config.ids == "integer"):
+            raise _mixed(source, role, name, good, ids.words)
+        if ids.too_large and config.ids == "integer":
+            large = good.filter(integer_ids(pl.col(role), pl.String()).is_null()).select(role).head(1).collect().item()
+            as_text = source.setting("log", "ids", "text")
+            raise InputError(f"column {name!r} holds {large}; integer ids end at 2^63 - 1. Pass {as_text}.")
+        whole[role] = ids.whole == ids.total
     return whole
 
 
-def _mixed(source: TableSource, role: str, name: str, good: pl.LazyFrame, is_whole: pl.Expr, n_text: int) -> InputError:
+def _mixed(source: TableSource, role: str, name: str, good: pl.LazyFrame, n_text: int) -> InputError:
+    is_whole = pl.col(role).str.contains(WRITTEN_WHOLE)
     text = good.filter(~is_whole).select(role).head(1).collect().item()
     whole = good.filter(is_whole).select(role).head(1).collect()
     beside = f" beside integers such as {whole.item()}" if len(whole) else ""

@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 
 from recsys_bert.clicks.lineage import FIRST_VALUE, UNKNOWN_VALUE
 from recsys_bert.clicks.prepare.config import SideFeaturesConfig
-from recsys_bert.clicks.prepare.sources import TableSource
+from recsys_bert.clicks.prepare.ids import integer_ids, present, text_ids
+from recsys_bert.clicks.prepare.marks import LINE, RAGGED
+from recsys_bert.clicks.prepare.side_values import value_texts
+from recsys_bert.clicks.prepare.sources import TableSource, ragged_rows, whole_table
+from recsys_bert.clicks.prepare.table_config import TableConfig
 from recsys_bert.errors import InputError
+
+_SAMPLE = 1_000
 
 
 @dataclass(frozen=True)
@@ -23,11 +29,17 @@ class SideTable:
         ids: Id of each row, of the log's type.
         table: The other columns, unchanged.
         counts: Counts for the manifest.
+        name: Name in messages.
+        missing: Words for a missing value.
+        note: A warning for the user, if the table joins nothing.
     """
 
     ids: pl.Series
     table: pl.DataFrame
     counts: dict[str, int]
+    name: str = "the side table"
+    missing: tuple[str, ...] = ()
+    note: str | None = None
 
     def rows(self, ids: pl.Series) -> pl.Series:
         """Row of each id in the table; null if it has none."""
@@ -36,62 +48,104 @@ class SideTable:
 
 
 def read_side(
-    source: TableSource | None, config: SideFeaturesConfig, log_name: str, kind: Any, role: str
+    source: TableSource | None,
+    config: SideFeaturesConfig,
+    reading: TableConfig,
+    log_name: str,
+    log_ids: pl.Series,
+    role: str,
 ) -> SideTable | None:
     """Read a side table; the first row of an id wins, and further ones are counted.
 
     Args:
         source: The table, if there is one.
         config: Which columns are read.
+        reading: How its files are read.
         log_name: Id column of the log.
-        kind: Type of the log's ids.
+        log_ids: Ids of the log, each once.
         role: ``item`` or ``user``, for messages.
 
     Raises:
-        InputError: The table, a column or the ids cannot be used.
+        InputError: The table, a row, a column or the ids cannot be used.
     """
     group = f"{role}_features"
     config.check_read(group, source is not None)
     if source is None:
+        if reading != TableConfig():
+            raise InputError(
+                f"{role}_table says how a table of {role}s is read, but there is none. Pass it as {role}s."
+            )
         return None
-    table = _read(source, config, log_name)
+    table, n_ragged = _read(source, config, reading, log_name, f"{role}_table")
     name = config.id or (log_name if log_name in table.columns else table.columns[0])
     missing = [column for column in (name, *config.categorical, *config.multi) if column not in table.columns]
     if missing:
         columns = ", ".join(map(repr, table.columns))
+        hint = source.separator_hint(table.columns)
         raise InputError(
-            f"{source.name} has no column {missing[0]!r}; it has {columns}. See {group}.id, .categorical and .multi."
+            f"{source.name} has no column {missing[0]!r}; it has {columns}.{hint} See {group}.id, "
+            f".categorical and .multi; {role}_table says how files are read."
         )
     choose = f"Choose another with {source.setting(group, 'id', 'NAME')}"
     if table[name].dtype.is_nested():
         raise InputError(f"no id in column {name!r} of {source.name}: it holds lists. {choose}.")
     if name in config.categorical + config.multi:
         raise InputError(f"column {name!r} of {source.name} holds the ids, which are no feature; leave it out.")
-    ids = table[name].cast(kind, strict=False)
+    for column in config.categorical + config.multi:  # before the log is sorted
+        separator = config.separator if column in config.multi else None
+        value_texts(table[column].head(_SAMPLE), f"column {column!r} of {source.name}", separator, reading.missing)
+    ids = as_log_ids(table[name], log_ids.dtype, reading.missing)
     if table.height and ids.null_count() == table.height:
-        sort = "text" if kind == pl.String else "integers"
+        sort = "text" if log_ids.dtype == pl.String else "integers"
         raise InputError(f"no id in column {name!r} of {source.name} is of the log's type ({sort}). {choose}.")
     first = (ids.is_not_null() & ids.is_first_distinct()).rename("first")
     unique = ids.filter(first)
+    in_log = int(unique.is_in(log_ids.implode()).sum())
     counts = {
-        "rows": table.height,
+        "rows": table.height + n_ragged,
+        "ragged": n_ragged,
         "without_usable_id": ids.null_count(),
         "repeated_id": table.height - ids.null_count() - len(unique),
+        "ids_in_log": in_log,
     }
-    return SideTable(unique, table.drop(name).filter(first), counts)
+    note = None
+    if len(unique) and not in_log:
+        note = (
+            f"  WARNING: no id of {source.name} is in the log: column {name!r} has ids such as {unique[0]!r}, the log "
+            f"{log_ids[0]!r}. Its columns are empty. {choose}."
+        )
+    return SideTable(unique, table.drop(name).filter(first), counts, source.name, reading.missing, note)
 
 
-def _read(source: TableSource, config: SideFeaturesConfig, log_name: str) -> pl.DataFrame:
+def as_log_ids(ids: pl.Series, kind: pl.DataType, missing: tuple[str, ...]) -> pl.Series:
+    """Ids in the log's type; null where they are missing or cannot be in the log."""
+    column = pl.col("id")
+    if ids.dtype == pl.String:
+        column = present(column, missing)
+    as_kind = text_ids(column, ids.dtype) if kind == pl.String else integer_ids(column, ids.dtype)
+    return ids.rename("id").to_frame().select(as_kind.alias(ids.name))[ids.name]
+
+
+def _read(
+    source: TableSource, config: SideFeaturesConfig, reading: TableConfig, log_name: str, group: str
+) -> tuple[pl.DataFrame, int]:
+    """The columns, and the number of rows that were dropped for their width."""
     mapping = source.json_object()
     if mapping is not None and (config.id or log_name) not in mapping:
         columns = config.categorical + config.multi
-        return pl.DataFrame(
-            {config.id or log_name: list(mapping), columns[0] if columns else "value": list(mapping.values())}
-        )
+        name = columns[0] if columns else "value"
+        return pl.DataFrame({config.id or log_name: list(mapping), name: list(mapping.values())}), 0
     try:
-        return source.scan().collect()
+        parts = source.parts()
+        table = whole_table(parts).collect()
     except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
         raise source.unreadable(error) from error
+    n_ragged = int(table[RAGGED].sum() or 0) if RAGGED in table.columns else 0
+    if n_ragged and reading.bad_rows == "error":
+        raise ragged_rows(source, parts, n_ragged, group)
+    if n_ragged:
+        table = table.filter(pl.col(RAGGED).fill_null(False).not_())
+    return table.drop(RAGGED, LINE, strict=False), n_ragged
 
 
 @dataclass(frozen=True)
@@ -138,24 +192,23 @@ def encode(
     features = []
     for name in config.categorical + config.multi:
         multi = name in config.multi
-        pairs = _pairs(rows, side.table[name].gather(side_rows), config.separator if multi else None)
+        title = f"column {name!r} of {side.name}"
+        texts = value_texts(
+            side.table[name].gather(side_rows), title, config.separator if multi else None, side.missing
+        )
+        pairs = _pairs(rows, texts, side.missing)
         values = (inherited or {}).get(name, pl.Series(dtype=pl.String))
         features.append(_feature(pairs, name, first + len(ids), config.max_values if multi else 1, multi, values))
     return features
 
 
-def _pairs(rows: pl.DataFrame, column: pl.Series, separator: str | None) -> pl.DataFrame:
+def _pairs(rows: pl.DataFrame, values: pl.Series, missing: tuple[str, ...]) -> pl.DataFrame:
     """(row, trained, value) of every value of every row, each value once per row."""
-    name = column.name
-    if separator is not None and column.dtype == pl.String:
-        column = column.str.split(separator)
-    pairs = rows.with_columns(column.alias("value"))
-    if isinstance(column.dtype, pl.List | pl.Array):
-        if separator is None:
-            raise InputError(f"column {name!r} holds lists; name it with .multi instead of .categorical.")
+    pairs = rows.with_columns(values.alias("value"))
+    if values.dtype == pl.List:
         pairs = pairs.explode("value", empty_as_null=True)
-    pairs = pairs.with_columns(pl.col("value").cast(pl.String).str.strip_chars())
-    return pairs.filter(pl.col("value") != "").unique(maintain_order=True)
+        pairs = pairs.with_columns(present(pl.col("value").str.strip_chars(), missing).alias("value"))
+    return pairs.filter(pl.col("value").is_not_null()).unique(maintain_order=True)
 
 
 def _feature(

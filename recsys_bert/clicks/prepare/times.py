@@ -10,6 +10,8 @@ UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 PATTERNS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S%.f", "%Y/%m/%d %H:%M")
 DATES = ("%Y-%m-%d", "%Y/%m/%d")
 ZONED = ("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M%#z")
+JANUARY_1970 = 31 * 86_400 * PER_SECOND  # microseconds: end of that month
+FIRST_LATE = 3_653 * 86_400 * PER_SECOND  # microseconds: the year 1980
 LIMIT = 8_000_000_000_000_000  # microseconds; the year 2223, beyond which a unit is misread
 
 
@@ -72,6 +74,31 @@ def text_dates(column: pl.Expr, sample: pl.Series | None = None) -> pl.Expr:
         )
         styles = [style for style, used in zip(styles, occurs.row(0), strict=True) if used] or styles
     return pl.coalesce(styles)
+
+
+def check_format(pattern: str) -> None:
+    """Refuse a pattern that reads no time.
+
+    Raises:
+        InputError: See above.
+    """
+    try:
+        pl.select(with_format(pl.lit("x"), pl.String(), pattern))
+    except pl.exceptions.PolarsError as error:
+        raise InputError(
+            f"time_format {pattern!r} is no pattern ({str(error).splitlines()[0]}). Write it like '%d.%m.%Y %H:%M'."
+        ) from error
+
+
+def with_format(column: pl.Expr, kind: pl.DataType, pattern: str) -> pl.Expr:
+    """Expression int64 microseconds of text, or of integers such as 20240229, in one ``strptime`` pattern."""
+    text = column.str.strip_chars() if kind == pl.String else column.cast(pl.String)
+    return text.str.to_datetime(pattern, time_unit="us", strict=False, ambiguous="earliest").to_physical()
+
+
+def as_date(timestamp: int) -> str:
+    """Date of microseconds, for messages."""
+    return str(pl.select(pl.lit(timestamp).cast(pl.Datetime("us")).dt.date()).item())
 
 
 def _scaled(column: pl.Expr, kind: pl.DataType, unit: str) -> pl.Expr:

@@ -48,6 +48,7 @@ class LogRecord:
         about = {
             "rows": log.rows,
             "event_types": log.event_types,
+            "time_units": log.time_units,
             "sha256": log.source.fingerprint(),
             "files": log.source.listing(),
         }

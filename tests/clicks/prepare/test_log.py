@@ -63,7 +63,7 @@ def test_bad_rows_are_counted_by_reason_and_the_first_is_shown(prepare, tmp_path
         "filter": "read",
         "events_in": 6,
         "events_out": 1,
-        "reasons": {"no user": 1, "no item": 1, "no time": 1, "unreadable time": 2},
+        "reasons": {"no user": 1, "no item": 1, "no time": 2, "unreadable time": 1},
     }
 
 

@@ -84,7 +84,13 @@ def test_user_tables_are_joined_by_id(prepare, tmp_path):
     # user 3 has no training event: her value is unknown to training
     assert dataset.user_features["sex"][:, 0].tolist() == [2, 0, 1]
     assert dataset.user_feature_sizes == {"sex": 3}
-    assert dataset.manifest.side_tables["users"] == {"rows": 5, "without_usable_id": 1, "repeated_id": 1}
+    assert dataset.manifest.side_tables["users"] == {
+        "rows": 5,
+        "without_usable_id": 1,
+        "repeated_id": 1,
+        "ragged": 0,
+        "ids_in_log": 2,
+    }
 
 
 def test_a_json_object_is_a_table(prepare, tmp_path):

@@ -1,10 +1,12 @@
-"""MovieLens ``.dat`` files: no header, fields parted by ``::``, Latin-1 text."""
+"""MovieLens ``.dat`` files: no header, fields parted by ``::`` (https://files.grouplens.org/datasets/movielens/)."""
 
 from pathlib import Path
 
 import polars as pl
 
-from recsys_bert.errors import InputError
+from recsys_bert.clicks.prepare.decoding import plain_name
+from recsys_bert.clicks.prepare.formats.separated import scan_separated
+from recsys_bert.clicks.prepare.table_config import TableConfig
 
 COLUMNS = {
     "ratings.dat": ("user_id", "item_id", "rating", "timestamp"),
@@ -14,24 +16,7 @@ COLUMNS = {
 }
 
 
-def scan_movielens(paths: list[Path]) -> pl.LazyFrame:
-    """Files of one kind; a file of an unknown name is taken for ratings.
-
-    Raises:
-        InputError: Different kinds came together.
-    """
-    kinds = {COLUMNS.get(path.name.removesuffix(".gz"), COLUMNS["ratings.dat"]) for path in paths}
-    if len(kinds) > 1:
-        names = ", ".join(path.name for path in paths)
-        raise InputError(f"these MovieLens files have different columns: {names}. Name one, such as ratings.dat.")
-    columns = list(kinds.pop())
-    lines = _lines(paths)
-    fields = pl.col("line").str.strip_chars_end("\r").str.splitn("::", len(columns)).struct.rename_fields(columns)
-    return lines.filter(pl.col("line") != "").select(fields).unnest("line")
-
-
-def _lines(paths: list[Path]) -> pl.LazyFrame:
-    if all(path.name == "movies.dat" for path in paths):  # titles are Latin-1, and the file is small
-        text = [line for path in paths for line in path.read_text(encoding="latin-1").split("\n")]
-        return pl.LazyFrame({"line": text}, schema={"line": pl.String})
-    return pl.scan_lines(paths, name="line", glob=False)
+def scan_movielens(path: Path, config: TableConfig) -> pl.LazyFrame:
+    """A file of one of these names; one of another name is taken for ratings."""
+    columns = COLUMNS.get(plain_name(path), COLUMNS["ratings.dat"])
+    return scan_separated(path, config, "::", None, columns)

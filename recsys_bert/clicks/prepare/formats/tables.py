@@ -1,36 +1,32 @@
-"""Tables with named columns: Parquet, Arrow, CSV, TSV and JSON lines."""
+"""Tables with named columns and types: Parquet, Arrow and JSON."""
 
 import glob
 from pathlib import Path
 
 import polars as pl
 
+from recsys_bert.clicks.prepare.decoding import open_binary
+from recsys_bert.clicks.prepare.table_config import TableConfig
 
-def scan_parquet(paths: list[Path]) -> pl.LazyFrame:
-    """Parquet files, in the given order; where the same columns are of several types, a type that holds all of them."""
-    schemas = [pl.scan_parquet(path, glob=False).collect_schema() for path in paths]
-    first = schemas[0]
-    if all(dict(schema) == dict(first) or schema.keys() != first.keys() for schema in schemas):
-        return pl.scan_parquet(paths, glob=False)
-    return pl.concat([pl.scan_parquet(path, glob=False).select(first.keys()) for path in paths], how="vertical_relaxed")
+_SAMPLE = 10_000
 
 
-def scan_arrow(paths: list[Path]) -> pl.LazyFrame:
-    """Arrow IPC (feather) files."""
-    return pl.scan_ipc(paths, glob=False)
+def scan_parquet(path: Path, config: TableConfig) -> pl.LazyFrame:
+    """A Parquet file."""
+    return pl.scan_parquet(path, glob=False)
 
 
-def scan_csv(paths: list[Path]) -> pl.LazyFrame:
-    """Comma separated, with a header; every column is text, so that ids and times keep what was written."""
-    return pl.scan_csv(paths, infer_schema=False, glob=False)
+def scan_arrow(path: Path, config: TableConfig) -> pl.LazyFrame:
+    """An Arrow IPC (feather) file."""
+    return pl.scan_ipc(path, glob=False)
 
 
-def scan_tsv(paths: list[Path]) -> pl.LazyFrame:
-    """Tab separated, with a header; quotes are ordinary characters."""
-    return pl.scan_csv(paths, separator="\t", quote_char=None, infer_schema=False, glob=False)
-
-
-def scan_jsonl(paths: list[Path]) -> pl.LazyFrame:
-    """One JSON object a line; columns and their types are those of the first 10,000 lines."""
-    plain = [glob.escape(str(path)) for path in paths]  # polars takes every name for a pattern here
-    return pl.scan_ndjson(plain, infer_schema_length=10_000)
+def scan_json(path: Path, config: TableConfig) -> pl.LazyFrame:
+    """One JSON object a line, or one array of objects; columns and types are those of the first 10,000."""
+    with open_binary(path) as file:
+        is_array = file.read(1 << 16).lstrip().startswith(b"[")
+        if is_array:
+            file.seek(0)
+            return pl.read_json(file.read(), infer_schema_length=_SAMPLE).lazy()
+    # polars takes every name for a pattern here
+    return pl.scan_ndjson(glob.escape(str(path)), infer_schema_length=_SAMPLE)
