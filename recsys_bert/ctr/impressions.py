@@ -211,7 +211,7 @@ def read_times(column: pl.Series, unit: str, pattern: str | None = None) -> NDAr
     """
     frame = column.rename("time").to_frame()
     if pattern is not None:
-        return _seconds(column, frame, _formatted(column, pattern))
+        return _seconds(column, frame, _formatted(column, pattern), f"of columns.time_format {pattern!r}")
     numbers = pl.Series([], dtype=pl.Float64) if column.dtype.is_temporal() else column.cast(pl.Float64, strict=False)
     timestamp = microseconds(pl.col("time"), column.dtype, guess_unit(numbers) if unit == "auto" else unit)
     if column.dtype == pl.String:
@@ -228,12 +228,14 @@ def _formatted(column: pl.Series, pattern: str) -> pl.Expr:
     return with_format(pl.col("time"), column.dtype, pattern)
 
 
-def _seconds(column: pl.Series, frame: pl.DataFrame, timestamp: pl.Expr) -> NDArray[np.int64]:
+def _seconds(
+    column: pl.Series, frame: pl.DataFrame, timestamp: pl.Expr, form: str = "a number or an ISO date"
+) -> NDArray[np.int64]:
     times = frame.select(timestamp.alias("time"))["time"]
     if n_bad := times.null_count():
         row = int(times.is_null().arg_max() or 0)
         raise InputError(
-            f"row {row + 1}: time {column[row]!r} is not a number or an ISO date; {n_bad} such rows in all. Correct "
+            f"row {row + 1}: time {column[row]!r} is not {form}; {n_bad} such rows in all. Correct "
             "them, or leave the rows out."
         )
     return times.to_numpy() // PER_SECOND

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recsys_bert.clicks.prepare.config import Format
+from recsys_bert.clicks.prepare.table_config import Format
 from recsys_bert.errors import InputError
 from recsys_bert.settings import check_settings, fill, make_config
 from recsys_bert.stages.prepare import PrepareConfig, check_basis, write_events
