@@ -158,7 +158,10 @@ def _join_log(
     targets = dataset.rows(impressions.frame[columns.item])
     ids = np.concatenate([data.ids, *_side_ids(dataset, layout, first, users, targets)], axis=1)
     data = replace(
-        data, ids=ids, targets=targets, counts=data.counts | {"items without training event": n_cold(targets, dataset)}
+        data,
+        ids=ids,
+        targets=targets,
+        counts=data.counts | {"impressions of items without training event": n_cold(targets, dataset)},
     )
     if not config.model.history_len or columns.history is not None:
         return data
@@ -175,7 +178,7 @@ def _add_events(data: CTRData, dataset: ClickDataset, users: Ints, times: Ints |
             "time column."
         )
     start, stop = events_before(dataset.histories, users, times)
-    counts = data.counts | {"users without history before the impression": int((stop == start).sum())}
+    counts = data.counts | {"impressions without history": int((stop == start).sum())}
     return replace(data, start=start, stop=stop, histories=dataset.histories, counts=counts)
 
 
@@ -195,7 +198,7 @@ def _add_lists(
     targets = data.targets
     if targets is None:
         targets = items.rows(frame[target])
-        counts["items without training event"] = n_cold(targets, items)
+        counts["impressions of items without training event"] = n_cold(targets, items)
     return replace(data, targets=targets, start=start, stop=stop, histories=histories, counts=counts)
 
 

@@ -50,7 +50,7 @@ def test_every_history_is_that_of_the_log_before_the_impression(click_log, datas
         rows = batch["history"][row]
         assert rows[rows > 0].tolist() == expected.tolist()
         assert not rows[len(expected) :].any()
-    assert data.counts["users without history before the impression"] == int((batch["history"][:, 0] == 0).sum()) > 0
+    assert data.counts["impressions without history"] == int((batch["history"][:, 0] == 0).sum()) > 0
 
 
 def test_times_are_those_of_the_history(dataset, encoded):
@@ -99,7 +99,7 @@ def test_side_features_stand_behind_the_columns(dataset, encoded):
 def test_unknown_users_and_cold_items_are_counted(dataset, encoded):
     impressions, _, _, data = encoded
     known = set(dataset.vocabulary.item_ids.drop_nulls())
-    assert data.counts["items without training event"] == sum(
+    assert data.counts["impressions of items without training event"] == sum(
         item not in known for item in impressions.frame["item_id"]
     )
     assert user_rows(dataset, pl.Series([3, 12, 13])).tolist() == [3, -1, -1]

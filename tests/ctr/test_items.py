@@ -54,7 +54,7 @@ def test_impressions_are_encoded_with_their_own_history():
         "item: unseen in training": 1,
         "past: items without training event": 1,
         "impressions without history": 1,
-        "items without training event": 1,
+        "impressions of items without training event": 1,
     }
 
 

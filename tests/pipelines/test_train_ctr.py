@@ -12,11 +12,13 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from pipelines import predict_ctr, prepare, pretrain, train_ctr
+from pipelines.benchmarks import multi_task
 from recsys_bert.clicks.prepare.config import LogConfig, SideFeaturesConfig, SplitConfig
 from recsys_bert.clicks.simulation.config import SimulateConfig
 from recsys_bert.clicks.simulation.simulate import best_auc, simulate
 from recsys_bert.ctr.config import ColumnsConfig, FeaturesConfig, FilesConfig, TimeSplitConfig
 from recsys_bert.ctr.model_config import CTRModelConfig
+from recsys_bert.ctr.multi_task import MULTI_TASK
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import AdversarialConfig, AuxiliaryConfig, AveragingConfig, TrainConfig
@@ -175,6 +177,30 @@ def test_without_history_the_prepared_log_gives_side_features_and_no_time_is_rea
     new.drop("device").write_csv(tmp_path / "new.csv")
     with pytest.raises(InputError, match=r"no column 'device'; it has .* The model reads these columns; name them as"):
         predict_ctr.run(predict_ctr.Config(run=config.out, impressions=tmp_path / "new.csv", out=out))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", sorted(MULTI_TASK))
+def test_every_label_is_learned_and_no_better_than_can_be_known(config: train_ctr.Config, log: Path, part: str):
+    columns = ColumnsConfig(user="user_id", item="item_id", time="timestamp", labels=("click", "like", "buy"))
+    model = CTRModelConfig(head="mlp", head_options={"hidden": [32]}, dim=8, multi_task=part, history_len=19)
+    results = train_ctr.run(replace(config, columns=columns, model=model, train=replace(config.train, epochs=6)))
+    impressions = pl.read_parquet(log / "impressions.parquet")
+    test = impressions.filter(
+        pl.col("timestamp") >= json.loads((log / "data" / "manifest.json").read_text())["split"]["test_from"]
+    )
+    for task in columns.labels:
+        best = best_auc(test[f"{task}_probability"].to_numpy())
+        assert 0.6 < results["test"][f"{task}.auc"] < best + 0.03, task
+
+
+def test_the_benchmark_of_several_labels_writes_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    arguments = "--users 120 --impressions 12 --seeds 1 --epochs 1 --head mlp --out"
+    result = multi_task.main([*arguments.split(), str(tmp_path / "table")])
+    assert list(result["runs"]) == ["single", *MULTI_TASK]
+    lines = (tmp_path / "table.md").read_text().splitlines()
+    assert lines[2] == "| model | click, AUC | like, AUC | buy, AUC | seconds |"
+    assert lines[-1].startswith(f"| best possible | {result['best']['click']:.4f} |")
 
 
 def test_several_labels_are_trained_and_scored_by_the_commands(config: train_ctr.Config, tmp_path: Path):
