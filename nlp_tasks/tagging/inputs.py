@@ -13,6 +13,9 @@ from nlp_tasks.tokenization import Tokenizer, Tokens
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 
+MOST_WORDS = 50_000
+"""Most words of a sentence: about 5 KB of memory each when it is read, several times that in training."""
+
 
 class RaggedRows:
     """Rows of integers grouped by example, whose number is the first column.
@@ -112,8 +115,10 @@ def read_sentences(
         queries: Queries of MRC tagging, one per entity type.
 
     Raises:
-        InputError: A sentence is too long and ``config.long`` is ``refuse``; or a query leaves no room.
+        InputError: A sentence is too long and ``config.long`` is ``refuse``, or has more than ``MOST_WORDS`` words; or
+            a query leaves no room.
     """
+    _check_words(sentences)
     query_tokens = tokenizer(queries)
     room = max_len - 2 - (int(query_tokens.lengths.max()) + tokenizer.separators if queries else 0)
     if room < 4:
@@ -143,6 +148,15 @@ def read_sentences(
     of_words = ranges(offsets_of(words)[sentence], words[sentence])
     before = np.repeat(query_tokens.lengths[query] + 1 + tokenizer.separators, words[sentence])
     return WordInputs(inputs, offsets_of(words[sentence]), cut.window[of_words], cut.position[of_words] + before)
+
+
+def _check_words(sentences: Sequence[Sentence]) -> None:
+    for number, sentence in enumerate(sentences, 1):
+        if len(sentence) > MOST_WORDS:
+            raise InputError(
+                f"sentence {number} has {len(sentence):,} words, and all of a sentence is in memory at once; it may "
+                f"have {MOST_WORDS:,}. In a file of columns sentences end at an empty line; split a longer text."
+            )
 
 
 @dataclass

@@ -118,3 +118,10 @@ def test_ragged_rows_follow_their_examples():
     ragged = RaggedRows(np.array([[0, 7], [0, 8], [2, 9]]), 4)
     np.testing.assert_array_equal(ragged.of(np.array([2, 1, 0, 2])), [[0, 9], [2, 7], [2, 8], [3, 9]])
     assert ragged.of(np.array([1, 3])).shape == (0, 2)
+
+
+def test_a_sentence_without_end_is_refused(tokenizer, monkeypatch):
+    monkeypatch.setattr("nlp_tasks.tagging.inputs.MOST_WORDS", 4)
+    sentences = [split_words("the ball", "words"), split_words("a b c d e", "words")]
+    with pytest.raises(InputError, match=r"sentence 2 has 5 words.*In a file of columns sentences end at an empty"):
+        read_sentences(tokenizer, sentences, SentenceLengthConfig(), 32)
