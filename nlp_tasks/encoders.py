@@ -8,6 +8,7 @@ from typing import Any
 
 from nlp_tasks.artefacts import find_files
 from nlp_tasks.config import PARTS, TEXT_ENCODER, TokenizerConfig
+from nlp_tasks.pooling import transformer_folder
 from nlp_tasks.tokenization import Tokenizer
 from nlp_tasks.tokenizer_files import TOKENIZER_FILES
 from nlp_tasks.word_vectors.files import read_vectors
@@ -233,7 +234,7 @@ def find_encoder(folder: Path) -> Path:
     Raises:
         InputError: There is none.
     """
-    return find_files(folder, ("config.json",), "encoder")
+    return find_files(transformer_folder(folder), ("config.json",), "encoder")
 
 
 def start_files(init: Path | None, tokenizer: TokenizerConfig, teacher: Path | None = None) -> list[Path]:
@@ -270,7 +271,7 @@ def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
 
 
 def _find_tokenizer(folder: Path) -> Path:
-    return find_files(folder, TOKENIZER_FILES[:3], "tokenizer")
+    return find_files(transformer_folder(folder), TOKENIZER_FILES[:3], "tokenizer")
 
 
 def _with_parts(folder: Path, saved: Encoder, parts: dict[str, Any], options: Options) -> Encoder:

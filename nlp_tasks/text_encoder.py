@@ -1,30 +1,34 @@
 """A pretrained text encoder: load, encode, similarity."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nlp_tasks.config import HeadConfig, LengthConfig
+from nlp_tasks.config import LengthConfig
 from nlp_tasks.encoders import check_size, find_encoder, save_text_encoder
 from nlp_tasks.inputs import longest, read_texts
-from nlp_tasks.model import TextModel, outputs
+from nlp_tasks.model import outputs
+from nlp_tasks.pooling import Pooling, prefix_and_case, read_sentence_transformer
 from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.encoder.hugging_face.load import load_with_head
 from recsys_bert.encoder.masked_head import MaskedTokenHead
 from recsys_bert.encoder.model import FORMAT, Encoder
+from recsys_bert.encoder.parts import allowing_parts
 from recsys_bert.files import read_json
 
 
 class TextEncoder:
-    """Vectors of texts: the mean of the encoder's outputs over a text's tokens.
+    """Vectors of texts: the mean of the encoder's outputs over a text's tokens, or what a checkpoint pools.
 
     Args:
         encoder: The encoder.
         tokenizer: Its tokenizer.
-        length: Treatment of texts longer than the encoder reads at once.
+        length: Treatment of texts longer than the encoder reads at once; None: that of ``pooling``.
         masked_head: The masked-token head that it was pretrained with, if any.
+        pooling: Pooling of the outputs; None: their mean.
     """
 
     def __init__(
@@ -33,9 +37,17 @@ class TextEncoder:
         tokenizer: Tokenizer,
         length: LengthConfig | None = None,
         masked_head: MaskedTokenHead | None = None,
+        pooling: Pooling | None = None,
     ) -> None:
-        self.encoder, self.tokenizer, self.length = encoder, tokenizer, length or LengthConfig()
-        self.masked_head = masked_head
+        self.encoder, self.tokenizer, self.masked_head = encoder, tokenizer, masked_head
+        pooling = pooling or Pooling()
+        self.pooling = pooling if length is None else replace(pooling, length=length)
+        self.model = self.pooling.model(encoder)
+
+    @property
+    def length(self) -> LengthConfig:
+        """Treatment of texts longer than the encoder reads at once."""
+        return self.pooling.length
 
     @classmethod
     def load(
@@ -43,42 +55,48 @@ class TextEncoder:
     ) -> "TextEncoder":
         """Load a run of `text pretrain` or of a text task, its encoder folder, or a Hugging Face folder.
 
+        A folder of sentence-transformers gives its vectors: its pooling, normalisation, prompt and length.
+
         Args:
             folder: The folder.
-            length: Settings for long texts.
+            length: Settings for long texts; None: those of the folder, if it has any.
             allow_parts: Import parts from outside (``module:Class``) that saved settings name; their code runs.
 
         Raises:
             InputError: No such folder, or damaged files.
         """
-        folder = find_encoder(Path(folder))
+        whole, folder = Path(folder), find_encoder(Path(folder))
         ours = read_json(folder / "config.json").get("format") == FORMAT
         tokenizer = Tokenizer.load(folder)
         if ours:
-            encoder, head = Encoder.load(folder, allow_parts=allow_parts), MaskedTokenHead.load(folder)
+            with allowing_parts(allow_parts):
+                encoder, head = Encoder.load(folder), MaskedTokenHead.load(folder)
+                pooling = Pooling.load(folder, encoder.out_dim)
         else:
             encoder, head = load_with_head(folder, pad_row=tokenizer.pad_row)
+            pooling = read_sentence_transformer(whole, encoder.config.max_len)
         check_size(tokenizer, encoder, folder)
-        return cls(encoder, tokenizer, length, head)
+        prefix, lowercase = prefix_and_case(whole)
+        return cls(encoder, tokenizer.with_prefix(prefix, lowercase=lowercase), length, head, pooling)
 
     def save(self, folder: Path | str) -> None:
-        """Write encoder and tokenizer; ``load`` reads them."""
+        """Write encoder, tokenizer and pooling; ``load`` reads them."""
         save_text_encoder(Path(folder), self.encoder, self.tokenizer, self.masked_head)
+        self.pooling.save(Path(folder))
 
     @property
     def dim(self) -> int:
         """Width of a vector."""
-        return self.encoder.out_dim
+        return self.model.out_dim
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors ``[n, dim]`` of texts."""
         inputs = read_texts(self.tokenizer, texts, None, self.length, longest(self.length, self.encoder.config))
         if not len(inputs):
             return np.empty((0, self.dim), np.float32)
-        model = TextModel(self.encoder, HeadConfig(name="mean"), 0, self.length.pool).to(
-            self.encoder.embeddings.token.weight.device
-        )
-        return outputs(model, inputs, "encoding texts")
+        model = self.model.to(self.encoder.embeddings.token.weight.device)
+        vectors = outputs(model, inputs, "encoding texts")
+        return _normalised(vectors) if self.pooling.normalise else vectors
 
     def similarity(self, texts: Sequence[str], others: Sequence[str] | None = None) -> NDArray[np.float32]:
         """Cosines ``[n, m]`` of texts and other texts, or of every two of ``texts``."""

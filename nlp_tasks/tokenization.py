@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -194,6 +194,18 @@ class Tokenizer:
             offsets,
             np.concatenate([np.empty((0, 2), np.int32), *characters]) if spans else None,
         )
+
+    def with_prefix(self, prefix: str, *, lowercase: bool) -> "Tokenizer":
+        """Put a prefix before every text, and read A as a, from now on; returns itself."""
+        steps: list[normalizers.Normalizer] = [normalizers.Prepend(prefix)] if prefix else []
+        steps += [normalizers.Lowercase()] if lowercase and self.lowercase is not True else []
+        if steps:
+            steps += [] if self._backend.normalizer is None else [self._backend.normalizer]
+            self._backend.normalizer = normalizers.Sequence(steps)
+            # their own classes would put BERT's normaliser in its place
+            settings = {**self._parts.settings, "tokenizer_class": "PreTrainedTokenizerFast"}
+            self._parts = replace(self._parts, settings=settings)
+        return self
 
     def words(self, words: Sequence[str]) -> Tokens:
         """Cut single words into tokens, each as it is within a sentence: with a blank before, where that counts."""

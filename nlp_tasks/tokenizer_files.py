@@ -158,10 +158,11 @@ def _apply_settings(backend: tokenizers.Tokenizer, settings: Mapping[str, Any], 
     """Settings of ``tokenizer_config.json`` win over ``tokenizer.json`` for BERT's and RoBERTa's own classes."""
     name = str(settings.get("tokenizer_class") or "").removesuffix("Fast").removesuffix("Tokenizer")
     kind = _model_type(folder) if not name else ""
-    if isinstance(backend.normalizer, normalizers.BertNormalizer) and (name in _BERT_CLASSES or kind in _BERT_TYPES):
+    if isinstance(backend.model, models.WordPiece) and (name in _BERT_CLASSES or kind in _BERT_TYPES):
         backend.normalizer = _bert_normalizer(settings)
     if isinstance(backend.pre_tokenizer, pre_tokenizers.ByteLevel) and (name == "Roberta" or kind == "roberta"):
         backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=bool(settings.get("add_prefix_space")))
+        backend.normalizer = None
 
 
 def _model_type(folder: Path) -> str:

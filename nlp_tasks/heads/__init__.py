@@ -10,5 +10,6 @@ TEXT_HEADS = {
     "mean": "nlp_tasks.heads.mean:Mean",
     "max": "nlp_tasks.heads.maximum:Maximum",
     "attention": "nlp_tasks.heads.attention:Attention",
+    "dense": "nlp_tasks.heads.dense:Dense",
     "text_cnn": "nlp_tasks.heads.text_cnn:TextCNN",
 }

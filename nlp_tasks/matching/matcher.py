@@ -33,7 +33,9 @@ from nlp_tasks.matching.data import (
 )
 from nlp_tasks.matching.model import MatchingLoss
 from nlp_tasks.model import TextModel, outputs
+from nlp_tasks.pooling import is_sentence_transformer
 from nlp_tasks.splits import contents, hold_out, parts_of
+from nlp_tasks.text_encoder import TextEncoder
 from nlp_tasks.tokenization import Tokenizer
 from nlp_tasks.training import TaskTraining, nonempty, train_task
 from recsys_bert.encoder.parts import allowing_parts
@@ -107,7 +109,7 @@ class Matcher:
 
     @classmethod
     def load(cls, folder: Path, threshold: float | None = None, *, allow_parts: bool = False) -> "Matcher":
-        """Load a run folder of a matcher, or a folder that ``save`` wrote.
+        """Load a run folder of a matcher, a folder that ``save`` wrote, or one of sentence-transformers (a bi-encoder).
 
         Args:
             folder: The folder.
@@ -117,6 +119,9 @@ class Matcher:
         Raises:
             InputError: It holds no matcher, or a damaged one.
         """
+        if is_sentence_transformer(Path(folder)):
+            encoder = TextEncoder.load(folder)
+            return cls(encoder.model, encoder.tokenizer, "bi", encoder.length, threshold)
         with allowing_parts(allow_parts):
             model, tokenizer, length, about = load_task(folder, TASK)
         return cls(model, tokenizer, about["form"], length, about["threshold"] if threshold is None else threshold)

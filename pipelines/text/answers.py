@@ -52,7 +52,7 @@ class NewFileConfig:
 
 
 def trained_settings(kind: type[T], run: Path) -> T:
-    """Settings of a run: of its command, or, where it was trained from Python, the defaults for its files.
+    """Settings of a run: of its command, or, where it was trained from Python or elsewhere, the defaults for its files.
 
     Args:
         kind: ``Config`` of the training command.
@@ -61,6 +61,8 @@ def trained_settings(kind: type[T], run: Path) -> T:
     Raises:
         InputError: There is no ``config.toml``, or that of another task.
     """
+    if (run / "modules.json").is_file() and not (run / "config.toml").exists():  # of sentence-transformers
+        return kind(out=run)  # type: ignore[call-arg]
     return read_config(kind, run / "config.toml", {"out": str(run)})
 
 
