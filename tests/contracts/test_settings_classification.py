@@ -73,7 +73,7 @@ CONTRACT = SettingsContract(
     detected={"plain": {"tokenizer.kind": ("wordpiece",)}, "init": OF_START},
     exempt=EXEMPT,
 )
-HEAD_OPTIONS = {"hidden": [4]}
+HEAD_OPTIONS = {"hidden": [4], "width": [4]}
 CHANGES = CONTRACT.changes()
 OPTIONS = part_options("plain", "head.name", "head", TEXT_HEADS, HEAD_OPTIONS, options="head.options")
 
