@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import tokenizers
 from numpy.typing import NDArray
 from tokenizers import models, normalizers, pre_tokenizers
 
@@ -96,10 +97,10 @@ class Tokenizer:
     @property
     def lowercase(self) -> bool | None:
         """True where A is read as a; None where the normalisation is not BERT's, so that this is unknown."""
-        normalizer = self._backend.normalizer
-        if normalizer is None:
+        if self._backend.normalizer is None:
             return False
-        return bool(normalizer.lowercase) if isinstance(normalizer, normalizers.BertNormalizer) else None
+        of_bert = _bert_normalizer(self._backend)
+        return None if of_bert is None else bool(of_bert.lowercase)
 
     @property
     def _splits_chinese(self) -> bool:
@@ -242,13 +243,13 @@ class Tokenizer:
         settings = {name: value for name, value in self._parts.settings.items() if name not in _NOT_SAVED}
         settings |= {f"{role}_token": name for role, name in vars(self._parts.special).items()}
         settings |= {} if max_len is None else {"model_max_length": max_len}
-        normalizer = self._backend.normalizer
-        if isinstance(normalizer, normalizers.BertNormalizer):
+        normalizer = _bert_normalizer(self._backend)
+        if normalizer is not None:
             settings["do_lower_case"] = bool(normalizer.lowercase)
             settings["strip_accents"] = normalizer.strip_accents
             settings["tokenize_chinese_chars"] = bool(normalizer.handle_chinese_chars)
         is_bert = isinstance(self._backend.model, models.WordPiece) and isinstance(
-            normalizer, normalizers.BertNormalizer
+            self._backend.normalizer, normalizers.BertNormalizer
         )
         settings.setdefault("tokenizer_class", "BertTokenizer" if is_bert else "PreTrainedTokenizerFast")
         write_json(folder / "tokenizer_config.json", settings)
@@ -285,6 +286,14 @@ class Tokenizer:
             tokens = pieces_of(counts, tokens, config.min_count, room)
         rows = {token: row for row, token in enumerate([*special.names, *tokens])}
         return cls(TokenizerParts(bert_backend(config.lowercase, rows), special, frozenset(), {}))
+
+
+def _bert_normalizer(backend: tokenizers.Tokenizer) -> normalizers.BertNormalizer | None:
+    """BERT's normalisation, if it is the only or the last step."""
+    normalizer = backend.normalizer
+    if isinstance(normalizer, normalizers.Sequence) and len(normalizer):
+        normalizer = normalizer[len(normalizer) - 1]
+    return normalizer if isinstance(normalizer, normalizers.BertNormalizer) else None
 
 
 def mostly_chinese(texts: Iterable[str]) -> bool:

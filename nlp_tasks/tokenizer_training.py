@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 import tokenizers
-from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from nlp_tasks.tokenizer_files import SpecialTokens
 
@@ -12,14 +12,17 @@ _PRIVATE = 0xF0000  # first of 131,068 code points that no text uses
 
 
 def bert_backend(lowercase: bool, vocabulary: dict[str, int] | None = None) -> tokenizers.Tokenizer:
-    """BERT's normalisation and pre-tokenisation, with a vocabulary or none yet."""
+    """NFKC, BERT's normalisation and pre-tokenisation, with a vocabulary or none yet."""
     unk = SpecialTokens().unk
     backend = tokenizers.Tokenizer(models.WordPiece(vocabulary or {}, unk_token=unk, max_input_chars_per_word=100))
-    backend.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    bert = normalizers.BertNormalizer(lowercase=lowercase)
+    backend.normalizer = normalizers.Sequence([normalizers.NFKC(), bert])  # as ``normalise``; bert drops the unseen
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
     if vocabulary:
         backend.add_special_tokens([name for name in SpecialTokens().names if name in vocabulary])
+        cls, sep = (SpecialTokens().cls, SpecialTokens().sep)
+        backend.post_processor = processors.BertProcessing((sep, vocabulary[sep]), (cls, vocabulary[cls]))
     return backend
 
 

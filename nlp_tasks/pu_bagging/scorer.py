@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nlp_tasks.normalisation import normalise
 from nlp_tasks.pu_bagging.config import PUBaggingConfig
 from nlp_tasks.text_encoder import TextEncoder
 from nlp_tasks.tokenization import mostly_chinese
@@ -60,7 +61,7 @@ def score_unlabelled(
     for name, texts in (("positives", positives), ("unlabelled", unlabelled)):
         if isinstance(texts, str) or not len(texts):
             raise InputError(f"{name} must be a list of at least one text.")
-    texts = [*positives, *unlabelled]
+    texts = list(map(normalise, [*positives, *unlabelled]))
     labelled = np.arange(len(texts)) < len(positives)
     features = text_features(texts, settled)
     holdout_auc = _holdout_auc(features, labelled, settled)

@@ -1,6 +1,7 @@
 """Questions about passages, from SQuAD's JSON, JSON lines or lists; unusable ones are refused or counted."""
 
 import json
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_tasks.examples import HALF, check_lengths, is_text, not_empty, text_list
+from nlp_tasks.normalisation import normalise, with_positions
 from recsys_bert.errors import InputError
 
 
@@ -24,6 +26,14 @@ class Reference:
 
     start: int | None = None
     """Its first character in the passage; None where the passage does not hold it."""
+
+    length: int | None = None
+    """Its characters in the passage, where that spells it in another normalisation; None: those of ``text``."""
+
+    @property
+    def stop(self) -> int | None:
+        """One past its last character in the passage."""
+        return None if self.start is None else self.start + (self.length or len(self.text))
 
 
 @dataclass(frozen=True)
@@ -177,6 +187,8 @@ def add_question(
     references = []
     for text, start in pairs:
         answer = Reference(text.strip(), _locate(passage, text, start))
+        if answer.start is None:
+            answer = _locate_normalised(passage, answer, start)
         counts["answers_not_in_passage"] += answer.start is None
         counts["answers_begin_elsewhere"] += (
             start is not None and answer.start is not None and answer.start != _lead(text) + start
@@ -219,6 +231,17 @@ def _locate(passage: str, text: str, start: int | None) -> int | None:
     after, before = passage.find(answer, max(0, expected)), passage.rfind(answer, 0, max(0, expected) + len(answer))
     positions = [position for position in (before, after) if position >= 0]
     return min(positions, key=lambda position: abs(position - expected), default=None)
+
+
+def _locate_normalised(passage: str, answer: Reference, start: int | None) -> Reference:
+    """Answer that the passage may spell in another normalisation, at its place there."""
+    if (passage.isascii() and answer.text.isascii()) or not (text := normalise(answer.text)):
+        return answer
+    normal, positions = with_positions(passage)
+    first = _locate(normal, text, None if start is None else bisect_left(positions, start))
+    if first is None:
+        return answer
+    return replace(answer, start=positions[first], length=positions[first + len(text)] - positions[first])
 
 
 def count_questions(path: Path, bad: Sequence[tuple[str, str]], policy: str) -> Counter[str]:

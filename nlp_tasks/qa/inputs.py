@@ -214,7 +214,7 @@ def label(windows: Windows, questions: Sequence[Question], config: QAConfig) -> 
     has = np.array([question.target is not None for question in questions], bool)
     targets = [question.target for question in questions]
     begin = np.array([base[q.passage] + t.start if t else -1 for q, t in zip(questions, targets, strict=True)])
-    stop = np.array([b + len(t.text) if t else -1 for b, t in zip(begin, targets, strict=True)])
+    stop = np.array([b + t.stop - t.start if t else -1 for b, t in zip(begin, targets, strict=True)])
     first, last = np.searchsorted(stops, begin, side="right"), np.searchsorted(starts, stop, side="left") - 1
     seen = has & (first <= last)
     inside = windows.first, windows.first + windows.width

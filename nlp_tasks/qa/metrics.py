@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nlp_tasks.normalisation import composed
 from nlp_tasks.recall.sentences import sentence_spans
 
 _MARKS = frozenset("-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
@@ -34,7 +35,7 @@ def chinese_segments(text: str) -> Segments:
     """Characters, words between them and marks that CMRC 2018's script does not know, in lower case."""
     segments: Segments = []
     rest = ""
-    for letter in text.lower().strip():
+    for letter in composed(text).lower().strip():
         if letter in _MARKS:
             continue  # as in the script, this does not end a word
         if _CHINESE.match(letter):
@@ -47,12 +48,14 @@ def chinese_segments(text: str) -> Segments:
 
 def english_segments(text: str) -> Segments:
     """Words in lower case, without punctuation and articles."""
-    return _ARTICLES.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split()
+    return _ARTICLES.sub(" ", composed(text).lower().translate(_NO_PUNCTUATION)).split()
 
 
 def chinese_em(answer: str, reference: str) -> float:
     """1 if both are equal but for marks and case."""
-    first, second = ("".join(c for c in text.lower().strip() if c not in _MARKS) for text in (answer, reference))
+    first, second = (
+        "".join(c for c in composed(text).lower().strip() if c not in _MARKS) for text in (answer, reference)
+    )
     return float(first == second)
 
 

@@ -74,7 +74,7 @@ class BM25:
         record, digest = folder / _RECORD, sha256()
         for text in paragraphs:
             digest.update(f"{len(text)} {text}".encode(errors="surrogatepass"))
-        about = {"paragraphs": digest.hexdigest(), "words": words, "k1": k1, "b": b}
+        about = {"paragraphs": digest.hexdigest(), "words": words, "k1": k1, "b": b, "normalisation": "NFKC"}
         if record.is_file() and read_json(record) == about:
             return cls._load(folder, len(paragraphs), cut)
         if folder.is_dir() and any(folder.iterdir()) and not record.is_file():

@@ -1,20 +1,18 @@
-"""Text cut into words: of Chinese by jieba, of anything else at what is no letter or digit."""
+"""Text cut into words for search: of Chinese by jieba, of anything else at what is no letter or digit."""
 
 import functools
-import re
 from collections.abc import Callable
 from typing import Any
 
+from nlp_tasks.normalisation import normalise, words
 from recsys_bert.errors import InputError
 
 Cut = Callable[[str], list[str]]
 
-_WORD = re.compile(r"\w+")
-
 
 def plain_words(text: str) -> list[str]:
-    """Runs of letters and digits, in small letters."""
-    return _WORD.findall(text.lower())
+    """Runs of letters and digits, and single Chinese characters, normalised and in small letters."""
+    return words(text)
 
 
 def chinese_words() -> Cut:
@@ -27,10 +25,10 @@ def chinese_words() -> Cut:
     """
     cut = jieba_tokenizer("Chinese words need").lcut_for_search
 
-    def words(text: str) -> list[str]:
-        return [word for word in cut(text.lower()) if _WORD.search(word)]
+    def segments(text: str) -> list[str]:
+        return [word for word in cut(normalise(text).lower()) if any(map(str.isalnum, word))]
 
-    return words
+    return segments
 
 
 def jieba_tokenizer(what: str) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_tasks.examples import count_or_refuse, not_empty
+from nlp_tasks.normalisation import is_visible
 from nlp_tasks.splits import VALIDATION_SHARE
 from nlp_tasks.tagging.config import Granularity, WordSeparator
 from nlp_tasks.tagging.schemes import Scheme, Span
@@ -286,6 +287,8 @@ def to_entities(
     entities: list[list[Entity]] = [[] for _ in sentences]
     for (row, start, stop, kind), score in zip(spans.tolist(), scores.tolist(), strict=True):
         first, last = sentences[row].characters(start, stop)
+        if not is_visible(sentences[row].text[first:last]):  # a word of a list may be such a character alone
+            continue
         entities[row].append(Entity(sentences[row].text[first:last], types[kind], first, last, score))
     return entities
 

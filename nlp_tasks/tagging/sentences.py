@@ -3,21 +3,14 @@
 A word is what carries a tag: a word of the text, or a character where text is not cut into words.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nlp_tasks.normalisation import word_spans
 from nlp_tasks.tagging.schemes import Span
-
-_CHINESE = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
-_WORD = re.compile(rf"[{_CHINESE}]|(?:(?![{_CHINESE}_])\w)+|[^\w\s]|_")  # words as BERT has them
-_CHARACTER = re.compile(r"\S")
-
-PATTERNS = {"words": _WORD, "characters": _CHARACTER}
-"""Word patterns by granularity: words, punctuation and Chinese characters; or all characters but white space."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +43,8 @@ class Sentence:
 
 
 def split_words(text: str, granularity: str) -> Sentence:
-    """Split plain text into words or characters; see ``PATTERNS``."""
-    spans = [match.span() for match in PATTERNS[granularity].finditer(text)]
-    return Sentence(text, np.array(spans, np.int64).reshape(-1, 2))
+    """Split plain text into words or characters; see ``word_spans``."""
+    return Sentence(text, np.array(word_spans(text, granularity), np.int64).reshape(-1, 2))
 
 
 def join_words(words: Sequence[str], word_separator: str) -> Sentence:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_tasks.lines import read_lines
+from nlp_tasks.normalisation import normalise
 from recsys_bert.errors import InputError, unknown_name
 from recsys_bert.files import replacing
 from recsys_bert.progress import Progress
@@ -34,9 +35,10 @@ class WordVectors:
     """Lines left out as repetitions of a word."""
 
     def rows(self, words: Sequence[str]) -> NDArray[np.int64]:
-        """Row of each word, or of its lower-case form, -1 where there is neither: ``[k]``."""
+        """Row of each word, or of its normalised or lower-case form, -1 where there is none: ``[k]``."""
         row = {word: n for n, word in enumerate(self.words)}
-        return np.array([row.get(word, row.get(word.lower(), -1)) for word in words], np.int64)
+        forms = ((word, normalise(word), normalise(word).lower()) for word in words)
+        return np.array([next((row[form] for form in some if form in row), -1) for some in forms], np.int64)
 
     def __contains__(self, word: str) -> bool:
         return bool(self.rows([word])[0] >= 0)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nlp_tasks.normalisation import normalise
 from nlp_tasks.recall.words import Cut, jieba_tokenizer
 from nlp_tasks.tokenization import mostly_chinese
 from nlp_tasks.word_vectors.config import WordVectorsConfig
@@ -40,7 +41,7 @@ def encode_texts(texts: Sequence[str], config: WordVectorsConfig) -> EncodedText
     tokenize, known, parts = _tokenizer(texts, config.tokenizer), dict[str, int](), []
     with Progress("tokenizing texts", len(texts), "texts") as progress:
         for text in texts:
-            words = tokenize(text.lower() if config.lowercase else text)
+            words = tokenize(normalise(text.lower() if config.lowercase else text))
             parts.append(np.fromiter((known.setdefault(word, len(known)) for word in words), np.int32, len(words)))
             progress.advance()
     occurrences = np.concatenate([np.empty(0, np.int32), *parts])

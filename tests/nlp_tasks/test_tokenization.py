@@ -1,6 +1,7 @@
 import itertools
 import subprocess
 import sys
+import unicodedata
 
 import numpy as np
 import pytest
@@ -165,7 +166,8 @@ def test_a_folder_with_a_vocabulary_alone(tmp_path):
     tokenizer = train(ENGLISH, lowercase=False, min_count=1)
     tokenizer.save(tmp_path)
     (tmp_path / "tokenizer.json").unlink()
-    np.testing.assert_array_equal(Tokenizer.load(tmp_path)(ENGLISH).ids, tokenizer(ENGLISH).ids)
+    texts = [unicodedata.normalize("NFKC", text) for text in ENGLISH]  # a vocabulary does not say how to normalise
+    np.testing.assert_array_equal(Tokenizer.load(tmp_path)(texts).ids, tokenizer(texts).ids)
 
 
 def test_truncation_and_padding_of_a_checkpoint_do_not_count(tmp_path, tokenizer):

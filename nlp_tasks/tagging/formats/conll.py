@@ -1,12 +1,14 @@
 """Sentences in columns: a word and its tags a line."""
 
+from itertools import accumulate
 from pathlib import Path
 
 from nlp_tasks.lines import read_lines
+from nlp_tasks.normalisation import is_visible
 from nlp_tasks.tagging.config import AnnotatedFilesConfig
-from nlp_tasks.tagging.data import REPAIRED, AnnotatedSentences
+from nlp_tasks.tagging.data import LOST, REPAIRED, AnnotatedSentences
 from nlp_tasks.tagging.formats.columns import Columns, blocks, check_shape, check_tag_columns, recognise_columns
-from nlp_tasks.tagging.formats.reading import Reading, of_words
+from nlp_tasks.tagging.formats.reading import UNSEEN, Reading, of_words
 from nlp_tasks.tagging.schemes import Span
 from nlp_tasks.tagging.tag_reading import find_file_scheme, read_repaired, tags_of_brackets
 from recsys_bert.progress import Progress
@@ -32,8 +34,25 @@ def read_conll(reading: Reading, entities: bool) -> AnnotatedSentences:
             if problem is not None:
                 reading.refuse(*problem, sum(map(len, levels)))
                 continue
-            rows.append((block[0][0], [cells[columns.word] for _, cells in block], levels))
+            rows.append((block[0][0], *_visible(reading, [cells[columns.word] for _, cells in block], levels)))
+    rows = [row for row in rows if row[1]]
     return of_words(path, rows, config, (columns.word, columns.tags))
+
+
+def _visible(
+    reading: Reading, words: list[str], levels: tuple[tuple[Span, ...], ...]
+) -> tuple[list[str], tuple[tuple[Span, ...], ...]]:
+    """Leave out words of characters that are not seen, which plain text has not as words either."""
+    is_word = [word.isspace() or is_visible(word) for word in words]
+    if all(is_word):
+        return words, levels
+    before = [0, *accumulate(is_word)]
+    moved = tuple(
+        tuple(Span(before[a], before[b], kind) for a, b, kind in level if before[a] < before[b]) for level in levels
+    )
+    reading.repaired[UNSEEN] += len(words) - before[-1]
+    reading.repaired[LOST] += sum(map(len, levels)) - sum(map(len, moved))
+    return [word for word, seen in zip(words, is_word, strict=True) if seen], moved
 
 
 def _fewest(path: Path, columns: Columns | None, reading: Reading) -> Columns | None:

@@ -11,6 +11,7 @@ from nlp_tasks.tagging.schemes import Span
 from nlp_tasks.tagging.sentences import join_words, split_words
 from nlp_tasks.tokenization import mostly_chinese
 
+UNSEEN = "words left out that are characters which are not seen"
 INCLUSIVE = "entities whose end is their last character"
 UTF16 = "entities counted in UTF-16 units"
 """Counts of ``AnnotatedSentences.repaired``."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_tasks.lines import read_lines
+from nlp_tasks.normalisation import is_plain, normalise
 from nlp_tasks.tagging.sentences import Sentence
 from nlp_tasks.word_vectors.files import WordVectors, read_vectors
 from recsys_bert.errors import InputError
@@ -151,7 +152,7 @@ def read_words(path: Path | None, max_length: int) -> list[str]:
             ) from error
         path = Path(jieba.__file__).with_name("dict.txt")
     with step("reading the lexicon"):
-        words = (line.split(maxsplit=1)[0] for _, line in read_lines(path) if line.strip())
+        words = (normalise(line.split(maxsplit=1)[0]) for _, line in read_lines(path) if line.strip())
         short = list(dict.fromkeys(word for word in words if len(word) <= max_length))
     if not short:
         raise InputError(f"{path} holds no word of at most {max_length} characters.")
@@ -166,11 +167,16 @@ def prefixes(words: Iterable[str]) -> frozenset[str]:
 def occurrences(
     sentence: Sentence, words: Container[str], word_prefixes: frozenset[str]
 ) -> Iterable[tuple[int, int, str]]:
-    """First word, one past the last and text of every entry of ``words`` at word borders of the sentence."""
-    text, offsets = sentence.text, sentence.offsets.tolist()
+    """First word, one past the last and text of every entry of ``words`` at word borders of the sentence.
+
+    Entries are in the normalised form (see ``normalise``), in which the sentence is compared with them.
+    """
+    offsets, is_same = sentence.offsets.tolist(), is_plain(sentence.text)
+    text = normalise(sentence.text) if is_same else sentence.text
     for start, (first, _) in enumerate(offsets):
         for stop in range(start + 1, len(offsets) + 1):
             piece = text[first : offsets[stop - 1][1]]
+            piece = piece if is_same else normalise(piece)
             if piece not in word_prefixes:
                 break
             if piece in words:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nlp_tasks.examples import count_or_refuse
 from nlp_tasks.lines import read_lines
+from nlp_tasks.normalisation import normalise
 from nlp_tasks.tagging.lexicon.lexicon import occurrences, prefixes
 from nlp_tasks.tagging.schemes import Span
 from nlp_tasks.tagging.sentences import Sentence
@@ -70,7 +71,7 @@ def read_dictionary(path: Path, bad_rows: str = "raise") -> Dictionary:
         if len(cells) != 2 or not all(cells):
             bad.append((number, "not entity<tab>type"))
         else:
-            entries.append((number, cells[0], cells[1]))
+            entries.append((number, normalise(cells[0]), cells[1]))
     pairs = Counter((entity, kind) for _, entity, kind in entries)
     per_entity = Counter(entity for entity, _ in pairs)
     bad += [(number, TWO_TYPES) for number, entity, _ in entries if per_entity[entity] > 1]

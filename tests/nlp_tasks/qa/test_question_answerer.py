@@ -54,7 +54,7 @@ def test_answers_are_characters_of_the_passage_without_blanks_around(answerer):
             answer = answerer.predict(["谁生于 New-York？"], [passage])[0]
             assert passage[answer.start : answer.stop] == answer.text
             assert answer.text == answer.text.strip() != ""
-            assert len(answerer.tokenizer([answer.text]).ids) <= 9
+            assert len(answerer.tokenizer([answer.text.replace("…", "")]).ids) <= 9  # NFKC makes three of it
             assert 0 < answer.score <= 1
             seen.add(answer.text)
     assert len(seen) > 10
