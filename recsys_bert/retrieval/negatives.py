@@ -1,5 +1,7 @@
 """Mined negatives: the nearest items of every user outside the history, refreshed while a model trains."""
 
+from dataclasses import asdict
+
 import numpy as np
 import torch
 from torch import nn
@@ -8,13 +10,16 @@ from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
 from recsys_bert.losses.item_loss import ItemLoss
+from recsys_bert.retrieval.index import ItemIndex
 from recsys_bert.retrieval.index_config import IndexConfig
 from recsys_bert.retrieval.ranker import Ranker
-from recsys_bert.retrieval.ranker_index import index_items
 
 
 class HardNegativeMiner:
     """Fill ``item_loss.hard_rows`` every ``refresh_steps`` optimiser steps; call it before each step.
+
+    Only items with a training event are mined: others exist after the cut alone, and as negatives they would never be
+    recommended.
 
     Args:
         model: The module in training; in evaluation mode while its vectors are computed.
@@ -25,7 +30,7 @@ class HardNegativeMiner:
         n_steps: Optimiser steps of the training.
 
     Raises:
-        InputError: Fewer items than ``skip_top + hard_negatives``, or too few steps to mine even once.
+        InputError: Fewer items with training events than ``skip_top + hard_negatives``, or too few steps to mine once.
     """
 
     def __init__(
@@ -39,11 +44,11 @@ class HardNegativeMiner:
     ) -> None:
         self.model, self.item_loss, self.ranker, self.index = model, item_loss, ranker, index
         self.config, histories = item_loss.config.negatives, dataset.histories
-        n_items = ranker.shape[0] - ranker.first_item
-        if self.config.skip_top + self.config.hard_negatives > n_items:
+        self.rows = np.flatnonzero(dataset.vocabulary.counts > 0)
+        if self.config.skip_top + self.config.hard_negatives > len(self.rows):
             raise InputError(
                 f"loss.negatives.skip_top + hard_negatives is {self.config.skip_top} + {self.config.hard_negatives}, "
-                f"but there are only {n_items} items."
+                f"but only {len(self.rows)} items have a training event."
             )
         if self.config.refresh_steps >= n_steps:
             raise InputError(
@@ -62,7 +67,7 @@ class HardNegativeMiner:
         training = self.model.training
         self.model.eval()
         ranker, k = self.ranker, self.config.skip_top + self.config.hard_negatives
-        index = index_items(ranker.item_vectors(), ranker.first_item, self.index)
+        index = ItemIndex.build(ranker.item_vectors()[self.rows], self.rows, **asdict(self.index))
         nearest, _ = index.search(ranker.user_vectors(self.queries), k, seen=self.queries.seen())
         rows = np.zeros((self.n_users, self.config.hard_negatives), np.int64)
         rows[self.queries.users] = nearest[:, self.config.skip_top :].clip(min=0)

@@ -15,7 +15,9 @@ from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.next_item import next_item
 from recsys_bert.retrieval.config import TOWERS_LOSS, TowersConfig
+from recsys_bert.retrieval.index_config import IndexConfig
 from recsys_bert.retrieval.load import load_ranker
+from recsys_bert.retrieval.negatives import HardNegativeMiner
 from recsys_bert.retrieval.two_tower import build_two_tower
 from recsys_bert.retrieval.two_tower_ranker import TwoTowerRanker, load_two_tower, save_two_tower
 from recsys_bert.user_encoder.checkpoint import feature_configs
@@ -117,6 +119,22 @@ def test_mined_negatives_are_scored_for_their_user_alone(side_log, towers, batch
     model.item_loss.hard_rows = mined
     assert model(batch).item() == pytest.approx(expected, rel=1e-4)
     assert expected > without
+
+
+def test_cold_items_are_never_mined(side_log, towers):
+    model = towers(mixed(hard_negatives=5, refresh_steps=3), **SIDES)
+    ranker, size = TwoTowerRanker(model), side_log.vocabulary.size
+    assert ranker.shape[0] > size
+    miner = HardNegativeMiner(model, model.item_loss, ranker, side_log, IndexConfig(factory="Flat"), n_steps=9)
+    miner(3)
+    mined = model.item_loss.hard_rows.numpy()
+    assert model.first_item <= mined[mined > 0].min() <= mined.max() < size
+    items, users = ranker.item_vectors(), ranker.user_vectors(miner.queries)
+    for query, user in enumerate(miner.queries.users):  # the nearest of the trained ones outside the history
+        scores = users[query] @ items[:size].T
+        scores[: model.first_item] = -1e9
+        scores[side_log.histories.items[miner.queries.start[query] : miner.queries.stop[query]]] = -1e9
+        np.testing.assert_allclose(np.sort(scores[mined[user]]), np.sort(scores)[-5:], rtol=1e-4)
 
 
 @pytest.mark.parametrize("sides", [{}, SIDES], ids=["ids", "features"])
