@@ -18,6 +18,7 @@ class Config(PrepareConfig):
         "items",
         "users",
         "json",
+        "log.preset",
         "log.format",
         "log.user",
         "log.item",

@@ -16,6 +16,7 @@ from recsys_bert.clicks.prepare.config import (
     SplitConfig,
     VocabularyConfig,
 )
+from recsys_bert.clicks.prepare.presets import with_preset
 from recsys_bert.clicks.prepare.table_config import TableConfig
 from recsys_bert.settings import make_config
 from recsys_bert.stages.folders import temporary_run
@@ -89,6 +90,7 @@ def prepare(
         InputError: The events, a side table or the settings cannot be used; nothing is written then.
     """
     settled = make_config(PrepareConfig, config, _with_folder(settings))
+    settled = replace(settled, log=with_preset(settled.log))
     if out is not None:
         return _prepare(events, items, users, Path(out), settled, str(out))
     with temporary_run("dataset") as (folder, keep_with):

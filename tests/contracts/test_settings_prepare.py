@@ -76,6 +76,7 @@ CONTRACT = SettingsContract(
     values={
         "log.user": ["other_user"],
         "log.format": ["parquet", "lines"],
+        "log.preset": ["u.data"],
         **{f"{table}.format": ["parquet"] for table in ("item_table", "user_table")},
         "log.separator": [";"],
         "log.columns": [["user_id", "item_id", "other"]],
@@ -231,9 +232,8 @@ def test_every_setting_has_an_effect_in_some_run(runs):
     # nor read by another separator, under other columns or in another encoding
     text = ("format", "separator", "columns", "encoding")
     tables = [f"{table}.{name}" for table in ("item_table", "user_table") for name in (*text, "quote", "bad_rows")]
-    check_effects(
-        runs, CHANGES, {"log.bad_rows", "log.quote", "log.time_format", *(f"log.{name}" for name in text), *tables}
-    )
+    logs = [f"log.{name}" for name in (*text, "bad_rows", "quote", "time_format", "preset")]
+    check_effects(runs, CHANGES, {*logs, *tables})
 
 
 def test_settings_of_the_contract_exist():

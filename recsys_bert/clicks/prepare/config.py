@@ -12,6 +12,12 @@ from recsys_bert.errors import InputError
 class LogConfig(TableConfig):
     """Columns of the events and how they are read."""
 
+    preset: str | None = None
+    """A public log as published: u.data, movielens-csv, movielens-dat, amazon-2014-csv, amazon-2018-csv,
+    amazon-2023-csv, amazon-json, amazon-2023-json, yelp, book-crossing, lastfm-1k, lastfm-hetrec, gowalla, taobao,
+    yoochoose, yoochoose-buys, diginetica, mind, otto, online-retail-ii, recbole or lines. It sets those settings of
+    this group that are at their defaults."""
+
     user: str = "user_id"
     """Column with the user's id."""
 

@@ -8,7 +8,7 @@ from recsys_bert.errors import InputError
 
 WHOLE = r"^(0|-?[1-9]\d{0,17})$"  # an integer that reads the same when written again
 WRITTEN_WHOLE = r"^(0|-?[1-9]\d*)(\.0+)?$"
-_POINT_ZERO = r"\.0+$"
+POINT_ZERO = r"\.0+$"
 _EXACT = 2**53  # floats hold every integer up to here
 
 
@@ -26,7 +26,7 @@ def text_ids(column: pl.Series | pl.Expr, kind: pl.DataType) -> pl.Expr:
 def integer_ids(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
     """Ids as int64: integers, whole floats, or either written as text; null for anything else."""
     if kind == pl.String:
-        whole = pl.when(column.str.contains(WRITTEN_WHOLE)).then(column.str.replace(_POINT_ZERO, ""))
+        whole = pl.when(column.str.contains(WRITTEN_WHOLE)).then(column.str.replace(POINT_ZERO, ""))
         return whole.cast(pl.Int64, strict=False)
     if kind.is_float():
         return (

@@ -20,7 +20,8 @@ from recsys_bert.clicks.prepare.event_columns import (
     event_columns,
     judged,
 )
-from recsys_bert.clicks.prepare.ids import WRITTEN_WHOLE, count_text_ids, integer_ids
+from recsys_bert.clicks.prepare.id_types import settle_ids
+from recsys_bert.clicks.prepare.ids import POINT_ZERO, integer_ids
 from recsys_bert.clicks.prepare.marks import LINE
 from recsys_bert.clicks.prepare.sources import Part, TableSource
 from recsys_bert.clicks.prepare.times import FIRST_LATE, JANUARY_1970, as_date, check_format
@@ -46,6 +47,7 @@ class Log:
         event_types: Rows by event type, if the log has one.
         types: Event types of the rows that are left, in the order of their codes, which begin at 2.
         time_units: Files by unit of their times; ``dates`` for those that are no numbers.
+        point_zero: Columns of text ids that are all whole numbers, some of them maybe with ``.0``, which goes.
     """
 
     path: Path
@@ -58,6 +60,7 @@ class Log:
     event_types: dict[str, int] = field(default_factory=dict)
     types: list[str] = field(default_factory=list)
     time_units: dict[str, int] = field(default_factory=dict)
+    point_zero: list[str] = field(default_factory=list)
 
     def as_filter(self) -> dict[str, Any]:
         """Reading as the first filter of the manifest."""
@@ -85,6 +88,7 @@ class Log:
             good = good.with_columns(type=pl.col("kind").replace_strict(codes, default=0, return_dtype=pl.UInt16))
         good = good.drop("bad", "kind", strict=False)
         whole = [name for name, is_whole in self.integer_ids.items() if is_whole]
+        good = good.with_columns(pl.col(name).str.replace(POINT_ZERO, "") for name in self.point_zero)
         return good.with_columns(integer_ids(pl.col(name), pl.String()) for name in whole)
 
 
@@ -178,11 +182,13 @@ def _checked(
         raise InputError(
             f"none of the {rows:,} rows of {source.name} is left ({reasons}). Check the columns and log.events."
         )
-    integers = _integer_ids(source, config, table)
+    integers, point_zero = settle_ids(source, config, table)
     units: dict[str, int] = {}
     for part in parts if "time" in columns else []:
         units[part.unit or "dates"] = units.get(part.unit or "dates", 0) + 1
-    return Log(path, source, rows, dropped, "time" in columns, "weight" in columns, integers, types, left, units)
+    return Log(
+        path, source, rows, dropped, "time" in columns, "weight" in columns, integers, types, left, units, point_zero
+    )
 
 
 def _types(source: TableSource, config: LogConfig, table: pl.LazyFrame) -> tuple[dict[str, int], list[str]]:
@@ -239,38 +245,3 @@ def _first_bad_row(source: TableSource, config: LogConfig, parts: list[EventColu
         cell = f"{name} {value!r}" if name else f"{len(part.columns())} columns are expected"
         return part.locate(line), code, cell
     raise AssertionError("a bad row was counted and not seen again")
-
-
-def _integer_ids(source: TableSource, config: LogConfig, table: pl.LazyFrame) -> dict[str, bool]:
-    """By column, whether text ids are all integers.
-
-    Raises:
-        InputError: They are a mixture.
-    """
-    schema = table.collect_schema()
-    whole = {}
-    for role in ("user", "item"):
-        if schema[role] != pl.String or config.ids == "text":
-            continue
-        good = table.filter(pl.col("bad") == 0)
-        ids = count_text_ids(good, role)
-        name = getattr(config, role)
-        if 0 < ids.words < ids.total or (ids.words and config.ids == "integer"):
-            raise _mixed(source, role, name, good, ids.words)
-        if ids.too_large and config.ids == "integer":
-            large = good.filter(integer_ids(pl.col(role), pl.String()).is_null()).select(role).head(1).collect().item()
-            as_text = source.setting("log", "ids", "text")
-            raise InputError(f"column {name!r} holds {large}; integer ids end at 2^63 - 1. Pass {as_text}.")
-        whole[role] = ids.whole == ids.total
-    return whole
-
-
-def _mixed(source: TableSource, role: str, name: str, good: pl.LazyFrame, n_text: int) -> InputError:
-    is_whole = pl.col(role).str.contains(WRITTEN_WHOLE)
-    text = good.filter(~is_whole).select(role).head(1).collect().item()
-    whole = good.filter(is_whole).select(role).head(1).collect()
-    beside = f" beside integers such as {whole.item()}" if len(whole) else ""
-    return InputError(
-        f"column {name!r} holds {n_text:,} {role} ids that are text, such as {text!r}{beside}."
-        f" Correct them, or pass {source.setting('log', 'ids', 'text')} to take all of them as text."
-    )
