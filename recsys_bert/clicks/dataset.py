@@ -1,6 +1,6 @@
 """Prepared click log: vocabulary, histories, catalogue and features, checked against its manifest."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
@@ -11,13 +11,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recsys_bert.clicks.feature_files import Codes, known_codes, read_codes, read_table, read_values
 from recsys_bert.clicks.histories import Histories
 from recsys_bert.clicks.lineage import (
     EVENT_TYPE,
     EVENTS,
     FIRST_VALUE,
     ROLES,
-    UNKNOWN_VALUE,
     Basis,
     Values,
     VocabularyState,
@@ -30,8 +30,6 @@ from recsys_bert.clicks.lineage import (
 from recsys_bert.clicks.manifest import NAME, Manifest, count_lines, count_table
 from recsys_bert.clicks.vocabulary import Vocabulary, as_ids
 from recsys_bert.errors import InputError
-
-Codes = dict[str, NDArray[np.int32]]
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,12 +72,12 @@ class ClickDataset:
 
         It begins at ``vocabulary.first_item``; rows from ``vocabulary.size`` on are cold: no training event.
         """
-        return _table(self.folder / "items.parquet") if self.grown is None else self.grown.items
+        return read_table(self.folder / "items.parquet") if self.grown is None else self.grown.items
 
     @cached_property
     def users(self) -> pl.DataFrame:
         """``user_row``, ``user_id``, then the side table's columns, in order of rows."""
-        return _table(self.folder / "users.parquet")
+        return read_table(self.folder / "users.parquet")
 
     @property
     def user_ids(self) -> pl.Series:
@@ -90,15 +88,15 @@ class ClickDataset:
     def item_features(self) -> Codes:
         """Codes of each catalogue row by feature, ``[n_rows, width]``; 0 is none, 1 a value unknown in training."""
         if self.grown is not None:
-            return _known_codes(self.grown.item_features, self.item_feature_sizes)
-        return _features(self.folder / "item_features", self.manifest.features.get("items", {}))
+            return known_codes(self.grown.item_features, self.item_feature_sizes)
+        return read_codes(self.folder / "item_features", self.manifest.features.get("items", {}))
 
     @cached_property
     def user_features(self) -> Codes:
         """The same for users, ``[n_users, width]``."""
         if self.grown is not None:
-            return _known_codes(self.grown.user_features, self.user_feature_sizes)
-        return _features(self.folder / "user_features", self.manifest.features.get("users", {}))
+            return known_codes(self.grown.user_features, self.user_feature_sizes)
+        return read_codes(self.folder / "user_features", self.manifest.features.get("users", {}))
 
     @property
     def item_feature_sizes(self) -> dict[str, int]:
@@ -194,9 +192,9 @@ class ClickDataset:
         """Values of the features of items and of users, in the order of their codes."""
         if self.grown is not None:
             return values_at(self.grown.feature_values, self.states[-1])
-        return {
-            role: _values(self.folder / f"{role[:-1]}_features", self.manifest.features.get(role, {})) for role in ROLES
-        } | event_values(self.event_types)
+        features = self.manifest.features
+        values = {role: read_values(self.folder / f"{role[:-1]}_features", features.get(role, {})) for role in ROLES}
+        return values | event_values(self.event_types)
 
     @cached_property
     def states(self) -> list[VocabularyState]:
@@ -281,36 +279,6 @@ def open_dataset(folder: Path) -> ClickDataset:
                 " Files of two runs were mixed, or one is damaged; run prepare again."
             )
     return ClickDataset(folder, manifest, vocabulary, histories)
-
-
-def _table(path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"{path} cannot be read: {error}. Run prepare again.") from error
-
-
-def _features(folder: Path, names: Iterable[str]) -> Codes:
-    try:
-        return {name: np.load(folder / f"{number}.npy", mmap_mode="r") for number, name in enumerate(names)}
-    except (OSError, ValueError) as error:
-        raise InputError(f"features in {folder} cannot be read: {error}. Run prepare again.") from error
-
-
-def _known_codes(codes: Codes, sizes: Mapping[str, int]) -> Codes:
-    """Codes of some features; those from ``sizes`` on are of values unknown then."""
-    return {
-        name: np.where(codes[name] < size, codes[name], UNKNOWN_VALUE).astype(np.int32) for name, size in sizes.items()
-    }
-
-
-def _values(folder: Path, names: Iterable[str]) -> dict[str, pl.Series]:
-    """Values of each feature in the order of their codes."""
-    path = folder / "values.parquet"
-    table = (
-        _table(path).sort("code") if path.is_file() else pl.DataFrame(schema={"feature": pl.String, "value": pl.String})
-    )
-    return {name: table.filter(pl.col("feature") == name)["value"] for name in names}
 
 
 def open_basis(folder: Path) -> Basis:

@@ -79,7 +79,7 @@ def _append(dataset: "ClickDataset", events: Any, tables: tuple[Any, Any], out: 
 
     started = time.monotonic()
     config = _config_of(dataset, settings)
-    check_can_append(config.filters, config.vocabulary, dataset)
+    check_can_append(config.filters, config.split, config.vocabulary, dataset)
     target = out.resolve() if out.is_symlink() else out
     check_target(target)
     with replacing(target) as folder, work_folder(target) as work:

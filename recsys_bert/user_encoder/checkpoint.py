@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recsys_bert.clicks.dataset import ClickDataset, Codes
+from recsys_bert.clicks.dataset import ClickDataset
+from recsys_bert.clicks.feature_files import Codes
 from recsys_bert.clicks.lineage import EVENT_TYPE, FIRST_VALUE, UNKNOWN_VALUE
 from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
 from recsys_bert.encoder.config import EncoderConfig, FeatureConfig

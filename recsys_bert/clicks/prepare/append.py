@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.histories import Histories, ranges
 from recsys_bert.clicks.manifest import UNKNOWN_EVENTS
-from recsys_bert.clicks.prepare.config import FilterConfig, VocabularyConfig
+from recsys_bert.clicks.prepare.config import FilterConfig, SplitConfig, VocabularyConfig
 from recsys_bert.clicks.prepare.events import Events, EventWriter, chunks
 from recsys_bert.clicks.prepare.side_tables import SideTable
 from recsys_bert.clicks.prepare.sorting import stable_order
@@ -22,22 +22,36 @@ from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
 
 Ints = NDArray[np.int64]
+FILTERS = {"repeats": ("drop",)}
+"""Values of filters, beside the defaults, with which later events can be appended."""
+
+SPLITS = ("leave_one_out", "time", "none")
+"""Splits that move on with the log."""
+
 RESERVED = ("item_row", "item_id", "count", "user_row", "user_id")
 """Columns of ``items.parquet`` and ``users.parquet`` that are not the side table's."""
 
 
-def check_can_append(filters: FilterConfig, vocabulary: VocabularyConfig, dataset: ClickDataset) -> None:
-    """Refuse settings whose result depends on events that the folder does not keep.
+def check_can_append(
+    filters: FilterConfig, split: SplitConfig, vocabulary: VocabularyConfig, dataset: ClickDataset
+) -> None:
+    """Refuse settings whose result depends on events that the folder does not keep, and those that are not known here.
 
     Raises:
         InputError: One is set, or the folder was written by an older version.
     """
-    for name in ("min_user_events", "min_item_events"):
-        if (value := getattr(filters, name)) > 1:
+    again = "Prepare all events again, with --vocabulary.of."
+    for name, default in vars(FilterConfig()).items():
+        if (value := getattr(filters, name)) not in (default, *FILTERS.get(name, ())):
             raise InputError(
-                f"{dataset.folder} was prepared with filters.{name} {value}: events that were dropped then might have "
-                "enough now. Prepare all events again, with --vocabulary.of."
+                f"{dataset.folder} was prepared with filters.{name} {value}: what was dropped then might stay now. "
+                f"{again}"
             )
+    if split.kind not in SPLITS:
+        raise InputError(
+            f"{dataset.folder} was prepared with split.kind {split.kind!r}; append goes with {', '.join(SPLITS)}. "
+            f"{again}"
+        )
     if vocabulary.min_count > 1 and dataset.manifest.side_tables.get("items"):
         raise InputError(
             f"{dataset.folder} was prepared with vocabulary.min_count {vocabulary.min_count} and a table of items, "
