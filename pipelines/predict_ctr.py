@@ -1,11 +1,12 @@
 """Command ``predict-ctr``: score impressions with a trained CTR model."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipelines.support.outputs import check_place
+from recsys_bert.ctr.config import FilesConfig
 from recsys_bert.errors import InputError
 
 
@@ -28,6 +29,12 @@ class Config:
     """Prepared log, if it was moved or has grown: its vocabulary must be that of the training, or have grown from it
     (`prepare --vocabulary.of`)."""
 
+    evaluate: bool = False
+    """Read labels as well: print the metrics on these impressions."""
+
+    files: FilesConfig = field(default_factory=FilesConfig)
+    """Reading of the file; as the training file was read where none of it is set."""
+
     batch_size: int = 8192
     """Impressions scored at a time."""
 
@@ -36,6 +43,7 @@ class Config:
             raise InputError(f"batch_size is {self.batch_size}; it must be at least 1.")
         if self.out.suffix != ".parquet":
             raise InputError(f"out is {self.out}; it is written as Parquet, so its name must end in .parquet.")
+        self.files.check_used([self.impressions])
         check_place(self.out)
 
 
@@ -43,21 +51,28 @@ def run(config: Config) -> dict[str, Any]:
     """Score and write.
 
     Returns:
-        Number of impressions, and counts of unseen and missing values.
+        Number of impressions, counts of unseen and missing values, and with ``evaluate`` the metrics.
 
     Raises:
         InputError: The run is not finished, or impressions or prepared log do not fit it; before anything is scored.
     """
     from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.ctr.checkpoint import CTRModel
-    from recsys_bert.ctr.describe import describe_counts
+    from recsys_bert.ctr.describe import describe_counts, describe_metrics
+    from recsys_bert.ctr.inference import label_metrics
     from recsys_bert.files import replacing
 
     model = CTRModel.load(config.run, None if config.data is None else open_dataset(config.data))
-    impressions = model.read(config.impressions)
+    files = None if config.files == FilesConfig() else config.files
+    impressions = model.read(config.impressions, config.evaluate, files=files)
     data = model.encode(impressions)
     predictions = model.predict_encoded(impressions, data, config.batch_size)
+    results: dict[str, Any] = {"impressions": len(data), "counts": data.counts}
+    if data.labels is not None:
+        results["metrics"] = label_metrics(data, predictions.select(model.score_names).to_numpy(), model.tasks)
     with replacing(config.out) as temporary:
         predictions.write_parquet(temporary)
     print(f"{len(data):,} impressions scored in {config.out}{describe_counts(data.counts)}", file=sys.stderr)
-    return {"impressions": len(data), "counts": data.counts}
+    for task, text in describe_metrics(results["metrics"], model.tasks) if config.evaluate else ():
+        print(f"{task}{': ' if task else ''}{text}", file=sys.stderr)
+    return results

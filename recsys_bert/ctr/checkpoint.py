@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.dataset import ClickDataset, open_dataset
 from recsys_bert.clicks.frames import Frame
 from recsys_bert.ctr.build import build_module
-from recsys_bert.ctr.config import ColumnsConfig, CTRConfig
+from recsys_bert.ctr.config import CTRConfig, FilesConfig
 from recsys_bert.ctr.data import CTRData, encode, full_layout
 from recsys_bert.ctr.describe import describe_counts, describe_model
 from recsys_bert.ctr.features import Features
@@ -21,10 +21,10 @@ from recsys_bert.ctr.history import EncodedItems
 from recsys_bert.ctr.impressions import Impressions, read_impressions
 from recsys_bert.ctr.inference import evaluate, probabilities
 from recsys_bert.ctr.model import CTRModule
-from recsys_bert.ctr.ranking import best_of_each, candidate_pairs, user_column
+from recsys_bert.ctr.ranking import rank
 from recsys_bert.encoder.model import load_weights
 from recsys_bert.encoder.parts import allowing_parts, saved_parts
-from recsys_bert.errors import InputError, unknown_name
+from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, replacing, write_json
 from recsys_bert.settings import read_config, write_config
 from recsys_bert.training.checkpoints import save_weights
@@ -98,12 +98,15 @@ class CTRModel:
                 source = {"folder": str(self.dataset.folder), "fingerprint": self.dataset.fingerprint}
             write_json(temporary / "ctr.json", {"version": VERSION, "dataset": source})
 
-    def predict(self, impressions: Frame | Path | str, batch_size: int = 8192) -> pl.DataFrame:
+    def predict(
+        self, impressions: Frame | Path | str, batch_size: int = 8192, *, files: FilesConfig | None = None
+    ) -> pl.DataFrame:
         """Score impressions; values that training did not see, and missing ones, are counted on the terminal.
 
         Args:
             impressions: Table of any library, or a file, with the columns of the training impressions; no label.
             batch_size: Impressions at a time.
+            files: Reading of a file; None: as the training file was read.
 
         Returns:
             One row an impression, in order: user, item and time where they are there, the columns that the model reads,
@@ -113,18 +116,21 @@ class CTRModel:
         Raises:
             InputError: A column is missing or cannot be read.
         """
-        rows = self.read(impressions)
+        rows = self.read(impressions, files=files)
         data = self.encode(rows)
         if any(data.counts.values()):
             print(f"{len(data):,} impressions{describe_counts(data.counts)}", file=sys.stderr)
         return self.predict_encoded(rows, data, batch_size)
 
-    def probabilities(self, impressions: Frame | Path | str, batch_size: int = 8192) -> NDArray[np.float64]:
+    def probabilities(
+        self, impressions: Frame | Path | str, batch_size: int = 8192, *, files: FilesConfig | None = None
+    ) -> NDArray[np.float64]:
         """Click probabilities alone.
 
         Args:
             impressions: As for ``predict``.
             batch_size: Impressions at a time.
+            files: Reading of a file.
 
         Returns:
             ``[n]``, in the order of the impressions; ``[n, n_tasks]`` of several tasks.
@@ -132,31 +138,37 @@ class CTRModel:
         Raises:
             InputError: A column is missing or cannot be read.
         """
-        return probabilities(self.module, self.encode(self.read(impressions)), self.history_len, batch_size)
+        return probabilities(
+            self.module, self.encode(self.read(impressions, files=files)), self.history_len, batch_size
+        )
 
-    def unknown_values(self, impressions: Frame | Path | str) -> dict[str, int]:
+    def unknown_values(self, impressions: Frame | Path | str, *, files: FilesConfig | None = None) -> dict[str, int]:
         """Count values that training did not see or that are missing, by ``field: reason``; zeros left out.
 
         Args:
             impressions: As for ``predict``.
+            files: Reading of a file.
 
         Raises:
             InputError: A column is missing or cannot be read.
         """
-        counts = self.encode(self.read(impressions)).counts
+        counts = self.encode(self.read(impressions, files=files)).counts
         return {reason: count for reason, count in counts.items() if count}
 
-    def evaluate(self, impressions: Frame | Path | str, batch_size: int = 8192) -> dict[str, float]:
+    def evaluate(
+        self, impressions: Frame | Path | str, batch_size: int = 8192, *, files: FilesConfig | None = None
+    ) -> dict[str, float]:
         """AUC, log loss, calibration error and, where users are known, GAUC; of several tasks of each.
 
         Args:
             impressions: As for ``predict``, with labels.
             batch_size: Impressions at a time.
+            files: Reading of a file.
 
         Raises:
             InputError: A column is missing or cannot be read.
         """
-        data = self.encode(self.read(impressions, labelled=True))
+        data = self.encode(self.read(impressions, labelled=True, files=files))
         return evaluate(self.module, data, self.history_len, self.tasks, batch_size)
 
     def rank(
@@ -182,54 +194,45 @@ class CTRModel:
             InputError: A column is missing or cannot be read, a user comes twice, nobody has a candidate, or ``by`` is
                 no task.
         """
-        columns = self.config.columns
-        names = self._score_names()
-        if by is None and len(names) > 1:
-            raise InputError(f"this model predicts {', '.join(self.tasks)}; name the label that ranks with by.")
-        if by is not None and by not in self.tasks:
-            raise unknown_name("task", by, self.tasks)
-        pairs, counts = candidate_pairs(users, candidates, columns)
-        rows = self.read(pairs, at_end=columns.time not in pairs.columns)
-        data = self.encode(rows)
-        counts = {**counts, **data.counts}
-        if any(counts.values()):
-            print(f"{len(data):,} candidates{describe_counts(counts)}", file=sys.stderr)
-        scores = self.predict_encoded(rows, data, batch_size).select(columns.item, *names)
-        user, score = user_column(columns), names[0 if by is None else self.tasks.index(by)]
-        return best_of_each(scores, pairs[user] if user in pairs.columns else None, score, k)
+        return rank(self, users, candidates, k, by, batch_size)
 
-    def read(self, impressions: Frame | Path | str, labelled: bool = False, at_end: bool = False) -> Impressions:
+    def read(
+        self,
+        impressions: Frame | Path | str,
+        labelled: bool = False,
+        *,
+        files: FilesConfig | None = None,
+        at_end: bool = False,
+    ) -> Impressions:
         """Read the columns that the model needs, ids and times where they are there, and labels where wanted.
 
         Args:
             impressions: As for ``predict``.
             labelled: Read labels.
+            files: Reading of a file; None: as the training file was read.
             at_end: Read no times: impressions come after the log's last event.
 
         Raises:
             InputError: A column is missing or cannot be read.
         """
-        columns, needed = self.config.columns, self._columns(labelled)
-        if at_end and needed.time is not None:
-            rows = self._read(impressions, replace(needed, time=None, time_unit=type(columns).time_unit), labelled)
-            return replace(rows, times=np.full(len(rows), np.iinfo(np.int64).max))
-        return self._read(impressions, needed, labelled)
-
-    def _read(self, impressions: Frame | Path | str, needed: ColumnsConfig, labelled: bool) -> Impressions:
-        columns = self.config.columns
-        return read_impressions(
+        columns, needed = self.config.columns, self.config.needed_columns(self.dataset is not None, labelled)
+        at_end = at_end and needed.time is not None
+        rows = read_impressions(
             impressions,
-            needed,
+            needed.without_time() if at_end else needed,
             self.config.features.columns,
-            files=self.config.files,
+            files=files or self.config.files,
             labelled=labelled,
             optional=[name for name in (columns.user, columns.item, columns.time) if name],
             advice="The model reads these columns; name them as in training.",
         )
+        return replace(rows, times=np.full(len(rows), np.iinfo(np.int64).max)) if at_end else rows
 
     def encode(self, impressions: Impressions) -> CTRData:
         """Encode impressions with their histories; see ``counts`` for what is unseen or missing."""
-        config = replace(self.config, columns=self._columns(impressions.labels is not None))
+        config = replace(
+            self.config, columns=self.config.needed_columns(self.dataset is not None, impressions.labels is not None)
+        )
         layout = full_layout(self.features, self.config.features, self.dataset)
         data = encode(impressions, config, self.features, layout, self.dataset)
         return replace(data, timed=self.module.reads_times, typed=self.module.reads_event_types)
@@ -237,12 +240,13 @@ class CTRModel:
     def predict_encoded(self, rows: Impressions, data: CTRData, batch_size: int = 8192) -> pl.DataFrame:
         """Score what ``read`` and ``encode`` gave; see ``predict``."""
         scores = probabilities(self.module, data, self.history_len, batch_size).reshape(len(data), len(self.tasks))
-        names = self._score_names()
+        names = self.score_names
         frame = rows.frame.rename({name: f"{name}_read" for name in names}, strict=False)
         return frame.with_columns(pl.Series(name, score) for name, score in zip(names, scores.T, strict=True))
 
-    def _score_names(self) -> list[str]:
-        """Columns of predictions."""
+    @property
+    def score_names(self) -> list[str]:
+        """Columns of predictions, in the order of the tasks."""
         return ["probability"] if len(self.tasks) == 1 else [f"{task}_probability" for task in self.tasks]
 
     @property
@@ -259,15 +263,6 @@ class CTRModel:
     def fields(self) -> list[str]:
         """Fields of an impression in the order in which the head sees them."""
         return self.module.field_names
-
-    def _columns(self, labelled: bool) -> ColumnsConfig:
-        """Columns that are needed: time only for histories, the user for histories, fields or GAUC."""
-        columns, has_log = self.config.columns, self.dataset is not None
-        needs_user = has_log or labelled or "user" in self.config.features.ids
-        needs_time = has_log and self.history_len and columns.history is None
-        user, time = columns.user if needs_user else None, columns.time if needs_time else None
-        unit = columns.time_unit if time else type(columns).time_unit
-        return replace(columns, user=user, time=time, time_unit=unit)
 
     def __repr__(self) -> str:
         (_, parts), _, (_, history), *metrics = self._description()

@@ -69,6 +69,10 @@ class ColumnsConfig:
         if len(set(self.labels)) < len(self.labels):
             raise InputError(f"columns.labels is {list(self.labels)}; each label is named once.")
 
+    def without_time(self) -> "ColumnsConfig":
+        """The same without a time."""
+        return replace(self, time=None, time_unit=type(self).time_unit, time_format=None)
+
     @property
     def tasks(self) -> tuple[str, ...]:
         """All labels, in order."""
@@ -104,24 +108,6 @@ class FilesConfig(TableConfig):
                 f"files.libfm_fields names the fields of libFM files; {paths[0]} is not one. Leave it out, or set "
                 "files.format to libfm."
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class TimeSplitConfig:
-    """Time cut into training, validation and test impressions."""
-
-    validation_from: float | str | None = None
-    """Start of validation: quantile of the timestamps in (0, 1), or ISO date (UTC). None: where the prepared log's
-    validation starts, if that was cut by time; else 0.8."""
-
-    test_from: float | str | None = None
-    """Start of the test; None: as above, else 0.9."""
-
-    def __post_init__(self) -> None:
-        for name in ("validation_from", "test_from"):
-            value = getattr(self, name)
-            if isinstance(value, float | int) and not 0 < value < 1:
-                raise InputError(f"split.{name} is {value}; a quantile lies between 0 and 1.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,6 +259,18 @@ class CTRConfig:
         if not counted and (has_dataset or self.columns.history is None):
             _check_default(self.features, "features", ("min_count",), "no id, categorical or multi column is a feature")
         self.model.check_dataset(has_dataset, self.columns.history)
+
+    def needed_columns(self, has_dataset: bool, labelled: bool) -> ColumnsConfig:
+        """Columns that a trained model reads: time only for histories, the user for histories, fields or GAUC.
+
+        Args:
+            has_dataset: Histories or side features come from a prepared log.
+            labelled: Labels are read, and GAUC is wanted.
+        """
+        needs_user = has_dataset or labelled or "user" in self.features.ids
+        needs_time = has_dataset and self.model.history_len and self.columns.history is None
+        columns = replace(self.columns, user=self.columns.user if needs_user else None)
+        return columns if needs_time else columns.without_time()
 
     def resolved(self, has_dataset: bool) -> Self:
         """Fill in the defaults that depend on the prepared log."""

@@ -53,31 +53,28 @@ def evaluate(
         batch_size: Impressions at a time.
 
     Returns:
-        See ``classification_metrics``; of several tasks see ``task_metrics``.
+        See ``label_metrics``.
     """
-    if data.labels is None:
-        raise ValueError("evaluate needs impressions with labels")
-    scores = probabilities(module, data, history_len, batch_size)
-    if data.labels.ndim == 1:
-        return classification_metrics(data.labels, scores, data.groups)
-    return task_metrics(data.labels, scores, data.groups, tasks)
+    return label_metrics(data, probabilities(module, data, history_len, batch_size), tasks)
 
 
-def task_metrics(
-    labels: NDArray[np.float32], scores: NDArray[np.float64], groups: NDArray[np.int64] | None, tasks: Sequence[str]
-) -> dict[str, float]:
-    """Metrics of each task over the impressions that have its label.
+def label_metrics(data: CTRData, scores: NDArray[np.float64], tasks: Sequence[str]) -> dict[str, float]:
+    """Metrics of probabilities; of several tasks each over the impressions that have its label.
 
     Args:
-        labels: ``[n, n_tasks]``, NaN where one is missing.
-        scores: Probabilities ``[n, n_tasks]``.
-        groups: User of each impression, ``[n]``; or None.
+        data: Impressions with labels.
+        scores: Probabilities ``[n]`` or ``[n, n_tasks]``.
         tasks: Names of the labels.
 
     Returns:
-        ``classification_metrics`` of each task, as ``buy.auc``; and the means over tasks of what all of them have, as
-        ``auc``.
+        See ``classification_metrics``. Of several tasks those of each, as ``buy.auc``; and the means over tasks of what
+        all of them have, as ``auc``.
     """
+    labels, groups = data.labels, data.groups
+    if labels is None:
+        raise ValueError("metrics need impressions with labels")
+    if labels.ndim == 1:
+        return classification_metrics(labels, scores.reshape(-1), groups)
     by_task = []
     for label, score in zip(labels.T, scores.T, strict=True):
         known = ~np.isnan(label)

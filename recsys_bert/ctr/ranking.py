@@ -1,16 +1,66 @@
 """Candidates of users as impressions, and their order."""
 
-from typing import Any
+import sys
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import polars as pl
 
 from recsys_bert.clicks.frames import to_frame
-from recsys_bert.ctr.config import ColumnsConfig
+from recsys_bert.ctr.config import ColumnsConfig, CTRConfig
+from recsys_bert.ctr.data import CTRData
+from recsys_bert.ctr.describe import describe_counts
+from recsys_bert.ctr.impressions import Impressions
 from recsys_bert.ctr.values import as_text
-from recsys_bert.errors import InputError
+from recsys_bert.errors import InputError, unknown_name
 
 USER, ITEM = "user_id", "item_id"
 _KEY = "user as text"
+
+
+class Scorer(Protocol):
+    """A CTR model, as far as ranking needs it."""
+
+    config: CTRConfig
+
+    @property
+    def tasks(self) -> Sequence[str]:
+        """Labels that are predicted."""
+
+    @property
+    def score_names(self) -> Sequence[str]:
+        """Columns of predictions, in the order of the tasks."""
+
+    def read(self, impressions: pl.DataFrame, *, at_end: bool) -> Impressions:
+        """Read impressions."""
+
+    def encode(self, impressions: Impressions) -> CTRData:
+        """Encode what was read."""
+
+    def predict_encoded(self, rows: Impressions, data: CTRData, batch_size: int) -> pl.DataFrame:
+        """Score what was encoded."""
+
+
+def rank(
+    model: Scorer, users: Any, candidates: Any, k: int | None, by: str | None, batch_size: int = 8192
+) -> pl.DataFrame:
+    """Rank candidates of each user; see ``CTRModel.rank``."""
+    columns, names = model.config.columns, model.score_names
+    if k is not None and k < 1:
+        raise InputError(f"k is {k}; it must be at least 1.")
+    if by is None and len(names) > 1:
+        raise InputError(f"this model predicts {', '.join(model.tasks)}; name the label that ranks with by.")
+    if by is not None and by not in model.tasks:
+        raise unknown_name("task", by, model.tasks)
+    pairs, counts = candidate_pairs(users, candidates, columns)
+    rows = model.read(pairs, at_end=columns.time not in pairs.columns)
+    data = model.encode(rows)
+    counts = {**counts, **data.counts}
+    if any(counts.values()):
+        print(f"{len(data):,} candidates{describe_counts(counts)}", file=sys.stderr)
+    scores = model.predict_encoded(rows, data, batch_size).select(columns.item, *names)
+    user, score = user_column(columns), names[0 if by is None else list(model.tasks).index(by)]
+    return best_of_each(scores, pairs[user] if user in pairs.columns else None, score, k)
 
 
 def user_column(columns: ColumnsConfig) -> str:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.frames import Frame
 from recsys_bert.clicks.prepare.times import PER_SECOND, parse_timestamp
-from recsys_bert.ctr.config import CTRConfig, TimeSplitConfig
+from recsys_bert.ctr.config import CTRConfig
 from recsys_bert.ctr.impressions import Impressions, read_impressions
 from recsys_bert.ctr.multi_task import MULTI_TASK
+from recsys_bert.ctr.split_config import TimeSplitConfig
 from recsys_bert.encoder.parts import find
 from recsys_bert.errors import InputError
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recsys_bert.ctr.config import MEANS, CTRConfig, TimeSplitConfig
+from recsys_bert.ctr.config import MEANS, CTRConfig
+from recsys_bert.ctr.split_config import TimeSplitConfig
 from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
 from recsys_bert.training.config import TrainConfig

@@ -150,6 +150,8 @@ def test_ranked_candidates_have_the_probabilities_of_single_impressions(model, c
     assert "users without candidates: 2" in capsys.readouterr().err
     with pytest.raises(InputError, match="no column 'device'"):
         model.rank(users, items)
+    with pytest.raises(InputError, match="k is 0"):
+        model.rank(table, items, k=0)
     with pytest.raises(InputError, match="no task is called 'buy'"):
         model.rank(table, items, by="buy")
 

@@ -6,7 +6,8 @@ import torch
 from sklearn.metrics import log_loss, roc_auc_score
 from torch import nn
 
-from recsys_bert.ctr.inference import task_metrics
+from recsys_bert.ctr.data import CTRData
+from recsys_bert.ctr.inference import label_metrics
 from recsys_bert.ctr.model import CTRLoss
 from recsys_bert.ctr.multi_task.esmm import ESMM, chain_logits
 from recsys_bert.ctr.multi_task.mmoe import MMoE
@@ -148,7 +149,8 @@ def test_metrics_are_those_of_each_label_where_it_is_known():
     labels = random.integers(0, 2, (200, 2)).astype(np.float32)
     labels[random.random((200, 2)) < 0.2] = np.nan
     scores, users = random.random((200, 2)), random.integers(0, 9, 200)
-    metrics = task_metrics(labels, scores, users, TASKS)
+    data = CTRData(np.zeros((200, 0), np.int32), np.zeros((200, 0), np.float32), labels, users, *[None] * 4, {})
+    metrics = label_metrics(data, scores, TASKS)
     for number, task in enumerate(TASKS):
         known = ~np.isnan(labels[:, number])
         label, score = labels[known, number], scores[known, number]

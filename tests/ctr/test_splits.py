@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys_bert.ctr.config import ColumnsConfig, CTRConfig, FeaturesConfig, TimeSplitConfig
+from recsys_bert.ctr.config import ColumnsConfig, CTRConfig, FeaturesConfig
+from recsys_bert.ctr.split_config import TimeSplitConfig
 from recsys_bert.ctr.splits import read_splits
 from recsys_bert.errors import InputError
 

@@ -1,6 +1,7 @@
 """train-ctr and predict-ctr on a small simulated log whose best possible AUC is known."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,11 @@ from pipelines.benchmarks import multi_task
 from recsys_bert.clicks.prepare.config import LogConfig, SideFeaturesConfig, SplitConfig
 from recsys_bert.clicks.simulation.config import SimulateConfig
 from recsys_bert.clicks.simulation.simulate import best_auc, simulate
-from recsys_bert.ctr.config import ColumnsConfig, FeaturesConfig, FilesConfig, TimeSplitConfig
+from recsys_bert.ctr.checkpoint import CTRModel
+from recsys_bert.ctr.config import ColumnsConfig, FeaturesConfig, FilesConfig
 from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.ctr.multi_task import MULTI_TASK
+from recsys_bert.ctr.split_config import TimeSplitConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import AdversarialConfig, AuxiliaryConfig, AveragingConfig, TrainConfig
@@ -203,11 +206,22 @@ def test_the_benchmark_of_several_labels_writes_its_table(tmp_path: Path, capsys
     assert lines[-1].startswith(f"| best possible | {result['best']['click']:.4f} |")
 
 
-def test_several_labels_are_trained_and_scored_by_the_commands(config: train_ctr.Config, tmp_path: Path):
+def test_several_labels_are_trained_and_scored_by_the_commands(
+    config: train_ctr.Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     columns = ColumnsConfig(user="user_id", item="item_id", time="timestamp", labels=("click", "like", "buy"))
     train = replace(config.train, epochs=1, monitor="click.auc")
     model = CTRModelConfig(head="din", head_options={"hidden": [8]}, dim=4, multi_task="mmoe", history_len=5)
     results = train_ctr.run(replace(config, columns=columns, model=model, train=train))
+    border = json.loads((config.data / "manifest.json").read_text())["split"]["test_from"]
+    pl.read_parquet(config.impressions).filter(pl.col("timestamp") >= border).write_parquet(tmp_path / "test.parquet")
+    again = predict_ctr.run(
+        predict_ctr.Config(
+            run=config.out, impressions=tmp_path / "test.parquet", out=tmp_path / "test_scores.parquet", evaluate=True
+        )
+    )
+    assert again["metrics"] == pytest.approx(results["test"])
+    assert f"buy: AUC {results['test']['buy.auc']:.4f}" in capsys.readouterr().err
     assert {"click.auc", "like.auc", "buy.auc", "auc", "buy.calibration_error"} <= results["test"].keys()
     predict_ctr.run(predict_ctr.Config(run=config.out, impressions=config.impressions, out=tmp_path / "scores.parquet"))
     scores = pl.read_parquet(tmp_path / "scores.parquet")
@@ -336,6 +350,23 @@ def test_a_log_that_was_not_cut_by_time_is_warned_of(
     prepare.run(prepare.Config(events=str(log / "clicks.parquet"), out=tmp_path / "loo"))
     train_ctr.run(replace(config, data=tmp_path / "loo", train=replace(config.train, epochs=1)))
     assert "was not cut by time" in capsys.readouterr().err
+
+
+def test_new_impressions_may_be_written_in_another_way(config: train_ctr.Config, tmp_path: Path):
+    config = replace(config, data=None, model=CTRModelConfig(head="lr", dim=2), train=replace(config.train, epochs=1))
+    train_ctr.run(config)
+    new = pl.read_parquet(config.impressions).head(9)
+    new.write_csv(tmp_path / "new.txt", separator=";")
+    settings = {"run": config.out, "impressions": tmp_path / "new.txt", "out": tmp_path / "scores.parquet"}
+    with pytest.raises(InputError) as error:
+        predict_ctr.run(predict_ctr.Config(**settings))
+    assert "--files.format csv --files.separator ';'" in str(error.value)
+    assert not re.search(r"--(?!files\.(format|separator))", str(error.value))  # no flag that the command lacks
+    predict_ctr.run(predict_ctr.Config(**settings, files=FilesConfig(format="csv", separator=";")))
+    expected = CTRModel.load(config.out).predict(new)
+    assert pl.read_parquet(tmp_path / "scores.parquet")["probability"].equals(expected["probability"])
+    with pytest.raises(InputError, match="libfm_fields names the fields of libFM files"):
+        predict_ctr.Config(**settings, files=FilesConfig(libfm_fields=tmp_path / "fields"))
 
 
 def test_scoring_refuses_what_is_no_finished_run(config: train_ctr.Config, tmp_path: Path):

@@ -157,6 +157,8 @@ class FileSource:
         return scan_file(file, kind, self.config, self._work / str(number), encoding)
 
     def _settings(self, settings: dict[str, Any]) -> str:
+        if self.group == "files":  # impressions name their columns elsewhere
+            settings = {name: value for name, value in settings.items() if name not in ("user", "item", "time")}
         return " ".join(self.setting(self.group, name, value) for name, value in settings.items())
 
     def separator_hint(self, columns: list[str]) -> str:
