@@ -33,7 +33,7 @@ COMMANDS = {  # in the order in which one uses them
     "pretrain": ("pipelines.pretrain", "train an encoder on masked or next items"),
     "train-retrieval": ("pipelines.train_retrieval", "train two towers and index the items"),
     "index": ("pipelines.index", "index a run's item vectors for fast search"),
-    "fuse": ("pipelines.fuse", "score fusion: average runs and add co-occurrence counts"),
+    "fuse": ("pipelines.fuse", "score fusion: average runs, add co-occurrence counts and recency"),
     "recommend": ("pipelines.recommend", "print or write the best items for users or for given histories"),
     "similar": ("pipelines.similar", "print the items nearest to given items, or the users nearest to given users"),
     "score": ("pipelines.score", "score given pairs of users and items"),

@@ -1,20 +1,22 @@
-"""Fuse trained runs with co-occurrence counts, weighed on validation."""
+"""Fuse trained runs with co-occurrence counts and recency, weighed on validation."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recsys_bert.stages.fuse import FuseConfig, check_runs
+from recsys_bert.stages.fusion_config import FuseConfig, check_runs
+
+_LINES = 10  # settings in the table
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(FuseConfig):
-    """Score fusion: add weight · log(1 + share / smoothing) to a run's scores, for items that followed the last ones.
+    """Score fusion: add weight · log(1 + share / smoothing) to a run's scores, by counts and by recency.
 
-    Nothing is trained. Every pair of a weight and a smoothing is tried on validation, and the best is kept; `evaluate`,
-    `recommend`, `index` and `similar` take the folder as they take the run's own. Of several runs, say of different
-    seeds, the scores' mean is taken.
+    The share is an item's in what followed the user's last items, and in the last events of training. Nothing is
+    trained: settings are tried on validation, and the best are kept; `evaluate`, `recommend`, `index` and `similar`
+    take the folder as they take the run's own. Of several runs, say of different seeds, the scores' mean is taken.
     """
 
     runs: tuple[Path, ...]
@@ -38,7 +40,7 @@ def run(config: Config) -> dict[str, Any]:
     """Count, choose, write ``out/score_fusion``.
 
     Returns:
-        Metrics without counts and of every pair, best pair, entries kept.
+        The best settings, entries kept, and all settings tried with their metrics.
 
     Raises:
         InputError: See ``recsys_bert.stages.fuse``.
@@ -52,10 +54,22 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def _table(tried: list[dict[str, Any]]) -> str:
+    """The runs alone, then the best settings."""
     if not tried:
         return ""
-    lines = ["weight   smoothing  recall@10  ndcg@10"]
-    for line in tried:
-        smoothing = "–" if line["smoothing"] is None else f"{line['smoothing']:g}"
-        lines.append(f"{line['weight']:>6g}  {smoothing:>6}  {line['recall@10']:>9.4f}  {line['ndcg@10']:>7.4f}")
+    best = sorted(tried[1:], key=lambda line: -line["ndcg@10"])[:_LINES]
+    heads = ("weight", "smoothing", "half-life", "recency", "days", "weight", "smoothing", "recall@10", "ndcg@10")
+    lines = [" ".join(f"{head:>9}" for head in heads)]
+    for line in [tried[0], *best]:
+        counts = [_number(line.get(name)) if line["weight"] else "–" for name in ("weight", "smoothing", "half_life")]
+        recency = [_number(line.get(f"recent_{name}")) for name in ("days", "weight", "smoothing")]
+        kernel = line.get("recent_kernel", "–").replace("_", "-")
+        cells = " ".join(f"{cell:>9}" for cell in [*counts, kernel, *recency])
+        lines.append(f"{cells} {line['recall@10']:>9.4f} {line['ndcg@10']:>9.4f}")
+    if len(tried) > len(lines) - 1:
+        lines.append(f"({len(tried):,} settings tried)")
     return "\n".join([*lines, ""])
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:g}"

@@ -19,6 +19,7 @@ from recsys_bert.retrieval.index_filter import IndexFilter
 from recsys_bert.retrieval.list_frames import list_frame, popular_lists
 from recsys_bert.retrieval.profiles import profile_codes, profile_vectors
 from recsys_bert.retrieval.ranker import Lists, Ranker, search
+from recsys_bert.retrieval.score_fusion import without_gains
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Lister:
             lists: Lists = search_lists(self.k)
             return lists
         n_items = items_left(self.ranker, self.index, self.settings.allowed)
-        items = self.ranker.item_vectors()
+        items = without_gains(self.ranker).item_vectors()
         return diverse_lists(search_lists, items, self.k, n_items, self.settings.diversity, self.limits)
 
 

@@ -11,8 +11,14 @@ from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, replacing
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
+from recsys_bert.retrieval.fusion_files import (
+    fusion_settings,
+    is_score_fusion,
+    load_score_fusion,
+    refer_to,
+    trained_runs,
+)
 from recsys_bert.retrieval.ranker import Ranker
-from recsys_bert.retrieval.score_fusion import is_score_fusion, load_score_fusion, refer_to, trained_runs
 from recsys_bert.retrieval.two_tower_ranker import load_two_tower
 from recsys_bert.training.run_folder import run_kind
 from recsys_bert.user_encoder.checkpoint import load_encoder
@@ -72,8 +78,8 @@ def copy_run(run: Path, folder: Path) -> None:
 
 
 def ranker_fingerprint(run: Path) -> str:
-    """Hash of the trained weights of a run, or of the runs that a score fusion is made of."""
-    return weights_fingerprint(*trained_runs(run))
+    """Hash of the trained weights of a run, or of the runs that a score fusion is made of, with its recency."""
+    return weights_fingerprint(*trained_runs(run)) + fusion_settings(run)
 
 
 def earlier_vocabulary(run: Path, ranker: Ranker, dataset: ClickDataset) -> str | None:

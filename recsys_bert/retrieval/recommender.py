@@ -22,6 +22,7 @@ from recsys_bert.retrieval.load import copy_run, open_run
 from recsys_bert.retrieval.pair_scores import pair_scores
 from recsys_bert.retrieval.ranker import Ranker, check_index
 from recsys_bert.retrieval.ranker_index import open_index
+from recsys_bert.retrieval.score_fusion import without_gains
 from recsys_bert.retrieval.similar_users import similar_users
 from recsys_bert.retrieval.vector_files import VectorFormat, save_vectors
 
@@ -187,7 +188,12 @@ class Recommender:
         if similarity is not None and self.index is not None:
             raise InputError(f"similarity is {similarity!r}, but an index is searched by its own metric.")
         rows, first = rows_with_vectors(self.ranker, self.dataset, items), self.ranker.first_item
-        allowed, vectors = allowed_rows(self.dataset, only, without), self.ranker.item_vectors()
+        allowed, ranker = allowed_rows(self.dataset, only, without), without_gains(self.ranker)
+        vectors = ranker.item_vectors()
+        if self.index is not None and self.index.dim != vectors.shape[1]:
+            raise InputError(
+                f"the index of {self.ranker.name} holds recency, by which no items are alike; leave it out."
+            )
         k = list_length(k, self.ranker, self.index, allowed)
         keys, seen = pl.Series("similar_to", self.dataset.ids(rows)), (np.arange(len(rows)), rows)
         if self.index is not None:
@@ -212,7 +218,7 @@ class Recommender:
         """
         ids = user_queries(self.dataset, users)
         self._check_have_events(ids.without_events)
-        everybody = self.user_vectors()
+        everybody = Recommender(without_gains(self.ranker), self.dataset).user_vectors()
         table = everybody.select("user_id").with_row_index("row")
         rows = ids.order.to_frame().join(table, on="user_id", how="left", maintain_order="left")["row"].to_numpy()
         vectors = everybody["vector"].to_numpy().reshape(everybody.height, -1)

@@ -1,24 +1,22 @@
-"""Score fusion of trained rankers with co-occurrence counts.
+"""Score fusion of trained rankers with co-occurrence counts and with recency.
 
 The score of an item is ``⟨user, item⟩ + weight · log(1 + share / smoothing)``; ``share`` is its share in the training
 events that followed the user's last items. In translation this is shallow fusion (Gulcehre et al. 2015,
 https://arxiv.org/abs/1503.03535): a language model's log probability is added at decoding time. Items that never
 followed gain nothing, so only those that did are scored again. For several rankers ``⟨user, item⟩`` is the mean.
+
+Recency adds a gain that is the same for all users (see ``recency``). It is one more number of every item's vector, so
+exact search and indexes find the items that it lifts.
 """
 
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
-from recsys_bert.files import read_json, write_json
 from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
 from recsys_bert.retrieval.ensemble import Ensemble
 from recsys_bert.retrieval.exact import Allowed
@@ -33,29 +31,35 @@ _PAIRS = 1 << 17  # multiplied at a time
 
 
 class ScoreFusion:
-    """Ranker that adds co-occurrence gains to a model's inner products.
+    """Ranker that adds gains from co-occurrence and from recency to a model's inner products.
 
     Args:
         ranker: The trained model, or several as an ``Ensemble``.
-        counts: Fitted on the same log.
-        weight: Factor on the gains, above 0; 1 puts a share on the scale of a softmax model's probabilities.
+        counts: Fitted on the same log; None adds none.
+        weight: Factor on gains from counts, above 0; 1 puts a share on the scale of a softmax model's probabilities.
         smoothing: Share at which an item gains ``weight · log 2``, above 0; about the probability that the model gives
             to an item it does not expect.
+        recent: Gain of each row from recency, ``[rows]``; None adds none.
         name: In tables.
 
     Raises:
         InputError: ``weight`` or ``smoothing`` is not above 0.
     """
 
-    reranks = True
-
     def __init__(
-        self, ranker: Ranker, counts: CoOccurrence, *, weight: float, smoothing: float, name: str = "score fusion"
+        self,
+        ranker: Ranker,
+        counts: CoOccurrence | None,
+        *,
+        weight: float = 1.0,
+        smoothing: float = 0.001,
+        recent: NDArray[np.float32] | None = None,
+        name: str = "score fusion",
     ) -> None:
         if not (0 < weight < np.inf and 0 < smoothing < np.inf):
             raise InputError(f"the fusion's weight is {weight} and its smoothing {smoothing}; both must be above 0.")
         self.ranker, self.counts, self.weight, self.smoothing, self.name = ranker, counts, weight, smoothing, name
-        self.first_item = ranker.first_item
+        self.recent, self.first_item, self.reranks = recent, ranker.first_item, counts is not None
 
     @property
     def precision(self) -> Precision:
@@ -74,23 +78,31 @@ class ScoreFusion:
     @property
     def shape(self) -> tuple[int, int]:
         """Shape of ``item_vectors()``."""
-        return self.ranker.shape
+        rows, dim = self.ranker.shape
+        return rows, dim + (self.recent is not None)
 
     @property
     def item_length(self) -> float | None:
-        """Item length of the model."""
-        return self.ranker.item_length
+        """Item length of the model; None with recency."""
+        return self.ranker.item_length if self.recent is None else None
 
     def item_vectors(self) -> NDArray[np.float32]:
-        """Item vectors of the model, ``[rows, d]``."""
-        return self.ranker.item_vectors()
+        """Item vectors of the model, ``[rows, d]``; with recency its gain is the last number."""
+        vectors = self.ranker.item_vectors()
+        return vectors if self.recent is None else np.column_stack([vectors, self.recent])
 
     def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
-        """User vectors of the model, ``[n, d]``."""
-        return self.ranker.user_vectors(queries)
+        """User vectors of the model, ``[n, d]``; with recency the last number is 1."""
+        return self.of_model(self.ranker.user_vectors(queries))
 
-    def gains(self, queries: Queries, query: Ints, row: Ints) -> NDArray[np.float32]:
+    def of_model(self, users: NDArray[np.float32]) -> NDArray[np.float32]:
+        """User vectors of the model as those of this ranker."""
+        return users if self.recent is None else np.pad(users, ((0, 0), (0, 1)), constant_values=1)
+
+    def gains(self, queries: Queries, query: Ints, row: Ints) -> NDArray[np.float32] | None:
         """Gains of pairs from counts, ``[pairs]``."""
+        if self.counts is None:
+            return None
         gains = np.zeros(len(query), np.float32)
         for part in _parts(len(queries)):
             inside = np.flatnonzero((query >= part.start) & (query < part.stop))
@@ -117,6 +129,8 @@ class ScoreFusion:
 
         An item without gain is among the best k only if it is among the best k by inner product.
         """
+        if self.counts is None:
+            return lists
         listed, items = lists[0], self.item_vectors() if items is None else items
         rows, scores = np.full(listed.shape, -1, np.int32), np.full(listed.shape, -np.inf, np.float32)
         for part in _parts(len(queries)):
@@ -161,6 +175,7 @@ class ScoreFusion:
 
     def _gains(self, part: Queries) -> tuple[Ints, Ints, NDArray[np.float32]]:
         """Query, row and gain of the items that followed the last items in training."""
+        assert self.counts is not None
         counted = self.counts.scores(part)
         total = np.repeat(counted.sum(axis=1), np.diff(counted.indptr))
         gain = self.weight * np.log1p(counted.data / total / self.smoothing)
@@ -169,76 +184,9 @@ class ScoreFusion:
         return query[known], row[known], gain[known].astype(np.float32)
 
 
-def save_score_fusion(
-    folder: Path, target: Path, runs: Sequence[Path], score_fusion: ScoreFusion | None, about: dict[str, Any]
-) -> None:
-    """Write references to runs, the co-occurrence counts and the settings of the fusion.
-
-    Args:
-        folder: Folder to make.
-        target: Final path of the folder.
-        runs: Folders of the trained runs; kept relative to ``target``, so that all can move together.
-        score_fusion: Has the counts; None is the mean of the runs alone.
-        about: Kept beside the settings: ``prepared``, the log's fingerprint, and results.
-    """
-    folder.mkdir(parents=True)
-    settings: dict[str, Any] = {"runs": [os.path.relpath(run, target) for run in runs]}
-    if score_fusion is not None:
-        sparse.save_npz(folder / "after.npz", score_fusion.counts.after)
-        counts = {name: getattr(score_fusion.counts, name) for name in ("last", "window", "decay", "most")}
-        settings |= {"weight": score_fusion.weight, "smoothing": score_fusion.smoothing, "counts": counts}
-    write_json(folder / "config.json", settings | about)
-
-
-def is_score_fusion(run: Path) -> bool:
-    """True iff a run folder holds a score fusion."""
-    return (run / "score_fusion" / "config.json").is_file()
-
-
-def trained_runs(run: Path) -> list[Path]:
-    """Trained runs: those that a score fusion refers to, or the run itself.
-
-    Raises:
-        InputError: The fusion's settings are damaged, or of an older version.
-    """
-    if not is_score_fusion(run):
-        return [run]
-    path = run / "score_fusion" / "config.json"
-    settings = read_json(path)
-    if not isinstance(settings, dict) or "runs" not in settings:
-        raise InputError(f"{path} names no runs: it is damaged or of an older version. Make the score fusion again.")
-    return [Path(os.path.normpath(path.parent / member)) for member in settings["runs"]]
-
-
-def refer_to(run: Path, runs: Sequence[str]) -> None:
-    """Let a score fusion refer to other folders of the same runs, relative to ``run/score_fusion``."""
-    path = run / "score_fusion" / "config.json"
-    write_json(path, read_json(path) | {"runs": list(runs)})
-
-
-def load_score_fusion(run: Path, rankers: Sequence[Ranker], dataset: ClickDataset) -> Ranker:
-    """Load ``run/score_fusion`` around its trained runs.
-
-    Args:
-        run: Folder of ``fuse``.
-        rankers: Those of ``trained_runs``, loaded.
-        dataset: The log.
-
-    Raises:
-        InputError: It is damaged, or of another vocabulary.
-    """
-    folder = run / "score_fusion"
-    settings = read_json(folder / "config.json")
-    dataset.known_to(settings["prepared"])
-    ranker = one_ranker(rankers, run.name)
-    if "counts" not in settings:
-        return ranker
-    counts = CoOccurrence(**settings["counts"])
-    try:
-        counts.after = sparse.csr_array(sparse.load_npz(folder / "after.npz"))
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{folder / 'after.npz'} is damaged: {error}. Make the score fusion again.") from error
-    return ScoreFusion(ranker, counts, weight=settings["weight"], smoothing=settings["smoothing"], name=run.name)
+def without_gains(ranker: Ranker) -> Ranker:
+    """The model inside a score fusion: its vectors say what is alike. Any other ranker as it is."""
+    return ranker.ranker if isinstance(ranker, ScoreFusion) else ranker
 
 
 def one_ranker(rankers: Sequence[Ranker], name: str = "ensemble") -> Ranker:

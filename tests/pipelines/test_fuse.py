@@ -59,8 +59,9 @@ def test_the_best_pair_on_validation_is_kept_and_served(folder, call):
     summary = json.loads(out)
     alone, *tried = summary["tried"]
     best = max(tried, key=lambda line: line["ndcg@10"])
-    assert (summary["weight"], summary["smoothing"]) == (best["weight"], best["smoothing"])
-    assert len(tried) == 8
+    names = ("weight", "smoothing", "half_life", "recent_kernel", "recent_days", "recent_weight", "recent_smoothing")
+    assert [summary.get(name) for name in names] == [best.get(name) for name in names]
+    assert len(tried) == 2 * 8 + 2 * 30  # with and without a half-life; beside the best of them and alone
     assert best["ndcg@10"] > alone["ndcg@10"] + 0.1
 
     flags = ["evaluate", "--data", "data", "--runs", "both", "of-data", "--split", "validation", "--ks", "10"]
@@ -70,28 +71,32 @@ def test_the_best_pair_on_validation_is_kept_and_served(folder, call):
     metrics = {line["name"]: line for line in report["models"]}
     assert metrics["both"]["metrics"]["ndcg@10"]["value"] == pytest.approx(best["ndcg@10"])
     assert metrics["of-data"]["metrics"]["ndcg@10"]["value"] == pytest.approx(alone["ndcg@10"])
-    assert {line["run"] for line in report["indexes"]} == {"of-data"}  # a score fusion has no vectors of its own
+    assert {line["run"] for line in report["indexes"]} == {"of-data"}  # no index finds what counts lift
 
     lists = [
         call("recommend", "--run", name, "--data", "data", "--all-users", "--json") for name in ("both", "of-data")
     ]
     assert [status for status, *_ in lists] == [0, 0]
     assert json.loads(lists[0][1])["results"] != json.loads(lists[1][1])["results"]
-    indexed = call("recommend", "--run", "both", "--data", "data", "--all-users", "--json", "--index", "of-data/index")
+    assert call("index", "--run", "both", "--data", "data", "--out", "both-index")[0] == 0
+    indexed = call("recommend", "--run", "both", "--data", "data", "--all-users", "--json", "--index", "both-index")
     for line, other in zip(json.loads(lists[0][1])["results"], json.loads(indexed[1])["results"], strict=True):
         assert [item["item_id"] for item in line["items"]] == [item["item_id"] for item in other["items"]]
     assert call("similar", "--run", "both", "--data", "data", "--items", "3")[0] == 0
+
+
+ONLY_COUNTS = ("--recent-weights", "--half-lives")
 
 
 @pytest.mark.slow
 def test_of_several_runs_the_mean_is_served(folder, call):
     """By itself and with counts; an index holds it as any run."""
     flags = ["--data", "data", "--runs", "of-data", "other-seed"]
-    status, out, err = call("fuse", *flags, "--out", "mean", "--weights", "--json")
+    status, out, err = call("fuse", *flags, "--out", "mean", "--weights", "--json", *ONLY_COUNTS)
     assert status == 0, err
     alone = json.loads(out)["tried"]
     assert [line["weight"] for line in alone] == [0]
-    status, out, err = call("fuse", *flags, "--out", "mean-and-counts", "--json")
+    status, out, err = call("fuse", *flags, "--out", "mean-and-counts", "--json", *ONLY_COUNTS)
     assert status == 0, err
     tried = json.loads(out)["tried"]
     assert tried[0] == alone[0]
@@ -112,9 +117,11 @@ def test_of_several_runs_the_mean_is_served(folder, call):
     exact, indexed = (json.loads(line)["results"] for line in lists)
     for line, other in zip(exact, indexed, strict=True):
         assert [item["item_id"] for item in line["items"]] == [item["item_id"] for item in other["items"]]
-    status, _, err = call("fuse", "--data", "data", "--runs", "other-seed", "of-data", "--out", "naem", "--weights")
+    status, _, err = call(
+        "fuse", "--data", "data", "--runs", "other-seed", "of-data", "--out", "naem", "--weights", *ONLY_COUNTS
+    )
     assert status == 0, err
-    assert "without counts; wrote naem" in err
+    assert "without counts, no recency; wrote naem" in err
     for other in ("naem", "of-data"):
         status, _, err = call("recommend", "--run", other, "--data", "data", "--all-users", "--index", "mean-index")
         assert status == 2
@@ -132,7 +139,7 @@ def test_of_several_runs_the_mean_is_served(folder, call):
 def test_index_types_are_compared_where_scores_are_inner_products(folder, call):
     for name, weights in (("plain", []), ("raised", ["1"])):
         flags = ["--data", "data", "--runs", "of-data", "other-seed", "--out", name, "--smoothings", "0.01"]
-        assert call("fuse", *flags, "--weights", *weights)[0] == 0
+        assert call("fuse", *flags, "--weights", *weights, *ONLY_COUNTS)[0] == 0
     flags = ["evaluate", "--data", "data", "--runs", "plain", "raised", "--ks", "5", "--baselines", "--indexes", "Flat"]
     status, out, err = call(*flags, "--out", "report-of-indexes", "--json")
     assert status == 0, err
@@ -154,6 +161,7 @@ def test_made_again_it_is_replaced_and_nothing_else_is(folder, call):
         status, out, err = call(
             *("fuse", "--runs", "of-data", "--data", "data", "--out", "twice"),
             *("--weights", weight, "--smoothings", "0.01", "--validation-users", "30"),
+            *ONLY_COUNTS,
         )
         assert status == 0, err
         assert out.splitlines()[-1].split()[:2] == [weight, "0.01"]
@@ -168,8 +176,15 @@ def test_without_validation_there_must_be_one_pair(folder, call):
     assert status == 2
     assert "8 pairs cannot be told apart" in err
     assert not (folder / "refitted").exists()
-    assert call(*flags, "--weights", "1", "--smoothings", "0.01")[0] == 0
+    status, _, err = call(*flags, "--weights", "1", "--smoothings", "0.01")
+    assert status == 0
+    assert "recency is left out: nothing is held out to choose it by" in err
     assert (folder / "refitted" / "score_fusion" / "after.npz").exists()
+    single = ["--weights", "--recent-weights", "2", "--recent-half-lives", "3", "--recent-windows"]
+    status, _, err = call(*flags, *single)
+    assert status == 0
+    assert "without counts; recency by a half-life of 3 days, weight 2" in err
+    assert not (folder / "refitted" / "score_fusion" / "after.npz").exists()
 
 
 @pytest.mark.parametrize(
@@ -180,15 +195,84 @@ def test_without_validation_there_must_be_one_pair(folder, call):
         (["--runs", "data", "--out", "new"], "holds no trained ranker"),
         (["--runs", "of-data", "--out", "new", "--weights", "0"], r"weights are \[0.0\]; give one number above 0"),
         (["--runs", "of-data", "--out", "new", "--smoothings"], r"smoothings are \[\]; give one number above 0"),
-        (["--runs", "of-data", "--out", "new", "--weights"], "without weights a run stays as it is"),
+        (
+            ["--runs", "of-data", "--out", "new", "--recent-half-lives", "--recent-windows"],
+            "recent_weights have no effect",
+        ),
+        (
+            ["--runs", "of-data", "--out", "new", "--weights", "--recent-weights"],
+            "without weights a run stays as it is",
+        ),
         (["--runs", "of-data", "of-data", "--out", "new"], "runs are of-data, of-data; give one at least, and each"),
         (["--runs", "of-data", "--out", "new", "--decay", "2"], "decay 2.0"),
         (["--runs", "twice", "--out", "new"], "twice is a score fusion already"),
     ],
 )
 def test_what_cannot_be(folder, call, flags, message):
-    call("fuse", "--runs", "of-data", "--data", "data", "--out", "twice", "--weights", "1", "--smoothings", "0.01")
+    call(
+        "fuse",
+        "--runs",
+        "of-data",
+        "--data",
+        "data",
+        "--out",
+        "twice",
+        "--weights",
+        "1",
+        "--smoothings",
+        "0.01",
+        *ONLY_COUNTS,
+    )
     status, _, err = call("fuse", "--data", "data", *flags)
     assert status == 2
     assert re.search(message, err)
     assert not (folder / "new").exists()
+
+
+@pytest.fixture(scope="module")
+def drift(tmp_path_factory, quick):
+    """Everybody takes the items of the week, which change; towers that hardly learned. A cut by time."""
+    folder = tmp_path_factory.mktemp("drift")
+    random, day = np.random.default_rng(0), 86_400
+    events = [
+        (user, int(10 * week + random.integers(-6, 10)) % 60, (7 * week + int(random.integers(7))) * day + position)
+        for user in range(70)
+        for week in range(6)
+        for position in range(2)
+        if random.random() < 0.8
+    ]
+    pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(folder / "log.parquet")
+    run(Config(events=str(folder / "log.parquet"), out=folder / "data", split=SplitConfig(kind="time")))
+    small = EncoderConfig(dim=8, n_layers=1, n_heads=1, max_len=12)
+    train(TrainConfig(data=folder / "data", out=folder / "towers", encoder=small, train=quick(epochs=1)))
+    return folder
+
+
+def test_recency_is_chosen_where_interests_drift_and_indexes_hold_it(drift, capsys, monkeypatch):
+    monkeypatch.chdir(drift)
+
+    def call(*flags):
+        assert main([*flags, "--data", "data"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    summary = call("fuse", "--runs", "towers", "--out", "fused", "--weights", "--json")
+    assert (summary["weight"], summary["recent_weight"] > 0) == (0, True)
+    flags = ["--split", "validation", "--ks", "10", "--baselines", "popular_recent", "popular_decayed"]
+    report = call("evaluate", "--runs", "fused", "towers", *flags, "--out", "report", "--json", "--indexes", "Flat")
+    metrics = {line["name"]: line["metrics"]["ndcg@10"]["value"] for line in report["models"]}
+    best = max(line["ndcg@10"] for line in summary["tried"])
+    assert metrics["fused"] == pytest.approx(best)
+    assert metrics["fused"] > metrics["towers"] + 0.05
+    assert metrics["fused"] > metrics["popular_recent"]
+    recalls = {line["run"]: line["ann_recall"] for line in report["indexes"] if line["factory"] == "Flat"}
+    assert recalls["fused"] == pytest.approx(1)  # recency is in the vectors
+    call("index", "--run", "fused", "--out", "index", "--json")
+    lists = [call("recommend", "--run", "fused", "--all-users", "--json", *way) for way in ([], ["--index", "index"])]
+    exact, indexed = ([[item["item_id"] for item in line["items"]] for line in one["results"]] for one in lists)
+    assert exact == indexed
+    assert main(["recommend", "--run", "fused", "--data", "data", "--all-users", "--index", "towers/index"]) == 2
+    assert "was made from other weights" in capsys.readouterr().err
+    near = [call("similar", "--run", name, "--items", "3", "--json")["results"] for name in ("fused", "towers")]
+    assert near[0] == near[1]  # what is alike does not change with the season
+    users = [call("similar", "--run", name, "--users", "3", "--json")["results"] for name in ("fused", "towers")]
+    assert users[0] == users[1]

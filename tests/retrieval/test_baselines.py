@@ -16,10 +16,12 @@ from recsys_bert.errors import InputError
 from recsys_bert.evaluation.ranking import per_user
 from recsys_bert.retrieval.baselines import BASELINES, counts
 from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
+from recsys_bert.retrieval.baselines.co_occurrence_decayed import CoOccurrenceDecayed
 from recsys_bert.retrieval.baselines.item2vec import Item2Vec
 from recsys_bert.retrieval.baselines.item_knn import ItemKNN
 from recsys_bert.retrieval.baselines.markov import Markov
 from recsys_bert.retrieval.baselines.popular import Popular, PopularRecent
+from recsys_bert.retrieval.baselines.popular_decayed import PopularDecayed
 from recsys_bert.static_embeddings.config import Word2VecConfig
 
 DAY = 86_400
@@ -267,11 +269,51 @@ def test_popular_recent_looks_at_the_last_days_only(recent):
     assert ids(1, 15.9)[:2] == [1, 2]  # day 15 itself does not count, so nothing is in the window
 
 
+def test_popular_decayed_halves_every_half_life(dataset):
+    """Against a loop over all events, as of the day of each query."""
+    data, size = dataset.histories, dataset.vocabulary.size
+    trained = [
+        (int(data.items[at]), int(data.times[at]))
+        for user in range(data.n_users)
+        for at in range(data.offsets[user], data.train_end[user])
+    ]
+    end = max(time for _, time in trained) + 1
+    days = [4.2, 9.9, 15.0, 10_000]
+    typed = Queries.from_lists([[2]] * len(days), times=[int(MONDAY + DAY * day) for day in days])
+    ranked = PopularDecayed(half_life=3).fit(dataset).rank(typed, 12)
+    for day, rows in zip(days, ranked, strict=True):
+        at = min(MONDAY + DAY * int(day), end)
+        weights = np.zeros(size)
+        for item, time in trained:
+            if time < at:
+                weights[item] += 0.5 ** ((at - time) / DAY / 3)
+        expected = np.argsort(-weights[dataset.vocabulary.first_item :], kind="stable") + dataset.vocabulary.first_item
+        np.testing.assert_allclose(weights[rows], weights[expected[:12]])
+
+
+def test_co_occurrence_decayed_weighs_pairs_by_age(dataset, queries, histories):
+    data = dataset.histories
+    times = [data.times[start:stop] for start, stop in zip(data.offsets[:-1], data.train_end, strict=True)]
+    end, after = max(part.max() for part in times), np.zeros((28, 28))
+    for history, when in zip(histories, times, strict=True):
+        for at, before in enumerate(history):
+            for gap, following in enumerate(history[at + 1 : at + 3], start=1):
+                after[before, following] += 0.5 ** ((end - when[at + gap]) / DAY / 5) / gap
+    fitted = CoOccurrenceDecayed(half_life=5, last=2, window=2, decay=0.5).fit(dataset)
+    np.testing.assert_allclose(fitted.counts.after.toarray(), after, atol=1e-12)
+    plain = CoOccurrence(last=2, window=2, decay=0.5).fit(dataset)
+    assert (fitted.rank(queries, 5) != plain.rank(queries, 5)).any()
+
+
 def test_popular_recent_needs_times(tmp_path):
     (tmp_path / "log.tsv").write_text("user_id\titem_id\n" + "".join(f"{u}\t{i}\n" for u in range(3) for i in range(4)))
     run(Config(events=str(tmp_path / "log.tsv"), log=LogConfig(time=None), out=tmp_path / "out"))
     with pytest.raises(InputError, match="popular_recent needs times"):
         PopularRecent().fit(open_dataset(tmp_path / "out"))
+    with pytest.raises(InputError, match="popular_decayed needs times"):
+        PopularDecayed().fit(open_dataset(tmp_path / "out"))
+    with pytest.raises(InputError, match="a half-life needs times"):
+        CoOccurrenceDecayed().fit(open_dataset(tmp_path / "out"))
 
 
 def test_event_weights_count(tmp_path):
@@ -294,6 +336,8 @@ def test_event_weights_count(tmp_path):
         (lambda: PopularRecent(days=0), "days is 0"),
         (lambda: ItemKNN(neighbours=0), "neighbours is 0"),
         (lambda: CoOccurrence(decay=0), "decay 0"),
+        (lambda: CoOccurrenceDecayed(half_life=0), "half_life is 0"),
+        (lambda: PopularDecayed(half_life=0), "half_life is 0"),
         (lambda: CoOccurrence(most=-1), "most -1"),
         (lambda: Markov(ties="row"), "ties is 'row'"),
         (lambda: Item2Vec(decay=2), "decay 2"),

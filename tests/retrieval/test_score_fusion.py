@@ -1,5 +1,7 @@
 """Score fusion is the run's inner products plus what counts add, by brute force."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,16 +12,12 @@ from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval import score_fusion as module
 from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
+from recsys_bert.retrieval.fusion_files import is_score_fusion, load_score_fusion, save_score_fusion, trained_runs
 from recsys_bert.retrieval.index import ItemIndex
 from recsys_bert.retrieval.load import load_ranker
 from recsys_bert.retrieval.ranker import search
-from recsys_bert.retrieval.score_fusion import (
-    ScoreFusion,
-    is_score_fusion,
-    load_score_fusion,
-    save_score_fusion,
-    trained_runs,
-)
+from recsys_bert.retrieval.recency import Recency
+from recsys_bert.retrieval.score_fusion import ScoreFusion
 from recsys_bert.user_encoder.checkpoint import PretrainedEncoder, save_encoder
 
 K = 7
@@ -143,3 +141,50 @@ def test_numbers_that_cannot_be(fused, weight, smoothing):
     assert isinstance(fused.ranker, EncoderRanker)
     with pytest.raises(InputError, match="both must be above 0"):
         ScoreFusion(fused.ranker, fused.counts, weight=weight, smoothing=smoothing)
+
+
+@pytest.mark.parametrize("kernel", ["half_life", "window"])
+@pytest.mark.usefixtures("in_float32")
+def test_recency_adds_what_the_formula_says(side_log, fused, kernel):
+    recency = Recency(kernel=kernel, days=0.05, weight=1.5, smoothing=0.01)
+    data, first = side_log.histories, side_log.vocabulary.first_item
+    end = max(data.times[data.offsets[user] : data.train_end[user]].max() for user in range(data.n_users))
+    share = np.zeros(fused.shape[0])
+    for user in range(data.n_users):
+        for at in range(data.offsets[user], data.train_end[user]):
+            age = (end - data.times[at]) / 86_400
+            share[data.items[at]] += 0.5 ** (age / 0.05) if kernel == "half_life" else age <= 0.05
+    share[:first] = 0
+    gain = 1.5 * np.log(1 + share / share.sum() / 0.01)
+    assert len(set(gain[first:])) > 3
+    queries = Queries.of(side_log, "test")
+    both = ScoreFusion(
+        fused.ranker, fused.counts, weight=0.7, smoothing=0.02, recent=recency.gains(side_log, fused.shape[0])
+    )
+    expected = brute(fused, side_log, queries, exclude_seen=True) + gain
+    rows, scores = search(both, queries, K, queries.seen())
+    best = np.argsort(-expected, axis=1)[:, :K]
+    np.testing.assert_allclose(scores, np.take_along_axis(expected, best, 1), rtol=1e-4)
+    np.testing.assert_array_equal(rows, np.where(np.isfinite(np.take_along_axis(expected, best, 1)), best, -1))
+    query, row = np.nonzero(rows >= 0)
+    pairs = both.user_vectors(queries)[query] * both.item_vectors()[rows[query, row]]
+    gains = both.gains(queries, query, rows[query, row].astype(np.int64))
+    np.testing.assert_allclose(pairs.sum(1) + gains, scores[query, row], rtol=1e-4)
+
+
+def test_allowed_rows_bound_what_counts_lift(side_log, fused):
+    queries = Queries.of(side_log, "test")
+    allowed = np.random.default_rng(0).random(side_log.n_rows) < 0.5
+    expected = brute(fused, side_log, queries, exclude_seen=True)
+    expected[:, ~allowed[: expected.shape[1]]] = -np.inf
+    rows, _ = search(fused, queries, 4, queries.seen(), None, allowed)
+    best = np.argsort(-expected, axis=1)[:, :4]
+    np.testing.assert_array_equal(rows, np.where(np.isfinite(np.take_along_axis(expected, best, 1)), best, -1))
+
+
+def test_recency_needs_times_and_positive_numbers(side_log):
+    with pytest.raises(InputError, match="recency's days is 0"):
+        Recency(kernel="window", days=0, weight=1, smoothing=1)
+    timeless = replace(side_log, manifest=replace(side_log.manifest, has_times=False))
+    with pytest.raises(InputError, match="recency needs times and this log has none"):
+        Recency(kernel="window", days=1, weight=1, smoothing=1).gains(timeless, 10)

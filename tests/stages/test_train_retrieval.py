@@ -43,7 +43,7 @@ def recommender(dataset):
 
 def test_lists_of_users_are_those_of_the_ranker(dataset, recommender):
     frame = recommender.recommend([7, 3], k=4)
-    assert frame.columns == ["user_id", "rank", "item_id", "score", "title"]
+    assert frame.columns == ["user_id", "rank", "item_id", "score", "source", "title"]
     assert frame["user_id"].to_list() == [7] * 4 + [3] * 4
     assert frame["rank"].to_list() == [1, 2, 3, 4] * 2
     assert frame["title"].to_list() == [f"Film {item}" for item in frame["item_id"]]
@@ -129,7 +129,7 @@ def test_settings_without_effect_are_refused_even_where_they_are_the_default(dat
 
 
 def test_runs_are_fused_with_counts_and_copied_whole(dataset, recommender, tmp_path):
-    fused = fuse([recommender], dataset, weights=[1.0], smoothings=[0.01])
+    fused = fuse([recommender], dataset, weights=[1.0], smoothings=[0.01], half_lives=(), recent_weights=())
     assert (fused.summary["weight"], len(fused.summary["tried"])) == (1.0, 2)
     assert fused.ranker.reranks
     fused.save(tmp_path / "copy")

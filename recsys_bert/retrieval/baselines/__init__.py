@@ -7,8 +7,10 @@ They rank all items with training events; others (cold ones) they never return.
 BASELINES = {
     "popular": "recsys_bert.retrieval.baselines.popular:Popular",
     "popular_recent": "recsys_bert.retrieval.baselines.popular:PopularRecent",
+    "popular_decayed": "recsys_bert.retrieval.baselines.popular_decayed:PopularDecayed",
     "item_knn": "recsys_bert.retrieval.baselines.item_knn:ItemKNN",
     "markov": "recsys_bert.retrieval.baselines.markov:Markov",
     "co_occurrence": "recsys_bert.retrieval.baselines.co_occurrence:CoOccurrence",
+    "co_occurrence_decayed": "recsys_bert.retrieval.baselines.co_occurrence_decayed:CoOccurrenceDecayed",
     "item2vec": "recsys_bert.retrieval.baselines.item2vec:Item2Vec",
 }

@@ -15,6 +15,7 @@ Rows = NDArray[np.int32]
 
 _QUERIES = 1024
 _CELLS = 1 << 22  # of one dense array: 32 MB
+_DAY = 86_400
 _DENSE = 4  # scores are dense from one stored number in this many on
 
 
@@ -53,6 +54,26 @@ def rank_in_chunks(
             best = top_k(score(part), place, seen, k)
             ranked[start : start + len(part)] = fill(best, order, seen)
             progress.advance(len(part))
+    return ranked
+
+
+def rank_by_day(queries: Queries, k: int, end: int, order: Callable[[int], Ints], exclude_seen: bool) -> Rows:
+    """Rank by one order a day: that before the start of each query's day (UTC), or before ``end`` for later queries.
+
+    Args:
+        queries: Who is asked about.
+        k: Length of the lists.
+        end: First timestamp after training.
+        order: Timestamp, in unix seconds, → all items, best first; called with ascending ones.
+        exclude_seen: Leave out the items of each input.
+    """
+    timestamps = np.where(queries.times >= end, end, queries.times // _DAY * _DAY)
+    ranked = np.full((len(queries), k), -1, np.int32)
+    for timestamp in np.unique(timestamps):
+        at = np.flatnonzero(timestamps == timestamp)
+        part = queries[at]
+        seen = part.seen() if exclude_seen else (np.empty(0, np.int64), np.empty(0, np.int32))
+        ranked[at] = fill(np.full((len(at), k), -1, np.int32), order(int(timestamp)), seen)
     return ranked
 
 

@@ -8,7 +8,7 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.training_events import TrainingEvents
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.baselines.counts import Ints, Rows, by_popularity
-from recsys_bert.retrieval.baselines.lists import check_k, fill, rank_in_chunks
+from recsys_bert.retrieval.baselines.lists import check_k, rank_by_day, rank_in_chunks
 
 _DAY = 86_400
 
@@ -77,15 +77,7 @@ class PopularRecent:
             InputError: ``k`` is larger than the catalogue.
         """
         check_k(k, self._size - self._first_item)
-        end = int(self._times[-1]) + 1
-        timestamps = np.where(queries.times >= end, end, queries.times // _DAY * _DAY)
-        ranked = np.full((len(queries), k), -1, np.int32)
-        for timestamp in np.unique(timestamps):
-            at = np.flatnonzero(timestamps == timestamp)
-            part = queries[at]
-            seen = part.seen() if exclude_seen else (np.empty(0, np.int64), np.empty(0, np.int32))
-            ranked[at] = fill(np.full((len(at), k), -1, np.int32), self._order(int(timestamp)), seen)
-        return ranked
+        return rank_by_day(queries, k, int(self._times[-1]) + 1, self._order, exclude_seen)
 
     def _order(self, timestamp: int) -> Ints:
         """Rows in the order of the window that ends before ``timestamp``."""

@@ -1,0 +1,110 @@
+"""Score fusions on disk: references to the trained runs, counts, and settings."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from scipy import sparse
+
+from recsys_bert.clicks.dataset import ClickDataset
+from recsys_bert.errors import InputError
+from recsys_bert.files import read_json, write_json
+from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
+from recsys_bert.retrieval.ranker import Ranker
+from recsys_bert.retrieval.recency import Recency
+from recsys_bert.retrieval.score_fusion import ScoreFusion, one_ranker
+
+
+def save_score_fusion(
+    folder: Path,
+    target: Path,
+    runs: Sequence[Path],
+    score_fusion: ScoreFusion | None,
+    about: dict[str, Any],
+    recency: Recency | None = None,
+) -> None:
+    """Write references to runs, the co-occurrence counts and the settings of the fusion.
+
+    Args:
+        folder: Folder to make.
+        target: Final path of the folder.
+        runs: Folders of the trained runs; kept relative to ``target``, so that all can move together.
+        score_fusion: Has the counts; None is the mean of the runs alone.
+        about: Kept beside the settings: ``prepared``, the log's fingerprint, and results.
+        recency: Kernel and scale of its recency; the gains follow from the log.
+    """
+    folder.mkdir(parents=True)
+    settings: dict[str, Any] = {"runs": [os.path.relpath(run, target) for run in runs]}
+    if recency is not None:
+        settings["recency"] = asdict(recency)
+    if score_fusion is not None and score_fusion.counts is not None:
+        sparse.save_npz(folder / "after.npz", score_fusion.counts.after)
+        names = ("last", "window", "decay", "most", "half_life")
+        counts = {name: getattr(score_fusion.counts, name) for name in names}
+        settings |= {"weight": score_fusion.weight, "smoothing": score_fusion.smoothing, "counts": counts}
+    write_json(folder / "config.json", settings | about)
+
+
+def is_score_fusion(run: Path) -> bool:
+    """True iff a run folder holds a score fusion."""
+    return (run / "score_fusion" / "config.json").is_file()
+
+
+def trained_runs(run: Path) -> list[Path]:
+    """Trained runs: those that a score fusion refers to, or the run itself.
+
+    Raises:
+        InputError: The fusion's settings are damaged, or of an older version.
+    """
+    if not is_score_fusion(run):
+        return [run]
+    path = run / "score_fusion" / "config.json"
+    settings = read_json(path)
+    if not isinstance(settings, dict) or "runs" not in settings:
+        raise InputError(f"{path} names no runs: it is damaged or of an older version. Make the score fusion again.")
+    return [Path(os.path.normpath(path.parent / member)) for member in settings["runs"]]
+
+
+def refer_to(run: Path, runs: Sequence[str]) -> None:
+    """Let a score fusion refer to other folders of the same runs, relative to ``run/score_fusion``."""
+    path = run / "score_fusion" / "config.json"
+    write_json(path, read_json(path) | {"runs": list(runs)})
+
+
+def load_score_fusion(run: Path, rankers: Sequence[Ranker], dataset: ClickDataset) -> Ranker:
+    """Load ``run/score_fusion`` around its trained runs.
+
+    Args:
+        run: Folder of ``fuse``.
+        rankers: Those of ``trained_runs``, loaded.
+        dataset: The log.
+
+    Raises:
+        InputError: It is damaged, or of another vocabulary.
+    """
+    folder = run / "score_fusion"
+    settings = read_json(folder / "config.json")
+    dataset.known_to(settings["prepared"])
+    ranker, scale, counts = one_ranker(rankers, run.name), {}, None
+    if "counts" in settings:
+        counts, scale = CoOccurrence(**settings["counts"]), {name: settings[name] for name in ("weight", "smoothing")}
+        try:
+            counts.after = sparse.csr_array(sparse.load_npz(folder / "after.npz"))
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{folder / 'after.npz'} is damaged: {error}. Make the score fusion again.") from error
+    recency = Recency(**settings["recency"]) if "recency" in settings else None
+    if counts is None and recency is None:
+        return ranker
+    recent = None if recency is None else recency.gains(dataset, ranker.shape[0])
+    return ScoreFusion(ranker, counts, **scale, recent=recent, name=run.name)
+
+
+def fusion_settings(run: Path) -> str:
+    """Settings of a score fusion's recency, which is in its item vectors; empty without one."""
+    if not is_score_fusion(run):
+        return ""
+    recency = read_json(run / "score_fusion" / "config.json").get("recency")
+    return "" if recency is None else json.dumps(recency, sort_keys=True)
