@@ -41,7 +41,8 @@ class Config(PrepareConfig):
     )
 
     events: str = ""
-    """A file, a folder (all files of one format in it) or a glob such as ``logs/2024-*.parquet``. Always needed."""
+    """A file, a folder (all files of one format in it) or a glob such as ``logs/2024-*.parquet``. Needed unless
+    log.train and log.test are given."""
 
     items: Path | None = None
     """Side table of items: Parquet, CSV/TSV, JSON lines, Arrow, MovieLens .dat, RecBole .item/.user, or one JSON
@@ -66,7 +67,7 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         InputError: The log or the settings cannot be used; nothing is written then.
     """
-    dataset = prepare(config.events, items=config.items, users=config.users, out=config.out, config=config)
+    dataset = prepare(config.events or None, items=config.items, users=config.users, out=config.out, config=config)
     manifest = dataset.manifest.as_dict()
     if config.json:
         print(json.dumps(manifest, ensure_ascii=False))

@@ -153,5 +153,6 @@ def count_lines(manifest: Manifest) -> list[str]:
 def split_name(split: dict[str, Any]) -> str:
     """Kind of a split, its variant and its borders."""
     variant = "" if split["validation"] or split["kind"] == "none" else ", refit"
+    variant += f" by {', '.join(split['target_types'])}" if split.get("target_types") else ""
     cut = f" ({split['validation_from_iso']}, {split['test_from_iso']})" if "test_from_iso" in split else ""
     return f"{split['kind']}{variant}{cut}"

@@ -79,7 +79,7 @@ def _append(dataset: "ClickDataset", events: Any, tables: tuple[Any, Any], out: 
 
     started = time.monotonic()
     config = _config_of(dataset, settings)
-    check_can_append(config.filters, config.split, config.vocabulary, dataset)
+    check_can_append(config.filters, config.split, config.vocabulary, config.log, dataset)
     target = out.resolve() if out.is_symlink() else out
     check_target(target)
     with replacing(target) as folder, work_folder(target) as work:
@@ -138,11 +138,11 @@ def _write(
         side = None if opened is None else read_side(opened, features, table_config, column, ids, role[:-1])
         sides.append(side_table_with(dataset, role, side))
     merged = appended_events(dataset, today, work)
-    if merged.late and config.filters.repeats == "drop":
+    if merged.late and config.filters.repeats != "keep":
         raise InputError(
             f"{merged.late:,} events are older than the last one of their user in {dataset.folder}, which was prepared "
-            "with filters.repeats 'drop': what was dropped before them is not known. Prepare all events again, with "
-            "--vocabulary.of."
+            "with filters.repeats 'consecutive': what was dropped before them is not known. Prepare all events again, "
+            "with --vocabulary.of."
         )
     record = partial(_record, dataset, log)
     return write_events(folder, merged.events, (sides[0], sides[1]), config, basis, record), merged.late

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_bert.clicks.prepare.config import (
+    PARTS,
     FilterConfig,
     LogConfig,
     SideFeaturesConfig,
@@ -18,6 +19,7 @@ from recsys_bert.clicks.prepare.config import (
 )
 from recsys_bert.clicks.prepare.presets import with_preset
 from recsys_bert.clicks.prepare.table_config import TableConfig
+from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
 from recsys_bert.stages.folders import temporary_run
 
@@ -65,7 +67,7 @@ class PrepareConfig:
 
 
 def prepare(
-    events: "Frame | str | Path",
+    events: "Frame | str | Path | None" = None,
     *,
     items: "Frame | str | Path | None" = None,
     users: "Frame | str | Path | None" = None,
@@ -77,7 +79,8 @@ def prepare(
 
     Args:
         events: A frame of any library (see ``recsys_bert.clicks.frames``), or a file, folder or glob. Columns
-            ``user_id``, ``item_id`` and ``timestamp`` unless ``log`` names others: ``log={"user": "uid"}``.
+            ``user_id``, ``item_id`` and ``timestamp`` unless ``log`` names others: ``log={"user": "uid"}``. None with a
+            split of your own, whose parts may be frames too: ``log={"train": one, "validation": two, "test": three}``.
         items: Side table of items, as a frame or a file.
         users: Side table of users, as a frame or a file.
         out: Folder to write; one that prepare made before is replaced. None: a temporary folder that is removed with
@@ -89,12 +92,50 @@ def prepare(
     Raises:
         InputError: The events, a side table or the settings cannot be used; nothing is written then.
     """
+    frames, settings = _frames_of(settings)
     settled = make_config(PrepareConfig, config, _with_folder(settings))
     settled = replace(settled, log=with_preset(settled.log))
+    parts = {name: frames.get(name, getattr(settled.log, name)) for name in PARTS}
+    settled, events = _with_parts(settled, events, parts)
     if out is not None:
         return _prepare(events, items, users, Path(out), settled, str(out))
     with temporary_run("dataset") as (folder, keep_with):
         return keep_with(_prepare(events, items, users, folder, settled, "a temporary folder"))
+
+
+def _frames_of(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Frames among the parts of a split, and the settings without them."""
+    log = settings.get("log")
+    if not isinstance(log, dict):
+        return {}, settings
+    frames = {name: log[name] for name in PARTS if not isinstance(log.get(name), str | Path | None)}
+    paths = {name: str(value) if isinstance(value, Path) else value for name, value in log.items()}
+    return frames, {**settings, "log": {name: value for name, value in paths.items() if name not in frames}}
+
+
+def _with_parts(config: PrepareConfig, events: Any, parts: dict[str, Any]) -> tuple[PrepareConfig, Any]:
+    """Settings with the kind of split, and the events: of one log, or by part of a split of one's own.
+
+    Raises:
+        InputError: Both or neither are given, a part is missing, or the split says otherwise.
+    """
+    named = {name: data for name, data in parts.items() if data is not None}
+    if not named:
+        if events is None:
+            raise InputError("there are no events: give events, or log.train and log.test.")
+        if config.split.kind == "own":
+            raise InputError("split.kind 'own' is a split by files: give log.train and log.test in place of events.")
+        return config, events
+    if events is not None:
+        raise InputError(f"events and log.{next(iter(named))} are both given; give one of them.")
+    if not {"train", "test"} <= named.keys():
+        missing = "train" if "train" not in named else "test"
+        raise InputError(f"log.{next(iter(named))} is given, but log.{missing} is not; a split needs both.")
+    if config.split.kind not in ("leave_one_out", "own"):  # the former is the default
+        raise InputError(f"split.kind is {config.split.kind!r}, but log.train and log.test are a split. Leave it out.")
+    if not config.split.validation and "validation" not in named:
+        raise InputError("split.validation is off, but there is no log.validation: it has no effect. Leave it out.")
+    return replace(config, split=replace(config.split, kind="own")), named
 
 
 def _with_folder(settings: dict[str, Any]) -> dict[str, Any]:
@@ -110,6 +151,7 @@ def _with_folder(settings: dict[str, Any]) -> dict[str, Any]:
 def _prepare(events: Any, items: Any, users: Any, out: Path, config: PrepareConfig, shown_out: str) -> "ClickDataset":
     from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.clicks.manifest import check_target
+    from recsys_bert.clicks.prepare.own_split import check_folder
     from recsys_bert.clicks.prepare.sources import open_source
     from recsys_bert.clicks.prepare.summary import summary_lines
     from recsys_bert.clicks.prepare.workspace import work_folder
@@ -119,7 +161,9 @@ def _prepare(events: Any, items: Any, users: Any, out: Path, config: PrepareConf
     target = out.resolve() if out.is_symlink() else out  # the link stays
     check_target(target)
     with replacing(target) as folder, work_folder(target) as work:
-        source = open_source(events, "events", config.log, "log", work)
+        check_folder(events)
+        named = events if config.split.kind == "own" else {"events": events}
+        sources = {name: open_source(data, name, config.log, "log", work / name) for name, data in named.items()}
         item_source, user_source = (
             None if table is None else open_source(table, name, reading, group, work)
             for table, name, reading, group in (
@@ -127,14 +171,14 @@ def _prepare(events: Any, items: Any, users: Any, out: Path, config: PrepareConf
                 (users, "users", config.user_table, "user_table"),
             )
         )
-        manifest, notes = _write(source, item_source, user_source, config, folder, work)
+        manifest, notes = _write(sources, item_source, user_source, config, folder, work)
     message = [*summary_lines(manifest), *notes, f"wrote {shown_out} in {time.monotonic() - started:.1f} s"]
     print("\n".join(message), file=sys.stderr)
     return open_dataset(out)
 
 
 def _write(
-    source: "TableSource",
+    sources: "dict[str, TableSource]",
     item_source: "TableSource | None",
     user_source: "TableSource | None",
     config: PrepareConfig,
@@ -145,18 +189,28 @@ def _write(
     from recsys_bert.clicks.dataset import open_basis
     from recsys_bert.clicks.prepare.events import sorted_events
     from recsys_bert.clicks.prepare.log import read_log
+    from recsys_bert.clicks.prepare.own_split import read_parts
+    from recsys_bert.clicks.prepare.sessions import split_sessions
     from recsys_bert.clicks.prepare.side_tables import read_side
     from recsys_bert.clicks.prepare.writer import LogRecord
 
     basis = None if config.vocabulary.of is None else open_basis(config.vocabulary.of)
-    log = read_log(source, config.log, work).after_types(basis.event_types if basis else ())
+    known = basis.event_types if basis else []
+    if config.split.kind == "own":
+        log = read_parts(sources, config.log, known, work, refit=not config.split.validation)
+    else:
+        log = read_log(sources["events"], config.log, work).after_types(known)
     events = sorted_events(log, work)
     if basis is not None:
         check_basis(basis, events, config)
     items = read_side(item_source, config.item_features, config.item_table, config.log.item, events.item_ids, "item")
     users = read_side(user_source, config.user_features, config.user_table, config.log.user, events.user_ids, "user")
     notes = [*(side.note for side in (items, users) if side and side.note), *_notes(events.times)]
-    return write_events(folder, events, (items, users), config, basis, partial(LogRecord.of, log)), notes
+    if config.log.session_minutes is not None:
+        n_users, events = events.n_users, split_sessions(events, config.log.session_minutes)
+        notes.append(f"  {n_users:,} users were split into {events.n_users:,} sessions, which are the users now")
+    record = partial(LogRecord.of, log, sources=list(sources.values()))
+    return write_events(folder, events, (items, users), config, basis, record), notes
 
 
 def write_events(

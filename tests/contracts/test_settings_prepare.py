@@ -64,6 +64,7 @@ CONTRACT = SettingsContract(
         "time": {"events": "log", "split.kind": "time"},
         "refit": {"events": "log", "split.kind": "time", "split.validation": False},
         "no_split": {"events": "log", "split.kind": "none"},
+        "own": {"log.train": "train.csv", "log.validation": "validation.csv", "log.test": "test.csv"},
     },
     only={
         **dict.fromkeys(("csv", "text_ids", "parquet", "lines", "dates", "datetimes", "no_time"), ("log.",)),
@@ -72,6 +73,7 @@ CONTRACT = SettingsContract(
         **dict.fromkeys(("no_multi", "no_features"), ("item_features.", "user_features.")),
         "no_tables": ("item_", "user_"),
         **dict.fromkeys(("time", "refit", "no_split"), ("split.", "filters.", "vocabulary.")),
+        "own": ("split.", "filters.", "vocabulary.", "log.train", "log.validation", "log.test"),
     },
     values={
         "log.user": ["other_user"],
@@ -110,6 +112,13 @@ CONTRACT = SettingsContract(
         "filters.min_item_events": [12],
         "split.validation_from": [0.6],
         "split.test_from": [0.95],
+        "split.test_until": [0.97],
+        "split.target_types": [["buy"]],
+        "log.train": ["log.csv"],
+        "log.validation": ["half.csv"],
+        "log.test": ["half.csv"],
+        "log.session_minutes": [20_000.0],
+        "filters.repeats_within": [1e6],
         "split.min_events": [9],
         "vocabulary.min_count": [9],
         "vocabulary.of": ["old"],
@@ -117,8 +126,11 @@ CONTRACT = SettingsContract(
     contexts={
         "filters.k_core": {"filters.min_user_events": 8, "filters.min_item_events": 8},
         "vocabulary.unknown_rows": {"vocabulary.min_count": 9},
+        "split.target_types": {"log.event": "event"},
+        "filters.repeats_within": {"filters.repeats": "first"},
     },
     detected={
+        "own": {"split.kind": ("own",)},  # its files say so
         **dict.fromkeys(("frame", "no_time", "dates", "datetimes", "event", "events", "weight"), INTEGERS),
         "csv": {**INTEGERS, "log.format": ("csv",)},
         "dates": {**INTEGERS, "log.format": ("csv",)},
@@ -178,6 +190,8 @@ def files(frames, tmp_path_factory):
     os.chdir(tmp_path_factory.mktemp("logs"))
     log = frames["log"]
     log.write_csv("log.csv")
+    for name, start, n in (("train", 0, 200), ("validation", 200, 100), ("test", 300, 100), ("half", 300, 50)):
+        log.slice(start, n).write_csv(f"{name}.csv")
     log.write_parquet("log.parquet")
     prepare(log.head(50), out="old")
     broken = log["timestamp"].cast(pl.String).to_list()

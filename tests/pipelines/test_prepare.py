@@ -138,7 +138,7 @@ def test_bad_logs_give_one_clear_message_and_no_artefact(tmp_path, capsys, name)
 
 
 BAD_SETTINGS = {
-    "no log": (["--events", ""], "no log was named"),
+    "no log": (["--events", ""], "there are no events: give events, or log.train and log.test"),
     "missing log": (["--events", "nowhere.csv"], "nowhere.csv names no file"),
     "all filtered out": (["--filters.min-user-events", "6"], "none of 20 events is left"),
     "side table missing": (["--items", "nowhere.csv"], "nowhere.csv names no file"),

@@ -80,7 +80,7 @@ def test_appending_equals_preparing_anew(tmp_path, split):
             {"vocabulary": {"min_count": 3, "unknown_rows": 2}},
             {"log": {"weight": "weight"}, "text": True},
             {"log": {"event": "event", "events": {"buy": 5.0, "view": 1.0, "cart": 2.0}}},
-            {"log": {"time": None}} if split not in ("time", "dates") else {"filters": {"repeats": "drop"}},
+            {"log": {"time": None}} if split not in ("time", "dates") else {"filters": {"repeats": "consecutive"}},
         ]
     ):
         text, options = options.pop("text", False), {**options, **SPLITS[split]}
@@ -106,8 +106,8 @@ def test_late_events_are_sorted_in(tmp_path, capsys):
     expected = prepare(pl.concat([old_log, late]), out=tmp_path / "anew", vocabulary={"of": old})
     check_same(append(old, late), expected)
     assert "events are older than the last one of their user" in capsys.readouterr().err
-    dropped = prepare(old_log, out=tmp_path / "dropped", filters={"repeats": "drop"})
-    with pytest.raises(InputError, match=r"filters\.repeats 'drop'"):
+    dropped = prepare(old_log, out=tmp_path / "dropped", filters={"repeats": "consecutive"})
+    with pytest.raises(InputError, match=r"filters\.repeats 'consecutive'"):
         append(dropped, late)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.histories import Histories, ranges
 from recsys_bert.clicks.manifest import UNKNOWN_EVENTS
-from recsys_bert.clicks.prepare.config import FilterConfig, SplitConfig, VocabularyConfig
+from recsys_bert.clicks.prepare.config import FilterConfig, LogConfig, SplitConfig, VocabularyConfig
 from recsys_bert.clicks.prepare.events import Events, EventWriter, chunks
 from recsys_bert.clicks.prepare.side_tables import SideTable
 from recsys_bert.clicks.prepare.sorting import stable_order
@@ -22,7 +22,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
 
 Ints = NDArray[np.int64]
-FILTERS = {"repeats": ("drop",)}
+FILTERS = {"repeats": ("consecutive",)}
 """Values of filters, beside the defaults, with which later events can be appended."""
 
 SPLITS = ("leave_one_out", "time", "none")
@@ -33,7 +33,7 @@ RESERVED = ("item_row", "item_id", "count", "user_row", "user_id")
 
 
 def check_can_append(
-    filters: FilterConfig, split: SplitConfig, vocabulary: VocabularyConfig, dataset: ClickDataset
+    filters: FilterConfig, split: SplitConfig, vocabulary: VocabularyConfig, log: LogConfig, dataset: ClickDataset
 ) -> None:
     """Refuse settings whose result depends on events that the folder does not keep, and those that are not known here.
 
@@ -47,6 +47,12 @@ def check_can_append(
                 f"{dataset.folder} was prepared with filters.{name} {value}: what was dropped then might stay now. "
                 f"{again}"
             )
+    for name, value, lost in (
+        ("log.session_minutes", log.session_minutes, "a session may go on today"),
+        ("split.test_until", split.test_until, "what came after the test was dropped"),
+    ):
+        if value is not None:
+            raise InputError(f"{dataset.folder} was prepared with {name} {value}: {lost}. {again}")
     if split.kind not in SPLITS:
         raise InputError(
             f"{dataset.folder} was prepared with split.kind {split.kind!r}; append goes with {', '.join(SPLITS)}. "
@@ -96,7 +102,13 @@ def appended_events(dataset: ClickDataset, new: Events, work: Path) -> Appended:
             writer.append(columns)
             late += n_late
             progress.advance(len(columns["items"]))
-    events = replace(writer.events(), offsets=offsets, user_ids=merge.user_ids, item_ids=merge.item_ids)
+    events = replace(
+        writer.events(),
+        offsets=offsets,
+        user_ids=merge.user_ids,
+        item_ids=merge.item_ids,
+        type_names=new.type_names,
+    )
     return Appended(events, late)
 
 

@@ -7,6 +7,9 @@ from typing import Literal
 from recsys_bert.clicks.prepare.table_config import TableConfig
 from recsys_bert.errors import InputError
 
+PARTS = ("train", "validation", "test")
+"""Parts of a split of one's own, and the settings of ``LogConfig`` that name their files."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LogConfig(TableConfig):
@@ -56,6 +59,20 @@ class LogConfig(TableConfig):
     """Type of ids in text files; ``auto`` gives integers if all are, and refuses a mixture of both. A column of
     unsigned integers of which some do not fit into int64 becomes text. Whole floats (``12.0``) are integers."""
 
+    train: str | None = None
+    """Training events of a split of one's own: a file, folder or glob in place of ``events``; a frame from Python. With
+    ``test`` or ``validation``."""
+
+    validation: str | None = None
+    """Validation events of a split of one's own."""
+
+    test: str | None = None
+    """Test events of a split of one's own. Events that training has as well are dropped there, and counted."""
+
+    session_minutes: float | None = None
+    """Split histories into sessions where nothing happened for longer than so many minutes; each becomes a user of its
+    own, ``user@start``. None: users stay whole."""
+
     bad_rows: Literal["error", "drop"] = "error"
     """Rows of too few or too many cells, or without a user, an item or a readable time: an error for the first, or drop
     and count them."""
@@ -82,6 +99,9 @@ class LogConfig(TableConfig):
             )
         if self.weight is None and self.min_weight is not None:
             raise InputError(f"log.min_weight is {self.min_weight}, but log.weight names no column.")
+        if self.session_minutes is not None and not (self.session_minutes > 0 and self.time is not None):
+            reason = "log.time names no column" if self.time is None else "it must be above 0"
+            raise InputError(f"log.session_minutes is {self.session_minutes}, but {reason}.")
         negative = {name: weight for name, weight in self.events.items() if not weight >= 0}
         if negative:
             raise InputError(f"log.events has weights below 0: {negative}. Use 0 to drop a type.")
@@ -94,8 +114,14 @@ class FilterConfig:
     Leave-one-out counts all events, as published data sets do; a time cut counts and drops training events only.
     """
 
-    repeats: Literal["keep", "drop"] = "keep"
-    """Consecutive events of one user on one item: keep all, or only the first. Applied before any count."""
+    repeats: Literal["keep", "consecutive", "first", "last"] = "keep"
+    """Events of one user on one item, of one type if there are types: keep all; drop those right after another one;
+    keep the first, or the last, of all. Applied before any count. last drops no training event for a held-out one of a
+    time cut or an own split, but with leave_one_out it does."""
+
+    repeats_within: float | None = None
+    """Seconds: only events within so many of the user's previous event (last: of the next one) on the item are repeats.
+    None: however far apart."""
 
     min_user_events: int = 1
     """Users with fewer events are dropped."""
@@ -107,6 +133,9 @@ class FilterConfig:
     """Repeat both minimum counts until nothing changes; otherwise users and items are counted once."""
 
     def __post_init__(self) -> None:
+        if self.repeats_within is not None and (self.repeats == "keep" or not self.repeats_within >= 0):
+            reason = "filters.repeats keeps all" if self.repeats == "keep" else "it must be 0 or more seconds"
+            raise InputError(f"filters.repeats_within is {self.repeats_within}, but {reason}.")
         if min(self.min_user_events, self.min_item_events) < 1:
             raise InputError(
                 "filters.min_user_events and filters.min_item_events are counts of at least 1 (1 drops nothing)."
@@ -122,8 +151,9 @@ class FilterConfig:
 class SplitConfig:
     """Events held out for validation and test."""
 
-    kind: Literal["leave_one_out", "time", "none"] = "leave_one_out"
-    """The last events of each user (as in papers), one timestamp for all users (no leak from the future), or none."""
+    kind: Literal["leave_one_out", "time", "own", "none"] = "leave_one_out"
+    """The last events of each user (as in papers), one timestamp for all users (no leak from the future), the files
+    log.train, log.validation and log.test (own, which they imply), or none."""
 
     validation: bool = True
     """False is *refit*: validation events are used for training."""
@@ -134,11 +164,19 @@ class SplitConfig:
     test_from: float | str = 0.9
     """Time cut: start of test, in the same form."""
 
+    test_until: float | str | None = None
+    """Time cut: end of test, in the same form; later events are dropped and counted. None: the end of the log."""
+
+    target_types: tuple[str, ...] = ()
+    """Leave-one-out: hold out the user's last events of these types, as purchase, and what comes after them; events of
+    other types before them are trained on. Empty: the last events of any type. For the same setting in training and
+    evaluation."""
+
     min_events: int = 3
     """Leave-one-out: users with fewer events are used for training only."""
 
     def __post_init__(self) -> None:
-        for name in ("validation_from", "test_from"):
+        for name in ("validation_from", "test_from", "test_until"):
             value = getattr(self, name)
             if isinstance(value, float | int) and not 0 < value < 1:
                 raise InputError(
@@ -150,11 +188,12 @@ class SplitConfig:
                 "test starts. Leave it out."
             )
         read = {
-            "leave_one_out": {"validation", "min_events"},
-            "time": {"validation", "validation_from", "test_from"},
+            "leave_one_out": {"validation", "min_events", "target_types"},
+            "time": {"validation", "validation_from", "test_from", "test_until"},
+            "own": {"validation"},
             "none": set(),
         }[self.kind]
-        for name in ("validation", "min_events", "validation_from", "test_from"):
+        for name in ("validation", "min_events", "target_types", "validation_from", "test_from", "test_until"):
             if name not in read and getattr(self, name) != getattr(SplitConfig, name):
                 raise InputError(
                     f"split.{name} is {getattr(self, name)}, which split.kind {self.kind!r} does not read. Leave it "

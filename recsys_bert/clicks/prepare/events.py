@@ -18,9 +18,9 @@ from recsys_bert.progress import Progress, step
 CHUNK = 1_000_000  # events handled at a time; bounds the memory of every step below
 BATCH = 500_000  # events read at a time
 BUCKET = 2_000_000  # events sorted at a time
-COLUMNS = {"items": "item", "times": "time", "weights": "weight", "types": "type"}
+COLUMNS = {"items": "item", "times": "time", "weights": "weight", "types": "type", "parts": "part"}
 """Arrays of ``Events``, and their columns in the log."""
-KINDS = {"items": np.int32, "times": np.int64, "weights": np.float32, "types": np.uint16}
+KINDS = {"items": np.int32, "times": np.int64, "weights": np.float32, "types": np.uint16, "parts": np.uint8}
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,9 @@ class Events:
         times: Microseconds since 1970, ``[n]``, or None.
         weights: ``[n]``, or None if all are 1.
         types: Code of each event's type, 0 where it has none, ``[n]``; None if the log has no types.
+        parts: Part of a split of one's own, ``[n]``: 0 training, 1 validation, 2 test; None otherwise.
+        type_names: Event types in the order of their codes.
+        log_user_ids: Id in the log of each user, where users are sessions; None otherwise.
         offsets: Events of user ``u`` are ``offsets[u]:offsets[u + 1]``.
         user_ids: Sorted ids.
         item_ids: Sorted ids.
@@ -46,6 +49,9 @@ class Events:
     user_ids: pl.Series
     item_ids: pl.Series
     types: NDArray[np.uint16] | None = None
+    parts: NDArray[np.uint8] | None = None
+    type_names: tuple[str, ...] = ()
+    log_user_ids: pl.Series | None = None
 
     @property
     def n_users(self) -> int:
@@ -68,15 +74,27 @@ class Events:
         """Copy the events to new files, user by user in the order of ``user_ids``; some may have no events."""
         known = pl.DataFrame({"id": self.user_ids, "row": np.arange(self.n_users)})
         rows = user_ids.rename("id").to_frame().join(known, on="id", how="left", maintain_order="left")["row"]
-        row, has_events = rows.fill_null(0).to_numpy(), rows.is_not_null().to_numpy()
-        start = self.offsets[row]
+        return replace(self.in_order(rows.fill_null(-1).to_numpy(), "users"), user_ids=user_ids)
+
+    def in_order(self, rows: NDArray[np.int64], name: str) -> "Events":
+        """Copy the events to new files called ``name``, user by user; row -1 is a user without events."""
+        row, has_events = np.maximum(rows, 0), rows >= 0
+        start = self.offsets[row] if self.n_users else np.zeros(len(row), np.int64)
         lengths = np.where(has_events, self.offsets[row + 1] - start, 0) if self.n_users else np.zeros(len(row), int)
         offsets, columns = _offsets(lengths), self.columns
-        writer = EventWriter(self.folder, "users", columns)
+        writer = EventWriter(self.folder, name, columns)
         for users, _ in chunks(offsets):
             at = ranges(start[users], lengths[users])
             writer.append({column: values[at] for column, values in columns.items()})
-        return replace(writer.events(), offsets=offsets, user_ids=user_ids, item_ids=self.item_ids)
+        ordered = replace(self, **writer.arrays(), offsets=offsets)
+        if not self.n_users:
+            return ordered
+        log_ids = self.log_user_ids
+        return replace(
+            ordered,
+            user_ids=self.user_ids.gather(row),
+            log_user_ids=None if log_ids is None else log_ids.gather(row),
+        )
 
     def select(self, mask: NDArray[np.bool_], name: str) -> "Events":
         """Copy the events where ``mask`` holds, and users that still have any, to new files called ``name``."""
@@ -89,11 +107,13 @@ class Events:
             counts[users] = np.diff(running[self.offsets[users.start : users.stop + 1] - events.start])
             writer.append({column: values[events][part] for column, values in columns.items()})
         has_events = counts > 0
+        active, log_ids = pl.Series(has_events), self.log_user_ids
         return replace(
-            writer.events(),
+            self,
+            **writer.arrays(),
             offsets=_offsets(counts[has_events]),
-            user_ids=self.user_ids.filter(pl.Series(has_events)),
-            item_ids=self.item_ids,
+            user_ids=self.user_ids.filter(active),
+            log_user_ids=None if log_ids is None else log_ids.filter(active),
         )
 
 
@@ -122,10 +142,12 @@ def sorted_events(log: Log, work: Path) -> Events:
     with Progress("sorting", int(offsets[-1]), "events") as progress:
         for bucket in range(len(buckets)):
             values = {name: _pop(_bucket_path(work, bucket, name), kind) for name, kind in columns.items()}
-            order = stable_order([values[name] for name in ("time", "user") if name in values])
+            order = stable_order([values[name] for name in ("time", "part", "user") if name in values])
             writer.append({field: values[column][order] for field, column in fields.items()})
             progress.advance(len(order))
-    return replace(writer.events(), offsets=offsets, user_ids=users.ids, item_ids=items.ids)
+    return replace(
+        writer.events(), offsets=offsets, user_ids=users.ids, item_ids=items.ids, type_names=tuple(log.types)
+    )
 
 
 def _offsets(counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -180,12 +202,17 @@ class EventWriter:
         for field, values in columns.items():
             np.ascontiguousarray(values, self._kinds[field]).tofile(self._files[field])
 
-    def events(self) -> Events:
-        """Close the files and map them; offsets and ids are left to the caller."""
-        arrays: dict[str, Any] = dict.fromkeys(COLUMNS)
+    def arrays(self) -> dict[str, Any]:
+        """Close the files and map them."""
+        arrays: dict[str, Any] = {}
         for field, file in self._files.items():
             file.close()
             arrays[field] = mapped(Path(file.name), self._kinds[field])
+        return arrays
+
+    def events(self) -> Events:
+        """Events of the files; offsets and ids are left to the caller."""
+        arrays: dict[str, Any] = dict.fromkeys(COLUMNS) | self.arrays()
         nothing = pl.Series([])
         return Events(self._folder, **arrays, offsets=np.zeros(1, np.int64), user_ids=nothing, item_ids=nothing)
 

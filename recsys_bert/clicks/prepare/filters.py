@@ -1,4 +1,4 @@
-"""Filters of events: consecutive repeats, minimum counts, k-core."""
+"""Filters of events: end of the test, leaks, repeats, minimum counts, k-core."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,21 +9,13 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.histories import ranges
 from recsys_bert.clicks.prepare.config import FilterConfig, SplitConfig
 from recsys_bert.clicks.prepare.events import Events
-from recsys_bert.clicks.prepare.splits import by_time, cut_timestamps, training_mask
+from recsys_bert.clicks.prepare.own_split import find_leaks
+from recsys_bert.clicks.prepare.repeats import reason, repeats
+from recsys_bert.clicks.prepare.splits import border, cut_timestamps, ends_of_parts, iso, parts_of, training_mask
 from recsys_bert.errors import InputError
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-
-
-def repeats(events: Events) -> Mask:
-    """True on events on the same item as the user's event just before."""
-    repeated = np.zeros(len(events), bool)
-    for _, part in events.chunks():
-        items = events.items[part]
-        repeated[part][1:] = items[1:] == items[:-1]
-    repeated[events.offsets[:-1][np.diff(events.offsets) > 0]] = False
-    return repeated
 
 
 def event_counts(events: Events, ends: Ints) -> tuple[Ints, Ints]:
@@ -113,31 +105,63 @@ def filter_events(events: Events, config: FilterConfig, split: SplitConfig) -> F
     Raises:
         InputError: Nothing is left.
     """
-    entries = []
-    if config.repeats == "drop":
-        repeated = repeats(events)
-        rest = events.select(~repeated, "once")
-        entries.append(_entry("repeats", events, rest, {"consecutive repeats": int(repeated.sum())}))
-        events = rest
+    entries: list[dict[str, Any]] = []
+    if events.parts is not None:
+        leaks = find_leaks(events)
+        events = _drop(events, leaks.held_out_too, "leaks", "training events that are held out too", entries)
+        entries[-1]["counts"] = leaks.counts
+    if config.repeats in ("consecutive", "first"):
+        events = _drop(events, repeats(events, config), "repeats", reason(config), entries)
     cut = cut_timestamps(events, split) if split.kind == "time" else None
+    if cut is not None and split.test_until is not None:
+        events = _drop(
+            events, _after_test(events, split.test_until, cut), "test_until", "events after the test", entries
+        )
+    if config.repeats == "last":  # not for an event that is held out: parts have to be known
+        repeated = repeats(events, config, parts_of(events, cut))
+        events = _drop(events, repeated, "repeats", reason(config), entries)
     if max(config.min_user_events, config.min_item_events) > 1:
-        ends = by_time(events, *cut).train_end if cut else events.offsets[1:]
-        enough = core(events, ends, config.min_user_events, config.min_item_events, config.k_core)
-        rest = events.select(keep_mask(events, ends, *enough), "enough")
-        reasons = {
-            f"{name} with too few events": int((~mask).sum())
-            for name, mask in zip(("users", "items"), enough, strict=True)
-        }
-        entries.append(_entry("k_core" if config.k_core else "minimum_counts", events, rest, reasons))
-        n_counted = int((ends - events.offsets[:-1]).sum())
-        if n_counted - (len(events) - len(rest)) == 0:  # with a time cut, held-out events always stay
-            kind = "training events" if cut else "events"
-            raise InputError(
-                f"none of {n_counted:,} {kind} is left after filters.min_user_events = {config.min_user_events} and"
-                f" filters.min_item_events = {config.min_item_events}. Lower them, or pass --filters.no-k-core."
-            )
-        events = rest
+        events = _with_enough(events, config, cut, entries)
     return Filtered(events, cut, entries)
+
+
+def _after_test(events: Events, end: str | float, cut: tuple[int, int]) -> Mask:
+    """True on events from the end of the test on."""
+    assert events.times is not None
+    timestamp = border(events, end)
+    if timestamp <= cut[1]:
+        raise InputError(f"test ends at {iso(timestamp)}, not after its start at {iso(cut[1])}. Move split.test_until.")
+    return events.times >= timestamp
+
+
+def _with_enough(
+    events: Events, config: FilterConfig, cut: tuple[int, int] | None, entries: list[dict[str, Any]]
+) -> Events:
+    """Drop users and items with too few events."""
+    known = parts_of(events, cut) is not None
+    ends = ends_of_parts(events, cut)[0] if known else events.offsets[1:]
+    enough = core(events, ends, config.min_user_events, config.min_item_events, config.k_core)
+    rest = events.select(keep_mask(events, ends, *enough), "enough")
+    reasons = {
+        f"{name} with too few events": int((~mask).sum()) for name, mask in zip(("users", "items"), enough, strict=True)
+    }
+    entries.append(_entry("k_core" if config.k_core else "minimum_counts", events, rest, reasons))
+    n_counted = int((ends - events.offsets[:-1]).sum())
+    if n_counted - (len(events) - len(rest)) == 0:  # with a time cut, held-out events always stay
+        kind = "training events" if known else "events"
+        raise InputError(
+            f"none of {n_counted:,} {kind} is left after filters.min_user_events = {config.min_user_events} and"
+            f" filters.min_item_events = {config.min_item_events}. Lower them, or pass --filters.no-k-core."
+        )
+    return rest
+
+
+def _drop(events: Events, mask: Mask, name: str, reason: str, entries: list[dict[str, Any]]) -> Events:
+    """Drop the events where ``mask`` holds, with an entry for the manifest."""
+    n_dropped = int(mask.sum())
+    rest = events.select(~mask, name) if n_dropped else events
+    entries.append(_entry(name, events, rest, {reason: n_dropped}))
+    return rest
 
 
 def _entry(name: str, before: Events, after: Events, reasons: dict[str, int]) -> dict[str, Any]:

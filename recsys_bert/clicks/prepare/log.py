@@ -83,7 +83,7 @@ class Log:
     def table(self) -> pl.LazyFrame:
         """Good rows, lazily, ids in their final type; the event type as its code in ``type``, if there are any."""
         good = pl.scan_ipc(self.path).filter(pl.col("bad") == 0)
-        if self.types:
+        if self.types and "kind" in good.collect_schema():
             codes = {name: code for code, name in enumerate(self.types, FIRST_VALUE)}
             good = good.with_columns(type=pl.col("kind").replace_strict(codes, default=0, return_dtype=pl.UInt16))
         good = good.drop("bad", "kind", strict=False)

@@ -95,6 +95,7 @@ def summary_lines(manifest: Manifest) -> list[str]:
         reasons = ", ".join(f"{name}: {n:,}" for name, n in entry["reasons"].items())
         reasons = f" ({reasons})" if reasons else ""
         lines.append(f"  {entry['filter']}: {entry['events_in']:,} → {entry['events_out']:,} events{reasons}")
+    lines += [f"  warning: {n:,} {name.replace('_', ' ')}" for name, n in leaks_left(manifest).items() if n]
     for role, features in manifest.features.items():
         for name, feature in features.items():
             lines.append(
@@ -119,6 +120,13 @@ def growth_lines(manifest: Manifest) -> list[str]:
         if f"{role}_inherited" in growth
     ]
     return [f"  vocabulary of {growth['of']}: {'; '.join(parts)}"]
+
+
+def leaks_left(manifest: Manifest) -> dict[str, int]:
+    """Leaks of a split of one's own that stay in the folder: training events from the future of held-out ones."""
+    leaks: dict[str, int] = manifest.split.get("leaks", {})
+    names = ("training_events_after_a_held_out_one_of_their_user", "training_events_after_the_first_test_event")
+    return {name: leaks[name] for name in names if name in leaks}
 
 
 def _files(files: list[dict[str, Any]]) -> str:

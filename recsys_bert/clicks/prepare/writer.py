@@ -1,6 +1,7 @@
 """Writer of a prepared folder; the manifest comes last."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from recsys_bert.clicks.prepare.filters import Filtered
 from recsys_bert.clicks.prepare.leaks import check_no_leak
 from recsys_bert.clicks.prepare.log import Log
 from recsys_bert.clicks.prepare.side_tables import Feature, SideTable, encode, save_features
+from recsys_bert.clicks.prepare.sources import TableSource
 from recsys_bert.clicks.prepare.splits import Borders
 from recsys_bert.clicks.prepare.summary import cold_counts, event_counts, weight_counts
 from recsys_bert.clicks.prepare.times import PER_SECOND
@@ -43,21 +45,29 @@ class LogRecord:
     about: dict[str, Any]
 
     @staticmethod
-    def of(log: Log, filters: list[dict[str, Any]]) -> "LogRecord":
-        """Record of one log and its filters."""
+    def of(log: Log, filters: list[dict[str, Any]], sources: Sequence[TableSource] = ()) -> "LogRecord":
+        """Record of a log and its filters.
+
+        Args:
+            log: As it was read.
+            filters: Entries of the filters.
+            sources: Its parts, where there are several.
+        """
+        parts = sources or [log.source]
+        digests = [part.fingerprint() for part in parts]
+        together = digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
         about = {
             "rows": log.rows,
             "event_types": log.event_types,
             "time_units": log.time_units,
-            "sha256": log.source.fingerprint(),
-            "files": log.source.listing(),
+            "sha256": together,
+            "files": [entry for part in parts for entry in part.listing()],
         }
-        filters = [log.as_filter(), *filters]
         return LogRecord(
             has_times=log.has_time,
             has_weights=log.has_weight,
             event_types=log.types,
-            filters=filters,
+            filters=[log.as_filter(), *filters],
             about=about,
         )
 
@@ -95,14 +105,15 @@ def write_folder(
     write_unknown_events(events, catalogue, folder / UNKNOWN_EVENTS)
     catalogue.vocabulary.save(folder / "vocabulary.parquet")
     items, users = catalogue_table(catalogue), user_table(events)
+    user_key = "user_id" if events.log_user_ids is None else "log_user_id"
     inherited = basis.values if basis else dict[str, Any]()
     item_trained, first_item = items["count"].to_numpy() > 0, catalogue.vocabulary.first_item
     user_trained = borders.train_end > events.offsets[:-1]
     features = {
         "items": _features(items["item_id"], item_trained, sides["items"], first_item, inherited.get("items")),
-        "users": _features(users["user_id"], user_trained, sides["users"], 0, inherited.get("users")),
+        "users": _features(users[user_key], user_trained, sides["users"], 0, inherited.get("users")),
     }
-    for role, table, key in (("items", items, "item_id"), ("users", users, "user_id")):
+    for role, table, key in (("items", items, "item_id"), ("users", users, user_key)):
         _joined(table, key, sides[role][0]).write_parquet(folder / f"{role}.parquet")
         save_features(features[role], folder / f"{role.removesuffix('s')}_features")
     values = {role: {one.name: one.values for one in columns} for role, columns in features.items()}
@@ -116,7 +127,7 @@ def write_folder(
         weights=weight_counts(histories, record.event_types),
         counts=event_counts(histories, catalogue),
         filters=record.filters,
-        split={"kind": split.kind, "validation": split.validation, **borders.entry}
+        split={"kind": split.kind, "validation": split.validation, **borders.entry, **_leaks(record.filters)}
         | {"check": check_no_leak(histories, catalogue, features, cut)},
         cold=cold_counts(histories, catalogue),
         features={role: {one.name: one.counts for one in columns} for role, columns in features.items() if columns},
@@ -127,6 +138,12 @@ def write_folder(
     )
     write_json(folder / NAME, manifest.as_dict())
     return manifest
+
+
+def _leaks(filters: list[dict[str, Any]]) -> dict[str, Any]:
+    """Leaks of a split of one's own, if there are counts of them."""
+    counts: dict[str, int] = next((entry["counts"] for entry in filters if entry["filter"] == "leaks"), {})
+    return {"leaks": counts} if counts else {}
 
 
 def _growth(events: Events, catalogue: Catalogue, basis: Basis) -> dict[str, Any]:
@@ -191,8 +208,9 @@ def catalogue_table(catalogue: Catalogue) -> pl.DataFrame:
 
 
 def user_table(events: Events) -> pl.DataFrame:
-    """``user_row`` and ``user_id``."""
-    return pl.DataFrame({"user_row": np.arange(events.n_users, dtype=np.int64), "user_id": events.user_ids})
+    """``user_row`` and ``user_id``, and ``log_user_id`` where users are sessions."""
+    table = pl.DataFrame({"user_row": np.arange(events.n_users, dtype=np.int64), "user_id": events.user_ids})
+    return table if events.log_user_ids is None else table.with_columns(events.log_user_ids.alias("log_user_id"))
 
 
 def _features(

@@ -1,14 +1,17 @@
 from collections import Counter
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsys_bert.clicks.prepare import events as module
 from recsys_bert.clicks.prepare.config import FilterConfig, SplitConfig
-from recsys_bert.clicks.prepare.filters import core, filter_events, repeats
+from recsys_bert.clicks.prepare.filters import core, filter_events
+from recsys_bert.clicks.prepare.repeats import repeats
 from recsys_bert.errors import InputError
+from recsys_bert.stages.prepare import prepare
 
 LOGS = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7), st.integers(0, 50)), min_size=1, max_size=80)
 QUICK = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -69,12 +72,43 @@ def test_repeats_are_the_same_item_right_after_itself(sort, monkeypatch, rows):
     for row in sorted(rows, key=lambda row: (row[0], row[2])):
         expected.append(before == row[:2])
         before = row[:2]
-    assert repeats(events).tolist() == expected
+    assert repeats(events, FilterConfig(repeats="consecutive")).tolist() == expected
+
+
+@QUICK
+@given(rows=LOGS, which=st.sampled_from(["first", "last"]), within=st.sampled_from([None, 0, 3, 10]))
+def test_repeats_of_an_item_match_a_plain_loop(sort, monkeypatch, rows, which, within):
+    monkeypatch.setattr(module, "CHUNK", 5)
+    config = FilterConfig(repeats=which, repeats_within=within)
+    ordered = sorted(rows, key=lambda row: (row[0], row[2]))
+    expected = []
+    for at, (user, item, time) in enumerate(ordered):
+        others = ordered[:at][::-1] if which == "first" else ordered[at + 1 :]
+        near = next((row for row in others if row[:2] == (user, item)), None)
+        expected.append(near is not None and (within is None or abs(near[2] - time) <= within))
+    assert repeats(sort(rows, time_unit="s"), config).tolist() == expected
+
+
+def test_a_purchase_of_a_viewed_item_is_no_repeat(tmp_path):
+    rows = [(1, 5, 1, "view"), (1, 5, 2, "buy"), (1, 5, 3, "view"), (1, 6, 4, "view"), (1, 7, 5, "view")]
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp", "kind"], orient="row")
+    log = prepare(frame, log={"event": "kind"}, filters={"repeats": "first"}, split={"kind": "none"})
+    assert log.history(1) == [5, 5, 6, 7]
+    assert [log.event_types[code - 2] for code in log.histories.event_types] == ["view", "buy", "view", "view"]
+
+
+def test_nothing_is_dropped_from_training_for_a_held_out_event(sort):
+    rows = [(1, 5, 1), (1, 5, 2), (1, 6, 3), (1, 5, 60), (2, 5, 1), (2, 6, 70)]
+    split = SplitConfig(kind="time", validation=False, test_from="1970-01-01T00:00:50")
+    rest = filter_events(sort(rows, time_unit="s"), FilterConfig(repeats="last"), split)
+    assert rest.events.times.tolist() == [2_000_000, 3_000_000, 60_000_000, 1_000_000, 70_000_000]
+    with pytest.raises(InputError, match="repeats_within"):
+        FilterConfig(repeats_within=5.0)
 
 
 def test_dropped_repeats_are_told(sort):
     rest = filter_events(
-        sort([(1, 5, 1), (1, 5, 2), (1, 6, 3), (1, 5, 4)]), FilterConfig(repeats="drop"), SplitConfig()
+        sort([(1, 5, 1), (1, 5, 2), (1, 6, 3), (1, 5, 4)]), FilterConfig(repeats="consecutive"), SplitConfig()
     )
     assert pairs(rest.events) == [(1, 5), (1, 5), (1, 6)]
     assert rest.log[0]["reasons"] == {"consecutive repeats": 1}
