@@ -1,6 +1,7 @@
 """Atomic artefacts: written to a temporary name, then renamed."""
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import os
@@ -49,6 +50,8 @@ def _swap(temporary: Path, target: Path) -> None:
         return
     if not temporary.is_dir():
         raise InputError(f"cannot write the file {target}: a folder is there. Choose another name, or move the folder.")
+    if _exchange(temporary, target):
+        return
     old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")  # a folder cannot be renamed over a full one
     try:
         os.replace(target, old)
@@ -58,6 +61,17 @@ def _swap(temporary: Path, target: Path) -> None:
             os.replace(old, target)
         raise
     _remove(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two paths in one step, so that a killed process leaves either state; False where the system cannot."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError, TypeError):  # not Linux
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    swapped: bool = renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
+    return swapped
 
 
 def _remove(path: Path) -> None:

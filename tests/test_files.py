@@ -36,6 +36,26 @@ def test_a_folder_takes_the_place_of_a_full_folder(tmp_path):
     assert visible_and_hidden(tmp_path) == ["model"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="folders are exchanged in two steps elsewhere")
+def test_a_folder_is_exchanged_in_one_step(tmp_path, monkeypatch):
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "old").write_text("old")
+    monkeypatch.setattr("recsys_bert.files.os.replace", None)  # two renames, between which there is no folder
+    with replacing(target) as temporary:
+        temporary.mkdir()
+        (temporary / "new").write_text("new")
+    assert visible_and_hidden(target) == ["new"]
+    assert visible_and_hidden(tmp_path) == ["model"]
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_folder_is_replaced_on_every_system(tmp_path, monkeypatch, exchanges):
+    if not exchanges:
+        monkeypatch.setattr("recsys_bert.files._exchange", lambda *_: False)
+    test_a_folder_takes_the_place_of_a_full_folder(tmp_path)
+
+
 def test_neither_file_nor_folder_takes_the_place_of_the_other(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "thesis").write_text("years")

@@ -1,5 +1,8 @@
 """Appending equals preparing everything anew with the old vocabulary, and leaves the old folder where it fails."""
 
+import subprocess
+import sys
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -161,6 +164,20 @@ def test_killed_in_the_middle_it_leaves_the_old_folder(tmp_path, monkeypatch, st
         append(old, random_log(1, 1500, 25, 60, 90))
     assert {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_killed_process_leaves_the_old_folder(tmp_path):
+    old = prepare(random_log(0, 0, 15, 30, 120), out=tmp_path / "data")
+    random_log(1, 1500, 25, 60, 90).write_csv(tmp_path / "today.csv")
+    program = (
+        "import os, sys; import recsys_bert as rb; from recsys_bert.clicks.prepare import writer\n"
+        "writer.write_json = lambda *_: os.kill(os.getpid(), 9)\n"  # at the manifest, which comes last
+        "rb.append(sys.argv[1], sys.argv[2])"
+    )
+    arguments = [sys.executable, "-c", program, str(tmp_path / "data"), str(tmp_path / "today.csv")]
+    assert subprocess.run(arguments, stderr=subprocess.DEVNULL, check=False).returncode == -9
+    assert rb.open_dataset(tmp_path / "data").manifest == old.manifest
+    assert append(old, tmp_path / "today.csv").manifest.counts["events"] == 210
 
 
 def test_what_cannot_be_appended_is_refused_by_name(tmp_path):
