@@ -12,7 +12,9 @@ from recsys_bert.settings import make_config
 from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
     from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.clicks.frames import Frame
@@ -138,6 +140,8 @@ def train_ctr(
     config.files.check_used([source for source in sources.values() if isinstance(source, Path)])
     with step("reading impressions"):
         splits = read_splits(sources, config, config.split, dataset)
+        if config.model.encoder is not None:
+            _warn_of_overlap(config.model.encoder, splits["validation"].times)
         features = fit_features(splits["train"].frame, config, dataset)
         torch.manual_seed(config.train.seed)
         with allowing_parts(allow_parts):
@@ -260,6 +264,15 @@ def _fingerprints(
     if config.model.encoder is not None:
         contents[Path("encoder")] = weights_fingerprint(config.model.encoder)
     return contents
+
+
+def _warn_of_overlap(encoder: Path, times: "NDArray[np.int64] | None") -> None:
+    """Print a warning where the encoder was trained on events at or after the validation impressions."""
+    from recsys_bert.user_encoder.trained_on import overlap_with_times
+
+    first = None if times is None else int(times.min())
+    if note := overlap_with_times(encoder, first, "validation and test impressions"):
+        print(f"warning: {note}", file=sys.stderr)
 
 
 def _print_summary(model: "CTRModel", out: Path | None) -> None:

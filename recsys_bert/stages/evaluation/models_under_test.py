@@ -13,6 +13,7 @@ from recsys_bert.encoder.parts import find
 from recsys_bert.errors import InputError
 from recsys_bert.progress import step
 from recsys_bert.retrieval.baselines import BASELINES
+from recsys_bert.retrieval.fusion_files import trained_runs
 from recsys_bert.retrieval.load import earlier_vocabulary, open_run
 from recsys_bert.retrieval.new_users import rank_new_users
 from recsys_bert.retrieval.ranker import Ranker, search_vectors
@@ -20,6 +21,7 @@ from recsys_bert.stages.evaluation.external import VectorRanker, external_lists,
 from recsys_bert.stages.evaluation.held_out import HeldOut, ModelUnderTest, Ranking
 from recsys_bert.stages.evaluation.index_comparison import Searched, check_factories, compare_indexes
 from recsys_bert.stages.evaluation.run_records import layer_weights, training_curve
+from recsys_bert.user_encoder.trained_on import overlap
 
 
 def trained_models(models: Any, factories: Sequence[str], held_out: HeldOut, notes: list[str]) -> list[ModelUnderTest]:
@@ -89,6 +91,8 @@ def _model_under_test(
         ranker = external_ranker(name, _ranker(model), held_out.dataset)
     if ranker is None:
         return ModelUnderTest(name=name, kind="run", rank=external_lists(name, model, held_out))
+    runs = [] if folder is None else trained_runs(folder)
+    notes += [note for run in runs if (note := overlap(run, held_out.dataset, held_out.split))]
     rows, dim = ranker.shape
     check_factories(factories, dim, rows - ranker.first_item)
     return ModelUnderTest(name=name, kind="run", rank=_vector_lists(name, folder, ranker, factories, held_out))
