@@ -11,8 +11,7 @@ import pytest
 import recsys_bert as rb
 from pipelines import append as command
 from pipelines import prepare as prepare_command
-from recsys_bert.clicks.prepare.append import check_can_append
-from recsys_bert.clicks.prepare.config import FilterConfig, LogConfig, SplitConfig, VocabularyConfig
+from recsys_bert.clicks.prepare.config import LogConfig
 from recsys_bert.errors import InputError
 from recsys_bert.stages.append import append
 from recsys_bert.stages.prepare import prepare
@@ -186,10 +185,17 @@ def test_what_cannot_be_appended_is_refused_by_name(tmp_path):
         filtered = prepare(log, filters={name: 2}, out=tmp_path / name)
         with pytest.raises(InputError, match=rf"filters\.{name} 2"):
             append(filtered, today)
-    split = SplitConfig()
-    object.__setattr__(split, "kind", "sessions")  # one that is not known here
-    with pytest.raises(InputError, match=r"split\.kind 'sessions'; append goes with leave_one_out, time, none"):
-        check_can_append(FilterConfig(), split, VocabularyConfig(), prepare(log))
+    own = prepare(log={"train": log, "test": today}, out=tmp_path / "own")
+    with pytest.raises(InputError, match=r"split\.kind 'own'; append goes with leave_one_out, time, none"):
+        append(own, today)
+    cut = {"kind": "time", "validation": False, "test_from": 0.6, "test_until": 0.9}
+    for settings, name in (
+        ({"log": {"session_minutes": 1.0}, "split": {"kind": "none"}}, r"log\.session_minutes 1\.0"),
+        ({"split": cut}, r"split\.test_until 0\.9"),
+        ({"filters": {"repeats": "last"}}, r"filters\.repeats last"),
+    ):
+        with pytest.raises(InputError, match=name):
+            append(prepare(log, **settings), today)
     rare = prepare(log, **tables(30, 15, 0), vocabulary={"min_count": 2}, out=tmp_path / "rare")
     with pytest.raises(InputError, match=r"vocabulary\.min_count 2 and a table of items"):
         append(rare, today)
