@@ -1,13 +1,18 @@
 """Best items for users of the log, or for histories given on the fly."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.support.item_filters import item_lists, numbers_by_column
 from pipelines.support.item_lists import print_lists
 from pipelines.support.outputs import check_out
 from recsys_bert.errors import InputError
+
+if TYPE_CHECKING:
+    from recsys_bert.clicks.dataset import ClickDataset
+    from recsys_bert.retrieval.keyed_queries import KeyedQueries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +33,13 @@ class Config:
     """Every user of the log."""
 
     history: tuple[str, ...] = ()
-    """Histories given on the fly, each one argument: item ids, oldest first, separated by spaces. They have no
-    timestamps, so runs whose encoder reads them (encoder.times, encoder.time_gaps) need users of the log."""
+    """Histories given on the fly, each one argument: item ids, oldest first, separated by spaces; or a JSON list, which
+    ids with spaces need. If an id begins with -, write --history='-5 7'. They have no timestamps, so runs whose encoder
+    reads them (encoder.times, encoder.time_gaps) need users of the log."""
 
     histories: Path | None = None
-    """Text file with one such history a line."""
+    """File of histories, one a line: ids separated by spaces, JSON lists, or JSON objects with a list ``history``; or
+    Parquet with a column of lists. Those without a known item are counted and skipped."""
 
     k: int = 10
     """Items for each; all of a smaller catalogue."""
@@ -93,7 +100,7 @@ def run(config: Config) -> dict[str, Any]:
             belong together.
     """
     from recsys_bert.retrieval.item_filter import allowed_rows
-    from recsys_bert.retrieval.keyed_queries import history_queries, user_queries
+    from recsys_bert.retrieval.keyed_queries import user_queries
     from recsys_bert.retrieval.lister import ListSettings
     from recsys_bert.retrieval.recommender import Recommender
 
@@ -102,7 +109,7 @@ def run(config: Config) -> dict[str, Any]:
     if config.users or config.all_users:
         keyed = user_queries(dataset, None if config.all_users else list(config.users))
     else:
-        keyed = history_queries(dataset, [line.split() for line in _lines(config)])
+        keyed = _history_queries(config, dataset)
     allowed = allowed_rows(dataset, item_lists(dataset, config.only), item_lists(dataset, config.without))
     max_per = numbers_by_column(config.max_per)
     settings = ListSettings(config.k, not config.seen, allowed, config.diversity, max_per)
@@ -111,11 +118,19 @@ def run(config: Config) -> dict[str, Any]:
     return print_lists(frame, summary, config.out, config.json)
 
 
-def _lines(config: Config) -> list[str]:
+def _history_queries(config: Config, dataset: "ClickDataset") -> "KeyedQueries":
     """Histories as typed, or those of a file."""
+    from recsys_bert.clicks.history_files import parse_history, read_histories
+    from recsys_bert.retrieval.keyed_queries import history_queries
+
     if config.histories is None:
-        return list(config.history)
-    try:
-        return config.histories.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the histories {config.histories} cannot be read: {error}.") from error
+        typed = [parse_history(line) for line in config.history]
+        if None in typed:
+            raise InputError(f"the history {config.history[typed.index(None)]!r} is no list of ids in JSON.")
+        return history_queries(dataset, [history or [] for history in typed])
+    histories, n_unreadable = read_histories(config.histories)
+    if n_unreadable:
+        print(
+            f"{n_unreadable:,} lines of {config.histories} are no JSON lists of ids and are skipped.", file=sys.stderr
+        )
+    return history_queries(dataset, histories, skip_unknown=True)

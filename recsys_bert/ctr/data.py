@@ -1,5 +1,6 @@
 """Encoded impressions with the history before each, and batches of them."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -156,6 +157,7 @@ def _join_log(
         raise InputError("joining a prepared log needs columns.user and columns.item.")
     users = user_rows(dataset, impressions.frame[columns.user])
     targets = dataset.rows(impressions.frame[columns.item])
+    _warn_of_nothing(dataset, columns, users >= 0, targets >= dataset.vocabulary.first_item)
     ids = np.concatenate([data.ids, *_side_ids(dataset, layout, first, users, targets)], axis=1)
     data = replace(
         data,
@@ -166,6 +168,16 @@ def _join_log(
     if not config.model.history_len or columns.history is not None:
         return data
     return _add_events(data, dataset, users, impressions.times)
+
+
+def _warn_of_nothing(dataset: ClickDataset, columns: ColumnsConfig, *known: NDArray[np.bool_]) -> None:
+    """Say on the terminal that no user, or no item, of the impressions is in the prepared log."""
+    for kind, name, rows in zip(("user", "item"), (columns.user, columns.item), known, strict=True):
+        if len(rows) and not rows.any():
+            print(
+                f"WARNING: no {kind} of the impressions (column {name!r}) is in {dataset.folder}. Same ids?",
+                file=sys.stderr,
+            )
 
 
 def _add_events(data: CTRData, dataset: ClickDataset, users: Ints, times: Ints | None) -> CTRData:

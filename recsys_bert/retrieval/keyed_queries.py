@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from recsys_bert.clicks.dataset import ClickDataset
+from recsys_bert.clicks.prepare.ids import integer_ids
 from recsys_bert.clicks.queries import Queries
-from recsys_bert.clicks.vocabulary import as_ids
+from recsys_bert.clicks.vocabulary import UNKNOWN, as_ids
 from recsys_bert.errors import InputError
 
 
@@ -61,12 +63,16 @@ def user_queries(dataset: ClickDataset, users: Any = None) -> KeyedQueries:
     )
 
 
-def history_queries(dataset: ClickDataset, histories: Sequence[Sequence[Any]]) -> KeyedQueries:
+def history_queries(
+    dataset: ClickDataset, histories: Sequence[Sequence[Any]], *, skip_unknown: bool = False
+) -> KeyedQueries:
     """Ask for the next items of histories given on the fly.
 
     Args:
         dataset: The log.
         histories: The log's own item ids, oldest first, one sequence each. Unknown items are read as such.
+        skip_unknown: Histories without a known item are counted and left out, as long as some are left. Keys stay
+            numbers among all.
 
     Raises:
         InputError: A history holds no known item.
@@ -75,19 +81,39 @@ def history_queries(dataset: ClickDataset, histories: Sequence[Sequence[Any]]) -
     flat = [item for history in ids for item in history]
     if not flat:
         raise InputError("no history holds an item; give item ids, oldest first.")
-    rows = dataset.rows(flat)
+    rows = _rows(dataset, flat) if skip_unknown else dataset.rows(flat)
     known = rows >= dataset.vocabulary.first_item
     borders = np.cumsum([len(history) for history in ids])[:-1]
-    bad = [number for number, part in enumerate(np.split(known, borders), start=1) if not part.any()]
-    if bad:
+    has_item = np.array([part.any() for part in np.split(known, borders)])
+    bad = np.flatnonzero(~has_item) + 1
+    if len(bad) and not (skip_unknown and has_item.any()):
         raise InputError(
             f"{len(bad):,} of {len(ids):,} histories hold no item of {dataset.folder}; the first is number {bad[0]}: "
             f"{ids[bad[0] - 1]}."
+        )
+    if len(bad):
+        print(
+            f"{len(bad):,} of {len(ids):,} histories hold no item of {dataset.folder} and are skipped; the first is "
+            f"number {bad[0]}.",
+            file=sys.stderr,
         )
     n_unknown = int((~known).sum())
     if n_unknown:
         names = ", ".join(dict.fromkeys(repr(item) for item, is_known in zip(flat, known, strict=True) if not is_known))
         print(f"{n_unknown:,} of {len(flat):,} items are unknown and read as such: {names[:200]}", file=sys.stderr)
-    keys = pl.Series("query", np.arange(1, len(ids) + 1))
-    queries = Queries.from_lists(np.split(rows, borders))
-    return KeyedQueries(queries, keys, {"unknown_items": n_unknown}, keys[:0], keys)
+    keys = pl.Series("query", np.flatnonzero(has_item) + 1)
+    queries = Queries.from_lists([part for part, good in zip(np.split(rows, borders), has_item, strict=True) if good])
+    counts = {"unknown_items": n_unknown} | ({"skipped": {"no known item": len(bad)}} if skip_unknown else {})
+    return KeyedQueries(queries, keys, counts, keys[:0], keys)
+
+
+def _rows(dataset: ClickDataset, ids: list[Any]) -> NDArray[np.int32]:
+    """Rows of ids of any type; those that cannot be ids of the log are unknown."""
+    texts = pl.Series([str(item) for item in ids])
+    kind = dataset.vocabulary.item_ids.dtype
+    if kind != pl.String:
+        integers = texts.rename("id").to_frame().select(integer_ids(pl.col("id"), pl.String()))["id"]
+        rows = np.full(len(ids), UNKNOWN, np.int32)
+        rows[integers.is_not_null().to_numpy()] = dataset.rows(integers.drop_nulls())
+        return rows
+    return dataset.rows(texts)

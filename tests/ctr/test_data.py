@@ -157,3 +157,11 @@ def test_processes_left_over_in_a_small_batch_count_for_nothing(encoded):
     shares = [next(batches(0, rank=rank, world=3)) for rank in range(3)]
     assert [share["n_targets"] for share in shares] == [1, 1, 0]
     assert [len(share["ids"]) for share in shares] == [1, 1, 1]  # no mean over nothing
+
+
+def test_a_join_of_nothing_is_a_warning(dataset, encoded, capsys):
+    impressions, features, layout, _ = encoded
+    assert "WARNING" not in capsys.readouterr().err
+    strangers = replace(impressions, frame=impressions.frame.with_columns(pl.col("user_id") + 10**6))
+    encode(strangers, CONFIG, features, layout, dataset)
+    assert "WARNING: no user of the impressions (column 'user_id') is in" in capsys.readouterr().err

@@ -11,6 +11,7 @@ import torch
 from pipelines import prepare, recommend
 from pipelines.cli import main
 from recsys_bert.clicks.dataset import open_dataset
+from recsys_bert.clicks.prepare.config import SplitConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
@@ -394,3 +395,42 @@ def test_similar_users_and_exported_vectors_agree(call, folder, tmp_path):
     np.testing.assert_array_equal(
         items["vector"].to_numpy(), open_run(folder / "run", open_dataset(folder / "data")).item_vectors()[3:]
     )
+
+
+HISTORIES = {
+    "lines.txt": "i3 i5\nnope\n\ni7\n",
+    "lists.jsonl": '["i3", "i5"]\n["nope", 4]\n[broken\n["i7"]\n',
+    "objects.jsonl": '{"user": 1, "history": ["i3", "i5"]}\n{"history": []}\n{"history": "i7"}\n{"history": ["i7"]}\n',
+    "table.parquet": [["i3", "i5"], ["nope"], [], ["i7"]],
+}
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_histories_of_a_file_are_read_and_bad_ones_counted(folder, tmp_path, capsys, name):
+    content, path = HISTORIES[name], tmp_path / name
+    if isinstance(content, str):
+        path.write_text(content, encoding="utf-8")
+    else:
+        pl.DataFrame({"user": range(len(content)), "history": content}).write_parquet(path)
+    common = ["recommend", "--run", str(folder / "run"), "--data", str(folder / "data"), "--k", "3", "--json"]
+    assert main([*common, "--histories", str(path)]) == 0
+    output = capsys.readouterr()
+    answer = json.loads(output.out)
+    assert "2 of 4 histories hold no item" in output.err
+    assert answer["skipped"] == {"no known item": 2}
+    assert main([*common, "--history", "i3 i5", '["i7"]']) == 0
+    typed = json.loads(capsys.readouterr().out)["results"]
+    assert [one["query"] for one in answer["results"]] == [1, 4]
+    assert [one["items"] for one in answer["results"]] == [one["items"] for one in typed]
+
+
+def test_ids_that_begin_with_a_dash_or_hold_spaces(tmp_path, capsys):
+    log = [(user, item, n) for n, item in enumerate(["-a", "two words", "c", "d"]) for user in "xyz"]
+    pl.DataFrame(log, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(tmp_path / "log.parquet")
+    split = SplitConfig(kind="none")
+    prepare.run(prepare.Config(events=str(tmp_path / "log.parquet"), out=tmp_path / "data", split=split))
+    write_run(tmp_path / "run", open_dataset(tmp_path / "data"), 0)
+    common = ["recommend", "--run", str(tmp_path / "run"), "--data", str(tmp_path / "data"), "--json", "--k", "1"]
+    for typed in (["--history=-a c"], ["--history", '["two words", "c"]'], ["--history", '["-a"]']):
+        assert main([*common, *typed]) == 0
+        assert json.loads(capsys.readouterr().out)["unknown_items"] == 0

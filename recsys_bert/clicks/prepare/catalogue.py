@@ -10,6 +10,7 @@ from recsys_bert.clicks.prepare.config import VocabularyConfig
 from recsys_bert.clicks.prepare.events import Events
 from recsys_bert.clicks.prepare.splits import Borders, training_mask
 from recsys_bert.clicks.vocabulary import UNKNOWN, Vocabulary, unknown_rows
+from recsys_bert.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,9 @@ def build_catalogue(
         config: Thresholds.
         side_ids: Ids of the item side table, of the log's type.
         basis: Earlier vocabulary; its items keep their rows, whatever their counts, and the others follow.
+
+    Raises:
+        InputError: No item is left.
     """
     counts, weights = training_counts(events, borders)
     inherited, inherited_rows = _inherited(events.item_ids, basis)
@@ -79,6 +83,12 @@ def build_catalogue(
     row_of_code[inherited] = inherited_rows
     vocabulary.counts[inherited_rows], vocabulary.weights[inherited_rows] = counts[inherited], weights[inherited]
     rare = int(((counts > 0) & (counts < config.min_count) & is_new).sum())
+    if not vocabulary.n_items:
+        most = int(counts.max()) if len(counts) else 0
+        raise InputError(
+            f"vocabulary.min_count is {config.min_count}, but no item has more than {most:,} training events: none "
+            f"would get a row. Choose at most {most:,}."
+        )
     n_inherited = basis.n_items if basis else 0
     cold = pl.Series("item_id", [], dtype=events.item_ids.dtype)
     if side_ids is not None:

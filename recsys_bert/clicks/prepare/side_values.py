@@ -33,9 +33,11 @@ def value_texts(column: pl.Series, title: str, separator: str | None, missing: t
             f"{title} holds objects ({kind}), which are no categories. Write single values or lists of them."
         )
     if is_list and inner.is_float():
-        raise InputError(
-            f"{title} holds vectors ({kind}), which are no categories: each number would be one. Leave it out."
-        )
+        if not _whole(column.explode(empty_as_null=True).fill_nan(None)):
+            raise InputError(
+                f"{title} holds vectors ({kind}), which are no categories: each number would be one. Leave it out."
+            )
+        column, kind = column.cast(pl.List(pl.Int64), strict=False), pl.List(pl.Int64)
     if separator is None:
         if is_list or (kind == pl.String and is_written_list(column.head(_SAMPLE))):
             raise InputError(f"{title} holds lists; name it with .multi instead of .categorical.")
@@ -62,7 +64,7 @@ def _texts(column: pl.Series, missing: tuple[str, ...]) -> pl.Series:
     """Single values; floats that are whole as integers, as in ids."""
     if column.dtype.is_float():
         column = column.fill_nan(None)
-        if bool((column.drop_nulls() == column.drop_nulls().floor()).all()):
+        if _whole(column):
             column = column.cast(pl.Int64, strict=False)
     frame = column.cast(pl.String).str.strip_chars().rename("value").to_frame()
     return frame.select(present(pl.col("value"), missing))["value"]
@@ -83,3 +85,8 @@ def _are_vectors(lists: pl.Series) -> bool:
         return False
     numbers = values.cast(pl.Float64, strict=False)
     return numbers.null_count() == 0 and 2 * int((numbers != numbers.floor()).sum()) > len(numbers)
+
+
+def _whole(numbers: pl.Series) -> bool:
+    """True if all numbers are whole."""
+    return bool((numbers.drop_nulls() == numbers.drop_nulls().floor()).all())

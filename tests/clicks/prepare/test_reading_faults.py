@@ -391,3 +391,18 @@ def test_gb18030_is_named_and_read(prepare, text):
 def test_compressed_files(prepare, tmp_path, name, pack):
     (tmp_path / name).write_bytes(pack((HEADER + "\n1,5,1\n1,6,2\n").encode()))
     assert histories(prepare(tmp_path / name, split=NO_SPLIT)) == {1: [5, 6]}
+
+
+def test_a_minimum_count_above_every_count_is_refused(prepare, tmp_path):
+    rows = [(user, item, item) for user in (1, 2, 3) for item in (5, 6, 7, 8)]
+    with pytest.raises(InputError, match=r"min_count is 4, but no item has more than 3 training events.*at most 3"):
+        prepare(rows, vocabulary={"min_count": 4})
+    assert not (tmp_path / "out").exists()
+    assert prepare(rows, vocabulary={"min_count": 3}).vocabulary.n_items == 2
+
+
+def test_lists_of_whole_floats_are_values(prepare):
+    items = pl.DataFrame({"item_id": [5, 6], "tags": [[1.0, 2.0], [2.0, None]]})
+    features = SideFeaturesConfig(multi=("tags",))
+    dataset = prepare([(1, 5, 1), (1, 6, 2)], split=NO_SPLIT, items=items, item_features=features)
+    assert pl.read_parquet(dataset.folder / "item_features" / "values.parquet")["value"].to_list() == ["2", "1"]
