@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recsys_bert.clicks.dataset import ClickDataset, open_dataset
+from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.frames import Frame
-from recsys_bert.ctr.build import build_module
+from recsys_bert.ctr.artefact import read_artefact, write_artefact
 from recsys_bert.ctr.config import CTRConfig, FilesConfig
 from recsys_bert.ctr.data import CTRData, encode, full_layout
 from recsys_bert.ctr.describe import describe_counts, describe_model
@@ -22,15 +22,7 @@ from recsys_bert.ctr.impressions import Impressions, read_impressions
 from recsys_bert.ctr.inference import evaluate, probabilities
 from recsys_bert.ctr.model import CTRModule
 from recsys_bert.ctr.ranking import rank
-from recsys_bert.encoder.model import load_weights
-from recsys_bert.encoder.parts import allowing_parts, saved_parts
 from recsys_bert.errors import InputError
-from recsys_bert.files import read_json, replacing, write_json
-from recsys_bert.settings import read_config, write_config
-from recsys_bert.training.checkpoints import save_weights
-from recsys_bert.user_encoder.checkpoint import save_encoder
-
-FOLDER, VERSION = "ctr", 2
 
 
 class CTRModel:
@@ -85,21 +77,15 @@ class CTRModel:
 
     def save(self, folder: Path | str) -> None:
         """Write ``folder/ctr``, all or nothing: settings, features, weights, encoder."""
-        with replacing(Path(folder) / FOLDER) as temporary:
-            self.features.save(temporary / "features")
-            write_config(self.config, temporary / "config.toml")
-            save_weights(temporary / "model.safetensors", self.module)
-            reader = self.module.reader
-            if isinstance(reader, EncodedItems) and self.dataset is not None:
-                save_encoder(temporary / "encoder", reader.pretrained, reader.pretrained.known or self.dataset)
-            source = None
-            if self.dataset is not None:
-                self.dataset.save_vocabulary(temporary)
-                source = {"folder": str(self.dataset.folder), "fingerprint": self.dataset.fingerprint}
-            write_json(temporary / "ctr.json", {"version": VERSION, "dataset": source})
+        write_artefact(Path(folder), self.config, self.features, self.module, self.dataset)
 
     def predict(
-        self, impressions: Frame | Path | str, batch_size: int = 8192, *, files: FilesConfig | None = None
+        self,
+        impressions: Frame | Path | str,
+        batch_size: int = 8192,
+        *,
+        files: FilesConfig | None = None,
+        quiet: bool = False,
     ) -> pl.DataFrame:
         """Score impressions; values that training did not see, and missing ones, are counted on the terminal.
 
@@ -107,6 +93,7 @@ class CTRModel:
             impressions: Table of any library, or a file, with the columns of the training impressions; no label.
             batch_size: Impressions at a time.
             files: Reading of a file; None: as the training file was read.
+            quiet: Print no counts, as a service wants it; ``unknown_values`` gives them.
 
         Returns:
             One row an impression, in order: user, item and time where they are there, the columns that the model reads,
@@ -118,7 +105,7 @@ class CTRModel:
         """
         rows = self.read(impressions, files=files)
         data = self.encode(rows)
-        if any(data.counts.values()):
+        if any(data.counts.values()) and not quiet:
             print(f"{len(data):,} impressions{describe_counts(data.counts)}", file=sys.stderr)
         return self.predict_encoded(rows, data, batch_size)
 
@@ -172,7 +159,14 @@ class CTRModel:
         return evaluate(self.module, data, self.history_len, self.tasks, batch_size)
 
     def rank(
-        self, users: Any, candidates: Any, *, k: int | None = None, by: str | None = None, batch_size: int = 8192
+        self,
+        users: Any,
+        candidates: Any,
+        *,
+        k: int | None = None,
+        by: str | None = None,
+        batch_size: int = 8192,
+        quiet: bool = False,
     ) -> pl.DataFrame:
         """Rank candidates of each user, such as those that a recommender retrieved.
 
@@ -185,6 +179,7 @@ class CTRModel:
             k: Items for each user; None: all.
             by: With several tasks, the label that ranks.
             batch_size: Impressions at a time.
+            quiet: Print no counts of users without candidates and of unknown values.
 
         Returns:
             User, ``rank`` from 1, item, and the probabilities as ``predict`` gives them; users in order. Histories are
@@ -194,7 +189,7 @@ class CTRModel:
             InputError: A column is missing or cannot be read, a user comes twice, nobody has a candidate, or ``by`` is
                 no task.
         """
-        return rank(self, users, candidates, k, by, batch_size)
+        return rank(self, users, candidates, k, by, batch_size, quiet)
 
     def read(
         self,
@@ -282,31 +277,4 @@ class CTRModel:
 
 def load_model(run: Path, dataset: ClickDataset | None = None, *, allow_parts: bool = False) -> CTRModel:
     """As ``CTRModel.load``, without a word about items that the model does not know."""
-    folder = run / FOLDER
-    if not (folder / "ctr.json").exists():
-        raise InputError(f"{run} holds no trained CTR model ({folder / 'ctr.json'} is missing). Run train-ctr first.")
-    about = read_json(folder / "ctr.json")
-    if about["version"] != VERSION:
-        raise InputError(f"{folder} has format {about['version']}; this version reads {VERSION}. Train it again.")
-    config = read_config(CTRConfig, folder / "config.toml")
-    dataset = _open_dataset(run, about["dataset"], dataset)
-    features = Features.load(folder / "features")
-    layout = full_layout(features, config.features, dataset)
-    with allowing_parts(allow_parts), saved_parts(folder):
-        n_items = 0 if features.items is None else features.items.n_rows
-        module = build_module(config.model, layout, dataset, folder, len(config.columns.tasks), n_items)
-    load_weights(module, folder / "model.safetensors")
-    metrics = read_json(run / "metrics.json") if (run / "metrics.json").exists() else None
-    return CTRModel(module.eval(), features, config, dataset, metrics)
-
-
-def _open_dataset(run: Path, source: dict[str, str] | None, dataset: ClickDataset | None) -> ClickDataset | None:
-    """The prepared log of a run: ``dataset``, or the folder it was trained with."""
-    if source is None:
-        if dataset is not None:
-            raise InputError(f"{run} was trained on impressions alone and reads no prepared log; leave it out.")
-        return None
-    if dataset is None and not Path(source["folder"]).exists():
-        raise InputError(f"{run} was trained with the prepared log {source['folder']}, which is gone. Give the log.")
-    dataset = open_dataset(Path(source["folder"])) if dataset is None else dataset
-    return dataset.known_to(source["fingerprint"])
+    return CTRModel(*read_artefact(run, dataset, allow_parts=allow_parts))

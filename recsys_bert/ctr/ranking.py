@@ -42,7 +42,7 @@ class Scorer(Protocol):
 
 
 def rank(
-    model: Scorer, users: Any, candidates: Any, k: int | None, by: str | None, batch_size: int = 8192
+    model: Scorer, users: Any, candidates: Any, k: int | None, by: str | None, batch_size: int, quiet: bool
 ) -> pl.DataFrame:
     """Rank candidates of each user; see ``CTRModel.rank``."""
     columns, names = model.config.columns, model.score_names
@@ -56,7 +56,7 @@ def rank(
     rows = model.read(pairs, at_end=columns.time not in pairs.columns)
     data = model.encode(rows)
     counts = {**counts, **data.counts}
-    if any(counts.values()):
+    if any(counts.values()) and not quiet:
         print(f"{len(data):,} candidates{describe_counts(counts)}", file=sys.stderr)
     scores = model.predict_encoded(rows, data, batch_size).select(columns.item, *names)
     user, score = user_column(columns), names[0 if by is None else list(model.tasks).index(by)]

@@ -64,6 +64,8 @@ def test_predictions_keep_ids_and_what_was_read(model, frame, impressions, capsy
     capsys.readouterr()
     predictions = model.predict(new.drop("rating"))
     assert "3 impressions; device: unseen in training: 3" in capsys.readouterr().err
+    assert model.predict(new, quiet=True).equals(predictions)
+    assert not capsys.readouterr().err
     assert model.unknown_values(new)["device: unseen in training"] == 3
     assert "probability_read" not in predictions.columns  # a column that the model does not read is left out
 
@@ -150,6 +152,8 @@ def test_ranked_candidates_have_the_probabilities_of_single_impressions(model, c
     assert "users without candidates: 2" in capsys.readouterr().err
     with pytest.raises(InputError, match="no column 'device'"):
         model.rank(users, items)
+    model.rank(table, candidates, quiet=True)
+    assert not capsys.readouterr().err
     with pytest.raises(InputError, match="k is 0"):
         model.rank(table, items, k=0)
     with pytest.raises(InputError, match="no task is called 'buy'"):

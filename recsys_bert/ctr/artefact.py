@@ -1,0 +1,76 @@
+"""A CTR model on disk: settings, features, weights, encoder."""
+
+from pathlib import Path
+from typing import Any
+
+from recsys_bert.clicks.dataset import ClickDataset, open_dataset
+from recsys_bert.ctr.build import build_module
+from recsys_bert.ctr.config import CTRConfig
+from recsys_bert.ctr.data import full_layout
+from recsys_bert.ctr.features import Features
+from recsys_bert.ctr.history import EncodedItems
+from recsys_bert.ctr.model import CTRModule
+from recsys_bert.encoder.model import load_weights
+from recsys_bert.encoder.parts import allowing_parts, saved_parts
+from recsys_bert.errors import InputError
+from recsys_bert.files import read_json, replacing, write_json
+from recsys_bert.settings import read_config, write_config
+from recsys_bert.training.checkpoints import save_weights
+from recsys_bert.user_encoder.checkpoint import save_encoder
+
+FOLDER, VERSION = "ctr", 2
+
+
+def write_artefact(
+    run: Path, config: CTRConfig, features: Features, module: CTRModule, dataset: ClickDataset | None
+) -> None:
+    """Write ``run/ctr``, all or nothing."""
+    with replacing(run / FOLDER) as temporary:
+        features.save(temporary / "features")
+        write_config(config, temporary / "config.toml")
+        save_weights(temporary / "model.safetensors", module)
+        reader, source = module.reader, None
+        if dataset is not None:
+            if isinstance(reader, EncodedItems):
+                save_encoder(temporary / "encoder", reader.pretrained, reader.pretrained.known or dataset)
+            dataset.save_vocabulary(temporary)
+            source = {"folder": str(dataset.folder), "fingerprint": dataset.fingerprint}
+        write_json(temporary / "ctr.json", {"version": VERSION, "dataset": source})
+
+
+def read_artefact(
+    run: Path, dataset: ClickDataset | None, *, allow_parts: bool
+) -> tuple[CTRModule, Features, CTRConfig, ClickDataset | None, dict[str, Any] | None]:
+    """Read what ``write_artefact`` wrote, and the metrics of the run where there are any; see ``CTRModel.load``.
+
+    Raises:
+        InputError: No trained model, a damaged one, or another prepared log.
+    """
+    folder = run / FOLDER
+    if not (folder / "ctr.json").exists():
+        raise InputError(f"{run} holds no trained CTR model ({folder / 'ctr.json'} is missing). Run train-ctr first.")
+    about = read_json(folder / "ctr.json")
+    if about["version"] != VERSION:
+        raise InputError(f"{folder} has format {about['version']}; this version reads {VERSION}. Train it again.")
+    config = read_config(CTRConfig, folder / "config.toml")
+    dataset = _open_dataset(run, about["dataset"], dataset)
+    features = Features.load(folder / "features")
+    layout = full_layout(features, config.features, dataset)
+    with allowing_parts(allow_parts), saved_parts(folder):
+        n_items = 0 if features.items is None else features.items.n_rows
+        module = build_module(config.model, layout, dataset, folder, len(config.columns.tasks), n_items)
+    load_weights(module, folder / "model.safetensors")
+    metrics = read_json(run / "metrics.json") if (run / "metrics.json").exists() else None
+    return module.eval(), features, config, dataset, metrics
+
+
+def _open_dataset(run: Path, source: dict[str, str] | None, dataset: ClickDataset | None) -> ClickDataset | None:
+    """The prepared log of a run: ``dataset``, or the folder it was trained with."""
+    if source is None:
+        if dataset is not None:
+            raise InputError(f"{run} was trained on impressions alone and reads no prepared log; leave it out.")
+        return None
+    if dataset is None and not Path(source["folder"]).exists():
+        raise InputError(f"{run} was trained with the prepared log {source['folder']}, which is gone. Give the log.")
+    dataset = open_dataset(Path(source["folder"])) if dataset is None else dataset
+    return dataset.known_to(source["fingerprint"])
