@@ -1,4 +1,4 @@
-"""Rank the full catalogue with runs and baselines, compare them, and write ``report.html`` and ``report.json``."""
+"""Rank the full catalogue with runs and baselines, compare them, and write a report."""
 
 import json
 import sys
@@ -24,7 +24,8 @@ class Config(EvaluateConfig):
     """Folder that `prepare` wrote."""
 
     out: Path
-    """Folder for report.html and report.json; those of an earlier evaluation are replaced."""
+    """Folder for report.html, report.json, and metrics of every user and item in users.parquet and items.parquet; those
+    of an earlier evaluation are replaced."""
 
     runs: tuple[Path, ...] = ()
     """Run folders; the first is what the others are compared with."""

@@ -163,12 +163,21 @@ class Queries:
 
         Repeated items are kept: metrics merge them, except unknown items, which share a row.
         """
-        if not self.target_types:
-            return self._pairs(self.stop, self.target_stop)
+        query, index = self._target_events()
+        return query, self.histories.items[index]
+
+    def target_weights(self) -> NDArray[np.float32] | None:
+        """Event weight of each target event, in the order of ``targets``; None where all are 1."""
+        weights = self.histories.weights
+        return None if weights is None else weights[self._target_events()[1]]
+
+    def _target_events(self) -> tuple[Ints, Ints]:
         query, index = self._events(self.stop, self.target_stop)
+        if not self.target_types:
+            return query, index
         assert self.histories.event_types is not None
         targeted = np.isin(self.histories.event_types[index], self.target_types)
-        return query[targeted], self.histories.items[index[targeted]]
+        return query[targeted], index[targeted]
 
     def _pairs(self, start: Ints, stop: Ints) -> tuple[Ints, Rows]:
         query, index = self._events(start, stop)

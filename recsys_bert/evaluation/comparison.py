@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_bert.errors import InputError
-from recsys_bert.evaluation.significance import compare, holm
+from recsys_bert.evaluation.significance import Correction, compare, corrected
 
 Curve = list[tuple[int, float]]
 """Validation metric by epoch, ascending."""
@@ -102,7 +102,10 @@ def target_of(runs: Sequence[FinishedRun], share: float) -> float | None:
 
 
 def against_first(
-    configurations: Mapping[str, Sequence[FinishedRun]], samples: int = 10_000, level: float = 0.95
+    configurations: Mapping[str, Sequence[FinishedRun]],
+    samples: int = 10_000,
+    level: float = 0.95,
+    correction: Correction = "holm",
 ) -> list[dict[str, Any]]:
     """Compare every configuration with the first one, example by example.
 
@@ -110,11 +113,12 @@ def against_first(
         configurations: Finished runs by configuration; one without any takes no part.
         samples: Of the randomisation test; see ``compare``.
         level: Coverage of the intervals.
+        correction: Of the p-values of all configurations together.
 
     Returns:
-        One dict a configuration: ``configuration``, ``against``, fields of ``Comparison``, ``p_holm`` corrected for all
-        of them together, and ``seeds_better`` of ``seeds_shared``: on how many of
-        the seeds that both have its mean is higher.
+        One dict a configuration: ``configuration``, ``against``, fields of ``Comparison``, ``p_corrected`` for all of
+        them together, and ``seeds_better`` of ``seeds_shared``: on how many of the seeds that both have its mean is
+        higher.
 
     Raises:
         InputError: Configurations were evaluated on different numbers of examples.
@@ -128,8 +132,8 @@ def against_first(
         test = compare(means[0], means[1], samples, level)
         by_seed = _by_seed(configurations[name], configurations[first])
         lines.append({"configuration": name, "against": first, **asdict(test), **by_seed})
-    for line, p in zip(lines, holm([line["p_value"] for line in lines]), strict=True):
-        line["p_holm"] = p
+    for line, p in zip(lines, corrected([line["p_value"] for line in lines], correction), strict=True):
+        line["p_corrected"] = p
     return lines
 
 

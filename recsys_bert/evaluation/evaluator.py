@@ -18,7 +18,7 @@ from recsys_bert.evaluation.breakdowns import (
     target_groups,
 )
 from recsys_bert.evaluation.ranking import Pairs, per_user, relevant, summary, within
-from recsys_bert.evaluation.significance import compare, holm
+from recsys_bert.evaluation.significance import Correction, compare, corrected
 
 Values = dict[str, NDArray[np.float64]]
 """Metric → one value a user, NaN where a user has none."""
@@ -52,6 +52,10 @@ class Evaluator:
     """Quantile groups of the breakdowns."""
     seed: int = 0
     """Of all resampling."""
+    gains: NDArray[np.floating] | None = None
+    """Gain of each held-out event, its weight; adds graded NDCG."""
+    correction: Correction = "holm"
+    """Of the p-values of all comparisons together."""
     owners: NDArray[np.int64] | None = None
     """``[n_queries]`` user of each query, counted from 0 without gaps; None: one query a user. Metrics are
     averaged over the queries of each user first."""
@@ -88,10 +92,10 @@ class Evaluator:
         """
         k = self.headline_k
         ks = tuple(one for one in self.ks if one <= ranked.shape[1])
-        values = self._per_user(ranked, self.targets, ks)
+        values = self._per_user(ranked, ks)
         metrics = warm = self._intervals(values)
         if len(self.warm_targets[0]) < len(self.targets[0]):
-            warm = self._intervals(self._per_user(ranked, self.warm_targets, ks))
+            warm = self._intervals(self._per_user(ranked, ks, warm=True))
         results: dict[str, Any] = {
             "metrics": metrics,
             "warm": warm,
@@ -103,9 +107,13 @@ class Evaluator:
         results["by_history"] = by_user_group(headline, *self._by_history)
         return results, values
 
-    def _per_user(self, ranked: NDArray[np.integer], targets: Pairs, ks: Sequence[int]) -> Values:
-        """Metrics of every user: the mean over his queries that have a value."""
-        values = per_user(ranked, targets, self.n_queries, ks, self.first_item)
+    def _per_user(self, ranked: NDArray[np.integer], ks: Sequence[int], *, warm: bool = False) -> Values:
+        """Metrics of every user: the mean over his queries that have a value; ``warm``: over warm targets only."""
+        (query, row), gains = self.events, self.gains
+        if warm:
+            inside = (row >= self.first_item) & (row < self.n_warm_rows)
+            query, row, gains = query[inside], row[inside], None if gains is None else gains[inside]
+        values = per_user(ranked, (query, row), self.n_queries, ks, self.first_item, gains)
         return values if self.owners is None else {name: mean_by(self.owners, one) for name, one in values.items()}
 
     def _intervals(self, values: Values) -> dict[str, dict[str, Any]]:
@@ -120,7 +128,7 @@ class Evaluator:
             pairs: Models to compare: first minus second.
 
         Returns:
-            One dict a comparison; ``p_holm`` is corrected for all of them together.
+            One dict a comparison; ``p_corrected`` is corrected for all of them together.
         """
         lines: list[dict[str, Any]] = []
         for first, second in pairs:
@@ -129,8 +137,8 @@ class Evaluator:
                     values[first][metric], values[second][metric], 10 * max(self.samples, 100), self.level, self.seed
                 )
                 lines.append({"model": first, "against": second, "metric": metric, **asdict(test)})
-        for line, p in zip(lines, holm([line["p_value"] for line in lines]), strict=True):
-            line["p_holm"] = p
+        for line, p in zip(lines, corrected([line["p_value"] for line in lines], self.correction), strict=True):
+            line["p_corrected"] = p
         return lines
 
 

@@ -1,10 +1,13 @@
-"""Full-ranking metrics: recall, NDCG, hit rate and MRR at several k, one value a user, and their intervals.
+"""Full-ranking metrics at several k, one value a user, and their intervals.
 
 Every metric follows from the rank of each target in its list, so no list is walked in Python:
 
 * recall@k: targets found among the first k ÷ all targets (not ÷ min(k, targets));
 * ndcg@k: binary gains, discount 1 / log2(rank + 1), ideal list cut at k as well (Järvelin & Kekäläinen 2002,
   https://doi.org/10.1145/582415.582418);
+* graded_ndcg@k: the same with the targets' own gains, linear as in trec_eval, the largest first in the ideal list;
+* precision@k: targets among the first k ÷ k, however short the list is;
+* map@k: mean over all targets of the precision at each target's rank, 0 beyond k (trec_eval's map_cut);
 * hit@k: 1 where any target is among the first k;
 * mrr@k: 1 / rank of the first target, 0 beyond k.
 
@@ -20,7 +23,8 @@ from numpy.typing import NDArray
 
 from recsys_bert.errors import InputError
 
-METRICS = ("recall", "ndcg", "hit", "mrr")
+METRICS = ("recall", "ndcg", "hit", "mrr", "precision", "map")
+"""Of every evaluation; ``graded_ndcg`` is added where targets have gains."""
 Pairs = tuple[NDArray[np.integer], NDArray[np.integer]]
 """``(query_index, row)``: two arrays of one length; row i is a target of query ``query_index[i]``."""
 
@@ -77,6 +81,23 @@ def relevant(targets: Pairs, first_item: int = 0) -> Pairs:
     return query[~again], row[~again]
 
 
+def summed_gains(targets: Pairs, gains: NDArray[np.floating], first_item: int = 0) -> NDArray[np.float64]:
+    """Gain of each target of ``relevant``, in its order: the summed gains of its events.
+
+    Args:
+        targets: ``(query_index, row)``, any order.
+        gains: Of each of them, ``[pairs]``.
+        first_item: First row that is an item.
+    """
+    query, row = (np.asarray(part, dtype=np.int64) for part in targets)
+    order = np.lexsort((row, query))
+    query, row, gains = query[order], row[order], np.asarray(gains, np.float64)[order]
+    again = np.zeros(query.size, dtype=bool)
+    again[1:] = (query[1:] == query[:-1]) & (row[1:] == row[:-1]) & (row[1:] >= first_item)
+    target = np.cumsum(~again) - 1
+    return np.bincount(target, weights=gains, minlength=int((~again).sum())).astype(np.float64)
+
+
 def within(targets: Pairs, start: int, stop: int) -> Pairs:
     """Targets whose row is in ``[start, stop)``: with a vocabulary's borders, the warm ones."""
     query, row = (np.asarray(part) for part in targets)
@@ -113,9 +134,14 @@ def ranks(ranked: NDArray[np.integer], targets: Pairs, first_item: int = 0) -> N
 
 
 def per_user(
-    ranked: NDArray[np.integer], targets: Pairs, n_queries: int, ks: Sequence[int], first_item: int = 0
+    ranked: NDArray[np.integer],
+    targets: Pairs,
+    n_queries: int,
+    ks: Sequence[int],
+    first_item: int = 0,
+    gains: NDArray[np.floating] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
-    """All four metrics at every k for every query.
+    """All metrics at every k for every query.
 
     Args:
         ranked: ``[n_queries, K]`` rows, best first, ties already settled; -1 where a list is shorter. K ≥ max(ks).
@@ -123,6 +149,7 @@ def per_user(
         n_queries: Number of queries.
         ks: List lengths.
         first_item: First row that is an item; targets below it (UNKNOWN) are relevant and always missed.
+        gains: Above 0, of each target, ``[pairs]``; adds ``graded_ndcg``. Those of doubles are summed.
 
     Returns:
         ``"recall@10"`` and so on → float64 ``[n_queries]``; NaN for a query without targets.
@@ -142,15 +169,50 @@ def per_user(
     discount = 1.0 / np.log2(np.arange(ranked.shape[1] + 1) + 2.0)
     ideal = np.concatenate([[np.nan], np.cumsum(discount)])  # NaN: a query without targets has no value
     relevant_count = np.where(count > 0, count, np.nan)
+    precisions = _precision_at(query, rank)
+    grades = None if gains is None else summed_gains(targets, gains, first_item)
     values: dict[str, NDArray[np.float64]] = {}
     for k in ks:
         hit = rank < k
-        values[f"recall@{k}"] = np.bincount(query[hit], minlength=n_queries) / relevant_count
+        n_hits = np.bincount(query[hit], minlength=n_queries)
+        values[f"recall@{k}"] = n_hits / relevant_count
         gain = np.bincount(query[hit], weights=discount[rank[hit]], minlength=n_queries)
         values[f"ndcg@{k}"] = gain / ideal[np.minimum(count, k)]
         values[f"hit@{k}"] = np.where(count > 0, first < k, np.nan)
         values[f"mrr@{k}"] = np.where(count > 0, (first < k) / (first + 1.0), np.nan)
+        values[f"precision@{k}"] = np.where(count > 0, n_hits / k, np.nan)
+        summed = np.bincount(query[hit], weights=precisions[hit], minlength=n_queries)
+        values[f"map@{k}"] = summed / relevant_count
+        if grades is not None:
+            gain = np.bincount(query[hit], weights=(grades * discount[rank])[hit], minlength=n_queries)
+            values[f"graded_ndcg@{k}"] = gain / _ideal_gain(query, grades, discount, n_queries, k)
     return values
+
+
+def _precision_at(query: NDArray[np.integer], rank: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Share of targets among the items up to each target's own rank, ``[pairs]``."""
+    order = np.lexsort((rank, query))
+    lengths = np.bincount(query)
+    nth = np.arange(query.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    precisions = np.empty(query.size)
+    precisions[order] = (nth + 1) / (rank[order] + 1.0)
+    return precisions
+
+
+def _ideal_gain(
+    query: NDArray[np.integer],
+    grades: NDArray[np.float64],
+    discount: NDArray[np.float64],
+    n_queries: int,
+    k: int,
+) -> NDArray[np.float64]:
+    """Discounted gain of the best possible list of k, NaN for a query without targets."""
+    order = np.lexsort((-grades, query))
+    lengths = np.bincount(query)
+    nth = np.arange(query.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    best = nth < k
+    ideal = np.bincount(query[order][best], weights=grades[order][best] * discount[nth[best]], minlength=n_queries)
+    return np.where(ideal > 0, ideal, np.nan)
 
 
 def bootstrap(

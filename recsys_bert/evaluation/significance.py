@@ -7,12 +7,16 @@ They speak of users, not of training seeds: two seeds of one model may well diff
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys_bert.errors import InputError
 from recsys_bert.evaluation.ranking import bootstrap
+
+Correction = Literal["holm", "bonferroni", "none"]
+CORRECTIONS = get_args(Correction)
 
 _CHUNK = 1 << 22
 
@@ -99,10 +103,26 @@ def randomisation_p(difference: NDArray[np.float64], samples: int = 10_000, seed
     return (extreme + 1) / (samples + 1)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction for several comparisons at once (Holm 1979): adjusted p-values in the given order."""
-    order = np.argsort(p_values, kind="stable")
-    steps = np.asarray(p_values, dtype=np.float64)[order] * np.arange(len(order), 0, -1)
+def corrected(p_values: Sequence[float], correction: Correction = "holm") -> list[float]:
+    """p-values adjusted for several comparisons at once, in the given order.
+
+    Args:
+        p_values: Of all comparisons.
+        correction: ``holm``: step-down (Holm 1979); ``bonferroni``: each times their number, never less strict; both
+            bound the chance of any false difference. ``none`` leaves them.
+
+    Raises:
+        InputError: Another name.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    if correction not in CORRECTIONS:
+        raise InputError(f"no correction is called {correction!r}. Known: {', '.join(CORRECTIONS)}.")
+    if correction == "none":
+        return [float(value) for value in p]
+    if correction == "bonferroni":
+        return [float(value) for value in np.minimum(p * len(p), 1.0)]
+    order = np.argsort(p, kind="stable")
+    steps = p[order] * np.arange(len(order), 0, -1)
     adjusted = np.empty(len(order))
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(order) else steps
-    return [float(p) for p in adjusted]
+    return [float(value) for value in adjusted]

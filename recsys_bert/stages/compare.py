@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_bert.encoder.parts import allowing_parts
 from recsys_bert.errors import InputError
@@ -42,6 +42,9 @@ class CompareConfig:
     target_share: float = 0.99
     """Convergence is timed to this share of the first configuration's best validation metric."""
 
+    correction: Literal["holm", "bonferroni", "none"] = "holm"
+    """Correction of the p-values for all configurations together."""
+
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise InputError(f"seeds is {self.seeds}; each configuration is trained at least once.")
@@ -65,7 +68,7 @@ class Comparison:
     def table(self) -> "pl.DataFrame":
         """One row a configuration: settings, every test metric with ``…_std`` over seeds, and its paired test.
 
-        ``difference`` to the first configuration comes with ``low``, ``high``, ``p_value`` and ``p_holm``.
+        ``difference`` to the first configuration comes with ``low``, ``high``, ``p_value`` and ``p_corrected``.
         """
         import polars as pl
 
@@ -76,7 +79,7 @@ class Comparison:
             for name, entry in one["metrics"].items():
                 row |= {name: entry["mean"], f"{name}_std": entry["std"]}
             row["seconds"] = one["seconds"]["mean"]
-            for name in ("difference", "low", "high", "p_value", "p_holm"):
+            for name in ("difference", "low", "high", "p_value", "p_corrected"):
                 row[name] = tests.get(one["name"], {}).get(name)
             rows.append(row)
         return pl.DataFrame(rows, infer_schema_length=None)
@@ -238,6 +241,7 @@ def _results(
         "monitor": monitor,
         "examples": max(len(one.examples) for group in finished.values() for one in group),
         "seeds": config.seeds,
+        "correction": config.correction,
         "target": target,
         "target_share": config.target_share,
         "configurations": [
@@ -252,7 +256,7 @@ def _results(
             for run in runs
             if run.seed == 0
         ],
-        "comparisons": against_first(finished, level=_LEVEL),
+        "comparisons": against_first(finished, level=_LEVEL, correction=config.correction),
         "failed": [{"run": name, "why": why} for name, why in failed.items()],
         "config": asdict(config),
     }

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.evaluation.evaluator import Values
     from recsys_bert.stages.evaluation.held_out import HeldOut, ModelUnderTest
+    from recsys_bert.stages.evaluation.values import ValueFrames
 
 BASELINES = ("popular", "popular_recent", "item_knn", "markov")
 """Baselines of an evaluation that names none."""
@@ -27,9 +28,21 @@ class Evaluation:
 
     Args:
         results: Everything that ``report.json`` holds, as plain values.
+        values: Metrics of every user and item, on the first kind of target.
     """
 
     results: dict[str, Any]
+    values: "ValueFrames"
+
+    @property
+    def users(self) -> "pl.DataFrame":
+        """One row a model and user: ``user_id``, ``events_before``, ``targets``, every metric at every k."""
+        return self.values.users
+
+    @property
+    def items(self) -> "pl.DataFrame":
+        """One row a model and item with a target or a recommendation: counts, and recall at the headline k."""
+        return self.values.items
 
     @property
     def table(self) -> "pl.DataFrame":
@@ -90,7 +103,7 @@ class Evaluation:
         return pl.DataFrame(self.results["comparisons"])
 
     def save(self, folder: Path | str) -> Path:
-        """Write ``report.html`` and ``report.json``, replacing those of an earlier evaluation.
+        """Write ``report.html``, ``report.json``, ``users.parquet`` and ``items.parquet``, replacing earlier ones.
 
         Raises:
             InputError: ``folder`` cannot be written.
@@ -102,6 +115,7 @@ class Evaluation:
         with replacing(folder / "report.html") as temporary:
             temporary.write_text(page(self.results), encoding="utf-8")
         write_json(folder / "report.json", self.results)
+        self.values.save(folder)
         return folder
 
     def __str__(self) -> str:
@@ -139,7 +153,7 @@ def evaluate(
         dataset: The prepared log.
         baselines: Names, ``"module:Class"``, or objects like those in ``recsys_bert.retrieval.baselines``.
         truth: The simulator's truth.parquet; adds the best possible recommender.
-        out: Folder for report.html and report.json; None writes nothing.
+        out: Folder for report.html, report.json, users.parquet and items.parquet; None writes nothing.
         config: All settings; or give them as keywords.
         allow_parts: Import parts from outside (``module:Class``) that the runs name; their code runs.
         settings: Fields of ``EvaluateConfig``.
@@ -160,6 +174,7 @@ def evaluate(
     )
     from recsys_bert.stages.evaluation.protocol import protocol, warn_of_seen
     from recsys_bert.stages.evaluation.run_records import split_other_runs
+    from recsys_bert.stages.evaluation.values import ValueFrames
     from recsys_bert.training.run_folder import check_writable
 
     config = make_config(EvaluateConfig, config, settings)
@@ -178,7 +193,8 @@ def evaluate(
     if out is not None:
         check_writable(Path(out))
     warn_of_seen(results["protocol"])
-    _rank(with_distinct_names(tested), held_out, results)
+    values = ValueFrames(held_out)
+    _rank(with_distinct_names(tested), held_out, results, values)
     results["by_target"] = [_of_kind(held_out, results)] if len(config.targets) > 1 else []
     others, newcomers = config.targets[1:], new_users(config, dataset)
     with allowing_parts(allow_parts):
@@ -186,13 +202,18 @@ def evaluate(
             results["by_target"].append(_of_kind(part, _rank_again(models, fitted, part, config, results)))
         if newcomers is not None:
             results["new_users"] = _of_kind(newcomers, _rank_again(models, fitted, newcomers, config, results))
-    evaluation = Evaluation(results)
+    evaluation = Evaluation(results, values)
     if out is not None:
         evaluation.save(out)
     return evaluation
 
 
-def _rank(models: "Sequence[ModelUnderTest]", held_out: "HeldOut", results: dict[str, Any]) -> None:
+def _rank(
+    models: "Sequence[ModelUnderTest]",
+    held_out: "HeldOut",
+    results: dict[str, Any],
+    frames: "ValueFrames | None" = None,
+) -> None:
     """Rank with every model, compute its metrics, and compare the models."""
     from recsys_bert.progress import step
 
@@ -202,6 +223,8 @@ def _rank(models: "Sequence[ModelUnderTest]", held_out: "HeldOut", results: dict
         ranked, speed = model.rank(results)
         with step(f"{model.name}: metrics and intervals"):
             metrics, values[model.name] = (model.evaluator or evaluator).evaluate(ranked)
+        if frames is not None:
+            frames.add(model.name, ranked, values[model.name])
         if model.evaluator is not None:  # other users, so other groups
             metrics |= {"by_history": [], "by_popularity": []}
         results["models"].append({"name": model.name, "kind": model.kind, "users_per_second": speed, **metrics})
@@ -245,6 +268,7 @@ def _empty_results(config: EvaluateConfig, held_out: "HeldOut", protocol: dict[s
     return {
         "data": held_out.dataset.folder.name,
         "level": config.level,
+        "correction": config.correction,
         "machine": machine(),
         "protocol": protocol,
         "skipped": {reason: count for reason, count in held_out.queries.skipped.items() if count},

@@ -91,7 +91,7 @@ def results():
                 "low": 0.07,
                 "high": 0.11,
                 "p_value": 0.0001,
-                "p_holm": 0.0002,
+                "p_corrected": 0.0002,
                 "better": 300,
                 "worse": 100,
                 "tied": 500,

@@ -65,7 +65,7 @@ def test_examples_are_averaged_over_seeds_before_they_are_compared():
     assert one["difference"] == pytest.approx((means[0] - means[1]).mean())
     assert one["p_value"] == pytest.approx(stats.ttest_rel(*means).pvalue, abs=0.005)
     assert one["low"] < one["difference"] < one["high"]
-    assert one["p_holm"] == pytest.approx(min(1.0, 2 * one["p_value"]))
+    assert one["p_corrected"] == pytest.approx(min(1.0, 2 * one["p_value"]))
     assert (one["seeds_better"], one["seeds_shared"]) == (3, 3)
     assert lines[1]["seeds_shared"] == 0
 
@@ -85,3 +85,15 @@ def test_a_configuration_that_failed_takes_no_part():
 def test_other_numbers_of_examples_cannot_be_paired():
     with pytest.raises(InputError, match=r"different numbers of examples: \[2, 3\]"):
         against_first({"a": [make_run()], "b": [make_run(0, (1, 1, 1))]})
+
+
+def test_the_correction_of_a_comparison_is_chosen():
+    random = np.random.default_rng(0)
+    runs = {name: [make_run(0, tuple(random.random(12) + shift))] for name, shift in (("a", 0), ("b", 0.2), ("c", 0.1))}
+    none, holm, bonferroni = (against_first(runs, 2000, correction=name) for name in ("none", "holm", "bonferroni"))
+    raw = [line["p_value"] for line in none]
+    assert [line["p_corrected"] for line in none] == raw
+    assert [line["p_corrected"] for line in bonferroni] == [min(2 * p, 1) for p in raw]
+    assert [line["p_corrected"] for line in holm] == [2 * min(raw), max(max(raw), 2 * min(raw))][
+        :: 1 if raw[0] < raw[1] else -1
+    ]

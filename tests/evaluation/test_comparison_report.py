@@ -42,8 +42,8 @@ def compared():
             ("pool", "cnn <b>", 0.0, ()),
         ]
     ]
-    worse = {"difference": -0.1, "low": -0.12, "high": -0.08, "p_value": 0.0001, "p_holm": 0.0002}
-    better = {"difference": 0.1, "low": -0.01, "high": 0.2, "p_value": 0.04, "p_holm": 0.06}
+    worse = {"difference": -0.1, "low": -0.12, "high": -0.08, "p_value": 0.0001, "p_corrected": 0.0002}
+    better = {"difference": 0.1, "low": -0.01, "high": 0.2, "p_value": 0.04, "p_corrected": 0.06}
     counts = {"better": 1200, "worse": 30, "tied": 4, "seeds_better": 0, "seeds_shared": 3}
     return {
         "title": "text classify train tiny & small.toml",

@@ -3,14 +3,14 @@ import math
 import ir_measures
 import numpy as np
 import pytest
-from ir_measures import RR, R, Success, nDCG
+from ir_measures import AP, RR, P, R, Success, nDCG
 
 from recsys_bert.errors import InputError
 from recsys_bert.evaluation.ranking import bootstrap, check_ks, per_user, ranks, relevant, summary, within
 
 
 def by_hand(ranked, targets, k):
-    """The four metrics of one list, by the formula."""
+    """The metrics of one list, by the formula."""
     hits = [rank for rank, row in enumerate(ranked[:k]) if row in targets]
     ideal = sum(1 / math.log2(rank + 2) for rank in range(min(k, len(targets))))
     return {
@@ -18,6 +18,8 @@ def by_hand(ranked, targets, k):
         "ndcg": sum(1 / math.log2(rank + 2) for rank in hits) / ideal,
         "hit": float(bool(hits)),
         "mrr": 1 / (hits[0] + 1) if hits else 0.0,
+        "precision": len(hits) / k,
+        "map": sum((number + 1) / (rank + 1) for number, rank in enumerate(hits)) / len(targets),
     }
 
 
@@ -47,12 +49,42 @@ def test_every_measure_equals_ir_measures(lists):
         if row >= 0
     ]
     names = {R @ 5: "recall@5", nDCG @ 5: "ndcg@5", Success @ 5: "hit@5", RR @ 5: "mrr@5"}
+    names |= {P @ 5: "precision@5", AP @ 5: "map@5"}
     values = per_user(ranked, (query, rows), 40, ks=(5,))
     seen = 0
     for one in ir_measures.iter_calc(list(names), qrels, run):
         assert values[names[one.measure]][int(one.query_id)] == pytest.approx(one.value, abs=1e-9)
         seen += 1
-    assert seen >= 4 * 39
+    assert seen >= 6 * 39
+
+
+def test_graded_ndcg_equals_ir_measures(lists):
+    """Gains are whole numbers here, as trec_eval's are; those of doubles add up."""
+    ranked, (query, rows) = lists
+    query, rows = np.concatenate([query, query[:30]]), np.concatenate([rows, rows[:30]])
+    gains = np.random.default_rng(3).integers(1, 6, len(rows))
+    summed = {}
+    for q, row, gain in zip(query, rows, gains, strict=True):
+        summed[q, row] = summed.get((q, row), 0) + int(gain)
+    assert len(summed) < len(rows)
+    qrels = [ir_measures.Qrel(str(q), str(row), gain) for (q, row), gain in summed.items()]
+    run = [
+        ir_measures.ScoredDoc(str(q), str(row), -float(rank))
+        for q in range(40)
+        for rank, row in enumerate(ranked[q])
+        if row >= 0
+    ]
+    values = per_user(ranked, (query, rows), 40, ks=(3, 8), gains=gains.astype(np.float32))
+    n = 0
+    for k in (3, 8):
+        for one in ir_measures.iter_calc([nDCG @ k], qrels, run):
+            assert values[f"graded_ndcg@{k}"][int(one.query_id)] == pytest.approx(one.value, abs=1e-9)
+            n += 1
+    assert n >= 2 * 39
+    equal = per_user(ranked, (query, rows), 40, ks=(8,), gains=np.full(len(rows), 2.0))
+    once = per_user(ranked, lists[1], 40, ks=(8,), gains=np.ones(len(lists[1][0])))
+    np.testing.assert_allclose(once["graded_ndcg@8"], once["ndcg@8"])  # equal gains: as without
+    assert not np.allclose(equal["graded_ndcg@8"], once["ndcg@8"], equal_nan=True)  # doubles count twice
 
 
 def test_a_target_met_twice_is_one_target():

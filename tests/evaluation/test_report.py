@@ -117,23 +117,29 @@ def test_without_matplotlib_the_page_says_how_to_get_pictures(results, monkeypat
     assert "recsys-bert[report]" in whole
 
 
-def add_test(results, first, second, difference, p_holm):
-    test = {"model": first, "against": second, "metric": "ndcg@10", "difference": difference, "p_holm": p_holm}
+def add_test(results, first, second, difference, p_corrected):
+    test = {
+        "model": first,
+        "against": second,
+        "metric": "ndcg@10",
+        "difference": difference,
+        "p_corrected": p_corrected,
+    }
     results["comparisons"].append(results["comparisons"][0] | test)
 
 
 @pytest.mark.parametrize(
-    ("p_holm", "sentence"),
+    ("p_corrected", "sentence"),
     [
         (0.001, "Best baseline: markov (NDCG@10 0.1800, +67 %); the difference is significant (p = 0.001, corrected)."),
         (0.2, "Best baseline: markov (NDCG@10 0.1800, +67 %); no significant difference (p = 0.200, corrected)."),
     ],
 )
-def test_the_verdict_claims_no_more_than_its_test(results, p_holm, sentence):
-    add_test(results, "towers <b>", "markov", 0.12, p_holm)
+def test_the_verdict_claims_no_more_than_its_test(results, p_corrected, sentence):
+    add_test(results, "towers <b>", "markov", 0.12, p_corrected)
     assert verdict(results).startswith("towers <b> (NDCG@10 0.3000, recall@10 0.3000) has the highest NDCG. ")
     assert sentence in verdict(results)
-    assert significant_pairs(results) == [("towers <b>", "masked"), *[("towers <b>", "markov")] * (p_holm < 0.05)]
+    assert significant_pairs(results) == [("towers <b>", "masked"), *[("towers <b>", "markov")] * (p_corrected < 0.05)]
 
 
 def test_runs_below_a_baseline_are_named_by_significance(results):

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from recsys_bert.errors import InputError
-from recsys_bert.evaluation.significance import compare, holm, randomisation_p
+from recsys_bert.evaluation.significance import compare, corrected, randomisation_p
 
 
 def test_p_equals_the_share_of_all_sign_assignments():
@@ -49,9 +49,20 @@ def test_chunks_do_not_change_p(rng, monkeypatch):
 
 
 def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
+    assert corrected([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert corrected([0.9, 0.8]) == [1.0, 1.0]
+    assert corrected([]) == []
+
+
+def test_holm_and_bonferroni_by_hand():
+    p_values = [0.011, 0.02, 0.3, 0.005]
+    bonferroni = [4 * 0.011, 4 * 0.02, 1.0, 4 * 0.005]
+    assert corrected(p_values, "bonferroni") == pytest.approx(bonferroni)
+    assert corrected(p_values, "holm") == pytest.approx([3 * 0.011, 2 * 0.02, 0.3, 4 * 0.005])
+    assert corrected(p_values, "none") == p_values
+    assert corrected([], "bonferroni") == []
+    with pytest.raises(InputError, match="no correction is called 'sidak'"):
+        corrected(p_values, "sidak")
 
 
 def test_runs_over_other_users_are_refused():

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import recsys_bert as rb
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.baselines.popular import Popular
@@ -163,3 +164,53 @@ def test_settings_come_once_and_something_is_evaluated(side_log):
         evaluate([], side_log, config=EvaluateConfig(), ks=(5,))
     with pytest.raises(InputError, match="no setting is called 'kk'"):
         evaluate([], side_log, kk=(5,))
+
+
+def test_values_of_users_and_items_give_the_means(side_log, vectors, tmp_path):
+    evaluation = evaluate(Own(vectors), side_log, baselines=("popular",), out=tmp_path, config=None, **QUICK)
+    users, items = pl.read_parquet(tmp_path / "users.parquet"), pl.read_parquet(tmp_path / "items.parquet")
+    assert users.equals(evaluation.users)
+    assert items.equals(evaluation.items)
+    queries = Queries.of(side_log)
+    for line in evaluation.table.iter_rows(named=True):
+        mine = users.filter(model=line["model"])
+        assert mine["user_id"].to_list() == side_log.user_ids.gather(queries.users).to_list()
+        assert mine["events_before"].to_list() == (queries.stop - queries.start).tolist()
+        for metric in ("recall@10", "ndcg@5", "precision@10", "map@10"):
+            assert mine[metric].mean() == pytest.approx(line[metric])
+        listed = items.filter(model=line["model"])
+        assert listed["targets"].sum() == mine["targets"].sum()
+        missing = _missing(side_log, queries) if line["model"] == "popular" else 0  # which ranks no cold items
+        assert listed["recommended@10"].sum() == 10 * mine.height - missing
+        hits = (mine["recall@10"] * mine["targets"]).sum()
+        assert listed["hits@10"].sum() == pytest.approx(hits)
+
+
+def _missing(dataset, queries):
+    """Places that stay empty because fewer than ten unseen items are left."""
+    left = dataset.vocabulary.n_items - np.bincount(queries.seen()[0], minlength=len(queries))
+    return int(np.maximum(10 - left, 0).sum())
+
+
+def test_weights_of_events_grade_ndcg_and_corrections_order_p_values(tmp_path):
+    random = np.random.default_rng(0)
+    events = pl.DataFrame(
+        [(user, int(item), step) for user in range(40) for step, item in enumerate(random.permutation(30)[:25])],
+        schema=["user_id", "item_id", "timestamp"],
+        orient="row",
+    ).with_columns(rating=pl.Series(random.integers(1, 6, 1000)))
+    log = rb.prepare(events, log={"weight": "rating"}, split={"kind": "time"})
+    runs = [evaluate((), log, baselines=("popular", "markov"), **QUICK, correction=name) for name in ("holm", "none")]
+    assert {"graded_ndcg@10", "map@5"} <= set(runs[0].table.columns)
+    assert (runs[0].users["graded_ndcg@10"] != runs[0].users["ndcg@10"]).any()
+    models = {"a": [np.ones((40, 2)), np.ones((30, 2))], "b": [np.ones((40, 2)), -np.ones((30, 2))]}
+    models = {name: tuple(np.asarray(part, np.float32) for part in pair) for name, pair in models.items()}
+    p = {
+        name: evaluate(models, log, baselines=("popular",), **QUICK, correction=name).comparisons["p_corrected"]
+        for name in ("none", "holm", "bonferroni")
+    }
+    n = len(p["none"])
+    assert p["bonferroni"].to_list() == pytest.approx(np.minimum(p["none"].to_numpy() * n, 1))
+    assert (p["none"] <= p["holm"]).all()
+    assert (p["holm"] <= p["bonferroni"] + 1e-12).all()
+    assert (p["none"] < p["bonferroni"]).any()

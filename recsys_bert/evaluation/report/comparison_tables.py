@@ -3,7 +3,7 @@
 from typing import Any
 
 from recsys_bert.evaluation.report.evaluation_tables import LEVEL
-from recsys_bert.evaluation.report.tables import Cell, Column, Results, Row, Table, number, p_value
+from recsys_bert.evaluation.report.tables import Cell, Column, Results, Row, Table, corrected_by, number, p_value
 
 _MOST_EPOCHS = 6  # columns of the table; the picture has all of them
 
@@ -28,7 +28,7 @@ def verdict(results: Results) -> str:
     if best is not first:
         sentence += f" {first['name']}: {_spread(first['metrics'][metric])}.{_significance(best, results)}"
     better, worse = (
-        sum(test["p_holm"] < LEVEL and sign * test["difference"] > 0 for test in results["comparisons"])
+        sum(test["p_corrected"] < LEVEL and sign * test["difference"] > 0 for test in results["comparisons"])
         for sign in (1, -1)
     )
     n = len(results["comparisons"])
@@ -43,7 +43,7 @@ def _significance(best: dict[str, Any], results: Results) -> str:
     tests = [test for test in results["comparisons"] if test["configuration"] == best["name"]]
     if not tests:
         return ""
-    return f" The difference is {'' if tests[0]['p_holm'] < LEVEL else 'not '}significant over test examples."
+    return f" The difference is {'' if tests[0]['p_corrected'] < LEVEL else 'not '}significant over test examples."
 
 
 def metrics(results: Results) -> Table:
@@ -75,7 +75,7 @@ def differences(results: Results) -> Table:
     columns = [
         Column("Difference", f"{100 * results['level']:g} % interval"),
         Column("p", "randomisation test"),
-        Column("p, corrected", "Holm, all configurations"),
+        Column("p, corrected", corrected_by(results, "all configurations")),
         Column("better / worse / tied", "examples"),
         Column("better", "seeds"),
     ]
@@ -88,7 +88,9 @@ def differences(results: Results) -> Table:
         cells = [
             Cell(f"{test['difference']:+.4f}", f"{test['low']:+.4f} … {test['high']:+.4f}"),
             Cell(p_value(test["p_value"])),
-            Cell(p_value(test["p_holm"]), "significant at 5 %" if test["p_holm"] < LEVEL else "not significant"),
+            Cell(
+                p_value(test["p_corrected"]), "significant at 5 %" if test["p_corrected"] < LEVEL else "not significant"
+            ),
             Cell(f"{test['better']:,} / {test['worse']:,} / {test['tied']:,}"),
             Cell(f"{test['seeds_better']} of {test['seeds_shared']}"),
         ]

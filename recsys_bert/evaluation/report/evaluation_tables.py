@@ -9,6 +9,7 @@ from recsys_bert.evaluation.report.tables import (
     Results,
     Row,
     Table,
+    corrected_by,
     interval,
     number,
     p_value,
@@ -17,6 +18,9 @@ from recsys_bert.evaluation.report.tables import (
 )
 
 NAMES = {"recall": "Recall", "ndcg": "NDCG", "hit": "Hit rate", "mrr": "MRR"}
+"""Metrics of the headline."""
+MORE_NAMES = {"precision": "Precision", "map": "MAP", "graded_ndcg": "Graded NDCG"}
+"""Further ones; graded NDCG where events have weights."""
 LEVEL = 0.05
 """Corrected p-values below it are called significant."""
 
@@ -68,8 +72,27 @@ def every_k(results: Results) -> list[Table]:
                 if m["metrics"]
             ],
         )
-        for metric, name in NAMES.items()
+        for metric, name in {**NAMES, **MORE_NAMES}.items()
+        if any(f"{metric}@{k}" in m["metrics"] for m in results["models"] for k in results["ks"])
     ]
+
+
+def further(results: Results) -> Table:
+    """Precision, MAP and graded NDCG at the headline k."""
+    k = results["headline_k"]
+    names = {
+        key: name for key, name in MORE_NAMES.items() if any(f"{key}@{k}" in m["metrics"] for m in results["models"])
+    }
+    description = (
+        "Mean over users. Gains of graded NDCG are the events' weights."
+        if "graded_ndcg" in names
+        else "Mean over users."
+    )
+    table = Table("Further metrics", description, [Column(f"{name}@{k}", "", "higher") for name in names.values()])
+    for model in results["models"]:
+        cells = [interval(model["metrics"].get(f"{key}@{k}")) for key in names]
+        table.rows.append(Row(model["name"], model["kind"], cells))
+    return table if names else Table(table.title, "", [])
 
 
 def beyond(results: Results) -> Table:
@@ -125,7 +148,7 @@ def significance(results: Results) -> Table | None:
         Column("Metric", words=True),
         Column("Difference", f"{_level(results)} interval"),
         Column("p", "randomisation test"),
-        Column("p, corrected", "Holm, all comparisons"),
+        Column("p, corrected", corrected_by(results, "all comparisons")),
         Column("better / worse / tied", "users"),
     ]
     description = "Same users, paired. The test covers chance in the choice of users, not of training seeds."
@@ -135,7 +158,9 @@ def significance(results: Results) -> Table | None:
             Cell(line["metric"]),
             Cell(f"{line['difference']:+.4f}", f"{line['low']:+.4f} … {line['high']:+.4f}"),
             Cell(p_value(line["p_value"])),
-            Cell(p_value(line["p_holm"]), "significant at 5 %" if line["p_holm"] < LEVEL else "not significant"),
+            Cell(
+                p_value(line["p_corrected"]), "significant at 5 %" if line["p_corrected"] < LEVEL else "not significant"
+            ),
             Cell(f"{line['better']:,} / {line['worse']:,} / {line['tied']:,}"),
         ]
         table.rows.append(Row(f"{line['model']} − {line['against']}", "comparison", cells))
@@ -206,7 +231,7 @@ def protocol_notes(results: Results) -> list[str]:
 
 def all_tables(results: Results) -> Sequence[Table]:
     """Tables of the terminal, in order."""
-    return with_rows([accuracy(results), significance(results), beyond(results), indexes(results)])
+    return with_rows([accuracy(results), further(results), significance(results), beyond(results), indexes(results)])
 
 
 def _with(results: Results, key: str) -> list[dict[str, Any]]:

@@ -89,3 +89,9 @@ def p_value(value: float) -> str:
 def with_rows(tables: Sequence[Table | None]) -> list[Table]:
     """Tables that have rows."""
     return [table for table in tables if table is not None and table.rows]
+
+
+def corrected_by(results: Results, family: str) -> str:
+    """Heading of corrected p-values: the correction and the comparisons that it is for."""
+    name = {"holm": "Holm", "bonferroni": "Bonferroni", "none": "no correction"}[results.get("correction", "holm")]
+    return f"{name}, {family}"

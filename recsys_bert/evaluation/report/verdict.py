@@ -9,7 +9,7 @@ from recsys_bert.evaluation.report.tables import Results, p_value
 def significant_pairs(results: Results) -> list[tuple[str, str]]:
     """Pairs of models, the better one first, whose NDCG at the headline k differs significantly."""
     metric = f"ndcg@{results['headline_k']}"
-    tests = [test for test in results["comparisons"] if test["metric"] == metric and test["p_holm"] < LEVEL]
+    tests = [test for test in results["comparisons"] if test["metric"] == metric and test["p_corrected"] < LEVEL]
     pairs = [(test["model"], test["against"], test["difference"]) for test in tests]
     return [(first, second) if difference > 0 else (second, first) for first, second, difference in pairs]
 
@@ -34,7 +34,7 @@ def verdict(results: Results) -> str:
 def _runs_below(best: dict[str, Any], models: list[dict[str, Any]], results: Results) -> list[str]:
     """A baseline is on top: say which runs are significantly below it."""
     runs = [(model["name"], _test(best, model, results)) for model in models if model["kind"] == "run"]
-    worse = [name for name, test in runs if test and test["p_holm"] < LEVEL]
+    worse = [name for name, test in runs if test and test["p_corrected"] < LEVEL]
     others = [name for name, test in runs if test and name not in worse]
     sentences = [f"Significantly below it: {', '.join(worse)}."] if worse else []
     return sentences + ([f"No significant difference to it: {', '.join(others)}."] if others else [])
@@ -59,9 +59,9 @@ def _significance(first: dict[str, Any], second: dict[str, Any], results: Result
     test = _test(first, second, results)
     if test is None:
         return "the difference was not tested"
-    if test["p_holm"] < LEVEL:
-        return f"the difference is significant (p {_compared(test['p_holm'])}, corrected)"
-    return f"no significant difference (p {_compared(test['p_holm'])}, corrected)"
+    if test["p_corrected"] < LEVEL:
+        return f"the difference is significant (p {_compared(test['p_corrected'])}, corrected)"
+    return f"no significant difference (p {_compared(test['p_corrected'])}, corrected)"
 
 
 def _compared(p: float) -> str:

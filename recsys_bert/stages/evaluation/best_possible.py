@@ -42,11 +42,12 @@ def best_possible(path: Path, split: str, held_out: HeldOut) -> ModelUnderTest:
     lists[lists < evaluator.first_item] = -1
     covered = np.isin(evaluator.events[0], query)
     events = (evaluator.events[0][covered], evaluator.events[1][covered])
+    gains = None if evaluator.gains is None else evaluator.gains[covered]
     return ModelUnderTest(
         name="best possible",
         kind="best_possible",
         rank=_lists(lists[:, : held_out.depth], np.array(answers["probabilities"].to_list()), query, held_out),
-        evaluator=None if covered.all() else replace(evaluator, events=events),
+        evaluator=None if covered.all() else replace(evaluator, events=events, gains=gains),
     )
 
 

@@ -41,6 +41,9 @@ class EvaluateConfig:
     groups: int = 4
     """Groups of users by history length and of targets by popularity."""
 
+    correction: Literal["holm", "bonferroni", "none"] = "holm"
+    """Correction of the p-values for all comparisons together."""
+
     samples: int = 1000
     """Bootstrap resamples for the intervals; the paired tests draw ten times as many."""
 

@@ -135,4 +135,6 @@ def _evaluator(config: EvaluateConfig, dataset: ClickDataset, queries: Queries, 
         level=config.level,
         groups=config.groups,
         seed=config.seed,
+        gains=queries.target_weights(),
+        correction=config.correction,
     )
