@@ -7,12 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from scipy import sparse
-
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
+from recsys_bert.retrieval.count_files import load_counts, save_counts
 from recsys_bert.retrieval.ranker import Ranker
 from recsys_bert.retrieval.recency import Recency
 from recsys_bert.retrieval.score_fusion import ScoreFusion, one_ranker
@@ -41,7 +40,7 @@ def save_score_fusion(
     if recency is not None:
         settings["recency"] = asdict(recency)
     if score_fusion is not None and score_fusion.counts is not None:
-        sparse.save_npz(folder / "after.npz", score_fusion.counts.after)
+        save_counts(folder / "after.npz", score_fusion.counts.after)
         names = ("last", "window", "decay", "most", "half_life")
         counts = {name: getattr(score_fusion.counts, name) for name in names}
         settings |= {"weight": score_fusion.weight, "smoothing": score_fusion.smoothing, "counts": counts}
@@ -65,7 +64,12 @@ def trained_runs(run: Path) -> list[Path]:
     settings = read_json(path)
     if not isinstance(settings, dict) or "runs" not in settings:
         raise InputError(f"{path} names no runs: it is damaged or of an older version. Make the score fusion again.")
-    return [Path(os.path.normpath(path.parent / member)) for member in settings["runs"]]
+    if not isinstance(settings["runs"], list) or not all(isinstance(member, str) for member in settings["runs"]):
+        raise InputError(f"{path}: runs is {settings['runs']!r}; it must be a list of folders. Make the fusion again.")
+    members = [Path(os.path.normpath(path.parent / member)) for member in settings["runs"]]
+    if nested := [member for member in members if is_score_fusion(member)]:  # perhaps itself, without an end
+        raise InputError(f"{path} names {nested[0]}, which is a score fusion. Fuse the runs that it was made of.")
+    return members
 
 
 def refer_to(run: Path, runs: Sequence[str]) -> None:
@@ -91,10 +95,7 @@ def load_score_fusion(run: Path, rankers: Sequence[Ranker], dataset: ClickDatase
     ranker, scale, counts = one_ranker(rankers, run.name), {}, None
     if "counts" in settings:
         counts, scale = CoOccurrence(**settings["counts"]), {name: settings[name] for name in ("weight", "smoothing")}
-        try:
-            counts.after = sparse.csr_array(sparse.load_npz(folder / "after.npz"))
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{folder / 'after.npz'} is damaged: {error}. Make the score fusion again.") from error
+        counts.after = load_counts(folder / "after.npz", dataset.n_rows)
     recency = Recency(**settings["recency"]) if "recency" in settings else None
     if counts is None and recency is None:
         return ranker
