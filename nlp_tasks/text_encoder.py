@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from nlp_tasks.config import LengthConfig
 from nlp_tasks.encoders import check_size, find_encoder, save_text_encoder
+from nlp_tasks.export.exportable import Target, export
+from nlp_tasks.export.heads import text_vectors
 from nlp_tasks.inputs import longest, read_texts
 from nlp_tasks.model import outputs
 from nlp_tasks.pooling import Pooling, prefix_and_case, read_sentence_transformer
@@ -83,6 +85,30 @@ class TextEncoder:
         """Write encoder, tokenizer and pooling; ``load`` reads them."""
         save_text_encoder(Path(folder), self.encoder, self.tokenizer, self.masked_head)
         self.pooling.save(Path(folder))
+
+    def export(self, folder: Path | str, to: Target = "transformers") -> Path:
+        """Write a folder that transformers, sentence-transformers or onnxruntime opens, with the same outputs.
+
+        Longer texts than ``model_max_length`` are cut to their beginning there, whatever ``length`` does here.
+
+        Args:
+            folder: Folder to write; it must not be there, or be empty.
+            to: ``transformers`` (with the masked-token head, if there is one), ``sentence-transformers`` or ``onnx``.
+
+        Raises:
+            InputError: The other side has no such model; the message names every reason.
+        """
+        return export(
+            text_vectors(
+                self.model,
+                self.tokenizer,
+                longest(self.length, self.encoder.config),
+                normalise=self.pooling.normalise,
+                masked=self.masked_head,
+            ),
+            folder,
+            to,
+        )
 
     @property
     def dim(self) -> int:

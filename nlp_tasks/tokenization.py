@@ -1,9 +1,10 @@
 """Tokenizer: any of a Hugging Face encoder, or one trained on the user's texts."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tokenizers
@@ -223,12 +224,13 @@ class Tokenizer:
         rows = self._swap(np.asarray(ids, np.int32)).tolist()
         return [self._backend.id_to_token(row) or self._parts.special.unk for row in rows]
 
-    def save(self, folder: Path, max_len: int | None = None) -> None:
+    def save(self, folder: Path, max_len: int | None = None, more_settings: Mapping[str, Any] | None = None) -> None:
         """Write ``tokenizer.json``, ``tokenizer_config.json``, of WordPiece ``vocab.txt``; transformers opens them.
 
         Args:
             folder: Folder to write.
             max_len: Longest input, as ``model_max_length``; None: what it was, if anything.
+            more_settings: Further entries of ``tokenizer_config.json``.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -243,6 +245,7 @@ class Tokenizer:
         settings = {name: value for name, value in self._parts.settings.items() if name not in _NOT_SAVED}
         settings |= {f"{role}_token": name for role, name in vars(self._parts.special).items()}
         settings |= {} if max_len is None else {"model_max_length": max_len}
+        settings |= more_settings or {}
         normalizer = _bert_normalizer(self._backend)
         if normalizer is not None:
             settings["do_lower_case"] = bool(normalizer.lowercase)

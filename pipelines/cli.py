@@ -60,6 +60,7 @@ COMMANDS = {  # in the order in which one uses them
     "text tag train": ("pipelines.text.tag.train", "train a tagger (named entity recognition)"),
     "text tag evaluate": ("pipelines.text.tag.evaluate", "evaluate a tagger: F1 of exact entities"),
     "text tag predict": ("pipelines.text.tag.predict", "find the entities of new texts"),
+    "text export": ("pipelines.text.export", "export a text run to transformers, sentence-transformers or ONNX"),
 }
 
 

@@ -19,6 +19,8 @@ from nlp_tasks.config import LengthConfig
 from nlp_tasks.distilled import distilled
 from nlp_tasks.encoders import make_text_encoder, start_contents
 from nlp_tasks.examples import Table, check_lengths, label_tuples, table_of, text_list
+from nlp_tasks.export.exportable import Target, export
+from nlp_tasks.export.heads import sequence_classifier
 from nlp_tasks.inputs import Inputs, longest, read_texts
 from nlp_tasks.model import TextModel, outputs
 from nlp_tasks.splits import contents, hold_out, parts_of
@@ -118,6 +120,24 @@ class Classifier:
         about = {"labels": self.labels, "names": self.names, "multi_label": self.multi_label}
         about["thresholds"] = None if self.thresholds is None else self.thresholds.tolist()
         save_task(Path(folder), TASK, self.model, self.tokenizer, self.length, **about)
+
+    def export(self, folder: Path | str, to: Target = "transformers") -> Path:
+        """Write a folder that transformers, sentence-transformers or onnxruntime opens, with the same outputs.
+
+        Longer texts than ``model_max_length`` are cut to their beginning there, whatever ``length`` does here.
+
+        Args:
+            folder: Folder to write; it must not be there, or be empty.
+            to: ``transformers`` (head ``first``), ``sentence-transformers`` (the vectors of ``encode``) or ``onnx``.
+
+        Raises:
+            InputError: The other side has no such model; the message names every reason.
+        """
+        return export(
+            sequence_classifier(self.model, self.tokenizer, self.max_len, self.names, multi_label=self.multi_label),
+            folder,
+            to,
+        )
 
     def predict(self, texts: Iterable[str] | Inputs) -> list[str] | list[tuple[str, ...]]:
         """Label of each text; with several labels, those predicted, the most probable first."""

@@ -14,6 +14,8 @@ from nlp_tasks.config import LengthConfig
 from nlp_tasks.distilled import distilled
 from nlp_tasks.encoders import make_text_encoder, start_contents
 from nlp_tasks.examples import Table, check_lengths, label_tuples, text_list
+from nlp_tasks.export.exportable import Exportable, Target, export
+from nlp_tasks.export.heads import sequence_classifier, text_vectors
 from nlp_tasks.fine_tuning import with_monitor
 from nlp_tasks.inputs import Inputs, longest, read_texts
 from nlp_tasks.matching.config import MatchingTrainConfig, check_labelled, monitors
@@ -130,6 +132,25 @@ class Matcher:
         """Write the matcher to ``folder``, all or nothing."""
         about = {"form": self.form, "threshold": self.threshold}
         save_task(Path(folder), TASK, self.model, self.tokenizer, self.length, **about)
+
+    def export(self, folder: Path | str, to: Target = "transformers") -> Path:
+        """Write a folder that transformers, sentence-transformers or onnxruntime opens, with the same outputs.
+
+        Longer texts than ``model_max_length`` are cut to their beginning there, whatever ``length`` does here.
+
+        Args:
+            folder: Folder to write; it must not be there, or be empty.
+            to: ``transformers``, ``sentence-transformers`` or ``onnx``; a cross-encoder has one label there.
+
+        Raises:
+            InputError: The other side has no such model; the message names every reason.
+        """
+        return export(self._exportable(), folder, to)
+
+    def _exportable(self) -> Exportable:
+        if self.form == "cross":
+            return sequence_classifier(self.model, self.tokenizer, self.max_len, ["match"])
+        return text_vectors(self.model, self.tokenizer, self.max_len, normalise=True)
 
     def predict(self, first: Texts, second: Texts) -> NDArray[np.bool_]:
         """True for each pair that matches.

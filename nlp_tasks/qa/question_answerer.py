@@ -14,6 +14,8 @@ from nlp_tasks.checkpoint import load_parts, open_task, save_parts
 from nlp_tasks.distilled import distilled
 from nlp_tasks.encoders import make_text_encoder, start_contents
 from nlp_tasks.examples import check_lengths, text_list
+from nlp_tasks.export.exportable import Target, export
+from nlp_tasks.export.heads import span_classifier
 from nlp_tasks.qa.config import QAConfig, QATrainConfig
 from nlp_tasks.qa.data import QuestionSet, hold_out_passages, question_set, unusable
 from nlp_tasks.qa.inputs import Labels, Passages, Windows, label, read_passages, read_windows
@@ -137,6 +139,20 @@ class QuestionAnswerer:
         """Write the question answerer to ``folder``, all or nothing."""
         about = {"config": asdict(self.config), "language": self.language, "threshold": self.threshold}
         save_parts(Path(folder), TASK, self.model, self.model.encoder, self.tokenizer, about)
+
+    def export(self, folder: Path | str, to: Target = "transformers") -> Path:
+        """Write a folder that transformers, sentence-transformers or onnxruntime opens, with the same outputs.
+
+        Longer texts than ``model_max_length`` are cut to their beginning there, whatever ``length`` does here.
+
+        Args:
+            folder: Folder to write; it must not be there, or be empty.
+            to: ``transformers`` or ``onnx``.
+
+        Raises:
+            InputError: The other side has no such model; the message names every reason.
+        """
+        return export(span_classifier(self.model, self.tokenizer, self.max_len), folder, to)
 
     def predict(self, questions: Iterable[str], passages: Iterable[str]) -> list[Answer | None]:
         """Answer of each question in its own passage; None where there is none.

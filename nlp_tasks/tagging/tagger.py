@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_tasks.checkpoint import load_parts, open_task, save_parts
+from nlp_tasks.export.exportable import Target, export
+from nlp_tasks.export.heads import token_classifier
 from nlp_tasks.splits import VALIDATION_SHARE, hold_out
 from nlp_tasks.tagging.config import (
     Granularity,
@@ -174,6 +176,20 @@ class Tagger:
         }
         also = None if self.lexicon is None else self.lexicon.save
         save_parts(Path(folder), TASK, self.model, self.model.encoder, self.tokenizer, about, also)
+
+    def export(self, folder: Path | str, to: Target = "transformers") -> Path:
+        """Write a folder that transformers, sentence-transformers or onnxruntime opens, with the same outputs.
+
+        Longer texts than ``model_max_length`` are cut to their beginning there, whatever ``length`` does here.
+
+        Args:
+            folder: Folder to write; it must not be there, or be empty.
+            to: ``transformers`` or ``onnx``; the head must be ``softmax``.
+
+        Raises:
+            InputError: The other side has no such model; the message names every reason.
+        """
+        return export(token_classifier(self.model, self.tokenizer, self.max_len, self.types), folder, to)
 
     def predict(self, texts: Texts) -> list[list[Entity]]:
         """Predict the entities of each text, by position; in lists of words, of the words joined."""

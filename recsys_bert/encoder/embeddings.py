@@ -145,6 +145,8 @@ def _embed_feature(table: nn.Module, feature: FeatureConfig, values: Tensor) -> 
 
 def check_rows(name: str, rows: Tensor, size: int, shape: tuple[int, ...]) -> None:
     """Raise ``InputError`` for rows of the wrong shape or dtype, or outside ``[0, size)``."""
+    if torch.onnx.is_in_onnx_export():
+        return
     if tuple(rows.shape) != tuple(shape):
         raise InputError(f"{name} has shape {list(rows.shape)}; it must be {list(shape)}.")
     if rows.dtype not in (torch.int64, torch.int32):

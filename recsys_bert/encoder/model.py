@@ -199,6 +199,8 @@ class Encoder(nn.Module):
 
     def _check(self, tokens: Tensor, mask: Tensor | None) -> tuple[Tensor, bool]:
         """Check shape and padding; return the mask, and True if there is padding."""
+        if torch.onnx.is_in_onnx_export():  # an exported graph branches on no value
+            return tokens != 0 if mask is None else mask, True
         if tokens.ndim != 2 or not 1 <= tokens.shape[1] <= self.config.max_len:
             rule = f"[batch, seq] with seq from 1 to max_len {self.config.max_len}"
             raise InputError(f"tokens have shape {list(tokens.shape)}; they must be {rule}.")

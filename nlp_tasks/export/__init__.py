@@ -1,0 +1,1 @@
+"""Export of trained models to transformers, sentence-transformers and ONNX; one target a file."""
