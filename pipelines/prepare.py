@@ -23,7 +23,6 @@ class Config(PrepareConfig):
         "log.user",
         "log.item",
         "log.time",
-        "log.time_unit",
         "log.event",
         "log.events",
         "log.weight",
@@ -38,6 +37,7 @@ class Config(PrepareConfig):
         "split.kind",
         "split.validation_from",
         "split.test_from",
+        "vocabulary.of",
     )
 
     events: str = ""

@@ -1,6 +1,6 @@
 """Start of two towers: from a new encoder, a pretrained one, or towers that go on; grown to the items of the log."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,86 @@ if TYPE_CHECKING:
     from recsys_bert.user_encoder.item_init import ItemInit
 
 
-def load_start(init: Path, dataset: "ClickDataset") -> "PretrainedEncoder | TwoTower":
-    """Trained model that towers start from: a pretrained encoder, or towers, each as it was trained.
+@dataclass(frozen=True)
+class Start:
+    """Encoder and settings that towers start from.
+
+    Args:
+        encoder: User tower's encoder.
+        item_init: Start of its items, or of those that the trained model does not know.
+        towers: Settings of the towers.
+        trained: Towers that go on; None for others.
+    """
+
+    encoder: "Encoder"
+    item_init: "ItemInit"
+    towers: TowersConfig
+    trained: "TwoTower | None" = None
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Features of positions, by name."""
+        return tuple(feature.name for feature in self.encoder.config.features)
+
+    def copy_mlps(self, model: "TwoTower") -> None:
+        """Take over the MLPs over features of towers that go on; their tables may have grown."""
+        from recsys_bert.user_encoder.growth import copy_grown
+
+        if self.trained is not None:
+            copy_grown(model, self.trained.state_dict(), without=("encoder.", "item_loss.", "last."))
+
+
+def start_towers(
+    dataset: "ClickDataset",
+    init: Path | None,
+    *,
+    encoder: EncoderConfig,
+    features: tuple[str, ...],
+    item_init: "ItemInit",
+    towers: TowersConfig,
+    similarity: str,
+    dropout: float | None,
+    residual_scale: float | None,
+) -> Start:
+    """Make the encoder, or load that of ``init``, make it causal and grow it to the items of the log.
+
+    Args:
+        dataset: The log.
+        init: Run of ``pretrain`` or ``train-retrieval``; None for a new encoder.
+        encoder: Settings as named; those of ``init`` count.
+        features: Features of positions, likewise.
+        item_init: Start of items.
+        towers: Settings of the towers, likewise.
+        similarity: Of the loss.
+        dropout: Dropout of a trained encoder from here on; None keeps it.
+        residual_scale: Factor on the branches of a trained encoder; None keeps them.
 
     Raises:
-        InputError: No such run, or its vocabulary is not one that the log's grew from.
+        InputError: No such run, one of another vocabulary, or settings that differ from those of ``init``.
     """
+    from recsys_bert.retrieval.two_tower import TwoTower
+    from recsys_bert.user_encoder.growth import resolve_new_items
+    from recsys_bert.user_encoder.item_init import resolve_item_init
+
+    if init is None:
+        item_init = resolve_item_init(item_init, dataset)
+        return Start(_new_encoder(dataset, encoder, features, item_init), item_init, towers)
+    trained = _load(init, dataset)
+    item_init = resolve_new_items(item_init, dataset, trained.encoder.config.vocab_size)
+    going_on = trained if isinstance(trained, TwoTower) else None
+    if going_on is not None:
+        towers = _towers(towers, similarity, going_on, init)
+    start = Start(_grown_encoder(dataset, init, trained.encoder, dropout, item_init), item_init, towers, going_on)
+    check_derived(encoder, start.encoder.config, f"init {init} has")
+    if features not in ((), start.features):
+        raise InputError(f"features are {list(features)}, but init {init} has {list(start.features)}. Leave them out.")
+    if residual_scale is not None:
+        start.encoder.scale_residual_branches(residual_scale)
+    return start
+
+
+def _load(init: Path, dataset: "ClickDataset") -> "PretrainedEncoder | TwoTower":
+    """A pretrained encoder, or towers, each as it was trained."""
     from recsys_bert.retrieval.two_tower_ranker import load_two_tower
     from recsys_bert.user_encoder.checkpoint import load_encoder
 
@@ -31,24 +105,8 @@ def load_start(init: Path, dataset: "ClickDataset") -> "PretrainedEncoder | TwoT
     return load_encoder(init, dataset)
 
 
-def start_towers(
-    towers: TowersConfig, similarity: str, trained: "PretrainedEncoder | TwoTower | None", init: Path | None
-) -> TowersConfig:
-    """Settings of the towers: those of towers that go on, which may not be named otherwise.
-
-    Args:
-        towers: As named.
-        similarity: Of the loss.
-        trained: What the towers start from.
-        init: Its run.
-
-    Raises:
-        InputError: They are, or the similarity is another one.
-    """
-    from recsys_bert.retrieval.two_tower import TwoTower
-
-    if not isinstance(trained, TwoTower):
-        return towers
+def _towers(towers: TowersConfig, similarity: str, trained: "TwoTower", init: Path) -> TowersConfig:
+    """Settings of towers that go on, which may not be named otherwise."""
     for name, value in vars(towers).items():
         before = getattr(trained.config, name)
         if value not in (before, getattr(TowersConfig(), name)):
@@ -58,21 +116,9 @@ def start_towers(
     return trained.config
 
 
-def copy_mlps(model: "TwoTower", trained: "TwoTower") -> None:
-    """Take over the MLPs over features of trained towers; their tables may have grown."""
-    from recsys_bert.user_encoder.growth import copy_grown
-
-    copy_grown(model, trained.state_dict(), without=("encoder.", "item_loss.", "last."))
-
-
-def new_encoder(
+def _new_encoder(
     dataset: "ClickDataset", config: EncoderConfig, features: tuple[str, ...], item_init: "ItemInit"
 ) -> "Encoder":
-    """User tower's encoder with fresh weights.
-
-    Raises:
-        InputError: A setting follows from the data, or there is no such feature.
-    """
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.user_encoder.checkpoint import feature_configs
     from recsys_bert.user_encoder.item_init import init_items
@@ -84,34 +130,18 @@ def new_encoder(
     return encoder
 
 
-def grown_encoder(
-    dataset: "ClickDataset",
-    init: Path,
-    trained: "PretrainedEncoder | TwoTower",
-    dropout: float | None,
-    item_init: "ItemInit",
+def _grown_encoder(
+    dataset: "ClickDataset", init: Path, trained: "Encoder", dropout: float | None, item_init: "ItemInit"
 ) -> "Encoder":
-    """User tower's encoder from a trained one, made causal and grown to the items of the log.
-
-    Args:
-        dataset: The log.
-        init: Run of the trained encoder.
-        trained: Has it.
-        dropout: From here on; None keeps that of the trained encoder.
-        item_init: Start of the items that it does not know.
-
-    Raises:
-        InputError: A neck has other weights with causal attention.
-    """
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.user_encoder.checkpoint import feature_configs, take_weights
     from recsys_bert.user_encoder.growth import init_new_items
 
-    config = trained.encoder.config
+    config = trained.config
     features = feature_configs(dataset, tuple(feature.name for feature in config.features))
     dropout = config.dropout if dropout is None else dropout
     size = dataset.vocabulary.size
     encoder = Encoder(replace(config, vocab_size=size, causal=True, features=features, dropout=dropout))
-    take_weights(encoder, trained.encoder, init)
+    take_weights(encoder, trained, init)
     init_new_items(encoder, config.vocab_size, dataset, item_init)
     return encoder

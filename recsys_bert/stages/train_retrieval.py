@@ -13,7 +13,7 @@ from recsys_bert.losses.config import LossConfig
 from recsys_bert.retrieval.config import TOWERS_LOSS, TowersConfig
 from recsys_bert.retrieval.index_config import IndexConfig
 from recsys_bert.settings import make_config, named_settings
-from recsys_bert.stages.encoder_settings import DERIVED, check_derived
+from recsys_bert.stages.encoder_settings import DERIVED
 from recsys_bert.stages.folders import temporary_run
 from recsys_bert.stages.sizes import SIZES
 from recsys_bert.training.config import TrainConfig
@@ -21,13 +21,11 @@ from recsys_bert.training.config import TrainConfig
 if TYPE_CHECKING:
     from recsys_bert.clicks.batches import Crops, HistoryBatches
     from recsys_bert.clicks.dataset import ClickDataset
-    from recsys_bert.encoder.model import Encoder
     from recsys_bert.losses.negatives import Popularity
     from recsys_bert.retrieval.negatives import HardNegativeMiner
     from recsys_bert.retrieval.recommender import Recommender
     from recsys_bert.retrieval.two_tower import TwoTower
     from recsys_bert.retrieval.two_tower_ranker import TwoTowerRanker
-    from recsys_bert.user_encoder.checkpoint import PretrainedEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,38 +172,36 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
     import torch
 
     from recsys_bert.retrieval.recommender import Recommender
-    from recsys_bert.retrieval.two_tower import TwoTower, build_two_tower
+    from recsys_bert.retrieval.two_tower import build_two_tower
     from recsys_bert.retrieval.two_tower_ranker import TwoTowerRanker
     from recsys_bert.retrieval.validation import validation
     from recsys_bert.stages.results import finish
-    from recsys_bert.stages.towers_start import copy_mlps, load_start, start_towers
+    from recsys_bert.stages.towers_start import start_towers
     from recsys_bert.training.adversarial import check_table
     from recsys_bert.training.loop import fit
     from recsys_bert.training.run_folder import begin, is_first_process
-    from recsys_bert.user_encoder.growth import resolve_new_items
-    from recsys_bert.user_encoder.item_init import resolve_item_init
     from recsys_bert.user_encoder.targets import check_targets, describe_targets, target_popularity
     from recsys_bert.user_encoder.unchanged import check_log_unchanged
 
     torch.manual_seed(config.train.seed)
     auxiliary = config.train.auxiliary.weight or None
-    trained = None if init is None else load_start(init, dataset)
-    n_known = None if trained is None else trained.encoder.config.vocab_size
-    item_init = (
-        resolve_item_init(config.item_init, dataset)
-        if n_known is None
-        else resolve_new_items(config.item_init, dataset, n_known)
+    start = start_towers(
+        dataset,
+        init,
+        encoder=config.encoder,
+        features=config.features,
+        item_init=config.item_init,
+        towers=config.towers,
+        similarity=config.loss.similarity,
+        dropout=config.encoder_dropout,
+        residual_scale=config.encoder_residual_scale,
     )
-    towers = start_towers(config.towers, config.loss.similarity, trained, init)
-    config = replace(config, item_init=item_init, towers=towers)
-    encoder = _encoder(dataset, init, trained, config)
-    names = tuple(feature.name for feature in encoder.config.features)
-    config = replace(config, encoder=encoder.config, features=names)
+    config = replace(config, encoder=start.encoder.config, features=start.features, towers=start.towers)
+    config = replace(config, item_init=start.item_init)
     check_targets(dataset, config.target_types, config.event_weights, config.loss)
     counts = target_popularity(dataset, config.target_types, config.loss.negatives.by_weight)
-    model = build_two_tower(encoder, config.towers, config.loss, dataset, counts=counts, auxiliary=auxiliary)
-    if isinstance(trained, TwoTower):
-        copy_mlps(model, trained)
+    model = build_two_tower(start.encoder, config.towers, config.loss, dataset, counts=counts, auxiliary=auxiliary)
+    start.copy_mlps(model)
     ranker = TwoTowerRanker(model, out.name, precision=config.train.precision)
     batches = _batches(dataset, config, counts)
     miner = _miner(dataset, config, model, batches)
@@ -250,27 +246,6 @@ def _save(dataset: "ClickDataset", config: TrainRetrievalConfig, ranker: "TwoTow
         save_two_tower(temporary, ranker.model, dataset)
     vectors, source = ranker.item_vectors(), index_source(out, dataset)
     index_items(vectors, ranker.first_item, config.index, source).save(out / "index")
-
-
-def _encoder(
-    dataset: "ClickDataset",
-    init: Path | None,
-    trained: "PretrainedEncoder | TwoTower | None",
-    config: TrainRetrievalConfig,
-) -> "Encoder":
-    """User tower's encoder: a new one, or a trained one."""
-    from recsys_bert.stages.towers_start import grown_encoder, new_encoder
-
-    if init is None or trained is None:
-        return new_encoder(dataset, config.encoder, config.features, config.item_init)
-    encoder = grown_encoder(dataset, init, trained, config.encoder_dropout, config.item_init)
-    check_derived(config.encoder, encoder.config, f"init {init} has")
-    names = tuple(feature.name for feature in encoder.config.features)
-    if config.features not in ((), names):
-        raise InputError(f"features are {list(config.features)}, but init {init} has {list(names)}. Leave them out.")
-    if config.encoder_residual_scale is not None:
-        encoder.scale_residual_branches(config.encoder_residual_scale)
-    return encoder
 
 
 def _batches(dataset: "ClickDataset", config: TrainRetrievalConfig, counts: "Popularity") -> "HistoryBatches":
