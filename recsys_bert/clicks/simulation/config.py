@@ -78,7 +78,11 @@ class SimulateConfig:
     """Approximate length of the log in days."""
 
     purchase_share: float = 0.08
-    """Share of events that are purchases instead of clicks; drawn independently."""
+    """Share of events that are purchases instead of clicks, of the median item; drawn independently."""
+
+    purchase_spread: float = 0.0
+    """Standard deviation of the items' log-odds of being purchased, once clicked: with 0 purchases are clicks like any
+    other, with 2 some items are looked at and others bought. Their truth is in truth.parquet, too."""
 
     impressions: float = 12.0
     """Mean number of impressions of a user (items shown, clicked or not)."""
@@ -105,8 +109,10 @@ class SimulateConfig:
             )
         if not (0.0 < self.leaf_memory < 1.0 and 0.0 < self.style_memory < 1.0):
             raise InputError("leaf-memory and style-memory must lie strictly between 0 and 1.")
-        if self.zipf < 0 or self.days <= 0 or self.impressions < 0 or self.seed < 0:
-            raise InputError("zipf, impressions and seed must not be negative, and days must be above 0.")
+        if min(self.zipf, self.impressions, self.seed, self.purchase_spread) < 0 or self.days <= 0:
+            raise InputError(
+                "zipf, impressions, seed and purchase-spread must not be negative, and days must be above 0."
+            )
 
     @property
     def cells(self) -> int:

@@ -89,11 +89,26 @@ def chunks(n: int, items: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n))
 
 
-def best_items(world: World, past: Ints, lengths: Longs, group: Ints, k: int) -> tuple[Ints, Floats]:
-    """Top ``k`` next items of each row and their probabilities, most probable first; both ``[n, k]``."""
+def best_items(
+    world: World, past: Ints, lengths: Longs, group: Ints, k: int, weights: Floats | None = None
+) -> tuple[Ints, Floats]:
+    """Top ``k`` next items of each row and their probabilities, most probable first; both ``[n, k]``.
+
+    Args:
+        world: World of the log.
+        past: ``[n, longest]`` item indices.
+        lengths: ``[n]`` clicks of each row.
+        group: ``[n]`` age groups.
+        k: Number of items.
+        weights: ``[items]`` probability that a click on an item is of the type that is asked for, which is then known
+            to come next; None: any click.
+    """
     top, top_probabilities = np.empty((lengths.size, k), np.int32), np.empty((lengths.size, k))
     for part in chunks(lengths.size, world.config.items):
         probabilities = next_item_probabilities(world, past[part], lengths[part], group[part])
+        if weights is not None:
+            probabilities = probabilities * weights
+            probabilities /= probabilities.sum(axis=1, keepdims=True)
         best = np.argpartition(-probabilities, k - 1, axis=1)[:, :k]
         values = np.take_along_axis(probabilities, best, 1)
         order = np.lexsort((best, -values))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_bert.clicks.simulation.purchases import purchase_probabilities
 from recsys_bert.clicks.simulation.world import (
     AGE_GROUPS,
     BASE,
@@ -85,7 +86,8 @@ def _block(world: World, first: int, n: int, rng: np.random.Generator) -> Block:
     mask = np.arange(shape[1]) < lengths[:, None]
     times = np.where(mask, _times(config.days, lengths, begins, rng), -1)
     user = first + 1 + rng.permutation(n)  # an id tells nothing of how active its user is
-    return Block(user, group, country, lengths, items, times, rng.random(shape) < config.purchase_share, rng)
+    purchase = rng.random(shape) < purchase_probabilities(world)[items]  # past a user's last click they are not read
+    return Block(user, group, country, lengths, items, times, purchase, rng)
 
 
 def _times(days: float, lengths: Longs, begins: NDArray[np.bool_], rng: np.random.Generator) -> Longs:

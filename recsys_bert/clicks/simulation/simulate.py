@@ -50,7 +50,7 @@ class Simulation:
         items: ``item_id, title, category, category_path, tags, price``.
         users: ``user_id, age_group, country``.
         impressions: ``user_id, item_id, timestamp, device, position`` and labels; see ``draw_impressions``.
-        truth: ``user_id, split, item_id, best_items, probabilities``; see ``truth_table``.
+        truth: ``user_id, split, event, item_id, best_items, probabilities``; see ``truth_table``.
     """
 
     config: SimulateConfig

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recsys_bert.errors import InputError
 from recsys_bert.stages.evaluation.held_out import HeldOut, ModelUnderTest, Ranking
 
-_COLUMNS = ("user_id", "split", "item_id", "best_items", "probabilities")
+_COLUMNS = ("user_id", "split", "event", "item_id", "best_items", "probabilities")
 
 
 def best_possible(path: Path, split: str, held_out: HeldOut) -> ModelUnderTest:
@@ -25,14 +25,16 @@ def best_possible(path: Path, split: str, held_out: HeldOut) -> ModelUnderTest:
         InputError: Not such a file, or one of another log or another split, or with lists that are too short.
     """
     dataset, queries, evaluator = held_out.dataset, held_out.queries, held_out.evaluator
-    truth = _read(path).filter(pl.col("split") == split)
+    event = held_out.target_types[0] if len(held_out.target_types) == 1 else "any"
+    truth = _read(path).filter((pl.col("split") == split) & (pl.col("event") == event))
     users = pl.DataFrame({"user_id": dataset.user_ids.gather(queries.users)}).with_row_index("query")
     answers = users.join(truth.with_columns(pl.col("user_id").cast(users["user_id"].dtype)), on="user_id")
     query = answers["query"].to_numpy().astype(np.int64)
-    if (queries.target_stop - queries.stop != 1).any() or not _same_targets(held_out, query, answers["item_id"]):
+    if len(queries.targets()[0]) != len(queries) or not _same_targets(held_out, query, answers["item_id"]):
         raise InputError(
             f"{path} answers for the {split} events of another log or split than {dataset.folder}. It fits a "
-            "leave-one-out split of the simulated log, unfiltered."
+            "leave-one-out split of the simulated log, unfiltered; of purchases, where it was simulated with "
+            "purchase-spread and split.target_types and target_types are purchase."
         )
     best = np.array(answers["best_items"].to_list(), dtype=np.int64)
     if best.shape[1] < evaluator.headline_k:
