@@ -24,7 +24,12 @@ from recsys_bert.clicks.simulation.oracle import best_auc
 from recsys_bert.clicks.simulation.simulate import simulate
 from recsys_bert.ctr.multi_task import MULTI_TASK
 
-FEATURES = {"categorical": ["device", "position"], "numeric": ["price"], "multi": ["tags"]}
+FEATURES = {
+    "ids": ["item"],  # ids of users make every model worse on validation
+    "categorical": ["device", "position", "category_path"],
+    "numeric": ["price"],
+    "multi": ["tags"],
+}
 SIDE = ("category_path", "tags", "price")
 
 
@@ -34,7 +39,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--users", type=int, default=4000)
     parser.add_argument("--impressions", type=float, default=25, help="mean number of a user")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--head", default="din")
     parser.add_argument("--hidden", type=int, nargs="*", default=[64], help="layers of the head below the tasks")
     parser.add_argument("--out", type=Path, required=True, help="path of the tables, without ending")
@@ -69,8 +74,7 @@ def _train(name: str, impressions: pl.DataFrame, dataset: rb.ClickDataset, args:
     columns = {"user": "user_id", "item": "item_id", "time": "timestamp"}
     model = {"head": args.head, "head_options": {"hidden": args.hidden}, "history_len": 30}
     train = {"epochs": args.epochs, "batch_size": 512, "lr": 2e-3, "seed": seed, "precision": "fp32"}
-    features = FEATURES | {"categorical": [*FEATURES["categorical"], "category_path"]}
-    settings: dict[str, Any] = {"dataset": dataset, "features": features, "train": train}
+    settings: dict[str, Any] = {"dataset": dataset, "features": FEATURES, "train": train}
     start = time.monotonic()
     if name == "single":
         values = {}
