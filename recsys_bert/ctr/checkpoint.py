@@ -45,10 +45,12 @@ class CTRModel:
         metrics: dict[str, Any] | None = None,
     ) -> None:
         self.module, self.features, self.dataset, self.metrics = module, features, dataset, metrics or {}
-        if config.columns.history is not None and module.reads_times:
+        unknown = [("times", module.reads_times), ("event types", module.reads_event_types)]
+        if config.columns.history is not None and (missing := [name for name, is_read in unknown if is_read]):
             raise InputError(
-                f"model.encoder reads the times of histories, which columns.history ({config.columns.history!r}) has "
-                "not. Take histories from the prepared log's events, or another encoder."
+                f"model.encoder reads the {' and '.join(missing)} of histories, which columns.history "
+                f"({config.columns.history!r}) has not. Take histories from the prepared log's events, or another "
+                "encoder."
             )
         self.config = CTRConfig(**{field.name: getattr(config, field.name) for field in fields(CTRConfig)})
 

@@ -1,6 +1,7 @@
 """Histories from a column of item lists, without a prepared log and beside one."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -114,6 +115,16 @@ def test_a_column_of_the_logs_own_events_is_the_log(click_log, dataset, impressi
         scores.append(CTRModel(module.eval(), features, config, dataset).probabilities(table))
     assert scores[0].tolist() == scores[1].tolist()
     assert len(set(scores[0].tolist())) > 300
+
+
+@pytest.mark.parametrize(
+    ("times", "types", "message"),
+    [(True, False, "reads the times of"), (False, True, "reads the event types of"), (True, True, "times and event")],
+)
+def test_an_encoder_that_reads_more_than_items_is_refused(times, types, message):
+    module = SimpleNamespace(reads_times=times, reads_event_types=types)
+    with pytest.raises(InputError, match=message):
+        CTRModel(module, None, CONFIG)
 
 
 @pytest.mark.parametrize(
