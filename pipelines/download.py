@@ -15,7 +15,7 @@ class Config:
     """Fetch a public data set from its publisher and prepare it. Without a name: list the sets."""
 
     name: Annotated[str, tyro.conf.Positional] = ""
-    """ml-100k, ml-1m, ml-20m, ml-32m or amazon-beauty."""
+    """ml-100k, ml-1m, ml-20m, ml-32m, amazon-beauty or online-retail-ii."""
 
     out: Path = Path("data")
     """Folder that gets ``<name>/raw`` (as published) and ``<name>/prepared`` (for later stages)."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from recsys_bert.clicks.prepare.config import LogConfig, SideFeaturesConfig
+from recsys_bert.clicks.spreadsheets import date_of, read_rows
 
 _GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 
@@ -32,6 +33,11 @@ _AMAZON = (
     "To cite: R. He, J. McAuley. Ups and downs: Modeling the visual evolution of fashion trends with one-class "
     "collaborative filtering. WWW 2016. J. McAuley, C. Targett, J. Shi, A. van den Hengel. Image-based "
     "recommendations on styles and substitutes. SIGIR 2015."
+)
+_RETAIL = (
+    "Creative Commons Attribution 4.0 International (CC BY 4.0): the data may be shared and adapted for any purpose, "
+    "provided that appropriate credit is given. https://creativecommons.org/licenses/by/4.0/\n"
+    "To cite: D. Chen. Online Retail II. UCI Machine Learning Repository, 2012. https://doi.org/10.24432/C5CG6D"
 )
 
 
@@ -107,6 +113,30 @@ def _name_columns(folder: Path) -> None:
     write("users.csv", ["user_id", "age", "gender", "occupation", "zip"], rows("u.user", "|"))
 
 
+def _retail_tables(folder: Path) -> None:
+    """Write Online Retail II's spreadsheet as ``events.csv`` and ``items.csv``."""
+    import csv
+
+    header, titles, n_sheets = list[str](), dict[str, str](), 0
+    with open(folder / "events.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        for row in read_rows(folder / "online_retail_II.xlsx"):
+            if not header or row == header:
+                header, n_sheets = row, n_sheets + 1
+                at = {name: row.index(name) for name in ("Invoice", "StockCode", "Description", "InvoiceDate")}
+                if n_sheets == 1:
+                    writer.writerow([*header, "kind"])
+                continue
+            cells = row + [""] * (len(header) - len(row))
+            cells[at["InvoiceDate"]] = date_of(cells[at["InvoiceDate"]])
+            writer.writerow([*cells, "cancellation" if cells[at["Invoice"]].startswith("C") else "purchase"])
+            if (title := cells[at["Description"]].strip()) and cells[at["StockCode"]]:
+                titles.setdefault(cells[at["StockCode"]], title)
+    with open(folder / "items.csv", "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("StockCode", "title"), *titles.items()])
+    (folder / "online_retail_II.xlsx").unlink()  # the archive has it
+
+
 def _movielens_csv(name: str, **stated: str | int) -> Source:
     """Build the entry of one of the newer MovieLens sets, which all have the same files."""
     return Source(
@@ -177,5 +207,16 @@ SOURCES: dict[str, Source] = {
         licence=_AMAZON,
         events="reviews_Beauty_5.json.gz",
         log=LogConfig(format="jsonl", user="reviewerID", item="asin", time="unixReviewTime"),
+    ),
+    "online-retail-ii": Source(
+        about="Online Retail II: 1,067,371 lines of invoices of a British web shop, 2009-2011; 5,942 customers",
+        url="https://archive.ics.uci.edu/static/public/502/online+retail+ii.zip",
+        page="https://archive.ics.uci.edu/dataset/502/online+retail+ii",
+        licence=_RETAIL,
+        members=("online_retail_II.xlsx",),
+        rewrite=_retail_tables,
+        events="events.csv",
+        log=LogConfig(preset="online-retail-ii", event="kind", events={"purchase": 1.0}),
+        items="items.csv",
     ),
 }

@@ -331,6 +331,60 @@ def test_gzipped_reviews_go_straight_into_prepare(publisher, tmp_path, monkeypat
     assert open_dataset(tmp_path / "amazon-beauty" / "prepared").histories.items.size == 12
 
 
+SHEET = '<?xml version="1.0"?><worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+RETAIL = ("Invoice", "StockCode", "Description", "Quantity", "InvoiceDate", "Price", "Customer ID", "Country")
+
+
+def sheet_of(rows, texts):
+    """XML of a sheet as Excel writes it: texts by number, empty cells left out."""
+    parts = [SHEET]
+    for number, row in enumerate(rows, start=1):
+        parts.append(f'<row r="{number}">')
+        for column, value in zip("ABCDEFGH", row, strict=True):
+            if isinstance(value, str):
+                texts.append(value)
+                parts.append(f'<c r="{column}{number}" t="s"><v>{len(texts) - 1}</v></c>')
+            elif value is not None:
+                parts.append(f'<c r="{column}{number}" s="1"><v>{value!r}</v></c>')
+        parts.append("</row>")
+    return "".join(parts) + "</sheetData></worksheet>"
+
+
+def retail_archive():
+    """Two sheets: five customers who buy articles 10 to 14, a cancellation, and a line without a customer."""
+    day = 40_000 + 17 / 48  # 2009-07-06 08:30
+    lines = [
+        (489_434, 85_000 + n, f"CAFÉ & TEA {n}", 12, day + n, 6.95, 13_085 + user, "UK")
+        for user in range(5)
+        for n in range(5)
+    ]
+    odd = [
+        ("C489449", 85_000, "CAFÉ & TEA 0", -12, day + 9, 2.95, 13_085, "UK"),
+        (489_450, "79323P", None, 1, day, 0, None, "UK"),
+    ]
+    texts: list[str] = []
+    sheets = [sheet_of([RETAIL, *lines[:12]], texts), sheet_of([RETAIL, *lines[12:], *odd], texts)]
+    escaped = "".join(f"<si><t>{text.replace('&', '&amp;')}</t></si>" for text in texts)
+    shared = f'<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">{escaped}</sst>'
+    book = {f"xl/worksheets/sheet{n}.xml": sheet for n, sheet in enumerate(sheets, start=1)}
+    return zipped({"online_retail_II.xlsx": zipped({"xl/sharedStrings.xml": shared, **book})})
+
+
+def test_a_spreadsheet_goes_straight_into_prepare(publisher, tmp_path, monkeypatch):
+    publisher.body = retail_archive()
+    url = f"http://127.0.0.1:{publisher.server_port}/online+retail+ii.zip"
+    monkeypatch.setitem(
+        sources.SOURCES, "online-retail-ii", dataclasses.replace(sources.SOURCES["online-retail-ii"], url=url)
+    )
+    pipeline.run(pipeline.Config(name="online-retail-ii", out=tmp_path, yes=True))
+    dataset = open_dataset(tmp_path / "online-retail-ii" / "prepared")
+    assert dataset.user_ids.to_list() == [str(13_085 + user) for user in range(5)]
+    assert dataset.manifest.filters[0]["reasons"] == {"no user": 1, "event type dropped": 1}
+    assert dataset.histories.items.size == 25
+    assert dataset.histories.times[:2].tolist() == [1_246_869_000, 1_246_869_000 + 86_400]
+    assert dataset.items.filter(item_id="85001")["title"].item() == "CAFÉ & TEA 1"
+
+
 def test_known_sets_are_listed_and_an_unknown_one_is_refused(tmp_path, capsys):
     pipeline.run(pipeline.Config())
     assert set(sources.SOURCES) == {line.split()[0] for line in capsys.readouterr().out.splitlines()}
