@@ -224,9 +224,12 @@ def _refuse_bad_rows(source: TableSource, config: LogConfig, parts: list[EventCo
         )
     reasons = ", ".join(f"{REASONS[reason]}: {n:,}" for reason, n in n_bad.items())
     place, code, value = _first_bad_row(source, config, parts)
+    hint = ""
+    if code == BAD_TIME and config.time_format is None:
+        hint = f" Dates of another form need {source.setting('log', 'time_format', 'PATTERN')}, as in '%d.%m.%Y %H:%M'."
     raise InputError(
         f"{place}: {value} ({REASONS[code]}); {sum(n_bad.values()):,} such rows in all ({reasons}). Fix them or pass "
-        f"{drop}."
+        f"{drop}.{hint}"
     )
 
 
