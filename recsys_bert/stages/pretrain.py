@@ -68,9 +68,10 @@ class PretrainConfig:
     encoder_dropout: float | None = None
     """Dropout of the encoder of ``init`` from here on; None = as it was pretrained with."""
 
-    item_init: Literal["auto", "random", "ppmi"] = "auto"
+    item_init: Literal["auto", "random", "ppmi", "item2vec", "item2vec_cbow", "glove"] = "auto"
     """Initial item embeddings: random, or factorised positive pointwise mutual information of neighbours in training
-    histories (seconds), which learns sooner and better. auto = ppmi up to 10 million training events. With init, of the
+    histories (seconds), which learns sooner and better; or item2vec (skip-gram, or CBOW) or GloVe vectors, trained on
+    the histories. auto = ppmi up to 10 million training events. With init, of the
     items that it does not know: ppmi = the mean of their neighbours' embeddings, weighted so."""
 
     teacher: Path | None = None

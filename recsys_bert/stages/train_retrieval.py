@@ -45,9 +45,10 @@ class TrainRetrievalConfig:
     identity, as those of a new encoder do, and keep their attention; causal training after masked training gains. 1
     when not given."""
 
-    item_init: Literal["auto", "random", "ppmi"] = "auto"
+    item_init: Literal["auto", "random", "ppmi", "item2vec", "item2vec_cbow", "glove"] = "auto"
     """Initial item embeddings: random, or factorised positive pointwise mutual information of neighbours in training
-    histories (seconds), which learns sooner and better. auto = ppmi up to 10 million training events. With init, of the
+    histories (seconds), which learns sooner and better; or item2vec (skip-gram, or CBOW) or GloVe vectors, trained on
+    the histories. auto = ppmi up to 10 million training events. With init, of the
     items that it does not know: ppmi = the mean of their neighbours' embeddings, weighted so."""
 
     features: tuple[str, ...] = ()

@@ -74,9 +74,11 @@ def resolve_new_items(init: ItemInit, dataset: ClickDataset, n_known: int) -> It
     """Settle ``item_init`` of a run that starts from one with ``n_known`` item rows, for the items beyond them.
 
     Raises:
-        InputError: It is named, and there are none.
+        InputError: It is named, and there are none; or it is of whole tables only.
     """
     if dataset.vocabulary.size > n_known:
+        if init not in ("auto", "random", "ppmi"):
+            raise InputError(f"item_init is {init!r}, which starts whole tables; with init, items take ppmi or random.")
         return resolve_item_init(init, dataset)
     if init != "auto":
         raise InputError(f"item_init is {init!r}, but init knows all items of {dataset.folder}. Leave it out.")

@@ -34,7 +34,7 @@ VALUES = {  # other values, where the type does not give them
     "encoder.embedding_dim": [4],
     "encoder.features": [[{"name": "kind", "size": 6}]],
     "encoder.ngram_rows": [50],
-    "item_init": ["random"],  # auto is ppmi here
+    "item_init": ["random", "item2vec", "item2vec_cbow", "glove"],  # auto is ppmi here
     "target_types": [["buy"]],
     "loss.negatives.skip_top": [2],
     "loss.negatives.refresh_steps": [3],

@@ -17,12 +17,13 @@ from recsys_bert.evaluation.ranking import per_user
 from recsys_bert.retrieval.baselines import BASELINES, counts
 from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
 from recsys_bert.retrieval.baselines.co_occurrence_decayed import CoOccurrenceDecayed
-from recsys_bert.retrieval.baselines.item2vec import Item2Vec
+from recsys_bert.retrieval.baselines.glove import Glove
+from recsys_bert.retrieval.baselines.item2vec import Item2Vec, Item2VecCBOW
 from recsys_bert.retrieval.baselines.item_knn import ItemKNN
 from recsys_bert.retrieval.baselines.markov import Markov
 from recsys_bert.retrieval.baselines.popular import Popular, PopularRecent
 from recsys_bert.retrieval.baselines.popular_decayed import PopularDecayed
-from recsys_bert.static_embeddings.config import Word2VecConfig
+from recsys_bert.static_embeddings.config import GloveConfig, Word2VecConfig
 
 DAY = 86_400
 MONDAY = 19_723 * DAY  # 2024-01-01
@@ -205,7 +206,19 @@ def test_co_occurrence_of_one_step_is_markov(dataset, queries):
     np.testing.assert_array_equal(short, Markov().fit(dataset).rank(queries, 10))
 
 
-def test_item2vec_finds_what_stands_beside(tmp_path):
+RINGS = {  # trained well enough on rings of six items
+    "item2vec": lambda: Item2Vec(vectors=_on_rings(lr=0.1), last=1),
+    "item2vec_cbow": lambda: Item2VecCBOW(vectors=_on_rings(lr=0.5, epochs=20), last=1),
+    "glove": lambda: Glove(vectors=GloveConfig(dim=16, window=1, x_max=10, epochs=60, lr=0.1), last=1),
+}
+
+
+def _on_rings(**settings):
+    return Word2VecConfig(**{"dim": 16, "window": 1, "sample": 0, "epochs": 5, "batch_size": 64, **settings})
+
+
+@pytest.mark.parametrize("name", RINGS)
+def test_static_embeddings_find_what_stands_beside(tmp_path, name):
     """Everybody goes round one of five rings of six items: the two beside the last item come first."""
     random = np.random.default_rng(0)
     events = [
@@ -217,8 +230,7 @@ def test_item2vec_finds_what_stands_beside(tmp_path):
     pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(log)
     run(Config(events=str(log), out=tmp_path / "out"))
     dataset = open_dataset(tmp_path / "out")
-    settings = Word2VecConfig(dim=16, window=1, sample=0, lr=0.1, epochs=5, batch_size=64)
-    fitted = Item2Vec(vectors=settings, last=1).fit(dataset)
+    fitted = RINGS[name]().fit(dataset)
     items = np.arange(30)
     typed = Queries.from_lists([[row] for row in dataset.rows(items.tolist())])
     ranked = np.array([dataset.ids(rows).to_list() for rows in fitted.rank(typed, 2)])
@@ -341,6 +353,8 @@ def test_event_weights_count(tmp_path):
         (lambda: CoOccurrence(most=-1), "most -1"),
         (lambda: Markov(ties="row"), "ties is 'row'"),
         (lambda: Item2Vec(decay=2), "decay 2"),
+        (lambda: Item2Vec(architecture="bag"), "architecture is 'bag'"),
+        (lambda: Glove(last=0), "glove: last is 0"),
     ],
 )
 def test_bad_options_are_refused(build, message):

@@ -13,4 +13,6 @@ BASELINES = {
     "co_occurrence": "recsys_bert.retrieval.baselines.co_occurrence:CoOccurrence",
     "co_occurrence_decayed": "recsys_bert.retrieval.baselines.co_occurrence_decayed:CoOccurrenceDecayed",
     "item2vec": "recsys_bert.retrieval.baselines.item2vec:Item2Vec",
+    "item2vec_cbow": "recsys_bert.retrieval.baselines.item2vec:Item2VecCBOW",
+    "glove": "recsys_bert.retrieval.baselines.glove:Glove",
 }
