@@ -1,5 +1,6 @@
 """A CTR model on disk: settings, features, weights, encoder."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from recsys_bert.ctr.history import EncodedItems
 from recsys_bert.ctr.model import CTRModule
 from recsys_bert.encoder.model import load_weights
 from recsys_bert.encoder.parts import allowing_parts, saved_parts
+from recsys_bert.encoder.saved_sizes import saved_sizes
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, replacing, write_json
 from recsys_bert.settings import read_config, write_config
@@ -56,10 +58,11 @@ def read_artefact(
     dataset = _open_dataset(run, about["dataset"], dataset)
     features = Features.load(folder / "features")
     layout = full_layout(features, config.features, dataset)
-    with allowing_parts(allow_parts), saved_parts(folder):
+    weights = folder / "model.safetensors"
+    with allowing_parts(allow_parts), saved_parts(folder), saved_sizes(asdict(config.model), weights):
         n_items = 0 if features.items is None else features.items.n_rows
         module = build_module(config.model, layout, dataset, folder, len(config.columns.tasks), n_items)
-    load_weights(module, folder / "model.safetensors")
+    load_weights(module, weights)
     metrics = read_json(run / "metrics.json") if (run / "metrics.json").exists() else None
     return module.eval(), features, config, dataset, metrics
 

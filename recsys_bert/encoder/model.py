@@ -21,6 +21,7 @@ from recsys_bert.encoder.necks import NECKS
 from recsys_bert.encoder.necks.residual import Residual
 from recsys_bert.encoder.ngrams import NGrams
 from recsys_bert.encoder.parts import allowing_parts, build, find, saved_parts
+from recsys_bert.encoder.saved_sizes import saved_sizes
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 
@@ -178,9 +179,10 @@ class Encoder(nn.Module):
         folder = Path(folder)
         values = read_json(folder / "config.json")
         _check_format(values.pop("format", None) if isinstance(values, dict) else None, folder)
-        with allowing_parts(allow_parts), saved_parts(folder):
+        weights = folder / "model.safetensors"
+        with allowing_parts(allow_parts), saved_parts(folder), saved_sizes(values, weights):
             encoder = cls(EncoderConfig.from_dict(values))
-        load_weights(encoder, folder / "model.safetensors")
+        load_weights(encoder, weights)
         return encoder.eval()
 
     def _embed(

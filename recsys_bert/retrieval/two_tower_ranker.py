@@ -15,6 +15,7 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder, load_weights
 from recsys_bert.encoder.parts import saved_parts
+from recsys_bert.encoder.saved_sizes import check_sizes, saved_sizes
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 from recsys_bert.losses.config import LossConfig
@@ -131,8 +132,10 @@ def load_two_tower(run: Path, dataset: ClickDataset) -> TwoTowerRanker:
     source = str(folder / "config.json")
     towers = fill(TowersConfig, check_settings(TowersConfig, about["towers"], source))
     loss = fill(LossConfig, check_settings(LossConfig, about["loss"], source))
-    with saved_parts(folder):
+    weights = folder / "model.safetensors"
+    with saved_parts(folder), saved_sizes(about["encoder"], weights):
+        check_sizes(about["towers"], weights)
         encoder = Encoder(EncoderConfig.from_dict(about["encoder"]))
     model = build_two_tower(encoder, towers, loss, dataset, training=False)
-    load_weights(model, folder / "model.safetensors")
+    load_weights(model, weights)
     return TwoTowerRanker(model.eval(), run.name)

@@ -11,9 +11,10 @@ from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.embeddings import is_zero_initialised
 from recsys_bert.encoder.hugging_face import FAMILIES
 from recsys_bert.encoder.hugging_face.family import ACTIVATIONS, Family, Weights
-from recsys_bert.encoder.hugging_face.files import read_weights
+from recsys_bert.encoder.hugging_face.files import read_weights, weight_files
 from recsys_bert.encoder.masked_head import MaskedTokenHead
 from recsys_bert.encoder.model import Encoder
+from recsys_bert.encoder.saved_sizes import saved_sizes
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json
 
@@ -60,7 +61,9 @@ def load_with_head(
     folder = Path(folder)
     theirs = _read_config(folder)
     family = find_family(theirs, folder)
-    encoder = Encoder(read_checkpoint_config(folder, settings or {}))
+    config = read_checkpoint_config(folder, settings or {})
+    with saved_sizes(theirs, *weight_files(folder)):
+        encoder = Encoder(config)
     weights = _prepared(family, folder, theirs)
     pad = _pad_row(family, theirs) if pad_row is None else pad_row
     head = _masked_head(family, weights, theirs, folder, pad)
