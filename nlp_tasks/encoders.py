@@ -234,7 +234,10 @@ def find_encoder(folder: Path) -> Path:
     Raises:
         InputError: There is none.
     """
-    return find_files(transformer_folder(folder), ("config.json",), "encoder")
+    inner = transformer_folder(folder)
+    if (inner / "bert_config.json").is_file() and not (inner / "config.json").is_file():
+        raise InputError(f"{inner} holds bert_config.json, as BERT's first releases do; call it config.json.")
+    return find_files(inner, ("config.json",), "encoder")
 
 
 def start_files(init: Path | None, tokenizer: TokenizerConfig, teacher: Path | None = None) -> list[Path]:

@@ -66,6 +66,13 @@ def test_padding_of_the_tokenizer_wins_over_that_of_the_config(tmp_path: Path):
     np.testing.assert_allclose(encoder.encode(TEXTS), mean_vectors(folder, TEXTS), atol=1e-5)
 
 
+def test_the_config_of_first_releases_is_named(tmp_path: Path):
+    folder = write_checkpoint(tmp_path / "in", "Bert")
+    (folder / "config.json").rename(folder / "bert_config.json")
+    with pytest.raises(InputError, match=r"holds bert_config\.json, as BERT's first releases do; call it config\.json"):
+        TextEncoder.load(folder)
+
+
 def test_a_tokenizer_of_another_checkpoint_is_refused(tmp_path: Path):
     folder = write_checkpoint(tmp_path / "in", "Bert")
     config = transformers.BertConfig.from_pretrained(folder)
