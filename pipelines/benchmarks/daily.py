@@ -1,10 +1,11 @@
 """Day by day: yesterday's model as it is, one that goes on every day, and one trained anew every day.
 
     python -m pipelines.benchmarks.daily --out runs/daily
+    python -m pipelines.benchmarks.daily --out runs/daily-towers --model towers
 
 A simulated log in which some items are new each day: their clicks before that day are left out. Each day's clicks are
 the targets of models that were trained on all clicks before it; histories reach up to the day as well. "New" are the
-items that came after the first day.
+items that came after the first day. An encoder knows items by their clicks; towers by their category and tags as well.
 """
 
 import sys
@@ -12,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.support.flags import load_config
 from recsys_bert.errors import InputError
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 MODELS = ("as it is", "goes on", "anew")
 DAY_S = 86_400
 SPLIT = {"kind": "none"}
+FEATURES = {"categorical": ["category_path"], "multi": ["tags"]}
+TOWERS = {"item_features": ["category_path", "tags"], "id_dropout": 0.2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +50,13 @@ class Config:
     new_items: int = 12
     """Items that are new each day, from the second day on."""
 
+    model: Literal["encoder", "towers"] = "encoder"
+    """A pretrained encoder, or two towers with the items' category and tags."""
+
     epochs: int = 20
     """Epochs of a model that is trained anew."""
 
-    epochs_a_day: int = 2
+    epochs_a_day: int = 3
     """Epochs of a day's training that goes on, over all histories."""
 
     lr: float = 1e-3
@@ -86,12 +92,12 @@ def run(config: Config) -> list[dict[str, Any]]:
     """
     from recsys_bert.files import write_json
 
-    first, days, released = daily_log(config)
-    state, rows = _first_state(config, first), []
-    for day, (start, today) in enumerate(days, start=1):
+    log = daily_log(config)
+    state, rows = _first_state(config, log), []
+    for day in range(1, config.days + 1):
         if day > 1:
-            state = _next_state(config, state, days[day - 2][1], day)
-        rows.append({"day": day, **_metrics(config, state, start, today, released)})
+            state = _next_state(config, state, log.days[day - 2][1], log.items_of(day - 1), day)
+        rows.append({"day": day, **_metrics(config, state, log, day)})
         print(_line(rows[-1]), file=sys.stderr)
     write_json(config.out / "table.json", rows)
     print("\n".join(table(rows, config.k)))
@@ -117,17 +123,21 @@ class _State:
     seconds: dict[str, float]
 
 
-def _first_state(config: Config, events: "pl.DataFrame") -> _State:
+def _first_state(config: Config, log: "DailyLog") -> _State:
+    began, out = time.perf_counter(), config.out / "runs" / "first"
+    prepared = _prepare(log.first, log.items_of(1), config.out / "logs" / "1")
+    _train(config, prepared, out)
+    seconds = time.perf_counter() - began
+    return _State(log.first, prepared, prepared, dict.fromkeys(MODELS, out), dict.fromkeys(MODELS, seconds))
+
+
+def _prepare(events: "pl.DataFrame", items: "pl.DataFrame", out: Path) -> "ClickDataset":
     import recsys_bert as rb
 
-    began = time.perf_counter()
-    log, out = rb.prepare(events, out=config.out / "logs" / "1", split=SPLIT), config.out / "runs" / "first"
-    _train(config, log, out)
-    seconds = time.perf_counter() - began
-    return _State(events, log, log, dict.fromkeys(MODELS, out), dict.fromkeys(MODELS, seconds))
+    return rb.prepare(events, items=items, item_features=FEATURES, split=SPLIT, out=out)
 
 
-def _next_state(config: Config, state: _State, yesterday: "pl.DataFrame", day: int) -> _State:
+def _next_state(config: Config, state: _State, yesterday: "pl.DataFrame", items: "pl.DataFrame", day: int) -> _State:
     import polars as pl
 
     import recsys_bert as rb
@@ -135,32 +145,57 @@ def _next_state(config: Config, state: _State, yesterday: "pl.DataFrame", day: i
     events = pl.concat([state.events, yesterday])
     outs = {name: config.out / "runs" / f"{name.replace(' ', '-')}-{day}" for name in MODELS[1:]}
     began = time.perf_counter()
-    log = rb.append(state.log, yesterday, out=config.out / "logs" / str(day))
+    log = rb.append(state.log, yesterday, items=items, out=config.out / "logs" / str(day))
     _train(config, log, outs["goes on"], init=state.runs["goes on"])
     middle = time.perf_counter()
-    anew = rb.prepare(events, out=config.out / "logs" / f"anew-{day}", split=SPLIT)
+    anew = _prepare(events, items, config.out / "logs" / f"anew-{day}")
     _train(config, anew, outs["anew"])
     seconds = {"as it is": 0.0, "goes on": middle - began, "anew": time.perf_counter() - middle}
     return _State(events, log, anew, state.runs | outs, seconds)
 
 
-def _metrics(
-    config: Config, state: _State, start: int, today: "pl.DataFrame", released: "pl.DataFrame"
-) -> dict[str, Any]:
+def _metrics(config: Config, state: _State, log: "DailyLog", day: int) -> dict[str, Any]:
     """Targets of the day, and recall and seconds of each model."""
     import recsys_bert as rb
 
-    log = rb.append(state.log, today, out=config.out / "logs" / "today")
-    anew = log if state.anew is state.log else rb.append(state.anew, today, out=config.out / "logs" / "today-anew")
-    row: dict[str, Any] = _targets(log, start, released)
+    (start, today), items, released = log.days[day - 1], log.items_of(day), log.released
+    grown = rb.append(state.log, today, items=items, out=config.out / "logs" / "today")
+    out = config.out / "logs" / "today-anew"
+    anew = grown if state.anew is state.log else rb.append(state.anew, today, items=items, out=out)
+    targets = _queries(grown, start).targets()[1]
+    row: dict[str, Any] = {"targets": len(targets), "new_share": float(_is_new(grown, targets, released).mean())}
     for name in MODELS:
-        recall = _recall(config, state.runs[name], anew if name == "anew" else log, start, released)
+        recall = _recall(config, state.runs[name], anew if name == "anew" else grown, start, released)
         row |= {f"{name}: {key}": value for key, value in {**recall, "seconds": state.seconds[name]}.items()}
     return row
 
 
-def daily_log(config: Config) -> "tuple[pl.DataFrame, list[tuple[int, pl.DataFrame]], pl.DataFrame]":
-    """Clicks before the first day; first second and clicks of each day; the new items, ``item_id`` and ``day``.
+@dataclass(frozen=True)
+class DailyLog:
+    """A simulated log, day by day.
+
+    Args:
+        first: Clicks before the first day.
+        days: First second and clicks of each day.
+        released: New items, ``item_id`` and ``day``.
+        items: Side table of all items.
+    """
+
+    first: "pl.DataFrame"
+    days: "list[tuple[int, pl.DataFrame]]"
+    released: "pl.DataFrame"
+    items: "pl.DataFrame"
+
+    def items_of(self, day: int) -> "pl.DataFrame":
+        """Side table of the items that are there on a day."""
+        import polars as pl
+
+        later = self.released.filter(pl.col("day") > day)
+        return self.items.join(later, on="item_id", how="anti", maintain_order="left")
+
+
+def daily_log(config: Config) -> DailyLog:
+    """Simulate the log and leave out clicks on items before their day.
 
     Raises:
         InputError: The log is too small.
@@ -180,7 +215,8 @@ def daily_log(config: Config) -> "tuple[pl.DataFrame, list[tuple[int, pl.DataFra
         impressions=0.0,
         seed=config.seed,
     )
-    clicks = simulate(simulated).clicks.select("user_id", "item_id", "timestamp")
+    log = simulate(simulated)
+    clicks, table = log.clicks.select("user_id", "item_id", "timestamp"), log.items.drop("title")
     begin = FIRST_SECOND + int(simulated.days / 2) * DAY_S  # by then everybody has begun
     number = config.new_items * (config.days - 1)
     items = np.random.default_rng([config.seed, 17]).permutation(config.items)[:number] + 1
@@ -193,7 +229,7 @@ def daily_log(config: Config) -> "tuple[pl.DataFrame, list[tuple[int, pl.DataFra
     days = [(start, clicks.filter(pl.col("timestamp").is_between(start, start + DAY_S - 1))) for start in starts]
     if not all(part.height for _, part in days):
         raise InputError(f"some of {config.days} days have no clicks: {config.users} users are too few.")
-    return clicks.filter(pl.col("timestamp") < begin), days, released
+    return DailyLog(clicks.filter(pl.col("timestamp") < begin), days, released, table)
 
 
 def _train(config: Config, log: "ClickDataset", out: Path, init: Path | None = None) -> None:
@@ -201,10 +237,11 @@ def _train(config: Config, log: "ClickDataset", out: Path, init: Path | None = N
 
     epochs = config.epochs if init is None else config.epochs_a_day
     train = {"epochs": epochs, "lr": config.lr, "seed": config.seed, "device": "cpu"}
-    if init is None:
-        rb.pretrain(log, out=out, train=train, size=config.size)
+    settings: dict[str, Any] = {"size": config.size} if init is None else {"init": init, "item_init": config.item_init}
+    if config.model == "encoder":
+        rb.pretrain(log, out=out, train=train, **settings)
     else:
-        rb.pretrain(log, out=out, train=train, init=init, item_init=config.item_init)
+        rb.train_retrieval(log, out=out, train=train, towers=TOWERS, **settings)
 
 
 def _queries(log: "ClickDataset", start: int) -> "Queries":
@@ -227,11 +264,6 @@ def _is_new(log: "ClickDataset", rows: Any, released: "pl.DataFrame") -> Any:
     import numpy as np
 
     return np.isin(rows, log.rows(released["item_id"])) & (rows >= log.vocabulary.first_item)
-
-
-def _targets(log: "ClickDataset", start: int, released: "pl.DataFrame") -> dict[str, Any]:
-    rows = _queries(log, start).targets()[1]
-    return {"targets": len(rows), "new_share": float(_is_new(log, rows, released).mean())}
 
 
 def _recall(
