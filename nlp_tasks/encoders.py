@@ -85,7 +85,10 @@ def check_named_beside_init(
     named = {name.removeprefix("encoder.") for name in names if name.startswith("encoder.")}
     for name in sorted(fixed & named):
         if (value := getattr(settings, name)) != (of_init := getattr(saved, name)):
-            raise InputError(f"encoder.{name} is {value}, but init {init} has {of_init}, which cannot be changed.")
+            shorter = " To read fewer tokens, set length.max_len or task.max_len." if name == "max_len" else ""
+            raise InputError(
+                f"encoder.{name} is {value}, but init {init} has {of_init}, which cannot be changed.{shorter}"
+            )
     if "tokenizer.lowercase" in names and (of_init := Tokenizer.load(folder).lowercase) != tokenizer.lowercase:
         raise InputError(f"tokenizer.lowercase is {tokenizer.lowercase}, but that of init {init} has {of_init}.")
 

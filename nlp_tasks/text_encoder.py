@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nlp_tasks.config import LengthConfig
 from nlp_tasks.encoders import check_size, find_encoder, save_text_encoder
+from nlp_tasks.examples import text_list
 from nlp_tasks.export.exportable import Target, export
 from nlp_tasks.export.heads import text_vectors
 from nlp_tasks.inputs import longest, read_texts
@@ -117,7 +118,9 @@ class TextEncoder:
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors ``[n, dim]`` of texts."""
-        inputs = read_texts(self.tokenizer, texts, None, self.length, longest(self.length, self.encoder.config))
+        inputs = read_texts(
+            self.tokenizer, text_list(texts), None, self.length, longest(self.length, self.encoder.config)
+        )
         if not len(inputs):
             return np.empty((0, self.dim), np.float32)
         model = self.model.to(self.encoder.embeddings.token.weight.device)
@@ -131,7 +134,7 @@ class TextEncoder:
 
     def tokens(self, texts: Sequence[str]) -> list[list[str]]:
         """Tokens of texts, special ones left out."""
-        cut = self.tokenizer(texts)
+        cut = self.tokenizer(text_list(texts))
         return [
             self.tokenizer.tokens(cut.ids[a:b].tolist()) for a, b in zip(cut.offsets[:-1], cut.offsets[1:], strict=True)
         ]

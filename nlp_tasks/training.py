@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from torch import nn
 
 from nlp_tasks.artefacts import record_artefact
+from nlp_tasks.config import DERIVED
 from recsys_bert.files import write_json
 from recsys_bert.training.adversarial import check_table
 from recsys_bert.training.config import TrainConfig
@@ -90,8 +91,25 @@ def begin_task(training: TaskTraining, config: RunConfig, out: Path) -> None:
         InputError: Another run lies there, a source changed since it was begun, or the adversarial table is unknown.
     """
     check_table(training.loss, config.train)
-    begin(out, config)
+    begin(out, resolved(config, training.model))
     check_unchanged(out, dict(training.sources))
+    print_counted(training.record().get("counted", {}))
+
+
+def resolved(config: Any, model: nn.Module) -> Any:
+    """Settings with the encoder that is trained, as ``init`` has it; those that follow from the data stay out."""
+    encoder = getattr(getattr(model, "encoder", None), "config", None)
+    if encoder is None or config.init is None:
+        return config
+    return replace(config, encoder=replace(encoder, **{name: getattr(config.encoder, name) for name in DERIVED}))
+
+
+def print_counted(counted: Mapping[str, Mapping[str, int]]) -> None:
+    """Print what was left out, repaired or shortened, by split or file, on stderr; the first process alone does."""
+    if is_first_process():
+        counts = [(split, name, n) for split, some in counted.items() for name, n in some.items()]
+        lines = (f"{split}: {n:,} {name.replace('_', ' ')}" for split, name, n in counts)
+        print("".join(f"{line}\n" for line in lines), end="", file=sys.stderr)
 
 
 def fit_task(

@@ -190,6 +190,8 @@ class Matcher:
         check_lengths({"first": first, "second": second, **({} if names is None else {"labels": names})})
         if not first:
             raise InputError("there are no pairs to evaluate on.")
+        if names is None and self.form == "cross":
+            raise InputError("a cross-encoder is evaluated on labels; give them.")
         check_yes_or_no(names or [], Path("the given pairs"))
         if reason := next(filter(None, not_yes_or_no(names or [])), None):
             raise InputError(f"{reason}.")

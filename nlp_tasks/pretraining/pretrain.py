@@ -12,13 +12,14 @@ from torch import nn
 from nlp_tasks.artefacts import record_artefact
 from nlp_tasks.config import DERIVED
 from nlp_tasks.encoders import load_output_head, make_text_encoder, save_text_encoder, start_contents
+from nlp_tasks.examples import text_list
 from nlp_tasks.pretraining.batches import PretrainingBatches
 from nlp_tasks.pretraining.config import TextPretrainConfig
 from nlp_tasks.pretraining.corpus import Corpus, cut_corpus, hold_out_documents
 from nlp_tasks.pretraining.metrics import evaluate
 from nlp_tasks.text_encoder import TextEncoder
 from nlp_tasks.tokenization import Tokenizer
-from nlp_tasks.training import fit_best, print_metrics, print_summary
+from nlp_tasks.training import fit_best, print_counted, print_metrics, print_summary
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.feed_forward import ACTIVATIONS
 from recsys_bert.encoder.masked_head import MaskedTokenHead
@@ -61,6 +62,10 @@ def pretrain(
         InputError: The settings do not suit the texts, init or the teacher; before anything is written.
     """
     config = make_config(TextPretrainConfig, config, settings)
+    texts = text_list(texts)
+    validation = None if validation is None else text_list(validation, "validation")
+    if not texts or validation == []:
+        raise InputError(f"{'validation' if texts else 'texts'} is an empty list; give at least one text.")
     with allowing_parts(allow_parts):
         return run_pretraining(texts, validation, out, config)[0]
 
@@ -91,6 +96,7 @@ def run_pretraining(
     with run_folder(out) as folder:
         begin(folder, config)  # after everything that bad input can stop
         check_unchanged(folder, _sources(texts, validation, config))
+        print_counted(left_out or {})
         results = fit_best(
             training.module,
             training.trained,

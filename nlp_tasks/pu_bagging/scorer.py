@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nlp_tasks.examples import text_list
 from nlp_tasks.normalisation import normalise
 from nlp_tasks.pu_bagging.config import PUBaggingConfig
 from nlp_tasks.text_encoder import TextEncoder
@@ -58,8 +59,9 @@ def score_unlabelled(
         InputError: There is no positive, no unlabelled text, or settings do not fit.
     """
     settled = make_config(PUBaggingConfig, config, settings)
-    for name, texts in (("positives", positives), ("unlabelled", unlabelled)):
-        if isinstance(texts, str) or not len(texts):
+    positives, unlabelled = text_list(positives, "positives"), text_list(unlabelled, "unlabelled")
+    for name, some in (("positives", positives), ("unlabelled", unlabelled)):
+        if not some:
             raise InputError(f"{name} must be a list of at least one text.")
     texts = list(map(normalise, [*positives, *unlabelled]))
     labelled = np.arange(len(texts)) < len(positives)

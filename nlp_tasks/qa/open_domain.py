@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nlp_tasks.examples import text_list
 from nlp_tasks.qa.config import RetrievalConfig
 from nlp_tasks.qa.question_answerer import Answer, QuestionAnswerer
 from nlp_tasks.recall.bm25 import BM25
@@ -57,7 +58,8 @@ class OpenDomainQA:
         config: RetrievalConfig | None = None,
         index: Path | None = None,
     ) -> None:
-        self.answerer, self.paragraphs, self.config = answerer, list(paragraphs), config or RetrievalConfig()
+        self.answerer, self.config = answerer, config or RetrievalConfig()
+        self.paragraphs = text_list(paragraphs, "paragraphs")
         if empty := [n for n, text in enumerate(self.paragraphs, 1) if not text.strip()]:
             raise InputError(f"paragraph {empty[0]} is empty; {len(empty):,} such paragraphs in all.")
         words, numbers = self.config.words, {"k1": self.config.k1, "b": self.config.b}
@@ -77,7 +79,13 @@ class OpenDomainQA:
         Returns:
             Answers to each question, best first, none where no paragraph shares a word with it or holds an answer; and
             counts.
+
+        Raises:
+            InputError: Not a list of texts, or ``k`` is below 1.
         """
+        if k < 1:
+            raise InputError(f"k is {k}; it must be at least 1.")
+        questions = text_list(questions, "questions")
         retrieved = self.bm25.search(questions, self.config.paragraphs)
         question = np.repeat(np.arange(len(questions)), [len(rows) for rows, _ in retrieved])
         answers: list[list[RetrievedAnswer]] = [[] for _ in questions]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nlp_tasks.examples import text_list
 from nlp_tasks.recall.words import Cut
 from recsys_bert.errors import InputError
 from recsys_bert.files import check_nothing_lost, read_json, replacing, write_json
@@ -42,7 +43,7 @@ class BM25:
     """
 
     def __init__(self, paragraphs: Sequence[str], cut: Cut, *, k1: float = 1.5, b: float = 0.75) -> None:
-        bm25s = _bm25s()
+        bm25s, paragraphs = _bm25s(), text_list(paragraphs, "paragraphs")
         self._cut, self._number, self._count = cut, dict[str, int](), len(paragraphs)
         rows = []
         with Progress("cutting paragraphs into words", len(paragraphs), "paragraphs") as progress:
@@ -120,8 +121,13 @@ class BM25:
 
         Returns:
             Their numbers and scores, best first, ties in order; none that shares no word.
+
+        Raises:
+            InputError: Not a list of texts, or ``k`` is below 1.
         """
-        results = []
+        if k < 1:
+            raise InputError(f"k is {k}; it must be at least 1.")
+        questions, results = text_list(questions, "questions"), []
         with Progress("searching paragraphs", len(questions), "questions") as progress:
             for question in questions:
                 scores = self.scores(question)

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nlp_tasks.examples import count_or_refuse, not_empty
+from nlp_tasks.examples import HALF, count_or_refuse, is_text, not_empty
 from nlp_tasks.normalisation import is_visible
 from nlp_tasks.splits import VALIDATION_SHARE
 from nlp_tasks.tagging.config import Granularity, WordSeparator
@@ -166,7 +166,10 @@ def as_sentences(
     """
     if isinstance(texts, str):
         raise InputError("texts is a single string; give a list of texts, or of lists of words.")
-    values = [text if isinstance(text, str) else list(text) for text in texts]
+    values = [text if isinstance(text, str) or not isinstance(text, Iterable) else list(text) for text in texts]
+    if (number := next((n for n, text in enumerate(values) if not isinstance(text, str | list)), None)) is not None:
+        kind = type(values[number]).__name__
+        raise InputError(f"{name} text {number} is a {kind}; give a list of texts, or of lists of words.")
     annotations: list[Any] = [()] * len(values) if entities is None else [list(one) for one in entities]
     if len(annotations) != len(values):
         raise InputError(
@@ -177,6 +180,9 @@ def as_sentences(
     scheme = _scheme_of(annotations, known)
     sentences, problems, repaired = [], [], 0
     for number, (text, annotation) in enumerate(zip(values, annotations, strict=True)):
+        if not is_text(text if isinstance(text, str) else " ".join(map(str, text))):
+            problems.append((number, HALF))
+            continue
         sentence, problem, invalid = _sentence(text, annotation, known, scheme)
         repaired += invalid
         if not len(sentence) and not allow_empty:

@@ -193,7 +193,8 @@ class Tagger:
 
     def predict(self, texts: Texts) -> list[list[Entity]]:
         """Predict the entities of each text, by position; in lists of words, of the words joined."""
-        return self.predict_sentences(self._sentences(texts).sentences) if len(texts) else []
+        texts = texts if isinstance(texts, str) else list(texts)
+        return self.predict_sentences(self._sentences(texts).sentences) if texts else []
 
     def evaluate(self, texts: Texts, entities: Annotations, *, scheme: str | None = None) -> dict[str, Any]:
         """Strict metrics on annotated texts, as in ``train``; see ``span_metrics`` and ``level_metrics``.
@@ -209,7 +210,8 @@ class Tagger:
 
     def encode(self, texts: Texts) -> list[NDArray[np.float32]]:
         """Vectors of every text's words, ``[words, dim]`` each: the input of the head; with MRC tagging, by type."""
-        return encode_words(self.model, self.inputs(self._sentences(texts).sentences))
+        texts = texts if isinstance(texts, str) else list(texts)
+        return encode_words(self.model, self.inputs(self._sentences(texts).sentences)) if texts else []
 
     def _sentences(
         self, texts: Texts, entities: Annotations | None = None, *, scheme: str | None = None

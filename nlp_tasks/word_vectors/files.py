@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nlp_tasks.examples import text_list
 from nlp_tasks.lines import read_lines
 from nlp_tasks.normalisation import normalise
 from recsys_bert.errors import InputError, unknown_name
@@ -36,6 +37,7 @@ class WordVectors:
 
     def rows(self, words: Sequence[str]) -> NDArray[np.int64]:
         """Row of each word, or of its normalised or lower-case form, -1 where there is none: ``[k]``."""
+        words = text_list(words, "words")
         row = {word: n for n, word in enumerate(self.words)}
         forms = ((word, normalise(word), normalise(word).lower()) for word in words)
         return np.array([next((row[form] for form in some if form in row), -1) for some in forms], np.int64)

@@ -6,10 +6,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from nlp_tasks.examples import text_list
 from nlp_tasks.word_vectors.config import WordVectorsConfig
 from nlp_tasks.word_vectors.files import VECTORS_FILE, WordVectors, write_vectors
 from nlp_tasks.word_vectors.vocabulary import encode_texts
-from recsys_bert.errors import InputError
 from recsys_bert.files import write_json
 from recsys_bert.settings import make_config
 from recsys_bert.static_embeddings.fit import fit_vectors
@@ -39,10 +39,8 @@ def train_word_vectors(
         InputError: No word occurs ``min_count`` times, settings do not fit, or ``out`` holds another run.
     """
     settled = make_config(WordVectorsConfig, config, settings)
-    if isinstance(texts, str):
-        raise InputError("texts is a single string; give a list of texts.")
-    listed = list(texts)
-    digest = sha256("\0".join(listed).encode("utf-8", "surrogatepass")).hexdigest()
+    listed = text_list(texts)
+    digest = sha256("\0".join(listed).encode()).hexdigest()
     with run_folder(out) as folder:
         vectors, _ = fit_word_vectors(listed, folder, settled, {Path("texts"): digest})
     return vectors

@@ -44,6 +44,7 @@ def load_config(kind: type[T], argv: Sequence[str], prog: str = "recsys-bert") -
     import tyro
 
     argv = list(argv)
+    _check_utf8(argv)
     path = Path(argv.pop(0)) if argv and argv[0].endswith(".toml") else None
     recipe = {} if path is None else read_recipe(kind, path)
     named = frozenset() if path is None else named_in(path, recipe)
@@ -97,6 +98,23 @@ def check_parts(kind: type, path: Path, recipe: Mapping[str, Any], named: Collec
         for name, part in outside_parts(kind, recipe).items():
             if name not in named:
                 check_allowed(name, part, path)
+
+
+def _check_utf8(argv: Sequence[str]) -> None:
+    """Refuse arguments with bytes that are no UTF-8, which Python passes on as halves of characters.
+
+    Raises:
+        InputError: There is one.
+    """
+    for number, word in enumerate(argv, 1):
+        try:
+            word.encode("utf-8")
+        except UnicodeEncodeError as error:
+            byte = ord(word[error.start]) & 0xFF
+            raise InputError(
+                f"argument {number}, {word!a}, is not UTF-8: byte 0x{byte:02x} after {error.start} characters. Write "
+                "it in UTF-8, give the text in a file with its encoding, or rename the file."
+            ) from error
 
 
 def _take_size(kind: type, argv: list[str]) -> tuple[str | None, list[str]]:
