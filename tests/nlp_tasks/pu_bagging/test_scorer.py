@@ -77,7 +77,7 @@ def test_bad_settings_are_refused(settings, message):
 
 def test_bad_texts_are_refused():
     for positives, unlabelled in (([], ["a"]), (["a"], []), ("a", ["b"])):
-        with pytest.raises(InputError, match="must be a list of at least one text|is a single string"):
+        with pytest.raises(InputError, match=r"must be a list of at least one text|is a single string"):
             score_unlabelled(positives, unlabelled)
     with pytest.raises(InputError, match="the texts hold no word"):
         score_unlabelled(["!"], ["?"])
