@@ -41,6 +41,7 @@ COMMANDS = {  # in the order in which one uses them
     "train-ctr": ("pipelines.train_ctr", "train a click-through-rate model on impressions"),
     "predict-ctr": ("pipelines.predict_ctr", "score new impressions with a trained CTR model"),
     "evaluate": ("pipelines.evaluate", "rank the full catalogue, compare with baselines, write a report"),
+    "backtest": ("pipelines.backtest", "several time cuts: train before each, evaluate until the next"),
     "compare": ("pipelines.compare", "train every configuration of a grid with several seeds, and test them"),
     "text pretrain": ("pipelines.text.pretrain", "pretrain a text encoder on plain text"),
     "text vectors train": ("pipelines.text.vectors.train", "train word vectors on plain text"),

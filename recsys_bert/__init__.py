@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from recsys_bert.errors import InputError
     from recsys_bert.retrieval.recommender import Recommender
     from recsys_bert.stages.append import append
+    from recsys_bert.stages.backtest import backtest
     from recsys_bert.stages.compare import compare
     from recsys_bert.stages.evaluate import Evaluation, evaluate
     from recsys_bert.stages.fuse import fuse
@@ -36,6 +37,7 @@ __all__ = [
     "Recommender",
     "__version__",
     "append",
+    "backtest",
     "compare",
     "evaluate",
     "fuse",
@@ -56,6 +58,7 @@ _MODULES = {
     "InputError": "recsys_bert.errors",
     "Recommender": "recsys_bert.retrieval.recommender",
     "append": "recsys_bert.stages.append",
+    "backtest": "recsys_bert.stages.backtest",
     "compare": "recsys_bert.stages.compare",
     "evaluate": "recsys_bert.stages.evaluate",
     "fuse": "recsys_bert.stages.fuse",
