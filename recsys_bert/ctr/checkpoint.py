@@ -2,6 +2,7 @@
 
 import html
 import sys
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from recsys_bert.ctr.inference import evaluate, probabilities
 from recsys_bert.ctr.model import CTRModule
 from recsys_bert.ctr.ranking import rank
 from recsys_bert.errors import InputError
+from recsys_bert.settings import make_config
+
+Files = FilesConfig | Mapping[str, Any] | None
 
 
 class CTRModel:
@@ -86,7 +90,7 @@ class CTRModel:
         impressions: Frame | Path | str,
         batch_size: int = 8192,
         *,
-        files: FilesConfig | None = None,
+        files: Files = None,
         quiet: bool = False,
     ) -> pl.DataFrame:
         """Score impressions; values that training did not see, and missing ones, are counted on the terminal.
@@ -94,7 +98,7 @@ class CTRModel:
         Args:
             impressions: Table of any library, or a file, with the columns of the training impressions; no label.
             batch_size: Impressions at a time.
-            files: Reading of a file; None: as the training file was read.
+            files: Reading of a file, as a dict or config object; None: as the training file was read.
             quiet: Print no counts, as a service wants it; ``unknown_values`` gives them.
 
         Returns:
@@ -112,7 +116,7 @@ class CTRModel:
         return self.predict_encoded(rows, data, batch_size)
 
     def probabilities(
-        self, impressions: Frame | Path | str, batch_size: int = 8192, *, files: FilesConfig | None = None
+        self, impressions: Frame | Path | str, batch_size: int = 8192, *, files: Files = None
     ) -> NDArray[np.float64]:
         """Click probabilities alone.
 
@@ -131,7 +135,7 @@ class CTRModel:
             self.module, self.encode(self.read(impressions, files=files)), self.history_len, batch_size
         )
 
-    def unknown_values(self, impressions: Frame | Path | str, *, files: FilesConfig | None = None) -> dict[str, int]:
+    def unknown_values(self, impressions: Frame | Path | str, *, files: Files = None) -> dict[str, int]:
         """Count values that training did not see or that are missing, by ``field: reason``; zeros left out.
 
         Args:
@@ -145,7 +149,7 @@ class CTRModel:
         return {reason: count for reason, count in counts.items() if count}
 
     def evaluate(
-        self, impressions: Frame | Path | str, batch_size: int = 8192, *, files: FilesConfig | None = None
+        self, impressions: Frame | Path | str, batch_size: int = 8192, *, files: Files = None
     ) -> dict[str, float]:
         """AUC, log loss, calibration error and, where users are known, GAUC; of several tasks of each.
 
@@ -198,7 +202,7 @@ class CTRModel:
         impressions: Frame | Path | str,
         labelled: bool = False,
         *,
-        files: FilesConfig | None = None,
+        files: Files = None,
         at_end: bool = False,
     ) -> Impressions:
         """Read the columns that the model needs, ids and times where they are there, and labels where wanted.
@@ -206,7 +210,7 @@ class CTRModel:
         Args:
             impressions: As for ``predict``.
             labelled: Read labels.
-            files: Reading of a file; None: as the training file was read.
+            files: Reading of a file, as a dict or config object; None: as the training file was read.
             at_end: Read no times: impressions come after the log's last event.
 
         Raises:
@@ -214,6 +218,10 @@ class CTRModel:
         """
         columns, needed = self.config.columns, self.config.needed_columns(self.dataset is not None, labelled)
         at_end = at_end and needed.time is not None
+        if isinstance(files, Mapping):
+            files = make_config(FilesConfig, None, files)
+        if files is not None:
+            files.check_used([Path(impressions)] if isinstance(impressions, str | Path) else [])
         rows = read_impressions(
             impressions,
             needed.without_time() if at_end else needed,

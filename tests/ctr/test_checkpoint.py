@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from recsys_bert.ctr.build import build_module
 from recsys_bert.ctr.checkpoint import CTRModel
-from recsys_bert.ctr.config import ColumnsConfig, CTRConfig, FeaturesConfig
+from recsys_bert.ctr.config import ColumnsConfig, CTRConfig, FeaturesConfig, FilesConfig
 from recsys_bert.ctr.data import full_layout
 from recsys_bert.ctr.features import Features
 from recsys_bert.ctr.model_config import CTRModelConfig
@@ -68,6 +68,21 @@ def test_predictions_keep_ids_and_what_was_read(model, frame, impressions, capsy
     assert not capsys.readouterr().err
     assert model.unknown_values(new)["device: unseen in training"] == 3
     assert "probability_read" not in predictions.columns  # a column that the model does not read is left out
+
+
+def test_a_file_may_be_read_in_its_own_way(model, frame, tmp_path):
+    written = frame.drop("rating").with_columns(tags=pl.col("tags").fill_null(""))
+    written.write_csv(tmp_path / "new.csv", separator=";")
+    settings = {"separator": ";"}
+    expected = model.probabilities(frame).tolist()
+    for files in (settings, FilesConfig(**settings)):
+        assert model.probabilities(tmp_path / "new.csv", files=files).tolist() == expected
+    assert model.predict(tmp_path / "new.csv", files=settings, quiet=True)["probability"].to_list() == expected
+    assert model.unknown_values(tmp_path / "new.csv", files=settings) == model.unknown_values(frame)
+    with pytest.raises(InputError, match="no setting is called 'seperator'"):
+        model.predict(tmp_path / "new.csv", files={"seperator": ";"})
+    with pytest.raises(InputError, match=r"files\.separator is ';', but the impressions are data frames"):
+        model.predict(frame, files=settings)
 
 
 def test_a_column_named_like_the_prediction_is_renamed(frame):
