@@ -16,6 +16,7 @@ from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.prepare.config import SplitConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.retrieval.load import open_run
+from recsys_bert.stages.fuse import fuse
 
 
 @pytest.fixture(scope="module")
@@ -276,3 +277,27 @@ def test_recency_is_chosen_where_interests_drift_and_indexes_hold_it(drift, caps
     assert near[0] == near[1]  # what is alike does not change with the season
     users = [call("similar", "--run", name, "--users", "3", "--json")["results"] for name in ("fused", "towers")]
     assert users[0] == users[1]
+
+
+def test_every_setting_of_recency_and_of_repeats_is_tried(drift):
+    dataset = open_dataset(drift / "data")
+    small = {"weights": [1.0], "smoothings": [0.01], "recent_windows": [7.0]}
+    settings = {"half_lives": [5.0], "recent_weights": [2.0, 3.0], "recent_half_lives": [3.0]}
+    summaries = [
+        fuse([drift / "towers"], dataset, **small, **settings, **more).summary
+        for more in ({}, {"seen": True}, {"recent_smoothings": [0.1]})
+    ]
+    plain, seen, smooth = ({_key(line): line["ndcg@10"] for line in summary["tried"]} for summary in summaries)
+    assert {key[0] for key in plain} == {None, 5.0}
+    assert {key[1:] for key in plain} == {
+        (None, None, None, None),
+        *(("half_life", 3.0, weight, 0.001) for weight in (2.0, 3.0)),
+        *(("window", 7.0, weight, 0.001) for weight in (2.0, 3.0)),
+    }
+    assert seen[None, None, None, None, None] != plain[None, None, None, None, None]  # people repeat here
+    assert {key[4] for key in smooth} == {None, 0.1}
+
+
+def _key(line):
+    names = ("half_life", "recent_kernel", "recent_days", "recent_weight", "recent_smoothing")
+    return tuple(line.get(name) for name in names)
