@@ -15,7 +15,7 @@ from nlp_tasks.word_vectors.files import read_vectors
 from nlp_tasks.word_vectors.start import start_rows
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.embeddings import is_zero_initialised
-from recsys_bert.encoder.hugging_face.load import load_checkpoint, load_with_head, read_checkpoint_config
+from recsys_bert.encoder.hugging_face.load import check_family, load_checkpoint, load_with_head, read_checkpoint_config
 from recsys_bert.encoder.masked_head import MaskedTokenHead
 from recsys_bert.encoder.model import FORMAT, Encoder
 from recsys_bert.encoder.parts import Options
@@ -138,6 +138,8 @@ def load_text_encoder(folder: Path, settings: EncoderConfig = TEXT_ENCODER) -> t
             that does not fit the encoder.
     """
     folder = find_encoder(folder)
+    if read_json(folder / "config.json").get("format") != FORMAT:
+        check_family(folder)  # before its tokenizer is missed
     tokenizer = Tokenizer.load(folder)
     parts = {name: getattr(settings, name) for name in PARTS}
     if read_json(folder / "config.json").get("format") == FORMAT:

@@ -16,7 +16,7 @@ from nlp_tasks.inputs import longest, read_texts
 from nlp_tasks.model import outputs
 from nlp_tasks.pooling import Pooling, prefix_and_case, read_sentence_transformer
 from nlp_tasks.tokenization import Tokenizer
-from recsys_bert.encoder.hugging_face.load import load_with_head
+from recsys_bert.encoder.hugging_face.load import check_family, load_with_head
 from recsys_bert.encoder.masked_head import MaskedTokenHead
 from recsys_bert.encoder.model import FORMAT, Encoder
 from recsys_bert.encoder.parts import allowing_parts
@@ -70,6 +70,8 @@ class TextEncoder:
         """
         whole, folder = Path(folder), find_encoder(Path(folder))
         ours = read_json(folder / "config.json").get("format") == FORMAT
+        if not ours:
+            check_family(folder)  # before its tokenizer is missed
         tokenizer = Tokenizer.load(folder)
         if ours:
             with allowing_parts(allow_parts):

@@ -66,6 +66,16 @@ def test_padding_of_the_tokenizer_wins_over_that_of_the_config(tmp_path: Path):
     np.testing.assert_allclose(encoder.encode(TEXTS), mean_vectors(folder, TEXTS), atol=1e-5)
 
 
+def test_a_family_that_is_not_known_is_named_before_its_tokenizer(tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2", "vocab_size": 50257}')
+    (tmp_path / "vocab.json").write_text('{"a": 0, "<|endoftext|>": 1}')
+    (tmp_path / "merges.txt").write_text("")
+    with pytest.raises(InputError, match="type 'gpt2', which needs causal pre-norm layers that generate text"):
+        TextEncoder.load(tmp_path)
+    with pytest.raises(InputError, match="type 'gpt2'"):
+        Classifier.train(TEXTS, ["a", "b"] * 4, init=tmp_path)
+
+
 def test_the_config_of_first_releases_is_named(tmp_path: Path):
     folder = write_checkpoint(tmp_path / "in", "Bert")
     (folder / "config.json").rename(folder / "bert_config.json")

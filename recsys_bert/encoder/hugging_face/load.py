@@ -119,6 +119,11 @@ def read_checkpoint_config(folder: Path, settings: Mapping[str, Any]) -> Encoder
     return EncoderConfig.from_dict({**values, **settings, "layer_options": options})
 
 
+def check_family(folder: Path) -> None:
+    """Refuse a folder whose family is unknown; see ``find_family``."""
+    find_family(_read_config(Path(folder)), Path(folder))
+
+
 def _activation(name: Any, folder: Path) -> str:
     """Our name of their activation."""
     if name not in ACTIVATIONS:
