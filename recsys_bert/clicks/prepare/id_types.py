@@ -17,7 +17,7 @@ def settle_ids(source: TableSource, config: LogConfig, table: pl.LazyFrame) -> t
         table: Rows with ``user``, ``item`` and ``bad``.
 
     Returns:
-        By column, whether its text ids are integers; and columns whose ids stay text, but lose a final ``.0``.
+        By column, whether its text ids are integers; and columns whose ids lose a final ``.0``.
 
     Raises:
         InputError: They are a mixture.
@@ -30,7 +30,7 @@ def settle_ids(source: TableSource, config: LogConfig, table: pl.LazyFrame) -> t
         good = table.filter(pl.col("bad") == 0)
         ids = count_text_ids(good, role)
         name = getattr(config, role)
-        if not ids.words and (ids.too_large or config.ids == "text"):
+        if not ids.words and not ids.plain:
             point_zero.append(role)
         if config.ids == "text":
             continue

@@ -61,11 +61,13 @@ class TextIds:
         total: All.
         whole: Integers that fit into 64 bits, plain or with ``.0``.
         too_large: Integers that do not fit.
+        plain: All are short integers without ``.0``.
     """
 
     total: int
     whole: int
     too_large: int
+    plain: bool = False
 
     @property
     def words(self) -> int:
@@ -80,7 +82,7 @@ def count_text_ids(rows: pl.LazyFrame, name: str) -> TextIds:
         rows.select(column.str.contains(WHOLE).sum(), pl.len().alias("all")).collect(engine="streaming").row(0)
     )
     if whole == total:
-        return TextIds(total, whole, 0)
+        return TextIds(total, whole, 0, plain=True)
     written = column.str.contains(WRITTEN_WHOLE)
     fits = integer_ids(column, pl.String()).is_not_null()
     whole, large = rows.select(fits.sum(), (written & ~fits).sum().alias("large")).collect(engine="streaming").row(0)

@@ -21,7 +21,7 @@ from recsys_bert.clicks.prepare.event_columns import (
     judged,
 )
 from recsys_bert.clicks.prepare.id_types import settle_ids
-from recsys_bert.clicks.prepare.ids import POINT_ZERO, integer_ids
+from recsys_bert.clicks.prepare.ids import POINT_ZERO
 from recsys_bert.clicks.prepare.marks import LINE
 from recsys_bert.clicks.prepare.sources import Part, TableSource
 from recsys_bert.clicks.prepare.times import FIRST_LATE, JANUARY_1970, as_date, check_format
@@ -47,7 +47,7 @@ class Log:
         event_types: Rows by event type, if the log has one.
         types: Event types of the rows that are left, in the order of their codes, which begin at 2.
         time_units: Files by unit of their times; ``dates`` for those that are no numbers.
-        point_zero: Columns of text ids that are all whole numbers, some of them maybe with ``.0``, which goes.
+        point_zero: Columns of text ids that are whole numbers, some of them maybe with ``.0``, which goes.
     """
 
     path: Path
@@ -89,7 +89,7 @@ class Log:
         good = good.drop("bad", "kind", strict=False)
         whole = [name for name, is_whole in self.integer_ids.items() if is_whole]
         good = good.with_columns(pl.col(name).str.replace(POINT_ZERO, "") for name in self.point_zero)
-        return good.with_columns(integer_ids(pl.col(name), pl.String()) for name in whole)
+        return good.with_columns(pl.col(name).cast(pl.Int64) for name in whole)
 
 
 def read_log(source: TableSource, config: LogConfig, work: Path) -> Log:

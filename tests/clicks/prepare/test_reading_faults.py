@@ -406,3 +406,12 @@ def test_lists_of_whole_floats_are_values(prepare):
     features = SideFeaturesConfig(multi=("tags",))
     dataset = prepare([(1, 5, 1), (1, 6, 2)], split=NO_SPLIT, items=items, item_features=features)
     assert pl.read_parquet(dataset.folder / "item_features" / "values.parquet")["value"].to_list() == ["2", "1"]
+
+
+def test_line_breaks_in_cells_of_a_file_without_header(prepare, text):
+    path = text("log.csv", "1|5|1|^a|b^", "1|6|2|^two", "lines^", "1|7|3|c|d")
+    columns = ("user_id", "item_id", "timestamp", "note")
+    options = {"columns": columns, "separator": "|", "quote": "^", "bad_rows": "drop"}
+    dataset = prepare(path, log_options=options, split=NO_SPLIT)
+    assert histories(dataset) == {1: [5, 6]}
+    assert reasons(dataset) == {"too few or too many cells": 1}

@@ -5,6 +5,7 @@ Every cell is text, so that ids and times keep what was written. Blank lines say
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -106,27 +107,24 @@ def _ragged_rows(path: Path, width: int, separator: str, quote: str | None, n_he
     """Rows of another width than the header's: True; blank lines: null. None if there are neither."""
     lines = pl.scan_lines(path, name="line", glob=False).slice(n_header)
     line = pl.col("line")
-    if quote is not None:
-        n_quotes = line.str.count_matches(quote, literal=True)
-        quoted, open_ended = (
-            lines.select((n_quotes > 0).any().alias("any"), (n_quotes % 2 == 1).any().alias("odd"))
-            .collect(engine="streaming")
-            .row(0)
-        )
-        if open_ended:  # cells that hold line breaks
-            return _ragged_records(path, width, separator, quote)
-        if quoted:
-            line = line.str.replace_all(f"{quote}[^{quote}]*{quote}", "")
-    cells = line.str.count_matches(separator, literal=True) + 1
-    blank = pl.col("line").str.strip_chars() == ""
-    odd = (cells != width) | blank if width > 1 else (cells != width)
-    if not lines.select(odd.any()).collect(engine="streaming").item():
+    if quote is not None and _any(lines, line.str.contains(quote, literal=True)):
+        if _any(lines, line.str.count_matches(quote, literal=True) % 2 == 1):  # cells that hold line breaks
+            return _ragged_records(path, width, separator, quote, has_header=n_header > 0)
+        mark = re.escape(quote)
+        line = line.str.replace_all(f"{mark}[^{mark}]*{mark}", "")
+    ragged = line.str.count_matches(separator, literal=True) + 1 != width
+    if not _any(lines, ragged):
         return None
-    marks = lines.select(pl.when(~blank if width > 1 else pl.lit(True)).then(cells != width).alias(RAGGED))
-    return marks.collect(engine="streaming")[RAGGED]
+    if width > 1:
+        ragged = pl.when(pl.col("line").str.strip_chars() != "").then(ragged)
+    return lines.select(ragged.alias(RAGGED)).collect(engine="streaming")[RAGGED]
 
 
-def _ragged_records(path: Path, width: int, separator: str, quote: str) -> pl.Series | None:
+def _any(lines: pl.LazyFrame, condition: pl.Expr) -> bool:
+    return bool(lines.select(condition.any()).collect(engine="streaming").item())
+
+
+def _ragged_records(path: Path, width: int, separator: str, quote: str, has_header: bool) -> pl.Series | None:
     """As ``_ragged_rows``, by Python's reader: records may span lines."""
     with io.TextIOWrapper(open_binary(path), encoding="utf-8-sig", newline="") as file:
         try:
@@ -137,7 +135,7 @@ def _ragged_records(path: Path, width: int, separator: str, quote: str) -> pl.Se
                 f"{path.name}: {error} (character {quote}). Correct it, or pass quote none if quotes are ordinary "
                 "characters there."
             ) from error
-    lengths = lengths[1:]
+    lengths = lengths[int(has_header) :]
     if (lengths == width).all():
         return None
     return pl.Series(RAGGED, lengths != width).set(pl.Series(lengths == 0), None)
