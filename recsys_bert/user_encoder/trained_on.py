@@ -48,7 +48,8 @@ def training_events(dataset: ClickDataset) -> TrainingEvents:
 def record_training(out: Path, dataset: ClickDataset, runs: Iterable[Path]) -> None:
     """Write into a run folder which events it, and the runs that it starts from, are trained on."""
     events = [training_events(dataset), *(one for run in runs for one in trained_on(run))]
-    write_json(out / NAME, [asdict(one) for one in dict.fromkeys(events)])
+    if trained_on(out) != (distinct := list(dict.fromkeys(events))):
+        write_json(out / NAME, [asdict(one) for one in distinct])
 
 
 def trained_on(run: Path) -> list[TrainingEvents]:

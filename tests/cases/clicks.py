@@ -8,7 +8,9 @@ from cases.bad_input import Case, run_all, truncated, write_text
 HEADER = "user_id,item_id,timestamp\n"
 TIMES = "prepare --events log.csv --out out"
 EVALUATE = "evaluate --data data --runs run"
-CLICKS = "train-ctr --impressions log/impressions.parquet --columns.time timestamp --train.epochs 1"
+CLICKS = (
+    "train-ctr --impressions log/impressions.parquet --columns.time timestamp --columns.label click --train.epochs 1"
+)
 LISTS = "train-ctr --impressions shown.jsonl --validation shown.jsonl --out out"
 SCORE = "predict-ctr --run ctr --impressions log/impressions.parquet"
 TRAIN = "--encoder.dim 8 --encoder.n-layers 1 --encoder.max-len 20 --train.epochs 1"
@@ -99,7 +101,6 @@ CASES = (
     Case("fine-tuning no encoder", f"{CLICKS} --out out --model.encoder-mode fine_tuned", "no model.encoder"),
     Case("a learning rate for no encoder", f"{CLICKS} --out out --model.encoder-lr 0.1", "trains no encoder"),
     Case("a prepared log for a CTR model without one", f"{SCORE} --data data --out a.parquet", "leave it out"),
-    Case("unknown user", "recommend --run run --data data --users 9999", "users are not in data"),
     Case("user of another type", "recommend --run run --data data --users nobody", "user ids of this log are integers"),
     Case("unknown items", "recommend --run run --data data --history 'x y z'", "cannot be"),
     Case("a score fusion over a log", "fuse --runs run --data data --out data", "is there and is no score fusion"),

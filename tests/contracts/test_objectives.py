@@ -275,12 +275,12 @@ def test_a_trained_run_ranks_is_evaluated_and_starts_towers_and_ctr_models(side_
     loaded = open_run(tmp_path / "run", side_log)
     users = side_log.users["user_id"].to_list()[:5]
     lists = model.recommend(users, k=3)
-    assert lists.shape == (15, 4)
+    assert lists.shape == (15, 5)
     np.testing.assert_allclose(loaded.item_vectors(), model.ranker.item_vectors())
     result = evaluate({"run": tmp_path / "run"}, side_log, baselines=["popular"])
     assert result.table.height >= 2
     towers = train_retrieval(side_log, init=model, train=SMALL["train"] | {"epochs": 1})
-    assert towers.recommend(users, k=3).shape == (15, 4)
+    assert towers.recommend(users, k=3).shape == (15, 5)
     clicks = pl.DataFrame({"user_id": users * 12, "item_id": list(range(30)) * 2, "t": range(60), "click": [0, 1] * 30})
     ctr = train_ctr(
         clicks[:40],

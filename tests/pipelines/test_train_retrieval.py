@@ -62,7 +62,7 @@ def weights(run):
 def test_towers_on_a_pretrained_encoder_and_their_index(simulated, config, pretrained, quick):
     config = replace(config, encoder=EncoderConfig(), init=pretrained, train=quick(epochs=6, lr=0.01))
     results = train_retrieval.run(negatives(towers(config, **SIDES, id_dropout=0.1), mask_history_hits=True))
-    written = ["checkpoints", "config.toml", "data.json", "index", "metrics.jsonl", "two_tower"]
+    written = ["checkpoints", "config.toml", "data.json", "index", "metrics.jsonl", "trained_on.json", "two_tower"]
     assert sorted(os.listdir(config.out)) == written
     ranker, queries = load_ranker(config.out, simulated), Queries.of(simulated, "validation")
     lists = ranker.rank(queries, 10)
@@ -199,15 +199,16 @@ def test_what_cannot_be_trained_is_refused_and_leaves_no_folder(config, pretrain
         "holds no pretrained encoder": replace(bare, init=tmp_path),
         "no item feature 'mood'": towers(config, item_features=("mood",)),
         "no user feature 'mood'": towers(config, user_features=("mood",)),
-        "hard_negatives is 50 \\+ 60, but there are only": negatives(config, skip_top=50, hard_negatives=60),
+        "hard_negatives is 50 \\+ 60, but only .* items": negatives(config, skip_top=50, hard_negatives=60),
         "refresh_steps is 500, but the training has 14 steps": negatives(config, hard_negatives=5),
-        "FAISS cannot build 'Flatt'": replace(config, index=IndexConfig(factory="Flatt")),
         "learns 256 centroids but there are only": replace(config, index=IndexConfig(factory="IVF256,Flat")),
         r"train\.monitor is 'auc'": replace(config, train=quick(monitor="auc")),
     }
     for message, bad in cases.items():
         with pytest.raises(InputError, match=message):
             train_retrieval.run(bad)
+    with pytest.raises(InputError, match="FAISS cannot build 'Flatt'"):
+        IndexConfig(factory="Flatt")
         assert not config.out.exists(), message
 
 

@@ -94,7 +94,7 @@ def test_batches_and_cores_do_not_matter(side_log, ranker, cores):
 
 
 def test_an_error_in_one_batch_ends_encoding_and_frees_the_cores(side_log, cores):
-    def encode(rows, lengths, users, times):
+    def encode(*batch):
         raise InputError("broken")
 
     with pytest.raises(InputError, match="broken"):

@@ -108,7 +108,15 @@ def test_a_temporary_run_goes_with_the_recommender(dataset):
 def test_a_run_folder_is_that_of_the_command(dataset, tmp_path):
     train_retrieval(dataset, out=tmp_path / "run", **SETTINGS)
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert names == {"checkpoints", "config.toml", "data.json", "index", "metrics.jsonl", "two_tower"}
+    assert names == {
+        "checkpoints",
+        "config.toml",
+        "data.json",
+        "index",
+        "metrics.jsonl",
+        "trained_on.json",
+        "two_tower",
+    }
     assert read_json(tmp_path / "run" / "two_tower" / "config.json")["towers"]["item_features"] == ["kind"]
 
 
