@@ -43,9 +43,11 @@ def format_of(path: Path, config: FilesConfig, flags: str) -> str:
     if path.is_dir():
         return "folders"
     if (kind := FORMATS.get(suffix(path))) is None:
+        _, first = next(read_lines(path, config.encoding, flags=flags), (1, ""))
+        tabs = f"; its lines have tabs: {flag(flags, 'format')} tsv" if "\t" in first else ""
         raise InputError(
             f"{path}: the ending {path.suffix!r} is not known ({', '.join(FORMATS)} are). "
-            f"Name the format with {flag(flags, 'format')}."
+            f"Name the format with {flag(flags, 'format')}{tabs}."
         )
     return kind
 

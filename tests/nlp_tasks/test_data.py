@@ -215,5 +215,7 @@ def test_folders_that_are_called_after_labels(tmp_path):
 
 
 def test_tabs_in_a_file_that_is_called_csv(write):
+    with pytest.raises(InputError, match=r"its lines have tabs: --data\.format tsv"):
+        read(write("a.txt", "a\t1\n"))
     with pytest.raises(InputError, match=r"It has tabs: set --data\.format tsv"):
         read(write("a.csv", "text\tlabel\n"))

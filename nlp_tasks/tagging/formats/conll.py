@@ -1,17 +1,27 @@
 """Sentences in columns: a word and its tags a line."""
 
+import re
 from itertools import accumulate
 from pathlib import Path
 
 from nlp_tasks.lines import read_lines
 from nlp_tasks.normalisation import is_visible
 from nlp_tasks.tagging.config import AnnotatedFilesConfig
-from nlp_tasks.tagging.data import LOST, REPAIRED, AnnotatedSentences
+from nlp_tasks.tagging.data import LOST, REPAIRED, SAMPLE, AnnotatedSentences
 from nlp_tasks.tagging.formats.columns import Columns, blocks, check_shape, check_tag_columns, recognise_columns
 from nlp_tasks.tagging.formats.reading import UNSEEN, Reading, of_words
 from nlp_tasks.tagging.schemes import Span
 from nlp_tasks.tagging.tag_reading import find_file_scheme, read_repaired, tags_of_brackets
+from nlp_tasks.tokenization import mostly_chinese
 from recsys_bert.progress import Progress
+
+_DECORATIONS = (
+    (re.compile(r"(.)\d"), True, "words without the number of their position"),
+    (re.compile(r"[a-z]{2,3}(?:-[a-z]+)?:(.+)"), False, "words without their language"),
+)
+
+Row = tuple[int, list[str], tuple[tuple[Span, ...], ...]]
+"""Line, words and entities of a sentence."""
 
 
 def read_conll(reading: Reading, entities: bool) -> AnnotatedSentences:
@@ -21,7 +31,7 @@ def read_conll(reading: Reading, entities: bool) -> AnnotatedSentences:
     if entities and columns is None and config.scheme is None and config.tag_columns is None:
         columns = _fewest(path, columns, reading)
     columns = columns or _default_columns(config)
-    rows: list[tuple[int, list[str], tuple[tuple[Span, ...], ...]]] = []
+    rows: list[Row] = []
     lines = read_lines(path, config.encoding, flags=reading.flags)
     with Progress(f"reading {path.name}", None, "sentences") as progress:
         for block, is_mark in blocks(lines, columns):
@@ -35,8 +45,19 @@ def read_conll(reading: Reading, entities: bool) -> AnnotatedSentences:
                 reading.refuse(*problem, sum(map(len, levels)))
                 continue
             rows.append((block[0][0], *_visible(reading, [cells[columns.word] for _, cells in block], levels)))
-    rows = [row for row in rows if row[1]]
+    rows = _without_decoration(reading, [row for row in rows if row[1]])
     return of_words(path, rows, config, (columns.word, columns.tags))
+
+
+def _without_decoration(reading: Reading, rows: list[Row]) -> list[Row]:
+    """Take off what sets add to every word: the position in Weibo (``科0``), the language in WikiAnn (``en:Oslo``)."""
+    words = [word for _, sentence, _ in rows[:SAMPLE] for word in sentence]
+    for pattern, of_chinese, name in _DECORATIONS:
+        if words and all(map(pattern.fullmatch, words)) and (mostly_chinese(words) or not of_chinese):
+            bare = [(line, [pattern.sub(r"\1", word) for word in sentence], levels) for line, sentence, levels in rows]
+            reading.repaired[name] += sum(len(sentence) for _, sentence, _ in rows)
+            return bare
+    return rows
 
 
 def _visible(

@@ -112,6 +112,20 @@ def test_columns_are_recognised(write, shape):
     )
 
 
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("科0\tO\n李0\tB-PER.NAM\n开1\tI-PER.NAM\n", ["科", "李", "开"]),
+        ("en:Oslo B-LOC\nen:10:30 O\n", ["Oslo", "10:30"]),
+        ("科0\tO\n李\tB-PER.NAM\n", ["科0", "李"]),
+    ],
+)
+def test_what_is_added_to_every_word_is_taken_off(write, lines, words):
+    data = read_annotated(write("a.conll", lines), AUTO)
+    assert data.sentences[0].words() == words
+    assert sum(data.repaired.values()) == (len(words) if words[0] != "科0" else 0)
+
+
 def test_levels_comments_and_numbers_of_germeval(write):
     data = read_annotated(write("NER-de-train.tsv", GERMEVAL), AUTO)
     assert [one.text for one in data.sentences] == ["Universität Tübingen lebt", "Bonn #"]
