@@ -26,12 +26,13 @@ class MaskedEnd:
         """Replace one item of each row by the mask; it is the target."""
         rows = np.arange(len(sequences.tokens))
         column = sequences.lengths - 1 - random.integers(0, np.minimum(self.n, sequences.lengths))
-        known = sequences.tokens[rows, column] >= table.first  # unknown items are context, never a target
+        known = sequences.predictable[rows, column]  # unknown items are context, never a target
         rows, column = rows[known], column[known]
         targets, tokens = sequences.tokens[rows, column], sequences.tokens.copy()
         tokens[rows, column] = table.mask
         positions = rows * tokens.shape[1] + column
-        return {"tokens": tokens, "positions": positions, "targets": targets, "n_targets": len(targets)}
+        batch = {"tokens": tokens, "positions": positions, "targets": targets, "n_targets": len(targets)}
+        return batch | sequences.target_weights(positions)
 
     def module(self, prediction: TokenPrediction) -> TokenPrediction:
         """Train the prediction itself: nothing stands beside the encoder."""

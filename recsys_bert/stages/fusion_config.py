@@ -52,6 +52,9 @@ class FuseConfig:
     seen: bool = False
     """Choose with items of the history ranked, too, as `evaluate --seen` does; for logs in which people repeat."""
 
+    target_types: tuple[str, ...] = ()
+    """Event types that are targets on validation, as purchase; empty: all."""
+
     validation_users: int = 10_000
     """Users ranked for each setting at most, drawn once; 0 takes all."""
 

@@ -6,8 +6,10 @@ import pytest
 from safetensors.torch import load_file
 
 from recsys_bert.errors import InputError
+from recsys_bert.retrieval.validation import drawn_queries, list_metrics
 from recsys_bert.settings import make_config
 from recsys_bert.stages.evaluate import evaluate
+from recsys_bert.stages.fuse import fuse
 from recsys_bert.stages.prepare import prepare
 from recsys_bert.stages.pretrain import PretrainConfig, build, pretrain
 from recsys_bert.stages.train_retrieval import train_retrieval
@@ -166,3 +168,14 @@ def test_event_types_keep_their_codes_in_a_log_that_grew(tmp_path):
     assert tables == [4, 5]  # none, unknown, and the types
     with pytest.raises(InputError, match="event types purchase, view, which this log lacks"):
         prepare(frame, vocabulary={"of": str(tmp_path / "old")})
+
+
+def test_a_fusion_is_chosen_on_events_of_the_target_types(logs):
+    model = pretrain(logs["none"], **TINY)
+    settings = {"weights": [0.5, 1.0], "smoothings": [0.01]}
+    both = [fuse([model], logs["none"], target_types=types, **settings) for types in ([], ["purchase"])]
+    tried = [[line["recall@10"] for line in fused.summary["tried"]] for fused in both]
+    assert tried[0] != tried[1]
+    queries = drawn_queries(logs["none"], 0, 0, ["purchase"])
+    lists = model.ranker.rank(queries, 10)
+    assert tried[1][0] == list_metrics(lists, queries.targets(), logs["none"].vocabulary.first_item, 10)["recall@10"]
