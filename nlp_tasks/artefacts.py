@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from recsys_bert.checksums import NAME as CHECKSUMS
+from recsys_bert.checksums import check_intact
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 
@@ -18,7 +20,7 @@ def record_artefact(run: Path, kind: str) -> Path:
     Returns:
         The artefact's folder.
     """
-    write_json(Path(run) / _RECORD, {"kind": kind, "folder": kind})
+    write_json(Path(run) / _RECORD, {"kind": kind, "folder": kind}, sealed=True)
     return Path(run) / kind
 
 
@@ -32,9 +34,14 @@ def artefact_folder(folder: Path) -> Path:
     if not (folder / _RECORD).is_file():
         return folder
     try:
-        return folder / str(read_json(folder / _RECORD)["folder"])
+        inner = folder / str(read_json(folder / _RECORD, sealed=True)["folder"])
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / _RECORD} is damaged. Train the run again.") from error
+    if not inner.is_dir():
+        raise InputError(
+            f"{inner} is missing, though {folder / _RECORD} names it. Put it back, or train the run again."
+        )
+    return inner
 
 
 def find_files(folder: Path, names: tuple[str, ...], what: str) -> Path:
@@ -49,6 +56,8 @@ def find_files(folder: Path, names: tuple[str, ...], what: str) -> Path:
         InputError: Neither has any.
     """
     artefact = artefact_folder(folder)
+    if (artefact / CHECKSUMS).is_file():  # one of ours, no other project's checkpoint
+        check_intact(artefact, "train the run again")
     if any((artefact / name).is_file() for name in names):
         return artefact
     raise InputError(

@@ -12,6 +12,7 @@ from nlp_tasks.config import HeadConfig, LengthConfig
 from nlp_tasks.encoders import find_encoder, save_text_encoder
 from nlp_tasks.model import TextModel
 from nlp_tasks.tokenization import Tokenizer
+from recsys_bert.checksums import check_intact
 from recsys_bert.encoder.model import Encoder, load_weights
 from recsys_bert.encoder.parts import saved_parts
 from recsys_bert.errors import InputError
@@ -58,7 +59,7 @@ def save_parts(
         about: Plain values: how to build the model again, and what else the task needs.
         also: Writes more files into the folder that it is called with.
     """
-    with replacing(folder) as temporary:
+    with replacing(folder, sealed=True) as temporary:
         save_text_encoder(temporary, encoder, tokenizer)
         state = {name: value for name, value in model.state_dict().items() if not name.startswith(_NOT_HERE)}
         weights = {name: value.cpu().contiguous().clone() for name, value in state.items()}
@@ -103,10 +104,13 @@ def open_task(folder: Path, task: str) -> tuple[Path, dict[str, Any]]:
     if not (inner / "task.json").is_file():
         raise InputError(f"{folder} holds an encoder but no trained {name} (task.json is missing).")
     about = read_json(inner / "task.json")
+    if not isinstance(about, dict):
+        raise InputError(f"{inner}/task.json is damaged. Train the run again.")
     if about.get("format") != _FORMAT:
         raise InputError(f"{inner} has the format {about.get('format')!r}, not {_FORMAT!r}. Train the run again.")
     if about.get("task") != task:
         raise InputError(f"{folder} holds a {_words(str(about.get('task')))}, no {name}. Give the run of a {name}.")
+    check_intact(inner, "train the run again")
     return inner, about
 
 

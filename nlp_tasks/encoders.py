@@ -13,6 +13,7 @@ from nlp_tasks.tokenization import Tokenizer
 from nlp_tasks.tokenizer_files import TOKENIZER_FILES
 from nlp_tasks.word_vectors.files import read_vectors
 from nlp_tasks.word_vectors.start import start_rows
+from recsys_bert.checksums import write_checksums
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.embeddings import is_zero_initialised
 from recsys_bert.encoder.hugging_face.load import check_family, load_checkpoint, load_with_head, read_checkpoint_config
@@ -218,6 +219,7 @@ def save_text_encoder(
     tokenizer.save(folder)
     if head is not None:
         head.save(folder)
+    write_checksums(Path(folder))
 
 
 def load_output_head(folder: Path, tokenizer: Tokenizer) -> MaskedTokenHead | None:

@@ -16,6 +16,7 @@ from nlp_tasks.inputs import longest, read_texts
 from nlp_tasks.model import outputs
 from nlp_tasks.pooling import Pooling, prefix_and_case, read_sentence_transformer
 from nlp_tasks.tokenization import Tokenizer
+from recsys_bert.checksums import write_checksums
 from recsys_bert.encoder.hugging_face.load import check_family, load_with_head
 from recsys_bert.encoder.masked_head import MaskedTokenHead
 from recsys_bert.encoder.model import FORMAT, Encoder
@@ -88,6 +89,7 @@ class TextEncoder:
         """Write encoder, tokenizer and pooling; ``load`` reads them."""
         save_text_encoder(Path(folder), self.encoder, self.tokenizer, self.masked_head)
         self.pooling.save(Path(folder))
+        write_checksums(Path(folder))
 
     def export(self, folder: Path | str, to: Target = "transformers") -> Path:
         """Write a folder that transformers, sentence-transformers or onnxruntime opens, with the same outputs.

@@ -1,7 +1,8 @@
 """Training of a text task, whatever the task: begin the run, fit, evaluate, write the artefact."""
 
+import contextlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,23 +78,25 @@ def train_task(training: TaskTraining, config: RunConfig, out: Path | None) -> d
         InputError: See ``begin_task`` and ``fit``.
     """
     with run_folder(out) as folder:
-        begin_task(training, config, folder)
-        results = fit_task(training, config.train, folder)
-        write_task(training, results, folder)
+        with begin_task(training, config, folder):
+            results = fit_task(training, config.train, folder)
+            write_task(training, results, folder)
         print_summary(results, folder / training.kind if out is not None else None)
     return results
 
 
-def begin_task(training: TaskTraining, config: RunConfig, out: Path) -> None:
-    """Begin or resume the run folder; called after everything that bad input can stop.
+@contextlib.contextmanager
+def begin_task(training: TaskTraining, config: RunConfig, out: Path) -> Iterator[None]:
+    """Begin or resume the run folder, locked within the block; entered after everything that bad input can stop.
 
     Raises:
         InputError: Another run lies there, a source changed since it was begun, or the adversarial table is unknown.
     """
     check_table(training.loss, config.train)
-    begin(out, resolved(config, training.model))
-    check_unchanged(out, dict(training.sources))
-    print_counted(training.record().get("counted", {}))
+    with begin(out, resolved(config, training.model)):
+        check_unchanged(out, dict(training.sources))
+        print_counted(training.record().get("counted", {}))
+        yield
 
 
 def resolved(config: Any, model: nn.Module) -> Any:
@@ -184,7 +187,7 @@ def write_task(training: TaskTraining, results: dict[str, Any], out: Path) -> No
     """Write artefact, its record and ``metrics.json``; the first process alone does."""
     if is_first_process():
         training.save(out / training.kind)
-        write_json(out / "metrics.json", results)
+        write_json(out / "metrics.json", results, sealed=True)
         record_artefact(out, training.kind)
 
 

@@ -18,6 +18,7 @@ from pipelines import leave_working_folder
 from pipelines.support.flags import load_config
 from recsys_bert.encoder.parts import allowing_parts, parts_in
 from recsys_bert.errors import InputError, unknown_name
+from recsys_bert.full_disk import full_disk
 from recsys_bert.settings import is_resolved
 from recsys_bert.version import __version__
 
@@ -90,6 +91,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
         return 141
+    except OSError as error:
+        if (reason := full_disk(error)) is None:
+            raise
+        print(f"error: the output cannot be written: {reason}.", file=sys.stderr)
+        return 2
     return 0
 
 

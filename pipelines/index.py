@@ -42,6 +42,16 @@ def run(config: Config) -> dict[str, Any]:
         InputError: A factory string or setting that does not fit, too few items to train on, or a run and a log that
             do not belong together.
     """
+    from recsys_bert.locks import only_writer
+
+    with only_writer(config.out):
+        summary = _index(config)
+    if config.json:
+        print(json.dumps(summary))
+    return summary
+
+
+def _index(config: Config) -> dict[str, Any]:
     from pipelines.support.item_lists import check_replaceable
     from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.retrieval.load import open_run
@@ -60,6 +70,4 @@ def run(config: Config) -> dict[str, Any]:
         f"{index.memory / 2**20:,.1f} MiB, built in {seconds:.1f} s, in {config.out}",
         file=sys.stderr,
     )
-    if config.json:
-        print(json.dumps(summary))
     return summary

@@ -1,6 +1,7 @@
 """Settings as config dataclasses: defaults < recipe (TOML) < keyword arguments; resolved ones are written out."""
 
 import dataclasses
+import hashlib
 import itertools
 import typing
 from collections.abc import Mapping
@@ -16,18 +17,19 @@ T = TypeVar("T")
 _RESOLVED = "# resolved settings"
 
 
-def read_config(kind: type[T], path: Path, changes: Mapping[str, Any] | None = None) -> T:
+def read_config(kind: type[T], path: Path, changes: Mapping[str, Any] | None = None, *, resolved: bool = False) -> T:
     """Read settings that ``write_config`` wrote, or any recipe that names every required setting.
 
     Args:
         kind: The pipeline's ``Config``.
         path: The recipe.
         changes: Values as TOML has them, by dotted name (``encoder.neck``), in place of the recipe's.
+        resolved: See ``read_toml``.
 
     Raises:
         InputError: As in ``load_config``, or a required setting is missing.
     """
-    recipe = read_recipe(kind, path, changes)
+    recipe = read_recipe(kind, path, changes, resolved=resolved)
     return check_named(fill(kind, with_preset(kind, recipe)), named_in(path, recipe) | frozenset(changes or ()))
 
 
@@ -37,7 +39,9 @@ def write_config(config: Any, path: Path) -> None:
 
     with replacing(path) as temporary:
         text = tomli_w.dumps(_plain(config, None))
-        temporary.write_text(f"{_RESOLVED} of {_command(config)}, recsys-bert {__version__}\n{text}", encoding="utf-8")
+        first = f"{_RESOLVED} of {_command(config)}, recsys-bert {__version__}"
+        digest = _digest(f"{first}\n{text}")
+        temporary.write_text(f"{first}, sha256 {digest}\n{text}", encoding="utf-8")
 
 
 def _command(config: Any) -> str:
@@ -68,16 +72,44 @@ def _plain(value: Any, default: Any) -> Any:
     return [_plain(item, None) for item in value] if isinstance(value, list | tuple) else value
 
 
-def read_recipe(kind: type, path: Path, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Read a TOML file, with ``changes``, as the settings of ``kind`` that it names, each of the right type."""
+def read_toml(path: Path, *, resolved: bool = False) -> dict[str, Any]:
+    """Read a TOML file; one that ``write_config`` wrote must be unchanged.
+
+    Args:
+        path: The file.
+        resolved: Refuse any other, as in a run folder.
+
+    Raises:
+        InputError: It cannot be read, or was changed.
+    """
     import tomllib
 
     try:
-        recipe = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        recipe = tomllib.loads(text)
     except OSError as error:
         raise InputError(f"the recipe {path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise InputError(f"{path} is not a TOML file: {error}.") from error
+    first, _, rest = text.partition("\n")
+    first, _, digest = first.rpartition(", sha256 ")
+    if (resolved or text.startswith(_RESOLVED)) and digest != _digest(f"{first}\n{rest}"):
+        raise InputError(
+            f"{path} is damaged or was changed: its settings do not fit the checksum in its first line. Restore it; or,"
+            " if you changed it for a run of your own, delete that line."
+        )
+    return recipe
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_recipe(
+    kind: type, path: Path, changes: Mapping[str, Any] | None = None, *, resolved: bool = False
+) -> dict[str, Any]:
+    """Read a TOML file, with ``changes``, as the settings of ``kind`` that it names, each of the right type."""
+    recipe = read_toml(path, resolved=resolved)
     for name, value in (changes or {}).items():
         _put(recipe, name, value)
     return check_settings(kind, recipe, str(path))

@@ -93,8 +93,7 @@ def run_pretraining(
     if config.train.monitor not in known:
         raise InputError(f"train.monitor is {config.train.monitor!r}; this training validates {', '.join(known)}.")
     label = f"pretraining ({config.objective.rpartition(':')[2].replace('_', ' ')})"
-    with run_folder(out) as folder:
-        begin(folder, config)  # after everything that bad input can stop
+    with run_folder(out) as folder, begin(folder, config):  # after everything that bad input can stop
         check_unchanged(folder, _sources(texts, validation, config))
         print_counted(left_out or {})
         results = fit_best(
@@ -115,9 +114,9 @@ def run_pretraining(
         if config.second_loss != "none":
             results["counted"] |= {"train": {"one sentence, no pair": training.batches.without_pair}}
         if is_first_process():
-            with replacing(folder / "encoder") as target:
+            with replacing(folder / "encoder", sealed=True) as target:
                 save_text_encoder(target, training.encoder, training.tokenizer, training.head)
-            write_json(folder / "metrics.json", results)
+            write_json(folder / "metrics.json", results, sealed=True)
             record_artefact(folder, "encoder")
             print_metrics(results["validation"] | {"examples": len(held_out.corpus)}, "validation")
         print_summary(results, None if out is None else folder / "encoder")

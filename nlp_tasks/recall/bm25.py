@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from nlp_tasks.examples import text_list
 from nlp_tasks.recall.words import Cut
+from recsys_bert.checksums import NAME as CHECKSUMS
+from recsys_bert.checksums import check_intact
 from recsys_bert.errors import InputError
 from recsys_bert.files import check_nothing_lost, read_json, replacing, write_json
 from recsys_bert.progress import Progress
@@ -83,15 +85,17 @@ class BM25:
                 f"{folder} is there and holds no index of paragraphs. Choose another folder, or remove it."
             )
         built = cls(paragraphs, cut, k1=k1, b=b)
-        with replacing(folder) as temporary:
+        with replacing(folder, sealed=True) as temporary:
             built._index.save(temporary, show_progress=False)
             write_json(temporary / _RECORD, about)
+            names = [CHECKSUMS, *(path.name for path in temporary.iterdir())]
             if folder.is_dir():
-                check_nothing_lost(folder, [path.name for path in temporary.iterdir()], "an index of paragraphs")
+                check_nothing_lost(folder, names, "an index of paragraphs")
         return built
 
     @classmethod
     def _load(cls, folder: Path, count: int, cut: Cut) -> "BM25":
+        check_intact(folder, f"delete {folder}")
         loaded, bm25s = cls.__new__(cls), _bm25s()
         try:
             loaded._index = bm25s.BM25.load(folder, show_progress=False)

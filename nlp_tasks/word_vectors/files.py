@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nlp_tasks.examples import text_list
 from nlp_tasks.lines import read_lines
 from nlp_tasks.normalisation import normalise
+from recsys_bert.checksums import check_file
 from recsys_bert.errors import InputError, unknown_name
 from recsys_bert.files import replacing
 from recsys_bert.progress import Progress
@@ -121,6 +122,7 @@ def read_vectors(path: Path, words: Collection[str] | None = None) -> WordVector
     """
     if path.suffix == ".bin":
         raise InputError(f"{path} looks like word2vec's binary form, which is not read. Write the vectors as text.")
+    check_file(path, "train them again")
     lines = _Lines(path)
     rows: dict[str, list[float]] = {}
     repeated = 0

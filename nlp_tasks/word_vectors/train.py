@@ -10,6 +10,7 @@ from nlp_tasks.examples import text_list
 from nlp_tasks.word_vectors.config import WordVectorsConfig
 from nlp_tasks.word_vectors.files import VECTORS_FILE, WordVectors, write_vectors
 from nlp_tasks.word_vectors.vocabulary import encode_texts
+from recsys_bert.checksums import write_checksums
 from recsys_bert.files import write_json
 from recsys_bert.settings import make_config
 from recsys_bert.static_embeddings.fit import fit_vectors
@@ -63,18 +64,19 @@ def fit_word_vectors(
     """
     encoded = encode_texts(texts, config)
     model = _model(config, encoded.sequences)
-    begin(out, config)  # after everything that bad input can stop
-    check_unchanged(out, dict(sources))
+    with begin(out, config):  # after everything that bad input can stop
+        check_unchanged(out, dict(sources))
 
-    def write_loss(epoch: int, loss: float) -> None:
-        log = MetricsFile(out / "metrics.jsonl", lines=epoch - 1, is_main=True)
-        log.write({"epoch": epoch, "loss": loss})
+        def write_loss(epoch: int, loss: float) -> None:
+            log = MetricsFile(out / "metrics.jsonl", lines=epoch - 1, is_main=True)
+            log.write({"epoch": epoch, "loss": loss})
 
-    seconds = fit_vectors(model, out / "checkpoints" / "state.safetensors", write_loss)
-    vectors = WordVectors(encoded.words, model.vectors)
-    write_vectors(out / VECTORS_FILE, vectors.words, vectors.table)
-    results = {"counted": encoded.counted, **record, "seconds": round(seconds, 1)}
-    write_json(out / "metrics.json", results)
+        seconds = fit_vectors(model, out / "checkpoints" / "state.safetensors", write_loss)
+        vectors = WordVectors(encoded.words, model.vectors)
+        write_vectors(out / VECTORS_FILE, vectors.words, vectors.table)
+        write_checksums(out, VECTORS_FILE)
+        results = {"counted": encoded.counted, **record, "seconds": round(seconds, 1)}
+        write_json(out / "metrics.json", results, sealed=True)
     print(_summary(encoded.counted, config.min_count), file=sys.stderr)
     return vectors, results
 

@@ -71,9 +71,10 @@ def check_replaceable(out: Path) -> None:
     Raises:
         InputError: ``out`` is a file, or a folder that holds other things than an index, or other things as well.
     """
+    from recsys_bert.checksums import NAME as CHECKSUMS
     from recsys_bert.files import check_nothing_lost
 
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "index.json").is_file()):
         raise InputError(f"{out} is there and is no item index. Choose another --out, or remove it.")
     if out.is_dir():
-        check_nothing_lost(out, ("index.json", "index.faiss", "rows.npy"), "an item index")
+        check_nothing_lost(out, ("index.json", "index.faiss", "rows.npy", CHECKSUMS), "an item index")

@@ -63,7 +63,7 @@ def trained_settings(kind: type[T], run: Path) -> T:
     """
     if (run / "modules.json").is_file() and not (run / "config.toml").exists():  # of sentence-transformers
         return kind(out=run)  # type: ignore[call-arg]
-    return read_config(kind, run / "config.toml", {"out": str(run)})
+    return read_config(kind, run / "config.toml", {"out": str(run)}, resolved=True)
 
 
 def check_one_source(file: Path | None, texts: Sequence[Any]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recsys_bert.checksums import check_intact
 from recsys_bert.clicks.feature_files import Codes, known_codes, read_codes, read_table, read_values
 from recsys_bert.clicks.histories import Histories
 from recsys_bert.clicks.lineage import (
@@ -269,6 +270,7 @@ def open_dataset(folder: Path) -> ClickDataset:
     """
     folder = Path(folder)
     manifest = Manifest.load(folder)
+    check_intact(folder, "run prepare again")
     vocabulary = Vocabulary.load(folder / "vocabulary.parquet")
     histories = Histories.load(folder / "histories.arrow")
     counts = {"users": histories.n_users, "events": len(histories.items), "vocabulary_rows": vocabulary.size}

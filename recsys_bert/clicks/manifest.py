@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from recsys_bert.checksums import NAME as CHECKSUMS
 from recsys_bert.errors import InputError
 from recsys_bert.files import check_nothing_lost, read_json
 
@@ -20,6 +21,7 @@ ENTRIES = (
     "item_features",
     "user_features",
     UNKNOWN_EVENTS,
+    CHECKSUMS,
 )
 """Files and folders of a prepared folder."""
 

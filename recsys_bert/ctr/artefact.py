@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from recsys_bert.checksums import check_intact
 from recsys_bert.clicks.dataset import ClickDataset, open_dataset
 from recsys_bert.ctr.build import build_module
 from recsys_bert.ctr.config import CTRConfig
@@ -27,7 +28,7 @@ def write_artefact(
     run: Path, config: CTRConfig, features: Features, module: CTRModule, dataset: ClickDataset | None
 ) -> None:
     """Write ``run/ctr``, all or nothing."""
-    with replacing(run / FOLDER) as temporary:
+    with replacing(run / FOLDER, sealed=True) as temporary:
         features.save(temporary / "features")
         write_config(config, temporary / "config.toml")
         save_weights(temporary / "model.safetensors", module)
@@ -52,8 +53,10 @@ def read_artefact(
     if not (folder / "ctr.json").exists():
         raise InputError(f"{run} holds no trained CTR model ({folder / 'ctr.json'} is missing). Run train-ctr first.")
     about = read_json(folder / "ctr.json")
-    if about["version"] != VERSION:
-        raise InputError(f"{folder} has format {about['version']}; this version reads {VERSION}. Train it again.")
+    version = about.get("version") if isinstance(about, dict) else None
+    if version != VERSION:
+        raise InputError(f"{folder} has format {version}; this version reads {VERSION}. Train it again.")
+    check_intact(folder, "train it again")
     config = read_config(CTRConfig, folder / "config.toml")
     dataset = _open_dataset(run, about["dataset"], dataset)
     features = Features.load(folder / "features")
@@ -63,7 +66,7 @@ def read_artefact(
         n_items = 0 if features.items is None else features.items.n_rows
         module = build_module(config.model, layout, dataset, folder, len(config.columns.tasks), n_items)
     load_weights(module, weights)
-    metrics = read_json(run / "metrics.json") if (run / "metrics.json").exists() else None
+    metrics = read_json(run / "metrics.json", sealed=True) if (run / "metrics.json").exists() else None
     return module.eval(), features, config, dataset, metrics
 
 

@@ -1,5 +1,6 @@
 """Passes over encoded impressions without training: probabilities, metrics, and cached history vectors."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +114,9 @@ def cache_histories(module: CTRModule, data: CTRData, history_len: int, path: Pa
     reader.eval()
     device, width = reader.projection.weight.device, reader.projection.in_features
     pooled = np.lib.format.open_memmap(path, "w+", np.float32, (len(data), width))
+    if hasattr(os, "posix_fallocate"):  # a disk without room is an error now, not a bus error at some vector
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     with torch.inference_mode():
         for part in _slices("encoding histories", len(data), batch_size):
             batch = data.batch(part, history_len)

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from recsys_bert.checksums import check_intact, write_checksums
 from recsys_bert.encoder.attention import AttentionMask
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.embeddings import Embeddings, check_rows
@@ -22,6 +23,7 @@ from recsys_bert.encoder.necks.residual import Residual
 from recsys_bert.encoder.ngrams import NGrams
 from recsys_bert.encoder.parts import allowing_parts, build, find, saved_parts
 from recsys_bert.encoder.saved_sizes import saved_sizes
+from recsys_bert.encoder.weights import load_tensors
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 
@@ -159,11 +161,12 @@ class Encoder(nn.Module):
         return list(self.layers) * (self.config.n_layers if self.config.share_layers else 1)
 
     def save(self, folder: Path) -> None:
-        """Write ``config.json`` and ``model.safetensors`` into ``folder``."""
+        """Write ``config.json``, ``model.safetensors`` and their checksums into ``folder``."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: value.contiguous() for name, value in self.state_dict().items()}, folder / "model.safetensors")
         write_json(folder / "config.json", {"format": FORMAT, **self.config.to_dict()})
+        write_checksums(folder)
 
     @classmethod
     def load(cls, folder: Path, *, allow_parts: bool = False) -> "Encoder":
@@ -179,6 +182,7 @@ class Encoder(nn.Module):
         folder = Path(folder)
         values = read_json(folder / "config.json")
         _check_format(values.pop("format", None) if isinstance(values, dict) else None, folder)
+        check_intact(folder, "train it again")
         weights = folder / "model.safetensors"
         with allowing_parts(allow_parts), saved_parts(folder), saved_sizes(values, weights):
             encoder = cls(EncoderConfig.from_dict(values))
@@ -303,7 +307,7 @@ def load_weights(module: nn.Module, file: Path) -> None:
         InputError: The file is missing, damaged, or of another model.
     """
     try:
-        module.load_state_dict(load_file(file))
+        module.load_state_dict(load_tensors(file)[0])
     except FileNotFoundError as error:
         raise InputError(f"{file} does not exist.") from error
     except (SafetensorError, OSError) as error:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from recsys_bert.checksums import check_intact, write_checksums
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
@@ -45,6 +46,7 @@ def save_score_fusion(
         counts = {name: getattr(score_fusion.counts, name) for name in names}
         settings |= {"weight": score_fusion.weight, "smoothing": score_fusion.smoothing, "counts": counts}
     write_json(folder / "config.json", settings | about)
+    write_checksums(folder)
 
 
 def is_score_fusion(run: Path) -> bool:
@@ -61,6 +63,7 @@ def trained_runs(run: Path) -> list[Path]:
     if not is_score_fusion(run):
         return [run]
     path = run / "score_fusion" / "config.json"
+    check_intact(path.parent, "make the score fusion again")
     settings = read_json(path)
     if not isinstance(settings, dict) or "runs" not in settings:
         raise InputError(f"{path} names no runs: it is damaged or of an older version. Make the score fusion again.")
@@ -76,6 +79,7 @@ def refer_to(run: Path, runs: Sequence[str]) -> None:
     """Let a score fusion refer to other folders of the same runs, relative to ``run/score_fusion``."""
     path = run / "score_fusion" / "config.json"
     write_json(path, read_json(path) | {"runs": list(runs)})
+    write_checksums(path.parent)
 
 
 def load_score_fusion(run: Path, rankers: Sequence[Ranker], dataset: ClickDataset) -> Ranker:
@@ -90,6 +94,7 @@ def load_score_fusion(run: Path, rankers: Sequence[Ranker], dataset: ClickDatase
         InputError: It is damaged, or of another vocabulary.
     """
     folder = run / "score_fusion"
+    check_intact(folder, "make the score fusion again")
     settings = read_json(folder / "config.json")
     dataset.known_to(settings["prepared"])
     ranker, scale, counts = one_ranker(rankers, run.name), {}, None

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import faiss
 import numpy as np
 
+from recsys_bert.checksums import check_intact
 from recsys_bert.clicks.histories import distinct
 from recsys_bert.errors import InputError
-from recsys_bert.files import fingerprint, read_json, replacing, write_json
+from recsys_bert.files import read_json, replacing, write_json
 from recsys_bert.retrieval import faiss_parts
 from recsys_bert.retrieval.index_config import IndexConfig, Metric
 from recsys_bert.retrieval.index_filter import IndexFilter
@@ -231,13 +232,12 @@ class ItemIndex:
         Raises:
             InputError: The folder cannot be written.
         """
-        with replacing(folder) as temporary:
+        with replacing(folder, sealed=True) as temporary:
             temporary.mkdir()
             faiss.write_index(self._index, str(temporary / "index.faiss"))
             np.save(temporary / "rows.npy", self.rows)
             about = {"kind": _KIND, "version": _VERSION, "dim": self.dim, "n_rows": len(self), "source": self.source}
             about["config"] = asdict(self.config)
-            about["fingerprint"] = fingerprint([temporary / "index.faiss", temporary / "rows.npy"])
             write_json(temporary / "index.json", about)
 
     @classmethod
@@ -253,9 +253,8 @@ class ItemIndex:
         about = read_json(folder / "index.json")
         if not isinstance(about, dict) or about.get("kind") != _KIND or about.get("version") != _VERSION:
             raise InputError(f"{folder}/index.json is not that of an item index, version {_VERSION}. Make it again.")
+        check_intact(folder, "make the index again")
         try:
-            if fingerprint([folder / "index.faiss", folder / "rows.npy"]) != about["fingerprint"]:
-                raise InputError(f"item index {folder} is damaged: its files do not fit index.json. Make it again.")
             rows = np.load(folder / "rows.npy", allow_pickle=False)
             config = IndexConfig(**about["config"])
             loaded = cls(faiss.read_index(str(folder / "index.faiss")), rows, config, about["source"])

@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from recsys_bert.retrieval.fusion_files import (
 )
 from recsys_bert.retrieval.ranker import Ranker
 from recsys_bert.retrieval.two_tower_ranker import load_two_tower
+from recsys_bert.settings import read_toml
 from recsys_bert.training.run_folder import run_kind
 from recsys_bert.user_encoder.checkpoint import load_encoder
 from recsys_bert.user_encoder.unchanged import weights_fingerprint
@@ -121,11 +121,7 @@ def open_run(run: Path, dataset: ClickDataset) -> Ranker:
     ranker = load_ranker(run, dataset)
     if (note := earlier_vocabulary(run, ranker, dataset)) is not None:
         print(note, file=sys.stderr)
-    try:
-        trained = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
-    except FileNotFoundError:  # a folder that was not written by a command
+    if not (run / "config.toml").exists():  # a folder that was not written by a command
         return ranker
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{run}/config.toml is damaged: {error}. Train the run again.") from error
-    ranker.precision = trained.get("train", {}).get("precision", ranker.precision)
+    ranker.precision = read_toml(run / "config.toml", resolved=True).get("train", {}).get("precision", ranker.precision)
     return ranker

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
+from recsys_bert.checksums import check_intact, write_checksums
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
@@ -113,6 +114,7 @@ def save_two_tower(folder: Path, model: TwoTower, dataset: ClickDataset) -> None
     about = {"version": _VERSION, "prepared": dataset.fingerprint, "encoder": model.encoder.config.to_dict()}
     settings = {"towers": asdict(model.config), "loss": asdict(model.item_loss.config)}
     write_json(folder / "config.json", about | settings)
+    write_checksums(folder)
 
 
 def load_two_tower(run: Path, dataset: ClickDataset) -> TwoTowerRanker:
@@ -126,8 +128,9 @@ def load_two_tower(run: Path, dataset: ClickDataset) -> TwoTowerRanker:
     """
     folder = run / "two_tower"
     about = read_json(folder / "config.json")
-    if about.get("version") != _VERSION:
-        raise InputError(f"{folder} has format {about.get('version')}, this version reads {_VERSION}. Train it again.")
+    if not isinstance(about, dict) or about.get("version") != _VERSION:
+        raise InputError(f"{folder}/config.json is damaged, or of another version than {_VERSION}. Train it again.")
+    check_intact(folder, "train it again")
     dataset = dataset.known_to(about["prepared"])
     source = str(folder / "config.json")
     towers = fill(TowersConfig, check_settings(TowersConfig, about["towers"], source))

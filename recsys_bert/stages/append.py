@@ -74,15 +74,15 @@ def _append(dataset: "ClickDataset", events: Any, tables: tuple[Any, Any], out: 
     from recsys_bert.clicks.manifest import check_target
     from recsys_bert.clicks.prepare.append import check_can_append
     from recsys_bert.clicks.prepare.summary import summary_lines
-    from recsys_bert.clicks.prepare.workspace import work_folder
-    from recsys_bert.files import replacing
+    from recsys_bert.files import replacing, work_folder
+    from recsys_bert.locks import only_writer
 
     started = time.monotonic()
     config = _config_of(dataset, settings)
     check_can_append(config.filters, config.split, config.vocabulary, config.log, dataset)
     target = out.resolve() if out.is_symlink() else out
     check_target(target)
-    with replacing(target) as folder, work_folder(target) as work:
+    with only_writer(target), replacing(target, sealed=True) as folder, work_folder(target) as work:
         manifest, late = _write(dataset, events, tables, config, folder, work)
     notes = [f"  {late:,} events are older than the last one of their user"] if late else []
     message = [*summary_lines(manifest), *notes, f"wrote {out} in {time.monotonic() - started:.1f} s"]

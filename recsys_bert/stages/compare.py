@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_bert.encoder.parts import allowing_parts
 from recsys_bert.errors import InputError
+from recsys_bert.full_disk import DiskFull
+from recsys_bert.locks import only_writer
 from recsys_bert.settings import make_config
 from recsys_bert.training.run_folder import TEMPORARY
 
@@ -177,7 +179,7 @@ def compare_runs(trainer: "Trainer", axes: "Sequence[Axis]", out: Path, config: 
     from recsys_bert.training.run_folder import check_writable
 
     runs = make_runs(trainer, configurations(axes, config.skip), config.seeds, out)
-    with contextlib.redirect_stdout(sys.stderr):  # stdout gets the results alone
+    with only_writer(out), contextlib.redirect_stdout(sys.stderr):  # stdout gets the results alone
         check_runs(runs, trainer)
         check_writable(out)
         failed = _train_missing(runs, trainer)
@@ -203,6 +205,8 @@ def _train_missing(runs: "Sequence[TrainingRun]", trainer: "Trainer") -> dict[st
             train_run(run, runs, trainer)
         except KeyboardInterrupt:
             print("finished runs stay; the same command resumes here.", file=sys.stderr)
+            raise
+        except DiskFull:
             raise
         except InputError as error:
             failed[str(run)] = str(error)

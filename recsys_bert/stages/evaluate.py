@@ -1,5 +1,6 @@
 """Offline evaluation: full ranking with models and baselines, metrics with intervals, paired tests, a report."""
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -163,6 +164,8 @@ def evaluate(
             cannot be written; all of them before anything is ranked.
     """
     from recsys_bert.encoder.parts import allowing_parts
+    from recsys_bert.full_disk import explaining_full_disk
+    from recsys_bert.locks import only_writer
     from recsys_bert.stages.evaluation.best_possible import best_possible
     from recsys_bert.stages.evaluation.held_out import held_out_events, new_users
     from recsys_bert.stages.evaluation.models_under_test import (
@@ -190,21 +193,25 @@ def evaluate(
     tested = [*trained, *baseline_models(fitted, held_out)]
     if truth is not None:
         tested.append(best_possible(Path(truth), config.split, held_out))
+    writing = contextlib.ExitStack()
     if out is not None:
-        check_writable(Path(out))
-    warn_of_seen(results["protocol"])
-    values = ValueFrames(held_out)
-    _rank(with_distinct_names(tested), held_out, results, values)
-    results["by_target"] = [_of_kind(held_out, results)] if len(config.targets) > 1 else []
-    others, newcomers = config.targets[1:], new_users(config, dataset)
-    with allowing_parts(allow_parts):
+        writing.enter_context(only_writer(Path(out)))
+        writing.enter_context(explaining_full_disk(Path(out)))
+    with writing, allowing_parts(allow_parts):
+        if out is not None:
+            check_writable(Path(out))
+        warn_of_seen(results["protocol"])
+        values = ValueFrames(held_out)
+        _rank(with_distinct_names(tested), held_out, results, values)
+        results["by_target"] = [_of_kind(held_out, results)] if len(config.targets) > 1 else []
+        others, newcomers = config.targets[1:], new_users(config, dataset)
         for part in [held_out_events(config, dataset, kind) for kind in others]:
             results["by_target"].append(_of_kind(part, _rank_again(models, fitted, part, config, results)))
         if newcomers is not None:
             results["new_users"] = _of_kind(newcomers, _rank_again(models, fitted, newcomers, config, results))
-    evaluation = Evaluation(results, values)
-    if out is not None:
-        evaluation.save(out)
+        evaluation = Evaluation(results, values)
+        if out is not None:
+            evaluation.save(out)
     return evaluation
 
 

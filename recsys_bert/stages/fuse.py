@@ -50,6 +50,8 @@ def fuse(
         InputError: Nothing is held out for validation and there are several pairs; or the runs, the log or ``out`` do
             not suit.
     """
+    from recsys_bert.full_disk import explaining_full_disk
+    from recsys_bert.locks import only_writer
     from recsys_bert.retrieval.recommender import run_folder_of
 
     settled = make_config(FuseConfig, config, settings)
@@ -57,7 +59,8 @@ def fuse(
     check_runs(settled, folders)
     with allowing_parts(allow_parts):
         if out is not None:
-            return _fuse(folders, dataset, Path(out), settled)
+            with only_writer(Path(out)), explaining_full_disk(Path(out)):
+                return _fuse(folders, dataset, Path(out), settled)
         with temporary_run("fusion") as (folder, keep_with):
             return keep_with(_fuse(folders, dataset, folder, settled))
 
@@ -77,7 +80,7 @@ def _fuse(runs: Sequence[Path], dataset: "ClickDataset", out: Path, config: Fuse
     best = best_fusion(fusions)
     ranker, tried = search.ranker_of(best, out.name), [one.as_dict() for one in fusions if one.metrics]
     n_pairs = int(search.counts(best.half_life).after.nnz) if best.weight else 0
-    with replacing(out / "score_fusion") as temporary:
+    with replacing(out / "score_fusion", sealed=True) as temporary:
         about = {"prepared": dataset.fingerprint, "tried": tried}
         fused = ranker if isinstance(ranker, ScoreFusion) else None
         save_score_fusion(temporary, out / "score_fusion", runs, fused, about, best.recency)
@@ -102,10 +105,12 @@ def _summary(best: "Fusion", n_pairs: int) -> str:
 
 
 def _check_folders(runs: Sequence[Path], out: Path) -> None:
+    from recsys_bert.files import is_leftover
     from recsys_bert.retrieval.fusion_files import is_score_fusion
 
     for run in runs:
         if is_score_fusion(run):
             raise InputError(f"{run} is a score fusion already. Fuse the runs that it was made of.")
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not is_score_fusion(out)):
+    others = out.is_dir() and not all(is_leftover(entry) for entry in out.iterdir()) and not is_score_fusion(out)
+    if out.is_file() or others:
         raise InputError(f"{out} is there and is no score fusion. Choose another --out, or remove it.")

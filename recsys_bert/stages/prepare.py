@@ -154,13 +154,13 @@ def _prepare(events: Any, items: Any, users: Any, out: Path, config: PrepareConf
     from recsys_bert.clicks.prepare.own_split import check_folder
     from recsys_bert.clicks.prepare.sources import open_source
     from recsys_bert.clicks.prepare.summary import summary_lines
-    from recsys_bert.clicks.prepare.workspace import work_folder
-    from recsys_bert.files import replacing
+    from recsys_bert.files import replacing, work_folder
+    from recsys_bert.locks import only_writer
 
     started = time.monotonic()
     target = out.resolve() if out.is_symlink() else out  # the link stays
     check_target(target)
-    with replacing(target) as folder, work_folder(target) as work:
+    with only_writer(target), replacing(target, sealed=True) as folder, work_folder(target) as work:
         check_folder(events)
         named = events if config.split.kind == "own" else {"events": events}
         sources = {name: open_source(data, name, config.log, "log", work / name) for name, data in named.items()}

@@ -190,13 +190,13 @@ def _train(dataset: "ClickDataset", out: Path, config: PretrainConfig) -> "Recom
     )
     miner = _miner(training, ranker, dataset)
     check_table(training.module, train)
-    begin(out, config)
-    check_log_unchanged(out, dataset, config.init, config.teacher)
-    label = f"pretraining ({config.objective.rpartition(':')[2].replace('_', ' ')})"
-    summary = fit(training.module, training.batches, train, out, validate=validate, before_step=miner, label=label)
-    if is_first_process():
-        with replacing(out / "encoder") as target:
-            save_encoder(target, training.pretrained, dataset)
+    with begin(out, config):
+        check_log_unchanged(out, dataset, config.init, config.teacher)
+        label = f"pretraining ({config.objective.rpartition(':')[2].replace('_', ' ')})"
+        summary = fit(training.module, training.batches, train, out, validate=validate, before_step=miner, label=label)
+        if is_first_process():
+            with replacing(out / "encoder", sealed=True) as target:
+                save_encoder(target, training.pretrained, dataset)
     n_parameters, n_skipped = training.n_parameters, training.batches.n_skipped
     about = describe_targets(dataset, config.target_types, config.event_weights)
     results = finish(out / "encoder", summary, train.monitor, n_parameters, n_skipped, about)

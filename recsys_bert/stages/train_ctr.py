@@ -129,7 +129,7 @@ def train_ctr(
     from recsys_bert.training.run_folder import begin, check_unchanged, is_first_process, run_folder
 
     config = make_config(TrainCTRConfig, config, settings)
-    with allowing_parts(allow_parts):
+    with allowing_parts(allow_parts), allowing_parts(allow_parts):
         start = None if init is None else _start(init, dataset)
     own_encoder = start is None or config.model.encoder in (None, start.config.model.encoder)
     config = config if start is None else continued_config(config, start.config, init)
@@ -160,13 +160,12 @@ def train_ctr(
     contents = {} if out is None else _fingerprints(sources, config, dataset)
     if start is not None:
         contents[Path("init")] = state_fingerprint(start)
-    with run_folder(out) as folder:
-        begin(folder, config)  # after everything that bad input can stop
+    with run_folder(out) as folder, begin(folder, config):  # after everything that bad input can stop
         check_unchanged(folder, contents)
         model.metrics = _fit(config, module, data, folder)
         if is_first_process() and out is not None:
             model.save(folder)
-            write_json(folder / "metrics.json", model.metrics)
+            write_json(folder / "metrics.json", model.metrics, sealed=True)
     if is_first_process():
         _print_summary(model, None if out is None else folder)
     return model
@@ -197,19 +196,18 @@ def state_fingerprint(model: "CTRModel") -> str:
 
 def _fit(config: TrainCTRConfig, module: "CTRModule", data: "dict[str, CTRData]", folder: Path) -> dict[str, Any]:
     """Train, and return the metrics of the run."""
-    import tempfile
-
     from recsys_bert.ctr.data import CTRBatches
     from recsys_bert.ctr.inference import cache_histories, can_cache, evaluate
     from recsys_bert.ctr.model import CTRLoss, learning_rates
+    from recsys_bert.files import work_folder
     from recsys_bert.training.loop import fit
 
     history_len, tasks = config.model.history_len or 0, config.columns.tasks
     weights = [config.model.task_weights.get(task, 1.0) for task in tasks]
-    with tempfile.TemporaryDirectory() as cache:
+    with work_folder(folder / "histories") as cache:
         if can_cache(module):
             for name, part in data.items():
-                data[name] = cache_histories(module, part, history_len, Path(cache) / f"{name}.npy")
+                data[name] = cache_histories(module, part, history_len, cache / f"{name}.npy")
         summary = fit(
             CTRLoss(module, config.model.embedding_l2, weights),
             CTRBatches(data["train"], config.train.batch_size, history_len, config.train.seed),

@@ -216,22 +216,22 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
     )
     _check_index(config, model)
     check_table(model, config.train)
-    begin(out, config)
-    check_log_unchanged(out, dataset, init)
-    encoder_lr = config.encoder_lr is not None
-    groups = [{"params": list(model.encoder.parameters()), "lr": config.encoder_lr}] if encoder_lr else None
-    summary = fit(
-        model,
-        batches,
-        config.train,
-        out,
-        validate=validate,
-        groups=groups,
-        before_step=miner,
-        label="training two towers",
-    )
-    if is_first_process():
-        _save(dataset, config, ranker, out)
+    with begin(out, config):
+        check_log_unchanged(out, dataset, init)
+        encoder_lr = config.encoder_lr is not None
+        groups = [{"params": list(model.encoder.parameters()), "lr": config.encoder_lr}] if encoder_lr else None
+        summary = fit(
+            model,
+            batches,
+            config.train,
+            out,
+            validate=validate,
+            groups=groups,
+            before_step=miner,
+            label="training two towers",
+        )
+        if is_first_process():
+            _save(dataset, config, ranker, out)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     about = describe_targets(dataset, config.target_types, config.event_weights)
     results = finish(out / "two_tower", summary, config.train.monitor, parameters, batches.n_skipped, about)
@@ -243,7 +243,7 @@ def _save(dataset: "ClickDataset", config: TrainRetrievalConfig, ranker: "TwoTow
     from recsys_bert.retrieval.ranker_index import index_items, index_source
     from recsys_bert.retrieval.two_tower_ranker import save_two_tower
 
-    with replacing(out / "two_tower") as temporary:
+    with replacing(out / "two_tower", sealed=True) as temporary:
         save_two_tower(temporary, ranker.model, dataset)
     vectors, source = ranker.item_vectors(), index_source(out, dataset)
     index_items(vectors, ranker.first_item, config.index, source).save(out / "index")

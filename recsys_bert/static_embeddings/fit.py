@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 
+from recsys_bert.encoder.weights import load_tensors, save_tensors
 from recsys_bert.errors import InputError
 from recsys_bert.files import replacing
 from recsys_bert.static_embeddings.glove import Glove
@@ -40,7 +40,7 @@ def fit_vectors(
         seconds = time.monotonic() - start
         if checkpoint is not None:
             with replacing(checkpoint) as temporary:
-                save_file(model.state(), temporary, metadata={"epochs": str(epoch + 1), "seconds": str(seconds)})
+                save_tensors(temporary, model.state(), epochs=str(epoch + 1), seconds=str(seconds))
     return seconds
 
 
@@ -48,10 +48,9 @@ def fit_vectors(
 def _load(model: Word2Vec | Glove, checkpoint: Path) -> tuple[int, float]:
     """Restore a state; return the number of finished epochs and their seconds."""
     try:
-        with safe_open(checkpoint, "pt") as file:
-            for name, tensor in model.state().items():
-                tensor.copy_(file.get_tensor(name))
-            metadata = file.metadata()
-            return int(metadata["epochs"]), float(metadata["seconds"])
-    except (SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
+        tensors, about = load_tensors(checkpoint)
+        for name, tensor in model.state().items():
+            tensor.copy_(tensors[name])
+        return int(about["epochs"]), float(about["seconds"])
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise InputError(f"{checkpoint} is damaged: {error}. Delete it and train again.") from error

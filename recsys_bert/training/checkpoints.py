@@ -6,21 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
+from recsys_bert.checksums import check_intact
 from recsys_bert.encoder.model import load_weights
+from recsys_bert.encoder.weights import save_tensors
 from recsys_bert.errors import InputError
 from recsys_bert.files import replacing
 from recsys_bert.training.averaging import WeightAverage
 
 
 def save_weights(target: Path, model: nn.Module) -> None:
-    """Write every parameter and persistent buffer as safetensors, atomically."""
+    """Write every parameter and persistent buffer as safetensors with a checksum, atomically."""
     with replacing(target) as temporary:
-        save_file(
-            {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}, temporary
-        )
+        save_tensors(temporary, model.state_dict())
 
 
 def random_state() -> dict[str, Any]:
@@ -50,12 +49,13 @@ def save_checkpoint(
         average: Weight average, if any.
     """
     folder = run / "checkpoints" / f"step-{state['step']}"
-    with replacing(folder) as temporary:
+    with replacing(folder, sealed=True) as temporary:
         temporary.mkdir()
         save_weights(temporary / "model.safetensors", model)
         saved = {"optimiser": optimiser.state_dict(), "state": state, "random": list(random)}
         saved |= {"average": average.state_dict()} if average else {}
-        torch.save(saved, temporary / "training.pt")
+        with open(temporary / "training.pt", "wb") as file:  # torch would not say why a write failed
+            torch.save(saved, file)
     partial = list((run / "checkpoints").glob(".step-*"))  # half written by a killed process
     for old in [*latest_first(run)[1:], *partial]:
         shutil.rmtree(old, ignore_errors=True)
@@ -86,6 +86,7 @@ def load_checkpoint(
     Raises:
         InputError: The checkpoint is damaged or belongs to another model.
     """
+    check_intact(folder, f"delete {folder} to start from the beginning")
     try:
         load_weights(model, folder / "model.safetensors")
     except InputError as error:

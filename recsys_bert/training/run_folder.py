@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from recsys_bert.errors import InputError
-from recsys_bert.files import fingerprint, read_json, write_json
+from recsys_bert.files import fingerprint, is_leftover, read_json, write_json
+from recsys_bert.full_disk import explaining_full_disk
+from recsys_bert.locks import only_writer
 from recsys_bert.settings import read_config, write_config
 
 
@@ -71,27 +73,44 @@ def only_checking() -> Iterator[None]:
         _only_checking.reset(token)
 
 
-def begin(out: Path, config: Any) -> None:
-    """Create the run folder with its ``config.toml``, or check that the run there can be resumed.
+@contextlib.contextmanager
+def begin(out: Path, config: Any) -> Iterator[None]:
+    """Create the run folder with its ``config.toml``, or resume the run there; within the block it is locked.
 
     A run may be prolonged: ``train.epochs`` and ``train.patience`` may be higher than before.
 
     Raises:
-        InputError: Another run lies there, or no folder can be written there.
+        InputError: Another run lies there, another process writes it, or no folder can be written there; in the block,
+            the disk is full.
         Checked: Within ``only_checking``, after those checks.
     """
-    # the other processes might see a folder half written
-    old = _read_old(out, type(config)) if is_first_process() else None
+    if not is_first_process():  # it might see a folder half written
+        if _only_checking.get():
+            raise Checked
+        yield
+        return
+    if _only_checking.get():
+        _changed_settings(out, config)
+        raise Checked
+    with only_writer(out), explaining_full_disk(out):
+        old, changes = _changed_settings(out, config)
+        if old is None or changes:
+            write_config(config, out / "config.toml")
+        if old is not None:
+            print(f"{out} holds this run already: {_resumption(config, changes)}.", file=sys.stderr)
+        yield
+
+
+def _changed_settings(out: Path, config: Any) -> "tuple[Any, list[_Change]]":
+    """Settings of the run in ``out``, or None, and how they differ.
+
+    Raises:
+        InputError: Another run lies there.
+    """
+    old = _read_old(out, type(config))
     changes = [] if old is None else _changes(old, config)
     _refuse(out, [change for change in changes if not change.prolongs])
-    if _only_checking.get():
-        raise Checked
-    if not is_first_process():
-        return
-    if old is None or changes:
-        write_config(config, out / "config.toml")
-    if old is not None:
-        print(f"{out} holds this run already: {_resumption(config, changes)}.", file=sys.stderr)
+    return old, changes
 
 
 def run_kind(run: Path) -> str | None:
@@ -149,11 +168,11 @@ def _read_old(out: Path, kind: type) -> Any:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; --out names the folder of the run. Choose another.")
     if not path.exists():
-        if out.exists() and any(out.iterdir()):
+        if out.exists() and not all(is_leftover(entry) for entry in out.iterdir()):
             raise InputError(f"{out} is not empty and holds no run (config.toml is missing). Choose another --out.")
         return None
     try:
-        return read_config(kind, path)
+        return read_config(kind, path, resolved=True)
     except InputError as error:
         message = str(error).splitlines()[0]
         raise InputError(
@@ -201,9 +220,9 @@ def check_unchanged(out: Path, contents: dict[Path, str]) -> None:
     path, now = out / "data.json", {str(path): digest for path, digest in contents.items()}
     if not path.exists():
         if is_first_process():
-            write_json(path, now)
+            write_json(path, now, sealed=True)
         return
-    before = read_json(path)
+    before = read_json(path, sealed=True)
     if changed := [name for name, digest in now.items() if before.get(name, digest) != digest]:
         raise InputError(
             f"{changed[0]} is not what {out} was begun with. Put the old one back, or choose another --out."

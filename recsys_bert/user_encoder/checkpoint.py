@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from recsys_bert.checksums import check_intact, write_checksums
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.feature_files import Codes
 from recsys_bert.clicks.lineage import EVENT_TYPE, FIRST_VALUE, UNKNOWN_VALUE
@@ -189,6 +190,7 @@ def save_encoder(folder: Path, pretrained: PretrainedEncoder, dataset: ClickData
         "prepared": dataset.fingerprint,
     }
     write_json(folder / "objective.json", settings)
+    write_checksums(folder)
 
 
 def load_encoder(run: Path, dataset: ClickDataset) -> PretrainedEncoder:
@@ -205,10 +207,12 @@ def load_encoder(run: Path, dataset: ClickDataset) -> PretrainedEncoder:
             f"{run} holds no pretrained encoder ({folder / 'config.json'} is missing). Run pretrain first."
         )
     settings = read_json(folder / "objective.json")
-    if settings.get("format") != FORMAT:
+    version = settings.get("format", 1) if isinstance(settings, dict) else None
+    if version != FORMAT:
         raise InputError(
-            f"{folder} has format {settings.get('format', 1)!r}; this version reads {FORMAT!r}. Pretrain it again."
+            f"{folder}/objective.json has format {version!r}; this version reads {FORMAT!r}. Pretrain it again."
         )
+    check_intact(folder, "pretrain it again")
     dataset = dataset.known_to(settings["prepared"])
     encoder = Encoder.load(folder)
     check_times(dataset, encoder.config)

@@ -49,7 +49,7 @@ def record_training(out: Path, dataset: ClickDataset, runs: Iterable[Path]) -> N
     """Write into a run folder which events it, and the runs that it starts from, are trained on."""
     events = [training_events(dataset), *(one for run in runs for one in trained_on(run))]
     if trained_on(out) != (distinct := list(dict.fromkeys(events))):
-        write_json(out / NAME, [asdict(one) for one in distinct])
+        write_json(out / NAME, {"logs": [asdict(one) for one in distinct]}, sealed=True)
 
 
 def trained_on(run: Path) -> list[TrainingEvents]:
@@ -62,8 +62,8 @@ def trained_on(run: Path) -> list[TrainingEvents]:
     if not path.is_file():
         return []
     try:
-        return [TrainingEvents(**one) for one in read_json(path)]
-    except (TypeError, AttributeError) as error:
+        return [TrainingEvents(**one) for one in read_json(path, sealed=True)["logs"]]
+    except (TypeError, AttributeError, KeyError) as error:
         raise InputError(f"{path} is damaged: {error}. Train the run again.") from error
 
 

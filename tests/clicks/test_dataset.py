@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 
+from recsys_bert.checksums import write_checksums
 from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.errors import InputError
 
@@ -17,6 +18,7 @@ def dataset(prepare):
 def edit(dataset, **values):
     path = dataset.folder / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values), encoding="utf-8")
+    write_checksums(dataset.folder)
 
 
 def test_opened_again_it_is_the_same(dataset):
@@ -59,6 +61,9 @@ def test_a_manifest_that_does_not_fit_is_refused_with_the_reason(dataset, values
 def test_files_of_two_runs_do_not_mix(dataset, prepare):
     other = prepare(LOG[:8], "other")
     shutil.copy(other.folder / "histories.arrow", dataset.folder)
+    with pytest.raises(InputError, match=r"histories\.arrow is damaged"):
+        open_dataset(dataset.folder)
+    write_checksums(dataset.folder)  # as somebody who means it
     with pytest.raises(InputError, match="it has 2 users, not 3"):
         open_dataset(dataset.folder)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from recsys_bert.checksums import write_checksums
 from recsys_bert.ctr.build import build_module
 from recsys_bert.ctr.checkpoint import CTRModel
 from recsys_bert.ctr.config import ColumnsConfig, CTRConfig, FeaturesConfig, FilesConfig
@@ -216,6 +217,7 @@ def test_another_log_a_missing_one_and_another_format_are_refused(model, dataset
     about = tmp_path / "ctr" / "ctr.json"
     text = about.read_text()
     about.write_text(text.replace(str(dataset.folder), "gone"))
+    write_checksums(about.parent)
     with pytest.raises(InputError, match="gone, which is gone"):
         CTRModel.load(tmp_path)
     assert CTRModel.load(tmp_path, dataset).fields == model.fields

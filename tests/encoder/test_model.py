@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from recsys_bert.checksums import write_checksums
 from recsys_bert.encoder.attention import AttentionMask
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
@@ -128,10 +129,10 @@ def test_a_folder_that_is_not_ours_or_is_damaged_is_refused(make, tmp_path: Path
     weights = (tmp_path / "model.safetensors").read_bytes()
     for damaged in (weights[: len(weights) // 2], b"", b"nonsense" * 9):
         (tmp_path / "model.safetensors").write_bytes(damaged)
-        with pytest.raises(InputError, match=r"model\.safetensors cannot be read"):
+        with pytest.raises(InputError, match=r"model\.safetensors is damaged"):
             Encoder.load(tmp_path)
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(InputError, match=r"model\.safetensors does not exist"):
+    with pytest.raises(InputError, match=r"model\.safetensors is missing"):
         Encoder.load(tmp_path)
 
 
@@ -139,9 +140,11 @@ def test_weights_of_another_model_are_refused(make, tmp_path: Path):
     make(dim=16).save(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"dim": 8}))
+    write_checksums(tmp_path)
     with pytest.raises(InputError, match=r"does not fit its config\.json"):
         Encoder.load(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(config | {"colour": "red"}))
+    write_checksums(tmp_path)
     with pytest.raises(InputError, match="no encoder setting is called 'colour'"):
         Encoder.load(tmp_path)
 

@@ -49,7 +49,7 @@ _READERS = {  # artefact → commands that open it
         f"train-ctr --out out {CTR}",
     ],
     "towers": [
-        "recommend --data prepared --run towers --users 1",
+        "recommend --data prepared --run towers --index towers/index --users 1",
         "evaluate --data prepared --runs towers --out out --baselines --samples 10",
         "fuse --data prepared --runs towers --out out",
         "index --data prepared --run towers --out out",

@@ -1,5 +1,6 @@
 """Artefacts of strangers that name a part from outside: opening them runs no code."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ from faults.commands import COMMANDS, READERS
 import nlp_tasks
 import recsys_bert as rb
 from pipelines.cli import main
+from recsys_bert.checksums import write_checksums
 from recsys_bert.encoder.parts import find
 from recsys_bert.errors import InputError
 
@@ -47,11 +49,21 @@ def train(kind, *arguments):
     return kind.train(*columns, init=START, **allow)
 
 
+def seal(folder):
+    """Write checksums that fit, in the folder and in those around it that have some."""
+    for one in (folder, *folder.parents):
+        if (one / "checksums.sha256").exists():
+            write_checksums(one)
+
+
 def rewrite(path: Path, setting: str) -> None:
     """Name the part in a JSON or TOML file, as somebody who may write the whole artefact."""
     if path.suffix == ".toml":
-        text = re.sub(rf'(?m)^{setting} = ".*"$', f'{setting} = "{NAME}"', path.read_text())
-        path.write_text(text)
+        text = re.sub(rf'(?m)^{setting} = ".*"$', f'{setting} = "{NAME}"', path.read_text().partition("\n")[2])
+        first = "# resolved settings of x, recsys-bert 1"
+        digest = hashlib.sha256(f"{first}\n{text}".encode()).hexdigest()
+        path.write_text(f"{first}, sha256 {digest}\n{text}")
+        seal(path.parent)
         return
     values = table = json.loads(path.read_text())
     *tables, last = setting.split(".")
@@ -59,6 +71,7 @@ def rewrite(path: Path, setting: str) -> None:
         table = table[name]
     table[last] = NAME
     path.write_text(json.dumps(values))
+    seal(path.parent)
 
 
 @pytest.fixture
@@ -129,7 +142,7 @@ def test_python_opens_parts_only_if_it_is_told_so(hostile, artefact, file, setti
 def test_a_strangers_config_as_a_recipe_names_no_parts(hostile, capsys, artefact):
     folder = hostile(artefact, f"{'encoder' if artefact == 'encoder' else 'classifier'}/config.json", "layer")
     recipe = folder / artefact / "config.toml"
-    recipe.write_text(re.sub(r'(?m)^layer = ".*"$', f'layer = "{NAME}"', recipe.read_text()))
+    rewrite(recipe, "layer")
     words = COMMANDS[artefact][: COMMANDS[artefact].index("--out") - (2 if artefact == "encoder" else 0)]
     assert main([*words, str(recipe), "--out", "out"]) == 2
     assert f"config.toml names the encoder.layer '{NAME}'" in capsys.readouterr().err

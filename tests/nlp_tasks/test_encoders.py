@@ -8,6 +8,7 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 from nlp_tasks.artefacts import record_artefact
 from nlp_tasks.config import TEXT_ENCODER, TokenizerConfig, check_encoder
 from nlp_tasks.encoders import load_text_encoder, make_text_encoder, save_text_encoder, some_layers, start_files
+from recsys_bert.checksums import write_checksums
 from recsys_bert.encoder.embeddings import is_zero_initialised
 from recsys_bert.errors import InputError
 
@@ -105,6 +106,7 @@ def test_a_tokenizer_of_another_encoder_is_refused(folder, settings):
     tokens = "".join(f"word{n}\n" for n in range(2000))
     (folder / "encoder" / "tokenizer.json").unlink()
     (folder / "encoder" / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n" + tokens)
+    write_checksums(folder / "encoder")
     with pytest.raises(InputError, match=r"has 2,005 tokens, the encoder's table has \d+ rows: they do not belong"):
         load_text_encoder(folder, settings)
 

@@ -12,6 +12,7 @@ from pipelines.cli import main
 from pipelines.prepare import Config, run
 from pipelines.train_retrieval import Config as TrainConfig
 from pipelines.train_retrieval import run as train
+from recsys_bert.checksums import write_checksums
 from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.prepare.config import SplitConfig
 from recsys_bert.encoder.config import EncoderConfig
@@ -152,6 +153,7 @@ def test_a_fused_run_of_an_older_version(folder, call):
     assert call("fuse", *flags)[0] == 0
     path = folder / "old" / "score_fusion" / "config.json"
     path.write_text(path.read_text().replace('"runs"', '"run"'))
+    write_checksums(path.parent)
     status, _, err = call("recommend", "--run", "old", "--data", "data", "--all-users")
     assert status == 2
     assert "names no runs" in err

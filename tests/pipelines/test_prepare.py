@@ -70,15 +70,17 @@ def test_an_older_result_is_replaced_and_a_failed_run_leaves_it(log, tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(log, tmp_path):
-    mine, busy, other, named = (tmp_path / f".out-{name}" for name in ("ab12cd_9", "0123abcd", "and-more", "settings"))
+    mine, busy, other, named = (
+        tmp_path / f".out.{name}.tmp" for name in ("ab12cd_9", "0123abcd", "and-more", "settings")
+    )
     for folder in (mine, busy, other, named):
         folder.mkdir()
-        (folder / ("log.arrow" if folder is not named else "notes.txt")).write_bytes(b"left")
+        (folder / ("work" if folder is not named else "notes.txt")).write_bytes(b"left")
     handle = os.open(busy, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)  # as a process does that is at work
     assert main(["prepare", "--events", str(log), "--out", str(tmp_path / "out")]) == 0
     os.close(handle)
-    assert sorted(os.listdir(tmp_path)) == [".out-0123abcd", ".out-and-more", ".out-settings", "log.csv", "out"]
+    assert sorted(os.listdir(tmp_path)) == [busy.name, other.name, named.name, "log.csv", "out"]
 
 
 @pytest.mark.parametrize("on_ctrl_c", [signal.default_int_handler, signal.SIG_IGN], ids=["foreground", "background"])

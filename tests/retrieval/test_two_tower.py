@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from recsys_bert.checksums import write_checksums
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import UNKNOWN
 from recsys_bert.errors import InputError
@@ -273,12 +274,14 @@ def test_towers_of_another_vocabulary_and_damaged_ones_are_refused(side_log, tow
     config = folder / "config.json"
     settings = json.loads(config.read_text())
     config.write_text(json.dumps(settings | {"prepared": "another"}))
+    write_checksums(folder)
     with pytest.raises(InputError, match="trained on the vocabulary another"):
         load_two_tower(tmp_path, side_log)
     config.write_text(json.dumps(settings))
+    write_checksums(folder)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-50])
-    with pytest.raises(InputError, match=r"model.safetensors cannot be read"):
+    with pytest.raises(InputError, match=r"model.safetensors is damaged"):
         load_two_tower(tmp_path, side_log)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from recsys_bert.checksums import write_checksums
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import MASK
 from recsys_bert.errors import InputError
@@ -128,6 +129,7 @@ def test_an_encoder_of_another_vocabulary_is_refused(side_log, ranker, tmp_path)
     save_encoder(tmp_path / "encoder", ranker("next_item").pretrained, side_log)
     about = tmp_path / "encoder" / "objective.json"
     about.write_text(json.dumps(json.loads(about.read_text()) | {"prepared": "another"}))
+    write_checksums(about.parent)
     with pytest.raises(InputError, match="trained on the vocabulary another"):
         load_ranker(tmp_path, side_log)
 

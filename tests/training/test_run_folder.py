@@ -28,16 +28,21 @@ def with_training(**settings: object) -> Config:
 
 def test_a_run_is_begun_once_and_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "run"
-    with only_checking():
-        begin(out, Config())
+    with only_checking(), begin(out, Config()):
+        pytest.fail("it begins")
     assert not out.exists()
-    begin(out, Config())
+    with begin(out, Config()):
+        pass
     assert (read_config(Config, out / "config.toml"), check_out(out, Config())) == (Config(), True)
     assert capsys.readouterr().err == ""
-    begin(out, Config())
+    with begin(out, Config()):
+        pass
     assert capsys.readouterr().err == f"{out} holds this run already: going on where it stopped.\n"
-    with pytest.raises(InputError, match=r"holds a run with other settings \(rounds was 3, now 4\)"):
-        begin(out, Config(rounds=4))
+    with (
+        pytest.raises(InputError, match=r"holds a run with other settings \(rounds was 3, now 4\)"),
+        begin(out, Config(rounds=4)),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -53,11 +58,16 @@ def test_a_run_is_begun_once_and_resumed(tmp_path: Path, capsys: pytest.CaptureF
     ],
 )
 def test_a_run_can_be_prolonged(tmp_path: Path, capsys: pytest.CaptureFixture[str], before, after, message):
-    begin(tmp_path / "run", with_training(**before))
+    with begin(tmp_path / "run", with_training(**before)):
+        pass
     with pytest.raises(InputError, match="holds a run with other settings"):
         check_out(tmp_path / "run", with_training(**after))
-    begin(tmp_path / "run", with_training(**after))
+    with begin(tmp_path / "run", with_training(**after)):
+        pass
     assert capsys.readouterr().err.endswith(f"{message}\n")
     assert check_out(tmp_path / "run", with_training(**after))
-    with pytest.raises(InputError, match="holds a run with other settings"):  # but never be shortened
-        begin(tmp_path / "run", with_training(**before))
+    with (
+        pytest.raises(InputError, match="holds a run with other settings"),
+        begin(tmp_path / "run", with_training(**before)),
+    ):  # but never be shortened
+        pass

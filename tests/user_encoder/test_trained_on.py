@@ -87,7 +87,7 @@ def test_a_run_inherits_what_its_start_was_trained_on(logs, runs, tmp_path):
 
 
 def test_impressions_before_the_encoders_last_event(runs):
-    last = json.loads((runs / "early" / "trained_on.json").read_text())[0]["last"]
+    last = json.loads((runs / "early" / "trained_on.json").read_text())["logs"][0]["last"]
     assert overlap_with_times(runs / "early", last + 1, "impressions") is None
     assert overlap_with_times(runs / "early", None, "impressions") is None
     assert "impressions, which begin at 2020-" in overlap_with_times(runs / "early", last, "impressions")

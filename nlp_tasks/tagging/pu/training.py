@@ -3,6 +3,7 @@
 AdaPU of Peng et al. 2019 (https://aclanthology.org/P19-1231).
 """
 
+import contextlib
 import math
 import sys
 from collections import Counter
@@ -91,11 +92,11 @@ def train_rounds(
     priors = _priors(config, text, matches, types)
     matching = evaluate_matching(dictionary, labelled, types)
     rounds: list[dict[str, Any]] = []
-    with run_folder(out) as folder:
+    with run_folder(out) as folder, contextlib.ExitStack() as run:
         for number in range(1, config.pu.rounds + 1):
             tagger, training = build(_with_matches(text, matches))
             if number == 1:
-                begin_task(training.task, config, folder)
+                run.enter_context(begin_task(training.task, config, folder))
                 _print_matches(matches, dictionary, types, priors)
             grow = number < config.pu.rounds
             results, added = _round(config, training, dictionary, number, folder, priors, grow=grow)

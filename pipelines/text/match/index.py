@@ -44,6 +44,13 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         InputError: A cross-encoder, a factory string or setting that does not fit, or too few texts to train on.
     """
+    from recsys_bert.locks import only_writer
+
+    with only_writer(config.out):
+        return _index(config)
+
+
+def _index(config: Config) -> dict[str, Any]:
     import numpy as np
 
     from nlp_tasks.data import read_table

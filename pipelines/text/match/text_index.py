@@ -89,7 +89,7 @@ class TextIndex:
         """Write index and texts, all or nothing."""
         from recsys_bert.files import replacing
 
-        with replacing(folder) as temporary:
+        with replacing(folder, sealed=True) as temporary:
             temporary.mkdir()
             self.vectors.save(temporary / "index")
             lines = (
@@ -107,10 +107,12 @@ class TextIndex:
         """
         from nlp_tasks.lines import read_lines
         from nlp_tasks.matching.matcher import Matcher
+        from recsys_bert.checksums import check_intact
         from recsys_bert.retrieval.index import ItemIndex
 
         if not (Path(folder) / _TEXTS).is_file():
             raise InputError(f"{folder} holds no indexed texts ({_TEXTS}). Make them with `text match index`.")
+        check_intact(Path(folder), "make the index again")
         vectors = ItemIndex.load(Path(folder) / "index")
         if vectors.source.get("weights") != _weights(run):
             raise InputError(
@@ -133,12 +135,13 @@ def check_replaceable(out: Path) -> None:
     Raises:
         InputError: ``out`` is a file, or a folder that holds other things than indexed texts, or other things as well.
     """
+    from recsys_bert.checksums import NAME as CHECKSUMS
     from recsys_bert.files import check_nothing_lost
 
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / _TEXTS).is_file()):
         raise InputError(f"{out} is there and holds no indexed texts. Choose another --out, or remove it.")
     if out.is_dir():
-        check_nothing_lost(out, (_TEXTS, "index"), "a folder of indexed texts")
+        check_nothing_lost(out, (_TEXTS, "index", CHECKSUMS), "a folder of indexed texts")
 
 
 def _weights(run: Path) -> str:

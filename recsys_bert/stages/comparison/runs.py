@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_bert.checksums import file_digest
 from recsys_bert.errors import InputError
 from recsys_bert.evaluation.comparison import FinishedRun
 from recsys_bert.files import read_json, replacing, write_json
@@ -127,7 +128,7 @@ def check_runs(runs: Sequence[TrainingRun], trainer: Trainer) -> None:
                 trainer.train(run)
         else:
             check_out(run.out, run.config)
-        if run.is_finished and read_json(run.out / "test.json")["test"] != fingerprints[run.configuration.name]:
+        if run.is_finished and _test_record(run)["test"] != fingerprints[run.configuration.name]:
             raise InputError(f"{run.out} was evaluated on another test than the one that is there now. Delete it.")
     _check_data([run.out for run in runs])
     begun = {run.configuration.name for run in runs if run.has_begun}
@@ -148,10 +149,21 @@ def _check_data(folders: Sequence[Path]) -> None:
     """Refuse runs that were begun with different contents of one file; each run records them."""
     known: dict[str, tuple[str, Path]] = {}
     for folder in folders:
-        for path, fingerprint in (read_json(folder / "data.json") if (folder / "data.json").exists() else {}).items():
+        for path, fingerprint in _data_record(folder).items():
             before, earlier = known.setdefault(path, (fingerprint, folder))
             if before != fingerprint:
                 raise InputError(f"{path} was changed between {earlier} and {folder}. Delete the one that is outdated.")
+
+
+def _data_record(folder: Path) -> dict[str, str]:
+    """Fingerprints that a run records in ``data.json``; empty for one that is not begun."""
+    path = folder / "data.json"
+    return dict(read_json(path, sealed=True)) if path.exists() else {}
+
+
+def _test_record(run: TrainingRun) -> dict[str, Any]:
+    """Contents of ``test.json``."""
+    return dict(read_json(run.out / "test.json", sealed=True))
 
 
 def train_run(run: TrainingRun, runs: Sequence[TrainingRun], trainer: Trainer) -> None:
@@ -171,8 +183,9 @@ def train_run(run: TrainingRun, runs: Sequence[TrainingRun], trainer: Trainer) -
     with replacing(run.out / "test.npz") as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **test.examples)  # type: ignore[arg-type]
     metrics = {name: float(np.nanmean(values)) for name, values in test.examples.items()} | test.metrics
-    numbers = {name: summary[name] for name in _SUMMARY}
-    write_json(run.out / "test.json", {"test": trainer.test_fingerprint(run), "metrics": metrics, **numbers})
+    numbers = {name: summary[name] for name in _SUMMARY} | {"examples": file_digest(run.out / "test.npz")}
+    record = {"test": trainer.test_fingerprint(run), "metrics": metrics, **numbers}
+    write_json(run.out / "test.json", record, sealed=True)
     shutil.rmtree(run.out / "checkpoints", ignore_errors=True)
 
 
@@ -182,8 +195,10 @@ def finished_run(run: TrainingRun, monitor: str) -> tuple[FinishedRun, str]:
     Raises:
         InputError: A file is damaged.
     """
-    values = read_json(run.out / "test.json")
+    values = _test_record(run)
     try:
+        if file_digest(run.out / "test.npz") != values["examples"]:
+            raise ValueError("its contents are not those that were written")
         with open(run.out / "test.npz", "rb") as file, np.load(file) as arrays:
             examples = dict(arrays)
     except Exception as error:  # unpacking a damaged file raises almost anything

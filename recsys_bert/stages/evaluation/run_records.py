@@ -134,7 +134,7 @@ def final_metrics(run: Path) -> dict[str, Any] | None:
     path = run / "metrics.json"
     if not path.is_file():
         return None
-    values = read_json(path)
+    values = read_json(path, sealed=True)
     for split in ("test", "validation"):
         metrics = values.get(split) if isinstance(values, dict) else None
         numbers = {key: value for key, value in (metrics or {}).items() if isinstance(value, int | float)}

@@ -16,6 +16,7 @@ from nlp_tasks.classification.data import (
 from nlp_tasks.classification.model import ClassificationLoss
 from nlp_tasks.config import HeadConfig, LengthConfig
 from nlp_tasks.model import TextModel
+from recsys_bert.checksums import write_checksums
 from recsys_bert.errors import InputError
 from recsys_bert.losses.classification import multiclass_cross_entropy
 
@@ -135,6 +136,7 @@ def test_other_folders_are_refused(tmp_path, encoder, tokenizer):
     with pytest.raises(InputError, match="an encoder but no trained classifier"):
         Classifier.load(tmp_path)
     (tmp_path / "encoder" / "task.json").write_text('{"format": "recsys_bert.text_task/2", "task": "matcher"}')
+    write_checksums(tmp_path / "encoder")
     with pytest.raises(InputError, match="holds a matcher, no classifier"):
         Classifier.load(tmp_path)
 

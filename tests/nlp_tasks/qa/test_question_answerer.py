@@ -12,6 +12,7 @@ from nlp_tasks.qa.model import SpanLoss, SpanModel, read, span_loss
 from nlp_tasks.qa.question_answerer import Answer, QuestionAnswerer
 from nlp_tasks.qa.training import window_batches
 from nlp_tasks.tokenization import Tokenizer
+from recsys_bert.checksums import write_checksums
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
@@ -164,6 +165,7 @@ def test_saved_and_loaded_it_says_the_same(answerer, tmp_path):
     answerer.threshold = None
     about = tmp_path / "question_answerer" / "task.json"
     about.write_text(about.read_text().replace('"language"', '"languages"'))
+    write_checksums(about.parent)
     with pytest.raises(InputError, match=r"task\.json is damaged"):
         QuestionAnswerer.load(tmp_path)
 

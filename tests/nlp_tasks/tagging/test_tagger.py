@@ -14,6 +14,7 @@ from nlp_tasks.tagging.model import TaggingLoss, TaggingModel
 from nlp_tasks.tagging.schemes import Span
 from nlp_tasks.tagging.sentences import Sentence, join_words
 from nlp_tasks.tagging.tagger import Tagger
+from recsys_bert.checksums import write_checksums
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
 from recsys_bert.training.step import to_device
@@ -119,9 +120,11 @@ def test_other_folders_are_refused(tmp_path, make_tagger):
     task = tmp_path / "tagger" / "task.json"
     whole = task.read_text()
     task.write_text(whole.replace('"types"', '"kinds"'))
+    write_checksums(task.parent)
     with pytest.raises(InputError, match=r"task\.json is damaged: 'types'"):
         Tagger.load(tmp_path)
     task.write_text(whole.replace('"task": "tagger"', '"task": "matcher"'))
+    write_checksums(task.parent)
     with pytest.raises(InputError, match="holds a matcher, no tagger"):
         Tagger.load(tmp_path)
 

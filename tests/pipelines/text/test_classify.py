@@ -10,6 +10,7 @@ from pipelines.cli import main
 from pipelines.support.flags import load_config
 from pipelines.text.classify import train
 from recsys_bert.errors import InputError
+from recsys_bert.settings import read_config, write_config
 
 
 @pytest.fixture
@@ -62,7 +63,8 @@ def test_train_evaluate_predict(flags, topic_files, tmp_path, capsys):
     assert all(0.5 < one["probability"] <= 1 for one in printed["answers"])
 
     settings = run / "config.toml"  # as if the training files had been label_text
-    settings.write_text(settings.read_text().replace('format = "auto"', 'format = "label_text"'))
+    trained = read_config(train.Config, settings)
+    write_config(replace(trained, data=replace(trained.data, format="label_text")), settings)
     (tmp_path / "lines.txt").write_text("a ball on goal\n")
     predict = ["text", "classify", "predict", "--run", str(run), "--file", str(tmp_path / "lines.txt"), "--json"]
     assert main(predict) == 2

@@ -1,0 +1,90 @@
+"""Damaged artefacts: every flipped bit, truncated, missing or exchanged file is a message that names the file."""
+
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from faults.commands import COMMANDS, READERS
+
+from pipelines.cli import main
+
+PER_ARTEFACT = int(os.environ.get("DAMAGES_PER_ARTEFACT", "5"))
+OUTPUTS = {"metrics.jsonl", "metrics.json", "data.json", "report.html", "report.json"}  # no reader reads them
+KINDS = ("flip", "truncate", "remove", "exchange")
+
+
+def files(artefact: Path) -> list[Path]:
+    """Files that the readers of an artefact read."""
+    paths = (path for path in sorted(artefact.rglob("*")) if path.is_file() and "checkpoints" not in path.parts)
+    return [path for path in paths if path.name not in OUTPUTS and path != artefact / "config.toml"]
+
+
+def damage(path: Path, kind: str, other: Path, draw: random.Random) -> None:
+    """Damage one file: flip one bit, cut it short, remove it, or put the file of another artefact in its place."""
+    data = bytearray(path.read_bytes())
+    if kind == "flip":
+        data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+        path.write_bytes(data)
+    elif kind == "truncate":
+        path.write_bytes(data[: draw.randrange(len(data))])
+    elif kind == "remove":
+        path.unlink()
+    else:
+        shutil.copyfile(other, path)
+
+
+def cases(artefact: Path) -> Iterator[tuple[Path, str, Path, random.Random]]:
+    """Seeded damages: file, kind, and the file to exchange it with."""
+    draw, names = random.Random(artefact.name), files(artefact)
+    for _ in range(PER_ARTEFACT):
+        path = draw.choice(names)
+        others = [other for other in artefact.parent.rglob(path.name) if other.read_bytes() != path.read_bytes()]
+        yield path, draw.choice(KINDS if others else KINDS[:3]), draw.choice(others or names), draw
+
+
+@pytest.mark.parametrize("artefact", READERS)
+def test_a_damaged_artefact_is_named(
+    artefacts: Path, workplace: Callable[..., Path], capsys: pytest.CaptureFixture[str], artefact: str
+) -> None:
+    folder = workplace(artefact)
+    command = READERS[artefact][0]
+    for path, kind, other, draw in cases(artefacts / artefact):
+        shutil.rmtree(folder / artefact, ignore_errors=True)
+        shutil.copytree(artefacts / artefact, folder / artefact)
+        name = path.relative_to(artefacts)
+        damage(folder / name, kind, other, draw)
+        capsys.readouterr()
+        status, error = main(command), capsys.readouterr().err
+        assert status == 2, (name, kind, error)
+        message = error.replace(str(folder) + os.sep, "")
+        assert path.name in message or (kind == "remove" and artefact in message), (name, kind, error)
+        for left in (folder / "out", folder / "out.parquet"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+RESUMED = [name for name in COMMANDS if name in READERS and name not in ("prepared", "fusion", "index", "text_index")]
+
+
+@pytest.mark.parametrize("artefact", RESUMED)
+def test_a_damaged_run_is_not_resumed(
+    artefacts: Path, workplace: Callable[..., Path], capsys: pytest.CaptureFixture[str], artefact: str
+) -> None:
+    """Checkpoints, recorded inputs and settings."""
+    folder = workplace(artefact)
+    run, draw = artefacts / artefact, random.Random(artefact)
+    names = [
+        run / "config.toml",
+        run / "data.json",
+        *(path for path in run.rglob("checkpoints/**/*") if path.is_file()),
+    ]
+    for _ in range(max(2, PER_ARTEFACT // 2)):
+        path, kind = draw.choice(names), draw.choice(("flip", "truncate"))
+        shutil.rmtree(folder / artefact, ignore_errors=True)
+        shutil.copytree(run, folder / artefact)
+        damage(folder / path.relative_to(artefacts), kind, path, draw)
+        capsys.readouterr()
+        status, error = main(COMMANDS[artefact]), capsys.readouterr().err
+        assert (status, path.name in error) == (2, True), (path, kind, error)
