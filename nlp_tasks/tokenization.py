@@ -137,7 +137,8 @@ class Tokenizer:
         """Prefix of tokens within a word, and prefix of those that begin one; either is empty."""
         if isinstance(self._backend.model, models.WordPiece):
             return str(self._backend.model.continuing_subword_prefix), ""
-        written = json.loads(self._backend.to_str())["pre_tokenizer"] or {}
+        splits: Any = self._backend.pre_tokenizer
+        written = {} if splits is None else json.loads(splits.__getstate__())
         steps = {step["type"] for step in written.get("pretokenizers", [written]) if "type" in step}
         return "", "Ġ" if "ByteLevel" in steps else "▁" if "Metaspace" in steps else ""
 
