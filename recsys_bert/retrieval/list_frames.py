@@ -41,12 +41,30 @@ def in_order(frames: list[pl.DataFrame], keys: pl.Series) -> pl.DataFrame:
     return joined.sort("position", "rank").drop("position")
 
 
-def popular_lists(dataset: "ClickDataset", n: int, k: int, allowed: NDArray[np.bool_] | None) -> "Lists":
-    """The same list for ``n`` users: the items with the largest summed weight in training; scores are their shares."""
-    vocabulary = dataset.vocabulary
-    order = np.argsort(-vocabulary.weights[vocabulary.first_item :], kind="stable") + vocabulary.first_item
+def popular_lists(
+    dataset: "ClickDataset",
+    n: int,
+    k: int,
+    allowed: NDArray[np.bool_] | None,
+    recent: NDArray[np.float32] | None = None,
+) -> "Lists":
+    """The same list for ``n`` users: the items with the largest summed weight in training; scores are their shares.
+
+    Args:
+        dataset: The log.
+        n: Number of lists.
+        k: Their length.
+        allowed: ``[n_rows]``: rows that may be listed; None allows all.
+        recent: Gain of each row from recency: orders the items instead, and popularity settles ties.
+    """
+    vocabulary, first = dataset.vocabulary, dataset.vocabulary.first_item
+    values = vocabulary.weights / max(vocabulary.weights.sum(), 1e-12)
+    order = np.argsort(-values[first:], kind="stable") + first
+    if recent is not None:
+        gains = np.zeros(len(values))
+        gains[: len(recent)] = recent[: len(values)]
+        order, values = order[np.argsort(-gains[order], kind="stable")], gains
     order = order[:k] if allowed is None else order[allowed[order]][:k]
     rows, scores = np.full(k, -1, np.int32), np.full(k, -np.inf, np.float32)
-    rows[: len(order)] = order
-    scores[: len(order)] = vocabulary.weights[order] / max(vocabulary.weights.sum(), 1e-12)
+    rows[: len(order)], scores[: len(order)] = order, values[order]
     return np.tile(rows, (n, 1)), np.tile(scores, (n, 1))

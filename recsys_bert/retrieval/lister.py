@@ -19,7 +19,7 @@ from recsys_bert.retrieval.index_filter import IndexFilter
 from recsys_bert.retrieval.list_frames import list_frame, popular_lists
 from recsys_bert.retrieval.profiles import profile_codes, profile_vectors
 from recsys_bert.retrieval.ranker import Lists, Ranker, search
-from recsys_bert.retrieval.score_fusion import without_gains
+from recsys_bert.retrieval.score_fusion import recent_gains, without_gains
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ class Lister:
             frames.append(list_frame(self.dataset, lists, users.filter(pl.Series(has_features)), "features"))
         popular = users.filter(pl.Series(~has_features))
         if len(popular):
-            one = self._diverse(lambda size: popular_lists(self.dataset, 1, size, self.settings.allowed))
+            recent, allowed = recent_gains(self.ranker), self.settings.allowed
+            one = self._diverse(lambda size: popular_lists(self.dataset, 1, size, allowed, recent))
             lists = (np.repeat(one[0], len(popular), axis=0), np.repeat(one[1], len(popular), axis=0))
             frames.append(list_frame(self.dataset, lists, popular, "popular"))
         return frames

@@ -12,6 +12,7 @@ from recsys_bert.retrieval.exact import exact_top_k
 from recsys_bert.retrieval.list_frames import popular_lists
 from recsys_bert.retrieval.profiles import profile_vectors
 from recsys_bert.retrieval.ranker import Ranker
+from recsys_bert.retrieval.score_fusion import recent_gains
 
 
 def rank_new_users(
@@ -40,7 +41,7 @@ def rank_new_users(
         items, depth = ranker.item_vectors(), min(k, ranker.shape[0] - ranker.first_item)
         lists[has_features, :depth] = exact_top_k(vectors, items, depth, first_item=ranker.first_item)[0]
     if not has_features.all():
-        lists[~has_features] = popular_lists(dataset, 1, k, None)[0]
+        lists[~has_features] = popular_lists(dataset, 1, k, None, recent_gains(ranker))[0]
     n_features = int(has_features.sum())
     return lists, {"features": n_features, "popularity": len(users) - n_features}
 

@@ -189,6 +189,11 @@ def without_gains(ranker: Ranker) -> Ranker:
     return ranker.ranker if isinstance(ranker, ScoreFusion) else ranker
 
 
+def recent_gains(ranker: Ranker) -> NDArray[np.float32] | None:
+    """Gain of each row from recency, ``[rows]``; None where the ranker has none."""
+    return ranker.recent if isinstance(ranker, ScoreFusion) else None
+
+
 def one_ranker(rankers: Sequence[Ranker], name: str = "ensemble") -> Ranker:
     """Ensemble of several rankers; a single one as it is."""
     return rankers[0] if len(rankers) == 1 else Ensemble(rankers, name)

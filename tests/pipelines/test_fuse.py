@@ -17,6 +17,7 @@ from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.prepare.config import SplitConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.retrieval.load import open_run
+from recsys_bert.retrieval.recency import Recency
 from recsys_bert.stages.fuse import fuse
 
 
@@ -277,6 +278,13 @@ def test_recency_is_chosen_where_interests_drift_and_indexes_hold_it(drift, caps
     assert "was made from other weights" in capsys.readouterr().err
     near = [call("similar", "--run", name, "--items", "3", "--json")["results"] for name in ("fused", "towers")]
     assert near[0] == near[1]  # what is alike does not change with the season
+    newcomer = call("recommend", "--run", "fused", "--users", "999", "--k", "5", "--json")["results"][0]
+    recency = Recency(kernel=summary["recent_kernel"], days=summary["recent_days"], weight=1, smoothing=0.001)
+    dataset = open_dataset(drift / "data")
+    gains = recency.gains(dataset, dataset.vocabulary.size)
+    rows = dataset.rows([item["item_id"] for item in newcomer["items"]])
+    assert newcomer["source"] == "popular"
+    assert gains[rows].tolist() == np.sort(gains)[::-1][:5].tolist()  # popular lately, as the rest of the score is
     users = [call("similar", "--run", name, "--users", "3", "--json")["results"] for name in ("fused", "towers")]
     assert users[0] == users[1]
 
