@@ -56,11 +56,14 @@ class Config:
     epochs: int = 20
     """Epochs of a model that is trained anew."""
 
-    epochs_a_day: int = 3
+    epochs_a_day: int = 2
     """Epochs of a day's training that goes on, over all histories."""
 
     lr: float = 1e-3
-    """Learning rate of all trainings."""
+    """Learning rate of a training anew."""
+
+    lr_a_day: float = 3e-4
+    """Learning rate of a day's training that goes on; that of a training anew fits the old clicks too closely."""
 
     item_init: str = "auto"
     """Start of new items in a training that goes on: auto, ppmi or random."""
@@ -236,7 +239,8 @@ def _train(config: Config, log: "ClickDataset", out: Path, init: Path | None = N
     import recsys_bert as rb
 
     epochs = config.epochs if init is None else config.epochs_a_day
-    train = {"epochs": epochs, "lr": config.lr, "seed": config.seed, "device": "cpu"}
+    lr = config.lr if init is None else config.lr_a_day
+    train = {"epochs": epochs, "lr": lr, "seed": config.seed, "device": "cpu"}
     settings: dict[str, Any] = {"size": config.size} if init is None else {"init": init, "item_init": config.item_init}
     if config.model == "encoder":
         rb.pretrain(log, out=out, train=train, **settings)
