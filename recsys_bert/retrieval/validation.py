@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_bert.clicks.dataset import ClickDataset
-from recsys_bert.clicks.queries import Queries
+from recsys_bert.clicks.queries import Queries, TargetKind
 from recsys_bert.errors import InputError
 from recsys_bert.evaluation.ranking import per_user
 from recsys_bert.retrieval.ranker import Ranker
@@ -76,9 +76,15 @@ def list_metrics(
     return {f"{name}@{k}": float(np.nanmean(values[f"{name}@{depth}"])) for name in ("recall", "ndcg")}
 
 
-def drawn_queries(dataset: ClickDataset, users: int, seed: int, target_types: Sequence[str] = ()) -> Queries:
-    """Validation queries of all users, or of ``users`` of them, drawn by ``seed``, where there are more."""
-    queries = Queries.of(dataset, "validation", target_types=target_types)
+def drawn_queries(
+    dataset: ClickDataset,
+    users: int,
+    seed: int,
+    target_types: Sequence[str] = (),
+    targets: TargetKind = "all",
+) -> Queries:
+    """Validation queries of all users, or ``users`` of them, drawn by ``seed``, where there are more."""
+    queries = Queries.of(dataset, "validation", targets=targets, target_types=target_types)
     if not 0 < users < len(queries):
         return queries
     return queries[np.sort(np.random.default_rng(seed).choice(len(queries), users, replace=False))]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from recsys_bert.errors import InputError
 
@@ -54,6 +55,9 @@ class FuseConfig:
 
     target_types: tuple[str, ...] = ()
     """Event types that are targets on validation, as purchase; empty: all."""
+
+    targets: Literal["all", "next", "last", "successive"] = "all"
+    """Kind of target to choose by, as in `evaluate`: what wins for a user's next months need not win for one click."""
 
     validation_users: int = 10_000
     """Users ranked for each setting at most, drawn once; 0 takes all."""

@@ -67,7 +67,7 @@ class FusionSearch:
 
     def __init__(self, config: "FuseConfig", dataset: ClickDataset, ranker: Ranker) -> None:
         self.config, self.dataset, self.ranker = config, dataset, ranker
-        self.queries = drawn_queries(dataset, config.validation_users, config.seed, config.target_types)
+        self.queries = drawn_queries(dataset, config.validation_users, config.seed, config.target_types, config.targets)
         half_lives = config.half_lives if dataset.has_times else ()
         self.of_counts = list(product((None, *half_lives), config.weights, config.smoothings))
         self.of_recency = _recencies(config) if dataset.has_times else []

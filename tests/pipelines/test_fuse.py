@@ -295,9 +295,9 @@ def test_every_setting_of_recency_and_of_repeats_is_tried(drift):
     settings = {"half_lives": [5.0], "recent_weights": [2.0, 3.0], "recent_half_lives": [3.0]}
     summaries = [
         fuse([drift / "towers"], dataset, **small, **settings, **more).summary
-        for more in ({}, {"seen": True}, {"recent_smoothings": [0.1]})
+        for more in ({}, {"seen": True}, {"recent_smoothings": [0.1]}, {"targets": "last"})
     ]
-    plain, seen, smooth = ({_key(line): line["ndcg@10"] for line in summary["tried"]} for summary in summaries)
+    plain, seen, smooth, last = ({_key(line): line["ndcg@10"] for line in summary["tried"]} for summary in summaries)
     assert {key[0] for key in plain} == {None, 5.0}
     assert {key[1:] for key in plain} == {
         (None, None, None, None),
@@ -306,6 +306,7 @@ def test_every_setting_of_recency_and_of_repeats_is_tried(drift):
     }
     assert seen[None, None, None, None, None] != plain[None, None, None, None, None]  # people repeat here
     assert {key[4] for key in smooth} == {None, 0.1}
+    assert last[None, None, None, None, None] != plain[None, None, None, None, None]
 
 
 def _key(line):
