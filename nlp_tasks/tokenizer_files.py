@@ -9,6 +9,7 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
 
+from nlp_tasks.tokenizer_patterns import check_patterns
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json
 
@@ -86,9 +87,10 @@ def read_tokenizer(folder: Path) -> TokenizerParts:
     try:
         if file.name == "tokenizer.json":
             values = read_json(file)
+            check_patterns(values, file)
             special = _special_tokens(settings, _vocabulary(values))
             markers = _unmark(values, special)
-            backend = tokenizers.Tokenizer.from_str(json.dumps(values) if markers else file.read_text("utf-8"))
+            backend = tokenizers.Tokenizer.from_str(json.dumps(values))  # what was checked
             _apply_settings(backend, settings, folder)
         else:
             backend = _wordpiece(file, settings) if file.name == "vocab.txt" else _byte_bpe(file, settings)
