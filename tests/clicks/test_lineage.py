@@ -1,12 +1,11 @@
 """A vocabulary that grows from another one: rows stay, what is new follows, and the growth is proved."""
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 
-from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.errors import InputError
 from recsys_bert.stages.prepare import prepare
 
@@ -126,12 +125,10 @@ def test_a_log_without_anything_new_has_the_same_vocabulary(tmp_path):
 def test_a_manifest_that_claims_another_origin_is_not_believed(tmp_path):
     old = prepare(random_log(0, 10, 10, 100), out=tmp_path / "old")
     new = prepare(random_log(1, 10, 30, 100), out=tmp_path / "new", vocabulary={"of": old})
-    path = new.folder / "manifest.json"
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    manifest["growth"]["states"][0]["fingerprint"] = "0123456789abcdef"
-    path.write_text(json.dumps(manifest), encoding="utf-8")
+    states = [{**new.manifest.growth["states"][0], "fingerprint": "0123456789abcdef"}]
+    claims = replace(new, manifest=replace(new.manifest, growth={**new.manifest.growth, "states": states}))
     with pytest.raises(InputError, match="did not grow"):
-        open_dataset(new.folder).known_to("0123456789abcdef")
+        claims.known_to("0123456789abcdef")
 
 
 def test_what_cannot_grow_is_refused(tmp_path):
