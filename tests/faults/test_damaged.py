@@ -12,14 +12,15 @@ from faults.commands import COMMANDS, READERS
 from pipelines.cli import main
 
 PER_ARTEFACT = int(os.environ.get("DAMAGES_PER_ARTEFACT", "5"))
-OUTPUTS = {"metrics.jsonl", "metrics.json", "data.json", "report.html", "report.json"}  # no reader reads them
+OUTPUTS = {"metrics.jsonl", "metrics.json", "data.json", "report.json", "trained_on.json"}  # not read by the command
 KINDS = ("flip", "truncate", "remove", "exchange")
 
 
 def files(artefact: Path) -> list[Path]:
     """Files that the readers of an artefact read."""
     paths = (path for path in sorted(artefact.rglob("*")) if path.is_file() and "checkpoints" not in path.parts)
-    return [path for path in paths if path.name not in OUTPUTS and path != artefact / "config.toml"]
+    beside = {artefact / "checksums.sha256"} if artefact.name == "vectors" else set()  # without it, vectors are text
+    return [path for path in paths if path.name not in OUTPUTS and path not in {artefact / "config.toml", *beside}]
 
 
 def damage(path: Path, kind: str, other: Path, draw: random.Random) -> None:
