@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from recsys_bert.checksums import write_checksums
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.encoder.saved_sizes import saved_sizes
@@ -20,6 +21,7 @@ def saved(tmp_path):
         Encoder(config).save(tmp_path / "encoder")
         path = tmp_path / "encoder" / "config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+        write_checksums(tmp_path / "encoder")  # a stranger's are right
         return tmp_path / "encoder"
 
     return save

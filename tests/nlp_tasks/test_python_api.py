@@ -130,6 +130,7 @@ def test_lists_and_files_train_the_same_model(topics, tmp_path):
     written = json.loads((tmp_path / "python" / "metrics.json").read_text())
     for results in (by_command, python.results, written):
         results.pop("seconds")
+    assert len(written.pop("sha256")) == 64
     assert by_command == python.results == written
     files = (tmp_path / run / "classifier" / "model.safetensors" for run in ("command", "python"))
     assert len({path.read_bytes() for path in files}) == 1
