@@ -20,6 +20,7 @@ from recsys_bert.encoder.parts import allowing_parts, parts_in
 from recsys_bert.errors import InputError, unknown_name
 from recsys_bert.full_disk import full_disk
 from recsys_bert.settings import is_resolved
+from recsys_bert.terminal import printable, printable_output
 from recsys_bert.version import __version__
 
 ALLOW_PARTS = "--allow-parts"
@@ -83,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _dispatch(argv)
         sys.stdout.flush()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
@@ -141,7 +142,9 @@ def _dispatch(argv: list[str]) -> None:
         print(f"recsys-bert {__version__}")
     elif n_words:
         module = importlib.import_module(COMMANDS[" ".join(words[:n_words])][0])
-        module.run(load_config(module.Config, argv[n_words:], prog=" ".join(["recsys-bert", *words[:n_words]])))
+        config = load_config(module.Config, argv[n_words:], prog=" ".join(["recsys-bert", *words[:n_words]]))
+        with printable_output():
+            module.run(config)
     elif words in ([], ["help"]) or _below(words):
         print(_overview(words if _below(words) else []))
     else:

@@ -8,6 +8,8 @@ import typing
 from collections.abc import Iterator
 from types import TracebackType
 
+from recsys_bert.terminal import printable
+
 if typing.TYPE_CHECKING:
     import rich.console
     import rich.progress
@@ -31,7 +33,7 @@ class Progress:
     def __init__(
         self, label: str, total: float | None, unit: str = "rows", *, done: float = 0, every_s: float = 10.0
     ) -> None:
-        self.label, self.total, self.unit, self.done, self.every_s = label, total, unit, done, every_s
+        self.label, self.total, self.unit, self.done, self.every_s = printable(label), total, unit, done, every_s
         self._first, self._start = done, time.monotonic()
         self._next = self._start + PATIENCE_S
         self._terminal = sys.stderr.isatty()
@@ -48,7 +50,7 @@ class Progress:
     def note(self, text: str) -> None:
         """Print a line on stderr, above the bar if there is one."""
         if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
         else:
             print(text, file=sys.stderr, flush=True)
 

@@ -28,6 +28,7 @@ GROUND = {
     "recsys_bert.progress",
     "recsys_bert.devices",
     "recsys_bert.settings",
+    "recsys_bert.terminal",
     "recsys_bert.bucketing",
     "recsys_bert.version",
 }

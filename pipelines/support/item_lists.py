@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.support.outputs import write_frame
 from recsys_bert.errors import InputError
+from recsys_bert.terminal import printable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,10 +51,17 @@ def _grouped(frame: "pl.DataFrame") -> list[dict[str, Any]]:
     ]
 
 
+def _cell(value: Any) -> str:
+    return "" if value is None else printable(str(value), one_line=True)
+
+
 def _table(frame: "pl.DataFrame") -> str:
     """Plain text, one block a query."""
+    import polars as pl
+
     key, listed, lines = frame.columns[0], frame.columns[2], []
-    frame = frame.cast({listed: str})
+    texts = [name for name in (key, listed, "title") if name in frame.columns]
+    frame = frame.with_columns(pl.Series(name, [_cell(value) for value in frame[name]], pl.String) for name in texts)
     width = max(map(len, frame[listed]), default=1)
     for part in frame.partition_by(key, maintain_order=True):
         source = part["source"][0] if "source" in part.columns else "history"

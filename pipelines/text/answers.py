@@ -11,6 +11,7 @@ from nlp_tasks.config import FilesConfig
 from nlp_tasks.encodings import check_encoding
 from recsys_bert.errors import InputError
 from recsys_bert.settings import read_config
+from recsys_bert.terminal import printable
 
 if TYPE_CHECKING:
     from nlp_tasks.examples import Table
@@ -121,6 +122,7 @@ def show(rows: Sequence[dict[str, Any]], summary: dict[str, Any], out: Path | No
         print(json.dumps(summary | ({} if out is not None else {"answers": list(rows)}), ensure_ascii=False))
     elif out is None and rows:
         cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
+        cells = [[printable(cell, one_line=True) for cell in line] for line in cells]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         for line in cells:
             print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())

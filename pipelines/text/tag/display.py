@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recsys_bert.evaluation.report.pictures import COLOURS
+from recsys_bert.terminal import printable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
 TaggedText = tuple[int, str, "Sequence[Entity]"]
 """Line, text and its entities."""
-
-_HIDDEN = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
-"""Replacements of control characters, which could move the cursor or change colours."""
 
 _TERMINAL = ("cyan", "magenta", "green", "yellow", "blue", "red", "bright_cyan", "bright_magenta")
 _STYLE = """
@@ -51,15 +49,15 @@ def _coloured(prefix: str, text: str, entities: "Sequence[Entity]", types: Seque
     open_types: list[str] = []
     for part, opens, kind in _pieces(text, entities):
         if opens is None:
-            styled.append(part.translate(_HIDDEN), style=_colour(open_types[-1], types) if open_types else "")
+            styled.append(printable(part), style=_colour(open_types[-1], types) if open_types else "")
         elif opens:
             open_types.append(kind)
             styled.append("[", style="dim")
         else:
             style = f"bold {_colour(open_types.pop(), types)}"
-            styled.append(f" {kind.translate(_HIDDEN)}", style=style).append("]", style="dim")
+            styled.append(f" {printable(kind, one_line=True)}", style=style).append("]", style="dim")
     for one in _crossing(entities):
-        also = f"also [{one.text} {one.type}]".translate(_HIDDEN)
+        also = printable(f"also [{one.text} {one.type}]")
         styled.append(f"\n{'':{len(prefix)}}{also}", style="dim")
     return styled
 

@@ -381,7 +381,7 @@ def test_escape_sequences_of_a_text_do_not_reach_the_terminal(capsys):
 
     text = "a\x1b[2J\x9b b\r\n\x1bc"
     print_texts([(1, text, [Entity("\x1bc", "X\x07", 10, 12, 0.5)])], ["X\x07"])
-    assert capsys.readouterr().out == "1  a\ufffd[2J\ufffd b\ufffd\n[\ufffdc X\ufffd]\n"
+    assert capsys.readouterr().out == "1  a\\u001b[2J\\u009b b\\u000d\n[\\u001bc X\\u0007]\n"
 
 
 def test_on_a_terminal_entities_are_in_colour_and_the_text_is_as_it_was(capsys, monkeypatch):
