@@ -1,6 +1,5 @@
 """Texts and labels from files, one example a row; unusable rows are refused or counted."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import Any
 from nlp_tasks.config import FilesConfig
 from nlp_tasks.examples import Table, count_or_refuse, is_indicator, label_tuple, not_empty
 from nlp_tasks.rows import UNITS, format_of, read_rows
+from recsys_bert.parsing import parse_json
 from recsys_bert.progress import Progress
 
 NO_FAULT = ("without a label",)
@@ -82,7 +82,7 @@ def _labels(cell: Any, separator: str | None) -> tuple[tuple[str, ...] | None, s
     """Labels of a cell, and what is wrong with it; a cell of several labels may hold a JSON list of them."""
     if separator is not None and isinstance(cell, str) and cell.strip().startswith("["):
         try:
-            cell = json.loads(cell)
+            cell = parse_json(cell)
         except ValueError:
             return None, f"begins as a JSON list, but is none: {cell[:40]!r}"
     if separator is not None and is_indicator(cell):

@@ -4,7 +4,6 @@ import bz2
 import codecs
 import gzip
 import io
-import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import IO, Any
 from nlp_tasks.encodings import fitting_encodings
 from nlp_tasks.examples import flag
 from recsys_bert.errors import InputError
+from recsys_bert.parsing import parse_json
 
 _OPEN: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open}
 _MAGIC = {
@@ -79,8 +79,8 @@ def read_json_document(path: Path, encoding: str = "utf-8", *, flags: str | None
     """
     text = "\n".join(line for _, line in read_lines(path, encoding, flags=flags))
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return parse_json(text)
+    except ValueError as error:
         raise InputError(f"{path} cannot be read as JSON: {error}. It may be damaged; make it again.") from error
 
 

@@ -13,6 +13,7 @@ from nlp_tasks.config import FilesConfig
 from nlp_tasks.examples import HALF, flag, is_text
 from nlp_tasks.lines import read_json_document, read_lines, suffix
 from recsys_bert.errors import InputError, unknown_name
+from recsys_bert.parsing import parse_json
 
 Row = tuple[int, "dict[str, Any] | None", str]
 """Number from 1, cells by column, and the reason why it is unusable ("" where it is not; else cells are None)."""
@@ -162,8 +163,8 @@ def json_object(line: str) -> tuple[dict[str, Any], str]:
         The object, and the reason why there is none ("" where there is one; else it is empty).
     """
     try:
-        cells = json.loads(line)
-    except (ValueError, RecursionError):
+        cells = parse_json(line)
+    except ValueError:
         return {}, "not JSON"
     if not isinstance(cells, dict):
         return {}, "no JSON object"

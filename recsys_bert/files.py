@@ -19,6 +19,7 @@ from recsys_bert.checksums import write_checksums
 from recsys_bert.errors import InputError
 from recsys_bert.full_disk import explaining_full_disk, full_disk
 from recsys_bert.locks import try_lock
+from recsys_bert.parsing import parse_json
 
 _OLD, _WORK = "replaced", "work"
 
@@ -224,7 +225,7 @@ def read_json(source: Path, *, sealed: bool = False) -> Any:
         InputError: It is missing, is not JSON, or is not what was sealed.
     """
     try:
-        value = json.loads(Path(source).read_text(encoding="utf-8"))
+        value = parse_json(Path(source).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{source} does not exist.") from error
     except (ValueError, OSError) as error:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from recsys_bert.errors import InputError, unknown_name
 from recsys_bert.files import replacing
+from recsys_bert.parsing import parse_toml
 from recsys_bert.version import __version__
 
 T = TypeVar("T")
@@ -82,11 +83,9 @@ def read_toml(path: Path, *, resolved: bool = False) -> dict[str, Any]:
     Raises:
         InputError: It cannot be read, or was changed.
     """
-    import tomllib
-
     try:
         text = Path(path).read_text(encoding="utf-8")
-        recipe = tomllib.loads(text)
+        recipe = parse_toml(text)
     except OSError as error:
         raise InputError(f"the recipe {path} cannot be read: {error.strerror}.") from error
     except ValueError as error:

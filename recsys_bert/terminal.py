@@ -48,5 +48,5 @@ class PrintableStream:
 def printable_output() -> Iterator[None]:
     """Let nothing that is printed in the block control the terminal."""
     out, err = PrintableStream(sys.stdout), PrintableStream(sys.stderr)
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):  # type: ignore[type-var]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         yield

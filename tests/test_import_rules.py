@@ -25,6 +25,7 @@ GROUND = {
     "recsys_bert.checksums",
     "recsys_bert.full_disk",
     "recsys_bert.locks",
+    "recsys_bert.parsing",
     "recsys_bert.progress",
     "recsys_bert.devices",
     "recsys_bert.settings",

@@ -18,6 +18,7 @@ from typing import Any
 from recsys_bert.clicks.download_sources import Source
 from recsys_bert.errors import InputError
 from recsys_bert.files import replacing
+from recsys_bert.parsing import parse_json
 from recsys_bert.progress import Progress
 
 _BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
@@ -190,7 +191,7 @@ def _write_note(part: Path, source: Source, response: Any, total: int | None) ->
 
 def _read_note(part: Path, source: Source) -> dict[str, Any] | None:
     try:
-        note = json.loads(_note(part).read_text(encoding="utf-8"))
+        note = parse_json(_note(part).read_text(encoding="utf-8"))
         return note if note["url"] == source.url and isinstance(note["version"], str) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

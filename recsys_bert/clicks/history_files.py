@@ -1,12 +1,12 @@
 """Histories of a file, one a line or a row: ids separated by blanks, JSON lists or objects, lists of Parquet."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from recsys_bert.errors import InputError
+from recsys_bert.parsing import parse_json
 
 _TABLES = {".parquet": pl.read_parquet, ".arrow": pl.read_ipc, ".feather": pl.read_ipc}
 
@@ -40,7 +40,7 @@ def parse_history(line: str) -> list[Any] | None:
     if line[:1] not in ("[", "{"):
         return line.split()
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except ValueError:
         return None
     if isinstance(value, dict):

@@ -1,6 +1,5 @@
 """Sentences of JSON objects, of the rows of a Parquet file, and of brat's documents."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -16,6 +15,7 @@ from nlp_tasks.tagging.formats.reading import INCLUSIVE, UTF16, Reading, from_te
 from nlp_tasks.tagging.schemes import Scheme, Span
 from nlp_tasks.tagging.sentences import levels_of, words_within
 from nlp_tasks.tagging.tag_reading import find_file_scheme, is_tag, read_repaired, recognise_scheme
+from recsys_bert.parsing import parse_json
 
 
 def from_objects(reading: Reading, objects: Sequence[tuple[int, JSONSentence]]) -> AnnotatedSentences:
@@ -66,7 +66,14 @@ def _names_in(path: Path, key: str | None) -> tuple[str, ...]:
     import pyarrow.parquet as pq
 
     metadata = pq.read_schema(path).metadata or {}
-    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    try:
+        features = parse_json(metadata.get(b"huggingface", b"{}").decode()).get("info", {}).get("features", {})
+        return _class_names(features, key)
+    except (ValueError, AttributeError, TypeError, IndexError):  # written by another program
+        return ()
+
+
+def _class_names(features: Any, key: str | None) -> tuple[str, ...]:
     for name in TAGS_KEYS if key is None else (key,):
         feature = features.get(name, {})
         feature = feature[0] if isinstance(feature, list) else feature.get("feature", {})

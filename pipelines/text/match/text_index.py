@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recsys_bert.errors import InputError
+from recsys_bert.parsing import parse_json
 
 if TYPE_CHECKING:
     from nlp_tasks.matching.matcher import Matcher
@@ -120,7 +121,7 @@ class TextIndex:
                 "now. Make it again with `text match index`."
             )
         try:
-            rows = [json.loads(line) for _, line in read_lines(Path(folder) / _TEXTS)]
+            rows = [parse_json(line) for _, line in read_lines(Path(folder) / _TEXTS)]
             texts, lines = [row["text"] for row in rows], [row["line"] for row in rows]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder}/{_TEXTS} is damaged: {error}. Make the index again.") from error

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import shlex
 import shutil
 import tempfile
@@ -21,6 +20,7 @@ from recsys_bert.clicks.prepare.marks import LINE, RAGGED
 from recsys_bert.clicks.prepare.table_config import TableConfig
 from recsys_bert.errors import InputError
 from recsys_bert.files import fingerprint
+from recsys_bert.parsing import parse_json
 
 _SLICE = 1_000_000  # rows hashed at a time
 
@@ -181,7 +181,7 @@ class FileSource:
         if self.files[0].suffix != ".json":
             return None
         try:
-            value = json.loads(self.files[0].read_text(encoding="utf-8-sig"))
+            value = parse_json(self.files[0].read_text(encoding="utf-8-sig"))
         except (ValueError, OSError):
             return None  # JSON lines, or broken: the reader of tables says what is wrong
         return value if isinstance(value, dict) else None

@@ -5,12 +5,12 @@ import itertools
 import json
 import re
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from recsys_bert.errors import InputError, unknown_name
+from recsys_bert.parsing import parse_toml
 
 _LONGEST = 120  # characters of a folder's name
 
@@ -169,7 +169,7 @@ def _split(text: str) -> list[str]:
 def _value(text: str) -> Any:
     """Parse as TOML, or take the text itself: ``3``, ``1e-3``, ``true``, ``{ width = 3 }``, ``last``."""
     try:
-        parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        parsed = parse_toml(f"value = {text}")
+    except ValueError:
         return text
     return parsed["value"] if list(parsed) == ["value"] else text

@@ -1,6 +1,5 @@
 """Records of a training: curves from metrics.jsonl, layer weights of its encoder's fusion, final metrics."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json
+from recsys_bert.parsing import parse_json
 from recsys_bert.retrieval.ranker import Ranker
 
 _MOST_POINTS = 400  # of a curve; more are averaged, a page has no more pixels
@@ -50,7 +50,7 @@ def read_log(run: Path) -> list[dict[str, Any]]:
         raise InputError(f"{path} cannot be read: {error.strerror}. Train the run again.") from error
     for number, line in enumerate(text.splitlines(), 1):
         try:
-            lines.append(json.loads(line))
+            lines.append(parse_json(line))
         except ValueError as error:
             raise InputError(
                 f"line {number} of {path} is not JSON; the file is damaged. Train the run again."

@@ -6,6 +6,7 @@ Every cell is text, so that ids and times keep what was written. Blank lines say
 import csv
 import io
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from recsys_bert.clicks.prepare.table_config import TableConfig
 from recsys_bert.errors import InputError
 
 _BLANKS = r"\s+"
+_LONGEST_NAME = 10_000  # characters of a column's name
 
 
 def scan_csv(path: Path, config: TableConfig) -> pl.LazyFrame:
@@ -81,8 +83,14 @@ def scan_separated(
 def _header(path: Path, separator: str, quote: str | None) -> tuple[tuple[str, ...], int]:
     """Names of the columns, and lines that they take."""
     with io.TextIOWrapper(open_binary(path), encoding="utf-8-sig", newline="") as file:
+        csv.field_size_limit(sys.maxsize)
         reader = csv.reader(file, delimiter=separator, **_quoting(quote))
         names = next(reader, [])
+        if max(map(len, names), default=0) > _LONGEST_NAME:
+            raise InputError(
+                f"{path.name} begins with a cell of {max(map(len, names)):,} characters, which is no column's name "
+                f"({_LONGEST_NAME:,} at most). Its first line should name the columns."
+            )
         if not any(names):
             raise InputError(f"{path.name} begins with an empty line; its first line should name the columns.")
         return _distinct(names), reader.line_num
@@ -128,6 +136,7 @@ def _ragged_records(path: Path, width: int, separator: str, quote: str, has_head
     """As ``_ragged_rows``, by Python's reader: records may span lines."""
     with io.TextIOWrapper(open_binary(path), encoding="utf-8-sig", newline="") as file:
         try:
+            csv.field_size_limit(sys.maxsize)  # a text may be longer than the 128 KiB that it takes by itself
             rows = csv.reader(file, delimiter=separator, **_quoting(quote), strict=True)
             lengths: NDArray[np.int64] = np.fromiter((len(row) for row in rows), np.int64)
         except csv.Error as error:
