@@ -4,6 +4,7 @@ A pipeline module is imported only when its command is called, and nothing heavy
 """
 
 import contextlib
+import errno
 import importlib
 import itertools
 import os
@@ -25,6 +26,8 @@ from recsys_bert.version import __version__
 
 ALLOW_PARTS = "--allow-parts"
 """Flag of every command: saved runs may name parts from outside, whose code then runs."""
+
+_NAMES_AND_MODES = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
 
 COMMANDS = {  # in the order in which one uses them
     "demo": ("pipelines.demo", "the whole path on a small simulated log, with a report"),
@@ -93,9 +96,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
         return 141
     except OSError as error:
-        if (reason := full_disk(error)) is None:
+        if (reason := full_disk(error)) is not None:
+            print(f"error: the output cannot be written: {reason}.", file=sys.stderr)
+        elif error.errno in _NAMES_AND_MODES and error.filename is not None:
+            what = os.fsdecode(error.filename) if not isinstance(error.filename, int) else "a file"
+            print(printable(f"error: {what} cannot be opened: {error.strerror}."), file=sys.stderr)
+        else:
             raise
-        print(f"error: the output cannot be written: {reason}.", file=sys.stderr)
         return 2
     return 0
 

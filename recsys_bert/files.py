@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Collection, Iterator
@@ -48,6 +49,7 @@ def replacing(target: Path, *, sealed: bool = False) -> Iterator[Path]:
             yield temporary
             if sealed:
                 write_checksums(temporary)
+            _share(temporary)
             _sync(temporary)
             _swap(temporary, target)
         except OSError as error:
@@ -128,6 +130,18 @@ def _lock(folder: Path) -> int | None:
         return handle
     os.close(handle)
     return None
+
+
+def _share(path: Path) -> None:
+    """Give a file, or a folder and all below it, the mode that the umask allows: libraries write some for us alone."""
+    probe = path.with_name(_WORK)
+    probe.mkdir()  # the umask can only be read by setting it, which other threads would feel
+    allowed = stat.S_IMODE(probe.stat().st_mode) & 0o777
+    probe.rmdir()
+    for one in [path, *(path.rglob("*") if path.is_dir() else ())]:
+        mode = allowed if one.is_dir() else allowed & 0o666
+        if not one.is_symlink() and stat.S_IMODE(one.stat().st_mode) & 0o777 != mode:
+            one.chmod(mode)
 
 
 def _sync(path: Path) -> None:

@@ -25,6 +25,7 @@ def load_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         InputError: They were changed.
         SafetensorError, OSError: The file cannot be read.
     """
+    check_readable(file)
     with safe_open(file, "pt") as opened:
         tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
         about = dict(opened.metadata() or {})
@@ -32,6 +33,16 @@ def load_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if digest is not None and digest != _digest(tensors, about):
         raise InputError(f"{file} is damaged: its contents do not fit the checksum in it. Restore it, or train again.")
     return tensors, about
+
+
+def check_readable(file: Path) -> None:
+    """Let a file that may not be opened say so: safetensors says of any that it does not exist.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+    with open(file, "rb"):
+        pass
 
 
 def _digest(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> str:

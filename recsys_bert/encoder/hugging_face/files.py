@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from recsys_bert.encoder.weights import check_readable
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json
 
@@ -75,6 +76,7 @@ def _read(file: Path) -> Weights:
     """Weights of one file; nothing but tensors and plain values is ever unpickled."""
     try:
         if file.suffix == ".safetensors":
+            check_readable(file)
             return load_file(file)
         return _unwrapped(torch.load(file, "cpu", weights_only=True), file)
     except pickle.UnpicklingError as error:
