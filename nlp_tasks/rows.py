@@ -182,7 +182,7 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     import polars as pl
 
     try:
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(path, glob=False)
     except FileNotFoundError as error:
         raise InputError(f"{path} cannot be read: no such file.") from error
     except (pl.exceptions.PolarsError, OSError) as error:

@@ -17,6 +17,7 @@ from typing import Any
 
 from pipelines import leave_working_folder
 from pipelines.support.flags import load_config
+from pipelines.support.outputs import check_writable
 from recsys_bert.encoder.parts import allowing_parts, parts_in
 from recsys_bert.errors import InputError, unknown_name
 from recsys_bert.full_disk import full_disk
@@ -150,6 +151,8 @@ def _dispatch(argv: list[str]) -> None:
     elif n_words:
         module = importlib.import_module(COMMANDS[" ".join(words[:n_words])][0])
         config = load_config(module.Config, argv[n_words:], prog=" ".join(["recsys-bert", *words[:n_words]]))
+        if getattr(config, "out", None) is not None:
+            check_writable(config.out)  # before any work
         with printable_output():
             module.run(config)
     elif words in ([], ["help"]) or _below(words):

@@ -39,10 +39,29 @@ def check_place(path: Path | None, *, folder: bool = False) -> None:
         if path.exists() and path.is_dir() != folder:
             is_there, needed = ("file", "folder") if folder else ("folder", "file")
             raise InputError(f"{path} is a {is_there}; a {needed} is to be written there. Choose another name.")
-        within = (path / "a file" if folder else path).absolute().parents
-        tempfile.TemporaryFile(dir=next(parent for parent in within if parent.exists())).close()
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}. Choose another name.") from error
+    check_writable(path / "a file" if folder else path, path)
+
+
+def check_writable(path: Path, out: Path | None = None) -> None:
+    """Refuse a path below which or beside which nothing can be written; nothing is made.
+
+    Args:
+        path: What is to be written; folders above it need not be there.
+        out: Its name for the message, if another.
+
+    Raises:
+        InputError: The nearest folder above it is a file, or cannot be written.
+    """
+    try:
+        path.exists()  # a name may be too long
+        parent = next(parent for parent in path.absolute().parents if parent.exists())
+        if not parent.is_dir():
+            raise InputError(f"cannot write {out or path}: {parent} is a file. Choose another name.")
+        tempfile.TemporaryFile(dir=parent).close()
+    except OSError as error:
+        raise InputError(f"cannot write {out or path}: {error.strerror}. Choose another name.") from error
 
 
 def write_frame(frame: "pl.DataFrame", out: Path) -> None:

@@ -21,7 +21,7 @@ def read_table(path: Path) -> pl.DataFrame:
         InputError: It is missing or damaged.
     """
     try:
-        return pl.read_parquet(path)
+        return pl.read_parquet(path, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"{path} cannot be read: {error}. Run prepare again.") from error
 

@@ -1,5 +1,6 @@
 """Histories of a file, one a line or a row: ids separated by blanks, JSON lists or objects, lists of Parquet."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import polars as pl
 from recsys_bert.errors import InputError
 from recsys_bert.parsing import parse_json
 
-_TABLES = {".parquet": pl.read_parquet, ".arrow": pl.read_ipc, ".feather": pl.read_ipc}
+_TABLES = {".parquet": functools.partial(pl.read_parquet, glob=False), ".arrow": pl.read_ipc, ".feather": pl.read_ipc}
 
 
 def read_histories(path: Path) -> tuple[list[list[Any]], int]:

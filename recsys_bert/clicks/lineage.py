@@ -191,7 +191,7 @@ def run_basis(run: Path) -> Basis:
             "that the run was trained on."
         )
     states = [VocabularyState(**state) for state in read_json(folder / LINEAGE)["states"]]
-    table = pl.read_parquet(folder / VALUES)
+    table = pl.read_parquet(folder / VALUES, glob=False)
     values = {
         role: {name: table.filter((pl.col("role") == role) & (pl.col("feature") == name))["value"] for name in names}
         for role, names in states[-1].sizes.items()

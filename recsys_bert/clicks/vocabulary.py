@@ -100,7 +100,7 @@ class Vocabulary:
             InputError: It is missing or damaged.
         """
         try:
-            table = pl.read_parquet(path)
+            table = pl.read_parquet(path, glob=False)
             ids, counts, weights = table["item_id"], table["count"].to_numpy(), table["weight"].to_numpy()
         except (OSError, pl.exceptions.PolarsError) as error:
             raise InputError(f"{path} cannot be read as a vocabulary: {error}. Run prepare again.") from error

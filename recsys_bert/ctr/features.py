@@ -183,14 +183,14 @@ class Features:
         """
         plain = read_json(folder / "features.json")
         try:
-            table = pl.read_parquet(folder / "features.parquet")
+            table = pl.read_parquet(folder / "features.parquet", glob=False)
             fields = tuple(Field(**field) for field in plain["fields"])
             numbers = {name: Numbers(**known) for name, known in plain["numbers"].items()}
             named = [field.name for field in fields if field.name not in numbers]
             values = {name: table.filter(pl.col("field") == name)["value"] for name in named}
             items = None
             if plain["items"]:
-                items = ItemVocabulary(pl.read_parquet(folder / "items.parquet")["item_id"])
+                items = ItemVocabulary(pl.read_parquet(folder / "items.parquet", glob=False)["item_id"])
             return Features(Layout(fields), values, numbers, plain["separators"], items)
         except (OSError, pl.exceptions.PolarsError, KeyError, TypeError) as error:
             raise InputError(f"{folder} holds no features of a CTR model: {error}. Train it again.") from error

@@ -23,7 +23,9 @@ def read_libfm(path: Path, fields: Path | None = None) -> pl.DataFrame:
         InputError: Rows of different lengths, values other than 1, or an index of a field at another position.
     """
     try:
-        text = pl.read_csv(path, has_header=False, new_columns=["row"], separator="\n", quote_char=None)["row"]
+        text = pl.read_csv(path, has_header=False, new_columns=["row"], separator="\n", quote_char=None, glob=False)[
+            "row"
+        ]
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{path} cannot be read: {error}.") from error
     words = text.str.strip_chars().str.split(" ")
@@ -56,7 +58,7 @@ def _integers(text: pl.Series, path: Path) -> pl.Series:
 def _named(frame: pl.DataFrame, fields: Path, path: Path) -> pl.DataFrame:
     """Name columns by the field that all their indices belong to."""
     try:
-        table = pl.read_csv(fields, separator="\t", infer_schema=False, quote_char=None)
+        table = pl.read_csv(fields, separator="\t", infer_schema=False, quote_char=None, glob=False)
         names, index = table["field"], table["index"].cast(pl.Int64)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{fields} cannot be read as columns field, value, index: {error}.") from error

@@ -90,7 +90,7 @@ def profile_codes(dataset: ClickDataset, profiles: Any, ids: pl.Series) -> tuple
     known = pl.DataFrame({"user_id": as_ids(table["user_id"], dataset.user_ids.dtype, "user")})
     table = table.drop("user_id").with_columns(known["user_id"]).unique("user_id", keep="first")
     joined = ids.rename("user_id").to_frame().join(table, on="user_id", how="left", maintain_order="left")
-    values = pl.read_parquet(dataset.folder / "user_features" / "values.parquet")
+    values = pl.read_parquet(dataset.folder / "user_features" / "values.parquet", glob=False)
     separator = dataset.manifest.config.get("user_features", {}).get("separator", "|")
     codes = {
         name: _codes(joined[name], values.filter(feature=name), separator if entry["multi"] else None, entry["width"])

@@ -209,7 +209,7 @@ def _unknown_events(dataset: ClickDataset) -> pl.DataFrame:
     """Events on items without a row: position and id."""
     path = dataset.folder / UNKNOWN_EVENTS
     try:
-        unknown = pl.read_parquet(path)
+        unknown = pl.read_parquet(path, glob=False)
         n = len(unknown["event"])
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"{path} cannot be read: {error}. Run prepare again.") from error

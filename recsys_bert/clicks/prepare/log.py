@@ -82,7 +82,7 @@ class Log:
 
     def table(self) -> pl.LazyFrame:
         """Good rows, lazily, ids in their final type; the event type as its code in ``type``, if there are any."""
-        good = pl.scan_ipc(self.path).filter(pl.col("bad") == 0)
+        good = pl.scan_ipc(self.path, glob=False).filter(pl.col("bad") == 0)
         if self.types and "kind" in good.collect_schema():
             codes = {name: code for code, name in enumerate(self.types, FIRST_VALUE)}
             good = good.with_columns(type=pl.col("kind").replace_strict(codes, default=0, return_dtype=pl.UInt16))
@@ -129,7 +129,7 @@ def _sink(
 ) -> pl.DataFrame:
     tables = _same_types([judged(part, config, sampled, drop_early).drop(LINE, strict=False) for part in parts])
     pl.concat(tables).sink_ipc(path, compression="lz4", engine="streaming")
-    table = pl.scan_ipc(path)
+    table = pl.scan_ipc(path, glob=False)
     columns = [pl.len()]
     if "time" in table.collect_schema():
         time = pl.col("time")
@@ -163,7 +163,7 @@ def _checked(
     source: TableSource, config: LogConfig, parts: list[EventColumns], path: Path, counted: pl.DataFrame
 ) -> Log:
     """Refuse a log that cannot be used."""
-    table = pl.scan_ipc(path)
+    table = pl.scan_ipc(path, glob=False)
     columns = table.collect_schema().names()
     counts: dict[int, int] = dict(counted.select("bad", "len").iter_rows())
     rows = sum(counts.values())

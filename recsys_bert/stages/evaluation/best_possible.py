@@ -73,7 +73,7 @@ def _lists(
 
 def _read(path: Path) -> pl.DataFrame:
     try:
-        truth = pl.read_parquet(path)
+        truth = pl.read_parquet(path, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"{path} cannot be read: {error}. Give the truth.parquet that `simulate` wrote.") from error
     if missing := [name for name in _COLUMNS if name not in truth.columns]:
