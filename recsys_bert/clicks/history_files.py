@@ -1,6 +1,7 @@
 """Histories of a file, one a line or a row: ids separated by blanks, JSON lists or objects, lists of Parquet."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,11 @@ import polars as pl
 from recsys_bert.errors import InputError
 from recsys_bert.parsing import parse_json
 
-_TABLES = {".parquet": functools.partial(pl.read_parquet, glob=False), ".arrow": pl.read_ipc, ".feather": pl.read_ipc}
+_TABLES: dict[str, Callable[[Path], pl.DataFrame]] = {
+    ".parquet": functools.partial(pl.read_parquet, glob=False),
+    ".arrow": pl.read_ipc,
+    ".feather": pl.read_ipc,
+}
 
 
 def read_histories(path: Path) -> tuple[list[list[Any]], int]:
