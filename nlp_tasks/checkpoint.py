@@ -17,6 +17,7 @@ from recsys_bert.encoder.model import Encoder, load_weights
 from recsys_bert.encoder.parts import saved_parts
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, replacing, write_json
+from recsys_bert.settings import check_settings
 
 _FORMAT = "recsys_bert.text_task/2"
 _NOT_HERE = ("encoder.", "auxiliary.")  # in a file of its own; of use in training only
@@ -81,6 +82,8 @@ def load_task(folder: Path, task: str) -> tuple[TextModel, Tokenizer, LengthConf
     """
     folder, about = open_task(folder, task)
     try:
+        for kind, name in ((HeadConfig, "head"), (LengthConfig, "length")):
+            check_settings(kind, about[name], f"{folder}/task.json")
         head, length = HeadConfig(**about["head"]), LengthConfig(**about["length"])
         with saved_parts(folder):
             model = TextModel(Encoder.load(folder), head, about["n_outputs"], length.pool)

@@ -126,7 +126,13 @@ class Matcher:
             return cls(encoder.model, encoder.tokenizer, "bi", encoder.length, threshold)
         with allowing_parts(allow_parts):
             model, tokenizer, length, about = load_task(folder, TASK)
-        return cls(model, tokenizer, about["form"], length, about["threshold"] if threshold is None else threshold)
+        form, tuned = about.get("form"), about.get("threshold")
+        if form not in ("cross", "bi") or not (tuned is None or type(tuned) in (int, float)):
+            raise InputError(
+                f"{folder}: task.json has the form {form!r} and the threshold {tuned!r}; allowed are 'cross' and 'bi', "
+                "and a number or null. It may be damaged; train the run again."
+            )
+        return cls(model, tokenizer, form, length, tuned if threshold is None else threshold)
 
     def save(self, folder: Path) -> None:
         """Write the matcher to ``folder``, all or nothing."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,11 +51,12 @@ from nlp_tasks.tokenization import Tokenizer
 from nlp_tasks.training import train_task
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.encoder.parts import allowing_parts, saved_parts
-from recsys_bert.errors import InputError
+from recsys_bert.errors import InputError, unknown_name
 from recsys_bert.evaluation.spans import level_metrics, span_metrics
-from recsys_bert.settings import make_config
+from recsys_bert.settings import check_settings, make_config
 
 TASK = "tagger"
+_SAVED = {TaggingHeadConfig: "head", SentenceLengthConfig: "length", LexiconConfig: "lexicon"}
 
 
 @dataclass
@@ -145,6 +146,11 @@ class Tagger:
         """
         folder, about = open_task(folder, TASK)
         try:
+            for kind, name in _SAVED.items():
+                check_settings(kind, about[name], f"{folder}/task.json")
+            for name, known in (("granularity", get_args(Granularity)), ("word_separator", get_args(WordSeparator))):
+                if about[name] not in known:
+                    raise unknown_name(name, str(about[name]), known)
             head, length = TaggingHeadConfig(**about["head"]), SentenceLengthConfig(**about["length"])
             lexicon_config = LexiconConfig(**about["lexicon"])
             types, queries = list(about["types"]), list(about["queries"])
