@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from nlp_tasks.encodings import check_encoding
 from nlp_tasks.heads import TEXT_HEADS
+from nlp_tasks.normalisation import ChineseCharacters
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.parts import Options, check_name
 from recsys_bert.errors import InputError
@@ -115,6 +116,10 @@ class TokenizerConfig:
 
     lowercase: bool = True
     """Read A as a, and é as e."""
+
+    chinese: ChineseCharacters = "as_written"
+    """``simplified`` reads every Traditional Chinese character as the Simplified one, in training and ever after, by
+    OpenCC's table (extra `text`); positions are those of the text as it came."""
 
     vectors: Path | None = None
     """Word or character vectors as text, as wide as the encoder, that initialise its token table; None: random."""

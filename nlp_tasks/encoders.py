@@ -92,6 +92,8 @@ def check_named_beside_init(
             )
     if "tokenizer.lowercase" in names and (of_init := Tokenizer.load(folder).lowercase) != tokenizer.lowercase:
         raise InputError(f"tokenizer.lowercase is {tokenizer.lowercase}, but that of init {init} has {of_init}.")
+    if "tokenizer.chinese" in names and (of_init := Tokenizer.load(folder).chinese) != tokenizer.chinese:
+        raise InputError(f"tokenizer.chinese is {tokenizer.chinese}, but that of init {init} has {of_init}.")
 
 
 def _check_same(config: TokenizerConfig, tokenizer: Tokenizer, init: Path) -> None:
@@ -100,6 +102,7 @@ def _check_same(config: TokenizerConfig, tokenizer: Tokenizer, init: Path) -> No
         "kind": config.kind == tokenizer.kind,
         "vocab_size": config.vocab_size >= tokenizer.size,
         "lowercase": config.lowercase == tokenizer.lowercase,
+        "chinese": config.chinese == tokenizer.chinese,
     }
     default = TokenizerConfig()
     changed = [one.name for one in fields(default) if getattr(config, one.name) != getattr(default, one.name)]

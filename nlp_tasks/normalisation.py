@@ -6,7 +6,14 @@ alike; without characters that are not seen. Positions remain those of the text 
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from functools import cache
+from typing import Literal
+
+from recsys_bert.errors import InputError
+
+ChineseCharacters = Literal["as_written", "simplified"]
+"""Traditional Chinese characters as they are, or read as Simplified ones."""
 
 CHINESE = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
 """Range of Chinese characters in a pattern."""
@@ -109,6 +116,50 @@ def words(text: str) -> list[str]:
     normal = normalise(text).lower()
     pieces = (normal[start:stop] for start, stop in word_spans(normal, "words"))
     return [word for word in pieces if any(map(str.isalnum, word))]
+
+
+@cache
+def simplified_characters() -> Mapping[int, str]:
+    """Simplified character of each Traditional one, as ``str.translate`` takes them: one for one, whatever the word.
+
+    The table is that of OpenCC (https://github.com/BYVoid/OpenCC, extra ``text``). No value is Traditional itself.
+
+    Raises:
+        InputError: OpenCC is not installed.
+    """
+    try:
+        import opencc
+    except ImportError as error:
+        raise InputError(
+            "Simplified for Traditional characters needs OpenCC: pip install 'recsys-bert[text]'."
+        ) from error
+    convert = opencc.OpenCC("t2s").convert
+    codes = [code for block in _WITH_CHINESE for code in block]
+    normal = {code: letter for code in codes if len(letter := unicodedata.normalize("NFKC", chr(code))) == 1}
+    simple = {code: convert(letter) for code, letter in normal.items()}
+    table = {code: letter for code, letter in simple.items() if letter != normal[code] and len(letter) == 1}
+    return {code: table.get(ord(letter), letter) for code, letter in table.items()}
+
+
+_WITH_CHINESE = (  # radicals, enclosed and compatibility characters too: NFKC makes Chinese characters of them
+    range(0x2E80, 0xA000),
+    range(0xF900, 0xFB00),
+    range(0x1F200, 0x1F300),
+    range(0x20000, 0x32400),
+)
+
+
+def simplified(text: str, table: Mapping[int, str] | None = None) -> str:
+    """Text with Simplified for Traditional characters, each at its position.
+
+    Args:
+        text: Any text.
+        table: As of ``simplified_characters``, which is the default.
+
+    Raises:
+        InputError: OpenCC is needed and not installed.
+    """
+    return text if text.isascii() else text.translate(simplified_characters() if table is None else table)
 
 
 @cache

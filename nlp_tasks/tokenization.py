@@ -13,7 +13,8 @@ from tokenizers import models, normalizers, pre_tokenizers
 
 from nlp_tasks.config import TokenizerConfig
 from nlp_tasks.long_texts import batches_of_pieces
-from nlp_tasks.tokenizer_files import SpecialTokens, TokenizerParts, read_tokenizer
+from nlp_tasks.normalisation import ChineseCharacters, simplified, simplified_characters
+from nlp_tasks.tokenizer_files import CHARACTERS, SpecialTokens, TokenizerParts, put_characters, read_tokenizer
 from nlp_tasks.tokenizer_training import bert_backend, characters_of, pieces_of, word_counts
 from recsys_bert.errors import InputError
 from recsys_bert.files import write_json
@@ -104,6 +105,15 @@ class Tokenizer:
         return None if of_bert is None else bool(of_bert.lowercase)
 
     @property
+    def chinese(self) -> ChineseCharacters:
+        """``simplified`` where Traditional Chinese characters are read as Simplified ones."""
+        return "simplified" if self._parts.characters else "as_written"
+
+    def as_read(self, text: str) -> str:
+        """Text in the characters that are read, each at its position; see ``TokenizerConfig.chinese``."""
+        return simplified(text, self._parts.characters) if self._parts.characters else text
+
+    @property
     def _splits_chinese(self) -> bool:
         """True where every Chinese character is a word of its own."""
         normalizer = self._backend.normalizer
@@ -182,7 +192,7 @@ class Tokenizer:
         counts = np.zeros(len(texts), np.int64)
         encode = self._backend.encode_batch if spans else self._backend.encode_batch_fast
         for batch in batches_of_pieces(texts, count=_AT_ONCE, characters=_CHARACTERS, chinese=self._splits_chinese):
-            encodings = encode([piece.content for piece in batch], add_special_tokens=False)
+            encodings = encode([self.as_read(piece.content) for piece in batch], add_special_tokens=False)
             for piece, encoding in zip(batch, encodings, strict=True):
                 ids.append(np.asarray(encoding.ids, np.int32))
                 counts[piece.text] += len(encoding.ids)
@@ -238,6 +248,8 @@ class Tokenizer:
         values = json.loads(self._backend.to_str())
         for token in values["added_tokens"]:
             token["special"] |= token["content"] in self._parts.markers
+        if self._parts.characters:
+            put_characters(values, self._parts.characters)
         (folder / "tokenizer.json").write_text(json.dumps(values, ensure_ascii=False, indent=2), encoding="utf-8")
         if isinstance(self._backend.model, models.WordPiece):
             by_row = {row: token for token, row in self._backend.get_vocab(with_added_tokens=True).items()}
@@ -246,6 +258,7 @@ class Tokenizer:
         settings = {name: value for name, value in self._parts.settings.items() if name not in _NOT_SAVED}
         settings |= {f"{role}_token": name for role, name in vars(self._parts.special).items()}
         settings |= {} if max_len is None else {"model_max_length": max_len}
+        settings |= {CHARACTERS: self.chinese} if self._parts.characters else {}
         settings |= more_settings or {}
         normalizer = _bert_normalizer(self._backend)
         if normalizer is not None:
@@ -278,18 +291,24 @@ class Tokenizer:
         Args:
             texts: Training texts.
             config: The settings.
+
+        Raises:
+            InputError: OpenCC is needed and not installed.
         """
         kind = config.kind
         if kind == "auto":
             kind = "characters" if mostly_chinese(texts[:_SAMPLE]) else "wordpiece"
-        special = SpecialTokens()
+        special, characters = SpecialTokens(), dict[int, str]()
+        if config.chinese == "simplified":
+            characters = dict(simplified_characters())
+            texts = [simplified(text, characters) for text in texts]
         counts = word_counts(texts, bert_backend(config.lowercase))
         room = config.vocab_size - len(special.names)
         tokens = characters_of(counts, config.min_count, room if kind == "characters" else room // 2)
         if kind == "wordpiece":
             tokens = pieces_of(counts, tokens, config.min_count, room)
         rows = {token: row for row, token in enumerate([*special.names, *tokens])}
-        return cls(TokenizerParts(bert_backend(config.lowercase, rows), special, frozenset(), {}))
+        return cls(TokenizerParts(bert_backend(config.lowercase, rows), special, frozenset(), {}, characters))
 
 
 def _bert_normalizer(backend: tokenizers.Tokenizer) -> normalizers.BertNormalizer | None:

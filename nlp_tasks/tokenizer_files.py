@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ TOKENIZER_FILES = (
     "added_tokens.json",
 )
 """All files that a tokenizer is read from; one of the first three must be there."""
+
+CHARACTERS = "chinese"
+"""Entry of ``tokenizer_config.json``: ``simplified`` where ``tokenizer.json`` begins with a table of characters."""
 
 _NAMES = {  # names of BERT and of RoBERTa, where the folder says nothing
     "pad": ("[PAD]", "<pad>"),
@@ -69,6 +72,9 @@ class TokenizerParts:
     settings: Mapping[str, Any]
     """``tokenizer_config.json``."""
 
+    characters: Mapping[int, str] = field(default_factory=dict)
+    """Characters to read for others, as ``str.translate`` takes them; see ``simplified_characters``."""
+
 
 def read_tokenizer(folder: Path) -> TokenizerParts:
     """Read the tokenizer of a folder.
@@ -88,11 +94,18 @@ def read_tokenizer(folder: Path) -> TokenizerParts:
         if file.name == "tokenizer.json":
             values = read_json(file)
             check_patterns(values, file)
+            characters = _take_characters(values) if settings.get(CHARACTERS) else {}
             special = _special_tokens(settings, _vocabulary(values))
             markers = _unmark(values, special)
             backend = tokenizers.Tokenizer.from_str(json.dumps(values))  # what was checked
             _apply_settings(backend, settings, folder)
+        elif settings.get(CHARACTERS):
+            raise InputError(
+                f"{folder} reads Traditional Chinese characters as Simplified ones, by a table in its tokenizer.json, "
+                "which is missing. Copy that file too."
+            )
         else:
+            characters = {}
             backend = _wordpiece(file, settings) if file.name == "vocab.txt" else _byte_bpe(file, settings)
             special, markers = _special_tokens(settings, backend.get_vocab()), frozenset()
             backend.add_special_tokens([name for name in special.names if backend.token_to_id(name) is not None])
@@ -102,7 +115,26 @@ def read_tokenizer(folder: Path) -> TokenizerParts:
         raise
     except Exception as error:  # tokenizers raises bare Exception
         raise InputError(f"{file} cannot be read: {error}. It may be damaged; fetch it again.") from error
-    return TokenizerParts(backend, special, markers | more, settings)
+    return TokenizerParts(backend, special, markers | more, settings, characters)
+
+
+def put_characters(values: dict[str, Any], characters: Mapping[int, str]) -> None:
+    """Make characters to read for others the first steps of a ``tokenizer.json``, so that other programs do it too.
+
+    Such steps are slow, hence ``read_tokenizer`` takes them out again, and ``Tokenizer`` translates texts before.
+    """
+    steps = [
+        {"type": "Replace", "pattern": {"String": chr(code)}, "content": letter} for code, letter in characters.items()
+    ]
+    rest = [values["normalizer"]] if values.get("normalizer") else []
+    values["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "Sequence", "normalizers": steps}, *rest]}
+
+
+def _take_characters(values: dict[str, Any]) -> dict[int, str]:
+    """Take out what ``put_characters`` put in."""
+    first, *rest = values["normalizer"]["normalizers"]
+    values["normalizer"] = rest[0] if rest else None
+    return {ord(step["pattern"]["String"]): step["content"] for step in first["normalizers"]}
 
 
 def _other_tokenizer(folder: Path) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 from nlp_tasks.config import check_encoder
 from nlp_tasks.encodings import check_encoding
 from nlp_tasks.fine_tuning import FineTuningConfig, settle_monitor
+from nlp_tasks.normalisation import ChineseCharacters
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import ScheduleConfig, TrainConfig
 
@@ -142,6 +143,10 @@ class RetrievalConfig:
     words: Literal["auto", "jieba", "words"] = "auto"
     """Terms of BM25: words as jieba cuts Chinese text, or runs of letters and digits in small letters; ``auto`` goes by
     the paragraphs."""
+
+    chinese: ChineseCharacters = "as_written"
+    """``simplified`` reads Traditional Chinese characters of paragraphs and questions as Simplified ones in search, by
+    OpenCC's table (extra `text`); answers are in the paragraphs' own."""
 
     k1: float = 1.5
     """BM25: saturation of the term frequency."""

@@ -14,7 +14,7 @@ from nlp_tasks.examples import text_list
 from nlp_tasks.qa.config import RetrievalConfig
 from nlp_tasks.qa.question_answerer import Answer, QuestionAnswerer
 from nlp_tasks.recall.bm25 import BM25
-from nlp_tasks.recall.words import Cut, chinese_words, plain_words
+from nlp_tasks.recall.words import Cut, chinese_words, plain_words, simplified_words
 from nlp_tasks.tokenization import mostly_chinese
 from recsys_bert.errors import InputError
 
@@ -48,7 +48,8 @@ class OpenDomainQA:
         index: Folder that stores the index of the paragraphs, see ``BM25.stored``; None stores none.
 
     Raises:
-        InputError: There is no paragraph, one is empty, or jieba or bm25s is not installed; or see ``BM25.stored``.
+        InputError: There is no paragraph, one is empty, or jieba, bm25s or OpenCC is not installed; or see
+            ``BM25.stored``.
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class OpenDomainQA:
         self.paragraphs = text_list(paragraphs, "paragraphs")
         if empty := [n for n, text in enumerate(self.paragraphs, 1) if not text.strip()]:
             raise InputError(f"paragraph {empty[0]} is empty; {len(empty):,} such paragraphs in all.")
-        words, numbers = self.config.words, {"k1": self.config.k1, "b": self.config.b}
+        words, numbers = str(self.config.words), {"k1": self.config.k1, "b": self.config.b}
         cut = words_of(self.paragraphs, words)
+        if self.config.chinese == "simplified":
+            words, cut = f"{words}, simplified", simplified_words(cut)
         if index is None:
             self.bm25 = BM25(self.paragraphs, cut, **numbers)
         else:

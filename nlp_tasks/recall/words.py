@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from nlp_tasks.normalisation import normalise, words
+from nlp_tasks.normalisation import normalise, simplified, simplified_characters, words
 from recsys_bert.errors import InputError
 
 Cut = Callable[[str], list[str]]
@@ -29,6 +29,19 @@ def chinese_words() -> Cut:
         return [word for word in cut(normalise(text).lower()) if any(map(str.isalnum, word))]
 
     return segments
+
+
+def simplified_words(cut: Cut) -> Cut:
+    """Words of a text with Simplified for Traditional Chinese characters, so that either finds the other.
+
+    Args:
+        cut: Cuts that text into words.
+
+    Raises:
+        InputError: OpenCC is not installed.
+    """
+    table = simplified_characters()
+    return lambda text: cut(simplified(text, table))
 
 
 def jieba_tokenizer(what: str) -> Any:

@@ -3,8 +3,8 @@
 A word is what carries a tag: a word of the text, or a character where text is not cut into words.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,11 @@ def join_words(words: Sequence[str], word_separator: str) -> Sentence:
     lengths = np.array([len(word) for word in words])
     starts = np.cumsum(lengths + len(word_separator)) - lengths - len(word_separator)
     return Sentence(word_separator.join(words), np.stack([starts, starts + lengths], axis=1))
+
+
+def sentences_as_read(sentences: Sequence[Sentence], as_read: Callable[[str], str]) -> list[Sentence]:
+    """Sentences in the characters that the tokenizer reads, each at its position; see ``Tokenizer.as_read``."""
+    return [replace(sentence, text=as_read(sentence.text)) for sentence in sentences]
 
 
 def levels_of(entities: Iterable[Span]) -> tuple[tuple[Span, ...], ...]:

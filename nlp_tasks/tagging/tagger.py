@@ -38,7 +38,7 @@ from nlp_tasks.tagging.lexicon.lexicon import Lexicon
 from nlp_tasks.tagging.model import TaggingModel, encode_words, predict_entities
 from nlp_tasks.tagging.mrc import is_mrc, is_nested, read_queries
 from nlp_tasks.tagging.pu.training import train_from_dictionary
-from nlp_tasks.tagging.sentences import Sentence
+from nlp_tasks.tagging.sentences import Sentence, sentences_as_read
 from nlp_tasks.tagging.training import (
     TaggingTraining,
     build_model,
@@ -238,7 +238,8 @@ class Tagger:
         words = read_sentences(self.tokenizer, sentences, self.length, self.max_len, queries)
         if self.lexicon is None:
             return words
-        return replace(words, matches=RaggedRows(self.lexicon.matches(sentences), len(sentences)))
+        matches = self.lexicon.matches(sentences_as_read(sentences, self.tokenizer.as_read))
+        return replace(words, matches=RaggedRows(matches, len(sentences)))
 
     def predict_sentences(self, sentences: Sequence[Sentence]) -> list[list[Entity]]:
         """Predict the entities of sentences in words; an empty sentence has none."""

@@ -90,7 +90,7 @@ def build_model(
     encoder, tokenizer = make_text_encoder(
         config.init, config.encoder, config.tokenizer, _tokenizer_texts(train, config, queries)
     )
-    lexicon = count_lexicon(config.lexicon, train)
+    lexicon = count_lexicon(config.lexicon, train, tokenizer.as_read)
     layer = None if lexicon is None else lexicon_layer(config.lexicon, encoder.out_dim, lexicon)
     auxiliary = config.train.auxiliary.weight > 0
     return TaggingModel(encoder, config.head, len(types), lexicon=layer, auxiliary=auxiliary), tokenizer, lexicon

@@ -9,7 +9,7 @@ import nlp_tasks
 from recsys_bert.encoder.parts import Options
 
 TOPICS = {"sport": ["ball", "goal", "Team"], "money": ["bank", "stock", "Fund"], "food": ["soup", "bread", "Oven"]}
-FILLER = ["the", "a", "of", "and", "to", "in", "on", "with"]
+FILLER = ["the", "a", "of", "and", "to", "in", "国", "國"]
 ENCODER: Options = {
     "encoder.dim": 8,
     "encoder.n_layers": 1,

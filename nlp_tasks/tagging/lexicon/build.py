@@ -1,7 +1,7 @@
 """A lexicon and its layer from settings."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
@@ -11,22 +11,29 @@ from nlp_tasks.tagging.files import read_annotated
 from nlp_tasks.tagging.inputs import RaggedRows
 from nlp_tasks.tagging.lexicon import LEXICON_LAYERS
 from nlp_tasks.tagging.lexicon.lexicon import Lexicon, read_word_vectors, read_words
-from nlp_tasks.tagging.sentences import Sentence
+from nlp_tasks.tagging.sentences import Sentence, sentences_as_read
 from nlp_tasks.word_vectors.start import start_rows
 from recsys_bert.encoder.parts import build
 from recsys_bert.errors import InputError
 
 
-def count_lexicon(config: LexiconConfig, train: AnnotatedSentences) -> Lexicon | None:
-    """Lexicon with counts in training sentences and plain text, and with vectors; None for ``none``."""
+def count_lexicon(config: LexiconConfig, train: AnnotatedSentences, as_read: Callable[[str], str]) -> Lexicon | None:
+    """Lexicon with counts in training sentences and plain text, and with vectors; None for ``none``.
+
+    Args:
+        config: The settings.
+        train: Training sentences.
+        as_read: Text in the characters that the tokenizer reads; see ``Tokenizer.as_read``.
+    """
     if config.name == "none":
         return None
-    words, sentences = read_words(config.file, config.max_length), list(train.sentences)
+    words = list(dict.fromkeys(map(as_read, read_words(config.file, config.max_length))))
+    sentences = list(train.sentences)
     vectors = read_word_vectors(config.vectors, words)
     lines = AnnotatedFilesConfig(format="lines", granularity=train.granularity)
     for path in config.text:
         sentences += read_annotated(path, lines, entities=False).sentences
-    lexicon = Lexicon.count(words, sentences, config.min_count, vectors)
+    lexicon = Lexicon.count(words, sentences_as_read(sentences, as_read), config.min_count, vectors)
     counts = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in lexicon.counted.items())
     print(f"lexicon: {counts}", file=sys.stderr)
     return lexicon
