@@ -163,6 +163,8 @@ def read_labels(frame: pl.DataFrame, label: str, *, may_miss: bool = False) -> N
     """
     name, sign, value = rule_parts(label)
     column = frame[name]
+    if column.dtype in (pl.Duration, pl.Object, pl.Binary):
+        raise InputError(f"label {name!r} is of type {column.dtype}; labels are 0 or 1, or a rule on a number or text.")
     if sign is not None:
         labels = _compare(column, sign, value).cast(pl.Float32)
     elif column.dtype == pl.Boolean:

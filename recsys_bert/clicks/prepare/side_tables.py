@@ -118,7 +118,15 @@ def read_side(
 
 
 def as_log_ids(ids: pl.Series, kind: pl.DataType, missing: tuple[str, ...]) -> pl.Series:
-    """Ids in the log's type; null where they are missing or cannot be in the log."""
+    """Ids in the log's type; null where they are missing or cannot be in the log.
+
+    Raises:
+        InputError: They are neither numbers nor text.
+    """
+    if ids.dtype in (pl.Categorical, pl.Enum):
+        ids = ids.cast(pl.String)
+    if not (ids.dtype == pl.String or ids.dtype.is_numeric() or ids.dtype == pl.Null):
+        raise InputError(f"column {ids.name!r} is of type {ids.dtype}; ids are integers or text. Convert it first.")
     column = pl.col("id")
     if ids.dtype == pl.String:
         column = present(column, missing)

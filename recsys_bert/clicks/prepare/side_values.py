@@ -28,6 +28,8 @@ def value_texts(column: pl.Series, title: str, separator: str | None, missing: t
     kind = column.dtype
     is_list = isinstance(kind, pl.List | pl.Array)
     inner = kind.inner if isinstance(kind, pl.List | pl.Array) else kind
+    if inner == pl.Duration:
+        raise InputError(f"{title} is of type {kind}; categories are text or numbers. Convert it first.")
     if inner.is_nested() or inner in (pl.Binary, pl.Object) or _all_objects(column):
         raise InputError(
             f"{title} holds objects ({kind}), which are no categories. Write single values or lists of them."

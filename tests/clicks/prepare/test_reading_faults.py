@@ -11,6 +11,8 @@ import pytest
 
 from pipelines import cli
 from recsys_bert.clicks.prepare.config import SideFeaturesConfig, SplitConfig
+from recsys_bert.clicks.prepare.side_tables import as_log_ids
+from recsys_bert.clicks.prepare.side_values import value_texts
 from recsys_bert.clicks.prepare.table_config import TableConfig
 from recsys_bert.errors import InputError
 
@@ -415,3 +417,21 @@ def test_line_breaks_in_cells_of_a_file_without_header(prepare, text):
     dataset = prepare(path, log_options=options, split=NO_SPLIT)
     assert histories(dataset) == {1: [5, 6]}
     assert reasons(dataset) == {"too few or too many cells": 1}
+
+
+@pytest.mark.parametrize("kind", [pl.Duration("ms"), pl.Binary, pl.Date, pl.Boolean])
+def test_ids_of_a_side_table_are_integers_or_text(kind):
+    column = pl.Series(["0", "1"]).cast(pl.Binary) if kind == pl.Binary else pl.Series([0, 1]).cast(kind)
+    with pytest.raises(InputError, match="ids are integers or text"):
+        as_log_ids(column.alias("item_id"), pl.Int64(), ())
+
+
+@pytest.mark.parametrize("kind", [pl.Categorical, pl.Enum(["7", "12"])])
+def test_ids_of_a_side_table_may_be_categories(kind):
+    ids = as_log_ids(pl.Series("item_id", ["12", "7"]).cast(kind), pl.Int64(), ())
+    assert ids.to_list() == [12, 7]
+
+
+def test_durations_are_no_categories():
+    with pytest.raises(InputError, match="categories are text or numbers"):
+        value_texts(pl.Series([1]).cast(pl.Duration("ms")), "column 'age'", None, ())
