@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.cli import main
+from recsys_bert.checksums import write_checksums
 
 Spoil = Callable[[Path], None]
 
@@ -68,6 +69,16 @@ def replaced(name: str, old: str, new: str) -> Spoil:
         path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
 
     return spoil
+
+
+def resealed(spoil: Spoil, artefact: str) -> Spoil:
+    """Spoil a file of an artefact whose checksums are right all the same, as of one that was made anew."""
+
+    def spoil_and_seal(folder: Path) -> None:
+        spoil(folder)
+        write_checksums(folder / artefact)
+
+    return spoil_and_seal
 
 
 def truncated(name: str) -> Spoil:

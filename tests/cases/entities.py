@@ -93,7 +93,7 @@ CASES = (
     ),
     Case("run of another task, entities", "text tag predict --run classified --texts a", "no tagger"),
     Case("tagger of another task's command", "text classify predict --run named --texts a", "no classifier"),
-    Case("damaged tagger", f"{_PREDICT} --texts a", "cannot be read", truncated("named/tagger/head.safetensors")),
+    Case("damaged tagger", f"{_PREDICT} --texts a", "is damaged", truncated("named/tagger/head.safetensors")),
     Case("nothing to look through", _PREDICT, "give either texts"),
     Case("page where a folder lies", f"{_PREDICT} --texts a --html named", "named is a folder; a file is"),
     Case("report where a file lies, entities", f"{_EVALUATE} --out named.conll", "named.conll is a file; a folder is"),

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from cases.bad_input import Case, append, call, faults_of
+from cases.bad_input import Case, append, call, faults_of, resealed
 from cases.texts import CASES, TRAININGS, begun, make_valid
 
 from recsys_bert.files import read_json, write_json
@@ -30,10 +30,11 @@ def test_no_training_goes_on_from_another_start(training: str, valid: Path, tmp_
     shutil.copytree(valid, work, ignore=shutil.ignore_patterns("begun"))
     assert call(work, begun(training))[0] == 0
     assert call(work, begun(training))[0] == 0
-    append("classified/classifier/vocab.txt", "word\n")(work)
+    resealed(append("classified/classifier/vocab.txt", "word\n"), "classified/classifier")(work)
     status, message = call(work, begun(training))
     assert (status, "vocab.txt is not what begun was begun with" in message) == (2, True)
 
     noted = work / "begun" / "data.json"  # as it was before starts were noted
-    write_json(noted, {path: digest for path, digest in read_json(noted).items() if "classified" not in path})
+    digests = read_json(noted, sealed=True).items()
+    write_json(noted, {path: digest for path, digest in digests if "classified" not in path}, sealed=True)
     assert call(work, begun(training))[0] == 0

@@ -1,12 +1,13 @@
 """Bad input to the text commands."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 from cases import entities
-from cases.bad_input import Case, Spoil, append, replaced, run_all, truncated, write_bytes, write_text
+from cases.bad_input import Case, Spoil, append, replaced, resealed, run_all, truncated, write_bytes, write_text
 
 ENCODER, QUICK = entities.ENCODER, entities.QUICK
 CLASSIFY = f"text classify train --out out --data.train train.tsv --data.validation validation.tsv {QUICK}"
@@ -27,12 +28,22 @@ def _other_tokenizer(folder: Path) -> None:
     """Give the encoder a vocabulary that is longer than its table."""
     (folder / "classified" / "classifier" / "tokenizer.json").unlink()
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{n}" for n in range(500))]
-    write_text("classified/classifier/vocab.txt", "\n".join(tokens))(folder)
+    resealed(write_text("classified/classifier/vocab.txt", "\n".join(tokens)), "classified/classifier")(folder)
 
 
 def _other_model(folder: Path) -> None:
     shutil.copytree(folder / "classified" / "classifier", folder / "other")
     write_text("other/config.json", '{"model_type": "gpt2"}')(folder)
+    (folder / "other" / "checksums.sha256").unlink()  # others write none
+
+
+def _label_before_text(folder: Path) -> None:
+    """Let a run have been trained on labels before texts, with the checksum of that."""
+    path = folder / "classified" / "config.toml"
+    first, settings = path.read_text(encoding="utf-8").split("\n", 1)
+    first, settings = first.rpartition(", sha256 ")[0], settings.replace('format = "auto"', 'format = "label_text"')
+    digest = hashlib.sha256(f"{first}\n{settings}".encode()).hexdigest()
+    path.write_text(f"{first}, sha256 {digest}\n{settings}", encoding="utf-8")
 
 
 def begun(training: str) -> str:
@@ -128,10 +139,13 @@ CASES = (
         "run whose start was made anew",
         begun(CLASSIFY),
         "vocab.txt is not what begun was begun with",
-        append("classified/classifier/vocab.txt", "word\n"),
+        resealed(append("classified/classifier/vocab.txt", "word\n"), "classified/classifier"),
     ),
     Case(
-        "run that is not finished", "text classify predict --run classified --texts a", "holds no encoder", _unfinished
+        "run that is not finished",
+        "text classify predict --run classified --texts a",
+        "is missing, though",
+        _unfinished,
     ),
     Case("run of another task", "text match predict --run classified --texts a b", "no matcher"),
     Case("nothing to classify", "text classify predict --run classified", "give either texts"),
@@ -139,7 +153,7 @@ CASES = (
         "texts alone, or behind a label as in training",
         "text classify predict --run classified --file lines.txt",
         "--read.format label_text if they do",
-        replaced("classified/config.toml", 'format = "auto"', 'format = "label_text"'),
+        _label_before_text,
     ),
     Case(
         "line that is not JSON, when it is classified",
@@ -174,7 +188,7 @@ CASES = (
         "index of other vectors",
         "text match search --run matched --index index --texts a",
         "or with other weights",
-        replaced("index/index/index.json", '"weights": "', '"weights": "0'),
+        resealed(resealed(replaced("index/index/index.json", '"weights": "', '"weights": "0'), "index/index"), "index"),
     ),
     Case(
         "figures where a folder lies",

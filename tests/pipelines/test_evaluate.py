@@ -20,6 +20,7 @@ from recsys_bert.clicks.simulation.simulate import write_simulation
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
+from recsys_bert.files import write_json
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.encoder_ranker import EncoderRanker
@@ -270,7 +271,7 @@ def test_the_terminal_tells_of_skipped_users_and_seen_targets(folder, tmp_path, 
 def test_a_run_of_another_task_adds_its_metrics(folder, tmp_path):
     (tmp_path / "din").mkdir()
     metrics = {"auc": 0.7, "log_loss": 0.5, "impressions": 90.0, "classes": []}
-    (tmp_path / "din" / "metrics.json").write_text(json.dumps({"best": 0.7, "test": metrics}))
+    write_json(tmp_path / "din" / "metrics.json", {"best": 0.7, "test": metrics}, sealed=True)
     config = evaluate.Config(
         data=folder / "loo", out=tmp_path / "out", runs=(tmp_path / "din",), baselines=("popular",), ks=(10,), samples=0
     )

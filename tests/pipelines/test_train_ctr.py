@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from pipelines import predict_ctr, prepare, pretrain, train_ctr
 from pipelines.benchmarks import multi_task
+from recsys_bert.checksums import write_checksums
 from recsys_bert.clicks.prepare.config import LogConfig, SideFeaturesConfig, SplitConfig
 from recsys_bert.clicks.simulation.config import SimulateConfig
 from recsys_bert.clicks.simulation.simulate import best_auc, simulate
@@ -24,6 +25,7 @@ from recsys_bert.ctr.multi_task import MULTI_TASK
 from recsys_bert.ctr.split_config import TimeSplitConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
+from recsys_bert.files import read_json
 from recsys_bert.training.config import AdversarialConfig, AuxiliaryConfig, AveragingConfig, TrainConfig
 
 
@@ -103,7 +105,7 @@ def test_a_model_with_history_learns_what_can_be_known(config: train_ctr.Config,
     results = train_ctr.run(replace(config, train=replace(config.train, epochs=8)))
     best = best_auc(pl.read_parquet(log / "impressions.parquet")["click_probability"].to_numpy())
     assert 0.62 < results["test"]["auc"] < best + 0.05
-    assert results == json.loads((config.out / "metrics.json").read_text())
+    assert results == read_json(config.out / "metrics.json", sealed=True)
     assert results["fields"][:5] == ["target item", "history", "match", "user_id", "item_id"]
     assert results["fields"][-2:] == ["item.category", "user.age_group"]
     lines = [json.loads(line) for line in (config.out / "metrics.jsonl").read_text().splitlines()]
@@ -265,9 +267,11 @@ def test_a_run_whose_inputs_were_changed_is_left_as_it_was(
     elif what == "encoder":
         weights = tmp_path / "encoder" / "encoder" / "model.safetensors"
         save_file({name: value + 1 for name, value in load_file(weights).items()}, weights)
+        write_checksums(weights.parent)
     else:
         manifest = tmp_path / "data" / "manifest.json"
         manifest.write_text(manifest.read_text().replace('"sha256": "', '"sha256": "0'))
+        write_checksums(manifest.parent)
     before = _contents(config.out)
     with pytest.raises(InputError, match=rf"{what} is not what .* was begun with"):
         train_ctr.run(config)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from recsys_bert.checksums import write_checksums
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.count_files import load_counts, save_counts
 from recsys_bert.retrieval.fusion_files import trained_runs
@@ -75,5 +76,6 @@ def test_a_fusion_that_names_itself_or_another_is_refused(tmp_path, runs):
     for name in ("run", "other"):
         (tmp_path / name / "score_fusion").mkdir(parents=True)
         (tmp_path / name / "score_fusion" / "config.json").write_text(json.dumps({"runs": runs}))
+        write_checksums(tmp_path / name / "score_fusion")
     with pytest.raises(InputError, match=r"is a score fusion|must be a list of folders"):
         trained_runs(tmp_path / "run")
