@@ -17,12 +17,12 @@ from recsys_bert.checksums import write_checksums
 VALUES = st.sampled_from((None, True, 0, -1, 1.5, 10**12, "", "nonsense", "1", [], [1], ["a"], {}, {"a": 1}))
 
 
-def places(value, path=()):
+def value_paths(value, path=()):
     """Paths of all values in JSON."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
         yield (*path, key)
-        yield from places(inner, (*path, key))
+        yield from value_paths(inner, (*path, key))
 
 
 def replaced(value, path, new):
@@ -59,17 +59,17 @@ def test_a_value_of_an_artefact_is_replaced(workplace, capsys):
     def fuzz(data):
         name, file = data.draw(st.sampled_from(files))
         value = json.loads(file.read_text())
-        place = data.draw(st.sampled_from(list(places(value)) or [()]))
+        path = data.draw(st.sampled_from(list(value_paths(value)) or [()]))
         new = data.draw(VALUES)
-        seal(file, replaced(value, place, new))
+        seal(file, replaced(value, path, new))
         command = data.draw(st.sampled_from(fast[name]))
         try:
             capsys.readouterr()
             status, error = main(command), capsys.readouterr().err
             event(f"status {status}")
-            assert status == 0 or (status, error.count("error: ")) == (2, 1), (file, place, new, error)
+            assert status == 0 or (status, error.count("error: ")) == (2, 1), (file, path, new, error)
         except Exception as error:
-            raise AssertionError(f"{file.relative_to(folder)}: {place} = {new!r}; {' '.join(command)}") from error
+            raise AssertionError(f"{file.relative_to(folder)}: {path} = {new!r}; {' '.join(command)}") from error
         finally:
             shutil.rmtree(folder / name)
             shutil.copytree(whole[name], folder / name)
@@ -97,11 +97,11 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize(("artefact", "file", "place"), NAMES, ids=lambda value: str(value))
-def test_an_unknown_name_is_refused(workplace, capsys, artefact, file, place):
+@pytest.mark.parametrize(("artefact", "file", "keys"), NAMES, ids=lambda value: str(value))
+def test_an_unknown_name_is_refused(workplace, capsys, artefact, file, keys):
     path = workplace() / artefact / file
-    seal(path, replaced(json.loads(path.read_text()), place, "nonsense"))
+    seal(path, replaced(json.loads(path.read_text()), keys, "nonsense"))
     capsys.readouterr()
     assert main(READERS[artefact][0]) == 2
     error = capsys.readouterr().err
-    assert "nonsense" in error or str(place[-1]) in error
+    assert "nonsense" in error or str(keys[-1]) in error
