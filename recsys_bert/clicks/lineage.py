@@ -59,14 +59,6 @@ def fingerprint_of(vocabulary: Vocabulary, values: Values) -> str:
     return digest.hexdigest()[:16]
 
 
-def state_of(vocabulary: Vocabulary, values: Values, folder: str) -> VocabularyState:
-    """State of a vocabulary and the values of its features."""
-    sizes = {role: {name: FIRST_VALUE + len(texts) for name, texts in values[role].items()} for role in values}
-    return VocabularyState(
-        fingerprint=fingerprint_of(vocabulary, values), rows=vocabulary.size, sizes=sizes, folder=folder
-    )
-
-
 def values_at(values: Values, state: VocabularyState) -> Values:
     """Values that a state knew: the first ones of its features.
 

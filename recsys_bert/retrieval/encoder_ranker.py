@@ -1,20 +1,18 @@
 """A pretrained encoder as a ranker."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys_bert.clicks.queries import Queries
-from recsys_bert.retrieval.ranker import Lists, full_ranking
+from recsys_bert.retrieval.ranker import InnerProducts
 from recsys_bert.training.config import Precision
 from recsys_bert.user_encoder.checkpoint import PretrainedEncoder
 from recsys_bert.user_encoder.encode import encode_queries
 
 
-class EncoderRanker:
+class EncoderRanker(InnerProducts):
     """Ranker of a pretrained encoder: its output at a history's query times the item table.
 
     Args:
@@ -22,8 +20,6 @@ class EncoderRanker:
         name: Shown in tables.
         precision: See ``encode_queries``.
     """
-
-    reranks = False
 
     def __init__(self, pretrained: PretrainedEncoder, name: str = "encoder", precision: Precision = "auto") -> None:
         self.pretrained, self.name, self.precision = pretrained, name, precision
@@ -63,19 +59,6 @@ class EncoderRanker:
             device=self.pretrained.encoder.embeddings.token.weight.device,
             precision=self.precision,
         )
-
-    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
-        """Exact full ranking."""
-        return full_ranking(self, queries, k, exclude_seen)
-
-    def rerank(
-        self, lists: Lists, users: Any, queries: Queries, *, items: Any, exclude_seen: bool, allowed: Any = None
-    ) -> Lists:
-        """Lists as they are: the score is the inner product."""
-        return lists
-
-    def gains(self, queries: Queries, query: NDArray[np.int64], row: NDArray[np.int64]) -> None:
-        """No gains: the score is the inner product."""
 
     def _encode(
         self, rows: Tensor, lengths: Tensor, users: Tensor, times: Tensor | None, event_types: Tensor | None

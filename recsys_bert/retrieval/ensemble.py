@@ -2,18 +2,17 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.ranker import Lists, Ranker, full_ranking
+from recsys_bert.retrieval.ranker import InnerProducts, Ranker
 from recsys_bert.training.config import Precision
 
 
-class Ensemble:
+class Ensemble(InnerProducts):
     """Ranker whose score is the mean of its members' scores: one inner product of their concatenated vectors.
 
     A FAISS index searches it like any other. For softmax models the mean is the logarithm of the geometric mean of
@@ -26,8 +25,6 @@ class Ensemble:
     Raises:
         InputError: They rank different catalogues.
     """
-
-    reranks = False
 
     def __init__(self, rankers: Sequence[Ranker], name: str = "ensemble") -> None:
         self.rankers, self.name, self.first_item = list(rankers), name, rankers[0].first_item
@@ -72,16 +69,3 @@ class Ensemble:
         joined = np.concatenate([ranker.user_vectors(queries) for ranker in self.rankers], axis=1)
         joined /= len(self.rankers)
         return joined
-
-    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
-        """Exact full ranking."""
-        return full_ranking(self, queries, k, exclude_seen)
-
-    def rerank(
-        self, lists: Lists, users: Any, queries: Queries, *, items: Any, exclude_seen: bool, allowed: Any = None
-    ) -> Lists:
-        """Lists as they are: the score is the inner product."""
-        return lists
-
-    def gains(self, queries: Queries, query: NDArray[np.int64], row: NDArray[np.int64]) -> None:
-        """No gains: the score is the inner product."""

@@ -75,6 +75,32 @@ class Ranker(Protocol):
         """
 
 
+class InnerProducts:
+    """The part of a ranker whose score is the inner product and nothing more."""
+
+    reranks = False
+
+    def rank(self: Ranker, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
+        """Exact full ranking: rows ``[n, k]``, best first, -1 where fewer are left."""
+        return full_ranking(self, queries, k, exclude_seen)
+
+    def rerank(
+        self,
+        lists: Lists,
+        users: NDArray[np.float32],
+        queries: Queries,
+        *,
+        items: NDArray[np.float32] | None,
+        exclude_seen: bool,
+        allowed: Allowed | None = None,
+    ) -> Lists:
+        """Lists as they are."""
+        return lists
+
+    def gains(self, queries: Queries, query: NDArray[np.int64], row: NDArray[np.int64]) -> None:
+        """No gains."""
+
+
 def full_ranking(ranker: Ranker, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
     """Exact full ranking, ``[n, k]``."""
     return search(ranker, queries, k, queries.seen() if exclude_seen else None)[0]

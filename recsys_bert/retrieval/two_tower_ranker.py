@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.retrieval.config import TowersConfig
-from recsys_bert.retrieval.ranker import Lists, full_ranking
+from recsys_bert.retrieval.ranker import InnerProducts
 from recsys_bert.retrieval.two_tower import TwoTower, build_two_tower
 from recsys_bert.settings import check_settings, fill
 from recsys_bert.training.config import Precision
@@ -31,7 +30,7 @@ from recsys_bert.user_encoder.encode import encode_queries, last_states
 _VERSION = 2  # of the artefact
 
 
-class TwoTowerRanker:
+class TwoTowerRanker(InnerProducts):
     """Ranker of two towers.
 
     Args:
@@ -39,8 +38,6 @@ class TwoTowerRanker:
         name: Shown in tables.
         precision: See ``encode_queries``.
     """
-
-    reranks = False
 
     def __init__(self, model: TwoTower, name: str = "two towers", precision: Precision = "auto") -> None:
         self.model, self.name, self.precision, self.first_item = model, name, precision, model.first_item
@@ -87,19 +84,6 @@ class TwoTowerRanker:
             device=device,
             precision=self.precision,
         )
-
-    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
-        """Exact full ranking."""
-        return full_ranking(self, queries, k, exclude_seen)
-
-    def rerank(
-        self, lists: Lists, users: Any, queries: Queries, *, items: Any, exclude_seen: bool, allowed: Any = None
-    ) -> Lists:
-        """Lists as they are: the score is the inner product."""
-        return lists
-
-    def gains(self, queries: Queries, query: NDArray[np.int64], row: NDArray[np.int64]) -> None:
-        """No gains: the score is the inner product."""
 
 
 def save_two_tower(folder: Path, model: TwoTower, dataset: ClickDataset) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys_bert.errors import InputError
-from recsys_bert.files import fingerprint, is_leftover, read_json, write_json
+from recsys_bert.files import is_leftover, read_json, write_json
 from recsys_bert.full_disk import explaining_full_disk
 from recsys_bert.locks import only_writer
 from recsys_bert.settings import read_config, write_config
@@ -197,14 +197,6 @@ def check_writable(folder: Path) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}. Choose another --out.") from error
-
-
-def check_files_unchanged(out: Path, files: Sequence[Path]) -> None:
-    """Record fingerprints of the files that a run reads, or check them when it is resumed.
-
-    See ``check_unchanged``.
-    """
-    check_unchanged(out, {path: fingerprint([path]) for path in files})
 
 
 def check_unchanged(out: Path, contents: dict[Path, str]) -> None:

@@ -13,7 +13,6 @@ from nlp_tasks.tagging.schemes import OUTSIDE, Scheme, parts
 from nlp_tasks.tagging.tag_reading import (
     FILE_SCHEMES,
     find_file_scheme,
-    is_bracket,
     is_tag,
     recognise_scheme,
     with_type,
@@ -266,9 +265,3 @@ def check_tag_columns(path: Path, columns: Columns | None, config: AnnotatedFile
         f"no column of {path} has tags, such as O and B-PER; its first line is {' | '.join(first)[:80]!r}. If it is "
         f"annotated, name the columns with --{flags}.word-column and --{flags}.tag-columns, and the --{flags}.scheme."
     )
-
-
-def brackets_in(block: Block, column: int) -> tuple[int, str] | None:
-    """First cell of a sentence that is no entity in brackets: line and reason."""
-    bad = next(((line, cells[column]) for line, cells in block if not is_bracket(cells[column])), None)
-    return None if bad is None else (bad[0], f"{bad[1]!r} is no entity in brackets, such as (PERSON* or *)")

@@ -12,7 +12,7 @@ from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.frames import to_frame
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.ranker import Lists, Ranker, full_ranking
+from recsys_bert.retrieval.ranker import InnerProducts, Ranker
 from recsys_bert.stages.evaluation.held_out import HeldOut, Ranking
 from recsys_bert.training.config import Precision
 
@@ -42,7 +42,7 @@ def external_ranker(name: str, model: Any, dataset: ClickDataset) -> Ranker | No
     return None
 
 
-class VectorRanker:
+class VectorRanker(InnerProducts):
     """Ranker over vectors of any origin; the score is their inner product.
 
     Args:
@@ -57,7 +57,6 @@ class VectorRanker:
 
     precision: Precision = "fp32"
     reads_times = False
-    reranks = False
     item_length: float | None = None
 
     def __init__(
@@ -84,17 +83,6 @@ class VectorRanker:
             InputError: There are not as many as queries, or some are not finite.
         """
         return self._checked("user", self._users(queries), len(queries))
-
-    def gains(self, queries: Queries, query: NDArray[np.int64], row: NDArray[np.int64]) -> None:
-        """No gains: the score is the inner product."""
-
-    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
-        """Exact full ranking: rows ``[n, k]``."""
-        return full_ranking(self, queries, k, exclude_seen)
-
-    def rerank(self, lists: Lists, users: NDArray[np.float32], queries: Queries, **_: Any) -> Lists:
-        """Identity: the score is the inner product."""
-        return lists
 
     def _checked(self, kind: str, vectors: Any, n: int) -> NDArray[np.float32]:
         vectors = np.ascontiguousarray(vectors, np.float32)
