@@ -127,11 +127,9 @@ def backtest(
     import tempfile
 
     settled = make_config(PrepareConfig, config, settings)
-    options = make_config(
-        EvaluateConfig,
-        None if isinstance(evaluation, Mapping) else evaluation,
-        dict(evaluation or {}) if isinstance(evaluation, Mapping) else {},
-    )
+    options = evaluation
+    if not isinstance(options, EvaluateConfig):
+        options = make_config(EvaluateConfig, None, dict(options or {}))
     periods = _periods(settled, cuts)
     if not train and not baselines:
         raise InputError("there is nothing to evaluate: give models or baselines.")

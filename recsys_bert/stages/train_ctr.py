@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from recsys_bert.clicks.frames import Frame
     from recsys_bert.ctr.checkpoint import CTRModel
     from recsys_bert.ctr.data import CTRData
+    from recsys_bert.ctr.features import Features
     from recsys_bert.ctr.model import CTRModule
 
 
@@ -116,10 +117,9 @@ def train_ctr(
     """
     import torch
 
-    from recsys_bert.ctr.build import build_module
     from recsys_bert.ctr.checkpoint import CTRModel
-    from recsys_bert.ctr.data import fit_features, full_layout
-    from recsys_bert.ctr.growth import continued_config, grown_features, grown_module
+    from recsys_bert.ctr.data import fit_features
+    from recsys_bert.ctr.growth import continued_config
     from recsys_bert.ctr.impressions import as_source
     from recsys_bert.ctr.splits import read_splits
     from recsys_bert.encoder.parts import allowing_parts
@@ -129,7 +129,7 @@ def train_ctr(
     from recsys_bert.training.run_folder import begin, check_unchanged, is_first_process, run_folder
 
     config = make_config(TrainCTRConfig, config, settings)
-    with allowing_parts(allow_parts), allowing_parts(allow_parts):
+    with allowing_parts(allow_parts):
         start = None if init is None else _start(init, dataset)
     own_encoder = start is None or config.model.encoder in (None, start.config.model.encoder)
     config = config if start is None else continued_config(config, start.config, init)
@@ -145,14 +145,7 @@ def train_ctr(
         features = fit_features(splits["train"].frame, config, dataset)
         torch.manual_seed(config.train.seed)
         with allowing_parts(allow_parts):
-            if start is None:
-                layout, n_tasks = full_layout(features, config.features, dataset), len(config.columns.tasks)
-                n_items = 0 if features.items is None else features.items.n_rows
-                module = build_module(config.model, layout, dataset, n_tasks=n_tasks, n_items=n_items)
-            else:
-                features = grown_features(start.features, features)
-                encoder_run = None if own_encoder else config.model.encoder
-                module = grown_module(start, config, features, dataset, encoder_run)
+            module, features = _module(config, features, dataset, start, None if own_encoder else config.model.encoder)
         model = CTRModel(module, features, config, dataset)
         data = {name: model.encode(part) for name, part in splits.items()}
     check_table(module, config.train)
@@ -169,6 +162,35 @@ def train_ctr(
     if is_first_process():
         _print_summary(model, None if out is None else folder)
     return model
+
+
+def _module(
+    config: TrainCTRConfig,
+    features: "Features",
+    dataset: "ClickDataset | None",
+    start: "CTRModel | None",
+    encoder: Path | None,
+) -> "tuple[CTRModule, Features]":
+    """Module with fresh weights, or that of ``start`` grown by what is new, and its features.
+
+    Args:
+        config: The settings.
+        features: Of the training impressions.
+        dataset: The prepared log.
+        start: The model that goes on.
+        encoder: Run of an encoder in place of that of ``start``; None keeps it.
+    """
+    from recsys_bert.ctr.build import build_module
+    from recsys_bert.ctr.data import full_layout
+    from recsys_bert.ctr.growth import grown_features, grown_module
+
+    if start is not None:
+        grown = grown_features(start.features, features)
+        return grown_module(start, config, grown, dataset, encoder), grown
+    layout = full_layout(features, config.features, dataset)
+    n_items = 0 if features.items is None else features.items.n_rows
+    n_tasks = len(config.columns.tasks)
+    return build_module(config.model, layout, dataset, n_tasks=n_tasks, n_items=n_items), features
 
 
 def _start(init: "Path | str | CTRModel", dataset: "ClickDataset | None") -> "CTRModel":
