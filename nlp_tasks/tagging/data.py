@@ -164,17 +164,7 @@ def as_sentences(
         InputError: A text is empty, there are more texts than entities or fewer, an entity does not begin and end with
             words, or a tag is not valid.
     """
-    if isinstance(texts, str):
-        raise InputError("texts is a single string; give a list of texts, or of lists of words.")
-    values = [text if isinstance(text, str) or not isinstance(text, Iterable) else list(text) for text in texts]
-    if (number := next((n for n, text in enumerate(values) if not isinstance(text, str | list)), None)) is not None:
-        kind = type(values[number]).__name__
-        raise InputError(f"{name} text {number} is a {kind}; give a list of texts, or of lists of words.")
-    annotations: list[Any] = [()] * len(values) if entities is None else [list(one) for one in entities]
-    if len(annotations) != len(values):
-        raise InputError(
-            f"{len(values):,} {name} texts have {len(annotations):,} lists of entities; give one for every text."
-        )
+    values, annotations = _lists(texts, entities, name)
     sample = [text if isinstance(text, str) else "".join(map(str, text)) for text in values[:SAMPLE]]
     known = (text_format or TextFormat()).settled(sample)
     scheme = _scheme_of(annotations, known)
@@ -207,6 +197,26 @@ def as_sentences(
         repaired={REPAIRED: repaired} if repaired else {},
     )
     return not_empty(data, "sentence")
+
+
+def _lists(texts: Texts, entities: Annotations | None, name: str) -> tuple[list[Any], list[Any]]:
+    """Texts and their annotations as lists of one length.
+
+    Raises:
+        InputError: They are not.
+    """
+    if isinstance(texts, str):
+        raise InputError("texts is a single string; give a list of texts, or of lists of words.")
+    values = [text if isinstance(text, str) or not isinstance(text, Iterable) else list(text) for text in texts]
+    if (number := next((n for n, text in enumerate(values) if not isinstance(text, str | list)), None)) is not None:
+        kind = type(values[number]).__name__
+        raise InputError(f"{name} text {number} is a {kind}; give a list of texts, or of lists of words.")
+    annotations: list[Any] = [()] * len(values) if entities is None else [list(one) for one in entities]
+    if len(annotations) != len(values):
+        raise InputError(
+            f"{len(values):,} {name} texts have {len(annotations):,} lists of entities; give one for every text."
+        )
+    return values, annotations
 
 
 def evaluation_parts(

@@ -78,22 +78,8 @@ def read_side(
         return None
     table, n_ragged = _read(source, config, reading, log_name, f"{role}_table")
     name = config.id or (log_name if log_name in table.columns else table.columns[0])
-    missing = [column for column in (name, *config.categorical, *config.multi) if column not in table.columns]
-    if missing:
-        columns = ", ".join(map(repr, table.columns))
-        hint = source.separator_hint(table.columns)
-        raise InputError(
-            f"{source.name} has no column {missing[0]!r}; it has {columns}.{hint} See {group}.id, "
-            f".categorical and .multi; {role}_table says how files are read."
-        )
     choose = f"Choose another with {source.setting(group, 'id', 'NAME')}"
-    if table[name].dtype.is_nested():
-        raise InputError(f"no id in column {name!r} of {source.name}: it holds lists. {choose}.")
-    if name in config.categorical + config.multi:
-        raise InputError(f"column {name!r} of {source.name} holds the ids, which are no feature; leave it out.")
-    for column in config.categorical + config.multi:  # before the log is sorted
-        separator = config.separator if column in config.multi else None
-        value_texts(table[column].head(_SAMPLE), f"column {column!r} of {source.name}", separator, reading.missing)
+    _check_columns(table, name, source, config, reading, role, choose)
     ids = as_log_ids(table[name], log_ids.dtype, reading.missing)
     if table.height and ids.null_count() == table.height:
         sort = "text" if log_ids.dtype == pl.String else "integers"
@@ -115,6 +101,33 @@ def read_side(
             f"{log_ids[0]!r}. Its columns are empty. {choose}."
         )
     return SideTable(unique, table.drop(name).filter(first), counts, source.name, reading.missing, note)
+
+
+def _check_columns(
+    table: pl.DataFrame,
+    name: str,
+    source: TableSource,
+    config: SideFeaturesConfig,
+    reading: TableConfig,
+    role: str,
+    choose: str,
+) -> None:
+    """Refuse columns that are missing, and ids and values that cannot be read, before the log is sorted."""
+    missing = [column for column in (name, *config.categorical, *config.multi) if column not in table.columns]
+    if missing:
+        columns = ", ".join(map(repr, table.columns))
+        hint = source.separator_hint(table.columns)
+        raise InputError(
+            f"{source.name} has no column {missing[0]!r}; it has {columns}.{hint} See {role}_features.id, "
+            f".categorical and .multi; {role}_table says how files are read."
+        )
+    if table[name].dtype.is_nested():
+        raise InputError(f"no id in column {name!r} of {source.name}: it holds lists. {choose}.")
+    if name in config.categorical + config.multi:
+        raise InputError(f"column {name!r} of {source.name} holds the ids, which are no feature; leave it out.")
+    for column in config.categorical + config.multi:
+        separator = config.separator if column in config.multi else None
+        value_texts(table[column].head(_SAMPLE), f"column {column!r} of {source.name}", separator, reading.missing)
 
 
 def as_log_ids(ids: pl.Series, kind: pl.DataType, missing: tuple[str, ...]) -> pl.Series:
