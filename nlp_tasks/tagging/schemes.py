@@ -66,27 +66,6 @@ def find_scheme(name: str) -> Scheme:
     return SCHEMES[name]
 
 
-def read_tags(tags: Sequence[str], scheme: Scheme) -> tuple[list[Span], tuple[int, str] | None]:
-    """Decode a sentence's tags.
-
-    Returns:
-        The entities in order, and the position of the first invalid tag with the reason (None: all are valid). With an
-        invalid tag there are no entities.
-    """
-    entities: list[Span] = []
-    before, start = EDGE, -1
-    for position, tag in enumerate([*tags, EDGE]):
-        if problem := find_problem(before, tag, scheme):
-            return [], (min(position, len(tags) - 1), problem)
-        ends, begins = _borders(before, tag, scheme)
-        if ends:
-            entities.append(Span(start, position, parts(before)[1]))
-        if begins:
-            start = position
-        before = tag
-    return entities, None
-
-
 def write_tags(entities: Sequence[Span], length: int, scheme: Scheme) -> list[str]:
     """Encode entities as tags of a sentence of ``length`` words; they are in order and do not overlap."""
     tags = [OUTSIDE] * length
@@ -129,16 +108,6 @@ def may_follow(left: str, right: str, scheme: Scheme) -> bool:
     if scheme.name == "iob1":
         return b != "B" or (bool(kind) and same)
     return b != scheme.inside or (bool(kind) and same)
-
-
-@lru_cache(maxsize=1 << 16)
-def _borders(left: str, right: str, scheme: Scheme) -> tuple[bool, bool]:
-    """Entity ends, and entity begins, between two valid neighbours."""
-    (a, kind), (b, next_kind) = parts(left), parts(right)
-    if scheme.closes:
-        return a in (scheme.end, scheme.single), b in (scheme.begin, scheme.single)
-    goes_on = bool(kind) and kind == next_kind and b == scheme.inside
-    return bool(kind) and not goes_on, bool(next_kind) and not goes_on
 
 
 def parts(tag: str) -> tuple[str, str]:

@@ -1,12 +1,14 @@
 """Sentences whose entities are a few words."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from nlp_tasks.tagging.schemes import Span
+from nlp_tasks.tagging.schemes import EDGE, Scheme, Span, find_problem
 from nlp_tasks.tagging.sentences import Sentence, join_words
+from nlp_tasks.tagging.tag_reading import read_repaired
 
 NAMES = {"LOC": "bonn oslo rome", "PER": "ada bob carl", "ORG": "bank firm club"}
 FILLER = ["the", "a", "of", "and", "to", "in", "on", "with", "for", "by"]
@@ -40,3 +42,18 @@ def marked() -> Callable[..., list[Sentence]]:
 @pytest.fixture
 def types() -> list[str]:
     return list(TYPES)
+
+
+@pytest.fixture(scope="session")
+def read_tags() -> Callable[..., tuple[list[Span], tuple[int, str] | None]]:
+    """Strict reading: the entities, or the position of the first tag that cannot stand there, with the reason."""
+
+    def read(tags: Sequence[str], scheme: Scheme) -> tuple[list[Span], tuple[int, str] | None]:
+        for position, (before, tag) in enumerate(pairwise([EDGE, *tags, EDGE])):
+            if problem := find_problem(before, tag, scheme):
+                return [], (min(position, len(tags) - 1), problem)
+        entities, repaired, problem = read_repaired(tags, scheme)
+        assert (repaired, problem) == (0, None)
+        return entities, None
+
+    return read

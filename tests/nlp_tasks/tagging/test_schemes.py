@@ -2,7 +2,7 @@ from itertools import pairwise, product
 
 import pytest
 
-from nlp_tasks.tagging.schemes import EDGE, SCHEMES, Span, find_scheme, may_follow, read_tags, write_tags
+from nlp_tasks.tagging.schemes import EDGE, SCHEMES, Span, find_scheme, may_follow, write_tags
 from recsys_bert.errors import InputError
 
 SENTENCE = {  # PER of three words, O, LOC of one, LOC of two at once, ORG of one
@@ -17,14 +17,14 @@ ENTITIES = [Span(0, 3, "PER"), Span(4, 5, "LOC"), Span(5, 7, "LOC"), Span(7, 8, 
 
 
 @pytest.mark.parametrize("name", SCHEMES)
-def test_every_scheme_reads_and_writes_the_same_entities(name):
+def test_every_scheme_reads_and_writes_the_same_entities(name, read_tags):
     tags = SENTENCE[name].split()
     assert read_tags(tags, SCHEMES[name]) == (ENTITIES, None)
     assert write_tags(ENTITIES, 8, SCHEMES[name]) == tags
 
 
 @pytest.mark.parametrize("name", SCHEMES)
-def test_a_type_may_hold_a_hyphen(name):
+def test_a_type_may_hold_a_hyphen(name, read_tags):
     tags = write_tags([Span(1, 3, "B-X")], 4, SCHEMES[name])
     assert read_tags(tags, SCHEMES[name]) == ([Span(1, 3, "B-X")], None)
 
@@ -48,7 +48,7 @@ def test_a_type_may_hold_a_hyphen(name):
         ("iob2", "O ORG", 1, "'ORG' is no tag of iob2"),
     ],
 )
-def test_what_a_scheme_forbids_is_named_with_its_position(name, tags, position, why):
+def test_what_a_scheme_forbids_is_named_with_its_position(name, tags, position, why, read_tags):
     entities, problem = read_tags(tags.split(), SCHEMES[name])
     assert entities == []
     assert problem[0] == position
@@ -56,7 +56,7 @@ def test_what_a_scheme_forbids_is_named_with_its_position(name, tags, position, 
 
 
 @pytest.mark.parametrize("name", SCHEMES)
-def test_exactly_what_can_be_written_can_be_read(name):
+def test_exactly_what_can_be_written_can_be_read(name, read_tags):
     """All sequences of four tags: allowed ones are those that some choice of entities gives."""
     scheme = SCHEMES[name]
     tags = ["O", *(f"{letter}-{kind}" for letter in {*scheme.letters, "B"} for kind in "XY")]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from nlp_tasks.tagging.schemes import SCHEMES, Span, read_tags, write_tags
+from nlp_tasks.tagging.schemes import SCHEMES, Span, write_tags
 from nlp_tasks.tagging.tag_set import MODEL_SCHEMES, TagSet
 from recsys_bert.errors import InputError
 
@@ -40,7 +40,7 @@ def test_no_entities_at_all(scheme):
 
 
 @pytest.mark.parametrize("scheme", MODEL_SCHEMES)
-def test_constraints_are_the_schemes(scheme):
+def test_constraints_are_the_schemes(scheme, read_tags):
     tags = TagSet(2, scheme)
     starts, transitions, ends = (allowed.numpy() for allowed in tags.constraints())
     for i, a in enumerate(tags.names):
