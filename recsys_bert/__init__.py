@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from recsys_bert.stages.pretrain import pretrain
     from recsys_bert.stages.train_ctr import train_ctr
     from recsys_bert.stages.train_retrieval import train_retrieval
+    from recsys_bert.stores.opening import open_store
+    from recsys_bert.stores.vector_store import VectorStore
 
 __all__ = [
     "CTRModel",
@@ -35,6 +37,7 @@ __all__ = [
     "Evaluation",
     "InputError",
     "Recommender",
+    "VectorStore",
     "__version__",
     "append",
     "backtest",
@@ -43,6 +46,7 @@ __all__ = [
     "fuse",
     "load",
     "open_dataset",
+    "open_store",
     "prepare",
     "pretrain",
     "train_ctr",
@@ -57,6 +61,7 @@ _MODULES = {
     "Evaluation": "recsys_bert.stages.evaluate",
     "InputError": "recsys_bert.errors",
     "Recommender": "recsys_bert.retrieval.recommender",
+    "VectorStore": "recsys_bert.stores.vector_store",
     "append": "recsys_bert.stages.append",
     "backtest": "recsys_bert.stages.backtest",
     "compare": "recsys_bert.stages.compare",
@@ -64,6 +69,7 @@ _MODULES = {
     "fuse": "recsys_bert.stages.fuse",
     "load": "recsys_bert.stages.load",
     "open_dataset": "recsys_bert.clicks.dataset",
+    "open_store": "recsys_bert.stores.opening",
     "prepare": "recsys_bert.stages.prepare",
     "pretrain": "recsys_bert.stages.pretrain",
     "train_ctr": "recsys_bert.stages.train_ctr",
