@@ -74,7 +74,7 @@ def _cell_rows(path: Path, kind: str, config: FilesConfig, columns_read: Sequenc
     """Tab- or comma-separated lines; the first one names the columns where the settings do not."""
     lines = read_lines(path, config.encoding, flags=flags)
     names = list(config.columns)
-    for line, cells in ((n, text.split("\t")) for n, text in lines) if kind == "tsv" else _csv_cells(path, lines):
+    for line, cells in ((n, text.split("\t")) for n, text in lines) if kind == "tsv" else csv_cells(path, lines):
         if not names:
             names = [name.strip() for name in cells]
             _check_columns(path, names, columns_read, flags)
@@ -88,7 +88,12 @@ def _cell_rows(path: Path, kind: str, config: FilesConfig, columns_read: Sequenc
         yield line, dict(zip(names, cells, strict=True)), ""
 
 
-def _csv_cells(path: Path, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+def csv_cells(path: Path, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+    """Cells of comma-separated lines, with the number of the line in which each row begins.
+
+    Raises:
+        InputError: Quotes are not closed.
+    """
     csv.field_size_limit(sys.maxsize)  # documents are longer than the 128 KiB that it takes by itself
     reader, line = csv.reader((line + "\n" for _, line in lines), strict=True), 1
     try:

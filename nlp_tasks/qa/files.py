@@ -1,15 +1,17 @@
-"""Questions about passages from files: SQuAD's JSON, or JSON lines."""
+"""Questions about passages from files: JSON of SQuAD and CMRC, JSON lines, DuReader among them, or Parquet."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from nlp_tasks.examples import flag
-from nlp_tasks.lines import read_json_document, suffix
+from nlp_tasks.lines import read_json_document, read_lines, suffix
 from nlp_tasks.qa.config import NewQuestionsConfig, QuestionFilesConfig
 from nlp_tasks.qa.data import QuestionSet, add_question, complete, count_questions
-from nlp_tasks.rows import json_lines, parquet_rows
+from nlp_tasks.qa.dureader import NO_SPAN, extractive, is_dureader
+from nlp_tasks.rows import json_lines, json_object, parquet_rows
 from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
 
@@ -32,26 +34,51 @@ def read_set(
 
     Raises:
         InputError: It is missing, not UTF-8, of another form, or has questions that cannot be used (see ``bad_rows``).
+            Questions of DuReader whose answers were written freely are left out and counted, whatever the policy.
     """
     path = Path(path)
-    kind = config.format if config.format != "auto" else _FORMATS.get(suffix(path))
+    kind = config.format if config.format != "auto" else _format(path, config.encoding, flags)
+    number: dict[str, int] = {}
+    examples = QuestionSet(path, [], [], bad_rows=config.bad_rows)
+    counts: Counter[str] = Counter()
+    bad: list[tuple[str, str]] = []
+    not_extractive: Counter[str] = Counter()
+    with Progress(f"reading {path.name}", None, "questions") as progress:
+        for source, row, problem in _rows(path, kind, config.encoding, flags):
+            progress.advance()
+            if not problem and is_dureader(row):
+                row, reason = extractive(row, answers=answers)
+                if reason == NO_SPAN:
+                    not_extractive[reason] += 1
+                    continue
+                problem = reason
+            problem = problem or add_question(examples, number, counts, source, row, answers)
+            if problem:
+                bad.append((source, problem))
+    for reason, n in not_extractive.items():
+        print(f"{path.name}: {n:,} questions left out: {reason}", file=sys.stderr)
+    left_out = count_questions(path, bad, config.bad_rows) + not_extractive
+    return complete(examples, number, counts, dict(left_out))
+
+
+def _format(path: Path, encoding: str, flags: str) -> str:
+    """Format by the ending; JSON lines may be called ``.json``, as in DuReader.
+
+    Raises:
+        InputError: The ending is not known.
+    """
+    kind = _FORMATS.get(suffix(path))
     if kind is None:
         raise InputError(
             f"{path}: the ending {path.suffix!r} is not known ({', '.join(_FORMATS)} are). "
             f"Set {flag(flags, 'format')} to squad, jsonl or parquet."
         )
-    number: dict[str, int] = {}
-    examples = QuestionSet(path, [], [], bad_rows=config.bad_rows)
-    counts: Counter[str] = Counter()
-    bad: list[tuple[str, str]] = []
-    with Progress(f"reading {path.name}", None, "questions") as progress:
-        for source, row, problem in _rows(path, kind, config.encoding, flags):
-            progress.advance()
-            problem = problem or add_question(examples, number, counts, source, row, answers)
-            if problem:
-                bad.append((source, problem))
-    left_out = count_questions(path, bad, config.bad_rows)
-    return complete(examples, number, counts, dict(left_out))
+    if kind == "squad":
+        lines = read_lines(path, encoding, flags=flags)
+        first = next((line.strip() for _, line in lines if line.strip()), "")
+        row, problem = json_object(first) if first.startswith("{") else ({}, "no JSON object")
+        return "jsonl" if not problem and "question" in row else kind
+    return kind
 
 
 Row = tuple[str, dict[str, Any], str]
@@ -61,21 +88,31 @@ Row = tuple[str, dict[str, Any], str]
 def squad_paragraphs(
     path: Path, encoding: str = "utf-8", *, flags: str | None = None
 ) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
-    """Source, passage and questions of each paragraph of a file in SQuAD's form.
+    """Source, passage and questions of each paragraph of a file in the form of SQuAD, or of the first CMRC.
+
+    CMRC's first files are a list of paragraphs, with ``context_text``, ``query_text`` and answers that are texts alone.
 
     Raises:
         InputError: It is missing, not UTF-8, or of another form.
     """
-    articles = read_json_document(path, encoding, flags=flags)
+    document = read_json_document(path, encoding, flags=flags)
     try:
-        for a, article in enumerate(articles["data"], 1):
+        if isinstance(document, list):
+            for p, paragraph in enumerate(document, 1):
+                yield f"paragraph {p}", paragraph["context_text"], list(map(_question_of_cmrc, paragraph["qas"]))
+            return
+        for a, article in enumerate(document["data"], 1):
             for p, paragraph in enumerate(article["paragraphs"], 1):
                 yield f"paragraph {p} of article {a}", paragraph["context"], list(map(dict, paragraph["qas"]))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path} is not in SQuAD's form: data, paragraphs, context, qas ({error!r}). For one question a line, set "
-            "format to jsonl."
+            f"{path} is not in SQuAD's form (data, paragraphs, context, qas) nor CMRC's (context_text, qas, "
+            f"query_text): {error!r}. For one question a line, set format to jsonl."
         ) from error
+
+
+def _question_of_cmrc(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "question": row["query_text"]}
 
 
 def _rows(path: Path, kind: str, encoding: str, flags: str) -> Iterator[Row]:

@@ -17,10 +17,10 @@ from recsys_bert.encoder.parts import Options, check_name
 from recsys_bert.errors import InputError
 from recsys_bert.training.config import ScheduleConfig, TrainConfig
 
-Format = Literal["auto", "conll", "jsonl", "json", "parquet", "brat", "lines"]
-FORMATS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".ann": "brat"}
+Format = Literal["auto", "conll", "slashes", "csv", "jsonl", "json", "parquet", "brat", "pubtator", "lines"]
+FORMATS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".ann": "brat", ".csv": "csv"}
 """Format by file ending, for ``auto``; other files are recognised by their contents."""
-FORMATS |= {".parquet": "parquet", ".pq": "parquet"}
+FORMATS |= {".parquet": "parquet", ".pq": "parquet", ".pubtator": "pubtator"}
 FORMATS |= {f".{ending}": "conll" for ending in ("conll", "tsv", "iob", "bioes", *SCHEMES)}
 
 MONITORS = ("f1", "macro_f1", "precision", "recall", "exact")
@@ -49,10 +49,11 @@ class AnnotatedFilesConfig:
     """Share of the training sentences that is held out at random where there is no validation file."""
 
     format: Format = "auto"
-    """conll: a word and its tags a line, an empty line between sentences; jsonl, json, parquet: texts with entities in
-    characters, or words with tags; brat: a folder of .ann and .txt; lines: texts alone, one a line. ``auto`` goes by
-    the ending (behind which .gz or .bz2 may stand), or else by the contents: columns have tags and a constant number of
-    cells."""
+    """conll: a word and its tags a line, an empty line between sentences; slashes: word/tag with blanks between, a
+    sentence a line; csv: a word and its tag a row, or a sentence with lists; jsonl, json, parquet: texts with entities
+    in characters, or words with tags; brat: a folder of .ann and .txt; pubtator: titles, abstracts and mentions; lines:
+    texts alone, one a line. ``auto`` goes by the ending (behind which .gz or .bz2 may stand), or else by the contents:
+    columns have tags and a constant number of cells."""
 
     encoding: str = "utf-8"
     """Encoding of text files, such as gb18030 or latin-1."""
@@ -77,10 +78,11 @@ class AnnotatedFilesConfig:
     single characters, or where all words are."""
 
     text_key: str | None = None
-    """jsonl, json, parquet: key of the text or of its words; None takes the first of those that are usual."""
+    """csv, jsonl, json, parquet: key of the text or of its words; None takes the first of those that are usual."""
 
     entities_key: str | None = None
-    """jsonl, json, parquet: key of the entities or of the words' tags; None takes the first of those that are usual."""
+    """csv, jsonl, json, parquet: key of the entities or of the words' tags; None takes the first of those that are
+    usual."""
 
     granularity: Granularity = "auto"
     """Split plain text into words, punctuation and single Chinese characters, or into all its characters. ``auto``

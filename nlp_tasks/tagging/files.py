@@ -12,7 +12,9 @@ from nlp_tasks.tagging.data import AnnotatedSentences
 from nlp_tasks.tagging.formats.columns import check_tag_columns, recognise_columns
 from nlp_tasks.tagging.formats.conll import read_conll
 from nlp_tasks.tagging.formats.objects import from_objects, read_objects
+from nlp_tasks.tagging.formats.pubtator import is_pubtator
 from nlp_tasks.tagging.formats.reading import Reading, from_texts
+from nlp_tasks.tagging.formats.slashes import recognise_slashes
 from recsys_bert.errors import InputError
 
 
@@ -68,20 +70,44 @@ def _format(reading: Reading, entities: bool) -> str:
     first = next((line.strip() for _, line in read_lines(path, config.encoding, flags=flags) if line.strip()), "")
     if first.startswith(("{", "[{")) or first == "[":
         return "json"
+    if is_pubtator(first):
+        return "pubtator"
+    if tags := recognise_slashes(reading):
+        return _slashes(reading, tags, entities)
     columns = recognise_columns(path, config, flags=flags, strict=True)
     if not entities:
-        if columns is not None:
-            print(
-                f"{path} looks like words with tags ({columns.describe()}), but is read as lines of text; to read its "
-                f"words, set --{flags}.format conll",
-                file=sys.stderr,
-            )
-        return "lines"
+        return "lines" if columns is None else _lines_of_tags(reading, columns.describe(), "conll")
     if columns is None and ending == ".txt":
         return "lines"
     if columns is None:
         check_tag_columns(path, columns, config, flags)
     return "conll"
+
+
+def _slashes(reading: Reading, tags: Counter[str], entities: bool) -> str:
+    """Format of a file of ``word/tag``.
+
+    Raises:
+        InputError: Entities are read, and no tag says that a word is none.
+    """
+    if not entities:
+        return _lines_of_tags(reading, "word/tag", "slashes")
+    if not {"o", "O"} & set(tags):
+        names = ", ".join(tag for tag, _ in tags.most_common(5))
+        raise InputError(
+            f"{reading.path} has words with tags behind a slash ({names}), but none is o, as if they were parts of "
+            f"speech. If every tag is a type of entity, set --{reading.flags}.format slashes."
+        )
+    return "slashes"
+
+
+def _lines_of_tags(reading: Reading, described: str, kind: str) -> str:
+    print(
+        f"{reading.path} looks like words with tags ({described}), but is read as lines of text; to read its words, "
+        f"set --{reading.flags}.format {kind}",
+        file=sys.stderr,
+    )
+    return "lines"
 
 
 def _summary(data: AnnotatedSentences) -> str:

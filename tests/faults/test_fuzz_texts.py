@@ -96,6 +96,41 @@ def test_random_columns_of_tags(file, bad_rows, scheme):
             assert all(0 <= one.start < one.stop <= len(sentence) for level in sentence.levels for one in level)
 
 
+SLASHED = st.tuples(WORDS, st.sampled_from(("o", "o", "nr", "B-PER", "", "x/y"))).map("/".join)
+MENTIONS = st.tuples(st.just("1"), *[st.integers(-1, 14).map(str)] * 2, WORDS, st.sampled_from(("Gene", "", "O")))
+PUBTATOR = st.one_of(
+    st.sampled_from(("1|t|the red sat", "1|a|blue was a", "1|a|", "2|t|b", "1\tCID\tD1\tD2", "")),
+    MENTIONS.map("\t".join),
+)
+
+
+@st.composite
+def line_files(draw, line, names):
+    lines = draw(st.lists(st.one_of(*[line] * 12, CELLS), max_size=14))
+    return draw(names), draw(damage("\n".join(lines).encode("utf-8", "surrogatepass")))
+
+
+LINES = line_files(st.lists(SLASHED, max_size=5).map(" ".join), st.just("file.txt")) | line_files(
+    PUBTATOR, st.sampled_from(("file.txt", "file.pubtator"))
+)
+ROWS = {"sentence #": st.sampled_from(("", "", "Sentence: 1", "Sentence: 2")), "word": WORDS, "tag": TAGS}
+
+
+@BUDGET
+@given(file=LINES | table_files(ROWS), bad_rows=BAD_ROWS, entities=st.booleans())
+def test_random_documents_slashes_and_rows(file, bad_rows, entities):
+    with tempfile.TemporaryDirectory() as folder:
+        path, config = write(Path(folder), file), AnnotatedFilesConfig(bad_rows=bad_rows)
+        try:
+            sentences = read_annotated(path, config, entities=entities).sentences
+        except InputError:
+            event("refused")
+            return
+    event("read")
+    for sentence in sentences:
+        assert all(0 <= one.start < one.stop <= len(sentence) for level in sentence.levels for one in level)
+
+
 @BUDGET
 @given(file=json_files(SENTENCES, "file.jsonl"), bad_rows=BAD_ROWS)
 def test_random_spans(file, bad_rows):
@@ -108,6 +143,25 @@ def test_random_spans(file, bad_rows):
 def test_random_questions(file, bad_rows):
     questions = read_or_refuse(read_set, file, QuestionFilesConfig(bad_rows=bad_rows))
     assert questions is None or len(questions.questions) > 0
+
+
+DOCUMENTS = st.lists(st.fixed_dictionaries({"paragraphs": st.lists(CELLS, max_size=2)}), max_size=2)
+SEARCHED = st.fixed_dictionaries({"question": CELLS, "documents": DOCUMENTS, "answers": st.lists(CELLS, max_size=2)})
+
+
+@BUDGET
+@given(file=json_files(SEARCHED, "file.json"), bad_rows=BAD_ROWS, answers=st.booleans())
+def test_random_questions_about_documents(file, bad_rows, answers):
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder), file)
+        try:
+            questions = read_set(path, QuestionFilesConfig(bad_rows=bad_rows), answers=answers)
+        except InputError:
+            return
+    for question in questions.questions:
+        for answer in question.answers:
+            if answer.start is not None and answer.length is None:
+                assert questions.passages[question.passage][answer.start : answer.stop] == answer.text
 
 
 @BUDGET

@@ -55,10 +55,11 @@ def read_brat(file: Path, encoding: str, flags: str) -> tuple[list[BratLine], di
                 f"line {number} of {file} is no annotation of brat: T1<tab>TYPE start end<tab>text."
             ) from error
         mentions.append((start, stop, kind, cells[2]))
-    return list(_lines(text, sorted(mentions))), counts
+    return list(lines_with_mentions(text, sorted(mentions))), counts
 
 
-def _lines(text: str, mentions: list[Mention]) -> Iterator[BratLine]:
+def lines_with_mentions(text: str, mentions: list[Mention]) -> Iterator[BratLine]:
+    """Lines of a text with their entities, whose positions are then those in the line."""
     start = 0
     ends = [n for n, letter in enumerate(text) if letter == "\n"] + [len(text)]
     for end in ends:

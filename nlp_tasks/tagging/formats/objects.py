@@ -1,6 +1,6 @@
-"""Sentences of JSON objects, of the rows of a Parquet file, and of brat's documents."""
+"""Sentences of JSON objects, of rows, and of documents with spans: brat's and PubTator's."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -10,8 +10,11 @@ from nlp_tasks.rows import json_lines, json_values, parquet_rows
 from nlp_tasks.tagging.config import AnnotatedFilesConfig
 from nlp_tasks.tagging.data import REPAIRED, AnnotatedSentences
 from nlp_tasks.tagging.formats.brat import brat_files, read_brat
+from nlp_tasks.tagging.formats.csv_sentences import read_csv
 from nlp_tasks.tagging.formats.json_sentences import TAGS_KEYS, JSONSentence, read_sentence, with_entities
+from nlp_tasks.tagging.formats.pubtator import read_pubtator
 from nlp_tasks.tagging.formats.reading import INCLUSIVE, UTF16, Reading, from_texts, of_words
+from nlp_tasks.tagging.formats.slashes import read_slashes
 from nlp_tasks.tagging.schemes import Scheme, Span
 from nlp_tasks.tagging.sentences import levels_of, words_within
 from nlp_tasks.tagging.tag_reading import find_file_scheme, is_tag, read_repaired, recognise_scheme
@@ -36,17 +39,33 @@ def from_objects(reading: Reading, objects: Sequence[tuple[int, JSONSentence]]) 
 
 
 def read_objects(reading: Reading, kind: str, entities: bool) -> Iterator[tuple[int, JSONSentence]]:
-    """Sentences of a file of objects, or of brat, with their numbers."""
+    """Sentences of a file of objects, rows or documents, with their numbers."""
+    if kind == "csv":
+        return read_csv(reading, entities)
+    if kind in _DOCUMENTS:
+        return _DOCUMENTS[kind](reading)
+    return _objects(reading, kind, entities)
+
+
+def _brat(reading: Reading) -> Iterator[tuple[int, JSONSentence]]:
+    number = 0
+    for file in brat_files(reading.path):
+        documents, counts = read_brat(file, reading.config.encoding, reading.flags)
+        reading.repaired.update(counts)
+        for text, mentions in documents:
+            number += 1
+            yield number, with_entities(text, mentions)
+
+
+_DOCUMENTS: dict[str, Callable[[Reading], Iterator[tuple[int, JSONSentence]]]] = {
+    "brat": _brat,
+    "pubtator": read_pubtator,
+    "slashes": read_slashes,
+}
+
+
+def _objects(reading: Reading, kind: str, entities: bool) -> Iterator[tuple[int, JSONSentence]]:
     path, config, flags = reading.path, reading.config, reading.flags
-    if kind == "brat":
-        number = 0
-        for file in brat_files(path):
-            documents, counts = read_brat(file, config.encoding, flags)
-            reading.repaired.update(counts)
-            for text, mentions in documents:
-                number += 1
-                yield number, with_entities(text, mentions)
-        return
     names = config.tag_names
     values: Iterator[tuple[int, Any, str]]
     if kind == "parquet":

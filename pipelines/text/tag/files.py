@@ -39,10 +39,10 @@ class NewSentencesConfig:
     """Names of tags that are numbers, from 0."""
 
     text_key: str | None = None
-    """jsonl, json, parquet: key of the text or of its words."""
+    """csv, jsonl, json, parquet: key of the text or of its words."""
 
     entities_key: str | None = None
-    """jsonl, json, parquet: key of the entities or of the words' tags."""
+    """csv, jsonl, json, parquet: key of the entities or of the words' tags."""
 
     bad_rows: Literal["raise", "drop"] = "raise"
     """Stop at a sentence that cannot be used and name its line, or drop and count such sentences."""

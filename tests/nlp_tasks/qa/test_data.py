@@ -135,6 +135,7 @@ def test_answers_need_not_be_there_where_none_are_read(write):
         ("a.json", b'{"data": [\n"\xc4\xe3"]}', "line 2 of .*a.json is not UTF-8"),
         ("a.json", '{"data": [{"paragraphs": [{}]}]}', "is not in SQuAD's form"),
         ("a.json", "[1]", "is not in SQuAD's form"),
+        ("a.json", '[{"context_text": "a", "qas": [{"query": "b"}]}]', "nor CMRC's .*KeyError.*query_text"),
         ("a.json", '{"data": []}', "holds no question that can be used"),
         ("a.json", "{", "cannot be read as JSON"),
         ("a.txt", "", "Set --data.format to squad, jsonl or parquet"),
