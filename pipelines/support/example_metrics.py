@@ -47,6 +47,51 @@ def _ranking(config: Any) -> HeldOutMetrics:
     return ranking_metrics(open_run(config.out, dataset), dataset)
 
 
+def _impressions_fingerprint(config: Any) -> str:
+    from hashlib import sha256
+
+    test = _test_impressions(config)
+    digest = sha256(repr(config.columns.tasks).encode())
+    for array in (test.labels, test.times):
+        digest.update(b"" if array is None else array.tobytes())
+    return digest.hexdigest()
+
+
+def _click_through(config: Any) -> HeldOutMetrics:
+    """Of every impression the value whose mean is the AUC, and the log-likelihood of its label; by label if several."""
+    from recsys_bert.clicks.dataset import open_dataset
+    from recsys_bert.ctr.checkpoint import load_model
+    from recsys_bert.evaluation.classification import auc_placements
+
+    model = load_model(config.out, None if config.data is None else open_dataset(config.data))
+    test = _test_impressions(config)
+    data, tasks = model.encode(test), model.tasks
+    scores = model.predict_encoded(test, data)
+    labels = np.asarray(data.labels).reshape(len(data), len(tasks))
+    examples = {}
+    for task, label, column in zip(tasks, labels.T, model.score_names, strict=True):
+        score, prefix = scores[column].to_numpy(), "" if len(tasks) == 1 else f"{task}."
+        unlabelled = ["no label" if missing else "" for missing in np.isnan(label)]
+        label, score = label[~np.isnan(label)], score[~np.isnan(label)]
+        likelihood = np.log(np.clip(np.where(label == 1, score, 1 - score), 1e-15, 1))
+        examples[f"{prefix}auc"] = _aligned(auc_placements(label, score), unlabelled)
+        examples[f"{prefix}log_likelihood"] = _aligned(likelihood, unlabelled)
+    return HeldOutMetrics(examples, {})
+
+
+def _test_impressions(config: Any) -> Any:
+    """Test impressions of ``train-ctr``, as it reads or cuts them."""
+    from recsys_bert.clicks.dataset import open_dataset
+    from recsys_bert.ctr.splits import read_splits
+
+    dataset = None if config.data is None else open_dataset(config.data)
+    parts = {"train": config.impressions, "validation": config.validation, "test": config.test}
+    splits = read_splits({name: path for name, path in parts.items() if path}, config, config.split, dataset)
+    if "test" not in splits:
+        raise InputError("runs are compared on test impressions; name their file as test beside validation.")
+    return splits["test"]
+
+
 def _file_fingerprint(config: Any) -> str:
     from recsys_bert.files import fingerprint
 
@@ -154,6 +199,7 @@ def _aligned(values: Any, reasons: list[str]) -> NDArray[np.float64]:
 EXAMPLE_METRICS = {
     "pretrain": CommandEvaluation(_log_fingerprint, _ranking),
     "train-retrieval": CommandEvaluation(_log_fingerprint, _ranking),
+    "train-ctr": CommandEvaluation(_impressions_fingerprint, _click_through),
     "text classify train": CommandEvaluation(_file_fingerprint, _classification),
     "text match train": CommandEvaluation(_file_fingerprint, _matching),
     "text qa train": CommandEvaluation(_file_fingerprint, _reading),

@@ -50,6 +50,8 @@ def _history(config: CTRConfig, has_encoder: bool) -> str:
     if not config.model.history_len:
         return "no history"
     mode = config.model.encoder_mode.replace("_", "-")
-    source = f"{mode} encoder" if has_encoder else "item embeddings"
+    init = config.model.item_init
+    plain = "item embeddings" + ("" if init == "random" else f" that started from {init}")
+    source = f"{mode} encoder" if has_encoder else plain
     events = "events" if config.columns.history is None else f"items of {config.columns.history}"
     return f"last {config.model.history_len} {events} through {source}"

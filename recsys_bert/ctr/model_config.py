@@ -40,6 +40,11 @@ class CTRModelConfig:
     init_std: float = 0.01
     """Standard deviation of the initial embeddings."""
 
+    item_init: Literal["random", "ppmi", "item2vec", "item2vec_cbow", "glove"] = "random"
+    """Initial item embeddings of history and target, without an encoder: random; or from the training events of the
+    prepared log, which need no labels: factorised positive pointwise mutual information of neighbours (seconds),
+    item2vec or GloVe."""
+
     embedding_l2: float = 0.0
     """Half this times the sum of the squared feature embeddings is added to the mean loss, over the whole table."""
 
@@ -75,6 +80,12 @@ class CTRModelConfig:
                 f"model.encoder_lr is {self.encoder_lr}, but encoder_mode {self.encoder_mode!r} trains no encoder. "
                 "Leave it out, or give an encoder and encoder_mode = 'fine_tuned'."
             )
+        if self.item_init != "random" and (self.encoder is not None or self.history_len == 0):
+            reason = "model.history_len is 0" if self.encoder is None else "items are those of model.encoder"
+            raise InputError(
+                f"model.item_init is {self.item_init!r}, but {reason}. Leave it out"
+                + ("." if self.encoder is None else ", or pretrain the encoder with that item_init.")
+            )
         if self.encoder is not None and self.history_len == 0:
             raise InputError("model.encoder reads histories, but model.history_len is 0. Leave one of them out.")
 
@@ -101,6 +112,11 @@ class CTRModelConfig:
             raise InputError(
                 f"model.history_len is {self.history_len}, but histories come from a prepared log or from "
                 "columns.history. Give one, or leave it out."
+            )
+        if not has_dataset and self.item_init != "random":
+            raise InputError(
+                f"model.item_init is {self.item_init!r}, which reads the training events of a prepared log. Give one, "
+                "or leave it out."
             )
         if not has_dataset and self.encoder is not None:
             raise InputError("model.encoder reads histories, which come from a prepared log. Give one as well.")

@@ -55,6 +55,30 @@ def auc(labels: NDArray[Any], scores: NDArray[Any]) -> float:
     return float(metrics.roc_auc_score(labels, scores))
 
 
+def auc_placements(labels: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
+    """One value an impression whose mean is the AUC, for paired tests of two models.
+
+    Of a click the share of non-clicks that score lower, of a non-click the share of clicks that score higher, ties half:
+    the placement values of DeLong et al. 1988 (https://doi.org/10.2307/2531595).
+
+    Args:
+        labels: ``[n]``, 0 or 1.
+        scores: ``[n]``.
+
+    Returns:
+        ``[n]`` in [0, 1].
+
+    Raises:
+        InputError: As ``auc``.
+    """
+    labels, scores = _checked(labels, scores)
+    _both_classes(labels)
+    clicks, others = np.sort(scores[labels == 1]), np.sort(scores[labels == 0])
+    below = (np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")) / (2 * len(others))
+    above = 1 - (np.searchsorted(clicks, scores, "left") + np.searchsorted(clicks, scores, "right")) / (2 * len(clicks))
+    return np.where(labels == 1, below, above)
+
+
 def gauc(labels: NDArray[Any], scores: NDArray[Any], groups: NDArray[Any]) -> GroupAuc:
     """AUC per user, weighted by impressions (Zhu et al. 2017, https://arxiv.org/abs/1703.02091, section 5.1).
 

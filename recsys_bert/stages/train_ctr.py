@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recsys_bert.ctr.baselines import CTR_BASELINES
 from recsys_bert.ctr.config import MEANS, CTRConfig
 from recsys_bert.ctr.split_config import TimeSplitConfig
+from recsys_bert.encoder.parts import check_name
 from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
 from recsys_bert.training.config import TrainConfig
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.clicks.frames import Frame
+    from recsys_bert.ctr.baselines.beside import CTRBaseline
     from recsys_bert.ctr.checkpoint import CTRModel
     from recsys_bert.ctr.data import CTRData
     from recsys_bert.ctr.features import Features
@@ -35,8 +38,20 @@ class TrainCTRConfig(CTRConfig):
     """Optimisation; the epoch of the best validation AUC is kept, with several labels of the best mean. ``monitor``
     may be ``log_loss``, or one label's metric as in ``buy.auc``."""
 
+    train_fraction: float = 1.0
+    """Share of the training impressions that are learned from, drawn by train.seed: labels are few, while histories,
+    ``model.item_init`` and a pretrained encoder keep all events of the log. In (0, 1]."""
+
+    baselines: tuple[str, ...] = ()
+    """Baselines fitted on the same training impressions and shown beside the model: names in ``CTR_BASELINES``, or
+    ``module:Class``. ppmi_linear is logistic regression over PPMI vectors of target and views."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in self.baselines:
+            check_name("CTR baseline", name, CTR_BASELINES)
+        if not 0 < self.train_fraction <= 1:
+            raise InputError(f"train_fraction is {self.train_fraction}; it must lie in (0, 1].")
         prefixes = ["", *(f"{label}." for label in self.columns.labels)]
         if self.train.monitor not in (known := [prefix + name for prefix in prefixes for name in MEANS]):
             raise InputError(f"train.monitor is {self.train.monitor!r}; this training validates {', '.join(known)}.")
@@ -117,6 +132,7 @@ def train_ctr(
     """
     import torch
 
+    from recsys_bert.ctr.baselines.beside import build_baseline
     from recsys_bert.ctr.checkpoint import CTRModel
     from recsys_bert.ctr.data import fit_features
     from recsys_bert.ctr.growth import continued_config
@@ -139,7 +155,7 @@ def train_ctr(
     sources = {name: as_source(source, name) for name, source in parts.items() if source is not None}
     config.files.check_used([source for source in sources.values() if isinstance(source, Path)])
     with step("reading impressions"):
-        splits = read_splits(sources, config, config.split, dataset)
+        splits = read_splits(sources, config, config.split, dataset, config.train_fraction, config.train.seed)
         if config.model.encoder is not None:
             _warn_of_overlap(config.model.encoder, splits["validation"].times)
         features = fit_features(splits["train"].frame, config, dataset)
@@ -148,6 +164,7 @@ def train_ctr(
             module, features = _module(config, features, dataset, start, None if own_encoder else config.model.encoder)
         model = CTRModel(module, features, config, dataset)
         data = {name: model.encode(part) for name, part in splits.items()}
+        baselines = {name: build_baseline(name, dataset, model.history_len) for name in config.baselines}
     check_table(module, config.train)
     _check_batches(config, module, len(data["train"]))
     contents = {} if out is None else _fingerprints(sources, config, dataset)
@@ -155,7 +172,7 @@ def train_ctr(
         contents[Path("init")] = state_fingerprint(start)
     with run_folder(out) as folder, begin(folder, config):  # after everything that bad input can stop
         check_unchanged(folder, contents)
-        model.metrics = _fit(config, module, data, folder)
+        model.metrics = _fit(config, module, data, folder) | _baseline_metrics(baselines, data, model.tasks)
         if is_first_process() and out is not None:
             model.save(folder)
             write_json(folder / "metrics.json", model.metrics, sealed=True)
@@ -183,6 +200,8 @@ def _module(
     from recsys_bert.ctr.build import build_module
     from recsys_bert.ctr.data import full_layout
     from recsys_bert.ctr.growth import grown_features, grown_module
+    from recsys_bert.ctr.history import PlainItems
+    from recsys_bert.user_encoder.item_init import init_table
 
     if start is not None:
         grown = grown_features(start.features, features)
@@ -190,7 +209,10 @@ def _module(
     layout = full_layout(features, config.features, dataset)
     n_items = 0 if features.items is None else features.items.n_rows
     n_tasks = len(config.columns.tasks)
-    return build_module(config.model, layout, dataset, n_tasks=n_tasks, n_items=n_items), features
+    module = build_module(config.model, layout, dataset, n_tasks=n_tasks, n_items=n_items)
+    if dataset is not None and isinstance(module.reader, PlainItems):
+        init_table(module.reader.items.weight, dataset, config.model.item_init, config.model.init_std)
+    return module, features
 
 
 def _start(init: "Path | str | CTRModel", dataset: "ClickDataset | None") -> "CTRModel":
@@ -253,6 +275,20 @@ def _fit(config: TrainCTRConfig, module: "CTRModule", data: "dict[str, CTRData]"
     }
 
 
+def _baseline_metrics(
+    baselines: "dict[str, CTRBaseline]", data: "dict[str, CTRData]", tasks: tuple[str, ...]
+) -> dict[str, Any]:
+    """Fit baselines on the training impressions; metrics on validation and test, by name."""
+    from recsys_bert.ctr.baselines.beside import fit_and_evaluate
+    from recsys_bert.progress import step
+
+    metrics = {}
+    for name, baseline in baselines.items():
+        with step(f"fitting {name}"):
+            metrics[name] = fit_and_evaluate(baseline, data, tasks)
+    return {"baselines": metrics} if metrics else {}
+
+
 def _check_batches(config: TrainCTRConfig, module: "CTRModule", n: int) -> None:
     """Refuse batches of one impression where batch norm needs two; batches differ in size by at most one."""
     from torch import nn
@@ -304,6 +340,9 @@ def _print_summary(model: "CTRModel", out: Path | None) -> None:
             n = metrics["impressions"][part]
             for task, text in describe_metrics(metrics[part], model.tasks):
                 print(f"{part}, {n:,} impressions{', ' if task else ''}{task}: {text}", file=sys.stderr)
+            for name, baseline in metrics.get("baselines", {}).items():
+                for task, text in describe_metrics(baseline[part], model.tasks):
+                    print(f"  beside it {name}{', ' if task else ''}{task}: {text}", file=sys.stderr)
     epoch = f"kept epoch {metrics['best_epoch']} of {metrics['epochs']} in {metrics['seconds']:.0f} s"
     where = "" if out is None else f"; wrote {out / 'ctr'} and {out / 'metrics.json'}"
     print(epoch + where, file=sys.stderr)

@@ -36,13 +36,24 @@ def resolve_item_init(init: ItemInit, dataset: ClickDataset) -> ItemInit:
     return "ppmi" if lengths.max(initial=0) > 1 and lengths.sum() <= MOST_EVENTS else "random"
 
 
-@torch.no_grad()
 def init_items(encoder: Encoder, dataset: ClickDataset, init: ItemInit) -> None:
-    """Initialise the item table of a new encoder.
+    """Initialise the item table of a new encoder; see ``init_table``."""
+    init_table(encoder.embeddings.token.weight, dataset, init, encoder.config.init_std)
+
+
+@torch.no_grad()
+def init_table(table: torch.Tensor, dataset: ClickDataset, init: ItemInit, init_std: float) -> None:
+    """Initialise a table of item vectors, in place.
 
     With static embeddings, items that stand near each other in training histories start near each other (see
     ``recsys_bert.static_embeddings``). Vectors are as long as random ones are on average, so that neither
-    they nor the rest of the encoder dominate; an item without neighbours keeps its random one.
+    they nor the rest of the model dominate; an item without neighbours keeps its random one.
+
+    Args:
+        table: Random vectors ``[vocab_size, dim]``.
+        dataset: The log.
+        init: The method.
+        init_std: Standard deviation of the random vectors' components.
 
     Raises:
         InputError: Nobody has two training events.
@@ -50,12 +61,11 @@ def init_items(encoder: Encoder, dataset: ClickDataset, init: ItemInit) -> None:
     method = resolve_item_init(init, dataset)
     if method == "random":
         return
-    table = encoder.embeddings.token.weight
     sequences = item_sequences(dataset, TrainingEvents.of(dataset.histories))
     vectors = torch.from_numpy(_vectors(sequences, table.shape[1], method))
     lengths = vectors.norm(dim=1)
     has_neighbours = lengths > 0
-    norm = encoder.config.init_std * table.shape[1] ** 0.5
+    norm = init_std * table.shape[1] ** 0.5
     table[has_neighbours] = (vectors[has_neighbours] / lengths[has_neighbours, None] * norm).to(table)
 
 

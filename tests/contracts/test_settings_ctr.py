@@ -15,6 +15,8 @@ from recsys_bert.stages.train_ctr import TrainCTRConfig, train_ctr
 from recsys_bert.training.config import TrainConfig
 
 CHANGES = {  # setting → another value
+    "train_fraction": 0.5,
+    "baselines": ["item_rate"],
     "columns.label": "other_label",
     "columns.labels": ["label", "other_label"],
     "columns.user": "other_user",
@@ -50,6 +52,7 @@ CHANGES = {  # setting → another value
     "model.task_weights": {"bought": 3.0},
     "model.dim": 4,
     "model.init_std": 0.2,
+    "model.item_init": "ppmi",
     "model.embedding_l2": 0.01,
     "model.history_len": 2,
     "model.encoder": "elsewhere",

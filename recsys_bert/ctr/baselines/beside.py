@@ -1,0 +1,73 @@
+"""Baselines beside a CTR model: built by name, fitted on its training impressions, evaluated on its splits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_bert.clicks.dataset import ClickDataset
+from recsys_bert.ctr.baselines import CTR_BASELINES
+from recsys_bert.ctr.data import CTRData
+from recsys_bert.ctr.inference import label_metrics
+from recsys_bert.encoder.parts import build
+
+
+class CTRBaseline(Protocol):
+    """See the package's docstring."""
+
+    def fit(self, train: CTRData, validation: CTRData) -> None:
+        """Fit on impressions with one label."""
+
+    def probabilities(self, data: CTRData) -> NDArray[np.float64]:
+        """Click probabilities ``[n]``."""
+
+
+def build_baseline(name: str, dataset: ClickDataset | None, history_len: int) -> CTRBaseline:
+    """Build a baseline.
+
+    Args:
+        name: A name in ``CTR_BASELINES``, or ``module:Class``.
+        dataset: The prepared log; None for impressions alone.
+        history_len: Last events before an impression that the model reads.
+
+    Raises:
+        InputError: The name is unknown, or the baseline lacks what it reads.
+    """
+    baseline: CTRBaseline = build("CTR baseline", name, CTR_BASELINES, dataset, history_len, options={})
+    return baseline
+
+
+def fit_and_evaluate(
+    baseline: CTRBaseline, data: Mapping[str, CTRData], tasks: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Fit on ``train``, and evaluate on the other splits; of several labels each is fitted by itself.
+
+    Returns:
+        Split → metrics, see ``recsys_bert.ctr.inference.label_metrics``.
+    """
+    held_out = {name: part for name, part in data.items() if name != "train"}
+    scores: dict[str, list[NDArray[np.float64]]] = {name: [] for name in held_out}
+    for task in range(len(tasks)):
+        baseline.fit(_labelled(data["train"], task), _labelled(data["validation"], task))
+        for name, part in held_out.items():
+            scores[name].append(baseline.probabilities(part))
+    return {
+        name: label_metrics(part, np.stack(scores[name], 1) if len(tasks) > 1 else scores[name][0], tasks)
+        for name, part in held_out.items()
+    }
+
+
+def _labelled(data: CTRData, task: int) -> CTRData:
+    """Impressions that have a label of one task, with that label alone."""
+    assert data.labels is not None
+    if data.labels.ndim == 1:
+        return data
+    labels = data.labels[:, task]
+    known = ~np.isnan(labels)
+    parts = {
+        name: None if (part := getattr(data, name)) is None else part[known]
+        for name in ("groups", "targets", "start", "stop", "pooled")
+    }
+    return replace(data, ids=data.ids[known], numbers=data.numbers[known], labels=labels[known], **parts)
