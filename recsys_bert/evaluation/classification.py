@@ -58,7 +58,7 @@ def auc(labels: NDArray[Any], scores: NDArray[Any]) -> float:
 def auc_placements(labels: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
     """One value an impression whose mean is the AUC, for paired tests of two models.
 
-    Of a click the share of non-clicks that score lower, of a non-click the share of clicks that score higher, ties half:
+    Of a click the share of non-clicks that score lower, of a non-click that of clicks that score higher, ties half:
     the placement values of DeLong et al. 1988 (https://doi.org/10.2307/2531595).
 
     Args:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.clicks.frames import Frame
-    from recsys_bert.ctr.baselines.beside import CTRBaseline
     from recsys_bert.ctr.checkpoint import CTRModel
     from recsys_bert.ctr.data import CTRData
     from recsys_bert.ctr.features import Features
@@ -132,7 +131,6 @@ def train_ctr(
     """
     import torch
 
-    from recsys_bert.ctr.baselines.beside import build_baseline
     from recsys_bert.ctr.checkpoint import CTRModel
     from recsys_bert.ctr.data import fit_features
     from recsys_bert.ctr.growth import continued_config
@@ -164,15 +162,15 @@ def train_ctr(
             module, features = _module(config, features, dataset, start, None if own_encoder else config.model.encoder)
         model = CTRModel(module, features, config, dataset)
         data = {name: model.encode(part) for name, part in splits.items()}
-        baselines = {name: build_baseline(name, dataset, model.history_len) for name in config.baselines}
     check_table(module, config.train)
     _check_batches(config, module, len(data["train"]))
+    baselines = _baseline_metrics(config, data, dataset)
     contents = {} if out is None else _fingerprints(sources, config, dataset)
     if start is not None:
         contents[Path("init")] = state_fingerprint(start)
     with run_folder(out) as folder, begin(folder, config):  # after everything that bad input can stop
         check_unchanged(folder, contents)
-        model.metrics = _fit(config, module, data, folder) | _baseline_metrics(baselines, data, model.tasks)
+        model.metrics = _fit(config, module, data, folder) | baselines
         if is_first_process() and out is not None:
             model.save(folder)
             write_json(folder / "metrics.json", model.metrics, sealed=True)
@@ -276,16 +274,17 @@ def _fit(config: TrainCTRConfig, module: "CTRModule", data: "dict[str, CTRData]"
 
 
 def _baseline_metrics(
-    baselines: "dict[str, CTRBaseline]", data: "dict[str, CTRData]", tasks: tuple[str, ...]
+    config: TrainCTRConfig, data: "dict[str, CTRData]", dataset: "ClickDataset | None"
 ) -> dict[str, Any]:
     """Fit baselines on the training impressions; metrics on validation and test, by name."""
-    from recsys_bert.ctr.baselines.beside import fit_and_evaluate
+    from recsys_bert.ctr.baselines.beside import build_baseline, fit_and_evaluate
     from recsys_bert.progress import step
 
     metrics = {}
-    for name, baseline in baselines.items():
+    for name in config.baselines:
         with step(f"fitting {name}"):
-            metrics[name] = fit_and_evaluate(baseline, data, tasks)
+            baseline = build_baseline(name, dataset, config.model.history_len or 0)
+            metrics[name] = fit_and_evaluate(baseline, data, config.columns.tasks)
     return {"baselines": metrics} if metrics else {}
 
 

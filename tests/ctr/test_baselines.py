@@ -97,9 +97,9 @@ def test_every_label_has_a_baseline_of_its_own(dataset, impressions):
 def test_a_baseline_that_lacks_what_it_reads_is_refused(impressions, tmp_path):
     settings = SETTINGS | {"model": {"head": "lr"}}
     settings["columns"] = {name: value for name, value in settings["columns"].items() if name != "item"}
-    with pytest.raises(InputError, match="'ppmi_linear' reads histories of a prepared log"):
+    with pytest.raises(InputError, match="'ppmi_linear', which reads histories of a prepared log"):
         train_ctr(impressions, baselines=["ppmi_linear"], out=tmp_path / "run", **settings)
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run" / "config.toml").exists()
 
 
 def test_an_unknown_baseline_is_refused_with_the_nearest_name(impressions):

@@ -3,7 +3,14 @@ import pytest
 from sklearn import metrics
 
 from recsys_bert.errors import InputError
-from recsys_bert.evaluation.classification import auc, calibration, classification_metrics, gauc, log_loss
+from recsys_bert.evaluation.classification import (
+    auc,
+    auc_placements,
+    calibration,
+    classification_metrics,
+    gauc,
+    log_loss,
+)
 
 
 @pytest.fixture
@@ -113,3 +120,12 @@ def test_bad_input_is_refused_with_the_reason(labels, scores, says):
 def test_probabilities_outside_zero_and_one_are_refused():
     with pytest.raises(InputError, match="apply a sigmoid"):
         log_loss(np.array([0, 1]), np.array([-2.0, 3.0]))
+
+
+def test_auc_placements_average_to_the_auc():
+    random = np.random.default_rng(0)
+    labels, scores = random.integers(0, 2, 200), random.integers(0, 9, 200) / 9  # with ties
+    values = auc_placements(labels, scores)
+    assert values.mean() == pytest.approx(metrics.roc_auc_score(labels, scores))
+    for one in (0, 1):
+        assert values[labels == one].mean() == pytest.approx(metrics.roc_auc_score(labels, scores))

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from pipelines import predict_ctr, prepare, pretrain, train_ctr
 from pipelines.benchmarks import multi_task
+from pipelines.cli import main
 from recsys_bert.checksums import write_checksums
 from recsys_bert.clicks.prepare.config import LogConfig, SideFeaturesConfig, SplitConfig
 from recsys_bert.clicks.simulation.config import SimulateConfig
@@ -374,3 +375,30 @@ def test_new_impressions_may_be_written_in_another_way(config: train_ctr.Config,
 def test_scoring_refuses_what_is_no_finished_run(config: train_ctr.Config, tmp_path: Path):
     with pytest.raises(InputError, match="holds no trained CTR model"):
         predict_ctr.run(predict_ctr.Config(run=tmp_path, impressions=tmp_path / "a", out=tmp_path / "b.parquet"))
+
+
+def test_compare_trains_every_start_of_items_and_tests_aucs_in_pairs(log, tmp_path):
+    recipe = tmp_path / "ctr.toml"
+    recipe.write_text(
+        f"""
+impressions = "{log / "impressions.parquet"}"
+data = "{log / "data"}"
+columns = {{ user = "user_id", item = "item_id", time = "timestamp", label = "click" }}
+model = {{ head = "lr", dim = 4, history_len = 5 }}
+train = {{ epochs = 1, batch_size = 256, device = "cpu", precision = "fp32" }}
+"""
+    )
+    flags = ["--grid", "model.item_init=random,ppmi", "--seeds", "1", "--out", str(tmp_path / "out")]
+    assert main(["compare", "train-ctr", str(recipe), *flags]) == 0
+    results = read_json(tmp_path / "out" / "compare.json")
+    aucs = []
+    for one in results["configurations"]:
+        saved = read_json(
+            tmp_path / "out" / "runs" / one["name"].replace("model.", "") / "seed-0" / "metrics.json", sealed=True
+        )
+        aucs.append(one["metrics"]["auc"]["mean"])
+        assert aucs[-1] == pytest.approx(saved["test"]["auc"])
+        assert one["metrics"]["log_likelihood"]["mean"] == pytest.approx(-saved["test"]["log_loss"])
+    (test,) = results["comparisons"]
+    assert test["difference"] == pytest.approx(aucs[1] - aucs[0])
+    assert aucs[0] != aucs[1]

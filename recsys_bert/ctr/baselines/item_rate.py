@@ -31,7 +31,10 @@ class ItemRate:
         from sklearn.metrics import log_loss
 
         if train.targets is None or train.labels is None:
-            raise InputError("baseline 'item_rate' reads the target item, from a prepared log or a history column.")
+            raise InputError(
+                "baselines has 'item_rate', which reads the target item: it comes from a prepared log or a history "
+                "column. Give one, or leave it out."
+            )
         size = int(train.targets.max(initial=0)) + 1
         n = np.bincount(train.targets, minlength=size).astype(np.float64)
         clicks = np.bincount(train.targets, train.labels, minlength=size)

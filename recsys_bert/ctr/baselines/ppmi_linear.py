@@ -35,7 +35,9 @@ class PPMILinear:
 
     def __init__(self, dataset: ClickDataset | None, history_len: int) -> None:
         if dataset is None or not history_len:
-            raise InputError("baseline 'ppmi_linear' reads histories of a prepared log. Give one, or leave it out.")
+            raise InputError(
+                "baselines has 'ppmi_linear', which reads histories of a prepared log. Give one, or leave it out."
+            )
         self.vectors = ppmi_vectors(item_sequences(dataset, TrainingEvents.of(dataset.histories)), DIM)
         self.history_len = history_len
 
