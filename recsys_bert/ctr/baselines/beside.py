@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,7 @@ def _labelled(data: CTRData, task: int) -> CTRData:
         return data
     labels = data.labels[:, task]
     known = ~np.isnan(labels)
-    parts = {
+    parts: dict[str, Any] = {
         name: None if (part := getattr(data, name)) is None else part[known]
         for name in ("groups", "targets", "start", "stop", "pooled")
     }
