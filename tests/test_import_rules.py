@@ -46,6 +46,7 @@ AREAS = {  # area → which other areas of ours it may import; GROUND is open to
     "recsys_bert.user_encoder": BELOW_USERS | {"recsys_bert.clicks"},
     "recsys_bert.retrieval": BELOW_RANKERS | {"recsys_bert.evaluation"},
     "recsys_bert.ctr": BELOW_RANKERS | {"recsys_bert.evaluation"},
+    "recsys_bert.serving": {"recsys_bert.clicks", "recsys_bert.retrieval"},
     "recsys_bert.stages": {"recsys_bert"},
     "recsys_bert.stores": set(),
     "recsys_bert.evaluation": set(),

@@ -46,6 +46,7 @@ def load_config(kind: type[T], argv: Sequence[str], prog: str = "recsys-bert") -
     argv = list(argv)
     _check_utf8(argv)
     path = Path(argv.pop(0)) if argv and argv[0].endswith(".toml") else None
+    argv = _with_positional(kind, argv)
     recipe = {} if path is None else read_recipe(kind, path)
     named = frozenset() if path is None else named_in(path, recipe)
     size, argv = _take_size(kind, argv)
@@ -80,6 +81,14 @@ def load_config(kind: type[T], argv: Sequence[str], prog: str = "recsys-bert") -
             cause = cause.__context__
         sys.stderr.write(complaints.getvalue())
         raise
+
+
+def _with_positional(kind: type, argv: list[str]) -> list[str]:
+    """Words before the first flag as values of the setting that ``POSITIONAL`` of the config names, if it names one."""
+    name: str | None = getattr(kind, "POSITIONAL", None)
+    if name is None or not argv or argv[0].startswith("-"):
+        return argv
+    return [f"--{name}", *argv]
 
 
 def check_parts(kind: type, path: Path, recipe: Mapping[str, Any], named: Collection[str] = ()) -> None:

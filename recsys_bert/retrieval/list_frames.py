@@ -28,10 +28,15 @@ def list_frame(dataset: "ClickDataset", lists: "Lists", keys: pl.Series, source:
     frame = pl.DataFrame({keys.name: keys.gather(query), **columns, "score": lists[1][query, index]})
     if source is not None:
         frame = frame.with_columns(source=pl.lit(source))
-    title = next((name for name in _TITLES if name in dataset.items.columns), None)
+    title = title_column(dataset)
     if title is None:
         return frame
     return frame.with_columns(title=dataset.items[title].gather(rows - dataset.vocabulary.first_item))
+
+
+def title_column(dataset: "ClickDataset") -> str | None:
+    """Side column of the items that holds titles; None where there is none."""
+    return next((name for name in _TITLES if name in dataset.items.columns), None)
 
 
 def in_order(frames: list[pl.DataFrame], keys: pl.Series) -> pl.DataFrame:

@@ -13,7 +13,9 @@ from recsys_bert.retrieval.keyed_queries import user_queries
 from recsys_bert.retrieval.ranker import Ranker
 
 _PAIRS = 1 << 17  # multiplied at a time
-_REASONS = ("history", "no events", "unknown item", "no vector")
+
+REASONS = ("history", "no events", "unknown item", "no vector")
+"""Values of ``source``."""
 
 
 def pair_scores(ranker: Ranker, dataset: ClickDataset, pairs: pl.DataFrame) -> pl.DataFrame:
@@ -45,7 +47,7 @@ def pair_scores(ranker: Ranker, dataset: ClickDataset, pairs: pl.DataFrame) -> p
     if scored.any():
         scores[scored] = _products(ranker, keyed.queries, query[scored].astype(np.int64), rows[scored])
     _print_missing(reason)
-    source = pl.Series("source", _REASONS).gather(reason)
+    source = pl.Series("source", REASONS).gather(reason)
     return pairs.with_columns(score=pl.Series(scores).fill_nan(None), source=source)
 
 
@@ -63,7 +65,7 @@ def _products(
 
 
 def _print_missing(reason: NDArray[np.int64]) -> None:
-    counts = {name: int((reason == number).sum()) for number, name in enumerate(_REASONS) if number}
+    counts = {name: int((reason == number).sum()) for number, name in enumerate(REASONS) if number}
     if any(counts.values()):
         listed = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
         print(f"{sum(counts.values()):,} of {len(reason):,} pairs have no score: {listed}.", file=sys.stderr)

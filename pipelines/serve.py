@@ -1,0 +1,164 @@
+"""Answer over HTTP from trained runs, or as MCP tools."""
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pipelines.serving.limits import Limits
+from recsys_bert.errors import InputError
+
+if TYPE_CHECKING:
+    from pipelines.serving.service import Service
+
+_KEY = "RECSYS_BERT_API_KEY"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Answer over HTTP from trained runs: recommendations, click probabilities, text tasks, vectors."""
+
+    POSITIONAL: ClassVar[str] = "runs"
+
+    runs: tuple[str, ...] = ()
+    """Run folders of any kind, `NAME=PATH` or `PATH`; a symbolic link that moves to another run loads that one."""
+
+    data: Path | None = None
+    """Folder that `prepare` wrote; recommenders and CTR models need it."""
+
+    state: Path | None = None
+    """SQLite file for events and items that came by requests; without one they are lost when the service ends."""
+
+    host: str = "127.0.0.1"
+    """Address to bind; other than loopback ones need an API key."""
+
+    port: int = 8125
+    """Port to bind; 0 takes a free one."""
+
+    api_key_file: Path | None = None
+    """File with the API key that requests must bring; or set RECSYS_BERT_API_KEY."""
+
+    without_key: bool = False
+    """Serve other machines without an API key."""
+
+    batch: int = 32
+    """Requests that are computed together at most."""
+
+    batch_cost: int = 4096
+    """Tokens, or lists, that are computed together at most."""
+
+    wait_ms: float = 3.0
+    """Milliseconds to wait for a fuller batch where two requests are queued; one alone never waits."""
+
+    queue: int = 256
+    """Requests that wait at most; more get 503 and Retry-After."""
+
+    timeout_s: float = 10.0
+    """Seconds until a request without an answer gets 504, and until a body has to be there."""
+
+    drain_s: float = 20.0
+    """Seconds for requests that are under way when SIGTERM comes."""
+
+    watch_s: float = 2.0
+    """Seconds between looks at the run folders, which are loaded again when they change; 0: only by /reload."""
+
+    threads: int = 0
+    """Threads of a matrix product; 0: as many as there are cores."""
+
+    limits: Limits = field(default_factory=Limits)
+    """Most that one request may ask for."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "batch_cost", "queue"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        for name in ("timeout_s", "drain_s"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
+        for name in ("wait_ms", "watch_s", "threads"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0.")
+        if not 0 <= self.port < 65536:
+            raise InputError(f"port is {self.port}; it must lie in 0 to 65535.")
+
+
+def run(config: Config) -> None:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Raises:
+        InputError: A run, log, state file, port or key that does not do.
+    """
+    try:
+        from pipelines.serving.server import bind, is_loopback, serve
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error.name} is missing: pip install 'recsys-bert[serve]'.") from error
+    key = _api_key(config, loopback=is_loopback(config.host))
+    bound = bind(config.host, config.port)  # before any work
+    port = bound.getsockname()[1]
+    service = open_service(config)
+    hosts = ("127.0.0.1", "localhost", "::1", config.host) if is_loopback(config.host) and key is None else ()
+    app = build_app(config, service, key, hosts)
+    names = ", ".join(f"{run.name} ({run.kind})" for run in service.runs.by_name.values())
+    address = f"[{config.host}]" if ":" in config.host else config.host
+    print(f"serving {names} on http://{address}:{port}", file=sys.stderr, flush=True)
+    if not service.live.is_durable:
+        print("events and items are lost when the service ends; --state FILE keeps them.", file=sys.stderr, flush=True)
+    serve(app, bound, config.drain_s)
+    print("stopped: every accepted request was answered.", file=sys.stderr, flush=True)
+
+
+def open_service(config: Config) -> "Service":
+    """Open the runs of a config.
+
+    Raises:
+        InputError: One cannot be opened.
+    """
+    import torch
+
+    from pipelines.serving.runs import named_paths
+    from pipelines.serving.service import Service, ServiceSettings
+    from recsys_bert.serving.batcher import BatchLimits
+
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    batch = BatchLimits(
+        items=config.batch,
+        cost=config.batch_cost,
+        queue=config.queue,
+        wait_s=config.wait_ms / 1000,
+        timeout_s=config.timeout_s,
+    )
+    paths = named_paths(config.runs)
+    return Service(
+        ServiceSettings(paths=paths, data=config.data, state=config.state, batch=batch, limits=config.limits)
+    )
+
+
+def build_app(config: Config, service: "Service", key: str | None = None, hosts: tuple[str, ...] = ()) -> object:
+    """The ASGI application of a config; see ``create_app``."""
+    from pipelines.serving.app import create_app
+    from pipelines.serving.guard import GuardSettings
+
+    guard = GuardSettings(key=key, hosts=hosts, body_bytes=config.limits.body_kib << 10, body_s=config.timeout_s)
+    return create_app(service, guard, config.watch_s)
+
+
+def _api_key(config: Config, *, loopback: bool) -> str | None:
+    """The API key; None where none is needed.
+
+    Raises:
+        InputError: One is needed.
+    """
+    from pipelines.serving.server import check_key, read_key
+
+    if config.api_key_file is not None:
+        return read_key(config.api_key_file)
+    if key := os.environ.get(_KEY):
+        return check_key(key, _KEY)
+    if not loopback and not config.without_key:
+        raise InputError(
+            f"{config.host} is reached by other machines, and there is no API key. Give --api-key-file FILE (or "
+            f"{_KEY}), or say --without-key."
+        )
+    return None

@@ -1,0 +1,1 @@
+"""The HTTP service: runs of both fronts behind one batcher."""

@@ -1,0 +1,176 @@
+"""Runs of any kind, opened by name."""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.serving.errors import RequestError
+from recsys_bert.errors import InputError
+from recsys_bert.serving.live_log import LiveLog
+
+RECOMMENDER, CTR = "recommender", "ctr"
+
+
+@dataclass(frozen=True)
+class Run:
+    """An opened run.
+
+    Args:
+        name: Of requests.
+        path: Its folder.
+        kind: ``recommender``, ``ctr``, or the kind of a text run.
+        model: What it opened to.
+    """
+
+    name: str
+    path: Path
+    kind: str
+    model: Any
+
+
+@dataclass(frozen=True)
+class Runs:
+    """All opened runs by name, in the order of the command; ``generation`` counts how often they were opened."""
+
+    by_name: Mapping[str, Run]
+    generation: int
+
+    def one(self, kinds: Sequence[str], name: str | None) -> Run:
+        """Run of one of some kinds: the named one, or the first.
+
+        Raises:
+            RequestError: There is none.
+        """
+        fitting = [run for run in self.by_name.values() if run.kind in kinds]
+        if name is None:
+            if not fitting:
+                raise RequestError(404, f"no run of the kind {' or '.join(kinds)} is served here.")
+            return min(fitting, key=lambda run: kinds.index(run.kind))
+        run = self.by_name.get(name)
+        if run is None or run not in fitting:
+            known = ", ".join(run.name for run in fitting) or "none"
+            raise RequestError(404, f"no run of that name answers here; those that do: {known}.")
+        return run
+
+
+def named_paths(runs: Sequence[str]) -> dict[str, Path]:
+    """Paths by name; ``NAME=PATH`` names a run, else its folder does.
+
+    Raises:
+        InputError: No run, two of one name, or a folder that is not there.
+    """
+    if not runs:
+        raise InputError("no run is named; recsys-bert serve RUN [RUN …].")
+    paths: dict[str, Path] = {}
+    for text in runs:
+        name, equals, path = text.partition("=")
+        if not equals or os.sep in name or Path(text).is_dir():
+            name, path = Path(text).name or Path(text).resolve().name, text
+        if not name or not path:
+            raise InputError(f"{text!r} names no run; write PATH or NAME=PATH.")
+        if name in paths:
+            raise InputError(f"two runs are called {name!r}: {paths[name]} and {path}. Name one: other={path}.")
+        if not Path(path).is_dir():
+            raise InputError(f"there is no run folder {path}.")
+        paths[name] = Path(path)
+    return paths
+
+
+def open_runs(paths: Mapping[str, Path], data: Path | None, live: LiveLog, generation: int) -> Runs:
+    """Open all runs.
+
+    Args:
+        paths: By name.
+        data: Prepared log; required by recommenders, and by CTR models that read one.
+        live: Events that came after the log.
+        generation: Number of this opening.
+
+    Raises:
+        InputError: A run that cannot be opened, or a recommender without ``data``.
+    """
+    from recsys_bert.clicks.dataset import open_dataset
+
+    kinds = {name: run_kind_of(path) for name, path in paths.items()}
+    dataset = None if data is None else open_dataset(data)
+    runs = {}
+    for name, path in paths.items():
+        runs[name] = Run(name, path, kinds[name], _open(kinds[name], path, dataset, live))
+    return Runs(runs, generation)
+
+
+def run_kind_of(path: Path) -> str:
+    """Kind of a run, by its files.
+
+    Raises:
+        InputError: A run folder of another kind.
+    """
+    if (path / "ctr").is_dir():
+        return CTR
+    record = path / "artefact.json"
+    if record.is_file():
+        try:
+            kind = json.loads(record.read_text(encoding="utf-8")).get("kind")
+        except (OSError, ValueError, AttributeError) as error:
+            raise InputError(f"{record} cannot be read: {error}.") from error
+        if kind not in _TEXT_KINDS:
+            raise InputError(f"{path} holds a {kind!r}, which is not served; served are {', '.join(_TEXT_KINDS)}.")
+        return str(kind)
+    is_checkpoint = (path / "modules.json").is_file() or (path / "config.json").is_file()
+    return "encoder" if is_checkpoint else RECOMMENDER
+
+
+def _open(kind: str, path: Path, dataset: Any, live: LiveLog) -> Any:
+    if kind == RECOMMENDER:
+        from recsys_bert.retrieval.recommender import Recommender
+        from recsys_bert.serving.recommending import ServedRecommender
+
+        if dataset is None:
+            raise InputError(f"{path} is no text run; a recommender needs its prepared log: --data FOLDER.")
+        return ServedRecommender(Recommender.load(path, dataset), live)
+    if kind == CTR:
+        from recsys_bert.ctr.checkpoint import CTRModel
+
+        return CTRModel.load(path, dataset)
+    return _TEXT_KINDS[kind](path)
+
+
+def _classifier(path: Path) -> Any:
+    from nlp_tasks.classification.classifier import Classifier
+
+    return Classifier.load(path)
+
+
+def _matcher(path: Path) -> Any:
+    from nlp_tasks.matching.matcher import Matcher
+
+    return Matcher.load(path)
+
+
+def _answerer(path: Path) -> Any:
+    from nlp_tasks.qa.question_answerer import QuestionAnswerer
+
+    return QuestionAnswerer.load(path)
+
+
+def _tagger(path: Path) -> Any:
+    from nlp_tasks.tagging.tagger import Tagger
+
+    return Tagger.load(path)
+
+
+def _encoder(path: Path) -> Any:
+    from nlp_tasks.text_encoder import TextEncoder
+
+    return TextEncoder.load(path)
+
+
+_TEXT_KINDS: dict[str, Callable[[Path], Any]] = {
+    "classifier": _classifier,
+    "matcher": _matcher,
+    "question_answerer": _answerer,
+    "tagger": _tagger,
+    "encoder": _encoder,
+}

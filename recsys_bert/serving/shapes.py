@@ -1,0 +1,421 @@
+"""Requests and responses of the service; unknown keys are refused."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+
+Id = StrictInt | StrictStr
+"""An id of the log: integer or text."""
+
+Scalar = StrictInt | StrictFloat | StrictBool | StrictStr
+
+ItemLists = list[Id] | dict[str, list[Scalar] | Scalar]
+"""Item ids, or values by side column; columns add up, values of one column are alternatives."""
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[StrictInt, Field(ge=1)]
+
+
+class Shape(BaseModel):
+    """A request or response."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class OfRun(Shape):
+    """A request to one of the runs."""
+
+    run: StrictStr | None = None
+    """Name of the run; by default the first that can answer."""
+
+
+class Lists(OfRun):
+    """Which items may be listed, and how many."""
+
+    k: Count = 10
+    """Items of a list."""
+    only: ItemLists | None = None
+    """Allow list."""
+    without: ItemLists | None = None
+    """Deny list."""
+
+
+class RecommendRequest(Lists):
+    """One list from everything that is known of a user, or one list each of several users or histories."""
+
+    user_id: Id | None = None
+    """User of the log, or one with events of this service; others get popular items."""
+    history: list[Id] | None = None
+    """Item ids, oldest first; they follow the events of ``user_id``, where that is given too."""
+    history_times: list[StrictInt] | None = None
+    """Unix seconds of each item of ``history``; needed by runs that read times."""
+    users: list[Id] | None = None
+    """Several users, one list each."""
+    histories: list[list[Id]] | None = None
+    """Several histories, one list each."""
+    exclude_seen: StrictBool = True
+    """Leave out items of the history."""
+    diversity: Fraction = 0.0
+    """Weight of the redundancy in maximal marginal relevance."""
+    max_per: dict[str, Count] | None = None
+    """Most items of one value in a list, by side column."""
+    reasons: StrictBool = False
+    """Say of each item which item of the history is nearest, and what counts added to its score."""
+
+
+class Reason(Shape):
+    """Why an item is listed."""
+
+    nearest: Id | None = None
+    """Item of the history with the largest cosine to it."""
+    cosine: float | None = None
+    nearest_title: str | None = None
+    from_counts: float | None = None
+    """Part of the score that co-occurrence counts added."""
+    from_recency: float | None = None
+    """Part of the score that recency added."""
+
+
+class ListedItem(Shape):
+    """An item of a list."""
+
+    item_id: Id
+    score: float
+    title: str | None = None
+    reason: Reason | None = None
+
+
+class ItemList(Shape):
+    """A list."""
+
+    user_id: Id | None = None
+    query: int | None = None
+    """Number of the history, from 1, of a request with several."""
+    source: Literal["history", "popular"]
+    """``popular``: there is no event of this user and no known item in the history."""
+    items: list[ListedItem]
+    notes: list[str] = []
+    """Unknown items and values, and lists that came out short."""
+
+
+class RecommendResponse(Shape):
+    """Lists in the order of the request."""
+
+    run: str
+    lists: list[ItemList]
+
+
+class SimilarRequest(Lists):
+    """Items nearest to given items."""
+
+    items: Annotated[list[Id], Field(min_length=1)]
+    similarity: Literal["cosine", "ip"] = "cosine"
+
+
+class SimilarList(Shape):
+    """Items nearest to one item."""
+
+    similar_to: Id
+    items: list[ListedItem]
+    notes: list[str] = []
+
+
+class SimilarResponse(Shape):
+    """Lists in the order of the request."""
+
+    run: str
+    lists: list[SimilarList]
+
+
+class ScoreRequest(OfRun):
+    """Scores of pairs."""
+
+    pairs: Annotated[list["Pair"], Field(min_length=1)]
+
+
+class Pair(Shape):
+    """A user and an item."""
+
+    user_id: Id
+    item_id: Id
+
+
+class ScoredPair(Pair):
+    """A pair with its score."""
+
+    score: float | None
+    """Null where there is none; ``source`` says why."""
+    source: Literal["history", "no events", "unknown item", "no vector"]
+
+
+class ScoreResponse(Shape):
+    """Pairs in the order of the request."""
+
+    run: str
+    pairs: list[ScoredPair]
+
+
+class RankRequest(Lists):
+    """Candidates of a recommender, or given ones, ranked by a click-through-rate model."""
+
+    user_id: Id | None = None
+    history: list[Id] | None = None
+    """Items that the recommender reads; the ranking model reads the log."""
+    candidates: list[Id] | None = None
+    """Rank these; by default those that the recommender lists."""
+    retrieve: Count = 100
+    """Candidates that the recommender lists."""
+    context: dict[str, Scalar] = {}
+    """Further columns of the impression that the ranking model reads, such as the device."""
+    by: StrictStr | None = None
+    """With several labels, the one that ranks."""
+    ranker: StrictStr | None = None
+    """Name of the run of ``train-ctr``; by default the first. ``run`` names the recommender."""
+    exclude_seen: StrictBool = True
+    """Leave out items of the history."""
+
+
+class RankedItem(Shape):
+    """A candidate with its probabilities."""
+
+    item_id: Id
+    rank: int
+    probabilities: dict[str, float]
+    title: str | None = None
+
+
+class RankResponse(Shape):
+    """Candidates, the most probable first."""
+
+    run: str | None
+    ranker: str
+    items: list[RankedItem]
+    notes: list[str] = []
+
+
+class Event(Pair):
+    """An event of a user."""
+
+    timestamp: Annotated[StrictInt, Field(ge=0, lt=2**53)] | None = None
+    """Unix seconds; by default now."""
+    event_type: StrictStr | None = None
+
+
+class EventsRequest(Shape):
+    """Events, oldest first."""
+
+    events: Annotated[list[Event], Field(min_length=1)]
+
+
+class EventsResponse(Shape):
+    """Events that count from now on."""
+
+    accepted: int
+    rejected: list["Rejected"] = []
+    durable: bool
+    """True iff they survive a restart (``--state``)."""
+
+
+class Rejected(Shape):
+    """An entry that was left out."""
+
+    number: int
+    """Its position in the request, from 0."""
+    reason: str
+
+
+Texts = Annotated[list[StrictStr], Field(min_length=1)]
+
+
+class EmbeddingsRequest(Shape):
+    """Vectors of texts, in the shape of OpenAI's API."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    input: StrictStr | Texts
+    model: StrictStr | None = None
+    """Name of the run; by default the first with text vectors."""
+    encoding_format: Literal["float", "base64"] = "float"
+    user: StrictStr | None = None
+    """Accepted for OpenAI's clients; nothing reads it."""
+
+
+class Embedding(Shape):
+    """A vector."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+    """Numbers, or base64 of little-endian float32."""
+
+
+class Usage(Shape):
+    """Tokens that were read."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsResponse(Shape):
+    """Vectors in the order of the texts."""
+
+    object: Literal["list"] = "list"
+    data: list[Embedding]
+    model: str
+    usage: Usage
+
+
+class RerankRequest(OfRun):
+    """Documents by relevance to a query, with a matcher or the vectors of a text encoder."""
+
+    query: StrictStr
+    documents: Texts
+    top_n: Count | None = None
+    return_documents: StrictBool = False
+
+
+class RerankResult(Shape):
+    """A document."""
+
+    index: int
+    relevance_score: float
+    document: str | None = None
+
+
+class RerankResponse(Shape):
+    """Documents, the most relevant first."""
+
+    run: str
+    results: list[RerankResult]
+
+
+class ClassifyRequest(OfRun):
+    """Texts to classify."""
+
+    texts: Texts
+    k: Count | None = None
+    """Most probable labels to give the probabilities of; by default all."""
+
+
+class Classified(Shape):
+    """A text's label or labels."""
+
+    label: str | None
+    """The most probable one; null where none of several reaches its threshold."""
+    labels: list[str]
+    """Predicted labels: one, or all that reach their thresholds."""
+    probabilities: dict[str, float]
+
+
+class ClassifyResponse(Shape):
+    """Labels in the order of the texts."""
+
+    run: str
+    results: list[Classified]
+
+
+class MatchRequest(OfRun):
+    """Pairs of texts to compare."""
+
+    pairs: Annotated[list["TextPair"], Field(min_length=1)]
+
+
+class TextPair(Shape):
+    """Two texts."""
+
+    first: StrictStr
+    second: StrictStr
+
+
+class Matched(Shape):
+    """A pair's similarity."""
+
+    similarity: float
+    match: bool | None
+    """Null where the matcher has no threshold."""
+
+
+class MatchResponse(Shape):
+    """Similarities in the order of the pairs."""
+
+    run: str
+    results: list[Matched]
+
+
+class AnswerRequest(OfRun):
+    """Questions about passages."""
+
+    questions: Annotated[list["Question"], Field(min_length=1)]
+
+
+class Question(Shape):
+    """A question and the passage that may answer it."""
+
+    question: StrictStr
+    passage: StrictStr
+
+
+class Answered(Shape):
+    """A span of the passage; null where there is no answer."""
+
+    text: str
+    start: int
+    stop: int
+    score: float
+
+
+class AnswerResponse(Shape):
+    """Answers in the order of the questions."""
+
+    run: str
+    answers: list[Answered | None]
+
+
+class TagRequest(OfRun):
+    """Texts whose entities are wanted."""
+
+    texts: Texts
+
+
+class TaggedEntity(Shape):
+    """An entity; ``start`` and ``stop`` are characters of the text."""
+
+    text: str
+    type: str
+    start: int
+    stop: int
+    score: float
+
+
+class TagResponse(Shape):
+    """Entities in the order of the texts."""
+
+    run: str
+    results: list[list[TaggedEntity]]
+
+
+class RunInfo(Shape):
+    """A run that is served."""
+
+    name: str
+    kind: str
+    endpoints: list[str]
+    about: dict[str, Any]
+
+
+class ReadyResponse(Shape):
+    """State of the service."""
+
+    ready: bool
+    reason: str | None = None
+    runs: list[RunInfo] = []
+    generation: int = 0
+    """Times that runs were loaded."""
+    last_error: str | None = None
+    """Reason why the last reload was refused; the earlier runs go on."""
+
+
+class ErrorResponse(Shape):
+    """A refused request."""
+
+    error: str
