@@ -1,4 +1,4 @@
-"""Metrics by history length and by item popularity."""
+"""Metrics by history length, by item popularity, and by training events of the target."""
 
 from typing import Any
 
@@ -6,6 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_bert.evaluation.ranking import Pairs, ranks, relevant
+
+EVENT_GROUPS = ("0", "1-4", "5-19", "20+")
+"""Training events of a target: never seen, few-shot, some, many."""
+_EVENT_BORDERS = (1, 5, 20)
 
 
 def quantile_groups(values: NDArray[np.integer], n_groups: int = 4) -> tuple[NDArray[np.int64], list[str]]:
@@ -107,6 +111,50 @@ def by_target_group(
         }
         for number, name in enumerate(names)
     ]
+
+
+def event_group(counts: NDArray[np.integer], rows: NDArray[np.integer], first_item: int) -> NDArray[np.int64]:
+    """Index in ``EVENT_GROUPS`` of each target, ``[pairs]``; unknown targets (below ``first_item``) have no event."""
+    rows = np.asarray(rows, np.int64)
+    events = np.where(rows < first_item, 0, np.asarray(counts)[rows])
+    return np.searchsorted(_EVENT_BORDERS, events, side="right").astype(np.int64)
+
+
+def by_training_events(
+    ranked: NDArray[np.integer], targets: Pairs, counts: NDArray[np.integer], k: int, first_item: int
+) -> list[dict[str, Any]]:
+    """Recall and NDCG at k by the training events of the target's item.
+
+    Every target counts by itself, with the same weight and an ideal list of one: its recall is 1 and its NDCG
+    1 / log2(rank + 1) where its rank is at most k, else both are 0. With one target a prediction these are the usual
+    metrics of the predictions in the group.
+
+    Args:
+        ranked: ``[n, K]`` rows.
+        targets: As from ``relevant``: doubles already merged.
+        counts: int ``[rows]`` training events.
+        k: List length.
+        first_item: Targets below it are unknown: always missed.
+
+    Returns:
+        One ``{"group", "predictions", "targets", "recall@k", "ndcg@k"}`` an entry of ``EVENT_GROUPS``; predictions are
+        queries with a target in the group, metrics None without any.
+    """
+    rank, group = ranks(ranked, targets, first_item), event_group(counts, targets[1], first_item)
+    gain = np.where(rank < k, 1.0 / np.log2(rank + 2.0), 0.0)
+    lines: list[dict[str, Any]] = []
+    for number, name in enumerate(EVENT_GROUPS):
+        inside = group == number
+        lines.append(
+            {
+                "group": name,
+                "predictions": len(np.unique(targets[0][inside])),
+                "targets": int(inside.sum()),
+                f"recall@{k}": float((rank[inside] < k).mean()) if inside.any() else None,
+                f"ndcg@{k}": float(gain[inside].mean()) if inside.any() else None,
+            }
+        )
+    return lines
 
 
 def mean_by(owners: NDArray[np.integer], values: NDArray[np.float64]) -> NDArray[np.float64]:

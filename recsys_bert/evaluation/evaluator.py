@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from recsys_bert.evaluation.beyond_accuracy import beyond_accuracy
 from recsys_bert.evaluation.breakdowns import (
     by_target_group,
+    by_training_events,
     by_user_group,
     mean_by,
     quantile_groups,
@@ -102,6 +103,7 @@ class Evaluator:
             "curve": recall_curve(ranked, self.targets, self.first_item, self.owners).tolist(),
             "beyond": beyond_accuracy(ranked, self.counts, self.targets[1], k, self.first_item),
             "by_popularity": by_target_group(ranked, self.targets, *self._by_popularity, k, self.first_item),
+            "by_training_events": by_training_events(ranked, self.targets, self.counts, k, self.first_item),
         }
         headline = {name: values[name] for name in (f"recall@{k}", f"ndcg@{k}")}
         results["by_history"] = by_user_group(headline, *self._by_history)

@@ -80,8 +80,6 @@ class Evaluation:
         """
         import polars as pl
 
-        several = self.results["by_target"] or [{"targets": self.results["config"]["targets"][0], **self.results}]
-        newcomers = [self.results["new_users"]] if self.results.get("new_users") else []
         rows = [
             {
                 "targets": part["targets"],
@@ -91,10 +89,33 @@ class Evaluation:
                 "predictions": part["protocol"]["predictions"],
                 **{metric: value["value"] for metric, value in model["metrics"].items()},
             }
-            for part in [*several, *newcomers]
+            for part in self._parts()
             for model in part["models"]
         ]
         return pl.DataFrame(rows, infer_schema_length=None)
+
+    @property
+    def by_training_events(self) -> "pl.DataFrame":
+        """One row a kind of target, model and group of targets by training events: 0, 1-4, 5-19, 20+.
+
+        ``targets``, ``model``, ``kind``, ``group``, ``predictions`` with a target in the group, ``n_targets``, recall
+        and NDCG at the headline k. Each target counts by itself; see ``evaluation.breakdowns.by_training_events``.
+        """
+        import polars as pl
+
+        rows = [
+            {"targets": part["targets"], "model": model["name"], "kind": model["kind"]}
+            | {"n_targets" if name == "targets" else name: value for name, value in line.items()}
+            for part in self._parts()
+            for model in part["models"]
+            for line in model["by_training_events"]
+        ]
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    def _parts(self) -> list[dict[str, Any]]:
+        """Results by kind of target, new users last."""
+        several = self.results["by_target"] or [{"targets": self.results["config"]["targets"][0], **self.results}]
+        return [*several, *([self.results["new_users"]] if self.results.get("new_users") else [])]
 
     @property
     def comparisons(self) -> "pl.DataFrame":
@@ -233,7 +254,7 @@ def _rank(
         if frames is not None:
             frames.add(model.name, ranked, values[model.name])
         if model.evaluator is not None:  # other users, so other groups
-            metrics |= {"by_history": [], "by_popularity": []}
+            metrics |= {"by_history": [], "by_popularity": [], "by_training_events": []}
         results["models"].append({"name": model.name, "kind": model.kind, "users_per_second": speed, **metrics})
     results["comparisons"] = evaluator.compare(values, _pairs(results["models"], evaluator.headline_k))
 
@@ -257,7 +278,7 @@ def _rank_again(
 
 def _of_kind(held_out: "HeldOut", results: dict[str, Any]) -> dict[str, Any]:
     """Metrics of all models on one kind of target."""
-    names = ("name", "kind", "metrics", "source")
+    names = ("name", "kind", "metrics", "source", "by_training_events")
     return {
         "targets": held_out.kind,
         "protocol": results["protocol"],

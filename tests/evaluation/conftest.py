@@ -58,6 +58,12 @@ def _model(name, kind, level):
             {"group": "1-50", "targets": 400, "recall@10": level / 3},
             {"group": "51-2,000", "targets": 500, "recall@10": level},
         ],
+        "by_training_events": [
+            {"group": "0", "predictions": 4, "targets": 4, "recall@10": 0.0, "ndcg@10": 0.0},
+            {"group": "1-4", "predictions": 96, "targets": 99, "recall@10": level / 4, "ndcg@10": level / 8},
+            {"group": "5-19", "predictions": 0, "targets": 0, "recall@10": None, "ndcg@10": None},
+            {"group": "20+", "predictions": 800, "targets": 801, "recall@10": level, "ndcg@10": level / 2},
+        ],
     }
 
 

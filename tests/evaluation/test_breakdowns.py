@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from recsys_bert.evaluation.breakdowns import (
+    EVENT_GROUPS,
     by_target_group,
+    by_training_events,
     by_user_group,
     quantile_groups,
     recall_curve,
@@ -56,3 +58,44 @@ def test_the_curve_passes_through_recall_at_k(lists):
     assert len(curve) == 12
     for k in (1, 5, 12):
         assert curve[k - 1] == pytest.approx(values[f"recall@{k}"].mean())
+
+
+def in_group(events, name):
+    low, _, high = name.removesuffix("+").partition("-")
+    return int(low) <= events <= (10**9 if name.endswith("+") else int(high or low))
+
+
+def test_training_events_of_the_target_against_plain_loops(lists, rng):
+    ranked, targets = lists
+    counts = rng.choice([0, 1, 2, 4, 5, 11, 19, 20, 300], size=63)
+    counts[:3] = 50  # events that are no item's own
+    query, row = relevant((np.append(targets[0], [0, 7]), np.append(targets[1], [2, 2])), first_item=3)
+    lines = by_training_events(ranked, (query, row), counts, 10, 3)
+    assert [line["group"] for line in lines] == list(EVENT_GROUPS)
+    for line in lines:
+        hits, gains, queries = [], [], set()
+        for q, r in zip(query.tolist(), row.tolist(), strict=True):
+            if in_group(0 if r < 3 else counts[r], line["group"]):
+                top = ranked[q, :10].tolist()
+                hits.append(r in top)
+                gains.append(1 / np.log2(top.index(r) + 2) if r in top else 0.0)
+                queries.add(q)
+        assert (line["targets"], line["predictions"]) == (len(hits), len(queries))
+        assert line["recall@10"] == pytest.approx(np.mean(hits))
+        assert line["ndcg@10"] == pytest.approx(np.mean(gains))
+
+
+def test_with_one_target_each_the_groups_average_to_the_usual_metrics(lists):
+    ranked, counts = lists[0], np.repeat([0, 3, 7, 40], 16)
+    targets = np.arange(40), np.arange(20, 60)
+    lines = by_training_events(ranked, targets, counts, 10, 3)
+    values = per_user(ranked, targets, 40, (10,), 3)
+    for metric in ("recall@10", "ndcg@10"):
+        total = sum(line["predictions"] * line[metric] for line in lines if line["targets"])
+        assert total / 40 == pytest.approx(values[metric].mean())
+
+
+def test_a_group_without_targets_has_no_metric():
+    lines = by_training_events(np.array([[3, 4]]), (np.array([0]), np.array([3])), np.full(5, 4), 2, 3)
+    assert [line["recall@2"] for line in lines] == [None, 1.0, None, None]
+    assert [line["predictions"] for line in lines] == [0, 1, 0, 0]

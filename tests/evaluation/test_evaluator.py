@@ -28,7 +28,7 @@ def evaluator(lists, rng):
 def test_results_of_a_model_are_json_and_hold_every_part(evaluator, lists):
     metrics, values = evaluator.evaluate(lists[0])
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
-    assert set(metrics) == {"metrics", "warm", "curve", "beyond", "by_history", "by_popularity"}
+    assert set(metrics) == {"metrics", "warm", "curve", "beyond", "by_history", "by_popularity", "by_training_events"}
     assert set(metrics["metrics"]) == {f"{name}@{k}" for name in METRICS for k in (5, 10)}
     interval = metrics["metrics"]["ndcg@10"]
     assert interval["value"] == pytest.approx(values["ndcg@10"].mean())

@@ -79,12 +79,24 @@ def test_the_protocol_stands_beside_every_table(results):
     *titles, _ = [part.splitlines()[0] for part in terminal.split("\n\n")]
     assert titles == [
         "Accuracy at k = 10",
+        "By training events of the target",
         "Significance",
         "Beyond accuracy",
         "Exact search against the indexes",
     ]
-    assert terminal.count(line) == 4
+    assert terminal.count(line) == 5
     assert page(results).count(line) >= 8
+
+
+def test_training_events_of_the_target_stand_in_terminal_and_page(results):
+    results["by_target"] = [{}, {**results, "targets": "next", "skipped": {}}]
+    for whole in (text(results), page(results)):
+        assert whole.count("1-4 events, 96") == 4  # recall and NDCG, of the headline and of the other kind
+        assert "Targets: next, by training events of the target" in whole
+    results["by_target"] = []
+    for model in results["models"]:
+        model["by_training_events"] = []  # of other users
+    assert "training events of the target" not in text(results)
 
 
 def test_columns_of_warm_targets_appear_only_where_some_are_not(results):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from recsys_bert.errors import InputError
@@ -68,6 +69,10 @@ def test_configurations_are_compared_by_the_metrics_of_evaluate(side_log, tmp_pa
     assert table["ndcg@10_std"].to_list() == [0.0, 0.0]
     assert table["difference"].to_list() == [None, pytest.approx(expected["markov"] - expected["popular"])]
     assert table["seeds"].to_list() == [2, 2]
+    for line in evaluation.by_training_events.filter(pl.col("n_targets") > 0).iter_rows(named=True):
+        metrics = comparison.results["configurations"][["popular", "markov"].index(line["model"])]["metrics"]
+        name = f"recall@10 of {line['group']} ({line['predictions']:,})"
+        assert metrics[name]["mean"] == pytest.approx(line["recall@10"])
     assert read_json(tmp_path / "out" / "compare.json") == comparison.results
     assert (tmp_path / "out" / "runs" / "kind=markov" / "seed-1" / "test.npz").exists()
     assert "Highest mean ndcg@10" in str(comparison)

@@ -192,6 +192,25 @@ def _missing(dataset, queries):
     return int(np.maximum(10 - left, 0).sum())
 
 
+def test_training_events_of_targets_stand_in_a_frame(side_log, vectors):
+    evaluation = evaluate(Own(vectors), side_log, baselines=["popular"], targets=("all", "next"), **QUICK)
+    frame = evaluation.by_training_events
+    assert frame.select("targets", "model").unique(maintain_order=True).rows() == [
+        (kind, name) for kind in ("all", "next") for name in ("own", "popular")
+    ]
+    items = evaluation.items.filter(pl.col("model") == "own")  # counted by item, not by target
+    for line in frame.filter(targets="all", model="own").iter_rows(named=True):
+        low, _, high = line["group"].removesuffix("+").partition("-")
+        inside = items.filter(
+            pl.col("training_events").is_between(
+                int(low), int(high or 10**9) if "+" in line["group"] or high else int(low)
+            )
+        )
+        assert inside["targets"].sum() == line["n_targets"]
+        if line["n_targets"]:
+            assert inside["hits@10"].sum() / line["n_targets"] == pytest.approx(line["recall@10"])
+
+
 def test_weights_of_events_grade_ndcg_and_corrections_order_p_values(tmp_path):
     random = np.random.default_rng(0)
     events = pl.DataFrame(

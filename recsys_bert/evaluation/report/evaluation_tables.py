@@ -1,6 +1,7 @@
 """Tables of an evaluation, from its results."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from recsys_bert.evaluation.report.tables import (
@@ -45,13 +46,15 @@ def accuracy(results: Results) -> Table:
 
 
 def by_target(results: Results) -> list[Table]:
-    """The same metrics for other kinds of target, and for users without a history: one table each."""
+    """The same metrics for other kinds of target, and for users without a history: two tables each."""
     parts = [*results.get("by_target", [])[1:], *([results["new_users"]] if results.get("new_users") else [])]
     tables = []
     for part in parts:
         own = accuracy({**results, **part})
         title = "Users without a history" if part["targets"] == "new users" else f"Targets: {part['targets']}"
         tables.append(Table(title, part["protocol"]["line"], own.columns[:-1], _without_last(own.rows)))
+        if (by_events := by_training_events({**results, **part})) is not None:
+            tables.append(replace(by_events, title=f"{title}, by training events of the target"))
     return tables
 
 
@@ -138,6 +141,29 @@ def by_popularity(results: Results) -> Table | None:
         f"Share of targets among the first {k}, by training events of the target item; quarters of the targets."
     )
     return breakdown(results, "by_popularity", "By item popularity", description, f"recall@{k}", "targets")
+
+
+def by_training_events(results: Results) -> Table | None:
+    """Recall and NDCG by the training events of the target; None where no model has them."""
+    models = _with(results, "by_training_events")
+    if not models:
+        return None
+    k, groups = results["headline_k"], models[0]["by_training_events"]
+    columns = [
+        Column(f"{name}@{k}", f"{line['group']} events, {line['predictions']:,}", "higher")
+        for line in groups
+        for name in ("Recall", "NDCG")
+    ]
+    description = (
+        "By training events of the target's item, with the predictions that have such a target. Each target counts by "
+        "itself, with an ideal list of one."
+    )
+    table = Table("By training events of the target", description, columns)
+    for model in models:
+        lines = model["by_training_events"]
+        cells = [number(line[metric]) for line in lines for metric in (f"recall@{k}", f"ndcg@{k}")]
+        table.rows.append(Row(model["name"], model["kind"], cells))
+    return table
 
 
 def significance(results: Results) -> Table | None:
@@ -231,7 +257,8 @@ def protocol_notes(results: Results) -> list[str]:
 
 def all_tables(results: Results) -> Sequence[Table]:
     """Tables of the terminal, in order."""
-    return with_rows([accuracy(results), further(results), significance(results), beyond(results), indexes(results)])
+    tables = (accuracy, further, by_training_events, significance, beyond, indexes)
+    return with_rows([table(results) for table in tables])
 
 
 def _with(results: Results, key: str) -> list[dict[str, Any]]:

@@ -82,9 +82,9 @@ def _every_k(results: Results, svgs: dict[str, str]) -> str:
 
 
 def _breakdowns(results: Results) -> str:
-    both = (tables.by_history(results), tables.by_popularity(results))
+    parts = (tables.by_training_events(results), tables.by_history(results), tables.by_popularity(results))
     line = results["protocol"]["line"]
-    return "<br>".join(table_section(table, line) for table in both if table is not None)
+    return "<br>".join(table_section(table, line) for table in parts if table is not None)
 
 
 def _settings(results: Results) -> str:
