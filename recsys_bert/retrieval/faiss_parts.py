@@ -180,9 +180,19 @@ def effort(index: Any, factor: int) -> Iterator[bool]:
 
 
 def flat_storage(index: Any) -> Any:
-    """Flat storage of an HNSW graph, for exhaustive search; any other index as it is."""
+    """Storage of an HNSW graph, for exhaustive search, behind the same transforms; any other index as it is."""
     index = faiss.downcast_index(index)
-    return faiss.downcast_index(index.storage) if isinstance(index, faiss.IndexHNSW) else index
+    if isinstance(index, faiss.IndexHNSW):
+        return faiss.downcast_index(index.storage)
+    graph = [isinstance(part, faiss.IndexHNSW) for part in nested(index)]
+    if isinstance(index, faiss.IndexRefine) and any(graph):
+        return faiss.downcast_index(index.refine_index)
+    if not (isinstance(index, faiss.IndexPreTransform) and any(graph)):
+        return index
+    behind = faiss.IndexPreTransform(flat_storage(index.index))
+    for number in reversed(range(index.chain.size())):
+        behind.prepend_transform(index.chain.at(number))
+    return behind
 
 
 def scores_of(index: Any, distances: np.ndarray) -> np.ndarray:

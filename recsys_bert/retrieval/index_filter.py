@@ -22,12 +22,14 @@ class IndexFilter:
     """Items of an index that may be listed.
 
     Args:
-        rows: Item row of each position of the index.
+        rows: Item row of each position of the index; -1 where what lies there was removed.
         allowed: Rows that may be listed; None allows all.
     """
 
     def __init__(self, rows: NDArray[np.integer], allowed: "Allowed | None") -> None:
-        self.mask = None if allowed is None else np.append(allowed, False)[np.minimum(rows, len(allowed))]
+        self.mask = None if allowed is None else np.append(allowed, False)[np.minimum(rows, len(allowed))]  # -1: False
+        if allowed is None and rows.min(initial=0) < 0:
+            self.mask = rows >= 0
         self.n_left = len(rows) if self.mask is None else int(self.mask.sum())
         self.share = self.n_left / max(len(rows), 1)
 

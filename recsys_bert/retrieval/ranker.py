@@ -132,6 +132,7 @@ def search(
     users = ranker.user_vectors(queries)
     if index is not None:
         check_index(ranker, index)
+        allowed = index.still_allowed(allowed, ranker.shape[0])
     if index is None or IndexFilter(index.rows, allowed).is_narrow:
         return search_vectors(ranker, users, ranker.item_vectors(), queries, k, seen, allowed)
     lists = _search_index(ranker, index, users, k, seen, allowed)

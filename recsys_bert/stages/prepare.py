@@ -236,6 +236,7 @@ def write_events(
     """
     from recsys_bert.clicks.prepare.catalogue import build_catalogue
     from recsys_bert.clicks.prepare.filters import filter_events
+    from recsys_bert.clicks.prepare.held_out_items import hold_out_items
     from recsys_bert.clicks.prepare.splits import split_events
     from recsys_bert.clicks.prepare.writer import write_folder
 
@@ -245,6 +246,8 @@ def write_events(
     if basis is not None and not filtered.events.user_ids.equals(order := basis.users_first(filtered.events.user_ids)):
         filtered = replace(filtered, events=filtered.events.with_users(order))
     borders = split_events(filtered.events, config.split, filtered.cut)
+    if config.split.hold_out_items:
+        filtered, borders = hold_out_items(filtered, borders, config.split, items.ids if items else None)
     side_ids, vocabulary = items.ids if items else None, basis.vocabulary if basis else None
     catalogue = build_catalogue(filtered.events, borders, config.vocabulary, side_ids, vocabulary)
     tables = {"items": (items, config.item_features), "users": (users, config.user_features)}

@@ -120,6 +120,7 @@ CONTRACT = SettingsContract(
         "log.session_minutes": [20_000.0],
         "filters.repeats_within": [1e6],
         "split.min_events": [9],
+        "split.hold_out_items": [0.2],
         "vocabulary.min_count": [9],
         "vocabulary.of": ["old"],
     },
@@ -127,6 +128,7 @@ CONTRACT = SettingsContract(
         "filters.k_core": {"filters.min_user_events": 8, "filters.min_item_events": 8},
         "vocabulary.unknown_rows": {"vocabulary.min_count": 9},
         "split.target_types": {"log.event": "event"},
+        "split.seed": {"split.hold_out_items": 0.2},
         "filters.repeats_within": {"filters.repeats": "first"},
     },
     detected={

@@ -50,6 +50,7 @@ def check_can_append(
     for name, value, lost in (
         ("log.session_minutes", log.session_minutes, "a session may go on today"),
         ("split.test_until", split.test_until, "what came after the test was dropped"),
+        ("split.hold_out_items", split.hold_out_items or None, "training events of these items were dropped"),
     ):
         if value is not None:
             raise InputError(f"{dataset.folder} was prepared with {name} {value}: {lost}. {again}")

@@ -175,7 +175,15 @@ class SplitConfig:
     min_events: int = 3
     """Leave-one-out: users with fewer events are used for training only."""
 
+    hold_out_items: float = 0.0
+    """Share of the items whose training events are dropped, in [0, 1): never seen, as new items are, they stay in the
+    catalogue by the table of items, and their held-out events stay targets. To measure cold items."""
+
+    seed: int = 0
+    """Of the draw of these items."""
+
     def __post_init__(self) -> None:
+        self._check_held_out_items()
         for name in ("validation_from", "test_from", "test_until"):
             value = getattr(self, name)
             if isinstance(value, float | int) and not 0 < value < 1:
@@ -202,6 +210,16 @@ class SplitConfig:
         if self.min_events < 3:
             raise InputError(
                 f"split.min_events is {self.min_events}; one event each to train on, validate and test are 3."
+            )
+
+    def _check_held_out_items(self) -> None:
+        if not 0 <= self.hold_out_items < 1:
+            raise InputError(f"split.hold_out_items is {self.hold_out_items}; it must lie in [0, 1).")
+        if self.hold_out_items and self.kind == "none":
+            raise InputError("split.hold_out_items has no effect with split.kind 'none', which holds out no events.")
+        if self.seed < 0 or (self.seed and not self.hold_out_items):
+            raise InputError(
+                f"split.seed is {self.seed}; it is at least 0, and only split.hold_out_items draws by it. Leave it out."
             )
 
 

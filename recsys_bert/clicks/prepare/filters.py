@@ -145,7 +145,7 @@ def _with_enough(
     reasons = {
         f"{name} with too few events": int((~mask).sum()) for name, mask in zip(("users", "items"), enough, strict=True)
     }
-    entries.append(_entry("k_core" if config.k_core else "minimum_counts", events, rest, reasons))
+    entries.append(filter_entry("k_core" if config.k_core else "minimum_counts", events, rest, reasons))
     n_counted = int((ends - events.offsets[:-1]).sum())
     if n_counted - (len(events) - len(rest)) == 0:  # with a time cut, held-out events always stay
         kind = "training events" if known else "events"
@@ -160,11 +160,12 @@ def _drop(events: Events, mask: Mask, name: str, reason: str, entries: list[dict
     """Drop the events where ``mask`` holds, with an entry for the manifest."""
     n_dropped = int(mask.sum())
     rest = events.select(~mask, name) if n_dropped else events
-    entries.append(_entry(name, events, rest, {reason: n_dropped}))
+    entries.append(filter_entry(name, events, rest, {reason: n_dropped}))
     return rest
 
 
-def _entry(name: str, before: Events, after: Events, reasons: dict[str, int]) -> dict[str, Any]:
+def filter_entry(name: str, before: Events, after: Events, reasons: dict[str, int]) -> dict[str, Any]:
+    """Entry of a filter in the manifest."""
     return {
         "filter": name,
         "events_in": len(before),
