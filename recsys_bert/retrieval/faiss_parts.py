@@ -189,9 +189,10 @@ def flat_storage(index: Any) -> Any:
         return faiss.downcast_index(index.refine_index)
     if not (isinstance(index, faiss.IndexPreTransform) and any(graph)):
         return index
+    chain: Any = index.chain  # its stubs take it for a list
     behind = faiss.IndexPreTransform(flat_storage(index.index))
-    for number in reversed(range(index.chain.size())):
-        behind.prepend_transform(index.chain.at(number))
+    for number in reversed(range(chain.size())):
+        behind.prepend_transform(chain.at(number))
     return behind
 
 
