@@ -36,20 +36,20 @@ class Crops:
 Make = Callable[[Crops, np.random.Generator], dict[str, Any]]
 """``(crops, random) -> batch``."""
 
-Crop = Literal["last", "random", "prefix"]
+Crop = Literal["last", "random", "prefix", "every"]
 
 
 class HistoryBatches:
-    """One epoch has every user with enough training events once; see ``recsys_bert.bucketing``.
+    """One epoch has every user with enough training events once, or every prefix of theirs; see ``recsys_bert.bucketing``.
 
     Args:
         histories: All events.
         make: Turns crops into a batch, with randomness of its own.
-        batch_size: Users per batch.
+        batch_size: Users, or prefixes, per batch.
         length: Events of a user at most.
         min_length: Users with fewer training events are left out; ``n_skipped`` counts them.
         crop: Events of a longer history: the last ones, a random run, or a random prefix of ``min_length`` events or
-            more. The latter two are drawn anew every epoch.
+            more, the latter two drawn anew every epoch; or every such prefix, each an example of its own.
         times: Whether timestamps are read.
         weights: Whether event weights are read, if there are any.
         event_types: Whether event types are read.
@@ -74,21 +74,19 @@ class HistoryBatches:
         seed: int = 0,
     ) -> None:
         counts = histories.train_end - histories.offsets[:-1]
-        self.users = np.flatnonzero(counts >= min_length)
-        if not len(self.users):
+        users = np.flatnonzero(counts >= min_length)
+        if not len(users):
             raise InputError(
                 f"no user has {min_length} training events or more; there are {len(counts)} users. Prepare a "
                 "larger log, or filter it less."
             )
-        self.counts = counts[self.users]
+        self.n_skipped = histories.n_users - len(users)
+        """Users with too few training events."""
+        # of each example: its user, and the training events before its end, or at most before it
+        self.users, self.counts = _prefixes(users, counts[users], min_length) if crop == "every" else (users, counts[users])
         self.histories, self.make, self.batch_size = histories, make, batch_size
         self.length, self.min_length, self.crop, self.seed = length, min_length, crop, seed
         self.times, self.weights, self.event_types = times, weights, event_types
-
-    @property
-    def n_skipped(self) -> int:
-        """Users with too few training events."""
-        return self.histories.n_users - len(self.users)
 
     @property
     def steps(self) -> int:
@@ -120,9 +118,15 @@ class HistoryBatches:
         )
 
     def _stops(self, random: np.random.Generator) -> Ints:
-        """Training events of each user before the end of the crop."""
+        """Training events before the end of each example."""
         if self.crop == "prefix":
             return random.integers(self.min_length, self.counts + 1)
         if self.crop == "random":
             return self.counts - random.integers(0, np.maximum(self.counts - self.length, 0) + 1)
         return self.counts
+
+
+def _prefixes(users: Ints, counts: Ints, shortest: int) -> tuple[Ints, Ints]:
+    """User and length of every prefix of ``shortest`` events or more."""
+    n = counts - (shortest - 1)
+    return np.repeat(users, n), np.arange(n.sum()) - np.repeat(n.cumsum() - n, n) + shortest

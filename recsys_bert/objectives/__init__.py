@@ -1,6 +1,7 @@
 """Pretraining objectives, for items and tokens alike: inputs, targets, attention, and the query at test time."""
 
 OBJECTIVES = {
+    "last_item": "recsys_bert.objectives.last_item:LastItem",
     "masked": "recsys_bert.objectives.masked:Masked",
     "next_item": "recsys_bert.objectives.next_item:NextItem",
     "replaced_token": "recsys_bert.objectives.replaced_token:ReplacedToken",

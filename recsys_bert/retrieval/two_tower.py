@@ -1,6 +1,6 @@
 """Two towers: history and user features on one side, item and item features on the other; the score is their product.
 
-Every position of a history is a training pair in one causal pass.
+Every position of a history is a training pair in one causal pass, or every prefix of it an example of its own.
 """
 
 import numpy as np
@@ -59,7 +59,7 @@ class TwoTower(nn.Module):
     """The towers and their training loss.
 
     Args:
-        encoder: Causal; its token table is the item tower's own embedding.
+        encoder: Its token table is the item tower's own embedding. Causal if it learns from every position.
         config: Features and MLPs.
         loss: The item loss.
         first_item: First row that is an item.
@@ -90,8 +90,6 @@ class TwoTower(nn.Module):
         auxiliary: float | None = None,
     ) -> None:
         super().__init__()
-        if not encoder.config.causal:
-            raise InputError("the user tower learns from every position, so its encoder must be causal.")
         self.encoder, self.config, self.first_item = encoder, config, first_item
         self.n_rows = max([encoder.config.vocab_size, *(len(table) for table in item_tables.values())])
         self.encoder_features, self.item_features = RowFeatures(encoder_tables), RowFeatures(item_tables)
@@ -173,7 +171,7 @@ def build_two_tower(
     """Put towers on an encoder for a prepared log.
 
     Args:
-        encoder: Causal.
+        encoder: See ``TwoTower``.
         config: Features and MLPs.
         loss: The item loss.
         dataset: Has the features and the training counts.

@@ -54,9 +54,10 @@ class PretrainConfig:
     event_weights: bool = True
     """Multiply the loss of every target by its event's weight; False: all targets count the same."""
 
-    crop: Literal["last", "random", "prefix"] = "last"
+    crop: Literal["last", "random", "prefix", "every"] = "last"
     """Events of a history longer than encoder.max_len: the last ones, a random run, or those up to a random event, as
-    if the history had ended there. Drawn anew every epoch."""
+    if the history had ended there, drawn anew every epoch. every: each prefix of a history is an example of its own
+    (and counts for one in train.batch_size), as objective last_item needs them."""
 
     validation_users: int = 10_000
     """Users ranked at each validation at most, drawn once; 0 = all."""

@@ -57,8 +57,9 @@ def start_towers(
     similarity: str,
     dropout: float | None,
     residual_scale: float | None,
+    causal: bool = True,
 ) -> Start:
-    """Make the encoder, or load that of ``init``, make it causal and grow it to the items of the log.
+    """Make the encoder, or load that of ``init``, set its attention and grow it to the items of the log.
 
     Args:
         dataset: The log.
@@ -70,6 +71,7 @@ def start_towers(
         similarity: Of the loss.
         dropout: Dropout of a trained encoder from here on; None keeps it.
         residual_scale: Factor on the branches of a trained encoder; None keeps them.
+        causal: Attention, as the training needs it.
 
     Raises:
         InputError: No such run, one of another vocabulary, or settings that differ from those of ``init``.
@@ -80,13 +82,14 @@ def start_towers(
 
     if init is None:
         item_init = resolve_item_init(item_init, dataset)
-        return Start(_new_encoder(dataset, encoder, features, item_init), item_init, towers)
+        return Start(_new_encoder(dataset, encoder, features, item_init, causal), item_init, towers)
     trained = _load(init, dataset)
     item_init = resolve_new_items(item_init, dataset, trained.encoder.config.vocab_size)
     going_on = trained if isinstance(trained, TwoTower) else None
     if going_on is not None:
         towers = _towers(towers, similarity, going_on, init)
-    start = Start(_grown_encoder(dataset, init, trained.encoder, dropout, item_init), item_init, towers, going_on)
+    grown = _grown_encoder(dataset, init, trained.encoder, dropout, item_init, causal)
+    start = Start(grown, item_init, towers, going_on)
     check_derived(encoder, start.encoder.config, f"init {init} has")
     if features not in ((), start.features):
         raise InputError(f"features are {list(features)}, but init {init} has {list(start.features)}. Leave them out.")
@@ -117,21 +120,26 @@ def _towers(towers: TowersConfig, similarity: str, trained: "TwoTower", init: Pa
 
 
 def _new_encoder(
-    dataset: "ClickDataset", config: EncoderConfig, features: tuple[str, ...], item_init: "ItemInit"
+    dataset: "ClickDataset", config: EncoderConfig, features: tuple[str, ...], item_init: "ItemInit", causal: bool
 ) -> "Encoder":
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.user_encoder.checkpoint import feature_configs
     from recsys_bert.user_encoder.item_init import init_items
 
     size, read = dataset.vocabulary.size, feature_configs(dataset, features)
-    encoder = Encoder(replace(config, vocab_size=size, causal=True, features=read))
+    encoder = Encoder(replace(config, vocab_size=size, causal=causal, features=read))
     check_derived(config, encoder.config, "the data gives")
     init_items(encoder, dataset, item_init)
     return encoder
 
 
 def _grown_encoder(
-    dataset: "ClickDataset", init: Path, trained: "Encoder", dropout: float | None, item_init: "ItemInit"
+    dataset: "ClickDataset",
+    init: Path,
+    trained: "Encoder",
+    dropout: float | None,
+    item_init: "ItemInit",
+    causal: bool,
 ) -> "Encoder":
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.user_encoder.checkpoint import feature_configs, take_weights
@@ -141,7 +149,7 @@ def _grown_encoder(
     features = feature_configs(dataset, tuple(feature.name for feature in config.features))
     dropout = config.dropout if dropout is None else dropout
     size = dataset.vocabulary.size
-    encoder = Encoder(replace(config, vocab_size=size, causal=True, features=features, dropout=dropout))
+    encoder = Encoder(replace(config, vocab_size=size, causal=causal, features=features, dropout=dropout))
     take_weights(encoder, trained, init)
     init_new_items(encoder, config.vocab_size, dataset, item_init)
     return encoder

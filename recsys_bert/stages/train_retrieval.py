@@ -62,9 +62,11 @@ class TrainRetrievalConfig:
     event_weights: bool = True
     """Multiply the loss of every target by its event's weight; False: all targets count the same."""
 
-    crop: Literal["last", "random", "prefix"] = "last"
+    crop: Literal["last", "random", "prefix", "every"] = "last"
     """Crop of a history, encoder.max_len events at most: the last ones, a random window of a longer history, or the
-    prefix up to a random event, as if the history had ended there. Drawn anew every epoch."""
+    prefix up to a random event, as if the history had ended there, drawn anew every epoch: one causal pass predicts the
+    item after every event. every: each prefix is an example of its own (and counts for one in train.batch_size), read
+    both ways, so that positions count from the target and no layer has to be causal; slower."""
 
     validation_users: int = 10_000
     """Users ranked at each validation at most, drawn once; 0 takes all."""
@@ -196,6 +198,7 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
         similarity=config.loss.similarity,
         dropout=config.encoder_dropout,
         residual_scale=config.encoder_residual_scale,
+        causal=config.crop != "every",
     )
     config = replace(config, encoder=start.encoder.config, features=start.features, towers=start.towers)
     config = replace(config, item_init=start.item_init)
@@ -252,11 +255,13 @@ def _save(dataset: "ClickDataset", config: TrainRetrievalConfig, ranker: "TwoTow
 def _batches(dataset: "ClickDataset", config: TrainRetrievalConfig, counts: "Popularity") -> "HistoryBatches":
     from recsys_bert.clicks.batches import HistoryBatches
     from recsys_bert.losses.negatives import NegativeSampler
+    from recsys_bert.objectives.last_item import LastItem
     from recsys_bert.objectives.next_item import NextItem
     from recsys_bert.user_encoder.batches import history_sequences, item_table
     from recsys_bert.user_encoder.checkpoint import reads_event_types
 
-    encoder, vocabulary, objective = config.encoder, dataset.vocabulary, NextItem()
+    encoder, vocabulary = config.encoder, dataset.vocabulary
+    objective = LastItem() if config.crop == "every" else NextItem()
     sampler = NegativeSampler(counts, vocabulary.first_item, config.loss.negatives)
     table, codes = item_table(vocabulary), dataset.event_type_codes(config.target_types)
 
