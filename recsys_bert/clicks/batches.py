@@ -83,7 +83,9 @@ class HistoryBatches:
         self.n_skipped = histories.n_users - len(users)
         """Users with too few training events."""
         # of each example: its user, and the training events before its end, or at most before it
-        self.users, self.counts = _prefixes(users, counts[users], min_length) if crop == "every" else (users, counts[users])
+        self.users, self.counts = (
+            _prefixes(users, counts[users], min_length) if crop == "every" else (users, counts[users])
+        )
         self.histories, self.make, self.batch_size = histories, make, batch_size
         self.length, self.min_length, self.crop, self.seed = length, min_length, crop, seed
         self.times, self.weights, self.event_types = times, weights, event_types

@@ -1,12 +1,23 @@
 """Self-attention over fused kernels, and its mask."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recsys_bert.errors import InputError
+
+
+class RelativePositions(Protocol):
+    """Relative positions; see ``recsys_bert.encoder.positions``."""
+
+    def rotate(self, x: Tensor, position: Tensor | None = None) -> Tensor:
+        """Turn queries or keys ``[batch, n_heads, seq, head_dim]``."""
+
+    def bias(self, seq: int, device: torch.device) -> Tensor | None:
+        """Added to the scores, ``[n_heads, seq, seq]``; None: nothing."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,9 @@ class AttentionMask:
     query_position: Tensor | None = None
     """int64 ``[batch]``: the only position of each row whose output is needed; None = all. For layers with
     ``last_position_only``."""
+
+    relative: RelativePositions | None = None
+    """Relative positions that ``SelfAttention`` applies; None if positions are embedded, or there are none."""
 
     @classmethod
     def of(cls, mask: Tensor, causal: bool, padded: bool = True, times: Tensor | None = None) -> "AttentionMask":
@@ -60,12 +74,26 @@ class AttentionMask:
         return mask if self.key_mask is None else mask & self.key_mask
 
     def bias(self, seq: int, like: Tensor) -> Tensor:
-        """Additive mask, 0 or −∞: ``[batch or 1, 1, seq or 1, seq]`` of the dtype of ``like``."""
+        """Additive mask, −∞ where masked out, with the bias of relative positions, 0 without.
+
+        Returns:
+            ``[batch or 1, n_heads or 1, seq or 1, seq]`` of the dtype of ``like``.
+        """
         if self.causal:
             bias = torch.full((seq, seq), -torch.inf, dtype=like.dtype, device=like.device).triu(1)[None, None]
         else:
             bias = like.new_zeros(1, 1, 1, seq)
+        if (relative := self.relative_bias(seq, like.device)) is not None:
+            bias = bias + relative[None].to(like.dtype)
         return bias if self.key_mask is None else bias.masked_fill(~self.key_mask, -torch.inf)
+
+    def relative_bias(self, seq: int, device: torch.device) -> Tensor | None:
+        """Bias of relative positions, float32 ``[n_heads, seq, seq]``; None without."""
+        return None if self.relative is None else self.relative.bias(seq, device)
+
+    def rotate(self, x: Tensor, position: Tensor | None = None) -> Tensor:
+        """Queries or keys ``[batch, n_heads, seq, head_dim]`` as relative positions turn them; ``x`` without."""
+        return x if self.relative is None else self.relative.rotate(x, position)
 
 
 UNFUSED_UP_TO = 512
@@ -122,6 +150,7 @@ class SelfAttention(nn.Module):
     def _attend_unfused(self, projected: Tensor, attention_mask: AttentionMask) -> Tensor:
         """Softmax between two batched matrix products, in 16 bits on CPU much faster than the fused kernel."""
         query, key, value = self.split_heads(projected)
+        query, key = attention_mask.rotate(query), attention_mask.rotate(key)
         batch, heads, seq, width = query.shape
         bias = attention_mask.bias(seq, projected).expand(batch, heads, seq, seq)
         keys = key.flatten(0, 1).transpose(1, 2)
@@ -134,17 +163,23 @@ class SelfAttention(nn.Module):
         q_bias, kv_bias = self.qkv.bias.tensor_split([x.shape[2]])
         (query,) = self.split_heads(F.linear(attention_mask.select_query(x), q_weight, q_bias), 1)
         key, value = self.split_heads(F.linear(x, kv_weight, kv_bias), 2)
-        key_mask = attention_mask.key_mask
+        query, key = attention_mask.rotate(query, query_position[:, None]), attention_mask.rotate(key)
+        mask = attention_mask.key_mask
         if attention_mask.causal:
-            key_mask = (torch.arange(x.shape[1], device=x.device) <= query_position[:, None])[:, None, None]
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=key_mask)
+            mask = (torch.arange(x.shape[1], device=x.device) <= query_position[:, None])[:, None, None]
+        if (relative := attention_mask.relative_bias(x.shape[1], x.device)) is not None:
+            bias = relative[:, query_position].transpose(0, 1)[:, :, None].to(query.dtype)
+            mask = bias if mask is None else bias.masked_fill(~mask, -torch.inf)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
 
     def _attend(self, projected: Tensor, attention_mask: AttentionMask) -> Tensor:
         query, key, value = self.split_heads(projected)
+        query, key = attention_mask.rotate(query), attention_mask.rotate(key)
+        mask, causal = attention_mask.key_mask, attention_mask.causal
+        if attention_mask.relative_bias(1, query.device) is not None:  # a bias and is_causal exclude each other
+            mask, causal = attention_mask.bias(query.shape[2], query), False
         dropout = self.dropout if self.training else 0.0
-        return F.scaled_dot_product_attention(
-            query, key, value, attn_mask=attention_mask.key_mask, dropout_p=dropout, is_causal=attention_mask.causal
-        )
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal)
 
 
 def check_heads(dim: int, n_heads: int) -> None:

@@ -8,7 +8,10 @@ from recsys_bert.encoder.fusions import FUSIONS
 from recsys_bert.encoder.layers import LAYERS
 from recsys_bert.encoder.necks import NECKS
 from recsys_bert.encoder.parts import Options, check_name
+from recsys_bert.encoder.positions import RELATIVE_POSITIONS
 from recsys_bert.errors import InputError, unknown_name
+
+POSITIONS: dict[str, str] = {"last": "", "start": "", "none": "", **RELATIVE_POSITIONS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +82,9 @@ class EncoderConfig:
     causal: bool = False
     """True: causal attention, no position depends on a later one."""
 
-    position: Literal["last", "start", "none"] = "last"
-    """Learned position embeddings, counted back from the last token or from the start, or none.
+    position: str = field(default="last", metadata={"names": POSITIONS})
+    """Learned position embeddings, counted back from the last token (``last``) or from the ``start``, or ``none``; or
+    relative positions in the attention of every layer: ``rope``, ``alibi``, or ``module:Class``.
 
     ``last`` tells a position how many tokens follow, in causal mode too, but never which.
     """
@@ -178,8 +182,12 @@ class EncoderConfig:
             )
         if self.residual not in ("add", "concat", "none"):
             raise unknown_name("residual form", self.residual, ("add", "concat", "none"))
-        if self.position not in ("last", "start", "none"):
-            raise unknown_name("position", self.position, ("last", "start", "none"))
+        check_name("position", self.position, POSITIONS)
+        if self.has_relative_positions and not self.n_layers:
+            raise InputError(
+                f"position is {self.position!r}, which is of the layers' attention, but n_layers is 0. Choose 'last', "
+                "'start' or 'none', or have a layer."
+            )
         if self.position_init not in ("normal", "sinusoidal"):
             raise unknown_name("position_init", self.position_init, ("normal", "sinusoidal"))
         names = [feature.name for feature in self.features]
@@ -191,7 +199,7 @@ class EncoderConfig:
         unread = {
             "neck": ("neck_options", "residual") if self.neck == "none" else (),
             "ngrams": ("ngram_rows",) if self.ngrams == 1 else (),
-            "position": ("position_init",) if self.position == "none" else (),
+            "position": () if self.has_position_table else ("position_init",),
             "n_layers": (
                 *(("share_layers",) if self.n_layers < 2 else ()),
                 *(("layer", "layer_options", "layer_drop") if self.n_layers == 0 else ()),
@@ -215,6 +223,16 @@ class EncoderConfig:
         of_layers = ("layer", "n_heads", "residual_init_scale", "gradient_checkpointing")
         if not self.n_layers and (unread := [name for name in of_layers if name in names]):
             raise InputError(f"{unread[0]} is of the layers, but n_layers is 0: it has no effect. Leave it out.")
+
+    @property
+    def has_position_table(self) -> bool:
+        """True if positions are embedded."""
+        return self.position in ("last", "start")
+
+    @property
+    def has_relative_positions(self) -> bool:
+        """True if the layers' attention compares positions."""
+        return self.position not in ("last", "start", "none")
 
     @property
     def needs_times(self) -> bool:

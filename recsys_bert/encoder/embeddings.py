@@ -27,7 +27,7 @@ class Embeddings(nn.Module):
         width = config.dim if config.embedding_dim is None else config.embedding_dim
         self.config = config
         self.token = nn.Embedding(config.vocab_size, width, padding_idx=0)
-        self.position = nn.Embedding(config.max_len, width) if config.position != "none" else None
+        self.position = nn.Embedding(config.max_len, width) if config.has_position_table else None
         self.segment = nn.Embedding(config.n_segments, width) if config.n_segments else None
         self.ngrams = NGrams(config.ngrams, config.ngram_rows, width) if config.ngrams > 1 else None
         self.exact_match = ExactMatch(config.exact_match, width) if config.exact_match else None

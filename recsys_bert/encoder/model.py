@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from recsys_bert.checksums import check_intact, write_checksums
-from recsys_bert.encoder.attention import AttentionMask
+from recsys_bert.encoder.attention import AttentionMask, RelativePositions
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.embeddings import Embeddings, check_rows
 from recsys_bert.encoder.exact_match import ExactMatch
@@ -22,6 +22,7 @@ from recsys_bert.encoder.necks import NECKS
 from recsys_bert.encoder.necks.residual import Residual
 from recsys_bert.encoder.ngrams import NGrams
 from recsys_bert.encoder.parts import allowing_parts, build, find, saved_parts
+from recsys_bert.encoder.positions import RELATIVE_POSITIONS
 from recsys_bert.encoder.saved_sizes import saved_sizes
 from recsys_bert.encoder.weights import load_tensors
 from recsys_bert.errors import InputError
@@ -61,6 +62,7 @@ class Encoder(nn.Module):
         self.embeddings = Embeddings(config)
         distinct = min(1, config.n_layers) if config.share_layers else config.n_layers
         self.layers = nn.ModuleList(_build_layer(config) for _ in range(distinct))
+        self.relative = _build_relative(config, self.layers) if config.has_relative_positions else None
         self.fusion: nn.Module = build(
             "fusion", config.fusion, FUSIONS, config.dim, config.n_layers, options=config.fusion_options
         )
@@ -201,6 +203,7 @@ class Encoder(nn.Module):
         mask, padded = self._check(tokens, mask)
         self._check_times(tokens, times)
         attention_mask = AttentionMask.of(mask, self.config.causal, padded, times if self.config.times else None)
+        attention_mask = replace(attention_mask, relative=self.relative)
         return self.embeddings(tokens, mask, segments, features, times), attention_mask, mask
 
     def _check(self, tokens: Tensor, mask: Tensor | None) -> tuple[Tensor, bool]:
@@ -267,16 +270,30 @@ class Encoder(nn.Module):
 
 
 def _build_layer(config: EncoderConfig) -> nn.Module:
-    reads_times = "timed" in inspect.signature(find("layer", config.layer, LAYERS)).parameters
-    if config.times and not reads_times:
+    parameters = inspect.signature(find("layer", config.layer, LAYERS)).parameters
+    if config.times and "timed" not in parameters:
         raise InputError(
             f"times is set, but layer {config.layer!r} reads no times. Choose one that does, such as 'hstu', or set "
             "time_gaps, which works with every layer."
         )
-    fixed = {"timed": config.times} if reads_times else {}
+    fixed = {"timed": config.times, "causal": config.causal, "max_len": config.max_len}
+    fixed = {name: value for name, value in fixed.items() if name in parameters}
     sizes = (config.dim, config.n_heads, config.dropout)
     layer: nn.Module = build("layer", config.layer, LAYERS, *sizes, options=config.layer_options, **fixed)
     return layer
+
+
+def _build_relative(config: EncoderConfig, layers: nn.ModuleList) -> RelativePositions:
+    if not all(getattr(layer, "relative_positions", False) for layer in layers):
+        raise InputError(
+            f"position is {config.position!r}, but layer {config.layer!r} has attention scores of its own, which it "
+            "does not reach. Choose another layer, such as 'pre_norm', or position 'last', 'start' or 'none'."
+        )
+    head_dim = config.dim // config.n_heads
+    relative: RelativePositions = build(
+        "position", config.position, RELATIVE_POSITIONS, head_dim, config.n_heads, options={}
+    )
+    return relative
 
 
 def _build_neck(config: EncoderConfig) -> Residual | None:

@@ -90,8 +90,28 @@ def test_a_prefix_ends_at_any_event(histories):
     assert np.mean([len(lengths) > 15 for user, lengths in ends.items() if counts[user] > 40]) > 0.9
 
 
+def test_every_prefix_comes_exactly_once_an_epoch(histories):
+    """Against a loop over users and events."""
+    expected = []
+    for user in range(histories.n_users):
+        events = training(histories, user)
+        expected += [(user, *events[:stop][-20:]) for stop in range(2, len(events) + 1)]
+    batches = make(histories, crop="every")
+    for epoch in range(2):
+        seen = []
+        for batch in batches(epoch):
+            assert len(batch["tokens"]) <= 16
+            seen += [
+                (int(user), *row[:n].tolist())
+                for user, row, n in zip(batch["users"], batch["tokens"], batch["lengths"], strict=True)
+            ]
+        assert sorted(seen) == sorted(expected)
+    assert batches.steps == -(-len(expected) // batches.batch_size)
+    assert batches.n_skipped == make(histories).n_skipped
+
+
 def test_the_same_seed_epoch_and_step_give_the_same_batch(histories):
-    for crop in ("last", "random", "prefix"):
+    for crop in ("last", "random", "prefix", "every"):
         batches = make(histories, crop=crop)
         first, second = list(batches(3)), list(make(histories, crop=crop)(3))
         later = list(batches(3, first_step=7))
@@ -102,7 +122,7 @@ def test_the_same_seed_epoch_and_step_give_the_same_batch(histories):
     assert not np.array_equal(first[0]["users"], other["users"])
 
 
-@pytest.mark.parametrize("crop", ["last", "random", "prefix"])
+@pytest.mark.parametrize("crop", ["last", "random", "prefix", "every"])
 def test_times_are_those_of_the_events_shown(histories, crop):
     for batch in make(histories, crop=crop, times=True)(0):
         expected = np.where(batch["tokens"] != 0, batch["tokens"] + MONDAY, 0)  # here an event's row tells its time

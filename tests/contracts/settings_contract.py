@@ -229,7 +229,11 @@ def part_options(
     changes = []
     for name in table:
         for option, parameter in inspect.signature(find(kind, name, table), eval_str=True).parameters.items():
-            if parameter.kind is not parameter.KEYWORD_ONLY or option in ("causal", "timed"):  # not the user's
+            if parameter.kind is not parameter.KEYWORD_ONLY or option in (
+                "causal",
+                "max_len",
+                "timed",
+            ):  # not the user's
                 continue
             key = f"{name}.{option}"
             others = values.get(key, values.get(option))

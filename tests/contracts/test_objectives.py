@@ -137,7 +137,7 @@ def test_side_features_of_predicted_events_are_not_known(objective):
     assert known.shape == batch["tokens"].shape
     is_query = batch.get("query", np.ones_like(known, bool)).reshape(-1)[batch["positions"]]
     at = batch["positions"][is_query]
-    if objective.attention == "causal":  # the position's own, which is the event before the target
+    if objective.extra_events:  # the position's own, which is the event before the target
         assert (known.reshape(-1)[at] == sequences.tokens[:, :columns].reshape(-1)[at]).all()
     else:
         assert not known.reshape(-1)[at].any()
@@ -170,11 +170,12 @@ def test_targets_are_hidden_from_the_input(objective):
     """Another token at a target leaves a bidirectional input as it is, and earlier outputs of a causal encoder."""
     sequences, encoder = walks(40), make_prediction(objective).encoder.eval()
     causal, unchanged = objective.attention == "causal", []
+    shift = objective.extra_events  # 1 where a position predicts its successor
     batch = batch_of(objective, sequences)
     seq = sequences.tokens.shape[1]
     for position, target in list(zip(batch["positions"], batch["targets"], strict=True))[::5]:
         row, column = divmod(int(position), batch["tokens"].shape[1])
-        column += causal
+        column += shift
         assert sequences.tokens[row, column] == target
         tokens = sequences.tokens.copy()
         tokens[row, column] = TABLE.first + (target - TABLE.first + 5) % 10

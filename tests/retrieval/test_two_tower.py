@@ -285,11 +285,6 @@ def test_towers_of_another_vocabulary_and_damaged_ones_are_refused(side_log, tow
         load_two_tower(tmp_path, side_log)
 
 
-def test_an_encoder_that_sees_the_future_is_refused(towers):
-    with pytest.raises(InputError, match="must be causal"):
-        towers(settings={"causal": False})
-
-
 @pytest.mark.parametrize(("kind", "known"), [("item", "kind, tags"), ("user", "age")])
 def test_features_that_are_not_there_are_refused(towers, kind, known):
     with pytest.raises(InputError, match=f"no {kind} feature 'mood'; it has {known}"):

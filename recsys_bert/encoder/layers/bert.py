@@ -22,6 +22,7 @@ class BertLayer(nn.Module):
 
     ends_with_norm = True
     last_position_only = True
+    relative_positions = True
 
     def __init__(
         self,

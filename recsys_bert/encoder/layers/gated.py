@@ -29,6 +29,7 @@ class GatedLayer(nn.Module):
 
     ends_with_norm = False
     last_position_only = True
+    relative_positions = True
 
     def __init__(
         self,

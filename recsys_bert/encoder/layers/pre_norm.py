@@ -24,6 +24,7 @@ class PreNormLayer(nn.Module):
 
     ends_with_norm = False
     last_position_only = True
+    relative_positions = True
 
     def __init__(
         self,
