@@ -40,7 +40,9 @@ Crop = Literal["last", "random", "prefix", "every"]
 
 
 class HistoryBatches:
-    """One epoch has every user with enough training events once, or every prefix of theirs; see ``recsys_bert.bucketing``.
+    """One epoch has every user with enough training events once, or every prefix of theirs.
+
+    Batches hold examples of like length; see ``recsys_bert.bucketing``.
 
     Args:
         histories: All events.

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from recsys_bert.encoder.batch import FEATURE
-from recsys_bert.objectives.sequences import Ints, Sequences, TokenTable
+from recsys_bert.objectives.sequences import Bools, Ints, Sequences, TokenTable
 from recsys_bert.objectives.token_prediction import TokenPrediction
 
 
@@ -26,7 +26,7 @@ class LastItem:
     extra_events: ClassVar[int] = 1
 
     def make_batch(self, sequences: Sequences, table: TokenTable, random: np.random.Generator) -> dict[str, Any]:
-        """Tokens up to the one before the target; a sequence whose last token is no target has none. See ``Objective``."""
+        """Tokens before the target; a history whose last token may not be predicted has none. See ``Objective``."""
         rows = np.arange(len(sequences.tokens))
         predictable = sequences.predictable & (sequences.tokens >= table.first)
         predictable[:, 0] = False  # nothing stands before it
@@ -48,7 +48,7 @@ class LastItem:
         return prediction
 
 
-def _draw(predictable: Any, random: np.random.Generator) -> Ints:
+def _draw(predictable: Bools, random: np.random.Generator) -> Ints:
     """Draw one True of each row, ``[batch]``; 0 where there is none."""
-    drawn: Ints = np.where(predictable, random.random(predictable.shape), 0.0).argmax(axis=1)
-    return drawn
+    choice: Ints = np.where(predictable, random.random(predictable.shape), 0.0).argmax(axis=1)
+    return choice

@@ -88,7 +88,7 @@ def test_what_does_not_fit_is_refused(layer_class):
     name = layer_class.__name__.removesuffix("Layer").lower()
     with pytest.raises(InputError, match=f"layer '{name}' filters a history as a whole and cannot be causal"):
         layer_class(8, 2, 0.0, causal=True, max_len=5)
-    with pytest.raises(InputError, match="filter_weight is 1.5; it must lie in"):
+    with pytest.raises(InputError, match=r"filter_weight is 1\.5; it must lie in"):
         layer_class(8, 2, 0.0, causal=False, max_len=5, filter_weight=1.5)
     if layer_class is BsarecLayer:
         with pytest.raises(InputError, match="low_frequencies is 0"):

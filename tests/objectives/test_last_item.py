@@ -33,7 +33,7 @@ def test_events_that_are_no_targets_and_weights():
 
 
 def test_a_token_of_a_text_is_drawn_and_what_follows_is_left_out():
-    drawn = {}
+    targets = {}
     for seed in range(60):
         batch = make(open_ended=False, seed=seed)
         seq = batch["tokens"].shape[1]
@@ -41,5 +41,5 @@ def test_a_token_of_a_text_is_drawn_and_what_follows_is_left_out():
             row, column = divmod(int(position), seq)
             assert TOKENS[row, column + 1] == target
             assert batch["tokens"][row].tolist() == TOKENS[row, : column + 1].tolist() + [0] * (seq - column - 1)
-            drawn.setdefault(row, set()).add(int(target))
-    assert drawn == {0: {6, 7, 8}, 1: {4}, 2: {5}}
+            targets.setdefault(row, set()).add(int(target))
+    assert targets == {0: {6, 7, 8}, 1: {4}, 2: {5}}

@@ -8,8 +8,8 @@ applies a norm after the fusion.
 The class attribute ``last_position_only`` is True if the layer can compute a single position of each row
 (``attention_mask.query_position``, output ``[batch, 1, dim]``); the encoder uses it in the last layer for ranking.
 
-The class attribute ``relative_positions`` is True if all of the layer's scores come from ``SelfAttention``, which applies
-``attention_mask.relative`` (``rope``, ``alibi``).
+The class attribute ``relative_positions`` is True if all of the layer's scores come from ``SelfAttention``, which
+applies ``attention_mask.relative`` (``rope``, ``alibi``).
 
 Three keyword-only arguments are no options, the encoder sets them for layers that take them: ``timed``, True if the
 config has ``times`` (``attention_mask.times`` is then present); ``causal``, for layers that refuse it; ``max_len``.

@@ -12,9 +12,9 @@ from recsys_bert.errors import InputError
 class BsarecLayer(nn.Module):
     """Differs from ``BertLayer`` in the first branch: ``w · norm(x + filter(x)) + (1 − w) · norm(x + attention(x))``.
 
-    ``filter(x) = low + β² (x − low)``, where ``low`` has the lowest frequencies of each channel over time and β is learned.
-    Frequencies are those of a history padded with zeros to ``max_len``, as by an FFT of that length; ``low`` is computed
-    as the product with a circulant matrix, which is quicker up to some hundred positions and independent of padding.
+    ``filter(x) = low + β² (x − low)``, where ``low`` has the lowest frequencies of each channel over time; β is
+    learned. Frequencies are those of a history padded with zeros to ``max_len``, as by an FFT of that length; ``low``
+    is computed as the product with a circulant matrix, quicker up to some hundred positions.
 
     Differs from the published code in the padding, which there has position embeddings, and in the attention, which is
     causal there. Every position's filter reads all others, so the layer cannot be causal.

@@ -15,14 +15,14 @@ from recsys_bert.errors import InputError
 class WearecLayer(nn.Module):
     """Post-norm: ``norm(x + w · filter(x) + (1 − w) · wavelet(x))``, then the feed-forward of ``BertLayer``.
 
-    ``wavelet``: Haar's, of pairs counted from the last position; the difference of a pair is weighted per pair and channel,
-    its mean is kept. ``filter``: each frequency of each head is multiplied and shifted; both factors are learned and
-    modulated by an MLP of the history's mean. Frequencies are those of a history padded with zeros at its start to
-    ``max_len``, as by an FFT of that length; a real filter is a circular convolution, computed here as the product with
-    its circulant matrix, ``[batch, n_heads, seq, seq]``.
+    ``wavelet``: Haar's, of pairs counted from the last position; the difference of a pair is weighted per pair and
+    channel, its mean is kept. ``filter``: each frequency of each head is multiplied and shifted; both factors are
+    learned and modulated by an MLP of the history's mean. Frequencies are those of a history padded with zeros at its
+    start to ``max_len``, as by an FFT of that length; a real filter is a circular convolution, computed here as the
+    product with its circulant matrix, ``[batch, n_heads, seq, seq]``.
 
-    Differs from the published code in the padding, which there has position embeddings and counts in the mean. Positions
-    read later ones, so the layer cannot be causal.
+    Differs from the published code in the padding, which there has position embeddings and counts in the mean.
+    Positions read later ones, so the layer cannot be causal.
 
     Args:
         dim: Width of one position.

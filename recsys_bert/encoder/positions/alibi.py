@@ -10,8 +10,8 @@ class Alibi:
     """Lower each score by the distance between query and key times the head's slope; nothing is learned.
 
     Slopes fall geometrically, from ``2^(−8/n)`` to ``2^(−8)`` for n heads; where n is no power of two, those of the
-    power below and then every other one of the power above, as in the authors' code. Without causal attention later keys
-    count as far as earlier ones.
+    power below and then every other one of the power above, as in the authors' code. Without causal attention later
+    keys count as far as earlier ones.
 
     Args:
         head_dim: Width of one head; not used.

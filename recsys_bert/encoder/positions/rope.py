@@ -9,7 +9,7 @@ BASE = 10_000.0
 
 
 class Rope:
-    """Turn queries and keys by angles that grow with the position, so that their product depends on the distance alone.
+    """Turn queries and keys by angles that grow with the position: only distances count.
 
     Pairs are ``(i, i + head_dim / 2)``, as in GPT-NeoX and LLaMA; the i-th turns by ``position · 10000^(−2i/head_dim)``.
 
