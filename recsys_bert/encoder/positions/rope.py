@@ -11,7 +11,7 @@ BASE = 10_000.0
 class Rope:
     """Turn queries and keys by angles that grow with the position: only distances count.
 
-    Pairs are ``(i, i + head_dim / 2)``, as in GPT-NeoX and LLaMA; the i-th turns by ``position · 10000^(−2i/head_dim)``.
+    Pairs are ``(i, i + head_dim / 2)``, as in GPT-NeoX and LLaMA; pair i turns by ``position · 10000^(−2i/head_dim)``.
 
     Args:
         head_dim: Width of one head; even.
