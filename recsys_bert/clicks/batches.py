@@ -84,10 +84,11 @@ class HistoryBatches:
             )
         self.n_skipped = histories.n_users - len(users)
         """Users with too few training events."""
-        # of each example: its user, and the training events before its end, or at most before it
-        self.users, self.counts = (
-            _prefixes(users, counts[users], min_length) if crop == "every" else (users, counts[users])
-        )
+        self.users: Ints = users
+        self.counts: Ints = counts[users]
+        """Training events of each example's user; before its end, if every prefix is one."""
+        if crop == "every":
+            self.users, self.counts = _prefixes(users, counts[users], min_length)
         self.histories, self.make, self.batch_size = histories, make, batch_size
         self.length, self.min_length, self.crop, self.seed = length, min_length, crop, seed
         self.times, self.weights, self.event_types = times, weights, event_types
