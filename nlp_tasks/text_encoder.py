@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import uint8
 
 from nlp_tasks.config import LengthConfig
 from nlp_tasks.encoders import check_size, find_encoder, save_text_encoder
@@ -22,6 +24,8 @@ from recsys_bert.encoder.masked_head import MaskedTokenHead
 from recsys_bert.encoder.model import FORMAT, Encoder
 from recsys_bert.encoder.parts import allowing_parts
 from recsys_bert.files import read_json
+
+_PROBE = "A naïve probe: ÀB-c 12,5 $ 汉字"  # its tokens say how case, accents and characters are treated
 
 
 class TextEncoder:
@@ -119,6 +123,16 @@ class TextEncoder:
     def dim(self) -> int:
         """Width of a vector."""
         return self.model.out_dim
+
+    @property
+    def digest(self) -> str:
+        """Hash of the weights, tokens and settings: another one for an encoder that gives other vectors."""
+        cut = self.tokenizer([_PROBE]).ids.tolist()
+        digest = sha256(repr((self.encoder.config, self.pooling, self.tokenizer.surfaces(), cut)).encode())
+        for name, value in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).view(uint8).numpy().data)
+        return digest.hexdigest()
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors ``[n, dim]`` of texts."""

@@ -36,6 +36,7 @@ COMMANDS = {  # in the order in which one uses them
     "simulate": ("pipelines.simulate", "write a click log whose best possible recommender is known"),
     "prepare": ("pipelines.prepare", "turn any click log into a folder of histories and vocabulary"),
     "append": ("pipelines.append", "append today's events to a prepared folder"),
+    "item-vectors": ("pipelines.item_vectors", "turn the words of items into vectors: TF-IDF, words, an encoder"),
     "pretrain": ("pipelines.pretrain", "train an encoder on masked or next items"),
     "train-retrieval": ("pipelines.train_retrieval", "train two towers and index the items"),
     "index": ("pipelines.index", "index a run's item vectors for fast search"),

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from recsys_bert.encoder.config import EncoderConfig
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.errors import InputError
+    from recsys_bert.item_texts.item_vectors import ItemVectors
     from recsys_bert.retrieval.recommender import Recommender
     from recsys_bert.stages.append import append
     from recsys_bert.stages.backtest import backtest
     from recsys_bert.stages.compare import compare
     from recsys_bert.stages.evaluate import Evaluation, evaluate
     from recsys_bert.stages.fuse import fuse
+    from recsys_bert.stages.item_vectors import item_vectors
     from recsys_bert.stages.load import load
     from recsys_bert.stages.prepare import prepare
     from recsys_bert.stages.pretrain import pretrain
@@ -36,6 +38,7 @@ __all__ = [
     "EncoderConfig",
     "Evaluation",
     "InputError",
+    "ItemVectors",
     "Recommender",
     "VectorStore",
     "__version__",
@@ -44,6 +47,7 @@ __all__ = [
     "compare",
     "evaluate",
     "fuse",
+    "item_vectors",
     "load",
     "open_dataset",
     "open_store",
@@ -60,6 +64,7 @@ _MODULES = {
     "EncoderConfig": "recsys_bert.encoder.config",
     "Evaluation": "recsys_bert.stages.evaluate",
     "InputError": "recsys_bert.errors",
+    "ItemVectors": "recsys_bert.item_texts.item_vectors",
     "Recommender": "recsys_bert.retrieval.recommender",
     "VectorStore": "recsys_bert.stores.vector_store",
     "append": "recsys_bert.stages.append",
@@ -67,6 +72,7 @@ _MODULES = {
     "compare": "recsys_bert.stages.compare",
     "evaluate": "recsys_bert.stages.evaluate",
     "fuse": "recsys_bert.stages.fuse",
+    "item_vectors": "recsys_bert.stages.item_vectors",
     "load": "recsys_bert.stages.load",
     "open_dataset": "recsys_bert.clicks.dataset",
     "open_store": "recsys_bert.stores.opening",

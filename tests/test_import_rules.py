@@ -34,7 +34,7 @@ GROUND = {
     "recsys_bert.version",
 }
 BELOW_USERS = {f"recsys_bert.{area}" for area in ("encoder", "losses", "objectives", "training", "static_embeddings")}
-BELOW_RANKERS = BELOW_USERS | {"recsys_bert.clicks", "recsys_bert.user_encoder"}
+BELOW_RANKERS = BELOW_USERS | {"recsys_bert.clicks", "recsys_bert.user_encoder", "recsys_bert.item_texts"}
 AREAS = {  # area → which other areas of ours it may import; GROUND is open to everyone
     "recsys_bert.encoder": set(),
     "recsys_bert.losses": set(),
@@ -43,7 +43,8 @@ AREAS = {  # area → which other areas of ours it may import; GROUND is open to
     "recsys_bert.static_embeddings": {"recsys_bert.training", "recsys_bert.encoder"},
     "recsys_bert.positive_unlabelled": {"recsys_bert.losses"},
     "recsys_bert.clicks": set(),
-    "recsys_bert.user_encoder": BELOW_USERS | {"recsys_bert.clicks"},
+    "recsys_bert.item_texts": {"recsys_bert.clicks", "recsys_bert.encoder", "recsys_bert.static_embeddings"},
+    "recsys_bert.user_encoder": BELOW_USERS | {"recsys_bert.clicks", "recsys_bert.item_texts"},
     "recsys_bert.retrieval": BELOW_RANKERS | {"recsys_bert.evaluation"},
     "recsys_bert.ctr": BELOW_RANKERS | {"recsys_bert.evaluation"},
     "recsys_bert.serving": {"recsys_bert.clicks", "recsys_bert.retrieval"},

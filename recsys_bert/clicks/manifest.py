@@ -63,6 +63,8 @@ class Manifest:
         cold: Held-out events on items without a training event, users without history.
         features: Per side table and column: values, width, coverage.
         side_tables: Rows of each side table, and rows not used by reason.
+        texts: Columns of ``items.parquet`` that are an item's words, and counts of items with and without; empty
+            without words.
         log: Files, rows, event types; ``sha256`` of the contents.
         config: Resolved settings.
         growth: Of a vocabulary that grew from another one: its earlier ``states``, oldest first, and counts of items
@@ -80,6 +82,7 @@ class Manifest:
     cold: dict[str, int] = field(default_factory=dict)
     features: dict[str, Any] = field(default_factory=dict)
     side_tables: dict[str, Any] = field(default_factory=dict)
+    texts: dict[str, Any] = field(default_factory=dict)
     log: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     growth: dict[str, Any] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from recsys_bert.clicks.prepare.config import (
     PARTS,
     FilterConfig,
+    ItemFeaturesConfig,
     LogConfig,
     SideFeaturesConfig,
     SplitConfig,
@@ -50,8 +51,8 @@ class PrepareConfig:
     user_table: TableConfig = field(default_factory=TableConfig)
     """Reading of the files of the user table."""
 
-    item_features: SideFeaturesConfig = field(default_factory=SideFeaturesConfig)
-    """Features from the item table."""
+    item_features: ItemFeaturesConfig = field(default_factory=ItemFeaturesConfig)
+    """Features and words from the item table."""
 
     user_features: SideFeaturesConfig = field(default_factory=SideFeaturesConfig)
     """Features from the user table."""

@@ -101,6 +101,7 @@ CONTRACT = SettingsContract(
         "item_features.id": ["other_id"],
         "item_features.categorical": [["color"]],
         "item_features.multi": [["words"]],
+        "item_features.text": [["words"]],
         "item_features.separator": [","],
         "item_features.max_values": [1],
         "user_features.id": ["other_id"],

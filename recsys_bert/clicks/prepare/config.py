@@ -272,6 +272,11 @@ class SideFeaturesConfig:
         if double := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(f"{', '.join(double)} is named twice among a side table's features; name it once.")
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that are named, each once."""
+        return self.categorical + self.multi
+
     def check_read(self, group: str, has_table: bool) -> None:
         """Refuse settings that nothing reads.
 
@@ -282,7 +287,7 @@ class SideFeaturesConfig:
         Raises:
             InputError: One is set.
         """
-        if not has_table and (self.categorical or self.multi):
+        if not has_table and self.columns:
             table = group.removesuffix("_features")
             raise InputError(f"{group} names columns, but there is no table of {table}s. Pass it as {table}s.")
         reasons = {} if has_table else {"id": f"there is no table of {group.removesuffix('_features')}s"}
@@ -290,3 +295,21 @@ class SideFeaturesConfig:
         for name, reason in reasons.items():
             if getattr(self, name) != getattr(SideFeaturesConfig, name):
                 raise InputError(f"{group}.{name} is {getattr(self, name)!r}, but {reason}: it has no effect.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemFeaturesConfig(SideFeaturesConfig):
+    """Features and words from a side table of items."""
+
+    text: tuple[str, ...] = ()
+    """Columns that are an item's words, in this order; lists are joined. A column may be a feature as well."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if double := sorted({name for name in self.text if self.text.count(name) > 1}):
+            raise InputError(f"item_features.text names {', '.join(double)} twice; name it once.")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that are named, each once."""
+        return tuple(dict.fromkeys((*self.categorical, *self.multi, *self.text)))

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recsys_bert.clicks.item_words import check_text_column
 from recsys_bert.clicks.lineage import FIRST_VALUE, UNKNOWN_VALUE
-from recsys_bert.clicks.prepare.config import SideFeaturesConfig
+from recsys_bert.clicks.prepare.config import ItemFeaturesConfig, SideFeaturesConfig
 from recsys_bert.clicks.prepare.ids import integer_ids, present, text_ids
 from recsys_bert.clicks.prepare.marks import LINE, RAGGED
 from recsys_bert.clicks.prepare.side_values import value_texts
@@ -113,21 +114,28 @@ def _check_columns(
     choose: str,
 ) -> None:
     """Refuse columns that are missing, and ids and values that cannot be read, before the log is sorted."""
-    missing = [column for column in (name, *config.categorical, *config.multi) if column not in table.columns]
+    missing = [column for column in (name, *config.columns) if column not in table.columns]
     if missing:
         columns = ", ".join(map(repr, table.columns))
         hint = source.separator_hint(table.columns)
         raise InputError(
             f"{source.name} has no column {missing[0]!r}; it has {columns}.{hint} See {role}_features.id, "
-            f".categorical and .multi; {role}_table says how files are read."
+            f".categorical, .multi{' and .text' if role == 'item' else ''}; {role}_table says how files are read."
         )
     if table[name].dtype.is_nested():
         raise InputError(f"no id in column {name!r} of {source.name}: it holds lists. {choose}.")
-    if name in config.categorical + config.multi:
+    if name in config.columns:
         raise InputError(f"column {name!r} of {source.name} holds the ids, which are no feature; leave it out.")
     for column in config.categorical + config.multi:
         separator = config.separator if column in config.multi else None
         value_texts(table[column].head(_SAMPLE), f"column {column!r} of {source.name}", separator, reading.missing)
+    for column in text_columns(config):
+        check_text_column(table[column], f"column {column!r} of {source.name}")
+
+
+def text_columns(config: SideFeaturesConfig) -> tuple[str, ...]:
+    """Columns that are an item's words; none for users."""
+    return config.text if isinstance(config, ItemFeaturesConfig) else ()
 
 
 def as_log_ids(ids: pl.Series, kind: pl.DataType, missing: tuple[str, ...]) -> pl.Series:
@@ -153,7 +161,7 @@ def _read(
     """The columns, and the number of rows that were dropped for their width."""
     mapping = source.json_object()
     if mapping is not None and (config.id or log_name) not in mapping:
-        columns = config.categorical + config.multi
+        columns = config.columns
         name = columns[0] if columns else "value"
         return pl.DataFrame({config.id or log_name: list(mapping), name: list(mapping.values())}), 0
     try:

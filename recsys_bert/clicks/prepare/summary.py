@@ -101,11 +101,20 @@ def summary_lines(manifest: Manifest) -> list[str]:
             lines.append(
                 f"  feature {role}.{name}: {feature['size'] - 2:,} values, on {feature['rows_with_a_value']:,} rows"
             )
+    lines += text_lines(manifest)
     lines += [weight_line(manifest.weights)] if manifest.weights else []
     lines += growth_lines(manifest)
     lines += count_lines(manifest)
     lines += [f"  {name.replace('_', ' ')}: {n:,}" for name, n in manifest.cold.items() if n]
     return lines
+
+
+def text_lines(manifest: Manifest) -> list[str]:
+    """Counts of the items' words, on one line; nothing without words."""
+    if not (texts := manifest.texts):
+        return []
+    reasons = [f"{name.replace('_', ' ')}: {n:,}" for name, n in texts.items() if isinstance(n, int) and n]
+    return [f"  text of {', '.join(texts['columns'])}: {'; '.join(reasons) or 'no item has any'}"]
 
 
 def growth_lines(manifest: Manifest) -> list[str]:

@@ -10,20 +10,24 @@ import numpy as np
 import polars as pl
 
 from recsys_bert.clicks.histories import Histories
+from recsys_bert.clicks.item_words import item_texts, text_counts
 from recsys_bert.clicks.lineage import Basis, event_values, fingerprint_of
 from recsys_bert.clicks.manifest import NAME, UNKNOWN_EVENTS, Manifest
 from recsys_bert.clicks.prepare.catalogue import Catalogue
 from recsys_bert.clicks.prepare.config import SideFeaturesConfig, SplitConfig
-from recsys_bert.clicks.prepare.events import Events, mapped
+from recsys_bert.clicks.prepare.events import Events, chunks, mapped
 from recsys_bert.clicks.prepare.filters import Filtered
 from recsys_bert.clicks.prepare.leaks import check_no_leak
 from recsys_bert.clicks.prepare.log import Log
-from recsys_bert.clicks.prepare.side_tables import Feature, SideTable, encode, save_features
+from recsys_bert.clicks.prepare.side_tables import Feature, SideTable, encode, save_features, text_columns
 from recsys_bert.clicks.prepare.sources import TableSource
 from recsys_bert.clicks.prepare.splits import Borders
 from recsys_bert.clicks.prepare.summary import cold_counts, event_counts, weight_counts
 from recsys_bert.clicks.prepare.times import PER_SECOND
 from recsys_bert.files import write_json
+
+CATALOGUE = ("item_row", "item_id", "count")
+"""Columns of ``items.parquet`` that are not the side table's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +117,12 @@ def write_folder(
         "items": _features(items["item_id"], item_trained, sides["items"], first_item, inherited.get("items")),
         "users": _features(users[user_key], user_trained, sides["users"], 0, inherited.get("users")),
     }
-    for role, table, key in (("items", items, "item_id"), ("users", users, user_key)):
-        _joined(table, key, sides[role][0]).write_parquet(folder / f"{role}.parquet")
+    joined = {
+        role: _joined(table, key, sides[role][0])
+        for role, table, key in (("items", items, "item_id"), ("users", users, user_key))
+    }
+    for role, table in joined.items():
+        table.write_parquet(folder / f"{role}.parquet")
         save_features(features[role], folder / f"{role.removesuffix('s')}_features")
     values = {role: {one.name: one.values for one in columns} for role, columns in features.items()}
     values |= event_values(record.event_types)
@@ -132,6 +140,7 @@ def write_folder(
         cold=cold_counts(histories, catalogue),
         features={role: {one.name: one.counts for one in columns} for role, columns in features.items() if columns},
         side_tables={role: side.counts for role, (side, _) in sides.items() if side},
+        texts=_texts(joined["items"], sides["items"], histories, catalogue),
         log=record.about,
         config=settings,
         growth=_growth(events, catalogue, basis) if basis else {},
@@ -204,7 +213,7 @@ def catalogue_table(catalogue: Catalogue) -> pl.DataFrame:
     vocabulary = catalogue.vocabulary
     rows = np.arange(vocabulary.first_item, catalogue.n_rows, dtype=np.int32)
     counts = np.concatenate([vocabulary.counts[vocabulary.first_item :], np.zeros(len(catalogue.cold_ids), np.int64)])
-    return pl.DataFrame({"item_row": rows, "item_id": catalogue.ids(), "count": counts})
+    return pl.DataFrame(dict(zip(CATALOGUE, (rows, catalogue.ids(), counts), strict=True)))
 
 
 def user_table(events: Events) -> pl.DataFrame:
@@ -224,9 +233,34 @@ def _features(
     return encode(table, config, ids, trained, first, inherited) if table else []
 
 
+def _texts(
+    items: pl.DataFrame,
+    side: tuple[SideTable | None, SideFeaturesConfig],
+    histories: Histories,
+    catalogue: Catalogue,
+) -> dict[str, Any]:
+    """Entry of the manifest: the text columns of ``items.parquet``, and counts; empty without words."""
+    table, config = side
+    if table is None or not (names := text_columns(config)):
+        return {}
+    columns = [_free_name(name, CATALOGUE) for name in names]
+    n_events = np.zeros(catalogue.n_rows, np.int64)
+    for _, part in chunks(histories.offsets):
+        n_events += np.bincount(histories.items[part], minlength=catalogue.n_rows)
+    in_table = table.rows(items["item_id"]).is_not_null().to_numpy()
+    texts = item_texts(items, columns, table.missing)
+    counts = text_counts(texts, in_table, n_events[catalogue.vocabulary.first_item :])
+    return {"columns": columns, "missing": list(table.missing), **counts}
+
+
+def _free_name(name: str, reserved: Sequence[str]) -> str:
+    """Name of a side table's column beside those of ours."""
+    return f"{name}_side" if name in reserved else name
+
+
 def _joined(table: pl.DataFrame, key: str, side: SideTable | None) -> pl.DataFrame:
     if side is None:
         return table
     columns = side.table.select(pl.all().gather(side.rows(table[key])))
-    renamed = {name: f"{name}_side" for name in columns.columns if name in table.columns}
+    renamed = {name: _free_name(name, table.columns) for name in columns.columns}
     return pl.concat([table, columns.rename(renamed)], how="horizontal")

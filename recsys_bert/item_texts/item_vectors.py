@@ -1,0 +1,135 @@
+"""Text vectors of a log's items: fit, encode, save, load."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_bert.clicks.dataset import ClickDataset
+from recsys_bert.encoder.parts import build
+from recsys_bert.errors import InputError
+from recsys_bert.item_texts import TEXT_VECTORS
+from recsys_bert.item_texts.config import ItemVectorsConfig
+from recsys_bert.item_texts.reduction import Reduction, fit_reduction, unit_length
+from recsys_bert.item_texts.texts import as_texts, has_texts, text_digests, texts_of
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class ItemVectors:
+    """Text vectors of all catalogue rows.
+
+    Args:
+        rows: ``[n_rows, dim]`` by catalogue row, of unit length; zeros where there is none.
+        item_ids: Id of each row from ``first_item`` on.
+        digests: Hash of the text that each row's vector is of, ``[n_rows]``.
+        way: Fitted way from texts to vectors, one of ``TEXT_VECTORS``.
+        reduction: Map to ``dim``; None where the way's vectors stay as wide as they are.
+        config: The settings.
+        counts: Items with a vector, and those without by reason.
+        data: Fingerprint of the log.
+    """
+
+    rows: Floats
+    item_ids: pl.Series
+    digests: NDArray[np.uint64]
+    way: Any
+    reduction: Reduction | None
+    config: ItemVectorsConfig
+    counts: dict[str, int] = field(default_factory=dict)
+    data: str = ""
+
+    @property
+    def has(self) -> NDArray[np.bool_]:
+        """True on rows with a vector, ``[n_rows]``."""
+        return np.asarray(self.rows.any(axis=1))
+
+    @property
+    def dim(self) -> int:
+        """Width of a vector."""
+        return int(self.rows.shape[1])
+
+    @property
+    def first_item(self) -> int:
+        """First row that is an item."""
+        return len(self.rows) - len(self.item_ids)
+
+    @property
+    def can_encode(self) -> bool:
+        """True iff new texts can have vectors: not of ready vectors, nor of an encoder that is not at hand."""
+        return bool(self.way.can_encode)
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """Vectors of new texts by the fitted map, ``[n, dim]``; zeros where a text says nothing that is known.
+
+        Raises:
+            InputError: Ready vectors, or an encoder that is not at hand.
+        """
+        cleaned = as_texts(texts)
+        if not cleaned:
+            return np.zeros((0, self.dim), np.float32)
+        vectors = self.way.encode(cleaned)
+        return unit_length(vectors) if self.reduction is None else self.reduction.project(vectors)
+
+    def __repr__(self) -> str:
+        counts = "; ".join(f"{name.replace('_', ' ')}: {n:,}" for name, n in self.counts.items() if n)
+        return f"ItemVectors(by {self.config.by}, dim {self.dim}; {counts})"
+
+
+def fit_item_vectors(dataset: ClickDataset, config: ItemVectorsConfig, source: Any = None) -> ItemVectors:
+    """Make the vectors of all items.
+
+    Args:
+        dataset: The log; prepared with words of its items, except for ready vectors.
+        config: The settings.
+        source: What the way reads beside the texts; see ``TEXT_VECTORS``.
+
+    Raises:
+        InputError: The log has no words, the settings do not fit the way, or the source cannot be used.
+    """
+    way = build("text vectors", config.by, TEXT_VECTORS, source, options=config.options)
+    item_ids, first = dataset.items["item_id"], dataset.vocabulary.first_item
+    if way.reads_ids:
+        texts = texts_of(dataset) if has_texts(dataset) else [""] * dataset.n_rows
+        vectors, counts = way.of_items(item_ids)
+        at = np.arange(first, dataset.n_rows)
+    else:
+        texts = texts_of(dataset)
+        at = np.flatnonzero([bool(text) for text in texts])
+        filled = [texts[row] for row in at]
+        vectors, counts = way.fit(filled).encode(filled), {"items_without_text": len(item_ids) - len(at)}
+    reduction = _reduction(vectors, config, way)
+    projected = unit_length(vectors) if reduction is None else reduction.project(vectors)
+    rows = np.zeros((dataset.n_rows, projected.shape[1]), np.float32)
+    rows[at] = projected
+    n_vectors = int(projected.any(axis=1).sum())
+    without = "items_without_ready_vector" if way.reads_ids else "items_whose_text_has_no_known_word"
+    counts = {"items_with_vector": n_vectors, **counts, without: len(at) - n_vectors}
+    if not n_vectors:
+        raise InputError(f"no item has a vector by {config.by}: {counts}.")
+    return ItemVectors(rows, item_ids, text_digests(texts), way, reduction, config, counts, dataset.fingerprint)
+
+
+def _reduction(vectors: Any, config: ItemVectorsConfig, way: Any) -> Reduction | None:
+    """Fit the reduction that the settings, or the way's defaults, say.
+
+    Raises:
+        InputError: A sketch of dense vectors, or a width that has no effect.
+    """
+    is_sparse = sparse.issparse(vectors)
+    if config.reduction == "sketch" and not is_sparse:
+        raise InputError(f"reduction is 'sketch', but vectors by {config.by} are dense. Use svd.")
+    sketch = is_sparse and config.reduction != "svd"
+    if sketch and config.whiten:
+        raise InputError(f"whiten is {config.whiten}, but a sketch has no directions to whiten. Set reduction to svd.")
+    dim, whiten = config.dim or way.dim, way.whiten if config.whiten is None else config.whiten
+    if dim is None:
+        if not whiten and config.reduction == "auto":
+            return None
+        dim = vectors.shape[1]
+    return fit_reduction(vectors, dim, sketch=sketch, whiten=whiten, seed=config.seed)
