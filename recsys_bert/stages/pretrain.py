@@ -1,6 +1,6 @@
 """Pretrain an encoder on the histories of a prepared click log."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -18,6 +18,8 @@ from recsys_bert.stages.sizes import SIZES
 from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import nn
 
     from recsys_bert.clicks.batches import Crops, HistoryBatches
@@ -74,6 +76,10 @@ class PretrainConfig:
     histories (seconds), which learns sooner and better; or item2vec (skip-gram, or CBOW) or GloVe vectors, trained on
     the histories. auto = ppmi up to 10 million training events. With init, of the
     items that it does not know: ppmi = the mean of their neighbours' embeddings, weighted so."""
+
+    train_item_vectors: bool = False
+    """With item vectors: let training move them, each item by itself; False learns the map from text alone, so that
+    the encoder can go to other logs."""
 
     teacher: Path | None = None
     """Run of `pretrain` with the same objective, usually of a larger encoder, that is distilled into this one."""
@@ -132,8 +138,9 @@ class PretrainConfig:
 
 
 def pretrain(
-    dataset: "ClickDataset",
+    dataset: "ClickDataset | Sequence[ClickDataset]",
     *,
+    item_vectors: "NDArray[np.floating] | Sequence[NDArray[np.floating]] | None" = None,
     out: Path | str | None = None,
     config: PretrainConfig | None = None,
     allow_parts: bool = False,
@@ -142,7 +149,9 @@ def pretrain(
     """Pretrain an encoder on histories, keep the best epoch by full ranking on validation events.
 
     Args:
-        dataset: The prepared log.
+        dataset: The prepared log; or several, with ``item_vectors`` of each.
+        item_vectors: Text vectors ``[n_rows, d]`` by catalogue row, zeros where there is no text: items are these
+            vectors alone, and ``init`` may be an encoder of another log with vectors of the same space.
         out: Run folder; a run that was interrupted there is resumed. None: a temporary one, removed with what is
             returned.
         config: The settings.
@@ -160,12 +169,33 @@ def pretrain(
     settled = make_config(PretrainConfig, config, settings)
     with allowing_parts(allow_parts):
         if out is not None:
-            return _train(dataset, Path(out), settled)
+            return _train(*_one_log(dataset, item_vectors, Path(out)), Path(out), settled)
         with temporary_run("encoder") as (folder, keep_with):
-            return keep_with(_train(dataset, folder, settled))
+            return keep_with(_train(*_one_log(dataset, item_vectors, folder), folder, settled))
 
 
-def _train(dataset: "ClickDataset", out: Path, config: PretrainConfig) -> "Recommender":
+def _one_log(dataset: Any, item_vectors: Any, out: Path) -> "tuple[ClickDataset, NDArray[np.floating] | None]":
+    """The log with its item vectors; several are merged in a folder beside ``out``.
+
+    Raises:
+        InputError: Several logs without item vectors: their ids have nothing in common.
+    """
+    from recsys_bert.clicks.dataset import ClickDataset
+    from recsys_bert.stages.merged_log import merge_logs
+
+    if isinstance(dataset, ClickDataset):
+        return dataset, item_vectors
+    if item_vectors is None or not dataset:
+        raise InputError(
+            f"{len(dataset)} logs are given without item_vectors, but ids of different logs have nothing in common. "
+            "Give the text vectors of each."
+        )
+    return merge_logs(dataset, item_vectors, out.with_name(f"{out.name}_log"))
+
+
+def _train(
+    dataset: "ClickDataset", item_vectors: "NDArray[np.floating] | None", out: Path, config: PretrainConfig
+) -> "Recommender":
     from recsys_bert.files import replacing
     from recsys_bert.retrieval.encoder_ranker import EncoderRanker
     from recsys_bert.retrieval.recommender import Recommender
@@ -178,7 +208,7 @@ def _train(dataset: "ClickDataset", out: Path, config: PretrainConfig) -> "Recom
     from recsys_bert.user_encoder.targets import describe_targets
     from recsys_bert.user_encoder.unchanged import check_log_unchanged
 
-    training = build(config, dataset)
+    training = build(config, dataset, item_vectors)
     config, train = training.config, training.config.train
     ranker = EncoderRanker(training.pretrained, out.name, precision=train.precision)
     validate = validation(
@@ -192,7 +222,7 @@ def _train(dataset: "ClickDataset", out: Path, config: PretrainConfig) -> "Recom
     miner = _miner(training, ranker, dataset)
     check_table(training.module, train)
     with begin(out, config):
-        check_log_unchanged(out, dataset, config.init, config.teacher)
+        check_log_unchanged(out, dataset, config.init, config.teacher, item_vectors=item_vectors)
         label = f"pretraining ({config.objective.rpartition(':')[2].replace('_', ' ')})"
         summary = fit(training.module, training.batches, train, out, validate=validate, before_step=miner, label=label)
         if is_first_process():
@@ -224,8 +254,15 @@ class Training:
     """Parameters of the objective's module, each counted once."""
 
 
-def build(config: PretrainConfig, dataset: "ClickDataset") -> Training:
+def build(
+    config: PretrainConfig, dataset: "ClickDataset", item_vectors: "NDArray[np.floating] | None" = None
+) -> Training:
     """Build encoder, objective and batches, from freshly seeded weights.
+
+    Args:
+        config: The settings.
+        dataset: The log.
+        item_vectors: Text vectors ``[n_rows, d]``; None: items by their ids.
 
     Raises:
         InputError: The settings do not suit the data, init or the teacher.
@@ -236,15 +273,23 @@ def build(config: PretrainConfig, dataset: "ClickDataset") -> Training:
     from recsys_bert.objectives.distilled import Distilled
     from recsys_bert.objectives.objective import build_objective
     from recsys_bert.objectives.token_prediction import TokenPrediction
-    from recsys_bert.user_encoder.checkpoint import PretrainedEncoder, load_encoder, reads_event_types, row_features
+    from recsys_bert.user_encoder.checkpoint import (
+        BY_IDS,
+        BY_VECTORS,
+        PretrainedEncoder,
+        reads_event_types,
+        row_features,
+    )
     from recsys_bert.user_encoder.targets import check_targets, target_popularity
+    from recsys_bert.user_encoder.text_items import check_vectors
 
     objective = build_objective(config.objective, config.objective_options)
     torch.manual_seed(config.train.seed)
-    init = None if config.init is None else load_encoder(config.init, dataset)
-    config = _resolved(config, dataset, objective, init)
+    vectors = None if item_vectors is None else check_vectors(item_vectors, dataset)
+    init = None if config.init is None else _init(config.init, dataset, vectors)
+    config = _resolved(_by_vectors(config, vectors), dataset, objective, init)
     check_targets(dataset, config.target_types, config.event_weights, config.loss)
-    encoder = _encoder(config, dataset, init)
+    encoder = _encoder(config, dataset, init, vectors)
     vocabulary, loss = dataset.vocabulary, config.loss
     counts = target_popularity(dataset, config.target_types, loss.negatives.by_weight)
     sampler = NegativeSampler(counts, vocabulary.first_item, loss.negatives)
@@ -266,7 +311,8 @@ def build(config: PretrainConfig, dataset: "ClickDataset") -> Training:
         times = times or teacher.encoder.config.needs_times
         types = types or reads_event_types(teacher.encoder.config)
     batches = _batches(config, dataset, objective, None if loss.name == "full" else sampler, times, types)
-    pretrained = PretrainedEncoder(prediction, config.objective, config.objective_options)
+    items = BY_IDS if vectors is None or config.train_item_vectors else BY_VECTORS
+    pretrained = PretrainedEncoder(prediction, config.objective, config.objective_options, items=items)
     n_parameters = sum(parameter.numel() for parameter in trained.parameters())
     return Training(config, pretrained, module, batches, n_parameters)
 
@@ -304,11 +350,44 @@ def _resolved(
     return replace(config, encoder=encoder, features=names, item_init=item_init)
 
 
-def _encoder(config: PretrainConfig, dataset: "ClickDataset", init: "PretrainedEncoder | None") -> Any:
+def _by_vectors(config: PretrainConfig, vectors: "NDArray[np.float32] | None") -> PretrainConfig:
+    """Settings with the width of item vectors.
+
+    Raises:
+        InputError: Settings of item tables that vectors replace, or of vectors where there are none.
+    """
+    from recsys_bert.user_encoder.text_items import by_vectors
+
+    if vectors is None:
+        if config.train_item_vectors:
+            raise InputError("train_item_vectors is on, but there are no item vectors. Give item_vectors as well.")
+        return config
+    if config.features or config.item_init not in ("auto", "random"):
+        name, value = ("features", config.features) if config.features else ("item_init", config.item_init)
+        raise InputError(f"{name} is {value!r}, but items are their text vectors alone. Leave one of them out.")
+    encoder = config.encoder if config.init is not None else by_vectors(config.encoder, vectors)
+    return replace(config, encoder=encoder, item_init="auto" if config.init is not None else "random")
+
+
+def _init(run: Path, dataset: "ClickDataset", vectors: "NDArray[np.float32] | None") -> "PretrainedEncoder":
+    """Load the encoder that is trained on, of this log or, of items by text, of another."""
+    from recsys_bert.user_encoder.checkpoint import load_encoder
+    from recsys_bert.user_encoder.text_items import load_for_other_log
+
+    return load_encoder(run, dataset) if vectors is None else load_for_other_log(run, dataset, vectors)
+
+
+def _encoder(
+    config: PretrainConfig,
+    dataset: "ClickDataset",
+    init: "PretrainedEncoder | None",
+    vectors: "NDArray[np.float32] | None",
+) -> Any:
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.user_encoder.checkpoint import take_weights
     from recsys_bert.user_encoder.growth import init_new_items
     from recsys_bert.user_encoder.item_init import init_items
+    from recsys_bert.user_encoder.text_items import place_vectors
 
     encoder = Encoder(config.encoder)
     if init is not None and config.init is not None:
@@ -316,6 +395,8 @@ def _encoder(config: PretrainConfig, dataset: "ClickDataset", init: "PretrainedE
         init_new_items(encoder, init.encoder.config.vocab_size, dataset, config.item_init)
     else:
         init_items(encoder, dataset, config.item_init)
+    if vectors is not None:
+        place_vectors(encoder, vectors, dataset.vocabulary.first_item, config.train_item_vectors)
     return encoder
 
 

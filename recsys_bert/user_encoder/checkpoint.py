@@ -26,6 +26,8 @@ from recsys_bert.user_encoder.encode import last_states
 from recsys_bert.user_encoder.growth import copy_grown, init_new_items, resolve_new_items
 
 FORMAT = "recsys_bert.pretrained_encoder/2"
+BY_IDS, BY_VECTORS = "ids", "vectors"
+"""Items with a learned vector of their own each; or by text vectors alone, see ``text_items``."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ class PretrainedEncoder:
 
     known: ClickDataset | None = None
     """The log as the encoder knows it; None where it was not loaded for one."""
+
+    items: str = BY_IDS
+    """``ids`` or ``vectors``."""
 
     @cached_property
     def objective(self) -> Objective:
@@ -188,6 +193,7 @@ def save_encoder(folder: Path, pretrained: PretrainedEncoder, dataset: ClickData
         "objective_options": pretrained.objective_options,
         "loss": asdict(pretrained.prediction.loss),
         "prepared": dataset.fingerprint,
+        "items": pretrained.items,
     }
     write_json(folder / "objective.json", settings)
     write_checksums(folder)
@@ -213,7 +219,13 @@ def load_encoder(run: Path, dataset: ClickDataset) -> PretrainedEncoder:
             f"{folder}/objective.json has format {version!r}; this version reads {FORMAT!r}. Pretrain it again."
         )
     check_intact(folder, "pretrain it again")
-    dataset = dataset.known_to(settings["prepared"])
+    try:
+        dataset = dataset.known_to(settings["prepared"])
+    except InputError as error:
+        advice = "give the item vectors of this log" if settings.get("items") == BY_VECTORS else "pretrain one on text"
+        raise InputError(
+            f"{error} An encoder of items by text alone goes to any log: {advice} (item_vectors)."
+        ) from error
     encoder = Encoder.load(folder)
     check_times(dataset, encoder.config)
     features = encoder.config.features
@@ -225,7 +237,9 @@ def load_encoder(run: Path, dataset: ClickDataset) -> PretrainedEncoder:
         first_row=dataset.vocabulary.first_item,
         features=row_features(dataset, encoder.config),
     )
-    pretrained = PretrainedEncoder(prediction.eval(), settings["objective"], settings["objective_options"], dataset)
+    pretrained = PretrainedEncoder(
+        prediction.eval(), settings["objective"], settings["objective_options"], dataset, settings.get("items", BY_IDS)
+    )
     with saved_parts(folder):
         _ = pretrained.objective  # looked up now, as long as it is known that the artefact names it
     return pretrained

@@ -3,19 +3,27 @@
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.files import fingerprint
 from recsys_bert.training.run_folder import check_unchanged, is_first_process
 from recsys_bert.user_encoder.trained_on import record_training
 
 
-def check_log_unchanged(out: Path, dataset: "ClickDataset", *runs: Path | None) -> None:
+def check_log_unchanged(
+    out: Path, dataset: "ClickDataset", *runs: Path | None, item_vectors: NDArray[np.floating] | None = None
+) -> None:
     """Record which prepared log and other runs a run reads, or check that they are the same when it is resumed.
 
     See ``check_unchanged`` and ``record_training``.
     """
     weights = {run: weights_fingerprint(run) for run in runs if run is not None}
-    check_unchanged(out, {dataset.folder: log_digest(dataset), **feature_digests(dataset), **weights})
+    contents = {dataset.folder: log_digest(dataset), **feature_digests(dataset), **weights}
+    if item_vectors is not None:
+        contents[Path("item_vectors")] = sha256(np.ascontiguousarray(item_vectors).tobytes()).hexdigest()
+    check_unchanged(out, contents)
     if is_first_process():
         record_training(out, dataset, weights)
 

@@ -1,0 +1,1 @@
+"""Parts of ``pipelines.benchmarks.where_pretraining_pays``."""
