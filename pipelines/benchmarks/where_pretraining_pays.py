@@ -4,9 +4,9 @@
 
 Starts: random; items placed by PPMI; masked pretraining on the same log; pretraining on other logs through text, then
 training on this one; and, with nothing trained, a sum of co-occurrence counts, popularity and text. All of them on all
-users, on 10 % and on 1 % of them in training, and on items that training never saw; retrieval on every log, click-through
-on ml-100k. Every finished cell is a file, so that it can be stopped and goes on; `--seconds` stops it by itself. It writes
-one table (Markdown, JSON) and one picture of what is there; empty cells are said to be empty.
+users, on 10 % and on 1 % of them in training, and on items that training never saw; retrieval on every log,
+click-through on ml-100k. Every finished cell is a file, so that it can be stopped and goes on; `--seconds` stops it by
+itself. It writes one table (Markdown, JSON) and one picture of what is there; empty cells are said to be empty.
 
 Text vectors are TF-IDF, reduced to 96 directions, fitted on the texts of all logs together. Logs with more than
 `--users` users are cut to so many, drawn once. The test users are the same in all cells of a log.

@@ -1,9 +1,9 @@
 """Items by their text alone: an encoder whose item table holds text vectors, so that it can go to another log.
 
 Only the map from text vectors to the encoder's width is learned (``encoder.embedding_dim`` is that of the vectors), as
-in UniSRec (https://arxiv.org/abs/2206.05941), whose map is a mixture of experts; here it is one linear map, and its
-transpose on the output side. Pretrained on one log or several, the encoder reads any log whose items have vectors of the
-same space.
+in UniSRec (https://arxiv.org/abs/2206.05941), whose map is a mixture of experts; here it is one linear map, and another
+one back to the vectors' width on the output side. Pretrained on one log or several, the encoder reads any log whose
+items have vectors of the same space.
 """
 
 from dataclasses import replace

@@ -139,7 +139,7 @@ def test_bad_vectors_are_refused(trained, target, change, message):
 def test_an_encoder_of_ids_stays_at_home_and_says_what_travels(source, target, tmp_path):
     few = TRAIN | {"epochs": 1}
     pretrain(source[0], out=tmp_path / "ids", encoder=ENCODER, train=few)
-    with pytest.raises(InputError, match="vocabulary .* pretrain one on text"):
+    with pytest.raises(InputError, match=r"vocabulary .* pretrain one on text"):
         pretrain(target[0], init=tmp_path / "ids", train=few)
     with pytest.raises(InputError, match="encoder of ids, which mean nothing in another log"):
         pretrain(target[0], item_vectors=target[1], init=tmp_path / "ids", train=few)

@@ -21,14 +21,21 @@ from recsys_bert.evaluation.ranking import per_user
 from recsys_bert.files import replacing
 
 Values = NDArray[np.float64]
-ENCODER = {"dim": 32, "n_layers": 1, "n_heads": 2, "max_len": 30, "dropout": 0.2, "residual_init_scale": 0.01}
-LOSS = {"similarity": "cosine", "temperature": 0.1}
-MASKED = {"objective": "masked", "objective_options": {"mask_prob": 0.3}}
-IMPRESSIONS = {
+ENCODER: dict[str, Any] = {
+    "dim": 32,
+    "n_layers": 1,
+    "n_heads": 2,
+    "max_len": 30,
+    "dropout": 0.2,
+    "residual_init_scale": 0.01,
+}
+LOSS: dict[str, Any] = {"similarity": "cosine", "temperature": 0.1}
+MASKED: dict[str, Any] = {"objective": "masked", "objective_options": {"mask_prob": 0.3}}
+IMPRESSIONS: dict[str, Any] = {
     "columns": {"label": "rating >= 4", "user": "user_id", "item": "item_id", "time": "timestamp"},
     "features": {"ids": ["item"]},
 }
-CTR_MODEL = {
+CTR_MODEL: dict[str, Any] = {
     "head": "dcn_v2",
     "dim": 16,
     "embedding_l2": 0.001,
@@ -123,12 +130,18 @@ class Workshop:
 
     def _trained(self, cell: Cell, log: ClickDataset, text: Any, folder: Path, frozen: bool = False) -> Any:
         """Next-item model of a start; text items are frozen where they must have a vector without training."""
-        train, common = self._train(cell.seed), {"validation_users": 500}
+        train = self._train(cell.seed)
+        common: dict[str, Any] = {"validation_users": 500}
         if cell.start in ("random", "ppmi"):
             return rb.pretrain(log, encoder=ENCODER, loss=LOSS, item_init=cell.start, train=train, **common)
         if cell.start == "masked":
             first = folder / "masked"
-            settings = MASKED | {"encoder": ENCODER, "loss": LOSS, "item_init": "random", "train": train}
+            settings: dict[str, Any] = MASKED | {
+                "encoder": ENCODER,
+                "loss": LOSS,
+                "item_init": "random",
+                "train": train,
+            }
             rb.pretrain(log, out=first, **settings, **common)
             return rb.pretrain(log, init=first, loss=LOSS, train=train, **common)
         return rb.pretrain(
@@ -146,7 +159,7 @@ class Workshop:
         names = OTHERS[cell.log]
         run = self.out / "encoders" / f"{objective}_{'_'.join(names)}_{cell.seed}"
         if not (run / "encoder" / "objective.json").exists():
-            options = MASKED if objective == "masked" else {"objective": objective}
+            options: dict[str, Any] = MASKED if objective == "masked" else {"objective": objective}
             rb.pretrain(
                 [self.logs[name] for name in names],
                 item_vectors=[self.texts[name] for name in names],
@@ -160,7 +173,7 @@ class Workshop:
         return run
 
     def _click_through(self, cell: Cell) -> Values:
-        """Placements of the test impressions, whose mean is the AUC; ratings are the views, few labels the scenarios."""
+        """Placements of the test impressions, whose mean is the AUC; ratings are the views, scenarios few labels."""
         log = prepared("ml-100k", self.data, self.out, self.users, "time")
         frame = pl.read_csv(self.data / "ml-100k" / "ml-100k.inter", separator="\t", infer_schema_length=0)
         frame = frame.rename(lambda name: name.partition(":")[0]).with_columns(
@@ -168,7 +181,7 @@ class Workshop:
         )
         share = {"10 %": 0.1, "1 %": 0.01}.get(cell.scenario, 1.0)
         batch = 1024 if share == 1 else 128
-        settings = IMPRESSIONS | {
+        settings: dict[str, Any] = IMPRESSIONS | {
             "train": {"epochs": self.epochs, "batch_size": batch, "lr": 1e-3, "patience": 4, "monitor": "auc"}
             | {"seed": cell.seed, "schedule": {"name": "linear"}},
             "train_fraction": share,
@@ -190,7 +203,12 @@ class Workshop:
 
     def _views_encoder(self, cell: Cell, log: ClickDataset, folder: Path) -> Path:
         train = self._train(cell.seed, epochs=3 * self.epochs, patience=0, validate_every=3 * self.epochs)
-        common = MASKED | {"loss": LOSS, "train": train, "validation_users": 500, "out": folder / "views"}
+        common: dict[str, Any] = MASKED | {
+            "loss": LOSS,
+            "train": train,
+            "validation_users": 500,
+            "out": folder / "views",
+        }
         if cell.start == "masked":
             rb.pretrain(log, encoder=ENCODER | {"position": "none"}, item_init="ppmi", **common)
         else:

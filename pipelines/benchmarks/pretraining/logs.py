@@ -102,7 +102,9 @@ def prepared(name: str, data: Path, work: Path, users: int, kind: str = "leave_o
             events = events.filter(pl.col("user_id").is_in(drawn.implode()))
         timed = "timestamp" in events.columns
         folder.parent.mkdir(parents=True, exist_ok=True)
-        return rb.prepare(events, log={"time": "timestamp" if timed else None}, split={"kind": kind}, out=folder)
+        return rb.prepare(
+            events, log={"time": "timestamp" if timed else None, "ids": "text"}, split={"kind": kind}, out=folder
+        )
     return open_dataset(folder)
 
 

@@ -17,6 +17,11 @@ Row = tuple[str, str, str]
 """Task, log, scenario."""
 EMPTY = "empty"
 LEVEL = 0.05
+NOTE = (
+    "Retrieval: NDCG@10, full ranking, seen items removed; of cold items recall@10 of the users whose target is one. "
+    "Click-through: AUC; the scenarios are shares of the labels. Mean ± standard deviation over so many seeds. * "
+    f"differs from random, paired over users, Holm, {LEVEL}."
+)
 
 
 def write_report(out: Path, cells: Sequence[Cell], workshop: Workshop) -> None:
@@ -35,11 +40,7 @@ def write_report(out: Path, cells: Sequence[Cell], workshop: Workshop) -> None:
         texts = [_text(by_seed[row, start], tests.get((row, start))) for start in starts]
         lines.append("| " + " | ".join([*row, *texts]) + " |")
     n_filled, n_all = len(filled), len(cells)
-    note = (
-        f"\n{n_filled} of {n_all} cells are filled. Retrieval: NDCG@10, full ranking, seen items removed; of cold items "
-        "recall@10 of the users whose target is one. Click-through: AUC; the scenarios are shares of the labels. Mean ± "
-        f"standard deviation over so many seeds. * differs from random, paired over users, Holm, {LEVEL}.\n"
-    )
+    note = f"\n{n_filled} of {n_all} cells are filled. {NOTE}\n"
     transfer = _transfer(by_seed)
     result = {
         "cells": [
