@@ -113,8 +113,8 @@ class Workshop:
         if cell.scenario == "cold items":
             target = queries.histories.items[queries.stop]
             queries = queries[np.flatnonzero(unseen[target])]
-        drawn = np.random.default_rng(5).permutation(len(queries))[: self.test_users]
-        queries = queries[np.sort(drawn)]
+        sample = np.random.default_rng(5).permutation(len(queries))[: self.test_users]
+        queries = queries[np.sort(sample)]
         text = self.texts[cell.log]
         if cell.start == "untrained":
             ranked = Untrained(text, seed=cell.seed).fit(log).rank(queries, 10)

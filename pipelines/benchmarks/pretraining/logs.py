@@ -98,8 +98,8 @@ def prepared(name: str, data: Path, work: Path, users: int, kind: str = "leave_o
         events, _ = LOGS[name](data / name)
         ids = events["user_id"].unique().sort()
         if len(ids) > users:
-            drawn = ids.sample(users, seed=0)
-            events = events.filter(pl.col("user_id").is_in(drawn.implode()))
+            sample = ids.sample(users, seed=0)
+            events = events.filter(pl.col("user_id").is_in(sample.implode()))
         timed = "timestamp" in events.columns
         folder.parent.mkdir(parents=True, exist_ok=True)
         return rb.prepare(
@@ -155,9 +155,9 @@ def restricted(log: ClickDataset, scenario: str, seed: int) -> tuple[ClickDatase
     elif scenario != "all":
         share = {"10 %": 0.1, "1 %": 0.01}[scenario]
         trained = np.flatnonzero(data.train_end > data.offsets[:-1])
-        drawn = np.zeros(data.n_users, np.bool_)
-        drawn[random.choice(trained, max(round(share * len(trained)), 5), replace=False)] = True
-        log = replace(log, histories=replace(data, train_end=np.where(drawn, data.train_end, data.offsets[:-1])))
+        sample = np.zeros(data.n_users, np.bool_)
+        sample[random.choice(trained, max(round(share * len(trained)), 5), replace=False)] = True
+        log = replace(log, histories=replace(data, train_end=np.where(sample, data.train_end, data.offsets[:-1])))
     data = log.histories
     items = data.items[ranges(data.offsets[:-1], data.train_end - data.offsets[:-1])]
     counts = np.bincount(items, minlength=log.n_rows)
