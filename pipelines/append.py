@@ -40,7 +40,7 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         InputError: The events cannot be used, or the folder's filters do not allow it; nothing is written then.
     """
-    settings = AppendConfig(format=config.format)
+    settings = AppendConfig(**{name: getattr(config, name) for name in AppendConfig.__dataclass_fields__})
     dataset = append(
         config.data, config.events, items=config.items, users=config.users, out=config.out, config=settings
     )

@@ -43,7 +43,7 @@ def side_log(tmp_path_factory: pytest.TempPathFactory) -> "ClickDataset":
 
     from pipelines.prepare import Config, run
     from recsys_bert.clicks.dataset import open_dataset
-    from recsys_bert.clicks.prepare.config import SideFeaturesConfig
+    from recsys_bert.clicks.prepare.features_config import SideFeaturesConfig
 
     folder, random = tmp_path_factory.mktemp("side"), np.random.default_rng(0)
     events = [

@@ -12,11 +12,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys_bert.checksums import check_intact
+from recsys_bert.clicks.dense import Dense, read_dense
 from recsys_bert.clicks.feature_files import Codes, known_codes, read_codes, read_table, read_values
 from recsys_bert.clicks.histories import Histories
 from recsys_bert.clicks.lineage import (
-    EVENT_TYPE,
-    EVENTS,
+    DENSE,
     FIRST_VALUE,
     ROLES,
     Basis,
@@ -26,6 +26,7 @@ from recsys_bert.clicks.lineage import (
     is_proved,
     run_basis,
     save_lineage,
+    scalings,
     values_at,
 )
 from recsys_bert.clicks.manifest import NAME, Manifest, count_lines, count_table
@@ -64,8 +65,11 @@ class ClickDataset:
         return f"<table><caption>ClickDataset</caption>{cells}</table>"
 
     def _feature_names(self) -> dict[str, list[str]]:
-        sizes = {"item": self.item_feature_sizes, "user": self.user_feature_sizes}
-        return {role: list(names) for role, names in sizes.items() if names}
+        names = {
+            role: [*self.manifest.features.get(f"{role}s", {}), *self.manifest.dense.get(f"{role}s", {})]
+            for role in ("item", "user")
+        }
+        return {role: features for role, features in names.items() if features}
 
     @cached_property
     def items(self) -> pl.DataFrame:
@@ -108,6 +112,23 @@ class ClickDataset:
     def user_feature_sizes(self) -> dict[str, int]:
         """The same for users."""
         return {name: entry["size"] for name, entry in self.manifest.features.get("users", {}).items()}
+
+    @cached_property
+    def item_dense(self) -> Dense:
+        """Numbers and vectors of each catalogue row by feature; they stay on disk."""
+        return self._dense("items")
+
+    @cached_property
+    def user_dense(self) -> Dense:
+        """The same for users."""
+        return self._dense("users")
+
+    def _dense(self, role: str) -> Dense:
+        names = self.manifest.dense.get(role, {})
+        if self.grown is not None:
+            tables = self.grown.item_dense if role == "items" else self.grown.user_dense
+            return {name: tables[name] for name in names}
+        return read_dense(self.folder / DENSE[role], names)
 
     @property
     def n_rows(self) -> int:
@@ -195,7 +216,7 @@ class ClickDataset:
             return values_at(self.grown.feature_values, self.states[-1])
         features = self.manifest.features
         values = {role: read_values(self.folder / f"{role[:-1]}_features", features.get(role, {})) for role in ROLES}
-        return values | event_values(self.event_types)
+        return values | event_values(self.event_types) | scalings(self.manifest.dense)
 
     @cached_property
     def states(self) -> list[VocabularyState]:
@@ -204,8 +225,7 @@ class ClickDataset:
             fingerprints = [state.fingerprint for state in self.grown.states]
             return self.grown.states[: fingerprints.index(self.fingerprint) + 1]
         earlier = [VocabularyState(**state) for state in self.manifest.growth.get("states", [])]
-        sizes = {"items": self.item_feature_sizes, "users": self.user_feature_sizes}
-        sizes |= {EVENTS: {EVENT_TYPE: FIRST_VALUE + len(self.event_types)}} if self.event_types else {}
+        sizes = self.manifest.sizes()
         own = VocabularyState(
             fingerprint=self.fingerprint, rows=self.vocabulary.size, sizes=sizes, folder=self.folder.name
         )
@@ -237,18 +257,7 @@ class ClickDataset:
                 " which did not grow from it: item rows or feature values mean something else. Use the folder that the"
                 " run was trained on, or prepare this log with --vocabulary.of and that folder or the run."
             )
-        counts = self.manifest.counts | {
-            "vocabulary_rows": state.rows,
-            "items": state.rows - self.vocabulary.first_item,
-        }
-        counts["cold_items"] = self.n_rows - state.rows
-        features = {
-            role: {name: {**self.manifest.features[role][name], "size": size} for name, size in sizes.items()}
-            for role, sizes in state.sizes.items()
-            if sizes and role in ROLES
-        }
-        types = self.event_types[: state.sizes.get(EVENTS, {}).get(EVENT_TYPE, FIRST_VALUE) - FIRST_VALUE]
-        manifest = replace(self.manifest, fingerprint=fingerprint, counts=counts, features=features, event_types=types)
+        manifest = self.manifest.at(state, self.vocabulary.first_item)
         return replace(self, manifest=manifest, vocabulary=self.vocabulary.head(state.rows), grown=self.grown or self)
 
     def save_vocabulary(self, folder: Path) -> None:
@@ -259,6 +268,7 @@ class ClickDataset:
         """Rows and values that a later log can grow from."""
         features = self.manifest.features
         multi = {role: {name: entry["multi"] for name, entry in features.get(role, {}).items()} for role in ROLES}
+        multi |= {DENSE[role]: dict.fromkeys(features, False) for role, features in self.manifest.dense.items()}
         return Basis(self.folder, self.vocabulary, self.feature_values, self.states, self.user_ids, multi)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from recsys_bert.clicks.prepare.config import LogConfig, SideFeaturesConfig
+from recsys_bert.clicks.prepare.config import LogConfig
+from recsys_bert.clicks.prepare.features_config import SideFeaturesConfig
 from recsys_bert.clicks.spreadsheets import date_of, read_rows
 
 _GROUPLENS = "https://files.grouplens.org/datasets/movielens"

@@ -17,6 +17,8 @@ UNKNOWN_VALUE, FIRST_VALUE = 1, 2
 """Codes of a feature: 0 is none, 1 a value unknown in training, 2 the first value."""
 
 ROLES = ("items", "users")
+DENSE = {"items": "item_dense", "users": "user_dense"}
+"""Role of the dense features of each role; the one value of each is its scaling, as text."""
 EVENTS, EVENT_TYPE = "events", "event_type"
 """Role of the one feature of events, and its name: the type of each event."""
 
@@ -24,7 +26,7 @@ VALUES, LINEAGE = "values.parquet", "lineage.json"
 
 Values = Mapping[str, Mapping[str, pl.Series]]
 """Values of features as text, from code ``FIRST_VALUE`` on: ``{"items": {feature: values}, "users": {…}}``; with
-event types also ``{"events": {"event_type": types}}``."""
+event types also ``{"events": {"event_type": types}}``, with dense features ``{"item_dense": {feature: [scaling]}}``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class VocabularyState:
     Args:
         fingerprint: Hash of their meaning, see ``fingerprint_of``.
         rows: Rows of the embedding table.
-        sizes: Number of codes, with 0 and 1, of each feature of ``items`` and of ``users``.
+        sizes: Number of codes, with 0 and 1, of each feature by role.
         folder: Name of the prepared folder.
     """
 
@@ -47,6 +49,14 @@ class VocabularyState:
 def event_values(types: Sequence[str]) -> dict[str, dict[str, pl.Series]]:
     """Event types as values of a feature of events; empty without any."""
     return {EVENTS: {EVENT_TYPE: pl.Series(list(types), dtype=pl.String)}} if types else {}
+
+
+def scalings(dense: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, pl.Series]]:
+    """Scalings of dense features, of a manifest's entries by role, as their values."""
+    return {
+        DENSE[role]: {name: pl.Series([entry["scaling"]]) for name, entry in features.items()}
+        for role, features in dense.items()
+    }
 
 
 def fingerprint_of(vocabulary: Vocabulary, values: Values) -> str:
@@ -137,17 +147,17 @@ class Basis:
         Raises:
             InputError: A feature is missing, or has become multi-valued or single-valued.
         """
-        for role in ROLES:
-            for name in self.values.get(role, {}):
-                group = f"{role.removesuffix('s')}_features"
-                if name not in multi.get(role, {}):
-                    raise InputError(
-                        f"{self.folder} has the feature {name!r} of {role}, which this log lacks. Give the table of "
-                        f"{role}, and name the column in {group}; or prepare without vocabulary.of."
-                    )
-                if multi[role][name] != self.multi.get(role, {}).get(name, multi[role][name]):
-                    kind = "multi" if self.multi[role][name] else "categorical"
-                    raise InputError(f"the feature {name!r} of {role} is in {group}.{kind} of {self.folder}; keep it.")
+        names = [(role, name) for role in (*ROLES, *DENSE.values()) for name in self.values.get(role, {})]
+        for role, name in names:
+            group = f"{role.removesuffix('s').removesuffix('_dense')}_features"
+            if name not in multi.get(role, {}):
+                raise InputError(
+                    f"{self.folder} has the feature {name!r} of {group.removesuffix('_features')}s, which this log "
+                    f"lacks. Name it in {group}, with the table or file that has it; or prepare without vocabulary.of."
+                )
+            if multi[role][name] != self.multi.get(role, {}).get(name, multi[role][name]):
+                kind = "multi" if self.multi[role][name] else "categorical"
+                raise InputError(f"the feature {name!r} of {role} is in {group}.{kind} of {self.folder}; keep it.")
 
 
 def save_lineage(folder: Path, vocabulary: Vocabulary, values: Values, states: Sequence[VocabularyState]) -> None:

@@ -1,14 +1,15 @@
 """manifest.json of a prepared folder: source, settings, counts and dropped events."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from recsys_bert.checksums import NAME as CHECKSUMS
+from recsys_bert.clicks.lineage import DENSE, EVENT_TYPE, EVENTS, FIRST_VALUE, ROLES, VocabularyState
 from recsys_bert.errors import InputError
 from recsys_bert.files import check_nothing_lost, read_json
 
-SCHEMA = 2
+SCHEMA = 3
 KIND = "recsys_bert prepared clicks"
 NAME = "manifest.json"
 UNKNOWN_EVENTS = "unknown_events.parquet"
@@ -20,6 +21,8 @@ ENTRIES = (
     "users.parquet",
     "item_features",
     "user_features",
+    "item_dense",
+    "user_dense",
     UNKNOWN_EVENTS,
     CHECKSUMS,
 )
@@ -62,6 +65,7 @@ class Manifest:
         split: Kind, variant, borders.
         cold: Held-out events on items without a training event, users without history.
         features: Per side table and column: values, width, coverage.
+        dense: Per side table and feature of numbers or vectors: width, scaling, coverage.
         side_tables: Rows of each side table, and rows not used by reason.
         texts: Columns of ``items.parquet`` that are an item's words, and counts of items with and without; empty
             without words.
@@ -81,6 +85,7 @@ class Manifest:
     weights: dict[str, Any] = field(default_factory=dict)
     cold: dict[str, int] = field(default_factory=dict)
     features: dict[str, Any] = field(default_factory=dict)
+    dense: dict[str, Any] = field(default_factory=dict)
     side_tables: dict[str, Any] = field(default_factory=dict)
     texts: dict[str, Any] = field(default_factory=dict)
     log: dict[str, Any] = field(default_factory=dict)
@@ -93,6 +98,42 @@ class Manifest:
     def weights_differ(self) -> bool:
         """True if some events weigh more than others."""
         return bool(self.weights) and self.weights["smallest"] < self.weights["largest"]
+
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """Number of codes of each feature by role; two of dense ones, whose one value is their scaling."""
+        sizes = {role: {name: entry["size"] for name, entry in self.features.get(role, {}).items()} for role in ROLES}
+        sizes |= {DENSE[role]: dict.fromkeys(names, FIRST_VALUE + 1) for role, names in self.dense.items()}
+        return sizes | ({EVENTS: {EVENT_TYPE: FIRST_VALUE + len(self.event_types)}} if self.event_types else {})
+
+    def at(self, state: VocabularyState, first_item: int) -> "Manifest":
+        """The manifest as an earlier state of the vocabulary knows the log.
+
+        Args:
+            state: The state.
+            first_item: First row that is an item.
+        """
+        n_rows = self.counts["catalogue_rows"]
+        counts = self.counts | {"vocabulary_rows": state.rows, "items": state.rows - first_item}
+        counts["cold_items"] = n_rows - state.rows
+        known = {role: state.sizes[role] for role in ROLES if state.sizes.get(role)}
+        features = {
+            role: {name: {**self.features[role][name], "size": size} for name, size in sizes.items()}
+            for role, sizes in known.items()
+        }
+        dense = {
+            role: {name: self.dense[role][name] for name in state.sizes[DENSE[role]]}
+            for role in ROLES
+            if state.sizes.get(DENSE[role])
+        }
+        n_types = state.sizes.get(EVENTS, {}).get(EVENT_TYPE, FIRST_VALUE) - FIRST_VALUE
+        return replace(
+            self,
+            fingerprint=state.fingerprint,
+            counts=counts,
+            features=features,
+            dense=dense,
+            event_types=self.event_types[:n_types],
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; kind and schema first."""

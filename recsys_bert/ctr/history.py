@@ -92,9 +92,7 @@ class EncodedItems(nn.Module):
                 states, pooled = self.encode(history, times, event_types)
             else:
                 states = pooled.new_zeros(len(pooled), 0, pooled.shape[1])
-            encoder = self.prediction.encoder
-            known = target.masked_fill(target >= encoder.config.vocab_size, UNKNOWN).long()
-            item = self.prediction.vectors(encoder.embeddings.token(known))
+            item = self.prediction.items(target.long())
         if not self.pretrained.reads_empty_histories:
             pooled = torch.where((history != 0).any(1, keepdim=True), pooled, self.empty_history)
         match = (pooled * item).sum(1)

@@ -21,16 +21,27 @@ class FeatureConfig:
     name: str
     """Key of the values in the encoder's ``features``."""
 
-    size: int
-    """Number of values including 0 = none; at least 2."""
+    size: int = 0
+    """Number of values including 0 = none, at least 2; 0 for numbers."""
 
     multi: bool = False
     """True: ``[batch, seq, width]`` values per position, embedded as the mean over those that are not 0."""
+
+    width: int = 0
+    """Numbers per position of a dense feature, float ``[batch, seq, width]``, which a linear adapter maps to the
+    embedding's width; 0 for categories."""
 
     def __post_init__(self) -> None:
         """Check name and size."""
         if not self.name:
             raise InputError("a feature has an empty name; set name to the key of its values.")
+        if self.width < 0 or (self.width and (self.size or self.multi)):
+            raise InputError(
+                f"feature {self.name!r}: width is {self.width}, size {self.size}, multi {self.multi}; a dense feature "
+                "has a width above 0 and neither of the others."
+            )
+        if self.width:
+            return
         if self.size < 2:
             raise InputError(f"feature {self.name!r}: size is {self.size}; it counts 0 (none) and must be at least 2.")
 
@@ -113,7 +124,8 @@ class EncoderConfig:
     """Layer norm on the summed embeddings, as in BERT."""
 
     features: tuple[FeatureConfig, ...] = ()
-    """Side features, each with an embedding table; the embeddings are added. Set from the data by pipelines."""
+    """Side features, each with an embedding table or, of numbers, an adapter; the embeddings are added. Set from the
+    data by pipelines."""
 
     times: bool = False
     """True: layers read the time between positions; for layers that can (``hstu``). "Now" is the last timestamp."""

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recsys_bert.encoder.adapter import Adapter
 from recsys_bert.encoder.config import EncoderConfig, FeatureConfig
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.exact_match import ExactMatch
@@ -33,7 +34,7 @@ class Embeddings(nn.Module):
         self.exact_match = ExactMatch(config.exact_match, width) if config.exact_match else None
         self.gap = nn.Embedding(1 + N_BUCKETS, width) if config.time_gaps else None  # row 0: no event before
         # A ModuleDict's keys may hold no dot, but a feature's name may: hence a list.
-        self.features = nn.ModuleList(nn.Embedding(feature.size, width, padding_idx=0) for feature in config.features)
+        self.features = nn.ModuleList(_feature_module(feature, width, config.init_std) for feature in config.features)
         self.norm = nn.LayerNorm(width, eps=config.norm_eps) if config.embedding_norm else nn.Identity()
         self.dropout = Dropout(config.dropout)
         self.projection = nn.Linear(width, config.dim) if config.embedding_dim is not None else nn.Identity()
@@ -52,7 +53,7 @@ class Embeddings(nn.Module):
             tokens: Rows of the token table, integer ``[batch, seq]``, already checked.
             mask: bool ``[batch, seq]``.
             segments: Rows of the segment table ``[batch, seq]``; None = segment 0 everywhere.
-            features: Values by name, ``[batch, seq]`` or ``[batch, seq, width]``.
+            features: Values by name, ``[batch, seq]`` or ``[batch, seq, width]``; floats of dense ones.
             times: Unix seconds, int64 ``[batch, seq]``, already checked; required with ``time_gaps``.
 
         Returns:
@@ -79,6 +80,15 @@ class Embeddings(nn.Module):
         for table, feature, values in self._features(tokens, features or {}):
             x = x + _embed_feature(table, feature, values)
         return self.projection(self.dropout(self.norm(x)))
+
+    def dense(self, values_by_name: dict[str, Tensor]) -> Tensor | None:
+        """Sum of the adapters of dense features ``[…, width]`` by name: ``[…, embedding width]``; None without any."""
+        parts = [
+            adapter(values_by_name[feature.name])
+            for adapter, feature in zip(self.features, self.config.features, strict=True)
+            if feature.width
+        ]
+        return torch.stack(parts).sum(0) if parts else None
 
     def init_sinusoidal(self) -> None:
         """Initialise the position table with sinusoids (https://arxiv.org/abs/1706.03762) of std ``init_std``."""
@@ -116,6 +126,9 @@ class Embeddings(nn.Module):
             )
         for feature in self.config.features:
             values = values_by_name[feature.name]
+            if feature.width:
+                _check_dense(feature, values, tokens)
+                continue
             shape = (*tokens.shape, *values.shape[2:3]) if feature.multi else tuple(tokens.shape)
             if feature.multi and values.ndim != 3:
                 raise InputError(
@@ -131,6 +144,18 @@ class Embeddings(nn.Module):
 def is_zero_initialised(weight: str) -> bool:
     """True if the encoder weight of this dotted name is initialised to 0 and can be added to a trained encoder."""
     return weight.startswith(("embeddings.ngrams.", "embeddings.exact_match."))
+
+
+def _feature_module(feature: FeatureConfig, width: int, std: float) -> nn.Module:
+    return Adapter(feature.width, width, std) if feature.width else nn.Embedding(feature.size, width, padding_idx=0)
+
+
+def _check_dense(feature: FeatureConfig, values: Tensor, tokens: Tensor) -> None:
+    shape = [*tokens.shape, feature.width]
+    if not torch.onnx.is_in_onnx_export() and (list(values.shape) != shape or not values.is_floating_point()):
+        raise InputError(
+            f"feature {feature.name!r} is {values.dtype} {list(values.shape)}; it must be floats of shape {shape}."
+        )
 
 
 def _embed_feature(table: nn.Module, feature: FeatureConfig, values: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from recsys_bert.checksums import check_intact, write_checksums
+from recsys_bert.encoder.adapter import Adapter
 from recsys_bert.encoder.attention import AttentionMask, RelativePositions
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.embeddings import Embeddings, check_rows
@@ -98,7 +99,7 @@ class Encoder(nn.Module):
         Args:
             tokens: Rows of the token table, int64 or int32 ``[batch, seq]``, ``seq`` at most ``max_len``.
             segments: Rows of the segment table ``[batch, seq]``; None = segment 0 everywhere.
-            features: Side features by name, ``[batch, seq]`` or, multi-valued, ``[batch, seq, width]``.
+            features: Side features by name, ``[batch, seq]`` or, multi-valued or dense, ``[batch, seq, width]``.
             times: Unix seconds, int64 ``[batch, seq]``, ignored on padding; required iff ``config.needs_times``. Only
                 differences count.
             mask: bool ``[batch, seq]``; None = ``tokens != 0``.
@@ -251,7 +252,8 @@ class Encoder(nn.Module):
     def _initialise(self, module: nn.Module) -> None:
         """Initialise: embeddings N(0, init_std) with the padding row 0, linear layers Glorot with bias 0.
 
-        N-gram and exact-match tables start at 0, where rows that never occur in training stay. The output projection of
+        Adapters of dense features have a scale of their own. N-gram and exact-match tables start at 0, where rows that
+        never occur in training stay. The output projection of
         each branch is scaled by ``residual_init_scale``: see there.
         """
         if isinstance(module, nn.Embedding):
@@ -267,6 +269,8 @@ class Encoder(nn.Module):
             nn.init.zeros_(module.weight[module.padding_idx])
         if isinstance(module, NGrams | ExactMatch):
             nn.init.zeros_(module.table.weight)
+        if isinstance(module, Adapter):
+            module.reset_parameters()
 
 
 def _build_layer(config: EncoderConfig) -> nn.Module:

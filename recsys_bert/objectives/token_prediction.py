@@ -1,6 +1,6 @@
 """Token prediction from hidden states: one module serves masked and next-item training."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,9 +30,12 @@ class TokenPrediction(nn.Module):
         first_row: First row that may be predicted; special rows below it are never scored.
         counts: Training events by row, ``[vocab_size]``; needed to train with sampled negatives.
         n_users: Users, for mined negatives.
-        features: Side features by row, ``[rows, width]`` each, looked up for every position.
+        features: Side features by row, ``[rows, width]`` each, looked up for every position; dense ones are part of the
+            output table, too.
         auxiliary: Weight of the auxiliary loss on the raw last layer, in (0, 1); None = no such loss.
         head: BERT's masked-token head in place of the encoder's own output projection, which has no bias per token.
+        unknown: Row of the token table that stands for rows past it, which have features alone.
+        id_dropout: Probability of reading a row of the output table, or of a history, so in training; with ``unknown``.
 
     Raises:
         InputError: The head is for other widths.
@@ -46,9 +49,11 @@ class TokenPrediction(nn.Module):
         first_row: int,
         counts: Popularity | None = None,
         n_users: int = 0,
-        features: dict[str, NDArray[np.int32]] | None = None,
+        features: Mapping[str, NDArray[Any]] | None = None,
         auxiliary: float | None = None,
         head: MaskedTokenHead | None = None,
+        unknown: int | None = None,
+        id_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if head is not None:
@@ -56,7 +61,8 @@ class TokenPrediction(nn.Module):
         self.head = head
         self.encoder, self.loss, self.first_row, self.auxiliary = encoder, loss, first_row, auxiliary
         self.last = None if auxiliary is None else LastLayer(encoder, encoder.embeddings.token.embedding_dim)
-        self.features = RowFeatures(features or {})
+        self.features, self.unknown, self.id_dropout = RowFeatures(features or {}), unknown, id_dropout
+        self.dense = [feature.name for feature in encoder.config.features if feature.width]
         n_rows = encoder.config.vocab_size
         self.item_loss = ItemLoss(loss, first_item=first_row, n_rows=n_rows, counts=counts, n_users=n_users)
 
@@ -79,7 +85,13 @@ class TokenPrediction(nn.Module):
 
     def encode(self, batch: Mapping[str, Tensor]) -> EncoderOutput:
         """Encoder outputs of a batch."""
-        return encode_batch(self.encoder, batch, self.features(batch["tokens"]))
+        return encode_batch(self.encoder, self.without_ids(batch), self.features(batch["tokens"]))
+
+    def without_ids(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Batch in which some items of histories have their features alone, in training with ``id_dropout``."""
+        if not self.training or not self.id_dropout:
+            return batch
+        return {**batch, "tokens": drop_ids(batch["tokens"], self.id_dropout, self.first_row, self.unknown)}
 
     def soft_targets(
         self, teacher: "TokenPrediction", taught: EncoderOutput, batch: Mapping[str, Tensor]
@@ -111,7 +123,7 @@ class TokenPrediction(nn.Module):
 
     def loss_of(self, encoded: EncoderOutput, batch: Mapping[str, Tensor]) -> Tensor:
         """Mean loss over the targets, by the encoder's outputs."""
-        loss = self.item_loss(batch, self.items, distinct=self.loss.similarity == "cosine")
+        loss = self.item_loss(batch, self.items, distinct=self.loss.similarity == "cosine" or bool(self.dense))
         main = self.queries(at(encoded.tokens, batch["positions"]))
         if self.last is None or self.auxiliary is None:
             return loss(main)
@@ -129,16 +141,34 @@ class TokenPrediction(nn.Module):
 
     def items(self, rows: Tensor | None = None) -> Tensor:
         """Vectors of ``rows``, or of all rows that may be predicted."""
-        token = self.encoder.embeddings.token
-        table = self.vectors(token.weight[self.first_row :] if rows is None else token(rows))
+        table = self.vectors(self._embeddings(rows))
         if self.head is None:
             return table
         bias = self.head.bias[self.first_row :] if rows is None else self.head.bias[rows]
         return torch.cat([table, bias[:, None].to(table.dtype)], dim=1)
 
+    def _embeddings(self, rows: Tensor | None) -> Tensor:
+        """Embeddings of rows, with those of their dense features; rows past the table have these alone."""
+        embeddings, n_rows = self.encoder.embeddings, self.encoder.config.vocab_size
+        if not self.dense:
+            return embeddings.token.weight[self.first_row :] if rows is None else embeddings.token(rows)
+        if rows is None:
+            rows = torch.arange(self.first_row, n_rows, device=embeddings.token.weight.device)
+        tokens = rows if self.unknown is None else rows.masked_fill(rows >= n_rows, self.unknown)
+        if self.training and self.id_dropout:
+            tokens = drop_ids(tokens, self.id_dropout, self.first_row, self.unknown)
+        embedding: Tensor = embeddings.token(tokens) + embeddings.dense(self.features(rows, self.dense) or {})
+        return embedding
+
     def vectors(self, table: Tensor) -> Tensor:
         """Rows of the token table as they enter the inner product."""
         return self.item_loss.item_side(table)
+
+
+def drop_ids(tokens: Tensor, probability: float, first_row: int, unknown: int | None) -> Tensor:
+    """Replace rows from ``first_row`` on by ``unknown``, each with a probability."""
+    dropped = (torch.rand(tokens.shape, device=tokens.device) < probability) & (tokens >= first_row)
+    return tokens.masked_fill(dropped, 0 if unknown is None else unknown)
 
 
 def at(states: Tensor, positions: Tensor) -> Tensor:
@@ -147,22 +177,38 @@ def at(states: Tensor, positions: Tensor) -> Tensor:
 
 
 class RowFeatures(nn.Module):
-    """Looks up the side features of rows.
+    """Looks up the side features of rows; no gradient flows into them.
 
     Args:
-        tables: ``[rows, width]`` int values by feature name; 0 is none.
+        tables: ``[rows, width]`` by feature name: codes, 0 is none; or floats of dense features, 0 where there is none.
     """
 
-    def __init__(self, tables: dict[str, NDArray[np.int32]]) -> None:
+    table_0: Tensor
+
+    def __init__(self, tables: Mapping[str, NDArray[Any]]) -> None:
         super().__init__()
         self.names = list(tables)
         for number, table in enumerate(tables.values()):  # by number: a feature's name may hold a dot, a buffer's not
             self.register_buffer(f"table_{number}", torch.tensor(np.asarray(table)), persistent=False)
 
-    def forward(self, rows: Tensor) -> dict[str, Tensor] | None:
-        """Values by name: ``[*rows.shape]`` for width 1, ``[*rows.shape, width]`` otherwise; None without features."""
+    @property
+    def n_rows(self) -> int:
+        """Rows of the tables; 0 without features."""
+        return len(self.table_0) if self.names else 0
+
+    def forward(self, rows: Tensor, names: Collection[str] | None = None) -> dict[str, Tensor] | None:
+        """Values by name: ``[*rows.shape]`` for codes of width 1, ``[*rows.shape, width]`` otherwise; None without.
+
+        Args:
+            rows: Integer, any shape.
+            names: Features that are looked up; None: all.
+        """
         if not self.names:
             return None
         index = rows.long()
-        values = {name: getattr(self, f"table_{number}")[index] for number, name in enumerate(self.names)}
-        return {name: value.squeeze(-1) if value.shape[-1] == 1 else value for name, value in values.items()}
+        numbers = {name: number for number, name in enumerate(self.names) if names is None or name in names}
+        values = {name: getattr(self, f"table_{number}")[index] for name, number in numbers.items()}
+        return {
+            name: value.squeeze(-1) if value.shape[-1] == 1 and not value.is_floating_point() else value
+            for name, value in values.items()
+        }

@@ -1,6 +1,7 @@
 """Settings of the two towers; no torch in here."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig, NegativesConfig
@@ -14,10 +15,14 @@ class TowersConfig:
     """Features of the two towers."""
 
     item_features: tuple[str, ...] = ()
-    """Item features of the item tower, added to the item's embedding."""
+    """Item features of the item tower, added to the item's embedding: categories through an MLP, numbers and vectors
+    each through an adapter."""
 
     user_features: tuple[str, ...] = ()
-    """User features of the user tower, added to the history's vector."""
+    """User features of the user tower, added to the history's vector, likewise."""
+
+    adapter: Literal["linear", "mlp"] = "linear"
+    """Map from the numbers of a dense feature to the width of the embeddings: linear, or an MLP ``hidden`` wide."""
 
     hidden: int = 128
     """Width inside the MLP over features."""

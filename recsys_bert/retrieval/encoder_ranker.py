@@ -35,7 +35,7 @@ class EncoderRanker(InnerProducts):
     def shape(self) -> tuple[int, int]:
         """Shape of ``item_vectors()``."""
         rows, dim = self.pretrained.encoder.embeddings.token.weight.shape
-        return rows, dim
+        return (max(rows, self.prediction.features.n_rows) if self.prediction.dense else rows), dim
 
     @property
     def item_length(self) -> float | None:
@@ -43,10 +43,11 @@ class EncoderRanker(InnerProducts):
         return self.prediction.item_loss.item_length
 
     def item_vectors(self) -> NDArray[np.float32]:
-        """``[vocab_size, d]``; items without training events have no vector here."""
-        prediction = self.prediction
+        """``[n_rows, d]``; items without training events are among them where the encoder reads dense features."""
+        device = self.prediction.encoder.embeddings.token.weight.device
         with torch.no_grad():
-            return prediction.vectors(prediction.encoder.embeddings.token.weight).float().cpu().numpy()
+            parts = torch.arange(self.shape[0], device=device).split(1 << 16)
+            return torch.cat([self.prediction.items(part).float() for part in parts]).cpu().numpy()
 
     def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
         """``[n, d]``."""

@@ -3,9 +3,7 @@
 Every position of a history is a training pair in one causal pass, or every prefix of it an example of its own.
 """
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recsys_bert.clicks.dataset import ClickDataset
@@ -17,42 +15,10 @@ from recsys_bert.losses.config import LossConfig
 from recsys_bert.losses.item_loss import ItemLoss
 from recsys_bert.losses.negatives import Popularity
 from recsys_bert.objectives.auxiliary import LastLayer, weighed
-from recsys_bert.objectives.token_prediction import RowFeatures, at
+from recsys_bert.objectives.token_prediction import RowFeatures, at, drop_ids
 from recsys_bert.retrieval.config import TowersConfig
+from recsys_bert.retrieval.tower_features import RoleFeatures, SideFeatures, Tables, role_features
 from recsys_bert.user_encoder.checkpoint import check_times, row_features
-
-Tables = dict[str, NDArray[np.int32]]
-
-
-class FeatureMlp(nn.Module):
-    """Embeds side features, joins them, and maps them to one vector.
-
-    Args:
-        sizes: Number of values by feature name.
-        dim: Width of each embedding and of the result.
-        hidden: Width between.
-        dropout: Probability in [0, 1).
-    """
-
-    def __init__(self, sizes: dict[str, int], dim: int, hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.names = list(sizes)
-        self.tables = nn.ModuleList(nn.EmbeddingBag(max(2, n), dim, mode="mean", padding_idx=0) for n in sizes.values())
-        self.mlp = nn.Sequential(
-            nn.Linear(dim * len(sizes), hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim)
-        )
-        for weight in self.tables.parameters():
-            nn.init.normal_(weight, std=0.1)
-            nn.init.zeros_(weight[0])
-
-    def forward(self, features: dict[str, Tensor]) -> Tensor:
-        """``[n]`` or ``[n, width]`` values by name → ``[n, dim]``."""
-        parts = [
-            table(features[name].view(len(features[name]), -1))
-            for name, table in zip(self.names, self.tables, strict=True)
-        ]
-        mixed: Tensor = self.mlp(torch.cat(parts, dim=1))
-        return mixed
 
 
 class TwoTower(nn.Module):
@@ -63,14 +29,13 @@ class TwoTower(nn.Module):
         config: Features and MLPs.
         loss: The item loss.
         first_item: First row that is an item.
-        encoder_tables: Values of the encoder's side features by catalogue row.
-        item_tables: Values of the item tower's features by catalogue row, ``[n_rows, width]`` each.
-        item_sizes: Number of values of each.
-        user_tables: Values of the user tower's features by user row.
-        user_sizes: Number of values of each.
+        encoder_tables: Side features of the encoder by catalogue row.
+        items: Features of the item tower, by catalogue row.
+        users: Features of the user tower, by user row.
         counts: Training events by row, ``[vocab_size]``; needed to train with sampled negatives.
         n_users: Users of the log, for mined negatives.
         auxiliary: Weight of an auxiliary loss on the encoder's raw last layer; None = no such loss.
+        id_dropout: Probability of reading an item of a history as unknown, with its features alone, in training.
     """
 
     def __init__(
@@ -81,23 +46,21 @@ class TwoTower(nn.Module):
         *,
         first_item: int,
         encoder_tables: Tables,
-        item_tables: Tables,
-        item_sizes: dict[str, int],
-        user_tables: Tables,
-        user_sizes: dict[str, int],
+        items: RoleFeatures,
+        users: RoleFeatures,
         counts: Popularity | None = None,
         n_users: int = 0,
         auxiliary: float | None = None,
+        id_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.encoder, self.config, self.first_item = encoder, config, first_item
-        self.n_rows = max([encoder.config.vocab_size, *(len(table) for table in item_tables.values())])
-        self.encoder_features, self.item_features = RowFeatures(encoder_tables), RowFeatures(item_tables)
-        self.user_features = RowFeatures(user_tables)
-        width = encoder.embeddings.token.embedding_dim
+        self.encoder, self.config, self.first_item, self.id_dropout = encoder, config, first_item, id_dropout
+        self.n_rows = max(encoder.config.vocab_size, items.n_rows)
+        self.encoder_features = RowFeatures(encoder_tables)
+        width, std = encoder.embeddings.token.embedding_dim, encoder.config.init_std
         self.auxiliary, self.last = auxiliary, None if auxiliary is None else LastLayer(encoder, width)
-        self.item_mlp = FeatureMlp(item_sizes, width, config.hidden, config.dropout) if item_sizes else None
-        self.user_mlp = FeatureMlp(user_sizes, width, config.hidden, config.dropout) if user_sizes else None
+        self.items = SideFeatures(items, width, config, std) if items.tables else None
+        self.users = SideFeatures(users, width, config, std) if users.tables else None
         n_rows = encoder.config.vocab_size  # trained and drawn; items without training events are ranked alone
         self.item_loss = ItemLoss(loss, first_item=first_item, n_rows=n_rows, counts=counts, n_users=n_users)
 
@@ -109,7 +72,7 @@ class TwoTower(nn.Module):
                 ``feature.event_type`` ``[batch, seq]``.
         """
         tokens, positions = batch["tokens"], batch["positions"]
-        encoded = encode_batch(self.encoder, batch, self.encoder_features(tokens))
+        encoded = encode_batch(self.encoder, self._without_ids(batch), self.encoder_features(tokens))
         row = positions // tokens.shape[1]
         users = self.user_side(at(encoded.tokens, positions), batch["users"], row)
         loss = self.item_loss(batch, self._lookup)
@@ -117,6 +80,12 @@ class TwoTower(nn.Module):
             return loss(users)
         others = self._user_vectors(self.last(at(encoded.states[-1], positions)), batch["users"], row)
         return weighed(loss(users), loss(others), self.auxiliary)
+
+    def _without_ids(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Batch in which some items of histories have their features alone."""
+        if not self.id_dropout:
+            return batch
+        return {**batch, "tokens": drop_ids(batch["tokens"], self.id_dropout, self.first_item, UNKNOWN)}
 
     def _lookup(self, rows: Tensor | None) -> Tensor:
         """Item side of some rows, or of all that are trained."""
@@ -139,22 +108,19 @@ class TwoTower(nn.Module):
 
     def _user_vectors(self, x: Tensor, users: Tensor, row: Tensor | None) -> Tensor:
         """As ``user_side``, of states as wide as the item table."""
-        if self.user_mlp is not None:
-            known = (users >= 0).long()
-            features = self.user_features(users.clamp(min=0)) or {}
-            masked = {name: value * known.view(-1, *[1] * (value.ndim - 1)) for name, value in features.items()}
-            profile = self.user_mlp(masked)
+        if self.users is not None:
+            profile = self.users(users)
             x = x + (profile if row is None else profile[row])
         return self.item_loss.query_side(x)
 
     def item_side(self, rows: Tensor) -> Tensor:
         """Vectors ``[n, dim]`` of catalogue rows ``[n]``; rows without training events have their features alone."""
         cold = rows >= self.encoder.config.vocab_size
-        if self.training and self.config.id_dropout and self.item_mlp is not None:
+        if self.training and self.config.id_dropout and self.items is not None:
             cold = cold | (torch.rand(rows.shape, device=rows.device) < self.config.id_dropout)
         x = self.encoder.embeddings.token(rows.masked_fill(cold, UNKNOWN))
-        if self.item_mlp is not None:
-            x = x + self.item_mlp(self.item_features(rows) or {})
+        if self.items is not None:
+            x = x + self.items(rows)
         return self.item_loss.item_side(x)
 
 
@@ -167,6 +133,7 @@ def build_two_tower(
     counts: Popularity | None = None,
     training: bool = True,
     auxiliary: float | None = None,
+    id_dropout: float = 0.0,
 ) -> TwoTower:
     """Put towers on an encoder for a prepared log.
 
@@ -178,32 +145,23 @@ def build_two_tower(
         counts: Popularity that negatives are drawn by, ``[vocab_size]``; None: the training counts.
         training: Hold what only training needs, as mined negatives.
         auxiliary: See ``TwoTower``.
+        id_dropout: See ``TwoTower``.
 
     Raises:
         InputError: The log has no such feature, or no times for an encoder that reads them.
     """
     check_times(dataset, encoder.config)
     vocabulary = dataset.vocabulary
-    for kind, names, known in (
-        ("item", config.item_features, dataset.item_features),
-        ("user", config.user_features, dataset.user_features),
-    ):
-        if missing := sorted(set(names) - set(known)):
-            raise InputError(
-                f"the prepared log has no {kind} feature {missing[0]!r}; it has {', '.join(sorted(known)) or 'none'}. "
-                f"Give `prepare` a side table of {kind}s, or leave the feature out of towers.{kind}_features."
-            )
     return TwoTower(
         encoder,
         config,
         loss,
         first_item=vocabulary.first_item,
         encoder_tables=row_features(dataset, encoder.config),
-        item_tables={name: dataset.item_features[name] for name in config.item_features},
-        item_sizes={name: dataset.item_feature_sizes[name] for name in config.item_features},
-        user_tables={name: dataset.user_features[name] for name in config.user_features},
-        user_sizes={name: dataset.user_feature_sizes[name] for name in config.user_features},
+        items=role_features("item", config.item_features, dataset),
+        users=role_features("user", config.user_features, dataset),
         counts=vocabulary.counts if counts is None else counts,
         n_users=dataset.histories.n_users if training else 0,
         auxiliary=auxiliary,
+        id_dropout=id_dropout,
     )

@@ -27,7 +27,7 @@ from recsys_bert.training.config import Precision
 from recsys_bert.user_encoder.checkpoint import reads_event_types, with_event_types
 from recsys_bert.user_encoder.encode import encode_queries, last_states
 
-_VERSION = 2  # of the artefact
+_VERSION = 3  # of the artefact
 
 
 class TwoTowerRanker(InnerProducts):

@@ -8,16 +8,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recsys_bert.clicks.prepare.features_config import vector_file
 from recsys_bert.clicks.prepare.table_config import Format
 from recsys_bert.errors import InputError
 from recsys_bert.settings import check_settings, fill, make_config
 from recsys_bert.stages.prepare import PrepareConfig, check_basis, write_events
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.clicks.frames import Frame
     from recsys_bert.clicks.manifest import Manifest
     from recsys_bert.clicks.prepare.log import Log
+    from recsys_bert.clicks.prepare.vectors import Side
     from recsys_bert.clicks.prepare.writer import LogRecord
 
 
@@ -27,6 +31,17 @@ class AppendConfig:
 
     format: Format | None = None
     """Format of the files of events; None: as in the folder."""
+
+    item_vectors: tuple[str, ...] = ()
+    """Vectors of new items as ``NAME=FILE``, for features of ``item_features.vectors``; they replace those of the same
+    items. Other items keep theirs, and files named when preparing are not read again."""
+
+    user_vectors: tuple[str, ...] = ()
+    """Vectors of new users, likewise."""
+
+    def __post_init__(self) -> None:
+        for named in (*self.item_vectors, *self.user_vectors):
+            vector_file(named)
 
 
 def append(
@@ -83,7 +98,7 @@ def _append(dataset: "ClickDataset", events: Any, tables: tuple[Any, Any], out: 
     target = out.resolve() if out.is_symlink() else out
     check_target(target)
     with only_writer(target), replacing(target, sealed=True) as folder, work_folder(target) as work:
-        manifest, late = _write(dataset, events, tables, config, folder, work)
+        manifest, late = _write(dataset, events, tables, config, settings, folder, work)
     notes = [f"  {late:,} events are older than the last one of their user"] if late else []
     message = [*summary_lines(manifest), *notes, f"wrote {out} in {time.monotonic() - started:.1f} s"]
     print("\n".join(message), file=sys.stderr)
@@ -105,14 +120,19 @@ def _config_of(dataset: "ClickDataset", settings: AppendConfig) -> PrepareConfig
 
 
 def _write(
-    dataset: "ClickDataset", events: Any, tables: tuple[Any, Any], config: PrepareConfig, folder: Path, work: Path
+    dataset: "ClickDataset",
+    events: Any,
+    tables: tuple[Any, Any],
+    config: PrepareConfig,
+    settings: AppendConfig,
+    folder: Path,
+    work: Path,
 ) -> "tuple[Manifest, int]":
     """Write the folder; return its manifest and the number of late events."""
     from recsys_bert.clicks.frames import to_frame
-    from recsys_bert.clicks.prepare.append import appended_events, side_table_with
+    from recsys_bert.clicks.prepare.append import appended_events
     from recsys_bert.clicks.prepare.events import sorted_events
     from recsys_bert.clicks.prepare.log import read_log
-    from recsys_bert.clicks.prepare.side_tables import read_side
     from recsys_bert.clicks.prepare.sources import open_source
 
     data, reading = events, config.log
@@ -125,18 +145,10 @@ def _write(
     check_basis(basis, today, config)
     if log.has_time != dataset.has_times:
         raise InputError(f"{source.name} has {'' if log.has_time else 'no '}times, unlike {dataset.folder}.")
-    sides = []
-    for role, table, column, ids in (
-        ("items", tables[0], config.log.item, today.item_ids),
-        ("users", tables[1], config.log.user, today.user_ids),
-    ):
-        group = f"{role[:-1]}_table"
-        features, table_config = getattr(config, f"{role[:-1]}_features"), getattr(config, group)
-        if table is not None and not isinstance(table, str | Path):
-            table, table_config = to_frame(table, role), replace(table_config.for_frames(), bad_rows="error")
-        opened = None if table is None else open_source(table, role, table_config, group, work)
-        side = None if opened is None else read_side(opened, features, table_config, column, ids, role[:-1])
-        sides.append(side_table_with(dataset, role, side))
+    sides = [
+        _side(dataset, role, table, config, getattr(settings, f"{role}_vectors"), ids, work)
+        for role, table, ids in (("item", tables[0], today.item_ids), ("user", tables[1], today.user_ids))
+    ]
     merged = appended_events(dataset, today, work)
     if merged.late and config.filters.repeats != "keep":
         raise InputError(
@@ -146,6 +158,55 @@ def _write(
         )
     record = partial(_record, dataset, log)
     return write_events(folder, merged.events, (sides[0], sides[1]), config, basis, record), merged.late
+
+
+def _side(
+    dataset: "ClickDataset",
+    role: str,
+    table: Any,
+    config: PrepareConfig,
+    files: tuple[str, ...],
+    ids: "pl.Series",
+    work: Path,
+) -> "Side":
+    """Side data of the folder and of today; today's rows and vectors win.
+
+    Args:
+        dataset: The prepared folder.
+        role: ``item`` or ``user``.
+        table: Today's side table or None.
+        config: Settings of the folder.
+        files: Today's files of vectors as ``NAME=FILE``.
+        ids: Ids of today's log.
+        work: Folder for decoded copies.
+    """
+    from polars import concat
+
+    from recsys_bert.clicks.frames import to_frame
+    from recsys_bert.clicks.prepare.append import side_table_with
+    from recsys_bert.clicks.prepare.side_tables import read_side
+    from recsys_bert.clicks.prepare.sources import open_source
+    from recsys_bert.clicks.prepare.vectors import Side, stored_vectors, with_vectors
+
+    group, column = f"{role}_table", getattr(config.log, role)
+    features, table_config = getattr(config, f"{role}_features"), getattr(config, group)
+    named = dict(map(vector_file, files))
+    if unknown := [name for name in named if name not in features.vector_names]:
+        known = ", ".join(features.vector_names) or "none"
+        raise InputError(f"{role}_vectors names {unknown[0]!r}; {dataset.folder} has the vectors {known}.")
+    columns = () if table is None else tuple(name for name in features.vector_columns if name not in named)
+    reading = replace(features, vectors=(*columns, *files))
+    if table is not None and not isinstance(table, str | Path):
+        table, table_config = to_frame(table, f"{role}s"), replace(table_config.for_frames(), bad_rows="error")
+    source = None if table is None else open_source(table, f"{role}s", table_config, group, work)
+    side = None if source is None else read_side(source, reading, table_config, column, ids, role)
+    known_ids = dataset.items["item_id"] if role == "item" else dataset.user_ids
+    today = with_vectors(reading, side, concat([known_ids, ids.rename(known_ids.name)]), column)
+    stored = stored_vectors(dataset, f"{role}s")
+    vectors = {
+        name: today.vectors[name].with_known(stored[name]) if name in today.vectors else stored[name] for name in stored
+    }
+    return Side(features, side_table_with(dataset, f"{role}s", today.table), vectors)
 
 
 def _record(dataset: "ClickDataset", log: "Log", filters: list[dict[str, Any]]) -> "LogRecord":

@@ -9,15 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recsys_bert.clicks.prepare.config import (
-    PARTS,
-    FilterConfig,
-    ItemFeaturesConfig,
-    LogConfig,
-    SideFeaturesConfig,
-    SplitConfig,
-    VocabularyConfig,
-)
+from recsys_bert.clicks.prepare.config import PARTS, FilterConfig, LogConfig, SplitConfig, VocabularyConfig
+from recsys_bert.clicks.prepare.features_config import ItemFeaturesConfig, SideFeaturesConfig
 from recsys_bert.clicks.prepare.presets import with_preset
 from recsys_bert.clicks.prepare.table_config import TableConfig
 from recsys_bert.errors import InputError
@@ -33,8 +26,8 @@ if TYPE_CHECKING:
     from recsys_bert.clicks.lineage import Basis
     from recsys_bert.clicks.manifest import Manifest
     from recsys_bert.clicks.prepare.events import Events
-    from recsys_bert.clicks.prepare.side_tables import SideTable
     from recsys_bert.clicks.prepare.sources import TableSource
+    from recsys_bert.clicks.prepare.vectors import Side
     from recsys_bert.clicks.prepare.writer import LogRecord
 
 
@@ -188,11 +181,13 @@ def _write(
 ) -> "tuple[Manifest, list[str]]":
     """Write the folder; return its manifest and notes for the user."""
     from recsys_bert.clicks.dataset import open_basis
+    from recsys_bert.clicks.prepare.dense_features import warn_of_numbers
     from recsys_bert.clicks.prepare.events import sorted_events
     from recsys_bert.clicks.prepare.log import read_log
     from recsys_bert.clicks.prepare.own_split import read_parts
     from recsys_bert.clicks.prepare.sessions import split_sessions
     from recsys_bert.clicks.prepare.side_tables import read_side
+    from recsys_bert.clicks.prepare.vectors import with_vectors
     from recsys_bert.clicks.prepare.writer import LogRecord
 
     basis = None if config.vocabulary.of is None else open_basis(config.vocabulary.of)
@@ -204,20 +199,26 @@ def _write(
     events = sorted_events(log, work)
     if basis is not None:
         check_basis(basis, events, config)
-    items = read_side(item_source, config.item_features, config.item_table, config.log.item, events.item_ids, "item")
-    users = read_side(user_source, config.user_features, config.user_table, config.log.user, events.user_ids, "user")
-    notes = [*(side.note for side in (items, users) if side and side.note), *_notes(events.times)]
+    sides: list[Side] = []
+    notes: list[str] = []
+    for role, source, ids in (("item", item_source, events.item_ids), ("user", user_source, events.user_ids)):
+        features, name = getattr(config, f"{role}_features"), getattr(config.log, role)
+        table = read_side(source, features, getattr(config, f"{role}_table"), name, ids, role)
+        if table is not None:
+            notes += [*([table.note] if table.note else []), *warn_of_numbers(table, features, f"{role}_features")]
+        sides.append(with_vectors(features, table, ids, name))
+    notes += _notes(events.times)
     if config.log.session_minutes is not None:
         n_users, events = events.n_users, split_sessions(events, config.log.session_minutes)
         notes.append(f"  {n_users:,} users were split into {events.n_users:,} sessions, which are the users now")
     record = partial(LogRecord.of, log, sources=list(sources.values()))
-    return write_events(folder, events, (items, users), config, basis, record), notes
+    return write_events(folder, events, (sides[0], sides[1]), config, basis, record), notes
 
 
 def write_events(
     folder: Path,
     events: "Events",
-    sides: "tuple[SideTable | None, SideTable | None]",
+    sides: "tuple[Side, Side]",
     config: PrepareConfig,
     basis: "Basis | None",
     record: "Callable[[list[dict[str, Any]]], LogRecord]",
@@ -227,7 +228,7 @@ def write_events(
     Args:
         folder: Folder to create.
         events: Sorted events.
-        sides: Side tables of items and of users.
+        sides: Side data of items and of users.
         config: The settings.
         basis: Vocabulary to grow from.
         record: Makes the record of the log from the entries of the filters.
@@ -247,14 +248,14 @@ def write_events(
     if basis is not None and not filtered.events.user_ids.equals(order := basis.users_first(filtered.events.user_ids)):
         filtered = replace(filtered, events=filtered.events.with_users(order))
     borders = split_events(filtered.events, config.split, filtered.cut)
+    side_ids = items.table.ids if items.table else None
     if config.split.hold_out_items:
-        filtered, borders = hold_out_items(filtered, borders, config.split, items.ids if items else None)
-    side_ids, vocabulary = items.ids if items else None, basis.vocabulary if basis else None
+        filtered, borders = hold_out_items(filtered, borders, config.split, side_ids)
+    vocabulary = basis.vocabulary if basis else None
     catalogue = build_catalogue(filtered.events, borders, config.vocabulary, side_ids, vocabulary)
-    tables = {"items": (items, config.item_features), "users": (users, config.user_features)}
     settings = json.loads(json.dumps(asdict(config), default=str))
-    log = record(filtered.log)
-    return write_folder(folder, log, filtered, config.split, borders, catalogue, tables, settings, basis)
+    log, roles = record(filtered.log), {"items": items, "users": users}
+    return write_folder(folder, log, filtered, config.split, borders, catalogue, roles, settings, basis)
 
 
 def check_basis(basis: "Basis", events: "Events", config: PrepareConfig) -> None:
@@ -265,13 +266,15 @@ def check_basis(basis: "Basis", events: "Events", config: PrepareConfig) -> None
     """
     for role, ids in (("item", events.item_ids), ("user", events.user_ids)):
         basis.check_ids(role, ids.dtype)
+    from recsys_bert.clicks.lineage import DENSE
+
     groups = {"items": config.item_features, "users": config.user_features}
-    basis.check_features(
-        {
-            role: {**dict.fromkeys(group.categorical, False), **dict.fromkeys(group.multi, True)}
-            for role, group in groups.items()
-        }
-    )
+    multi = {
+        role: {**dict.fromkeys(group.categorical, False), **dict.fromkeys(group.multi, True)}
+        for role, group in groups.items()
+    }
+    dense = {DENSE[role]: dict.fromkeys(group.numeric + group.vector_names, False) for role, group in groups.items()}
+    basis.check_features(multi | dense)
 
 
 def _notes(times: "NDArray[np.int64] | None") -> Iterator[str]:

@@ -12,7 +12,7 @@ from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives import OBJECTIVES
 from recsys_bert.objectives.config import DistillationConfig
 from recsys_bert.settings import make_config
-from recsys_bert.stages.encoder_settings import DERIVED, check_derived
+from recsys_bert.stages.encoder_settings import DERIVED, check_derived, check_id_dropout
 from recsys_bert.stages.folders import temporary_run
 from recsys_bert.stages.sizes import SIZES
 from recsys_bert.training.config import TrainConfig
@@ -47,7 +47,12 @@ class PretrainConfig:
     """Options of the objective, such as masked's mask_prob."""
 
     features: tuple[str, ...] = ()
-    """Item features that are added to every position, by name; ``event_type`` adds the type of the position's event."""
+    """Item features that are added to every position, by name, numbers and vectors through a linear adapter, and these
+    to the items that are predicted, too; ``event_type`` adds the type of the position's event."""
+
+    id_dropout: float = 0.0
+    """Probability of reading an item as unknown in training, in histories and as a target, so that its features alone
+    make a vector; above 0 for catalogues with new items. Needs features of items."""
 
     target_types: tuple[str, ...] = ()
     """Event types that are predicted, as purchase; events of other types are context alone, also at validation. Empty:
@@ -98,6 +103,7 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         check_name("objective", self.objective, OBJECTIVES)
+        check_id_dropout(self.id_dropout, self.features, self.init)
         if self.train.optimiser.sparse_adam and self.loss.name == "full":
             raise InputError("train.optimiser.sparse_adam is for sampled losses; loss.name 'full' reads all items.")
         if self.encoder_dropout is not None and not self.init:
@@ -269,6 +275,7 @@ def build(
     """
     import torch
 
+    from recsys_bert.clicks.vocabulary import UNKNOWN
     from recsys_bert.losses.negatives import NegativeSampler
     from recsys_bert.objectives.distilled import Distilled
     from recsys_bert.objectives.objective import build_objective
@@ -301,6 +308,8 @@ def build(
         n_users=dataset.histories.n_users,
         features=row_features(dataset, encoder.config),
         auxiliary=config.train.auxiliary.weight or None,
+        unknown=UNKNOWN,
+        id_dropout=config.id_dropout,
     )
     trained: Any = objective.module(prediction)
     module: nn.Module = trained

@@ -13,7 +13,7 @@ from recsys_bert.losses.config import LossConfig
 from recsys_bert.retrieval.config import TOWERS_LOSS, TowersConfig
 from recsys_bert.retrieval.index_config import IndexConfig
 from recsys_bert.settings import make_config, named_settings
-from recsys_bert.stages.encoder_settings import DERIVED
+from recsys_bert.stages.encoder_settings import DERIVED, check_id_dropout
 from recsys_bert.stages.folders import temporary_run
 from recsys_bert.stages.sizes import SIZES
 from recsys_bert.training.config import TrainConfig
@@ -52,8 +52,12 @@ class TrainRetrievalConfig:
     items that it does not know: ppmi = the mean of their neighbours' embeddings, weighted so."""
 
     features: tuple[str, ...] = ()
-    """Item features added to every position of a history, and ``event_type``, the type of its event; a pretrained
-    encoder brings its own."""
+    """Item features added to every position of a history, numbers and vectors through a linear adapter, and
+    ``event_type``, the type of its event; a pretrained encoder brings its own."""
+
+    id_dropout: float = 0.0
+    """Probability of reading an item of a history as unknown in training, with its features alone; above 0 for
+    catalogues with new items. Needs ``features`` of items; ``towers.id_dropout`` is of the items that are ranked."""
 
     target_types: tuple[str, ...] = ()
     """Event types that are predicted, as purchase; events of other types are context alone, also at validation. Empty:
@@ -111,7 +115,7 @@ class TrainRetrievalConfig:
         if derived := [name for name in DERIVED if f"encoder.{name}" in names]:
             raise InputError(f"encoder.{derived[0]} follows from the data here; leave it out.")
         if not (self.towers.item_features or self.towers.user_features):
-            for name in ("towers.hidden", "towers.dropout"):
+            for name in ("towers.hidden", "towers.dropout", "towers.adapter"):
                 if name in names:
                     raise InputError(f"{name} has no effect: it is of the MLPs over features, and none are named.")
 
@@ -164,6 +168,7 @@ def train_retrieval(
     settled = make_config(TrainRetrievalConfig, config, settings)
     pretrained = None if init is None else run_folder_of(init)
     check_init(settled, pretrained, named_settings(settings))
+    check_id_dropout(settled.id_dropout, settled.features, pretrained)
     with allowing_parts(allow_parts):
         if out is not None:
             return _train(dataset, pretrained, Path(out), settled)
@@ -204,7 +209,15 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
     config = replace(config, item_init=start.item_init)
     check_targets(dataset, config.target_types, config.event_weights, config.loss)
     counts = target_popularity(dataset, config.target_types, config.loss.negatives.by_weight)
-    model = build_two_tower(start.encoder, config.towers, config.loss, dataset, counts=counts, auxiliary=auxiliary)
+    model = build_two_tower(
+        start.encoder,
+        config.towers,
+        config.loss,
+        dataset,
+        counts=counts,
+        auxiliary=auxiliary,
+        id_dropout=config.id_dropout,
+    )
     start.copy_mlps(model)
     ranker = TwoTowerRanker(model, out.name, precision=config.train.precision)
     batches = _batches(dataset, config, counts)

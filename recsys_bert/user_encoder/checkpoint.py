@@ -3,13 +3,14 @@
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys_bert.checksums import check_intact, write_checksums
 from recsys_bert.clicks.dataset import ClickDataset
-from recsys_bert.clicks.feature_files import Codes
 from recsys_bert.clicks.lineage import EVENT_TYPE, FIRST_VALUE, UNKNOWN_VALUE
 from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
 from recsys_bert.encoder.config import EncoderConfig, FeatureConfig
@@ -142,7 +143,7 @@ def feature_configs(dataset: ClickDataset, names: tuple[str, ...]) -> tuple[Feat
     Raises:
         InputError: There is no such feature.
     """
-    known = dataset.item_features
+    known = {**dataset.item_features, **dataset.item_dense}
     for name in names:
         if name == EVENT_TYPE and not dataset.event_types:
             raise InputError(
@@ -160,14 +161,17 @@ def feature_configs(dataset: ClickDataset, names: tuple[str, ...]) -> tuple[Feat
 def _feature_config(dataset: ClickDataset, name: str) -> FeatureConfig:
     if name == EVENT_TYPE:
         return FeatureConfig(name=name, size=FIRST_VALUE + len(dataset.event_types))
+    if name in dataset.item_dense:
+        return FeatureConfig(name=name, width=dataset.item_dense[name].width)
     multi = dataset.item_features[name].shape[1] > 1
     return FeatureConfig(name=name, size=max(2, dataset.item_feature_sizes[name]), multi=multi)
 
 
-def row_features(dataset: ClickDataset, config: EncoderConfig) -> Codes:
-    """Codes of each catalogue row of the item features that an encoder reads."""
+def row_features(dataset: ClickDataset, config: EncoderConfig) -> dict[str, NDArray[Any]]:
+    """Codes, or numbers, of each catalogue row of the item features that an encoder reads."""
     names = [feature.name for feature in config.features if feature.name != EVENT_TYPE]
-    return {name: dataset.item_features[name] for name in names}
+    dense = {name: table.values for name, table in dataset.item_dense.items()}
+    return {name: dense[name] if name in dense else dataset.item_features[name] for name in names}
 
 
 def check_times(dataset: ClickDataset, config: EncoderConfig) -> None:
@@ -236,6 +240,7 @@ def load_encoder(run: Path, dataset: ClickDataset) -> PretrainedEncoder:
         fill(LossConfig, check_settings(LossConfig, settings["loss"], f"{folder / 'objective.json'}, loss")),
         first_row=dataset.vocabulary.first_item,
         features=row_features(dataset, encoder.config),
+        unknown=UNKNOWN,
     )
     pretrained = PretrainedEncoder(
         prediction.eval(), settings["objective"], settings["objective_options"], dataset, settings.get("items", BY_IDS)
@@ -261,8 +266,8 @@ def grown_encoder(pretrained: PretrainedEncoder, dataset: ClickDataset, source: 
     encoder = Encoder(replace(config, vocab_size=size, features=features))
     take_weights(encoder, pretrained.encoder, source)
     init_new_items(encoder, config.vocab_size, dataset, resolve_new_items("auto", dataset, config.vocab_size))
-    tables = {feature.name: dataset.item_features[feature.name] for feature in features}
-    grown = TokenPrediction(encoder, prediction.loss, first_row=prediction.first_row, features=tables)
+    tables = row_features(dataset, encoder.config)
+    grown = TokenPrediction(encoder, prediction.loss, first_row=prediction.first_row, features=tables, unknown=UNKNOWN)
     return replace(pretrained, prediction=grown.eval(), known=dataset)
 
 

@@ -42,11 +42,14 @@ def feature_digests(dataset: "ClickDataset") -> dict[Path, str]:
     The log's own digest covers which values there are, not which item has which.
     """
     digests = {}
-    for kind, codes in (("item", dataset.item_features), ("user", dataset.user_features)):
+    for kind, codes, dense in (
+        ("item", dataset.item_features, dataset.item_dense),
+        ("user", dataset.user_features, dataset.user_dense),
+    ):
         digest = sha256()
-        for name, table in codes.items():
+        for name, table in {**codes, **{name: numbers.values for name, numbers in dense.items()}}.items():
             digest.update(f"{name} {table.shape}".encode() + table.tobytes())
-        if codes:
+        if codes or dense:
             digests[dataset.folder / f"{kind}_features"] = digest.hexdigest()
     return digests
 

@@ -46,7 +46,7 @@ def test_a_run_on_other_rows_is_refused(dataset):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"schema": 99}, "schema version 99; this version reads 2"),
+        ({"schema": 99}, "schema version 99; this version reads 3"),
         ({"kind": "a web page"}, "not the manifest of a prepared click log"),
         ({"surprise": 1}, "does not fit: .*surprise"),
         ({"counts": {"users": 3, "events": 11}}, "it has 12 events, not 11"),

@@ -26,6 +26,13 @@ FEATURES_ONLY = {
     "item_features.categorical": ["kind"],
     "user_features.multi": ["tags"],
 }
+ROLES = ("item", "user")
+DENSE = {f"{role}_features.numeric": ["price"] for role in ROLES}
+BROKEN = {
+    f"{role}_features.{n}": value
+    for role in ROLES
+    for n, value in (("numeric", ["broken"]), ("bad_numbers", "missing"))
+}
 FEATURES = {**SIDES, **FEATURES_ONLY}
 INTEGERS = {
     "log.ids": ("integer",),
@@ -60,6 +67,8 @@ CONTRACT = SettingsContract(
         "weight": {"events": "log", "log.weight": "rating"},
         "no_multi": {"events": "log", **SIDES, "item_features.categorical": ["kind"]},
         "no_features": {"events": "log", **SIDES},
+        "dense": {"events": "log", **SIDES, **DENSE},
+        "broken": {"events": "log", **SIDES, **BROKEN},
         "no_tables": {"events": "log"},
         "time": {"events": "log", "split.kind": "time"},
         "refit": {"events": "log", "split.kind": "time", "split.validation": False},
@@ -71,6 +80,8 @@ CONTRACT = SettingsContract(
         **dict.fromkeys(("bad_rows", "event", "events", "weight", "quoted", "german", "lists"), ("log.",)),
         "tables": ("item_table.", "user_table."),
         **dict.fromkeys(("no_multi", "no_features"), ("item_features.", "user_features.")),
+        "dense": tuple(f"{role}_features.{name}" for role in ROLES for name in ("numeric", "vectors", "bad_numbers")),
+        "broken": tuple(f"{role}_features.bad_numbers" for role in ROLES),
         "no_tables": ("item_", "user_"),
         **dict.fromkeys(("time", "refit", "no_split"), ("split.", "filters.", "vocabulary.")),
         "own": ("split.", "filters.", "vocabulary.", "log.train", "log.validation", "log.test"),
@@ -104,6 +115,8 @@ CONTRACT = SettingsContract(
         "item_features.text": [["words"]],
         "item_features.separator": [","],
         "item_features.max_values": [1],
+        **{f"{role}_features.numeric": [["year"]] for role in ("item", "user")},
+        **{f"{role}_features.vectors": [["emb"]] for role in ("item", "user")},
         "user_features.id": ["other_id"],
         "user_features.categorical": [["age"]],
         "user_features.multi": [["words"]],
@@ -133,6 +146,11 @@ CONTRACT = SettingsContract(
         "filters.repeats_within": {"filters.repeats": "first"},
     },
     detected={
+        "dense": {
+            f"{role}_features.{name}": (value,)
+            for role in ROLES
+            for name, value in (("numeric_as", "log"), ("bad_numbers", "missing"))  # skewed, and none is bad
+        },
         "own": {"split.kind": ("own",)},  # its files say so
         **dict.fromkeys(("frame", "no_time", "dates", "datetimes", "event", "events", "weight"), INTEGERS),
         "csv": {**INTEGERS, "log.format": ("csv",)},
@@ -160,6 +178,10 @@ def side_table(name, n, random):
             "age": random.choice(["old", "young"], n),
             "tags": random.choice(["a|b,c", "b", "", "c|a"], n),
             "words": random.choice(["x|y", "y", "z"], n),
+            "price": random.lognormal(sigma=2, size=n),
+            "year": random.integers(1990, 2020, n),
+            "broken": ["$1", *map(str, range(n - 1))],
+            "emb": random.normal(size=(n, 2)).tolist(),
         }
     )
 
@@ -211,7 +233,7 @@ def files(frames, tmp_path_factory):
         pl.col("item_id").list.join(" ")
     ).write_csv("lists.csv")
     for name in ("items", "users"):
-        frames[name].write_csv(f"{name}.csv")
+        frames[name].drop("emb").write_csv(f"{name}.csv")
     histories = log.group_by("user_id", maintain_order=True).agg("item_id").rows()
     with open("log.txt", "w") as file:
         file.writelines(f"{user} {' '.join(map(str, items))}\n" for user, items in histories)
@@ -227,7 +249,8 @@ def runs(frames, tmp_path_factory):
         folder = tmp_path_factory.mktemp("run") / "data"
         manifest = prepare(**tables, out=folder, **settings).manifest.as_dict()
         config = flat(manifest.pop("config"), PrepareConfig)
-        contents = [file for file in folder.rglob("*") if file.is_file() and file.name != "manifest.json"]
+        repeats = ("manifest.json", "checksums.sha256")  # both hold or cover the settings themselves
+        contents = [file for file in folder.rglob("*") if file.is_file() and file.name not in repeats]
         names = hashlib.sha256(" ".join(sorted(file.name for file in contents)).encode()).hexdigest()
         return Outcome(hash_files(*contents) + names, manifest, config)
 
@@ -250,7 +273,8 @@ def test_every_setting_has_an_effect_in_some_run(runs):
     text = ("format", "separator", "columns", "encoding")
     tables = [f"{table}.{name}" for table in ("item_table", "user_table") for name in (*text, "quote", "bad_rows")]
     logs = [f"log.{name}" for name in (*text, "bad_rows", "quote", "time_format", "preset")]
-    check_effects(runs, CHANGES, {*logs, *tables})
+    numbers = [f"{role}_features.bad_numbers" for role in ROLES]  # bad ones are refused
+    check_effects(runs, CHANGES, {*logs, *tables, *numbers})
 
 
 def test_settings_of_the_contract_exist():

@@ -8,7 +8,8 @@ import pytest
 
 from pipelines import prepare
 from recsys_bert.clicks.dataset import ClickDataset, open_dataset
-from recsys_bert.clicks.prepare.config import SideFeaturesConfig, SplitConfig
+from recsys_bert.clicks.prepare.config import SplitConfig
+from recsys_bert.clicks.prepare.features_config import SideFeaturesConfig
 
 
 @pytest.fixture(scope="session")

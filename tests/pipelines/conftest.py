@@ -8,7 +8,8 @@ import pytest
 
 from pipelines import prepare
 from recsys_bert.clicks.dataset import ClickDataset, open_dataset
-from recsys_bert.clicks.prepare.config import LogConfig, SideFeaturesConfig
+from recsys_bert.clicks.prepare.config import LogConfig
+from recsys_bert.clicks.prepare.features_config import SideFeaturesConfig
 from recsys_bert.clicks.simulation.config import SimulateConfig
 from recsys_bert.clicks.simulation.simulate import simulate
 from recsys_bert.settings import make_config

@@ -16,7 +16,8 @@ from pipelines import predict_ctr, prepare, pretrain, train_ctr
 from pipelines.benchmarks import multi_task
 from pipelines.cli import main
 from recsys_bert.checksums import write_checksums
-from recsys_bert.clicks.prepare.config import LogConfig, SideFeaturesConfig, SplitConfig
+from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig
+from recsys_bert.clicks.prepare.features_config import SideFeaturesConfig
 from recsys_bert.clicks.simulation.config import SimulateConfig
 from recsys_bert.clicks.simulation.simulate import best_auc, simulate
 from recsys_bert.ctr.checkpoint import CTRModel

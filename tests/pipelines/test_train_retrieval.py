@@ -131,7 +131,7 @@ def test_a_pretrained_encoder_moves_at_its_own_rate(config, pretrained, lr, move
     after = weights(config.out)
     for name, value in before.items():
         torch.testing.assert_close(after[f"encoder.{name}"], value, atol=moved, rtol=0)
-    assert after["item_mlp.mlp.0.bias"].abs().max() > 1e-3  # began at no more than 1/√16, and moved
+    assert after["items.mlp.mlp.0.bias"].abs().max() > 1e-3  # began at no more than 1/√16, and moved
 
 
 def test_mined_negatives_are_near_and_never_the_users_own(simulated, config, monkeypatch):

@@ -242,7 +242,7 @@ def _n_late(old: Ints, n_old: Ints, new: Ints, n_new: Ints) -> int:
 
 
 def side_table_with(dataset: ClickDataset, role: str, new: SideTable | None) -> SideTable | None:
-    """Side table of a folder, below the rows of a new one, which win.
+    """Side table of a folder, below the rows of a new one, which win; vectors are not in it.
 
     Args:
         dataset: The prepared folder.

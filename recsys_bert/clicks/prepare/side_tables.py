@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from recsys_bert.clicks.item_words import check_text_column
 from recsys_bert.clicks.lineage import FIRST_VALUE, UNKNOWN_VALUE
-from recsys_bert.clicks.prepare.config import ItemFeaturesConfig, SideFeaturesConfig
+from recsys_bert.clicks.prepare.features_config import ItemFeaturesConfig, SideFeaturesConfig
 from recsys_bert.clicks.prepare.ids import integer_ids, present, text_ids
 from recsys_bert.clicks.prepare.marks import LINE, RAGGED
-from recsys_bert.clicks.prepare.side_values import value_texts
+from recsys_bert.clicks.prepare.side_values import numbers, value_texts
 from recsys_bert.clicks.prepare.sources import TableSource, ragged_rows, whole_table
 from recsys_bert.clicks.prepare.table_config import TableConfig
 from recsys_bert.errors import InputError
@@ -41,6 +41,10 @@ class SideTable:
     name: str = "the side table"
     missing: tuple[str, ...] = ()
     note: str | None = None
+
+    def title(self, column: str) -> str:
+        """Name of a column in messages."""
+        return f"column {column!r} of {self.name}"
 
     def rows(self, ids: pl.Series) -> pl.Series:
         """Row of each id in the table; null if it has none."""
@@ -120,7 +124,8 @@ def _check_columns(
         hint = source.separator_hint(table.columns)
         raise InputError(
             f"{source.name} has no column {missing[0]!r}; it has {columns}.{hint} See {role}_features.id, "
-            f".categorical, .multi{' and .text' if role == 'item' else ''}; {role}_table says how files are read."
+            f".categorical, .multi, .numeric, .vectors{' and .text' if role == 'item' else ''}; {role}_table says how files "
+            "are read."
         )
     if table[name].dtype.is_nested():
         raise InputError(f"no id in column {name!r} of {source.name}: it holds lists. {choose}.")
@@ -129,6 +134,9 @@ def _check_columns(
     for column in config.categorical + config.multi:
         separator = config.separator if column in config.multi else None
         value_texts(table[column].head(_SAMPLE), f"column {column!r} of {source.name}", separator, reading.missing)
+    for column in config.numeric:
+        title = f"column {column!r} of {source.name}"
+        numbers(table[column], title, config.bad_numbers, reading.missing, table[name])
     for column in text_columns(config):
         check_text_column(table[column], f"column {column!r} of {source.name}")
 
@@ -161,8 +169,7 @@ def _read(
     """The columns, and the number of rows that were dropped for their width."""
     mapping = source.json_object()
     if mapping is not None and (config.id or log_name) not in mapping:
-        columns = config.columns
-        name = columns[0] if columns else "value"
+        name = config.columns[0] if config.columns else "value"
         return pl.DataFrame({config.id or log_name: list(mapping), name: list(mapping.values())}), 0
     try:
         parts = source.parts()
@@ -221,10 +228,8 @@ def encode(
     features = []
     for name in config.categorical + config.multi:
         multi = name in config.multi
-        title = f"column {name!r} of {side.name}"
-        texts = value_texts(
-            side.table[name].gather(side_rows), title, config.separator if multi else None, side.missing
-        )
+        separator = config.separator if multi else None
+        texts = value_texts(side.table[name].gather(side_rows), side.title(name), separator, side.missing)
         pairs = _pairs(rows, texts, side.missing)
         values = (inherited or {}).get(name, pl.Series(dtype=pl.String))
         features.append(_feature(pairs, name, first + len(ids), config.max_values if multi else 1, multi, values))

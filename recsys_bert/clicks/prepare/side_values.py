@@ -1,4 +1,4 @@
-"""Values of a side table's column as text: single ones, or lists as lists or as text."""
+"""Values of a side table's column: as text, single or lists, or as numbers."""
 
 import polars as pl
 
@@ -60,6 +60,39 @@ def value_texts(column: pl.Series, title: str, separator: str | None, missing: t
             f"{title} holds vectors as text, which are no categories: each number would be one. Leave it out."
         )
     return lists
+
+
+def numbers(
+    column: pl.Series, title: str, bad_numbers: str, missing: tuple[str, ...], ids: pl.Series
+) -> tuple[pl.Series, int]:
+    """Numbers of a column as float64, NaN where missing, and the number of cells that are none.
+
+    Args:
+        column: The raw column; NaN, null and empty text are missing.
+        title: Names the column in messages.
+        bad_numbers: ``error``, or ``missing`` for text and infinite numbers.
+        missing: Words for a missing value.
+        ids: Id of each row, for messages.
+
+    Raises:
+        InputError: It holds lists or objects; or text or an infinite number, which are an error.
+    """
+    kind = column.dtype
+    if kind.is_nested() or kind in (pl.Binary, pl.Object):
+        raise InputError(f"{title} holds {kind}, and a numeric column one number a row. Name vectors under .vectors.")
+    if not (kind.is_numeric() or kind.is_temporal() or kind in (pl.Boolean, pl.Null)):
+        text = column.cast(pl.String).str.strip_chars().rename("value").to_frame()
+        column = text.select(present(pl.col("value"), missing))["value"]
+    values = column.cast(pl.Float64, strict=False)
+    bad = (values.is_null() & column.is_not_null()) | values.is_infinite().fill_null(False)
+    n_bad = int(bad.sum())
+    if n_bad and bad_numbers == "error":
+        row = int(bad.arg_max() or 0)
+        raise InputError(
+            f"{title}, id {ids[row]!r}: {column[row]!r} is not a finite number; {n_bad:,} such rows in all. Correct "
+            "them, or set bad_numbers to 'missing', which counts them."
+        )
+    return values.set(bad, None).fill_null(float("nan")), n_bad
 
 
 def _texts(column: pl.Series, missing: tuple[str, ...]) -> pl.Series:

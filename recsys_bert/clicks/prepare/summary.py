@@ -102,6 +102,11 @@ def summary_lines(manifest: Manifest) -> list[str]:
                 f"  feature {role}.{name}: {feature['size'] - 2:,} values, on {feature['rows_with_a_value']:,} rows"
             )
     lines += text_lines(manifest)
+    lines += [
+        f"  feature {role}.{name}: {_dense_text(entry)}"
+        for role, features in manifest.dense.items()
+        for name, entry in features.items()
+    ]
     lines += [weight_line(manifest.weights)] if manifest.weights else []
     lines += growth_lines(manifest)
     lines += count_lines(manifest)
@@ -140,3 +145,12 @@ def leaks_left(manifest: Manifest) -> dict[str, int]:
 
 def _files(files: list[dict[str, Any]]) -> str:
     return str(files[0]["name"]) if len(files) == 1 else f"{len(files)} files"
+
+
+def _dense_text(entry: dict[str, Any]) -> str:
+    """Kind, coverage and rows not used of a feature of numbers."""
+    kind = f"numbers ({entry['rule']})" if entry["kind"] == "numeric" else f"vectors of width {entry['width']}"
+    known = ("kind", "width", "rule", "rows_with_a_value", "rows_without", "scaling")
+    others = [f"{name.replace('_', ' ')}: {n:,}" for name, n in entry.items() if name not in known and n]
+    about = f" ({', '.join(others)})" if others else ""
+    return f"{kind}, on {entry['rows_with_a_value']:,} rows, {entry['rows_without']:,} without{about}"

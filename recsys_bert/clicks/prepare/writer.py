@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from recsys_bert.clicks.dense import save_dense
 from recsys_bert.clicks.histories import Histories
 from recsys_bert.clicks.item_words import item_texts, text_counts
-from recsys_bert.clicks.lineage import Basis, event_values, fingerprint_of
+from recsys_bert.clicks.lineage import DENSE, ROLES, Basis, event_values, fingerprint_of, scalings
 from recsys_bert.clicks.manifest import NAME, UNKNOWN_EVENTS, Manifest
 from recsys_bert.clicks.prepare.catalogue import Catalogue
-from recsys_bert.clicks.prepare.config import SideFeaturesConfig, SplitConfig
+from recsys_bert.clicks.prepare.config import SplitConfig
+from recsys_bert.clicks.prepare.dense_features import DenseFeature, Rows, encode_dense
 from recsys_bert.clicks.prepare.events import Events, chunks, mapped
 from recsys_bert.clicks.prepare.filters import Filtered
 from recsys_bert.clicks.prepare.leaks import check_no_leak
@@ -24,6 +26,7 @@ from recsys_bert.clicks.prepare.sources import TableSource
 from recsys_bert.clicks.prepare.splits import Borders
 from recsys_bert.clicks.prepare.summary import cold_counts, event_counts, weight_counts
 from recsys_bert.clicks.prepare.times import PER_SECOND
+from recsys_bert.clicks.prepare.vectors import Side
 from recsys_bert.files import write_json
 
 CATALOGUE = ("item_row", "item_id", "count")
@@ -83,7 +86,7 @@ def write_folder(
     split: SplitConfig,
     borders: Borders,
     catalogue: Catalogue,
-    sides: dict[str, tuple[SideTable | None, SideFeaturesConfig]],
+    sides: dict[str, Side],
     settings: dict[str, Any],
     basis: Basis | None = None,
 ) -> Manifest:
@@ -96,7 +99,7 @@ def write_folder(
         split: Kind of split.
         borders: Borders of the split.
         catalogue: Rows of items.
-        sides: Side tables of ``items`` and ``users`` and their feature settings.
+        sides: Side data of ``items`` and ``users``.
         settings: Resolved settings, for the manifest.
         basis: Vocabulary that this one grew from.
 
@@ -113,19 +116,24 @@ def write_folder(
     inherited = basis.values if basis else dict[str, Any]()
     item_trained, first_item = items["count"].to_numpy() > 0, catalogue.vocabulary.first_item
     user_trained = borders.train_end > events.offsets[:-1]
-    features = {
-        "items": _features(items["item_id"], item_trained, sides["items"], first_item, inherited.get("items")),
-        "users": _features(users[user_key], user_trained, sides["users"], 0, inherited.get("users")),
+    rows = {
+        "items": Rows(items["item_id"], item_trained, first_item),
+        "users": Rows(users[user_key], user_trained),
     }
+    features = {role: _features(rows[role], sides[role], inherited.get(role)) for role in ROLES}
+    dense = {role: _dense(rows[role], sides[role], inherited.get(DENSE[role])) for role in ROLES}
     joined = {
-        role: _joined(table, key, sides[role][0])
+        role: _joined(table, key, sides[role].table)
         for role, table, key in (("items", items, "item_id"), ("users", users, user_key))
     }
     for role, table in joined.items():
         table.write_parquet(folder / f"{role}.parquet")
         save_features(features[role], folder / f"{role.removesuffix('s')}_features")
+        save_dense([one.table for one in dense[role]], folder / DENSE[role])
     values = {role: {one.name: one.values for one in columns} for role, columns in features.items()}
     values |= event_values(record.event_types)
+    entries = {role: {one.name: one.counts for one in tables} for role, tables in dense.items() if tables}
+    values |= scalings(entries)
     cut = (filtered.cut[0] // PER_SECOND, filtered.cut[1] // PER_SECOND) if filtered.cut else None
     manifest = Manifest(
         fingerprint=fingerprint_of(catalogue.vocabulary, values),
@@ -139,7 +147,8 @@ def write_folder(
         | {"check": check_no_leak(histories, catalogue, features, cut)},
         cold=cold_counts(histories, catalogue),
         features={role: {one.name: one.counts for one in columns} for role, columns in features.items() if columns},
-        side_tables={role: side.counts for role, (side, _) in sides.items() if side},
+        dense=entries,
+        side_tables={role: side.table.counts for role, side in sides.items() if side.table},
         texts=_texts(joined["items"], sides["items"], histories, catalogue),
         log=record.about,
         config=settings,
@@ -222,26 +231,23 @@ def user_table(events: Events) -> pl.DataFrame:
     return table if events.log_user_ids is None else table.with_columns(events.log_user_ids.alias("log_user_id"))
 
 
-def _features(
-    ids: pl.Series,
-    trained: Any,
-    side: tuple[SideTable | None, SideFeaturesConfig],
-    first: int,
-    inherited: Mapping[str, pl.Series] | None,
-) -> list[Feature]:
-    table, config = side
-    return encode(table, config, ids, trained, first, inherited) if table else []
+def _features(rows: Rows, side: Side, inherited: Mapping[str, pl.Series] | None) -> list[Feature]:
+    return encode(side.table, side.config, rows.ids, rows.trained, rows.first, inherited) if side.table else []
+
+
+def _dense(rows: Rows, side: Side, inherited: Mapping[str, pl.Series] | None) -> list[DenseFeature]:
+    return encode_dense(rows, side.table, side.vectors, side.config, inherited)
 
 
 def _texts(
     items: pl.DataFrame,
-    side: tuple[SideTable | None, SideFeaturesConfig],
+    side: Side,
     histories: Histories,
     catalogue: Catalogue,
 ) -> dict[str, Any]:
     """Entry of the manifest: the text columns of ``items.parquet``, and counts; empty without words."""
-    table, config = side
-    if table is None or not (names := text_columns(config)):
+    table = side.table
+    if table is None or not (names := text_columns(side.config)):
         return {}
     columns = [_free_name(name, CATALOGUE) for name in names]
     n_events = np.zeros(catalogue.n_rows, np.int64)

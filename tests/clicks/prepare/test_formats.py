@@ -6,7 +6,8 @@ import json
 import polars as pl
 import pytest
 
-from recsys_bert.clicks.prepare.config import SideFeaturesConfig, SplitConfig
+from recsys_bert.clicks.prepare.config import SplitConfig
+from recsys_bert.clicks.prepare.features_config import SideFeaturesConfig
 from recsys_bert.errors import InputError
 
 ROWS = [(7, 30, 50), (5, 10, 10), (7, 10, 20), (5, 20, 10), (7, 20, 20), (5, 30, 5), (6, 10, 1), (7, 40, 60)]

@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from recsys_bert.clicks.prepare.catalogue import Catalogue
-from recsys_bert.clicks.prepare.config import FilterConfig, SideFeaturesConfig, SplitConfig
+from recsys_bert.clicks.prepare.config import FilterConfig, SplitConfig
+from recsys_bert.clicks.prepare.features_config import SideFeaturesConfig
 from recsys_bert.clicks.prepare.leaks import check_no_leak
 from recsys_bert.clicks.prepare.side_tables import Feature
 

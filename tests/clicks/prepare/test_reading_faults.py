@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from pipelines import cli
-from recsys_bert.clicks.prepare.config import SideFeaturesConfig, SplitConfig
+from recsys_bert.clicks.prepare.config import SplitConfig
+from recsys_bert.clicks.prepare.features_config import SideFeaturesConfig
 from recsys_bert.clicks.prepare.side_tables import as_log_ids
 from recsys_bert.clicks.prepare.side_values import value_texts
 from recsys_bert.clicks.prepare.table_config import TableConfig

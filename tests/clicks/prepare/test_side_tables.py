@@ -3,7 +3,8 @@ import json
 import polars as pl
 import pytest
 
-from recsys_bert.clicks.prepare.config import SideFeaturesConfig, SplitConfig
+from recsys_bert.clicks.prepare.config import SplitConfig
+from recsys_bert.clicks.prepare.features_config import SideFeaturesConfig
 from recsys_bert.errors import InputError
 
 # training: 10 11 | 10 12; held out: 13 (twice), 14
