@@ -8,10 +8,10 @@ from recsys_bert.checksums import check_intact
 from recsys_bert.clicks.dataset import ClickDataset, open_dataset
 from recsys_bert.ctr.build import build_module
 from recsys_bert.ctr.config import CTRConfig
-from recsys_bert.ctr.data import full_layout
 from recsys_bert.ctr.features import Features
 from recsys_bert.ctr.history import EncodedItems
 from recsys_bert.ctr.model import CTRModule
+from recsys_bert.ctr.side import full_layout
 from recsys_bert.encoder.model import load_weights
 from recsys_bert.encoder.parts import allowing_parts, saved_parts
 from recsys_bert.encoder.saved_sizes import saved_sizes

@@ -15,7 +15,7 @@ from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.frames import Frame
 from recsys_bert.ctr.artefact import read_artefact, write_artefact
 from recsys_bert.ctr.config import CTRConfig, FilesConfig
-from recsys_bert.ctr.data import CTRData, encode, full_layout
+from recsys_bert.ctr.data import CTRData, encode
 from recsys_bert.ctr.describe import describe_counts, describe_model
 from recsys_bert.ctr.features import Features
 from recsys_bert.ctr.history import EncodedItems
@@ -23,6 +23,7 @@ from recsys_bert.ctr.impressions import Impressions, read_impressions
 from recsys_bert.ctr.inference import evaluate, probabilities
 from recsys_bert.ctr.model import CTRModule
 from recsys_bert.ctr.ranking import rank
+from recsys_bert.ctr.side import full_layout
 from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
 

@@ -1,8 +1,8 @@
 """Encoded impressions with the history before each, and batches of them."""
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.histories import Histories, Ints
 from recsys_bert.clicks.vocabulary import as_ids
-from recsys_bert.ctr.config import ColumnsConfig, CTRConfig, FeaturesConfig
+from recsys_bert.ctr.config import ColumnsConfig, CTRConfig
 from recsys_bert.ctr.features import Features
 from recsys_bert.ctr.impressions import Impressions
 from recsys_bert.ctr.items import ItemVocabulary, list_histories, n_cold
-from recsys_bert.ctr.layout import Field, Layout
+from recsys_bert.ctr.layout import DENSE, Layout
+from recsys_bert.ctr.side import DenseColumn, dense_columns, side_ids
 from recsys_bert.ctr.values import as_text
 from recsys_bert.errors import InputError
 
@@ -38,6 +39,7 @@ class CTRData:
         pooled: Cached history vectors of a frozen encoder, float32 ``[n, width]``; or None.
         timed: Add the timestamps of histories to batches.
         typed: Add the event types of histories to batches.
+        dense: Numbers of each dense field by its name.
     """
 
     ids: NDArray[np.int32]
@@ -52,6 +54,7 @@ class CTRData:
     pooled: NDArray[np.float32] | None = None
     timed: bool = False
     typed: bool = False
+    dense: Mapping[str, DenseColumn] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -64,12 +67,14 @@ class CTRData:
             history_len: Last events that are read.
 
         Returns:
-            ``ids [batch, columns]``, ``numbers [batch, n_numbers]``; where there are histories ``history
-            [batch, seq]``, padded with 0 on the right, and ``target [batch]``, if ``timed`` ``times [batch, seq]``, and
-            if ``typed`` ``event_types [batch, seq]``; with labels ``label [batch]`` or ``[batch, n_tasks]``.
+            ``ids [batch, columns]``, ``numbers [batch, n_numbers]``, ``dense.NAME [batch, width]`` of each dense field;
+            where there are histories ``history [batch, seq]``, padded with 0 on the right, and ``target [batch]``, if
+            ``timed`` ``times [batch, seq]``, and if ``typed`` ``event_types [batch, seq]``; with labels ``label
+            [batch]`` or ``[batch, n_tasks]``.
             With ``pooled``, ``pooled [batch, width]`` replaces the history, of which only the last event is left.
         """
         batch: dict[str, NDArray[Any]] = {"ids": self.ids[rows], "numbers": self.numbers[rows]}
+        batch |= {f"{DENSE}{name}": column.of(rows) for name, column in self.dense.items()}
         if self.histories is not None and self.targets is not None and self.start is not None and self.stop is not None:
             length = history_len if self.pooled is None else 1
             start, stop = self.start[rows], self.stop[rows]
@@ -84,24 +89,6 @@ class CTRData:
         if self.labels is not None:
             batch["label"] = self.labels[rows]
         return batch
-
-
-def side_fields(dataset: ClickDataset, config: FeaturesConfig) -> list[Field]:
-    """Fields of the prepared log's side tables."""
-    fields = []
-    for enabled, kind, codes, sizes in (
-        (config.item_side, "item", dataset.item_features, dataset.item_feature_sizes),
-        (config.user_side, "user", dataset.user_features, dataset.user_feature_sizes),
-    ):
-        for name, values in codes.items() if enabled else ():
-            width = values.shape[1]
-            fields.append(Field(f"{kind}.{name}", "multi" if width > 1 else "categorical", sizes[name], width))
-    return fields
-
-
-def full_layout(features: Features, config: FeaturesConfig, dataset: ClickDataset | None) -> Layout:
-    """Fields of the impressions' columns, then those of the side tables."""
-    return Layout((*features.layout.fields, *([] if dataset is None else side_fields(dataset, config))))
 
 
 def fit_features(frame: pl.DataFrame, config: CTRConfig, dataset: ClickDataset | None) -> Features:
@@ -158,11 +145,12 @@ def _join_log(
     users = user_rows(dataset, impressions.frame[columns.user])
     targets = dataset.rows(impressions.frame[columns.item])
     _warn_of_nothing(dataset, columns, users >= 0, targets >= dataset.vocabulary.first_item)
-    ids = np.concatenate([data.ids, *_side_ids(dataset, layout, first, users, targets)], axis=1)
+    ids = np.concatenate([data.ids, *side_ids(dataset, layout, first, users, targets)], axis=1)
     data = replace(
         data,
         ids=ids,
         targets=targets,
+        dense=dense_columns(dataset, layout, users, targets),
         counts=data.counts | {"impressions of items without training event": n_cold(targets, dataset)},
     )
     if not config.model.history_len or columns.history is not None:
@@ -251,26 +239,6 @@ def events_before(histories: Histories, users: Ints, times: Ints) -> tuple[Ints,
         low[rows] = np.where(earlier, middle + 1, low[rows])
         high[rows] = np.where(earlier, high[rows], middle)
     return start, low
-
-
-def _side_ids(
-    dataset: ClickDataset, layout: Layout, first: int, users: Ints, targets: NDArray[np.int32]
-) -> list[NDArray[np.int32]]:
-    """Rows of the flat table for every side field, ``[n, width]`` each."""
-    columns = []
-    for field, offset in list(zip(layout.fields, layout.offsets, strict=True))[first:]:
-        kind, _, name = field.name.partition(".")
-        if kind == "item":
-            codes = dataset.item_features[name][targets].astype(np.int32)
-        else:
-            codes = np.where((users >= 0)[:, None], dataset.user_features[name][users], 0).astype(np.int32)
-        if field.kind == "multi":
-            ids = np.where(codes > 0, codes + offset, 0)
-            ids[(codes == 0).all(1), 0] = offset  # no known value is a value of its own
-        else:
-            ids = codes + offset
-        columns.append(ids.astype(np.int32))
-    return columns
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.ctr.build import build_module
 from recsys_bert.ctr.checkpoint import CTRModel
 from recsys_bert.ctr.config import ColumnsConfig, CTRConfig, FeaturesConfig
-from recsys_bert.ctr.data import full_layout
 from recsys_bert.ctr.features import FIRST, Features
 from recsys_bert.ctr.history import EncodedItems, PlainItems
 from recsys_bert.ctr.items import FIRST_ITEM, ItemVocabulary
 from recsys_bert.ctr.model import CTRModule
 from recsys_bert.ctr.model_config import CTRModelConfig
+from recsys_bert.ctr.side import full_layout
 from recsys_bert.errors import InputError
 from recsys_bert.user_encoder.checkpoint import PretrainedEncoder, grown_encoder
 from recsys_bert.user_encoder.growth import copy_grown, new_rows, resolve_new_items

@@ -92,6 +92,8 @@ class EncodedItems(nn.Module):
                 states, pooled = self.encode(history, times, event_types)
             else:
                 states = pooled.new_zeros(len(pooled), 0, pooled.shape[1])
+            if not self.prediction.dense:  # nothing would tell new items apart
+                target = target.masked_fill(target >= self.prediction.encoder.config.vocab_size, UNKNOWN)
             item = self.prediction.items(target.long())
         if not self.pretrained.reads_empty_histories:
             pooled = torch.where((history != 0).any(1, keepdim=True), pooled, self.empty_history)

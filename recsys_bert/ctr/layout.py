@@ -7,7 +7,10 @@ from typing import Literal
 
 from recsys_bert.errors import InputError
 
-Kind = Literal["categorical", "number", "multi"]
+Kind = Literal["categorical", "number", "multi", "dense"]
+
+DENSE = "dense."
+"""Begins the names of a batch's dense fields, float ``[batch, width]``."""
 
 
 @dataclass(frozen=True)
@@ -16,9 +19,10 @@ class Field:
 
     Args:
         name: Name of its column; side features as ``item.genres`` or ``user.age``.
-        kind: ``categorical``: one value; ``number``: one value times a number; ``multi``: the mean of up to ``width``.
-        size: Rows of its values in the table.
-        width: Columns of the ids array.
+        kind: ``categorical``: one value; ``number``: one value times a number; ``multi``: the mean of up to ``width``;
+            ``dense``: ``width`` numbers of a prepared log, through an adapter.
+        size: Rows of its values in the table; 0 for ``dense``.
+        width: Columns of the ids array, or numbers.
     """
 
     name: str
@@ -29,9 +33,19 @@ class Field:
 
 @dataclass(frozen=True)
 class Layout:
-    """The fields in their order. Row 0 of the table is padding; the first field's values follow, and so on."""
+    """The fields in their order, dense ones last. Row 0 of the table is padding; the values of each field follow."""
 
     fields: tuple[Field, ...]
+
+    @property
+    def in_table(self) -> tuple[Field, ...]:
+        """Fields with values in the table."""
+        return tuple(field for field in self.fields if field.kind != "dense")
+
+    @property
+    def dense(self) -> tuple[Field, ...]:
+        """Fields of numbers through an adapter."""
+        return tuple(field for field in self.fields if field.kind == "dense")
 
     @cached_property
     def offsets(self) -> list[int]:
@@ -50,12 +64,12 @@ class Layout:
     @property
     def column_fields(self) -> list[int]:
         """Field of each column of the ids array."""
-        return [number for number, field in enumerate(self.fields) for _ in range(field.width)]
+        return [number for number, field in enumerate(self.in_table) for _ in range(field.width)]
 
     @property
     def number_columns(self) -> list[int]:
         """Columns of the ids array that are multiplied by a number, in the order of the numbers array."""
-        kinds = [field.kind for field in self.fields for _ in range(field.width)]
+        kinds = [field.kind for field in self.in_table for _ in range(field.width)]
         return [column for column, kind in enumerate(kinds) if kind == "number"]
 
 

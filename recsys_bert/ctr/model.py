@@ -9,11 +9,15 @@ from torch.nn import functional as F
 
 from recsys_bert.ctr.heads import CTR_HEADS
 from recsys_bert.ctr.history import EncodedItems, PlainItems
-from recsys_bert.ctr.layout import Layout
+from recsys_bert.ctr.layout import DENSE, Layout
 from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.ctr.multi_task import MULTI_TASK
+from recsys_bert.encoder.adapter import Adapter
 from recsys_bert.encoder.parts import build, find
 from recsys_bert.errors import InputError
+
+ADAPTER_WIDTH = 4
+"""Hidden width of the adapter of a dense field, in widths of a field's vector."""
 
 HISTORY_FIELDS = ("target item", "history", "match")
 """Fields that a history adds, ahead of the features."""
@@ -56,9 +60,12 @@ class CTRModule(nn.Module):
         self.table = nn.Embedding(layout.n_values, config.dim, padding_idx=0)
         nn.init.normal_(self.table.weight, std=config.init_std)
         nn.init.zeros_(self.table.weight[0])
-        self.n_numbers, self.pooled = len(layout.number_columns), len(layout.column_fields) > len(layout.fields)
+        self.n_numbers, self.pooled = len(layout.number_columns), len(layout.column_fields) > len(layout.in_table)
         self.register_buffer("column_fields", torch.tensor(layout.column_fields, dtype=torch.long), persistent=False)
         self.register_buffer("number_columns", torch.tensor(layout.number_columns, dtype=torch.long), persistent=False)
+        self.adapters = nn.ModuleList(
+            Adapter(field.width, config.dim, config.init_std, ADAPTER_WIDTH * config.dim) for field in layout.dense
+        )
         self.reader = reader
         if reader is not None:
             self.match_norm = nn.BatchNorm1d(1, affine=False)  # the scores of an encoder may have any size
@@ -90,12 +97,15 @@ class CTRModule(nn.Module):
         """Return logits float32 ``[batch]``, or ``[batch, n_tasks]`` of several tasks.
 
         Args:
-            batch: ``ids [batch, columns]``, ``numbers [batch, n_numbers]``, and with a history ``history
+            batch: ``ids [batch, columns]``, ``numbers [batch, n_numbers]``, ``dense.NAME [batch, width]`` of each dense
+                field, and with a history ``history
                 [batch, seq]``, oldest first and padded with 0 on the right, and ``target [batch]``; ``pooled
                 [batch, width]`` where histories are cached, or else, where the encoder reads them, ``times`` and
                 ``event_types`` ``[batch, seq]``.
         """
         fields = self._fields(batch["ids"], batch["numbers"])
+        if self.adapters:
+            fields = torch.cat([fields, self._dense(batch)], 1)
         if self.reader is None:
             history, mask = fields.new_zeros(len(fields), 0, self.dim), fields.new_zeros(len(fields), 0).bool()
         else:
@@ -128,13 +138,18 @@ class CTRModule(nn.Module):
         if not self.n_numbers and not self.pooled:
             return vectors
         scale = (ids != 0).to(vectors.dtype)
-        n_fields = len(self.layout.fields)
+        n_fields = len(self.layout.in_table)
         counts = scale.new_zeros(len(ids), n_fields).index_add(1, self.column_fields, scale)
         scale = scale / counts.clamp(min=1)[:, self.column_fields]  # the mean over a field's values
         if self.n_numbers:
             scale = scale.index_copy(1, self.number_columns, numbers.to(scale.dtype))
         summed = vectors.new_zeros(len(ids), n_fields, self.dim)
         return summed.index_add(1, self.column_fields, vectors * scale.unsqueeze(2))
+
+    def _dense(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Vectors of dense fields ``[batch, n_dense, dim]``; 0 where a row has no value."""
+        fields = zip(self.layout.dense, self.adapters, strict=True)
+        return torch.stack([adapter(batch[f"{DENSE}{field.name}"]) for field, adapter in fields], 1)
 
 
 class CTRLoss(nn.Module):

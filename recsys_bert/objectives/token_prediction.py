@@ -150,11 +150,13 @@ class TokenPrediction(nn.Module):
     def _embeddings(self, rows: Tensor | None) -> Tensor:
         """Embeddings of rows, with those of their dense features; rows past the table have these alone."""
         embeddings, n_rows = self.encoder.embeddings, self.encoder.config.vocab_size
-        if not self.dense:
-            return embeddings.token.weight[self.first_row :] if rows is None else embeddings.token(rows)
+        if rows is None and not self.dense:
+            return embeddings.token.weight[self.first_row :]
         if rows is None:
             rows = torch.arange(self.first_row, n_rows, device=embeddings.token.weight.device)
         tokens = rows if self.unknown is None else rows.masked_fill(rows >= n_rows, self.unknown)
+        if not self.dense:
+            return embeddings.token(tokens)
         if self.training and self.id_dropout:
             tokens = drop_ids(tokens, self.id_dropout, self.first_row, self.unknown)
         embedding: Tensor = embeddings.token(tokens) + embeddings.dense(self.features(rows, self.dense) or {})

@@ -83,7 +83,7 @@ class TwoTower(nn.Module):
 
     def _without_ids(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Batch in which some items of histories have their features alone."""
-        if not self.id_dropout:
+        if not self.training or not self.id_dropout:
             return batch
         return {**batch, "tokens": drop_ids(batch["tokens"], self.id_dropout, self.first_item, UNKNOWN)}
 

@@ -196,10 +196,10 @@ def _module(
         encoder: Run of an encoder in place of that of ``start``; None keeps it.
     """
     from recsys_bert.ctr.build import build_module
-    from recsys_bert.ctr.data import full_layout
     from recsys_bert.ctr.growth import grown_features, grown_module
     from recsys_bert.ctr.history import PlainItems
     from recsys_bert.user_encoder.item_init import init_table
+    from recsys_bert.ctr.side import full_layout
 
     if start is not None:
         grown = grown_features(start.features, features)

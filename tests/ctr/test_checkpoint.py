@@ -10,9 +10,9 @@ from recsys_bert.checksums import write_checksums
 from recsys_bert.ctr.build import build_module
 from recsys_bert.ctr.checkpoint import CTRModel
 from recsys_bert.ctr.config import ColumnsConfig, CTRConfig, FeaturesConfig, FilesConfig
-from recsys_bert.ctr.data import full_layout
 from recsys_bert.ctr.features import Features
 from recsys_bert.ctr.model_config import CTRModelConfig
+from recsys_bert.ctr.side import full_layout
 from recsys_bert.errors import InputError
 
 COLUMNS = ColumnsConfig(user="user_id", item="item_id", time="timestamp", label="rating >= 4")

@@ -6,11 +6,12 @@ import pytest
 
 from recsys_bert.clicks.histories import Histories
 from recsys_bert.ctr.config import ColumnsConfig, CTRConfig, FeaturesConfig
-from recsys_bert.ctr.data import CTRBatches, encode, events_before, side_fields, user_rows
+from recsys_bert.ctr.data import CTRBatches, encode, events_before, user_rows
 from recsys_bert.ctr.features import Features
 from recsys_bert.ctr.impressions import Impressions, read_impressions
 from recsys_bert.ctr.layout import Layout
 from recsys_bert.ctr.model_config import CTRModelConfig
+from recsys_bert.ctr.side import side_fields
 from recsys_bert.errors import InputError
 
 COLUMNS = ColumnsConfig(user="user_id", item="item_id", time="timestamp", label="rating >= 4")

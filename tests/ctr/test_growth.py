@@ -9,7 +9,7 @@ from pipelines import predict_ctr
 from pipelines import train_ctr as command
 from recsys_bert.ctr.checkpoint import CTRModel
 from recsys_bert.ctr.config import ColumnsConfig
-from recsys_bert.ctr.data import full_layout
+from recsys_bert.ctr.side import full_layout
 from recsys_bert.errors import InputError
 from recsys_bert.stages.append import append
 from recsys_bert.stages.pretrain import pretrain

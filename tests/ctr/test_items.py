@@ -12,10 +12,11 @@ from recsys_bert.clicks.vocabulary import UNKNOWN
 from recsys_bert.ctr.build import build_module
 from recsys_bert.ctr.checkpoint import CTRModel
 from recsys_bert.ctr.config import ColumnsConfig, CTRConfig
-from recsys_bert.ctr.data import encode, fit_features, full_layout
+from recsys_bert.ctr.data import encode, fit_features
 from recsys_bert.ctr.impressions import read_impressions
 from recsys_bert.ctr.items import FIRST_ITEM, ItemVocabulary, list_histories
 from recsys_bert.ctr.model_config import CTRModelConfig
+from recsys_bert.ctr.side import full_layout
 from recsys_bert.errors import InputError
 from recsys_bert.stages.train_ctr import train_ctr
 
