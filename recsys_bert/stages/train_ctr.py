@@ -198,8 +198,8 @@ def _module(
     from recsys_bert.ctr.build import build_module
     from recsys_bert.ctr.growth import grown_features, grown_module
     from recsys_bert.ctr.history import PlainItems
-    from recsys_bert.user_encoder.item_init import init_table
     from recsys_bert.ctr.side import full_layout
+    from recsys_bert.user_encoder.item_init import init_table
 
     if start is not None:
         grown = grown_features(start.features, features)
