@@ -32,8 +32,6 @@ class Config(PrepareConfig):
         "item_features.numeric",
         "item_features.vectors",
         "user_features.categorical",
-        "user_features.multi",
-        "user_features.numeric",
         "filters.min_user_events",
         "filters.min_item_events",
         "split.kind",

@@ -10,7 +10,6 @@ from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.vocabulary import UNKNOWN
 from recsys_bert.encoder.batch import encode_batch
 from recsys_bert.encoder.model import Encoder
-from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.losses.item_loss import ItemLoss
 from recsys_bert.losses.negatives import Popularity

@@ -124,8 +124,8 @@ def _check_columns(
         hint = source.separator_hint(table.columns)
         raise InputError(
             f"{source.name} has no column {missing[0]!r}; it has {columns}.{hint} See {role}_features.id, "
-            f".categorical, .multi, .numeric, .vectors{' and .text' if role == 'item' else ''}; {role}_table says how files "
-            "are read."
+            f".categorical, .multi, .numeric, .vectors{' and .text' if role == 'item' else ''}; {role}_table says how "
+            "files are read."
         )
     if table[name].dtype.is_nested():
         raise InputError(f"no id in column {name!r} of {source.name}: it holds lists. {choose}.")
