@@ -6,4 +6,5 @@ goes in. ``opening.open_store`` opens one by its name here.
 
 STORES = {
     "faiss": "recsys_bert.stores.faiss_sqlite:FaissSqlite",
+    "postgres": "recsys_bert.stores.postgres:Postgres",
 }

@@ -77,7 +77,11 @@ class FaissSqlite:
         except OSError as error:
             raise InputError(f"cannot write {self._folder}: {error.strerror}. Choose another folder.") from error
         self._connect()
-        self.about = self._guarded(lambda: self._settings(about))
+        try:
+            self.about = self._guarded(lambda: self._settings(about))
+        except InputError:
+            self._connection.close()
+            raise
         self._dialect = _SqliteDialect(list(self.about.columns))
         self._index = RowIndex.load(self._folder / _CACHE, self.about.dim) or RowIndex(self.about.dim)
         self._saved = len(self._index.rows)
@@ -146,6 +150,8 @@ class FaissSqlite:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")  # an acknowledged put survives a power cut
         except sqlite3.Error as error:
+            if hasattr(self, "_connection"):
+                self._connection.close()
             raise _explained(error, self._folder) from error
         self._inode = self._file.stat().st_ino
         self._seen_version = None

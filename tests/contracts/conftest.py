@@ -1,9 +1,10 @@
 """Every entry of LAYERS, FUSIONS and NECKS goes through the contract tests by itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from contracts.store_servers import MilvusServer, PostgresServer
 
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.fusions import FUSIONS
@@ -74,3 +75,19 @@ def _build_or_skip(part: tuple[str, str], *, causal: bool, **settings: object) -
 def encoder(make: Build) -> Encoder:
     """A tiny encoder with the part in it, in evaluation mode."""
     return make()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """PostgreSQL with pgvector, started for the tests."""
+    server = PostgresServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def milvus_server() -> Iterator[MilvusServer]:
+    """Milvus, started for the tests."""
+    server = MilvusServer()
+    yield server
+    server.stop()
