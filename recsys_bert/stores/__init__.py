@@ -7,4 +7,6 @@ goes in. ``opening.open_store`` opens one by its name here.
 STORES = {
     "faiss": "recsys_bert.stores.faiss_sqlite:FaissSqlite",
     "postgres": "recsys_bert.stores.postgres:Postgres",
+    "milvus": "recsys_bert.stores.milvus:Milvus",
+    "elastic": "recsys_bert.stores.elastic:Elastic",
 }

@@ -10,7 +10,7 @@ from recsys_bert.stores.filter_text import parse_filter
 from recsys_bert.stores.filters import And, Compare, Filter, In, Located, Missing, Not, Or, leaves
 
 ColumnType = Literal["int", "float", "bool", "str", "tags"]
-"""``tags`` is a list of strings, as an item's genres. Any value may be missing (None)."""
+"""``tags`` is a list of strings, as an item's genres. Any value may be missing (None), and no tags are missing ones."""
 
 Columns = Mapping[str, ColumnType]
 IdType = Literal["str", "int"]
@@ -27,8 +27,8 @@ MAX_ID_BYTES = 512
 MAX_STRING_BYTES = 8_000
 """Longest string of a column, in UTF-8."""
 
-MAX_TEXT_CHARACTERS = 100_000
-"""Longest text of a row."""
+MAX_TEXT_BYTES = 60_000
+"""Longest text of a row, in UTF-8; Milvus has strings of 65,535 bytes."""
 
 MAX_LISTED = 10_000
 """Most values after ``in``."""
@@ -124,7 +124,7 @@ def _value(name: str, kind: ColumnType, value: Any) -> Any:
     if kind == "str" and isinstance(value, str):
         return _string(name, value)
     if kind == "tags" and isinstance(value, list | tuple) and all(isinstance(tag, str) for tag in value):
-        return [_string(name, tag) for tag in dict.fromkeys(value)]
+        return [_string(name, tag) for tag in dict.fromkeys(value)] or None  # Elasticsearch has no empty list
     raise InputError(
         f"column {name!r} has the value {str(value)[:50]!r}, a {type(value).__name__}; it is of type {kind}."
     )
@@ -150,9 +150,9 @@ def check_texts(texts: Sequence[str | None]) -> None:
             continue
         if not isinstance(text, str):
             raise InputError(f"text {str(text)[:50]!r} is a {type(text).__name__}; a string or None is needed.")
-        if len(text) > MAX_TEXT_CHARACTERS:
-            raise InputError(f"a text has {len(text):,} characters; {MAX_TEXT_CHARACTERS:,} at most are stored.")
         check_unicode(text, "a text")
+        if len(text.encode()) > MAX_TEXT_BYTES:
+            raise InputError(f"a text has {len(text.encode()):,} bytes; {MAX_TEXT_BYTES:,} at most are stored.")
 
 
 def checked_filter(source: Any, columns: Columns, ids: IdType) -> Filter | None:
@@ -180,7 +180,30 @@ def checked_filter(source: Any, columns: Columns, ids: IdType) -> Filter | None:
         except InputError as error:
             where = located.positions.get(id(leaf), "")
             raise InputError(f"filter{', ' if where else ''}{where}: {error}") from None
-    return located.tree
+    return _whole(located.tree, columns)
+
+
+def _whole(tree: Filter, columns: Columns) -> Filter:
+    """The same filter, its columns of whole numbers compared with whole numbers only, as some stores need it."""
+    if isinstance(tree, And | Or):
+        return type(tree)(tuple(_whole(part, columns) for part in tree.parts))
+    if isinstance(tree, Not):
+        return Not(_whole(tree.part, columns))
+    if isinstance(tree, Missing) or columns.get(tree.column) != "int":
+        return tree
+    never = And((Missing(tree.column), Not(Missing(tree.column))))
+    if isinstance(tree, In):
+        values = tuple(int(value) for value in tree.values if value == int(value) and -(2**63) <= value < 2**63)
+        return In(tree.column, values) if values else never
+    value = float(tree.value)
+    if isinstance(tree.value, int) or (value.is_integer() and -(2**63) <= value < 2**63):
+        return Compare(tree.column, tree.op, int(tree.value))
+    if tree.op in ("==", "!="):
+        return never if tree.op == "==" else Not(Missing(tree.column))
+    whole = math.floor(value) if tree.op in ("<=", ">") else math.ceil(value)
+    if -(2**63) <= whole < 2**63:
+        return Compare(tree.column, tree.op, whole)
+    return Not(Missing(tree.column)) if (tree.op in ("<", "<=")) == (value > 0) else never
 
 
 def _check_leaf(leaf: Compare | In | Missing, columns: Columns) -> None:

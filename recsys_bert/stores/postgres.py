@@ -129,7 +129,7 @@ class Postgres:
             n, mean = self._execute(total).fetchone() or (0, 1.0)
             frequency = dict.fromkeys(words, 0) | dict(self._execute(holds, [list(words)]).fetchall())
             parameters = [list(words), *compiled.parameters]
-            matches = self._execute(rows + sql.SQL(compiled.sql), parameters).fetchall()  # type: ignore[arg-type]
+            matches = self._execute(rows + sql.SQL(compiled.sql), parameters).fetchall()
             return bm25(words, matches, frequency, n, mean)[:k]
 
         return self._run(search)
@@ -141,7 +141,7 @@ class Postgres:
     def get(self, keys: Sequence[str]) -> dict[str, StoredRow]:
         """See ``Backend``."""
         columns = "".join(f", c{n}" for n in range(len(self.about.columns)))
-        statement = sql.SQL("SELECT id, vector::text, text" + columns + " FROM {} WHERE id = ANY(%s)").format(  # type: ignore[arg-type]
+        statement = sql.SQL("SELECT id, vector::text, text" + columns + " FROM {} WHERE id = ANY(%s)").format(
             self._table
         )
         rows = self._run(lambda: self._execute(statement, [list(keys)]).fetchall())
@@ -197,7 +197,7 @@ class Postgres:
     def _settings(self, about: About | None) -> About:
         place = f"table store_{self._name} of PostgreSQL"
         if self._execute("SELECT to_regclass(%s)", [_ABOUT]).fetchone() != (None,):
-            row = self._execute(f"SELECT about FROM {_ABOUT} WHERE name = %s", [self._name]).fetchone()  # type: ignore[arg-type]
+            row = self._execute(f"SELECT about FROM {_ABOUT} WHERE name = %s", [self._name]).fetchone()
             if row is not None:
                 return About.from_json(row[0], place)
         if about is None:
@@ -211,10 +211,10 @@ class Postgres:
         columns = "".join(f", c{n} {_TYPES[kind]}" for n, kind in enumerate(about.columns.values()))
         self._execute("SELECT pg_advisory_xact_lock(20261130)")  # CREATE … IF NOT EXISTS is no lock by itself
         self._execute("CREATE EXTENSION IF NOT EXISTS vector")
-        self._execute(f"CREATE TABLE IF NOT EXISTS {_ABOUT} (name text PRIMARY KEY, about jsonb NOT NULL)")  # type: ignore[arg-type]
+        self._execute(f"CREATE TABLE IF NOT EXISTS {_ABOUT} (name text PRIMARY KEY, about jsonb NOT NULL)")
         # "C": ids and strings are compared byte by byte, whatever the database's language is
         head = 'CREATE TABLE {} (id text COLLATE "C" PRIMARY KEY, vector vector({}) NOT NULL, text text, words text[]'
-        self._execute(sql.SQL(head + columns + ")").format(self._table, sql.Literal(about.dim)))  # type: ignore[arg-type]
+        self._execute(sql.SQL(head + columns + ")").format(self._table, sql.Literal(about.dim)))
         if about.dim <= _MOST_INDEXED:
             self._execute(sql.SQL("CREATE INDEX ON {} USING hnsw (vector vector_ip_ops)").format(self._table))
         self._execute(sql.SQL("CREATE INDEX ON {} USING gin (words)").format(self._table))
@@ -223,7 +223,7 @@ class Postgres:
 
     def _count(self, condition: Filter | None) -> int:
         compiled = compile_sql(condition, self.about.columns, self._dialect)
-        statement = sql.SQL("SELECT count(*) FROM {} WHERE " + compiled.sql).format(self._table)  # type: ignore[arg-type]
+        statement = sql.SQL("SELECT count(*) FROM {} WHERE " + compiled.sql).format(self._table)
         return int((self._execute(statement, compiled.parameters).fetchone() or (0,))[0])
 
     def _nearest(self, vectors: Vectors, k: int, condition: Filter | None) -> list[Scored]:
@@ -235,12 +235,12 @@ class Postgres:
             share = n_left / max(n, 1)
         compiled = compile_sql(condition, self.about.columns, self._dialect)
         head = f"SELECT id, -(vector <#> %s::vector) FROM {{}} WHERE {compiled.sql} ORDER BY vector <#> %s::vector "
-        statement = sql.SQL(head + "LIMIT %s").format(self._table)  # type: ignore[arg-type]
+        statement = sql.SQL(head + "LIMIT %s").format(self._table)
         if share < EXACT_SHARE or k > _EXACT_K:
             self._execute("SET LOCAL enable_indexscan = off")  # HNSW is an index scan; others are bitmap scans
         else:
             effort = int(min(_MOST_EF, max(_EF, 2 * k) / share))
-            self._execute(f"SET LOCAL hnsw.ef_search = {effort}")  # type: ignore[arg-type]
+            self._execute(f"SET LOCAL hnsw.ef_search = {effort}")
             self._execute("SET LOCAL hnsw.iterative_scan = strict_order")
         results = []
         for text in map(_text, vectors):

@@ -12,6 +12,9 @@ import unicodedata
 MAX_QUERY_WORDS = 100
 """Words of a query that are searched; later ones are left out."""
 
+MAX_INDEXED_WORDS = 4_096
+"""Words of a text that a search can find; Milvus's limit of a list."""
+
 MAX_WORD = 100
 """Characters of a word that count."""
 
@@ -35,7 +38,7 @@ def index_words(text: str) -> list[str]:
     words = []
     for kind, run in _runs(text):
         words += [run[:MAX_WORD]] if kind == "word" else [*run, *_pairs(run)]
-    return words
+    return words[:MAX_INDEXED_WORDS]
 
 
 def query_words(text: str) -> list[str]:

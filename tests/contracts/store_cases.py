@@ -26,7 +26,7 @@ def make_rows(n: int = N, seed: int = 0) -> dict[str, Any]:
         "stock": [int(number) for number in random.integers(0, 1_000, n)],
         "brand": [f"brand {number}" for number in random.integers(0, 20, n)],
         "sold_out": [None if number == 0 else bool(number % 2) for number in random.integers(0, 9, n)],
-        "genres": [[f"genre {g}" for g in range(5) if bits >> g & 1] for bits in random.integers(0, 32, n)],
+        "genres": [[f"genre {g}" for g in range(5) if bits >> g & 1] or None for bits in random.integers(0, 32, n)],
     }
     return {"ids": [f"item {number}" for number in range(n)], "vectors": vectors, "columns": columns}
 

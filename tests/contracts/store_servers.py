@@ -22,7 +22,9 @@ from recsys_bert.stores import STORES
 from recsys_bert.stores.opening import open_store
 from recsys_bert.stores.vector_store import VectorStore
 
-KINDS = sorted(STORES)
+PARAMETERS = [pytest.param(kind, marks=[pytest.mark.slow] if kind == "milvus" else []) for kind in sorted(STORES)]
+"""Kinds of stores; Milvus takes half a minute to start and seconds to make a collection."""
+
 MODULES = {"postgres": "psycopg", "milvus": "pymilvus", "elastic": "elasticsearch"}
 """Clients, which are extras."""
 
@@ -94,20 +96,22 @@ class MilvusServer:
     def __init__(self) -> None:
         self._module = pytest.importorskip("milvus", reason="the server's wheel, milvus==2.3.5, is not installed")
         self._folder = Path(tempfile.mkdtemp(prefix="milvus"))
-        server = self._module.MilvusServer(wait_for_started=False)
-        server.set_base_dir(str(self._folder))
-        server.config.resolve()
-        self._module._initialize_data_files(str(self._folder))
-        self.address = f"http://127.0.0.1:{server.config.listen_ports['proxy_port'][0]}"
-        self._health = server.config.resolve_port(9091)
-        self._health[1].close()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # it leaves the sockets that it tries ports with to Python
+            server = self._module.MilvusServer(wait_for_started=False)
+            server.set_base_dir(str(self._folder))
+            server.config.resolve()
+            self._module._initialize_data_files(str(self._folder))
+            self.address = f"http://127.0.0.1:{server.config.get('proxy_port')}"
+            self._health, socket = server.config.resolve_port(9091)
+            socket.close()
         self.start()
 
     def start(self) -> None:
         """Start it, again too, and wait until it is well."""
         environment = os.environ | {
             "DEPLOY_MODE": "STANDALONE",
-            "METRICS_PORT": str(self._health[0]),
+            "METRICS_PORT": str(self._health),
             "MILVUS_RUN_DIR": str(self._folder / "run"),
             "LD_LIBRARY_PATH": f"{self._folder / 'bin'}:{os.environ.get('LD_LIBRARY_PATH', '')}",
         }
@@ -123,7 +127,7 @@ class MilvusServer:
         while time.monotonic() < end and self._process.poll() is None:
             with (
                 suppress(OSError),
-                urllib.request.urlopen(f"http://127.0.0.1:{self._health[0]}/healthz", timeout=5) as answer,
+                urllib.request.urlopen(f"http://127.0.0.1:{self._health}/healthz", timeout=5) as answer,
             ):
                 if b"OK" in answer.read():
                     return

@@ -8,7 +8,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.stores.columns import checked_filter
 from recsys_bert.stores.filter_json import from_json
 from recsys_bert.stores.filter_text import MAX_DEPTH, parse_filter
-from recsys_bert.stores.filters import And, Compare, In, Missing, Not, Or, to_json
+from recsys_bert.stores.filters import And, Compare, In, Missing, Not, Or, leaves, to_json
 
 COLUMNS = {"price": "float", "stock": "int", "brand": "str", "sold_out": "bool", "genres": "tags", "a b": "int"}
 CHEAP, SOLD = Compare("price", "<", 20), Compare("sold_out", "==", True)
@@ -39,6 +39,26 @@ CHEAP, SOLD = Compare("price", "<", 20), Compare("sold_out", "==", True)
 def test_text_becomes_a_tree(text, tree):
     assert checked_filter(text, COLUMNS, "str") == tree
     assert checked_filter(to_json(tree), COLUMNS, "str") == tree
+
+
+@pytest.mark.parametrize("value", ["-3.5", "-3", "0.5", "2", "2.0", "1e300", "-1e300"])
+@pytest.mark.parametrize("op", ["==", "!=", "<", "<=", ">", ">="])
+def test_whole_numbers_are_compared_with_whole_numbers(op, value):
+    tree = checked_filter(f"stock {op} {value}", COLUMNS, "str")
+    for leaf in leaves(tree):
+        assert isinstance(leaf, Missing) or isinstance(leaf.value, int)
+    for stock in (None, -4, -3, 0, 1, 2, 3, 10**18):
+        assert evaluate(tree, stock) is (stock is not None and eval(f"{stock} {op} {value}"))
+    assert checked_filter("stock in (1.5, 2.0)", COLUMNS, "str") == In("stock", (2,))
+
+
+def evaluate(tree, stock):
+    """Truth of a filter of one column."""
+    if isinstance(tree, And | Or):
+        return (all if isinstance(tree, And) else any)(evaluate(part, stock) for part in tree.parts)
+    if isinstance(tree, Not):
+        return not evaluate(tree.part, stock)
+    return stock is None if isinstance(tree, Missing) else stock is not None and eval(f"{stock} {tree.op} {tree.value}")
 
 
 @pytest.mark.parametrize(
