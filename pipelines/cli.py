@@ -45,6 +45,8 @@ COMMANDS = {  # in the order in which one uses them
     "similar": ("pipelines.similar", "print the items nearest to given items, or the users nearest to given users"),
     "score": ("pipelines.score", "score given pairs of users and items"),
     "export-vectors": ("pipelines.export_vectors", "write the vectors of items and users with their ids"),
+    "store load": ("pipelines.store_load", "put a run's items into a vector store: FAISS, Milvus, PostgreSQL …"),
+    "store search": ("pipelines.store_search", "search a store by items, words or both, under filters"),
     "train-ctr": ("pipelines.train_ctr", "train a click-through-rate model on impressions"),
     "predict-ctr": ("pipelines.predict_ctr", "score new impressions with a trained CTR model"),
     "evaluate": ("pipelines.evaluate", "rank the full catalogue, compare with baselines, write a report"),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from recsys_bert.stages.load import load
     from recsys_bert.stages.prepare import prepare
     from recsys_bert.stages.pretrain import pretrain
+    from recsys_bert.stages.store_items import store_items
     from recsys_bert.stages.train_ctr import train_ctr
     from recsys_bert.stages.train_retrieval import train_retrieval
     from recsys_bert.stores.opening import open_store
@@ -53,6 +54,7 @@ __all__ = [
     "open_store",
     "prepare",
     "pretrain",
+    "store_items",
     "train_ctr",
     "train_retrieval",
 ]
@@ -78,6 +80,7 @@ _MODULES = {
     "open_store": "recsys_bert.stores.opening",
     "prepare": "recsys_bert.stages.prepare",
     "pretrain": "recsys_bert.stages.pretrain",
+    "store_items": "recsys_bert.stages.store_items",
     "train_ctr": "recsys_bert.stages.train_ctr",
     "train_retrieval": "recsys_bert.stages.train_retrieval",
 }
