@@ -14,7 +14,7 @@ from nlp_tasks.encoders import check_size, find_encoder, save_text_encoder
 from nlp_tasks.examples import text_list
 from nlp_tasks.export.exportable import Target, export
 from nlp_tasks.export.heads import text_vectors
-from nlp_tasks.inputs import longest, read_texts
+from nlp_tasks.inputs import Inputs, longest, read_texts
 from nlp_tasks.model import outputs
 from nlp_tasks.pooling import Pooling, prefix_and_case, read_sentence_transformer
 from nlp_tasks.tokenization import Tokenizer
@@ -134,11 +134,17 @@ class TextEncoder:
             digest.update(value.detach().cpu().contiguous().view(-1).view(uint8).numpy().data)
         return digest.hexdigest()
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors ``[n, dim]`` of texts."""
-        inputs = read_texts(
+    def inputs(self, texts: Sequence[str] | Inputs) -> Inputs:
+        """Rows that the encoder reads of texts; those made before pass through."""
+        if isinstance(texts, Inputs):
+            return texts
+        return read_texts(
             self.tokenizer, text_list(texts), None, self.length, longest(self.length, self.encoder.config)
         )
+
+    def encode(self, texts: Sequence[str] | Inputs) -> NDArray[np.float32]:
+        """Vectors ``[n, dim]`` of texts."""
+        inputs = self.inputs(texts)
         if not len(inputs):
             return np.empty((0, self.dim), np.float32)
         model = self.model.to(self.encoder.embeddings.token.weight.device)

@@ -10,6 +10,8 @@ from pipelines.serving.limits import Limits
 from recsys_bert.errors import InputError
 
 if TYPE_CHECKING:
+    import socket
+
     from pipelines.serving.service import Service
 
 _KEY = "RECSYS_BERT_API_KEY"
@@ -90,15 +92,21 @@ def run(config: Config) -> None:
         InputError: A run, log, state file, port or key that does not do.
     """
     try:
-        from pipelines.serving.server import bind, is_loopback, serve
+        from pipelines.serving.server import bind, is_loopback
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is missing: pip install 'recsys-bert[serve]'.") from error
     key = _api_key(config, loopback=is_loopback(config.host))
-    bound = bind(config.host, config.port)  # before any work
-    port = bound.getsockname()[1]
-    service = open_service(config)
+    with bind(config.host, config.port) as bound:  # before any work
+        _serve(config, bound, key)
+
+
+def _serve(config: Config, bound: "socket.socket", key: str | None) -> None:
+    from pipelines.serving.server import is_loopback, serve
+
+    service, port = open_service(config), bound.getsockname()[1]
     hosts = ("127.0.0.1", "localhost", "::1", config.host) if is_loopback(config.host) and key is None else ()
     app = build_app(config, service, key, hosts)
+    bound.listen(2048)  # from here on connections wait for the server to start
     names = ", ".join(f"{run.name} ({run.kind})" for run in service.runs.by_name.values())
     address = f"[{config.host}]" if ":" in config.host else config.host
     print(f"serving {names} on http://{address}:{port}", file=sys.stderr, flush=True)

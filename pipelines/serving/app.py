@@ -11,13 +11,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from pipelines.serving import clicks
+from pipelines.serving import clicks, texts
 from pipelines.serving.errors import KNOWN, request_error
 from pipelines.serving.guard import Guard, GuardSettings
 from pipelines.serving.metrics import CONTENT_TYPE, Metrics
-from pipelines.serving.runs import CTR, RECOMMENDER
+from pipelines.serving.runs import ANSWERER, CLASSIFIER, CTR, ENCODER, RECOMMENDER, TAGGER
 from pipelines.serving.service import Service
 from recsys_bert.serving import shapes
+from recsys_bert.serving import text_shapes as text
 from recsys_bert.version import __version__
 
 
@@ -46,6 +47,12 @@ ENDPOINTS = (
     Endpoint("/score", clicks.score, shapes.ScoreRequest, shapes.ScoreResponse, (RECOMMENDER,)),
     Endpoint("/rank", clicks.rank, shapes.RankRequest, shapes.RankResponse, (CTR,)),
     Endpoint("/events", clicks.events, shapes.EventsRequest, shapes.EventsResponse, (RECOMMENDER,)),
+    Endpoint("/v1/embeddings", texts.embeddings, text.EmbeddingsRequest, text.EmbeddingsResponse, texts.VECTORS),
+    Endpoint("/rerank", texts.rerank, text.RerankRequest, text.RerankResponse, (*texts.MATCHERS, ENCODER)),
+    Endpoint("/classify", texts.classify, text.ClassifyRequest, text.ClassifyResponse, (CLASSIFIER,)),
+    Endpoint("/match", texts.match, text.MatchRequest, text.MatchResponse, texts.MATCHERS),
+    Endpoint("/answer", texts.answer, text.AnswerRequest, text.AnswerResponse, (ANSWERER,)),
+    Endpoint("/tag", texts.tag, text.TagRequest, text.TagResponse, (TAGGER,)),
 )
 
 

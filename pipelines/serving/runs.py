@@ -12,6 +12,8 @@ from recsys_bert.errors import InputError
 from recsys_bert.serving.live_log import LiveLog
 
 RECOMMENDER, CTR = "recommender", "ctr"
+CLASSIFIER, ANSWERER, TAGGER, ENCODER = "classifier", "question_answerer", "tagger", "encoder"
+BI_ENCODER, CROSS_ENCODER = "bi_encoder", "cross_encoder"
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,9 @@ def open_runs(paths: Mapping[str, Path], data: Path | None, live: LiveLog, gener
     dataset = None if data is None else open_dataset(data)
     runs = {}
     for name, path in paths.items():
-        runs[name] = Run(name, path, kinds[name], _open(kinds[name], path, dataset, live))
+        model = _open(kinds[name], path, dataset, live)
+        kind = _MATCHERS[model.form] if kinds[name] == "matcher" else kinds[name]
+        runs[name] = Run(name, path, kind, model)
     return Runs(runs, generation)
 
 
@@ -119,7 +123,7 @@ def run_kind_of(path: Path) -> str:
             raise InputError(f"{path} holds a {kind!r}, which is not served; served are {', '.join(_TEXT_KINDS)}.")
         return str(kind)
     is_checkpoint = (path / "modules.json").is_file() or (path / "config.json").is_file()
-    return "encoder" if is_checkpoint else RECOMMENDER
+    return ENCODER if is_checkpoint else RECOMMENDER
 
 
 def _open(kind: str, path: Path, dataset: Any, live: LiveLog) -> Any:
@@ -167,10 +171,11 @@ def _encoder(path: Path) -> Any:
     return TextEncoder.load(path)
 
 
+_MATCHERS = {"bi": BI_ENCODER, "cross": CROSS_ENCODER}
 _TEXT_KINDS: dict[str, Callable[[Path], Any]] = {
-    "classifier": _classifier,
+    CLASSIFIER: _classifier,
     "matcher": _matcher,
-    "question_answerer": _answerer,
-    "tagger": _tagger,
-    "encoder": _encoder,
+    ANSWERER: _answerer,
+    TAGGER: _tagger,
+    ENCODER: _encoder,
 }

@@ -1,6 +1,7 @@
 """Run the application under uvicorn: one process, a socket that is bound before any work, a graceful end."""
 
 import asyncio
+import contextlib
 import errno
 import ipaddress
 import logging
@@ -41,15 +42,17 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         InputError: It is in use, or the host is not one of this machine.
     """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, kind, protocol)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except OSError as error:
-        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be bound: {error}"
-        raise InputError(f"port {port} of {host} {reason}. Choose another --port; 0 takes a free one.") from error
-    return bound
+    with contextlib.ExitStack() as stack:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            bound = stack.enter_context(socket.socket(family, kind, protocol))
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+        except OSError as error:
+            reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be bound: {error}"
+            raise InputError(f"port {port} of {host} {reason}. Choose another --port; 0 takes a free one.") from error
+        stack.pop_all()
+        return bound
 
 
 def is_loopback(host: str) -> bool:

@@ -51,7 +51,11 @@ class Service:
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings, self.limits = settings, settings.limits
         self.live = LiveLog(settings.state)
-        self.runs = open_runs(settings.paths, settings.data, self.live, 1)
+        try:
+            self.runs = open_runs(settings.paths, settings.data, self.live, 1)
+        except BaseException:
+            self.live.close()
+            raise
         self.models = Batcher(settings.batch, "model")
         self.writes = Batcher(BatchLimits(items=256, cost=1 << 30, queue=settings.batch.queue, wait_s=0.0), "state")
         self.draining = False

@@ -103,3 +103,36 @@ def clicks(click_runs, opened):
     """A service of all click runs."""
     runs = tuple(str(click_runs / name) for name in ("towers", "fused", "clicks"))
     return opened(Config(runs=runs, data=click_runs / "data"))
+
+
+@pytest.fixture(scope="session")
+def text_runs(tmp_path_factory):
+    """Runs ``topics`` (classifier), ``bi`` and ``cross`` (matchers), ``answers``, ``names`` (tagger), ``words``."""
+    from nlp_tasks import Classifier, Matcher, QuestionAnswerer, Tagger, TextEncoder
+
+    folder = tmp_path_factory.mktemp("served_texts")
+    small: dict[str, Any] = {"encoder": {"dim": 16, "n_layers": 1, "n_heads": 2, "max_len": 48}}
+    train = {"epochs": 1, "batch_size": 16}
+    people, places = ["Ada", "Eve", "Noor", "Sven"], ["Rome", "Oslo", "Graz", "Lima"]
+    texts = [f"{name} the rower lives in {place}" for name in people for place in places] * 3
+    topics = ["north" if "Oslo" in text else "south" for text in texts]
+    Classifier.train(texts, topics, out=folder / "topics", train=train, **small)
+    others = [f"{text.split()[0]} rows in {text.split()[-1]}" for text in texts]
+    pairs = [*others[: len(texts) // 2], *others[: len(texts) // 2]]
+    labels = [int(a.split()[0] == b.split()[0]) for a, b in zip(texts, pairs, strict=True)]
+    for form in ("bi", "cross"):
+        Matcher.train(texts, pairs, labels, out=folder / form, task={"form": form}, train=train, **small)
+    questions = [f"where does {text.split()[0]} live ?" for text in texts]
+    answers = [text.split()[-1] for text in texts]
+    QuestionAnswerer.train(questions, texts, answers, out=folder / "answers", train=train, **small)
+    entities = [[(0, len(text.split()[0]), "PER")] for text in texts]
+    Tagger.train(texts, entities, out=folder / "names", train=train, **small)
+    TextEncoder.load(folder / "topics").save(folder / "words")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def texts(text_runs, opened):
+    """A service of all text runs."""
+    names = ("topics", "bi", "cross", "answers", "names", "words")
+    return opened(Config(runs=tuple(str(text_runs / name) for name in names)))
