@@ -65,6 +65,9 @@ class Config:
     watch_s: float = 2.0
     """Seconds between looks at the run folders, which are loaded again when they change; 0: only by /reload."""
 
+    mcp: bool = False
+    """Answer as MCP tools over stdin and stdout instead of HTTP."""
+
     threads: int = 0
     """Threads of a matrix product; 0: as many as there are cores."""
 
@@ -95,9 +98,22 @@ def run(config: Config) -> None:
         from pipelines.serving.server import bind, is_loopback
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is missing: pip install 'recsys-bert[serve]'.") from error
+    if config.mcp:
+        _serve_mcp(config)
+        return
     key = _api_key(config, loopback=is_loopback(config.host))
     with bind(config.host, config.port) as bound:  # before any work
         _serve(config, bound, key)
+
+
+def _serve_mcp(config: Config) -> None:
+    from pipelines.serving.mcp_tools import serve_mcp
+
+    service = open_service(config)
+    try:
+        serve_mcp(service)
+    finally:
+        service.close(config.drain_s)
 
 
 def _serve(config: Config, bound: "socket.socket", key: str | None) -> None:

@@ -95,6 +95,7 @@ def open_runs(paths: Mapping[str, Path], data: Path | None, live: LiveLog, gener
     """
     from recsys_bert.clicks.dataset import open_dataset
 
+    paths = {name: path.resolve() for name, path in paths.items()}  # runs name others relative to where they lie
     kinds = {name: run_kind_of(path) for name, path in paths.items()}
     dataset = None if data is None else open_dataset(data)
     runs = {}

@@ -6,6 +6,7 @@ import pytest
 
 import recsys_bert as rb
 from pipelines.serve import Config
+from recsys_bert.serving.client import AsyncClient
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +211,21 @@ BAD = [
 @pytest.mark.parametrize(("path", "body", "message"), BAD, ids=[f"{path}-{message[:20]}" for path, _, message in BAD])
 def test_bad_requests_are_told_why(clicks, path, body, message):
     assert message in clicks.refused(path, **body)
+
+
+def test_the_client_gives_the_librarys_frames(clicks, models):
+    client = AsyncClient("http://127.0.0.1")
+    client._http, run = clicks.client, clicks.runner.run
+    frame, expected = run(client.recommend([7, 8], k=4)), models["towers"].recommend([7, 8], k=4)
+    assert frame.select(expected.columns).drop("score").equals(expected.drop("score"))
+    assert (
+        run(client.similar([12], k=2))["item_id"].to_list() == models["towers"].similar([12], k=2)["item_id"].to_list()
+    )
+    pairs = pl.DataFrame({"user_id": [7, 10**9], "item_id": [12, 12]})
+    assert run(client.score(pairs))["source"].to_list() == ["history", "no events"]
+    ranked = run(client.rank(user_id=7, k=2, context={"device": "phone"}))
+    assert ranked["probability"].is_sorted(descending=True)
+    rejected = run(
+        client.events([{"user_id": 7, "item_id": 12, "timestamp": None}] * 64 + [{"user_id": 7, "item_id": -1}])
+    )
+    assert (rejected["accepted"], rejected["rejected"][0]["number"]) == (64, 64)
