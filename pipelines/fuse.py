@@ -1,13 +1,28 @@
-"""Fuse trained runs with co-occurrence counts and recency, weighed on validation."""
+"""Fuse trained runs with co-occurrence counts, recency and text, weighed on validation."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recsys_bert.stages.fusion_config import FuseConfig, check_runs
+from recsys_bert.stages.fusion_config import FuseConfig, check_named_settings, check_runs
 
 _LINES = 10  # settings in the table
+_COLUMNS = (
+    ("weight", "weight"),
+    ("smoothing", "smoothing"),
+    ("half-life", "half_life"),
+    ("recency", "recent_kernel"),
+    ("days", "recent_days"),
+    ("weight", "recent_weight"),
+    ("smoothing", "recent_smoothing"),
+)
+_OPTIONAL = (
+    ("text", "text_weight"),
+    ("last", "text_last"),
+    ("decay", "text_decay"),
+    ("popular", "popularity_weight"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,10 +32,12 @@ class Config(FuseConfig):
     The share is an item's in what followed the user's last items, and in the last events of training. Nothing is
     trained: settings are tried on validation, and the best are kept; `evaluate`, `recommend`, `index` and `similar`
     take the folder as they take the run's own. Of several runs, say of different seeds, the scores' mean is taken.
+    With --text, what the user's last items say is one more source; without runs, all is added to popularity.
     """
 
-    runs: tuple[Path, ...]
-    """Run folders of `pretrain` or `train-retrieval`; they stay where they are, and are needed from then on."""
+    runs: tuple[Path, ...] = ()
+    """Run folders of `pretrain` or `train-retrieval`; they stay where they are, and are needed from then on. None:
+    counts, recency and text alone, with nothing trained."""
 
     data: Path
     """Folder that `prepare` wrote and the runs were trained on."""
@@ -33,7 +50,11 @@ class Config(FuseConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_runs(self, self.runs)
+        check_runs(self, self.runs, self.text is not None)
+
+    def check_named(self, names: frozenset[str]) -> None:
+        """Refuse settings that have no effect."""
+        check_named_settings(names, bool(self.runs), self.text is not None)
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -58,18 +79,19 @@ def _table(tried: list[dict[str, Any]]) -> str:
     if not tried:
         return ""
     best = sorted(tried[1:], key=lambda line: -line["ndcg@10"])[:_LINES]
-    heads = ("weight", "smoothing", "half-life", "recency", "days", "weight", "smoothing", "recall@10", "ndcg@10")
-    lines = [" ".join(f"{head:>9}" for head in heads)]
+    columns = [*_COLUMNS, *(column for column in _OPTIONAL if any(column[1] in line for line in tried))]
+    lines = [" ".join(f"{head:>9}" for head in (*(head for head, _ in columns), "recall@10", "ndcg@10"))]
     for line in [tried[0], *best]:
-        counts = [_number(line.get(name)) if line["weight"] else "–" for name in ("weight", "smoothing", "half_life")]
-        recency = [_number(line.get(f"recent_{name}")) for name in ("days", "weight", "smoothing")]
-        kernel = line.get("recent_kernel", "–").replace("_", "-")
-        cells = " ".join(f"{cell:>9}" for cell in [*counts, kernel, *recency])
+        cells = " ".join(f"{_cell(line, name):>9}" for _, name in columns)
         lines.append(f"{cells} {line['recall@10']:>9.4f} {line['ndcg@10']:>9.4f}")
     if len(tried) > len(lines) - 1:
         lines.append(f"({len(tried):,} settings tried)")
     return "\n".join([*lines, ""])
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:g}"
+def _cell(line: dict[str, Any], name: str) -> str:
+    """Value of a setting as text; a dash where it is not used."""
+    value = line.get(name)
+    if value is None or (name in ("weight", "smoothing", "half_life") and not line["weight"]):
+        return "–"
+    return value.replace("_", "-") if isinstance(value, str) else f"{value:g}"

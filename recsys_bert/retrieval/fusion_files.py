@@ -1,4 +1,4 @@
-"""Score fusions on disk: references to the trained runs, counts, and settings."""
+"""Score fusions on disk: references to the trained runs, counts, text vectors, and settings."""
 
 import json
 import os
@@ -7,15 +7,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from recsys_bert.checksums import check_intact, write_checksums
+from recsys_bert.checksums import check_intact, file_digest, write_checksums
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
+from recsys_bert.item_texts.vector_files import load_item_vectors, save_item_vectors
 from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
 from recsys_bert.retrieval.count_files import load_counts, save_counts
 from recsys_bert.retrieval.ranker import Ranker
 from recsys_bert.retrieval.recency import Recency
 from recsys_bert.retrieval.score_fusion import ScoreFusion, one_ranker
+from recsys_bert.retrieval.text_histories import TextGains
+from recsys_bert.retrieval.untrained import PopularityRanker
 
 
 def save_score_fusion(
@@ -25,8 +28,9 @@ def save_score_fusion(
     score_fusion: ScoreFusion | None,
     about: dict[str, Any],
     recency: Recency | None = None,
+    popularity: float | None = None,
 ) -> None:
-    """Write references to runs, the co-occurrence counts and the settings of the fusion.
+    """Write references to runs, the co-occurrence counts, the text vectors and the settings of the fusion.
 
     Args:
         folder: Folder to make.
@@ -35,11 +39,18 @@ def save_score_fusion(
         score_fusion: Has the counts; None is the mean of the runs alone.
         about: Kept beside the settings: ``prepared``, the log's fingerprint, and results.
         recency: Kernel and scale of its recency; the gains follow from the log.
+        popularity: Weight of popularity, which stands in where there is no run.
     """
     folder.mkdir(parents=True)
     settings: dict[str, Any] = {"runs": [os.path.relpath(run, target) for run in runs]}
     if recency is not None:
         settings["recency"] = asdict(recency)
+    if popularity is not None:
+        settings["popularity"] = popularity
+    if score_fusion is not None and score_fusion.texts is not None:
+        vectors, gains = score_fusion.texts
+        save_item_vectors(folder / "text", vectors)
+        settings["text"] = asdict(gains)
     if score_fusion is not None and score_fusion.counts is not None:
         save_counts(folder / "after.npz", score_fusion.counts.after)
         names = ("last", "window", "decay", "most", "half_life")
@@ -97,20 +108,27 @@ def load_score_fusion(run: Path, rankers: Sequence[Ranker], dataset: ClickDatase
     check_intact(folder, "make the score fusion again")
     settings = read_json(folder / "config.json")
     dataset.known_to(settings["prepared"])
-    ranker, scale, counts = one_ranker(rankers, run.name), {}, None
+    ranker = one_ranker(rankers, run.name) if rankers else PopularityRanker(dataset, settings["popularity"], run.name)
+    scale, counts, texts = {}, None, None
     if "counts" in settings:
         counts, scale = CoOccurrence(**settings["counts"]), {name: settings[name] for name in ("weight", "smoothing")}
         counts.after = load_counts(folder / "after.npz", dataset.n_rows)
     recency = Recency(**settings["recency"]) if "recency" in settings else None
-    if counts is None and recency is None:
+    if "text" in settings:
+        texts = load_item_vectors(folder / "text", dataset), TextGains(**settings["text"])
+    if counts is None and recency is None and texts is None:
         return ranker
     recent = None if recency is None else recency.gains(dataset, ranker.shape[0])
-    return ScoreFusion(ranker, counts, **scale, recent=recent, name=run.name)
+    return ScoreFusion(ranker, counts, **scale, recent=recent, texts=texts, name=run.name)
 
 
 def fusion_settings(run: Path) -> str:
-    """Settings of a score fusion's recency, which is in its item vectors; empty without one."""
+    """Settings of what is in a score fusion's item vectors beside the runs', recency and text; empty without any."""
     if not is_score_fusion(run):
         return ""
-    recency = read_json(run / "score_fusion" / "config.json").get("recency")
-    return "" if recency is None else json.dumps(recency, sort_keys=True)
+    folder = run / "score_fusion"
+    settings = read_json(folder / "config.json")
+    parts = {name: settings[name] for name in ("recency", "text", "popularity") if name in settings}
+    if "text" in parts:
+        parts["texts"] = file_digest(folder / "text" / "vectors.npy")
+    return json.dumps(parts, sort_keys=True) if parts else ""

@@ -191,9 +191,7 @@ class Recommender:
         allowed, ranker = allowed_rows(self.dataset, only, without), without_gains(self.ranker)
         vectors = ranker.item_vectors()
         if self.index is not None and self.index.dim != vectors.shape[1]:
-            raise InputError(
-                f"the index of {self.ranker.name} holds recency, by which no items are alike; leave it out."
-            )
+            raise InputError(f"the index of {self.ranker.name} holds more than the model's vectors; leave it out.")
         k = list_length(k, self.ranker, self.index, allowed)
         keys, seen = pl.Series("similar_to", self.dataset.ids(rows)), (np.arange(len(rows)), rows)
         if self.index is not None:

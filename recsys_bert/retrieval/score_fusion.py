@@ -1,4 +1,4 @@
-"""Score fusion of trained rankers with co-occurrence counts and with recency.
+"""Score fusion of trained rankers with co-occurrence counts, with recency and with text.
 
 The score of an item is ``⟨user, item⟩ + weight · log(1 + share / smoothing)``; ``share`` is its share in the training
 events that followed the user's last items. In translation this is shallow fusion (Gulcehre et al. 2015,
@@ -6,7 +6,8 @@ https://arxiv.org/abs/1503.03535): a language model's log probability is added a
 followed gain nothing, so only those that did are scored again. For several rankers ``⟨user, item⟩`` is the mean.
 
 Recency adds a gain that is the same for all users (see ``recency``). It is one more number of every item's vector, so
-exact search and indexes find the items that it lifts.
+exact search and indexes find the items that it lifts. So do they with text: ``weight · ⟨user text, item text⟩``, the
+former the decayed mean of the last items' text vectors, are further numbers of both vectors (see ``text_histories``).
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,10 +18,13 @@ from scipy import sparse
 
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
+from recsys_bert.item_texts.item_vectors import ItemVectors
 from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
 from recsys_bert.retrieval.ensemble import Ensemble
 from recsys_bert.retrieval.exact import Allowed
 from recsys_bert.retrieval.ranker import Lists, Ranker, full_ranking
+from recsys_bert.retrieval.text_histories import TextGains, item_side
+from recsys_bert.retrieval.untrained import PopularityRanker, TextRanker
 from recsys_bert.training.config import Precision
 
 Ints = NDArray[np.int64]
@@ -40,6 +44,7 @@ class ScoreFusion:
         smoothing: Share at which an item gains ``weight · log 2``, above 0; about the probability that the model gives
             to an item it does not expect.
         recent: Gain of each row from recency, ``[rows]``; None adds none.
+        texts: Text vectors of the catalogue, and the weighting of their products; None adds none.
         name: In tables.
 
     Raises:
@@ -54,12 +59,14 @@ class ScoreFusion:
         weight: float = 1.0,
         smoothing: float = 0.001,
         recent: NDArray[np.float32] | None = None,
+        texts: tuple[ItemVectors, TextGains] | None = None,
         name: str = "score fusion",
     ) -> None:
         if not (0 < weight < np.inf and 0 < smoothing < np.inf):
             raise InputError(f"the fusion's weight is {weight} and its smoothing {smoothing}; both must be above 0.")
         self.ranker, self.counts, self.weight, self.smoothing, self.name = ranker, counts, weight, smoothing, name
-        self.recent, self.first_item, self.reranks = recent, ranker.first_item, counts is not None
+        self.recent, self.texts = recent, texts
+        self.first_item, self.reranks = ranker.first_item, counts is not None
 
     @property
     def precision(self) -> Precision:
@@ -79,25 +86,32 @@ class ScoreFusion:
     def shape(self) -> tuple[int, int]:
         """Shape of ``item_vectors()``."""
         rows, dim = self.ranker.shape
-        return rows, dim + (self.recent is not None)
+        return rows, dim + (self.recent is not None) + (0 if self.texts is None else self.texts[0].dim)
 
     @property
     def item_length(self) -> float | None:
-        """Item length of the model; None with recency."""
-        return self.ranker.item_length if self.recent is None else None
+        """Item length of the model; None with recency or text."""
+        return self.ranker.item_length if self.recent is None and self.texts is None else None
 
     def item_vectors(self) -> NDArray[np.float32]:
-        """Item vectors of the model, ``[rows, d]``; with recency its gain is the last number."""
-        vectors = self.ranker.item_vectors()
-        return vectors if self.recent is None else np.column_stack([vectors, self.recent])
+        """Item vectors of the model, then the gain from recency, then the text vector, ``[rows, d]``."""
+        return self.items_of_model(self.ranker.item_vectors())
+
+    def items_of_model(self, items: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Item vectors of the model as those of this ranker."""
+        parts = [items] if self.recent is None else [items, self.recent[:, None]]
+        parts += [] if self.texts is None else [item_side(self.texts[0], len(items))]
+        return items if len(parts) == 1 else np.hstack(parts)
 
     def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
-        """User vectors of the model, ``[n, d]``; with recency the last number is 1."""
-        return self.of_model(self.ranker.user_vectors(queries))
+        """User vectors of the model, then 1 for recency, then the weighted text of the history, ``[n, d]``."""
+        return self.users_of_model(self.ranker.user_vectors(queries), queries)
 
-    def of_model(self, users: NDArray[np.float32]) -> NDArray[np.float32]:
+    def users_of_model(self, users: NDArray[np.float32], queries: Queries) -> NDArray[np.float32]:
         """User vectors of the model as those of this ranker."""
-        return users if self.recent is None else np.pad(users, ((0, 0), (0, 1)), constant_values=1)
+        parts = [users] if self.recent is None else [users, np.ones((len(users), 1), np.float32)]
+        parts += [] if self.texts is None else [self.texts[1].users(self.texts[0], queries)]
+        return users if len(parts) == 1 else np.hstack(parts)
 
     def gains(self, queries: Queries, query: Ints, row: Ints) -> NDArray[np.float32] | None:
         """Gains of pairs from counts, ``[pairs]``."""
@@ -185,8 +199,13 @@ class ScoreFusion:
 
 
 def without_gains(ranker: Ranker) -> Ranker:
-    """The model inside a score fusion: its vectors say what is alike. Any other ranker as it is."""
-    return ranker.ranker if isinstance(ranker, ScoreFusion) else ranker
+    """Ranker whose vectors say what is alike: the model inside a score fusion, its texts where nothing is trained."""
+    if not isinstance(ranker, ScoreFusion):
+        return ranker
+    if ranker.texts is not None and isinstance(ranker.ranker, PopularityRanker):
+        vectors, gains = ranker.texts
+        return TextRanker(vectors, ranker.first_item, last=gains.last, decay=gains.decay, name=ranker.name)
+    return ranker.ranker
 
 
 def recent_gains(ranker: Ranker) -> NDArray[np.float32] | None:

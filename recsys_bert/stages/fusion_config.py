@@ -50,6 +50,22 @@ class FuseConfig:
     recent_smoothings: tuple[float, ...] = (0.001,)
     """Shares at which an item gains recent_weight · log 2."""
 
+    text: str | None = None
+    """Text of items: ``tfidf`` or ``words``, or a folder that `item-vectors` wrote. An item gains text_weight · ⟨text
+    of the user's last items, its text⟩."""
+
+    text_weights: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+    """Factors on those products, which lie in [-1, 1]."""
+
+    text_lasts: tuple[int, ...] = (5, 20)
+    """Last items of a history whose texts count."""
+
+    text_decays: tuple[float, ...] = (0.4, 0.6, 0.8)
+    """An item of the history that is n events old counts text_decay ** n, in (0, 1]."""
+
+    popularity_weights: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
+    """Factors on log(1 + an item's training events), to which all else is added where no run is given."""
+
     seen: bool = False
     """Choose with items of the history ranked, too, as `evaluate --seen` does; for logs in which people repeat."""
 
@@ -70,19 +86,42 @@ class FuseConfig:
             values = getattr(self, name)
             if not (values or name in ("weights", *_MAY_BE_EMPTY)) or not all(0 < v < float("inf") for v in values):
                 raise InputError(f"{name} are {list(values)}; give one number above 0 at least.")
+        for name in ("text_weights", "text_lasts", "text_decays", "popularity_weights"):
+            if not (values := getattr(self, name)) or not all(0 < v < float("inf") for v in values):
+                raise InputError(f"{name} are {list(values)}; give one number above 0 at least.")
+        if max(self.text_decays) > 1:
+            raise InputError(f"text_decays are {list(self.text_decays)}; they lie in (0, 1].")
         if self.recent_weights and not (self.recent_half_lives or self.recent_windows):
             raise InputError("recent_weights have no effect without recent_half_lives or recent_windows; give one.")
         if self.seed < 0 or self.validation_users < 0:
             raise InputError(f"seed is {self.seed} and validation_users {self.validation_users}; neither is below 0.")
 
 
-def check_runs(config: FuseConfig, runs: Sequence[Path]) -> None:
+_OF_TEXT = ("text_weights", "text_lasts", "text_decays")
+
+
+def check_named_settings(names: frozenset[str], has_runs: bool, has_text: bool) -> None:
+    """Refuse settings that nothing reads.
+
+    Raises:
+        InputError: Settings of text without text, or of popularity beside trained runs.
+    """
+    if not has_text and (unread := [name for name in _OF_TEXT if name in names]):
+        raise InputError(
+            f"{unread[0]} has no effect without text. Set text to tfidf, words or a folder of item vectors."
+        )
+    if has_runs and "popularity_weights" in names:
+        raise InputError("popularity_weights are for fusing without runs; a trained run knows what is popular.")
+
+
+def check_runs(config: FuseConfig, runs: Sequence[Path], has_text: bool) -> None:
     """Check the runs of a fusion.
 
     Raises:
-        InputError: None, one of them twice, or a single one without counts.
+        InputError: One of them twice, or a single one, or none, with nothing to add.
     """
-    if not runs or len({run.resolve() for run in runs}) < len(runs):
-        raise InputError(f"runs are {', '.join(map(str, runs)) or 'none'}; give one at least, and each once.")
-    if len(runs) == 1 and not config.weights and not config.recent_weights:
-        raise InputError("without weights a run stays as it is. Give several runs, or weights or recent_weights.")
+    if len({run.resolve() for run in runs}) < len(runs):
+        raise InputError(f"runs are {', '.join(map(str, runs))}; give each once.")
+    if len(runs) <= 1 and not (config.weights or config.recent_weights or has_text):
+        alone = "a run stays as it is" if runs else "there is nothing but popularity"
+        raise InputError(f"without weights {alone}. Give several runs, or weights, recent_weights or text.")

@@ -207,7 +207,7 @@ def test_without_validation_there_must_be_one_pair(folder, call):
             ["--runs", "of-data", "--out", "new", "--weights", "--recent-weights"],
             "without weights a run stays as it is",
         ),
-        (["--runs", "of-data", "of-data", "--out", "new"], "runs are of-data, of-data; give one at least, and each"),
+        (["--runs", "of-data", "of-data", "--out", "new"], "runs are of-data, of-data; give each once"),
         (["--runs", "of-data", "--out", "new", "--decay", "2"], "decay 2.0"),
         (["--runs", "twice", "--out", "new"], "twice is a score fusion already"),
     ],

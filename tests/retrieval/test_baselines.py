@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.prepare import Config, run
 from recsys_bert.clicks.dataset import open_dataset
-from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig
+from recsys_bert.clicks.prepare.config import ItemFeaturesConfig, LogConfig, SplitConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.parts import find
 from recsys_bert.errors import InputError
@@ -41,7 +41,11 @@ def dataset(tmp_path_factory):
         for position, item in enumerate(rng.choice(25, rng.integers(6, 40), p=weights / weights.sum()))
     ]
     pl.DataFrame(users, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(folder / "log.parquet")
-    run(Config(events=str(folder / "log.parquet"), out=folder / "out"))
+    titles = [f"kind{item % 5} size{item % 3} colour{item % 7}" for item in range(24)] + [""]
+    pl.DataFrame({"item_id": range(25), "title": titles}).write_parquet(folder / "items.parquet")
+    words = ItemFeaturesConfig(text=("title",))
+    events, items = str(folder / "log.parquet"), folder / "items.parquet"
+    run(Config(events=events, items=items, item_features=words, out=folder / "out"))
     return open_dataset(folder / "out")
 
 

@@ -1,7 +1,7 @@
 """Recommenders without a neural network, which every trained one has to beat.
 
 Each has ``fit(dataset) -> self``, which looks at training events only, and ``rank(queries, k, exclude_seen)``.
-They rank all items with training events; others (cold ones) they never return.
+They rank all items with training events; others (cold ones) none but ``text_knn`` returns.
 """
 
 BASELINES = {
@@ -14,5 +14,6 @@ BASELINES = {
     "co_occurrence_decayed": "recsys_bert.retrieval.baselines.co_occurrence_decayed:CoOccurrenceDecayed",
     "item2vec": "recsys_bert.retrieval.baselines.item2vec:Item2Vec",
     "item2vec_cbow": "recsys_bert.retrieval.baselines.item2vec:Item2VecCBOW",
+    "text_knn": "recsys_bert.retrieval.baselines.text_knn:TextKNN",
     "glove": "recsys_bert.retrieval.baselines.glove:Glove",
 }

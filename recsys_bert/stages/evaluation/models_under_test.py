@@ -160,6 +160,9 @@ def fit_baselines(baselines: Sequence[Any], dataset: ClickDataset, weights: bool
         if getattr(baseline, "needs_times", False) and not dataset.has_times:
             notes.append(f"{baseline.name} is left out: the log has no times.")
             continue
+        if getattr(baseline, "needs_texts", False) and not dataset.manifest.texts:
+            notes.append(f"{baseline.name} is left out: the log has no words of items.")
+            continue
         with step(f"fitting {baseline.name}"):
             fitted.append(baseline.fit(dataset))
     return fitted
