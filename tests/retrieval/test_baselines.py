@@ -9,7 +9,8 @@ import pytest
 
 from pipelines.prepare import Config, run
 from recsys_bert.clicks.dataset import open_dataset
-from recsys_bert.clicks.prepare.config import ItemFeaturesConfig, LogConfig, SplitConfig
+from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig
+from recsys_bert.clicks.prepare.features_config import ItemFeaturesConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.parts import find
 from recsys_bert.errors import InputError
