@@ -1,4 +1,4 @@
-"""Where pretraining pays: starts of one small model, by log, share of the users, and task.
+"""Table of starts of one small model, by log, share of the users, and task: where pretraining pays.
 
     python -m pipelines.benchmarks.where_pretraining_pays --data ../shared/data --out runs/where-pretraining-pays
 
