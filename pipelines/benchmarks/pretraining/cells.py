@@ -29,6 +29,8 @@ ENCODER: dict[str, Any] = {
     "dropout": 0.2,
     "residual_init_scale": 0.01,
 }
+BATCH, STEPS = 64, 250
+COMMON: dict[str, Any] = {"validation_users": 500, "crop": "random"}
 LOSS: dict[str, Any] = {"similarity": "cosine", "temperature": 0.1}
 MASKED: dict[str, Any] = {"objective": "masked", "objective_options": {"mask_prob": 0.3}}
 IMPRESSIONS: dict[str, Any] = {
@@ -125,15 +127,18 @@ class Workshop:
         values = per_user(ranked, queries.targets(), len(queries), (10,), log.vocabulary.first_item)
         return values["recall@10" if cell.scenario == "cold items" else "ndcg@10"]
 
-    def _train(self, seed: int, **settings: Any) -> dict[str, Any]:
-        return {"epochs": self.epochs, "batch_size": 64, "lr": 2e-3, "patience": 3, "seed": seed} | settings
+    def _train(self, seed: int, log: ClickDataset) -> dict[str, Any]:
+        """Settings of a training: ``epochs``, but ``STEPS`` steps at least; ten validations, of which three may fail."""
+        n_users = int((log.histories.train_end > log.histories.offsets[:-1]).sum())
+        epochs = max(self.epochs, -(-STEPS // -(-n_users // BATCH)))
+        every = max(epochs // 10, 1)
+        return {"epochs": epochs, "batch_size": BATCH, "lr": 2e-3, "seed": seed, "validate_every": every, "patience": 3}
 
     def _trained(self, cell: Cell, log: ClickDataset, text: Any, folder: Path, frozen: bool = False) -> Any:
         """Next-item model of a start; text items are frozen where they must have a vector without training."""
-        train = self._train(cell.seed)
-        common: dict[str, Any] = {"validation_users": 500}
+        train = self._train(cell.seed, log)
         if cell.start in ("random", "ppmi"):
-            return rb.pretrain(log, encoder=ENCODER, loss=LOSS, item_init=cell.start, train=train, **common)
+            return rb.pretrain(log, encoder=ENCODER, loss=LOSS, item_init=cell.start, train=train, **COMMON)
         if cell.start == "masked":
             first = folder / "masked"
             settings: dict[str, Any] = MASKED | {
@@ -142,8 +147,8 @@ class Workshop:
                 "item_init": "random",
                 "train": train,
             }
-            rb.pretrain(log, out=first, **settings, **common)
-            return rb.pretrain(log, init=first, loss=LOSS, train=train, **common)
+            rb.pretrain(log, out=first, **settings, **COMMON)
+            return rb.pretrain(log, init=first, loss=LOSS, train=train, **COMMON)
         return rb.pretrain(
             log,
             item_vectors=text,
@@ -151,7 +156,7 @@ class Workshop:
             train_item_vectors=not frozen,
             loss=LOSS,
             train=train,
-            **common,
+            **COMMON,
         )
 
     def _elsewhere(self, cell: Cell, objective: str = "next_item") -> Path:
@@ -166,8 +171,8 @@ class Workshop:
                 out=run,
                 encoder=ENCODER,
                 loss=LOSS,
-                train=self._train(cell.seed),
-                validation_users=500,
+                train=self._train(cell.seed, self.logs[names[0]]),
+                **COMMON,
                 **options,
             )
         return run
@@ -180,44 +185,46 @@ class Workshop:
             pl.col("rating").cast(pl.Float64), pl.col("timestamp").cast(pl.Float64).cast(pl.Int64)
         )
         share = {"10 %": 0.1, "1 %": 0.01}.get(cell.scenario, 1.0)
-        batch = 1024 if share == 1 else 128
+        batch, epochs = (1024, self.epochs) if share == 1 else (128, max(self.epochs, round(2 / share)))
         settings: dict[str, Any] = IMPRESSIONS | {
-            "train": {"epochs": self.epochs, "batch_size": batch, "lr": 1e-3, "patience": 4, "monitor": "auc"}
+            "train": {"epochs": epochs, "batch_size": batch, "lr": 1e-3, "patience": 4, "monitor": "auc"}
             | {"seed": cell.seed, "schedule": {"name": "linear"}},
             "train_fraction": share,
         }
-        with tempfile.TemporaryDirectory() as folder:
-            model: dict[str, Any] = dict(CTR_MODEL)
-            if cell.start in ("masked", "elsewhere"):
-                model["encoder"] = self._views_encoder(cell, log, Path(folder))
-            elif cell.start == "ppmi":
-                model["item_init"] = "ppmi"
-            if cell.start == "untrained":
-                scores, labels, cold = self._untrained_clicks(cell, log, frame)
-            else:
-                trained = rb.train_ctr(frame, dataset=log, model=model, **settings)
-                scores, labels, cold = self._test(log, frame, trained.probabilities(frame))
+        model: dict[str, Any] = dict(CTR_MODEL)
+        if cell.start in ("masked", "elsewhere"):
+            model["encoder"] = self._views_encoder(cell, log)
+        elif cell.start == "ppmi":
+            model["item_init"] = "ppmi"
+        if cell.start == "untrained":
+            scores, labels, cold = self._untrained_clicks(cell, log, frame)
+        else:
+            trained = rb.train_ctr(frame, dataset=log, model=model, **settings)
+            scores, labels, cold = self._test(log, frame, trained.probabilities(frame))
         if cell.scenario == "cold items":
             scores, labels = scores[cold], labels[cold]
         return auc_placements(labels, scores)
 
-    def _views_encoder(self, cell: Cell, log: ClickDataset, folder: Path) -> Path:
-        train = self._train(cell.seed, epochs=3 * self.epochs, patience=0, validate_every=3 * self.epochs)
-        common: dict[str, Any] = MASKED | {
-            "loss": LOSS,
-            "train": train,
-            "validation_users": 500,
-            "out": folder / "views",
-        }
+    def _views_encoder(self, cell: Cell, log: ClickDataset) -> Path:
+        """Masked encoder of the views, started by PPMI or from elsewhere; once a seed."""
+        run, epochs = self.out / "encoders" / f"views_{cell.start}_{cell.seed}", 4 * self.epochs
+        if (run / "encoder" / "objective.json").exists():
+            return run
+        train = self._train(cell.seed, log) | {"epochs": epochs, "validate_every": epochs, "patience": 0}
+        common: dict[str, Any] = MASKED | COMMON | {"loss": LOSS, "train": train, "out": run}
         if cell.start == "masked":
             rb.pretrain(log, encoder=ENCODER | {"position": "none"}, item_init="ppmi", **common)
         else:
-            rows, text = self.logs["ml-100k"].rows(log.items["item_id"]), np.zeros((log.n_rows, 0), np.float32)
-            text = np.zeros((log.n_rows, self.texts["ml-100k"].shape[1]), np.float32)
-            text[log.vocabulary.first_item :] = self.texts["ml-100k"][rows]
             init = self._elsewhere(cell, "masked")
-            rb.pretrain(log, item_vectors=text, init=init, train_item_vectors=True, **common)
-        return folder / "views"
+            rb.pretrain(log, item_vectors=self._texts_of(log), init=init, train_item_vectors=True, **common)
+        return run
+
+    def _texts_of(self, log: ClickDataset) -> Any:
+        """Text vectors of ml-100k by the rows of its other split."""
+        rows = self.logs["ml-100k"].rows(log.items["item_id"])
+        text = np.zeros((log.n_rows, self.texts["ml-100k"].shape[1]), np.float32)
+        text[log.vocabulary.first_item :] = self.texts["ml-100k"][rows]
+        return text
 
     def _test(self, log: ClickDataset, frame: pl.DataFrame, scores: Any) -> tuple[Values, Any, NDArray[np.bool_]]:
         """Test impressions: their scores, labels, and the mask of cold items."""
@@ -230,10 +237,7 @@ class Workshop:
         """No labels at all: the untrained sum of counts, popularity and text as the score of each impression."""
         from recsys_bert.ctr.data import events_before, user_rows
 
-        rows = self.logs["ml-100k"].rows(log.items["item_id"])
-        text = np.zeros((log.n_rows, self.texts["ml-100k"].shape[1]), np.float32)
-        text[log.vocabulary.first_item :] = self.texts["ml-100k"][rows]
-        untrained = Untrained(text, seed=cell.seed).fit(log)
+        untrained = Untrained(self._texts_of(log), seed=cell.seed).fit(log)
         users, times = user_rows(log, frame["user_id"]), frame["timestamp"].to_numpy()
         start, stop = events_before(log.histories, users, times)
         queries = Queries(log.histories, users, start, stop, stop, times)
