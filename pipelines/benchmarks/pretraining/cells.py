@@ -128,7 +128,7 @@ class Workshop:
         return values["recall@10" if cell.scenario == "cold items" else "ndcg@10"]
 
     def _train(self, seed: int, log: ClickDataset) -> dict[str, Any]:
-        """Settings of a training: ``epochs``, but ``STEPS`` steps at least; ten validations, of which three may fail."""
+        """Settings of a training: ``epochs``, but ``STEPS`` steps at least; three of ten validations may fail."""
         n_users = int((log.histories.train_end > log.histories.offsets[:-1]).sum())
         epochs = max(self.epochs, -(-STEPS // -(-n_users // BATCH)))
         every = max(epochs // 10, 1)
