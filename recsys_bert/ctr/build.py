@@ -7,6 +7,7 @@ from recsys_bert.ctr.history import EncodedItems, PlainItems
 from recsys_bert.ctr.layout import Layout
 from recsys_bert.ctr.model import CTRModule
 from recsys_bert.ctr.model_config import CTRModelConfig
+from recsys_bert.ctr.views import ViewsPart
 from recsys_bert.errors import InputError
 from recsys_bert.user_encoder.checkpoint import PretrainedEncoder, load_encoder
 
@@ -46,7 +47,8 @@ def build_module(
         raise InputError(
             f"model.embedding_l2 is {config.embedding_l2}, but no feature has an embedding here. Leave it out."
         )
-    return CTRModule(layout, config, reader, n_tasks)
+    wide = ViewsPart(dataset.vocabulary.size, n_tasks) if dataset is not None and config.wide == "ppmi" else None
+    return CTRModule(layout, config, reader, n_tasks, wide)
 
 
 def _reader(config: CTRModelConfig, pretrained: PretrainedEncoder) -> EncodedItems:

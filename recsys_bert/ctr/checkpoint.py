@@ -241,7 +241,8 @@ class CTRModel:
         )
         layout = full_layout(self.features, self.config.features, self.dataset)
         data = encode(impressions, config, self.features, layout, self.dataset)
-        return replace(data, timed=self.module.reads_times, typed=self.module.reads_event_types)
+        views = None if self.module.wide is None else self.module.wide.view_vectors
+        return replace(data, timed=self.module.reads_times, typed=self.module.reads_event_types, views=views)
 
     def predict_encoded(self, rows: Impressions, data: CTRData, batch_size: int = 8192) -> pl.DataFrame:
         """Score what ``read`` and ``encode`` gave; see ``predict``."""

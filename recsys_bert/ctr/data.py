@@ -19,6 +19,7 @@ from recsys_bert.ctr.items import ItemVocabulary, list_histories, n_cold
 from recsys_bert.ctr.layout import DENSE, Layout
 from recsys_bert.ctr.side import DenseColumn, dense_columns, side_ids
 from recsys_bert.ctr.values import as_text
+from recsys_bert.ctr.views import ViewVectors
 from recsys_bert.errors import InputError
 
 
@@ -40,6 +41,7 @@ class CTRData:
         timed: Add the timestamps of histories to batches.
         typed: Add the event types of histories to batches.
         dense: Numbers of each dense field by its name.
+        views: Add the inputs of a linear part over them to batches; or None.
     """
 
     ids: NDArray[np.int32]
@@ -55,6 +57,7 @@ class CTRData:
     timed: bool = False
     typed: bool = False
     dense: Mapping[str, DenseColumn] = field(default_factory=dict)
+    views: ViewVectors | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -84,6 +87,11 @@ class CTRData:
             if self.typed and self.pooled is None:
                 batch["event_types"] = self.histories.gather_event_types(start, stop, length)
             batch["target"] = self.targets[rows]
+            if self.views is not None:
+                views = (
+                    batch["history"] if length == history_len else self.histories.gather(start, stop, history_len)[0]
+                )
+                batch["views"] = self.views.inputs(views, batch["target"])
         if self.pooled is not None:
             batch["pooled"] = self.pooled[rows]
         if self.labels is not None:

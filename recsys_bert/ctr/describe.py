@@ -34,7 +34,7 @@ def describe_model(
         metrics: Metrics of the run.
     """
     tasks = config.columns.tasks
-    parts = f"head {config.model.head}"
+    parts = f"head {config.model.head}" + ("" if config.model.wide == "none" else f" beside linear {config.model.wide}")
     if len(tasks) > 1:
         parts = f"{config.model.multi_task} for {', '.join(tasks)} on {parts}"
     lines = [("model", parts), ("fields", ", ".join(fields)), ("history", _history(config, has_encoder))]

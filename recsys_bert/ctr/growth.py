@@ -107,7 +107,7 @@ def grown_module(
     n_items = 0 if features.items is None else features.items.n_rows
     module = build_module(config.model, layout, dataset, encoder_run, n_tasks, n_items, pretrained)
     state = start.module.state_dict()
-    apart = ("table.", "reader.items.", "reader.prediction.")
+    apart = ("table.", "reader.items.", "reader.prediction.", "wide.vectors", "wide.log_views")
     copy_grown(module, state, without=apart)
     with torch.no_grad():
         table, old_table = module.table.weight, start.module.table.weight
@@ -121,6 +121,8 @@ def grown_module(
         reader, old_reader = module.reader, start.module.reader
         if isinstance(reader, PlainItems) and isinstance(old_reader, PlainItems):
             _grow_items(reader.items.weight, old_reader.items.weight, dataset)
+        if module.wide is not None and start.module.wide is not None:
+            module.wide.place(start.module.wide.view_vectors)  # new items have no vector in that space
     return module
 
 

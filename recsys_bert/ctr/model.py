@@ -13,6 +13,7 @@ from recsys_bert.ctr.layout import DENSE, Layout
 from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.ctr.multi_task import MULTI_TASK
 from recsys_bert.encoder.adapter import Adapter
+from recsys_bert.ctr.views import ViewsPart
 from recsys_bert.encoder.parts import build, find
 from recsys_bert.errors import InputError
 
@@ -34,6 +35,7 @@ class CTRModule(nn.Module):
         config: Widths and parts.
         reader: Vectors of history and target; None without a history.
         n_tasks: Labels; from 2 on a multi-task part takes the place of the head's output.
+        wide: Linear part, added to the head's logits.
 
     Raises:
         InputError: The head or one of its options is not known or does not fit, or it needs a history; or it cannot
@@ -49,6 +51,7 @@ class CTRModule(nn.Module):
         config: CTRModelConfig,
         reader: PlainItems | EncodedItems | None = None,
         n_tasks: int = 1,
+        wide: ViewsPart | None = None,
     ) -> None:
         super().__init__()
         if reader is None and getattr(find("CTR head", config.head, CTR_HEADS), "needs_history", False):
@@ -76,7 +79,7 @@ class CTRModule(nn.Module):
         self.head = build(
             "CTR head", config.head, CTR_HEADS, len(self.field_names), config.dim, options=config.head_options
         )
-        self.n_tasks = n_tasks
+        self.n_tasks, self.wide = n_tasks, wide
         self.tasks = None if n_tasks == 1 else self._make_tasks(config, n_tasks)
 
     def _make_tasks(self, config: CTRModelConfig, n_tasks: int) -> nn.Module:
@@ -101,7 +104,7 @@ class CTRModule(nn.Module):
                 field, and with a history ``history
                 [batch, seq]``, oldest first and padded with 0 on the right, and ``target [batch]``; ``pooled
                 [batch, width]`` where histories are cached, or else, where the encoder reads them, ``times`` and
-                ``event_types`` ``[batch, seq]``.
+                ``event_types`` ``[batch, seq]``; ``views [batch, inputs]`` of a linear part.
         """
         fields = self._fields(batch["ids"], batch["numbers"])
         if self.adapters:
@@ -120,6 +123,8 @@ class CTRModule(nn.Module):
             logits: Tensor = self.head(fields, history, mask)
         else:
             logits = self.tasks(self.head.encode(fields, history, mask))
+        if self.wide is not None:
+            logits = logits + self.wide(batch["views"]).reshape(logits.shape)
         return logits.float()
 
     @property

@@ -45,6 +45,10 @@ class CTRModelConfig:
     prepared log, which need no labels: factorised positive pointwise mutual information of neighbours (seconds),
     item2vec or GloVe."""
 
+    wide: Literal["none", "ppmi"] = "none"
+    """Linear part beside the head. ppmi: logistic regression over PPMI vectors of target and views, fitted before the
+    head, which then learns what it leaves; with few labels most of the model."""
+
     embedding_l2: float = 0.0
     """Half this times the sum of the squared feature embeddings is added to the mean loss, over the whole table."""
 
@@ -86,6 +90,10 @@ class CTRModelConfig:
                 f"model.item_init is {self.item_init!r}, but {reason}. Leave it out"
                 + ("." if self.encoder is None else ", or pretrain the encoder with that item_init.")
             )
+        if self.wide != "none" and self.history_len == 0:
+            raise InputError(
+                f"model.wide is {self.wide!r}, which reads histories, but model.history_len is 0. Leave one out."
+            )
         if self.encoder is not None and self.history_len == 0:
             raise InputError("model.encoder reads histories, but model.history_len is 0. Leave one of them out.")
 
@@ -113,11 +121,12 @@ class CTRModelConfig:
                 f"model.history_len is {self.history_len}, but histories come from a prepared log or from "
                 "columns.history. Give one, or leave it out."
             )
-        if not has_dataset and self.item_init != "random":
-            raise InputError(
-                f"model.item_init is {self.item_init!r}, which reads the training events of a prepared log. Give one, "
-                "or leave it out."
-            )
+        for name, default in (("item_init", "random"), ("wide", "none")):
+            if not has_dataset and (value := getattr(self, name)) != default:
+                raise InputError(
+                    f"model.{name} is {value!r}, which reads the training events of a prepared log. Give one, or leave "
+                    "it out."
+                )
         if not has_dataset and self.encoder is not None:
             raise InputError("model.encoder reads histories, which come from a prepared log. Give one as well.")
 

@@ -136,6 +136,7 @@ def train_ctr(
     from recsys_bert.ctr.growth import continued_config
     from recsys_bert.ctr.impressions import as_source
     from recsys_bert.ctr.splits import read_splits
+    from recsys_bert.ctr.views import ViewVectors, fit_part
     from recsys_bert.encoder.parts import allowing_parts
     from recsys_bert.files import write_json
     from recsys_bert.progress import step
@@ -160,10 +161,14 @@ def train_ctr(
         torch.manual_seed(config.train.seed)
         with allowing_parts(allow_parts):
             module, features = _module(config, features, dataset, start, None if own_encoder else config.model.encoder)
+        if start is None and module.wide is not None and dataset is not None:
+            module.wide.place(ViewVectors.of(dataset))
         model = CTRModel(module, features, config, dataset)
         data = {name: model.encode(part) for name, part in splits.items()}
     check_table(module, config.train)
     _check_batches(config, module, len(data["train"]))
+    if start is None and module.wide is not None:
+        fit_part(module.wide, data, model.history_len)
     baselines = _baseline_metrics(config, data, dataset)
     contents = {} if out is None else _fingerprints(sources, config, dataset)
     if start is not None:

@@ -53,6 +53,7 @@ CHANGES = {  # setting → another value
     "model.dim": 4,
     "model.init_std": 0.2,
     "model.item_init": "ppmi",
+    "model.wide": "ppmi",
     "model.embedding_l2": 0.01,
     "model.history_len": 2,
     "model.encoder": "elsewhere",

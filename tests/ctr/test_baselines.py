@@ -10,7 +10,8 @@ from sklearn.preprocessing import StandardScaler
 from recsys_bert.clicks.training_events import TrainingEvents
 from recsys_bert.ctr.baselines import CTR_BASELINES
 from recsys_bert.ctr.baselines.beside import build_baseline
-from recsys_bert.ctr.baselines.ppmi_linear import DIM, STRENGTHS, PPMILinear
+from recsys_bert.ctr.baselines.ppmi_linear import PPMILinear
+from recsys_bert.ctr.views import DIM, STRENGTHS
 from recsys_bert.errors import InputError
 from recsys_bert.stages.train_ctr import train_ctr
 from recsys_bert.static_embeddings.ppmi import ppmi_vectors
@@ -49,7 +50,8 @@ def test_ppmi_linear_is_logistic_regression_over_vectors_built_by_hand(splits, d
             views = data.histories.items[max(start, stop - 6) : stop]
             mean = sum((vectors[item] for item in views if item < len(vectors)), np.zeros(DIM)) / max(len(views), 1)
             item = vectors[target] if target < len(vectors) else np.zeros(DIM)
-            rows.append([*item, *mean, *(item * mean), item @ mean])
+            seen = dataset.vocabulary.counts[target] if target < len(vectors) else 0
+            rows.append([*item, *mean, *(item * mean), item @ mean, np.log1p(seen), np.log1p(len(views))])
         return np.array(rows)
 
     scale = StandardScaler().fit(inputs(splits["train"]))

@@ -1,8 +1,7 @@
 """Baselines beside a CTR model: built by name, fitted on its training impressions, evaluated on its splits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.ctr.baselines import CTR_BASELINES
 from recsys_bert.ctr.data import CTRData
 from recsys_bert.ctr.inference import label_metrics
+from recsys_bert.ctr.views import one_label
 from recsys_bert.encoder.parts import build
 
 
@@ -50,24 +50,10 @@ def fit_and_evaluate(
     held_out = {name: part for name, part in data.items() if name != "train"}
     scores: dict[str, list[NDArray[np.float64]]] = {name: [] for name in held_out}
     for task in range(len(tasks)):
-        baseline.fit(_labelled(data["train"], task), _labelled(data["validation"], task))
+        baseline.fit(one_label(data["train"], task), one_label(data["validation"], task))
         for name, part in held_out.items():
             scores[name].append(baseline.probabilities(part))
     return {
         name: label_metrics(part, np.stack(scores[name], 1) if len(tasks) > 1 else scores[name][0], tasks)
         for name, part in held_out.items()
     }
-
-
-def _labelled(data: CTRData, task: int) -> CTRData:
-    """Impressions that have a label of one task, with that label alone."""
-    assert data.labels is not None
-    if data.labels.ndim == 1:
-        return data
-    labels = data.labels[:, task]
-    known = ~np.isnan(labels)
-    parts: dict[str, Any] = {
-        name: None if (part := getattr(data, name)) is None else part[known]
-        for name in ("groups", "targets", "start", "stop", "pooled")
-    }
-    return replace(data, ids=data.ids[known], numbers=data.numbers[known], labels=labels[known], **parts)
