@@ -12,8 +12,8 @@ from recsys_bert.ctr.history import EncodedItems, PlainItems
 from recsys_bert.ctr.layout import DENSE, Layout
 from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.ctr.multi_task import MULTI_TASK
-from recsys_bert.encoder.adapter import Adapter
 from recsys_bert.ctr.views import ViewsPart
+from recsys_bert.encoder.adapter import Adapter
 from recsys_bert.encoder.parts import build, find
 from recsys_bert.errors import InputError
 
