@@ -52,11 +52,38 @@ class NegativesConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BucketsConfig:
+    """Buckets of sce and rece, in which queries meet a part of the catalogue."""
+
+    number: int = 0
+    """Buckets of a batch; 0 = twice the root of its number of targets for sce, the root for rece."""
+
+    queries: int = 0
+    """Targets per bucket of sce; 0 = the root of their number."""
+
+    items: int = 256
+    """Items per bucket of sce; those of rece follow from its number."""
+
+    neighbours: int = 1
+    """Chunks of items that rece compares beside a chunk's own, on either side."""
+
+    rounds: int = 1
+    """Rounds of hashing of rece."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("number", 0), ("queries", 0), ("items", 1), ("neighbours", 0), ("rounds", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"loss.buckets.{name} is {getattr(self, name)}; it must be at least {least}.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class LossConfig:
     """Item loss: how a query vector is compared with the items."""
 
-    name: Literal["full", "sampled", "gbce"] = "full"
-    """Cross-entropy over the whole catalogue, over sampled items with logQ, or generalised binary cross-entropy."""
+    name: Literal["full", "sampled", "gbce", "sce", "rece"] = "full"
+    """Cross-entropy over the whole catalogue, over sampled items with logQ, or generalised binary cross-entropy. sce
+    and rece: cross-entropy over the part of the catalogue that falls into a target's bucket, for catalogues that are
+    too large for full."""
 
     similarity: Literal["dot", "cosine"] = "dot"
     """Inner product, or cosine divided by the temperature."""
@@ -73,6 +100,9 @@ class LossConfig:
     negatives: NegativesConfig = field(default_factory=NegativesConfig)
     """Negatives, for sampled and gbce."""
 
+    buckets: BucketsConfig = field(default_factory=BucketsConfig)
+    """Buckets, for sce and rece."""
+
     def __post_init__(self) -> None:
         if self.chunk < 1:
             raise InputError(f"loss.chunk is {self.chunk}; it must be at least 1.")
@@ -82,6 +112,11 @@ class LossConfig:
             raise InputError(f"loss.calibration is {self.calibration}; it must lie in [0, 1].")
         # stages differ in how many negatives they draw by default, so these count only where they are named
         self.check_named(frozenset(_changed(self)) - {"negatives.in_batch", "negatives.uniform"})
+
+    @property
+    def samples(self) -> bool:
+        """True if negatives are drawn."""
+        return self.name in ("sampled", "gbce")
 
     def check_named(self, names: frozenset[str]) -> None:
         """Refuse settings without effect.
@@ -108,6 +143,8 @@ class LossConfig:
         """
         if self.name == "gbce":
             raise InputError(f"loss.name 'gbce' has no effect: {reason}. Take 'sampled', which samples the same items.")
+        if self.name in ("sce", "rece"):
+            raise InputError(f"loss.name {self.name!r} has no effect: {reason}. Take 'full' or 'sampled'.")
         read = {"name", "similarity", "temperature", "chunk", "negatives.uniform", "negatives.popularity_power"}
         if unread := sorted((names | frozenset(_changed(self))) - read):
             raise InputError(f"loss.{unread[0]} has no effect: {reason}.")
@@ -128,9 +165,15 @@ class LossConfig:
             reasons["negatives.log_q"] = "all negatives are drawn uniformly, which needs no correction"
         if not (self.negatives.in_batch or self.negatives.popularity_power):
             reasons["negatives.by_weight"] = "no negative is drawn by popularity"
-        if self.name == "full":
+        if not self.samples:
             every = (f"negatives.{option.name}" for option in fields(NegativesConfig))
-            reasons |= dict.fromkeys(every, "loss.name 'full' scores all items; negatives are for sampled and gbce")
+            scored = "all items" if self.name == "full" else "the items of a bucket"
+            reason = f"loss.name {self.name!r} scores {scored}; negatives are for sampled and gbce"
+            reasons |= dict.fromkeys(every, reason)
+        read = {"sce": ("number", "queries", "items"), "rece": ("number", "neighbours", "rounds")}.get(self.name, ())
+        for option in fields(BucketsConfig):
+            if option.name not in read:
+                reasons[f"buckets.{option.name}"] = f"loss.name {self.name!r} does not read it"
         return reasons
 
 

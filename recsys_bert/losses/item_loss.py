@@ -11,13 +11,18 @@ from torch import Tensor, nn
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.losses.item_softmax import Sampled, full_cross_entropy, gbce, sampled_softmax
 from recsys_bert.losses.negatives import Popularity, expected_draws
+from recsys_bert.losses.rece import rece
+from recsys_bert.losses.sce import sce
 
 Lookup = Callable[[Tensor | None], Tensor]
 """Item side ``[n, dim]`` of rows ``[n]``, or of all items for None."""
 
+BUCKETED = {"rece": rece, "sce": sce}
+"""Losses over buckets of the catalogue: ``(queries, table, targets, weights, *, buckets)``."""
+
 
 class ItemLoss(nn.Module):
-    """Softmax or gBCE of query vectors against a catalogue.
+    """Loss of query vectors against a catalogue.
 
     Args:
         config: The loss.
@@ -43,7 +48,7 @@ class ItemLoss(nn.Module):
         self.config, self.first_item, self.n_rows = config, first_item, n_rows
         negatives = config.negatives
         self.register_buffer("log_q", _log_q(config, first_item, n_rows, counts), persistent=False)
-        self.mines = config.name != "full" and negatives.hard_negatives > 0 and n_users > 0
+        self.mines = config.samples and negatives.hard_negatives > 0 and n_users > 0
         if self.mines:  # part of checkpoints, so that a resumed run has the same negatives
             self.register_buffer("hard_rows", torch.zeros(n_users, negatives.hard_negatives, dtype=torch.int64))
 
@@ -72,10 +77,11 @@ class ItemLoss(nn.Module):
             distinct: Look up each row once, however often it was drawn; not worth it for a plain table.
         """
         targets, weights = batch["targets"].long(), batch.get("weights")
-        if self.config.name == "full":
-            targets = targets - self.first_item
-            table = lookup(None)
-            return partial(full_cross_entropy, table=table, targets=targets, weights=weights, chunk=self.config.chunk)
+        if not self.config.samples:
+            over = {"table": lookup(None), "targets": targets - self.first_item, "weights": weights}
+            if self.config.name == "full":
+                return partial(full_cross_entropy, **over, chunk=self.config.chunk)
+            return partial(BUCKETED[self.config.name], **over, buckets=self.config.buckets)
         negatives, log_q = self._negatives(batch)
         positives, vectors = _look_up(lookup, targets, negatives, distinct)
         row = batch["positions"] // batch["tokens"].shape[1]
@@ -105,7 +111,7 @@ class ItemLoss(nn.Module):
 def _log_q(config: LossConfig, first_item: int, n_rows: int, counts: Popularity | None) -> Tensor:
     """Log of the expected draws by row; 0 where the loss is not corrected, empty where it cannot be."""
     negatives = config.negatives
-    if config.name == "full" or not negatives.log_q:
+    if not (config.samples and negatives.log_q):
         return torch.zeros(n_rows)
     if counts is None:
         return torch.zeros(0)

@@ -109,7 +109,7 @@ class TokenPrediction(nn.Module):
 
     def _compared_rows(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """Rows whose predictions are compared: a sampled loss's targets and negatives; None for all."""
-        if self.loss.name == "full":
+        if not self.loss.samples:
             return None
         return torch.cat([batch["targets"].long(), batch["negatives"].long().flatten()]).unique()
 

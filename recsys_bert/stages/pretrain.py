@@ -104,8 +104,9 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         check_name("objective", self.objective, OBJECTIVES)
         check_id_dropout(self.id_dropout, self.features, self.init)
-        if self.train.optimiser.sparse_adam and self.loss.name == "full":
-            raise InputError("train.optimiser.sparse_adam is for sampled losses; loss.name 'full' reads all items.")
+        if self.train.optimiser.sparse_adam and not self.loss.samples:
+            name = self.loss.name
+            raise InputError(f"train.optimiser.sparse_adam is for sampled losses; loss.name {name!r} reads all items.")
         if self.encoder_dropout is not None and not self.init:
             raise InputError("encoder_dropout is for the encoder of init; set encoder.dropout.")
         if self.distillation != DistillationConfig() and self.teacher is None:
@@ -319,7 +320,7 @@ def build(
         module = Distilled(trained, teacher, config.distillation)
         times = times or teacher.encoder.config.needs_times
         types = types or reads_event_types(teacher.encoder.config)
-    batches = _batches(config, dataset, objective, None if loss.name == "full" else sampler, times, types)
+    batches = _batches(config, dataset, objective, sampler if loss.samples else None, times, types)
     items = BY_IDS if vectors is None or config.train_item_vectors else BY_VECTORS
     pretrained = PretrainedEncoder(prediction, config.objective, config.objective_options, items=items)
     n_parameters = sum(parameter.numel() for parameter in trained.parameters())

@@ -91,8 +91,9 @@ class TrainRetrievalConfig:
     """Training."""
 
     def __post_init__(self) -> None:
-        if self.train.optimiser.sparse_adam and self.loss.name == "full":
-            raise InputError("train.optimiser.sparse_adam is for sampled losses; loss.name 'full' reads all items.")
+        if self.train.optimiser.sparse_adam and not self.loss.samples:
+            name = self.loss.name
+            raise InputError(f"train.optimiser.sparse_adam is for sampled losses; loss.name {name!r} reads all items.")
         for name in ("encoder_lr", "encoder_residual_scale"):
             if getattr(self, name) is not None and not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
@@ -281,7 +282,7 @@ def _batches(dataset: "ClickDataset", config: TrainRetrievalConfig, counts: "Pop
     def make(crops: "Crops", random: Any) -> dict[str, Any]:
         batch = objective.make_batch(history_sequences(crops, vocabulary, codes), table, random)
         batch["users"] = crops.users
-        if config.loss.name != "full":
+        if config.loss.samples:
             sampler.add_to(batch, crops.items, random)
         return batch
 

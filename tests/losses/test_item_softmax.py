@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
-from recsys_bert.losses.config import LossConfig, NegativesConfig
+from recsys_bert.losses.config import BucketsConfig, LossConfig, NegativesConfig
 from recsys_bert.losses.distillation import soft_target_loss
 from recsys_bert.losses.item_softmax import Sampled, full_cross_entropy, gbce, sampled_softmax, soft_item_loss
 from recsys_bert.losses.negatives import NegativeSampler
@@ -177,9 +177,10 @@ def test_gbce_survives_extreme_scores():
     assert queries.grad[0] > 0  # both the target's score and the negative's want it lower
 
 
-@pytest.mark.parametrize("name", ["full", "sampled", "gbce"])
+@pytest.mark.parametrize("name", ["full", "sampled", "gbce", "sce", "rece"])
 def test_a_batch_without_targets_has_no_loss_and_no_gradient(name):
-    prediction = make_prediction(LossConfig(name=name, negatives=NegativesConfig(uniform=8)), n_items=10)
+    negatives = NegativesConfig(uniform=8) if name in ("sampled", "gbce") else NegativesConfig()
+    prediction = make_prediction(LossConfig(name=name, negatives=negatives), n_items=10)
     batch = next_item(np.array([[2, 2, 2], [2, 2, 0]], np.int32), np.array([3, 2]), FIRST)  # nothing but unknown items
     loss = prediction(tensors(batch) | {"negatives": torch.tensor([[4, 5], [5, 6]])})
     loss.backward()
@@ -295,6 +296,14 @@ def test_sampled_softmax_reaches_the_full_one(chain, full, negatives):
 def test_gbce_ranks_as_well_as_the_full_softmax(chain, full, calibration, in_batch):
     negatives = NegativesConfig(in_batch=in_batch, uniform=16 - in_batch)
     loss = LossConfig(name="gbce", negatives=negatives, calibration=calibration)
+    assert train(chain, loss, 300)[1] > full[1] - 0.03
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "buckets"), [("sce", {"items": 8}), ("rece", {"number": 4})])
+def test_losses_in_buckets_rank_as_well_as_the_full_softmax(chain, full, name, buckets):
+    """Each target meets two fifths of the items, or a half to three quarters."""
+    loss = LossConfig(name=name, buckets=BucketsConfig(**buckets))
     assert train(chain, loss, 300)[1] > full[1] - 0.03
 
 

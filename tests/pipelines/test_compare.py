@@ -116,7 +116,11 @@ def test_killed_towers_go_on(compare, tmp_path, monkeypatch, capsys):
             ["loss.negatives.hard_negatives=0,500"],
             "error: negatives.hard_negatives=500: loss.negatives.skip_top + hard_negatives is 0 + 500, but",
         ),
-        ("train-retrieval", ["loss.name=full,ful"], "loss.name = 'ful': Input should be 'full', 'sampled' or 'gbce'"),
+        (
+            "train-retrieval",
+            ["loss.name=full,ful"],
+            "loss.name = 'ful': Input should be 'full', 'sampled', 'gbce', 'sce' or 'rece'",
+        ),
         ("pretrain", ["encoder.layer=pre_norm,hstu", "encoder.times=false,true"], "layer=pre_norm times=true: "),
         ("pretrain", ["teacher=nowhere"], "nowhere"),
         ("pretrain", ["train.monitor=auc"], "train.monitor is 'auc'; this training validates recall@10 and ndcg@10"),
