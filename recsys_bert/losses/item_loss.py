@@ -78,10 +78,11 @@ class ItemLoss(nn.Module):
         """
         targets, weights = batch["targets"].long(), batch.get("weights")
         if not self.config.samples:
-            over = {"table": lookup(None), "targets": targets - self.first_item, "weights": weights}
-            if self.config.name == "full":
-                return partial(full_cross_entropy, **over, chunk=self.config.chunk)
-            return partial(BUCKETED[self.config.name], **over, buckets=self.config.buckets)
+            table, targets = lookup(None), targets - self.first_item
+            if bucketed := BUCKETED.get(self.config.name):
+                buckets = self.config.buckets
+                return partial(bucketed, table=table, targets=targets, weights=weights, buckets=buckets)
+            return partial(full_cross_entropy, table=table, targets=targets, weights=weights, chunk=self.config.chunk)
         negatives, log_q = self._negatives(batch)
         positives, vectors = _look_up(lookup, targets, negatives, distinct)
         row = batch["positions"] // batch["tokens"].shape[1]

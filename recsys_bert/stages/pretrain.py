@@ -105,8 +105,9 @@ class PretrainConfig:
         check_name("objective", self.objective, OBJECTIVES)
         check_id_dropout(self.id_dropout, self.features, self.init)
         if self.train.optimiser.sparse_adam and not self.loss.samples:
-            name = self.loss.name
-            raise InputError(f"train.optimiser.sparse_adam is for sampled losses; loss.name {name!r} reads all items.")
+            raise InputError(
+                f"train.optimiser.sparse_adam is for sampled losses; loss.name {self.loss.name!r} reads all items."
+            )
         if self.encoder_dropout is not None and not self.init:
             raise InputError("encoder_dropout is for the encoder of init; set encoder.dropout.")
         if self.distillation != DistillationConfig() and self.teacher is None:

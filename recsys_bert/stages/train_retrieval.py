@@ -92,8 +92,9 @@ class TrainRetrievalConfig:
 
     def __post_init__(self) -> None:
         if self.train.optimiser.sparse_adam and not self.loss.samples:
-            name = self.loss.name
-            raise InputError(f"train.optimiser.sparse_adam is for sampled losses; loss.name {name!r} reads all items.")
+            raise InputError(
+                f"train.optimiser.sparse_adam is for sampled losses; loss.name {self.loss.name!r} reads all items."
+            )
         for name in ("encoder_lr", "encoder_residual_scale"):
             if getattr(self, name) is not None and not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
