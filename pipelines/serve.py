@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pipelines.serving.limits import Limits
 from recsys_bert.errors import InputError
+from recsys_bert.progress import quietly
 
 if TYPE_CHECKING:
     import socket
@@ -31,6 +32,12 @@ class Config:
 
     state: Path | None = None
     """SQLite file for events and items that came by requests; without one they are lost when the service ends."""
+
+    store: str | None = None
+    """Folder or address of a store that `store-load` filled, for /search."""
+
+    store_kind: str = "faiss"
+    """System of the store."""
 
     host: str = "127.0.0.1"
     """Address to bind; other than loopback ones need an API key."""
@@ -111,7 +118,8 @@ def _serve_mcp(config: Config) -> None:
 
     service = open_service(config)
     try:
-        serve_mcp(service)
+        with quietly():
+            serve_mcp(service)
     finally:
         service.close(config.drain_s)
 
@@ -128,7 +136,8 @@ def _serve(config: Config, bound: "socket.socket", key: str | None) -> None:
     print(f"serving {names} on http://{address}:{port}", file=sys.stderr, flush=True)
     if not service.live.is_durable:
         print("events and items are lost when the service ends; --state FILE keeps them.", file=sys.stderr, flush=True)
-    serve(app, bound, config.drain_s)
+    with quietly():
+        serve(app, bound, config.drain_s)
     print("stopped: every accepted request was answered.", file=sys.stderr, flush=True)
 
 
@@ -155,7 +164,15 @@ def open_service(config: Config) -> "Service":
     )
     paths = named_paths(config.runs)
     return Service(
-        ServiceSettings(paths=paths, data=config.data, state=config.state, batch=batch, limits=config.limits)
+        ServiceSettings(
+            paths=paths,
+            data=config.data,
+            state=config.state,
+            store=config.store,
+            store_kind=config.store_kind,
+            batch=batch,
+            limits=config.limits,
+        )
     )
 
 

@@ -30,6 +30,9 @@ class Progress:
         every_s: Seconds between plain lines.
     """
 
+    quiet: typing.ClassVar[bool] = False
+    """True: nothing is shown; see ``quietly``."""
+
     def __init__(
         self, label: str, total: float | None, unit: str = "rows", *, done: float = 0, every_s: float = 10.0
     ) -> None:
@@ -43,7 +46,7 @@ class Progress:
         """Count ``n`` more units; ``metrics`` (such as ``loss=2.31``) are shown beside the rate."""
         self.done += n
         now = time.monotonic()
-        if now >= self._next:
+        if now >= self._next and not Progress.quiet:
             self._next = now + (0.2 if self._terminal else self.every_s)
             self._show(now, metrics)
 
@@ -92,7 +95,7 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
         seconds = time.monotonic() - self._start
-        if kind is None and seconds > PATIENCE_S:
+        if kind is None and seconds > PATIENCE_S and not Progress.quiet:
             print(f"{self.label}: {self.done:,.0f} {self.unit} in {_clock(seconds)}", file=sys.stderr, flush=True)
 
 
@@ -117,6 +120,16 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Show no progress in the block, as a service wants it: its log is for requests."""
+    before, Progress.quiet = Progress.quiet, True
+    try:
+        yield
+    finally:
+        Progress.quiet = before
 
 
 @contextlib.contextmanager

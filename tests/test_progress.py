@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from recsys_bert import progress
-from recsys_bert.progress import Progress, step
+from recsys_bert.progress import Progress, quietly, step
 
 
 @pytest.fixture
@@ -20,6 +20,17 @@ def test_short_work_shows_nothing(clock, capsys):
         clock[0] += 1.9
         bar.advance(10)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_service_shows_nothing(clock, capsys):
+    with quietly(), Progress("reading texts", 10) as bar:
+        clock[0] += 30
+        bar.advance(5)
+    assert capsys.readouterr() == ("", "")
+    with Progress("reading texts", 10) as bar:
+        clock[0] += 30
+        bar.advance(5)
+    assert capsys.readouterr().err
 
 
 def test_plain_lines_show_rate_time_left_and_metrics(clock, capsys):

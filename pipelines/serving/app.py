@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,13 +12,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from pipelines.serving import clicks, texts
+from pipelines.serving import clicks, search, texts
 from pipelines.serving.errors import KNOWN, request_error
 from pipelines.serving.guard import Guard, GuardSettings
 from pipelines.serving.metrics import CONTENT_TYPE, Metrics
 from pipelines.serving.runs import ANSWERER, CLASSIFIER, CTR, ENCODER, RECOMMENDER, TAGGER
 from pipelines.serving.service import Service
-from recsys_bert.serving import shapes
+from recsys_bert.serving import search_shapes, shapes
 from recsys_bert.serving import text_shapes as text
 from recsys_bert.version import __version__
 
@@ -47,6 +48,7 @@ ENDPOINTS = (
     Endpoint("/score", clicks.score, shapes.ScoreRequest, shapes.ScoreResponse, (RECOMMENDER,)),
     Endpoint("/rank", clicks.rank, shapes.RankRequest, shapes.RankResponse, (CTR,)),
     Endpoint("/events", clicks.events, shapes.EventsRequest, shapes.EventsResponse, (RECOMMENDER,)),
+    Endpoint("/search", search.search, search_shapes.SearchRequest, search_shapes.SearchResponse, (RECOMMENDER,)),
     Endpoint("/v1/embeddings", texts.embeddings, text.EmbeddingsRequest, text.EmbeddingsResponse, texts.VECTORS),
     Endpoint("/rerank", texts.rerank, text.RerankRequest, text.RerankResponse, (*texts.MATCHERS, ENCODER)),
     Endpoint("/classify", texts.classify, text.ClassifyRequest, text.ClassifyResponse, (CLASSIFIER,)),
@@ -81,6 +83,7 @@ def create_app(service: Service, guard: GuardSettings | None = None, watch_s: fl
     for endpoint in ENDPOINTS:
         _add(app, service, endpoint)
     _add_state(app, service, metrics)
+    _add_docs(app)
     _add_errors(app)
     return Guard(app, guard or GuardSettings(body_bytes=service.limits.body_kib << 10), metrics)
 
@@ -133,6 +136,22 @@ def _add_state(app: FastAPI, service: Service, metrics: Metrics) -> None:
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> JSONResponse:
         return JSONResponse(app.openapi())
+
+
+def _add_docs(app: FastAPI) -> None:
+    """A page that lists and tries all requests, from files that lie beside this one: no network is needed."""
+    kinds = {"docs": ("page.html", "text/html"), "docs.css": ("docs.css", "text/css")}
+    kinds["docs.js"] = ("docs.js", "text/javascript")
+    for path, (name, kind) in kinds.items():
+        content = (Path(__file__).parent / "docs" / name).read_bytes()
+        app.get(f"/{path}", include_in_schema=False)(_constant(content, kind))
+
+
+def _constant(content: bytes, kind: str) -> Callable[[], Awaitable[Response]]:
+    async def respond() -> Response:
+        return Response(content, media_type=kind)
+
+    return respond
 
 
 def _info(run: Any) -> shapes.RunInfo:

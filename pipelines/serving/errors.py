@@ -5,6 +5,7 @@ import math
 from recsys_bert.errors import InputError
 from recsys_bert.serving.batcher import DeadlineExceeded, QueueFull
 from recsys_bert.serving.live_log import StateUnavailable
+from recsys_bert.stores.backend import StoreUnavailable
 
 
 class RequestError(Exception):
@@ -31,6 +32,8 @@ def request_error(error: Exception) -> RequestError | None:
     match error:
         case RequestError():
             return error
+        case StoreUnavailable():
+            return RequestError(503, "the store does not answer now; try again.", 1)
         case InputError():
             return RequestError(422, str(error))
         case QueueFull():
@@ -42,5 +45,5 @@ def request_error(error: Exception) -> RequestError | None:
     return None
 
 
-KNOWN = (RequestError, InputError, QueueFull, DeadlineExceeded, StateUnavailable)
+KNOWN = (RequestError, InputError, QueueFull, DeadlineExceeded, StateUnavailable, StoreUnavailable)
 """Exceptions that ``request_error`` knows."""

@@ -19,8 +19,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-OPEN = ("/health", "/ready")
-"""Paths that need no key."""
+OPEN = ("/health", "/ready", "/docs", "/docs.css", "/docs.js")
+"""Paths that need no key: nothing of runs or data is in their answers but names of runs."""
 
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),

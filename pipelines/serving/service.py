@@ -7,16 +7,20 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.serving.errors import RequestError
 from pipelines.serving.limits import Limits
 from pipelines.serving.runs import Run, Runs, open_runs
+from pipelines.serving.warming import warm
 from recsys_bert.errors import InputError
 from recsys_bert.serving.batcher import Batcher, BatchLimits
 from recsys_bert.serving.batcher import Run as Compute
 from recsys_bert.serving.live_log import LiveEvent, LiveLog
 from recsys_bert.terminal import printable
+
+if TYPE_CHECKING:
+    from recsys_bert.stores.vector_store import VectorStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +31,8 @@ class ServiceSettings:
         paths: Run folders by name.
         data: Prepared log; None: text runs only.
         state: SQLite file of events and items; None keeps them in memory.
+        store: Place of a store to search; None: there is none.
+        store_kind: Its system.
         batch: Limits of the batcher.
         limits: Limits of a request.
     """
@@ -34,6 +40,8 @@ class ServiceSettings:
     paths: Mapping[str, Path]
     data: Path | None = None
     state: Path | None = None
+    store: str | None = None
+    store_kind: str = "faiss"
     batch: BatchLimits = field(default_factory=BatchLimits)
     limits: Limits = field(default_factory=Limits)
 
@@ -51,12 +59,18 @@ class Service:
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings, self.limits = settings, settings.limits
         self.live = LiveLog(settings.state)
+        self.store: VectorStore | None = None
         try:
             self.runs = open_runs(settings.paths, settings.data, self.live, 1)
+            if settings.store is not None:
+                from recsys_bert.stores.opening import open_store
+
+                self.store = open_store(settings.store, settings.store_kind)
         except BaseException:
             self.live.close()
             raise
         self.models = Batcher(settings.batch, "model")
+        warm(self.runs)
         self.writes = Batcher(BatchLimits(items=256, cost=1 << 30, queue=settings.batch.queue, wait_s=0.0), "state")
         self.draining = False
         self.last_error: str | None = None
@@ -95,6 +109,7 @@ class Service:
                 self.last_error = str(error)
                 print(f"reload refused: {printable(str(error))}", file=sys.stderr, flush=True)
                 raise RequestError(409, f"the runs were not reloaded, the earlier ones go on: {error}") from error
+            await asyncio.to_thread(warm, runs)
             self.runs, self.last_error = runs, None
             print(f"runs loaded again, generation {generation}", file=sys.stderr, flush=True)
             return runs
@@ -121,6 +136,8 @@ class Service:
         self.models.close(timeout_s)
         self.writes.close(timeout_s)
         self.live.close()
+        if self.store is not None:
+            self.store.close()
 
 
 def _state_of(paths: Iterable[Path]) -> list[Any]:

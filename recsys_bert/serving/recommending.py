@@ -113,6 +113,18 @@ class ServedRecommender:
             self._by_history(queries, known, results)
         return [result for result in results if result is not None]
 
+    def user_vector(self, query: Query) -> NDArray[np.float32]:
+        """Vector of a user, ``[d]``, whose inner product with an item's is the score.
+
+        Raises:
+            InputError: Nothing is known of the user.
+        """
+        known = self.live_histories.of(query)
+        if not len(known.items):
+            raise InputError("there is no event of this user, hence no vector.")
+        vector: NDArray[np.float32] = self.ranker.user_vectors(self.live_histories.queries([known]))[0]
+        return vector
+
     def similar(
         self, ids: Sequence[str | int], k: int, similarity: str, only: Any = None, without: Any = None
     ) -> list[Listed]:

@@ -28,7 +28,7 @@ def test_a_key_is_needed_everywhere_but_for_health(locked):
     for path in ("/v1/embeddings", "/reload", "/nowhere"):
         assert locked("POST", path, json={"input": "a"}).status_code == 401
     assert locked("GET", "/metrics").status_code == 401
-    assert locked("GET", "/docs").status_code == 401
+    assert locked("GET", "/openapi.json").status_code == 401
     assert locked("GET", "/health").status_code == locked("GET", "/ready").status_code == 200
     for headers in ({"Authorization": f"Bearer {KEY}"}, {"X-API-Key": KEY}):
         assert locked("POST", "/v1/embeddings", json={"input": "a"}, headers=headers).status_code == 200
