@@ -140,19 +140,38 @@ def read_vector_file(
     """
     path = Path(file)
     table = _npy_table(path) if path.suffix == ".npy" else _table(file)
+    return vectors_of_table(table, name, path.name, config, log_ids, log_name)
+
+
+def vectors_of_table(
+    table: pl.DataFrame, name: str, title: str, config: SideFeaturesConfig, log_ids: pl.Series, log_name: str
+) -> VectorTable:
+    """Vectors of a table with ids; see ``read_vector_file``.
+
+    Args:
+        table: The table.
+        name: The feature.
+        title: Names the table in messages.
+        config: ``id`` and ``bad_numbers`` count.
+        log_ids: Ids of the log.
+        log_name: Its id column.
+
+    Raises:
+        InputError: It has no vectors, or ids of another type.
+    """
     key = next((one for one in (config.id, log_name) if one in table.columns), table.columns[0])
     ids = as_log_ids(table[key], log_ids.dtype, MISSING)
     if table.height and ids.null_count() == table.height:
         sort = "text" if log_ids.dtype == pl.String else "integers"
-        raise InputError(f"no id in column {key!r} of {path.name} is of the log's type ({sort}).")
+        raise InputError(f"no id in column {key!r} of {title} is of the log's type ({sort}).")
     first = (ids.is_not_null() & ids.is_first_distinct()).to_numpy()
-    values, rows, counts = _finite(_one_column(table.drop(key), name, path.name), path.name, config, table[key])
+    values, rows, counts = _finite(_one_column(table.drop(key), name, title), title, config, table[key])
     usable = first[rows]
     counts = {"without_usable_id": ids.null_count(), "repeated_id": int((~first).sum()) - ids.null_count(), **counts}
     unique = ids.gather(pl.Series(rows[usable]))
     if len(unique) and not unique.is_in(log_ids.implode()).any():
         raise InputError(
-            f"no id of {path.name} is in the log: column {key!r} has ids such as {unique[0]!r}, the log {log_ids[0]!r}."
+            f"no id of {title} is in the log: column {key!r} has ids such as {unique[0]!r}, the log {log_ids[0]!r}."
         )
     return VectorTable(unique, values[usable], counts)
 
