@@ -40,6 +40,7 @@ COMMANDS = {  # in the order in which one uses them
     "pretrain": ("pipelines.pretrain", "train an encoder on masked or next items"),
     "train-retrieval": ("pipelines.train_retrieval", "train two towers and index the items"),
     "index": ("pipelines.index", "index a run's item vectors for fast search"),
+    "put-items": ("pipelines.put_items", "put items into an index by their text, or remove some, at once"),
     "fuse": ("pipelines.fuse", "score fusion: average runs, add co-occurrence counts and recency"),
     "recommend": ("pipelines.recommend", "print or write the best items for users or for given histories"),
     "similar": ("pipelines.similar", "print the items nearest to given items, or the users nearest to given users"),

@@ -33,6 +33,9 @@ class Config(EvaluateConfig):
     baselines: tuple[str, ...] = field(default=BASELINES, metadata={"names": KNOWN})
     """Baselines in the same table: names in ``BASELINES``, or ``module:Class``."""
 
+    item_vectors: Path | None = None
+    """Folder that `item-vectors` wrote, for cold_items."""
+
     truth: Path | None = None
     """The simulator's truth.parquet; adds the best possible recommender."""
 
@@ -60,7 +63,13 @@ def run(config: Config) -> dict[str, Any]:
 
     dataset = open_dataset(config.data)
     evaluation = evaluate(
-        list(config.runs), dataset, baselines=config.baselines, truth=config.truth, out=config.out, config=config
+        list(config.runs),
+        dataset,
+        baselines=config.baselines,
+        truth=config.truth,
+        item_vectors=config.item_vectors,
+        out=config.out,
+        config=config,
     )
     print(evaluation, file=sys.stderr if config.json else sys.stdout)
     if config.json:

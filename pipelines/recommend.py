@@ -3,10 +3,11 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipelines.support.item_filters import item_lists, numbers_by_column
 from pipelines.support.item_lists import print_lists
+from pipelines.support.item_words import ItemWordsConfig, open_with_words
 from pipelines.support.outputs import check_out
 from recsys_bert.errors import InputError
 
@@ -16,8 +17,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """Print or write the best items for users of the log, or for histories given on the fly."""
+class Config(ItemWordsConfig):
+    """Print or write the best items for users of the log, for histories given on the fly, or for words."""
+
+    MAIN: ClassVar[tuple[str, ...]] = (
+        *("run", "data", "users", "all_users", "history", "histories", "query", "query_weight", "k", "seen", "only"),
+        *("without", "diversity", "max_per", "profiles", "item_vectors", "text_encoder", "new_items", "cold_items"),
+        *("cold.neighbours", "index", "out", "json"),
+    )
 
     run: Path
     """Run folder of `pretrain`, `train-retrieval` or `fuse`."""
@@ -40,6 +47,13 @@ class Config:
     histories: Path | None = None
     """File of histories, one a line: ids separated by spaces, JSON lists, or JSON objects with a list ``history``; or
     Parquet with a column of lists. Those without a known item are counted and skipped."""
+
+    query: str | None = None
+    """Words to be found in the items' texts, weighed with the scores of the users or histories; without those they
+    decide alone. Needs item_vectors; the search is exact."""
+
+    query_weight: float = 0.5
+    """Weight of the words against the user, in (0, 1), both on a scale of spread 1."""
 
     k: int = 10
     """Items for each; all of a smaller catalogue."""
@@ -73,8 +87,9 @@ class Config:
     """Print one JSON object on stdout."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         sources = [bool(self.users), self.all_users, bool(self.history), self.histories is not None]
-        if sum(sources) != 1:
+        if sum(sources) != 1 and not (self.query is not None and not any(sources)):
             raise InputError(
                 f"{sum(sources)} of users, all_users, history and histories are given; give exactly one, as in "
                 "--history '12 7 31'."
@@ -86,7 +101,23 @@ class Config:
         numbers_by_column(self.max_per)
         if self.profiles is not None and not (self.users or self.all_users):
             raise InputError("profiles are features of users; they have no effect on histories. Give --users.")
+        self._check_query(any(sources))
         check_out(self.out)
+
+    def _check_query(self, has_source: bool) -> None:
+        if self.query is None:
+            if self.query_weight != Config.query_weight:
+                raise InputError(f"query_weight is {self.query_weight}, but there is no query. Pass --query.")
+            return
+        if not self.query.strip():
+            raise InputError("query is empty; give some words.")
+        if not 0 < self.query_weight < 1:
+            raise InputError(f"query_weight is {self.query_weight}; it must lie in (0, 1).")
+        if not has_source and (self.diversity or self.max_per or self.query_weight != Config.query_weight):
+            raise InputError(
+                "diversity, max_per and query_weight have no effect on a query without users or histories; leave them "
+                "out."
+            )
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -100,22 +131,29 @@ def run(config: Config) -> dict[str, Any]:
             belong together.
     """
     from recsys_bert.retrieval.item_filter import allowed_rows
-    from recsys_bert.retrieval.keyed_queries import user_queries
     from recsys_bert.retrieval.lister import ListSettings
-    from recsys_bert.retrieval.recommender import Recommender
 
-    recommender = Recommender.load(config.run, config.data, config.index)
+    recommender, _ = open_with_words(config, config.run, config.data, config.index)
     dataset = recommender.dataset
-    if config.users or config.all_users:
-        keyed = user_queries(dataset, None if config.all_users else list(config.users))
+    only, without = item_lists(dataset, config.only), item_lists(dataset, config.without)
+    summary: dict[str, Any] = {"run": config.run.name, "k": config.k, "asked": 1}
+    if (keyed := _queries(config, dataset)) is None:
+        frame = recommender.recommend(query=config.query, k=config.k, only=only, without=without)
     else:
-        keyed = _history_queries(config, dataset)
-    allowed = allowed_rows(dataset, item_lists(dataset, config.only), item_lists(dataset, config.without))
-    max_per = numbers_by_column(config.max_per)
-    settings = ListSettings(config.k, not config.seen, allowed, config.diversity, max_per)
-    frame = recommender.answer(keyed, settings, config.profiles)
-    summary = {"run": config.run.name, "k": config.k, "asked": len(keyed.order), **keyed.counts}
+        allowed, max_per = allowed_rows(dataset, only, without), numbers_by_column(config.max_per)
+        settings = ListSettings(config.k, not config.seen, allowed, config.diversity, max_per)
+        frame = recommender.answer(keyed, settings, config.profiles, config.query, config.query_weight)
+        summary |= {"asked": len(keyed.order), **keyed.counts}
     return print_lists(frame, summary, config.out, config.json)
+
+
+def _queries(config: Config, dataset: "ClickDataset") -> "KeyedQueries | None":
+    """Users or histories; None for a query alone."""
+    from recsys_bert.retrieval.keyed_queries import user_queries
+
+    if config.users or config.all_users:
+        return user_queries(dataset, None if config.all_users else list(config.users))
+    return _history_queries(config, dataset) if config.history or config.histories is not None else None
 
 
 def _history_queries(config: Config, dataset: "ClickDataset") -> "KeyedQueries":

@@ -6,13 +6,17 @@ from typing import Any, Literal
 
 from pipelines.support.item_filters import item_lists
 from pipelines.support.item_lists import print_lists
+from pipelines.support.item_words import ItemWordsConfig, open_with_words
 from pipelines.support.outputs import check_out
 from recsys_bert.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """Print or write the items nearest to given items, or the users nearest to given users, by a run's vectors."""
+class Config(ItemWordsConfig):
+    """Print or write the items nearest to given items or texts, or the users nearest to given users.
+
+    By a run's vectors; by those of the items' texts, for a text. New items are asked about if no other items are.
+    """
 
     run: Path
     """Run folder of `pretrain`, `train-retrieval` or `fuse`, which has the vectors of its runs."""
@@ -25,6 +29,9 @@ class Config:
 
     users: tuple[str, ...] = ()
     """Ids of users with events, by the cosine of their vectors; in place of items."""
+
+    text: tuple[str, ...] = ()
+    """Texts, each one argument, in place of items: nearest are the items with the most similar text."""
 
     k: int = 10
     """Items or users for each, without itself; all of a smaller catalogue."""
@@ -50,11 +57,15 @@ class Config:
     def __post_init__(self) -> None:
         if self.k < 1:
             raise InputError(f"k is {self.k}; it must be at least 1.")
-        if bool(self.items) == bool(self.users):
-            raise InputError("give either items or users, as in --items 12 7.")
-        of_items = [name for name in ("only", "without", "similarity", "index") if getattr(self, name)]
+        super().__post_init__()
+        sources = [bool(self.items), bool(self.users), bool(self.text)]
+        if sum(sources) > 1 or (not any(sources) and self.new_items is None):
+            raise InputError("give one of items, users, text and new_items, as in --items 12 7.")
+        of_items = [name for name in ("only", "without", "similarity", "index", "new_items") if getattr(self, name)]
         if self.users and of_items:
             raise InputError(f"{of_items[0]} is for similar items and has no effect on users; leave it out.")
+        if self.text and (of_vectors := [name for name in of_items if name in ("similarity", "index")]):
+            raise InputError(f"{of_vectors[0]} has no effect on texts, whose vectors are compared; leave it out.")
         if self.similarity is not None and self.index is not None:
             raise InputError(
                 f"similarity is {self.similarity!r}, but an index is searched by its own metric. Leave out "
@@ -73,14 +84,14 @@ def run(config: Config) -> dict[str, Any]:
         InputError: Items that are not in the catalogue or have no vector, users without events; or a run, log and
             index that do not belong together.
     """
-    from recsys_bert.retrieval.recommender import Recommender
-
-    recommender = Recommender.load(config.run, config.data, config.index)
-    ids = list(dict.fromkeys(config.items or config.users))
+    recommender, new = open_with_words(config, config.run, config.data, config.index)
+    only, without = (item_lists(recommender.dataset, part) for part in (config.only, config.without))
+    ids = list(dict.fromkeys(config.items or config.users or config.text or new))
     if config.users:
         frame = recommender.similar_users(ids, config.k)
+    elif config.text:
+        frame = recommender.similar(text=ids, k=config.k, only=only, without=without)
     else:
-        only, without = (item_lists(recommender.dataset, part) for part in (config.only, config.without))
         frame = recommender.similar(ids, config.k, similarity=config.similarity, only=only, without=without)
     summary = {"run": config.run.name, "k": config.k, "asked": len(ids)}
     return print_lists(frame, summary, config.out, config.json)

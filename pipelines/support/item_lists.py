@@ -65,7 +65,8 @@ def _table(frame: "pl.DataFrame") -> str:
     width = max(map(len, frame[listed]), default=1)
     for part in frame.partition_by(key, maintain_order=True):
         source = part["source"][0] if "source" in part.columns else "history"
-        by = {"features": " (no events: by features)", "popular": " (no events: popular items)"}.get(source, "")
+        reasons = {"features": "by features", "popular": "popular items", "query": "by the words alone"}
+        by = f" (no events: {reasons[source]})" if source in reasons else ""
         lines.append(f"{key.removesuffix('_id')} {part[key][0]}{by}")
         for line in part.iter_rows(named=True):
             title = f"  {line['title'] or ''}" if "title" in line else ""
@@ -85,4 +86,7 @@ def check_replaceable(out: Path) -> None:
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "index.json").is_file()):
         raise InputError(f"{out} is there and is no item index. Choose another --out, or remove it.")
     if out.is_dir():
-        check_nothing_lost(out, ("index.json", "index.faiss", "rows.npy", CHECKSUMS), "an item index")
+        names = ("index.json", "index.faiss", "rows.npy", "put.npz", "live_items", CHECKSUMS)
+        check_nothing_lost(out, names, "an item index")
+        if (out / "live_items").is_dir():
+            print(f"the items that were put into {out} are not in the new index; put them in again.", file=sys.stderr)

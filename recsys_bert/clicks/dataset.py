@@ -12,7 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys_bert.checksums import check_intact
-from recsys_bert.clicks.dense import Dense, read_dense
+from recsys_bert.clicks.added_items import below
+from recsys_bert.clicks.dense import Dense, DenseTable, read_dense
 from recsys_bert.clicks.feature_files import Codes, known_codes, read_codes, read_table, read_values
 from recsys_bert.clicks.histories import Histories
 from recsys_bert.clicks.lineage import (
@@ -44,6 +45,7 @@ class ClickDataset:
         vocabulary: Items with an embedding row.
         histories: Events of all users; ``offsets[u]`` belongs to ``user_ids[u]``.
         grown: The log itself, where this is what an earlier state of its vocabulary knows of it; see ``known_to``.
+        added: Items that no event is of, in the order of their rows, which are the last ones; see ``with_items``.
     """
 
     folder: Path
@@ -51,6 +53,7 @@ class ClickDataset:
     vocabulary: Vocabulary
     histories: Histories
     grown: "ClickDataset | None" = None
+    added: pl.DataFrame | None = None
 
     def __repr__(self) -> str:
         features = [f"{role} features {', '.join(names)}" for role, names in self._feature_names().items()]
@@ -77,7 +80,10 @@ class ClickDataset:
 
         It begins at ``vocabulary.first_item``; rows from ``vocabulary.size`` on are cold: no training event.
         """
-        return read_table(self.folder / "items.parquet") if self.grown is None else self.grown.items
+        if self.grown is not None:
+            return self.grown.items
+        items = read_table(self.folder / "items.parquet")
+        return items if self.added is None else below(items, self.added)
 
     @cached_property
     def users(self) -> pl.DataFrame:
@@ -94,7 +100,10 @@ class ClickDataset:
         """Codes of each catalogue row by feature, ``[n_rows, width]``; 0 is none, 1 a value unknown in training."""
         if self.grown is not None:
             return known_codes(self.grown.item_features, self.item_feature_sizes)
-        return read_codes(self.folder / "item_features", self.manifest.features.get("items", {}))
+        codes = read_codes(self.folder / "item_features", self.manifest.features.get("items", {}))
+        if self.added is None:
+            return codes
+        return {name: np.pad(table, ((0, self.n_rows - len(table)), (0, 0))) for name, table in codes.items()}
 
     @cached_property
     def user_features(self) -> Codes:
@@ -128,7 +137,14 @@ class ClickDataset:
         if self.grown is not None:
             tables = self.grown.item_dense if role == "items" else self.grown.user_dense
             return {name: tables[name] for name in names}
-        return read_dense(self.folder / DENSE[role], names)
+        tables = read_dense(self.folder / DENSE[role], names)
+        if self.added is None or role != "items":
+            return tables
+        n = self.added.height
+        return {
+            name: DenseTable(np.pad(table.values, ((0, n), (0, 0))), np.pad(table.has, (0, n)))
+            for name, table in tables.items()
+        }
 
     @property
     def n_rows(self) -> int:
@@ -259,6 +275,21 @@ class ClickDataset:
             )
         manifest = self.manifest.at(state, self.vocabulary.first_item)
         return replace(self, manifest=manifest, vocabulary=self.vocabulary.head(state.rows), grown=self.grown or self)
+
+    def with_items(self, added: pl.DataFrame) -> "ClickDataset":
+        """The log with further items in its catalogue: their rows follow the others, and no event is of them.
+
+        Args:
+            added: ``item_id``, none of them in the catalogue, and columns of ``items``, of their types.
+        """
+        grown = None if self.grown is None else self.grown.with_items(added)
+        frames = [frame for frame in (self.added, added) if frame is not None]
+        counts = self.manifest.counts | {"catalogue_rows": self.n_rows + added.height}
+        counts["cold_items"] = counts.get("cold_items", 0) + added.height
+        manifest = replace(self.manifest, counts=counts)
+        longer = replace(self, manifest=manifest, grown=grown, added=pl.concat(frames))
+        longer.__dict__["items"] = below(self.items, added)  # in place of reading them again
+        return longer
 
     def save_vocabulary(self, folder: Path) -> None:
         """Write the vocabulary, feature values and their states into a run's artefact."""

@@ -1,7 +1,7 @@
 """Text vectors of a log's items: fit, encode, save, load."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,22 @@ class ItemVectors:
             return np.zeros((0, self.dim), np.float32)
         vectors = self.way.encode(cleaned)
         return unit_length(vectors) if self.reduction is None else self.reduction.project(vectors)
+
+    def with_rows(self, rows: NDArray[np.integer], vectors: Floats, n_rows: int) -> "ItemVectors":
+        """The vectors of a longer catalogue, with others in some rows.
+
+        Args:
+            rows: Catalogue rows ``[m]``.
+            vectors: ``[m, dim]``.
+            n_rows: Rows of the catalogue; those beyond its own have no ids here.
+        """
+        if n_rows <= len(self.rows) and np.array_equal(self.rows[rows], vectors):
+            return self
+        n_more = max(0, n_rows - len(self.rows))
+        longer = np.pad(self.rows, ((0, n_more), (0, 0)))
+        longer[rows] = vectors
+        ids = pl.concat([self.item_ids, pl.Series(self.item_ids.name, [None] * n_more, self.item_ids.dtype)])
+        return replace(self, rows=longer, item_ids=ids, digests=np.pad(self.digests, (0, n_more)))
 
     def __repr__(self) -> str:
         counts = "; ".join(f"{name.replace('_', ' ')}: {n:,}" for name, n in self.counts.items() if n)

@@ -1,5 +1,6 @@
 """Nearest-item search by FAISS, any index type by its factory string; items are put in and removed at once."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -257,14 +258,18 @@ class ItemIndex:
             vectors = vectors / np.where(lengths > 0, lengths, 1)
         return np.ascontiguousarray(vectors, np.float32)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, beside: Callable[[Path], None] | None = None) -> None:
         """Write the index to ``folder``, whole or not at all.
+
+        Args:
+            folder: An index there is replaced.
+            beside: Writes more into the folder, before it is sealed.
 
         Raises:
             InputError: The folder cannot be written.
         """
         parts = IndexParts(self._index, self._stored.rows, self._put, self.removed_rows, self.config, self.source)
-        save_index(Path(folder), parts)
+        save_index(Path(folder), parts, beside)
 
     @classmethod
     def load(cls, folder: Path) -> "ItemIndex":

@@ -1,5 +1,6 @@
 """Files of an item index: ``index.faiss``, ``rows.npy``, ``put.npz`` and ``index.json``, sealed by checksums."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,13 @@ class IndexParts:
     source: dict[str, str]
 
 
-def save_index(folder: Path, parts: IndexParts) -> None:
+def save_index(folder: Path, parts: IndexParts, beside: Callable[[Path], None] | None = None) -> None:
     """Write an index to ``folder``, whole or not at all.
+
+    Args:
+        folder: An index there is replaced.
+        parts: Its contents.
+        beside: Writes more into the folder, before it is sealed.
 
     Raises:
         InputError: The folder cannot be written.
@@ -53,6 +59,8 @@ def save_index(folder: Path, parts: IndexParts) -> None:
         n_rows = int((parts.stored >= 0).sum()) + len(parts.put)
         about = {"kind": _KIND, "version": _VERSION, "dim": int(parts.index.d), "n_rows": n_rows}
         write_json(temporary / "index.json", about | {"source": parts.source, "config": asdict(parts.config)})
+        if beside is not None:
+            beside(temporary)
 
 
 def load_index(folder: Path) -> IndexParts:

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +59,13 @@ def check_ranks(run: Path) -> None:
     raise InputError(f"{run} is a run of {kind}; {needed}.")
 
 
-def copy_run(run: Path, folder: Path) -> None:
+def copy_run(run: Path, folder: Path, beside: Callable[[Path], None] | None = None) -> None:
     """Copy a run without its checkpoints; a score fusion with the runs that it refers to.
+
+    Args:
+        run: The run.
+        folder: Its copy; an earlier one there is replaced.
+        beside: Writes more into the copy.
 
     Raises:
         InputError: Something else lies at ``folder``.
@@ -75,6 +81,8 @@ def copy_run(run: Path, folder: Path) -> None:
             for name, member in zip(names, members, strict=True):
                 shutil.copytree(member, temporary / name, ignore=skipped)
             refer_to(temporary, [f"../{name}" for name in names])
+        if beside is not None:
+            beside(temporary)
 
 
 def ranker_fingerprint(run: Path) -> str:

@@ -1,30 +1,44 @@
 """Recommender: any trained ranker with its log; ids in, frames of ids out."""
 
 import html
+import shutil
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from recsys_bert.clicks.dataset import ClickDataset, open_dataset
 from recsys_bert.clicks.frames import to_frame
 from recsys_bert.encoder.parts import allowing_parts
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.exact import exact_top_k
+from recsys_bert.retrieval.cold_config import ColdItemsConfig
+from recsys_bert.retrieval.exact import Allowed
 from recsys_bert.retrieval.index import ItemIndex
 from recsys_bert.retrieval.item_filter import ItemList, allowed_rows
 from recsys_bert.retrieval.keyed_queries import KeyedQueries, history_queries, user_queries
 from recsys_bert.retrieval.list_frames import in_order, list_frame
-from recsys_bert.retrieval.lister import Lister, ListSettings, list_length, rows_with_vectors
+from recsys_bert.retrieval.lister import Lister, ListSettings
+from recsys_bert.retrieval.live_catalogue import LiveCatalogue
+from recsys_bert.retrieval.live_files import FOLDER, read_live_items, write_live_items
 from recsys_bert.retrieval.load import copy_run, open_run
 from recsys_bert.retrieval.pair_scores import pair_scores
+from recsys_bert.retrieval.query_ranker import QueryRanker
 from recsys_bert.retrieval.ranker import Ranker, check_index
 from recsys_bert.retrieval.ranker_index import open_index
 from recsys_bert.retrieval.score_fusion import without_gains
+from recsys_bert.retrieval.similar_items import similar_items
 from recsys_bert.retrieval.similar_users import similar_users
 from recsys_bert.retrieval.vector_files import VectorFormat, save_vectors
+from recsys_bert.retrieval.word_search import list_by_words
+from recsys_bert.settings import make_config
+
+if TYPE_CHECKING:
+    from recsys_bert.item_texts.item_vectors import ItemVectors
 
 
 class Recommender:
@@ -47,8 +61,11 @@ class Recommender:
         index: ItemIndex | None = None,
         summary: dict[str, Any] | None = None,
     ) -> None:
-        self.ranker, self.dataset, self.run, self.index = ranker, dataset, run, index
-        self.summary = summary or {}
+        self.run, self.index, self.summary = run, index, summary or {}
+        self._use(LiveCatalogue(ranker, dataset, None))
+
+    def _use(self, catalogue: LiveCatalogue) -> None:
+        self.catalogue, self.ranker, self.dataset = catalogue, catalogue.ranker, catalogue.dataset
 
     @classmethod
     def load(
@@ -57,14 +74,16 @@ class Recommender:
         dataset: ClickDataset | Path | str,
         index: Path | str | None = None,
         *,
+        item_vectors: "ItemVectors | Path | str | None" = None,
         allow_parts: bool = False,
     ) -> "Recommender":
-        """Open a run of ``pretrain``, ``train-retrieval`` or ``fuse``.
+        """Open a run of ``pretrain``, ``train-retrieval`` or ``fuse``, with the items that were put into its catalogue.
 
         Args:
             run: Run folder, or what ``save`` wrote.
             dataset: The log that it was trained on, or its folder.
             index: Index folder to search; None ranks exactly.
+            item_vectors: Text vectors of the log's items, or what ``item-vectors`` wrote: for new items and for words.
             allow_parts: Import parts from outside (``module:Class``) that the saved settings name; their code runs.
 
         Raises:
@@ -74,17 +93,133 @@ class Recommender:
         with allowing_parts(allow_parts):
             ranker = open_run(Path(run), opened)
         search_index = None if index is None else open_index(Path(index), Path(run), opened)
-        return cls(ranker, opened, Path(run), index=search_index)
+        recommender = cls(ranker, opened, Path(run), index=search_index)
+        live = read_live_items((Path(run) if index is None else Path(index)) / FOLDER, ranker, opened)
+        if live is not None:
+            recommender._use(LiveCatalogue(ranker, opened, None, live))
+        return recommender if item_vectors is None else recommender.with_item_vectors(item_vectors)
+
+    def with_item_vectors(self, item_vectors: "ItemVectors | Path | str") -> "Recommender":
+        """Use text vectors of the log's items from now on, for new items and for words; returns itself.
+
+        Args:
+            item_vectors: What ``recsys_bert.item_vectors`` returned, or what ``item-vectors`` wrote.
+
+        Raises:
+            InputError: They cannot be read, or are not those of this log's catalogue.
+        """
+        if isinstance(item_vectors, str | Path):
+            from recsys_bert.item_texts.vector_files import load_item_vectors
+
+            item_vectors = load_item_vectors(item_vectors, self.catalogue.log)
+        self._use(self.catalogue.with_texts(item_vectors))
+        return self
 
     def save(self, folder: Path | str) -> None:
-        """Copy the model to ``folder``, for ``load``; checkpoints stay behind.
+        """Copy the model to ``folder``, for ``load``, with the items that were put in; checkpoints stay behind.
 
         Raises:
             InputError: This ranker has no run folder, or something else lies there.
         """
         if self.run is None:
             raise InputError(f"{self.ranker.name} has no run folder to copy; save its model by its own means.")
-        copy_run(self.run, Path(folder))
+        copy_run(self.run, Path(folder), self._write_live)
+
+    def save_index(self, folder: Path | str) -> None:
+        """Write the index with the items that were put in and removed; an index there is replaced.
+
+        Raises:
+            InputError: There is no index, or the folder cannot be written.
+        """
+        if self.index is None:
+            raise InputError(f"{self.ranker.name} was opened without an index. Make one with `recsys-bert index`.")
+        self.index.save(Path(folder), self._write_live)
+
+    def _write_live(self, folder: Path) -> None:
+        shutil.rmtree(folder / FOLDER, ignore_errors=True)
+        if not self.catalogue.live.is_empty:
+            write_live_items(folder / FOLDER, self.catalogue.live, self.catalogue.log)
+
+    def put_items(
+        self, items: Any, *, config: ColdItemsConfig | None = None, **settings: Any
+    ) -> tuple[NDArray[np.int32], dict[str, int]]:
+        """Put items in by their text, at once and without retraining; an index takes them as well.
+
+        Each gets the mean of the learned vectors of its nearest trained items by text, at their usual length, and its
+        own text term where the model is a fusion with text. Items that the model was trained on keep their vectors.
+
+        Args:
+            items: Frame of any library, or a file: ``item_id`` and the text columns that the log was prepared with.
+            config: Settings of the vectors.
+            **settings: Settings by name, in place of ``config``: ``neighbours=5``.
+
+        Returns:
+            Catalogue rows of the items, and counts: items put in, and rows of the table that were not, by reason.
+
+        Raises:
+            InputError: The table cannot be read, or there are no text vectors that can encode new texts.
+        """
+        rows, counts = self.catalogue.put(items, make_config(ColdItemsConfig, config, settings))
+        self._use(self.catalogue)
+        self._put_into_index(rows)
+        print("; ".join(f"{name}: {n:,}" for name, n in counts.items() if n or name == "put in"), file=sys.stderr)
+        return rows, counts
+
+    def put_cold_items(self, *, config: ColdItemsConfig | None = None, **settings: Any) -> int:
+        """Give the log's own items without training events vectors by their text, as ``put_items`` does.
+
+        Returns:
+            Their number.
+
+        Raises:
+            InputError: No item is trained and has text, or there are no text vectors.
+        """
+        rows, n_without = self.catalogue.put_cold(make_config(ColdItemsConfig, config, settings))
+        self._use(self.catalogue)
+        self._put_into_index(rows)
+        note = f", {n_without:,} of them without a text neighbour: at the mean of all" if n_without else ""
+        print(f"{len(rows):,} cold items have vectors by their text{note}.", file=sys.stderr)
+        return len(rows)
+
+    def remove_items(self, items: Any) -> int:
+        """Remove items from every list and from the index, at once; ``put_items`` brings them back.
+
+        Returns:
+            Their number.
+
+        Raises:
+            InputError: Some are not in the catalogue.
+        """
+        rows = self.catalogue.remove(items)
+        self._use(self.catalogue)
+        if self.index is not None:
+            self.index.remove(rows)
+            self._renew_index()
+        return len(rows)
+
+    def _put_into_index(self, rows: Any) -> None:
+        if self.index is not None and len(rows):
+            self.index.put(self.ranker.item_vectors()[rows], rows)
+            self._renew_index()
+
+    def _renew_index(self) -> None:
+        if self.index is None or not self.index.is_worn:
+            return
+        try:
+            self.rebuild_index()
+            print("many items were put in or removed: the index was built again.", file=sys.stderr)
+        except InputError as error:
+            print(f"many items were put in or removed, but the index stays as it is: {error}", file=sys.stderr)
+
+    def rebuild_index(self) -> None:
+        """Build the index again, with the items that were put in and without the removed ones.
+
+        Raises:
+            InputError: There is no index, or too few items are left for its type.
+        """
+        if self.index is None:
+            raise InputError(f"{self.ranker.name} was opened without an index. Make one with `recsys-bert index`.")
+        self.index = self.index.rebuilt(self.ranker.item_vectors())
 
     def recommend(
         self,
@@ -98,14 +233,16 @@ class Recommender:
         diversity: float = 0.0,
         max_per: dict[str, int] | None = None,
         profiles: Any = None,
+        query: str | None = None,
+        query_weight: float = 0.5,
     ) -> pl.DataFrame:
-        """Best items for users, or for histories given on the fly.
+        """Best items for users, or for histories given on the fly, or for the words of a query.
 
         Users without events get the lists of the users with the same features, where ``profiles`` has theirs, else the
         most popular items; the column ``source`` says which.
 
         Args:
-            users: The log's own user ids; None without ``histories`` takes all users.
+            users: The log's own user ids; None without ``histories`` and ``query`` takes all users.
             histories: Item ids, oldest first, one sequence each.
             k: Items for each.
             exclude_seen: Leave out items of the history.
@@ -114,6 +251,9 @@ class Recommender:
             diversity: Weight of the redundancy in maximal marginal relevance, in [0, 1); see ``diversity``.
             max_per: Most items of one value in a list, by side column: ``{"category": 2}``.
             profiles: Features of users without events: a frame or file with ``user_id`` and the features' columns.
+            query: Words to be found in the items' texts, weighed with the user's scores; without users they decide
+                alone, and the first column is the query. The search is exact then, also beside an index.
+            query_weight: Of the words against the user, in (0, 1), both on a scale of spread 1; see ``QueryRanker``.
 
         Returns:
             ``user_id`` (or ``query``, from 1, for histories), ``rank`` from 1, ``item_id``, ``score``, for users
@@ -125,12 +265,32 @@ class Recommender:
         """
         if users is not None and histories is not None:
             raise InputError("users and histories are both given; give one of them.")
-        keyed = user_queries(self.dataset, users) if histories is None else history_queries(self.dataset, histories)
         allowed = allowed_rows(self.dataset, only, without)
+        if query is not None and users is None and histories is None:
+            if diversity or max_per or profiles is not None:
+                raise InputError(
+                    "diversity, max_per and profiles have no effect on lists by words alone; leave them out."
+                )
+            return self._by_words([query], pl.Series("query", [query]), k, allowed)
+        keyed = user_queries(self.dataset, users) if histories is None else history_queries(self.dataset, histories)
         settings = ListSettings(k, exclude_seen, allowed, diversity, max_per or {})
-        return self.answer(keyed, settings, profiles)
+        return self.answer(keyed, settings, profiles, query, query_weight)
 
-    def answer(self, keyed: KeyedQueries, settings: ListSettings, profiles: Any = None) -> pl.DataFrame:
+    def _by_words(self, texts: Sequence[str], keys: pl.Series, k: int, allowed: Allowed | None) -> pl.DataFrame:
+        """Lists of the items whose text is nearest to each of some texts."""
+        first, allowed = self.ranker.first_item, self.catalogue.listed(allowed)
+        lists = [list_by_words(self.catalogue.cosines(text), k, first, allowed) for text in texts]
+        frames = [list_frame(self.dataset, one, keys[at : at + 1]) for at, one in enumerate(lists)]
+        return pl.concat(frames)
+
+    def answer(
+        self,
+        keyed: KeyedQueries,
+        settings: ListSettings,
+        profiles: Any = None,
+        query: str | None = None,
+        query_weight: float = 0.5,
+    ) -> pl.DataFrame:
         """As ``recommend``, for queries that are made already."""
         if self.ranker.reads_times and not keyed.queries.timed:
             raise InputError(
@@ -139,10 +299,18 @@ class Recommender:
             )
         if self.index is not None:
             check_index(self.ranker, self.index)
-        lister = Lister(self.ranker, self.dataset, self.index, settings)
+        settings = replace(settings, allowed=self.catalogue.listed(settings.allowed))
+        ranker, index = self.ranker, self.index
+        if query is not None:
+            ranker, index = QueryRanker(ranker, self.catalogue.cosines(query), query_weight), None
+        lister = Lister(ranker, self.dataset, index, settings)
         source = "history" if keyed.keys.name == "user_id" else None
         frames = [list_frame(self.dataset, lister.by_history(keyed.queries), keyed.keys, source)]
-        if len(keyed.without_events):
+        if query is not None and len(others := keyed.without_events):
+            one = list_by_words(self.catalogue.cosines(query), settings.k, self.ranker.first_item, settings.allowed)
+            lists = np.repeat(one[0], len(others), axis=0), np.repeat(one[1], len(others), axis=0)
+            frames.append(list_frame(self.dataset, lists, others, "query"))
+        elif len(keyed.without_events):
             frames += lister.without_history(keyed.without_events, profiles)
         return in_order(frames, keyed.order)
 
@@ -163,18 +331,20 @@ class Recommender:
 
     def similar(
         self,
-        items: Sequence[Any],
+        items: Sequence[Any] | None = None,
         k: int = 10,
         *,
+        text: str | Sequence[str] | None = None,
         similarity: Literal["cosine", "ip"] | None = None,
         only: ItemList = None,
         without: ItemList = None,
     ) -> pl.DataFrame:
-        """Items nearest to given items, without themselves.
+        """Items nearest to given items, without themselves, or to given texts.
 
         Args:
             items: Item ids.
             k: Items for each.
+            text: Words, or several texts, in place of items: nearest are the items with the most similar text.
             similarity: Cosine, or inner product (which favours long vectors); None: cosine, or the index's metric.
             only: Allow list; see ``recommend``.
             without: Deny list.
@@ -183,23 +353,23 @@ class Recommender:
             ``similar_to``, ``rank``, ``item_id``, ``score``, and ``title`` where the catalogue has one.
 
         Raises:
-            InputError: Items that are not in the catalogue or have no vector; or a similarity beside an index.
+            InputError: Items that are not in the catalogue or have no vector; a similarity beside an index; or a text
+                without a known word.
         """
-        if similarity is not None and self.index is not None:
-            raise InputError(f"similarity is {similarity!r}, but an index is searched by its own metric.")
-        rows, first = rows_with_vectors(self.ranker, self.dataset, items), self.ranker.first_item
-        allowed, ranker = allowed_rows(self.dataset, only, without), without_gains(self.ranker)
-        vectors = ranker.item_vectors()
-        if self.index is not None and self.index.dim != vectors.shape[1]:
-            raise InputError(f"the index of {self.ranker.name} holds more than the model's vectors; leave it out.")
-        k = list_length(k, self.ranker, self.index, allowed)
-        keys, seen = pl.Series("similar_to", self.dataset.ids(rows)), (np.arange(len(rows)), rows)
-        if self.index is not None:
-            return list_frame(self.dataset, self.index.search(vectors[rows], k, seen, allowed), keys)
-        if similarity != "ip":
-            vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        lists = exact_top_k(vectors[rows], vectors, k, first_item=first, seen=seen, allowed=allowed)
-        return list_frame(self.dataset, lists, keys)
+        if (items is None) == (text is None):
+            raise InputError("give either items or text.")
+        if text is not None:
+            texts = [text] if isinstance(text, str) else list(text)
+            return self._by_words(texts, pl.Series("similar_to", texts), k, allowed_rows(self.dataset, only, without))
+        return similar_items(
+            self.ranker,
+            self.dataset,
+            items or [],
+            k,
+            index=self.index,
+            similarity=similarity,
+            allowed=self.catalogue.listed(allowed_rows(self.dataset, only, without)),
+        )
 
     def similar_users(self, users: Any, k: int = 10) -> pl.DataFrame:
         """Users of the log whose vectors have the largest cosine to given users', without themselves.

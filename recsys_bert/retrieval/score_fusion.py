@@ -68,6 +68,20 @@ class ScoreFusion:
         self.recent, self.texts = recent, texts
         self.first_item, self.reranks = ranker.first_item, counts is not None
 
+    def around(self, ranker: Ranker, rows: NDArray[np.integer], texts: NDArray[np.float32]) -> "ScoreFusion":
+        """The same fusion of a model that ranks further items.
+
+        Args:
+            ranker: The model.
+            rows: Rows of the further items ``[m]``; they gain nothing from recency.
+            texts: Their text vectors ``[m, dim]``, of this fusion's kind where it adds text.
+        """
+        n_rows = ranker.shape[0]
+        recent = None if self.recent is None else np.pad(self.recent, (0, n_rows - len(self.recent)))
+        vectors = None if self.texts is None else (self.texts[0].with_rows(rows, texts, n_rows), self.texts[1])
+        scale = {"weight": self.weight, "smoothing": self.smoothing}
+        return ScoreFusion(ranker, self.counts, **scale, recent=recent, texts=vectors, name=self.name)
+
     @property
     def precision(self) -> Precision:
         """Precision of the model."""
@@ -233,3 +247,8 @@ def _products(users: NDArray[np.float32], items: NDArray[np.float32], query: Int
         part = slice(start, start + _PAIRS)
         products[part] = np.einsum("nd,nd->n", users[query[part]], items[row[part]])
     return products
+
+
+def own_texts(ranker: Ranker) -> ItemVectors | None:
+    """Text vectors that a score fusion adds; None where the ranker adds none."""
+    return ranker.texts[0] if isinstance(ranker, ScoreFusion) and ranker.texts is not None else None

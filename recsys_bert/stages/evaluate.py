@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.evaluation.evaluator import Values
+    from recsys_bert.item_texts.item_vectors import ItemVectors
     from recsys_bert.stages.evaluation.held_out import HeldOut, ModelUnderTest
+    from recsys_bert.stages.evaluation.models_under_test import Extend
     from recsys_bert.stages.evaluation.values import ValueFrames
 
 BASELINES = ("popular", "popular_recent", "item_knn", "markov")
@@ -159,6 +161,7 @@ def evaluate(
     *,
     baselines: Sequence[Any] = BASELINES,
     truth: Path | str | None = None,
+    item_vectors: "ItemVectors | Path | str | None" = None,
     out: Path | str | None = None,
     config: EvaluateConfig | None = None,
     allow_parts: bool = False,
@@ -175,6 +178,7 @@ def evaluate(
         dataset: The prepared log.
         baselines: Names, ``"module:Class"``, or objects like those in ``recsys_bert.retrieval.baselines``.
         truth: The simulator's truth.parquet; adds the best possible recommender.
+        item_vectors: Text vectors of the log's items, or what ``item-vectors`` wrote; for ``cold_items``.
         out: Folder for report.html, report.json, users.parquet and items.parquet; None writes nothing.
         config: All settings; or give them as keywords.
         allow_parts: Import parts from outside (``module:Class``) that the runs name; their code runs.
@@ -206,10 +210,11 @@ def evaluate(
     if not models and not other_runs and not baselines:
         raise InputError("there is nothing to evaluate: give models or baselines.")
     notes: list[str] = []
+    extend = _cold_items(config, dataset, item_vectors)
     held_out = held_out_events(config, dataset, config.targets[0], notes)
     results = _empty_results(config, held_out, protocol(held_out)) | {"notes": notes, "runs": other_runs}
     with allowing_parts(allow_parts):
-        trained = trained_models(models, config.indexes, held_out, notes)
+        trained = trained_models(models, config.indexes, held_out, notes, extend)
     fitted = fit_baselines(baselines, dataset, config.baseline_weights, notes)
     tested = [*trained, *baseline_models(fitted, held_out)]
     if truth is not None:
@@ -227,13 +232,32 @@ def evaluate(
         results["by_target"] = [_of_kind(held_out, results)] if len(config.targets) > 1 else []
         others, newcomers = config.targets[1:], new_users(config, dataset)
         for part in [held_out_events(config, dataset, kind) for kind in others]:
-            results["by_target"].append(_of_kind(part, _rank_again(models, fitted, part, config, results)))
+            results["by_target"].append(_of_kind(part, _rank_again(models, fitted, part, config, results, extend)))
         if newcomers is not None:
-            results["new_users"] = _of_kind(newcomers, _rank_again(models, fitted, newcomers, config, results))
+            results["new_users"] = _of_kind(newcomers, _rank_again(models, fitted, newcomers, config, results, extend))
         evaluation = Evaluation(results, values)
         if out is not None:
             evaluation.save(out)
     return evaluation
+
+
+def _cold_items(config: EvaluateConfig, dataset: "ClickDataset", item_vectors: Any) -> "Extend | None":
+    """Vectors of cold items for every run, where the settings say so.
+
+    Raises:
+        InputError: Text vectors are missing, or have no effect.
+    """
+    from recsys_bert.stages.evaluation.models_under_test import by_nearest_texts
+
+    if config.cold_items == "none":
+        if item_vectors is not None:
+            raise InputError("item_vectors have no effect without cold_items = 'nearest-text' (--cold-items).")
+        return None
+    if isinstance(item_vectors, str | Path):
+        from recsys_bert.item_texts.vector_files import load_item_vectors
+
+        item_vectors = load_item_vectors(item_vectors, dataset)
+    return by_nearest_texts(dataset, item_vectors, config.cold)
 
 
 def _rank(
@@ -265,13 +289,14 @@ def _rank_again(
     held_out: "HeldOut",
     config: EvaluateConfig,
     results: dict[str, Any],
+    extend: "Extend | None",
 ) -> dict[str, Any]:
     """Results of the same models on other targets, without indexes and pictures."""
     from recsys_bert.stages.evaluation.models_under_test import baseline_models, trained_models, with_distinct_names
     from recsys_bert.stages.evaluation.protocol import protocol
 
     own = _empty_results(config, held_out, protocol(held_out)) | {"notes": results["notes"]}
-    tested = [*trained_models(models, (), held_out, []), *baseline_models(fitted, held_out)]
+    tested = [*trained_models(models, (), held_out, [], extend), *baseline_models(fitted, held_out)]
     _rank(with_distinct_names(tested), held_out, own)
     return own
 

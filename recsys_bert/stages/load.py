@@ -8,17 +8,23 @@ from recsys_bert.errors import InputError
 if TYPE_CHECKING:
     from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.ctr.checkpoint import CTRModel
+    from recsys_bert.item_texts.item_vectors import ItemVectors
     from recsys_bert.retrieval.recommender import Recommender
 
 
 def load(
-    run: Path | str, dataset: "ClickDataset | Path | str | None" = None, *, allow_parts: bool = False
+    run: Path | str,
+    dataset: "ClickDataset | Path | str | None" = None,
+    *,
+    item_vectors: "ItemVectors | Path | str | None" = None,
+    allow_parts: bool = False,
 ) -> "Recommender | CTRModel":
     """Open a run folder, or what ``save`` wrote.
 
     Args:
         run: Run of ``pretrain``, ``train-retrieval``, ``fuse`` or ``train-ctr``.
         dataset: The prepared log that it was trained on, or its folder; a CTR model knows its own.
+        item_vectors: Text vectors of a recommender's items, for new items and for words; see ``Recommender``.
         allow_parts: Import parts from outside (``module:Class``) that the run's settings name; their code runs.
 
     Raises:
@@ -31,7 +37,9 @@ def load(
     if not (dataset is None or isinstance(dataset, ClickDataset)):
         dataset = open_dataset(Path(dataset))
     if (Path(run) / "ctr").is_dir():
+        if item_vectors is not None:
+            raise InputError(f"item_vectors have no effect on {run}, a CTR run; leave them out.")
         return CTRModel.load(run, dataset, allow_parts=allow_parts)
     if dataset is None:
         raise InputError(f"{run} is no CTR run; a recommender needs its prepared log too: load(run, dataset).")
-    return Recommender.load(run, dataset, allow_parts=allow_parts)
+    return Recommender.load(run, dataset, item_vectors=item_vectors, allow_parts=allow_parts)

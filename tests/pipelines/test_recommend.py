@@ -249,7 +249,7 @@ def test_unknown_items_are_counted(call):
         (["recommend", "--users", "u1", "--max-per", "title=0"], "a number of at least 1"),
         (["recommend", "--users", "u1", "--diversity", "1"], "it must lie in [0, 1)"),
         (["recommend", "--history", "i1", "--profiles", "x.csv"], "they have no effect on histories"),
-        (["similar", "--items", "i5", "--users", "u1"], "give either items or users"),
+        (["similar", "--items", "i5", "--users", "u1"], "give one of items, users, text and new_items"),
         (["similar", "--users", "u1", "--only", "title=Film 3"], "has no effect on users"),
         (["similar", "--users", "u1", "nobody"], "1 users have no events in data, so no vector: 'nobody'"),
         (["export-vectors", "--out", "vectors", "--no-items", "--no-users"], "neither items nor users"),

@@ -1,9 +1,10 @@
 """Settings of an offline evaluation; no torch in here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from recsys_bert.errors import InputError
+from recsys_bert.retrieval.cold_config import ColdItemsConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,13 @@ class EvaluateConfig:
     baseline_weights: bool = True
     """Baselines count events by their weights; False: every event counts 1."""
 
+    cold_items: Literal["none", "nearest-text"] = "none"
+    """Items without training events: left as each model has them, or nearest-text: in every run they get the mean of
+    the learned vectors of their nearest trained items by text. Needs item_vectors."""
+
+    cold: ColdItemsConfig = field(default_factory=ColdItemsConfig)
+    """Those vectors."""
+
     groups: int = 4
     """Groups of users by history length and of targets by popularity."""
 
@@ -61,5 +69,9 @@ class EvaluateConfig:
         for name in ("targets", "target_types"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
                 raise InputError(f"{name} are {', '.join(getattr(self, name))}: name each once.")
+        if self.cold_items not in ("none", "nearest-text"):
+            raise InputError(f"cold_items is {self.cold_items!r}; known are none and nearest-text.")
+        if self.cold_items == "none" and self.cold != ColdItemsConfig():
+            raise InputError("cold.… are settings of cold_items = 'nearest-text', which is not set. Leave them out.")
         if not self.targets:
             raise InputError("targets is empty; give all, next, last or successive.")

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from recsys_bert.encoder.parts import find
 from recsys_bert.errors import InputError
 from recsys_bert.progress import step
 from recsys_bert.retrieval.baselines import BASELINES
+from recsys_bert.retrieval.cold_config import ColdItemsConfig
 from recsys_bert.retrieval.fusion_files import trained_runs
+from recsys_bert.retrieval.live_catalogue import LiveCatalogue
 from recsys_bert.retrieval.load import earlier_vocabulary, open_run
 from recsys_bert.retrieval.new_users import rank_new_users
 from recsys_bert.retrieval.ranker import Ranker, search_vectors
@@ -23,8 +25,17 @@ from recsys_bert.stages.evaluation.index_comparison import Searched, check_facto
 from recsys_bert.stages.evaluation.run_records import layer_weights, training_curve
 from recsys_bert.user_encoder.trained_on import overlap
 
+if TYPE_CHECKING:
+    from recsys_bert.item_texts.item_vectors import ItemVectors
 
-def trained_models(models: Any, factories: Sequence[str], held_out: HeldOut, notes: list[str]) -> list[ModelUnderTest]:
+
+Extend = Callable[[Ranker, list[str]], Ranker]
+"""From a ranker to one with vectors of cold items; takes the notes, too."""
+
+
+def trained_models(
+    models: Any, factories: Sequence[str], held_out: HeldOut, notes: list[str], extend: Extend | None = None
+) -> list[ModelUnderTest]:
     """Load or wrap every model.
 
     Args:
@@ -32,12 +43,16 @@ def trained_models(models: Any, factories: Sequence[str], held_out: HeldOut, not
         factories: Indexes that exact search is compared with.
         held_out: Users and targets.
         notes: Gets a line for each run that is older than some of the items.
+        extend: Gives the cold items vectors; None leaves them as the models have them.
 
     Raises:
         InputError: No such run, another vocabulary, vectors or lists that do not fit the log, or an index type that
             FAISS does not know or that is too large for the catalogue.
     """
-    return [_model_under_test(name, model, factories, held_out, notes) for name, model in named_models(models).items()]
+    return [
+        _model_under_test(name, model, factories, held_out, notes, extend)
+        for name, model in named_models(models).items()
+    ]
 
 
 def named_models(models: Any) -> dict[str, Any]:
@@ -64,8 +79,9 @@ def _name(model: Any, number: int) -> str:
 
 
 def _ranker(model: Any) -> Any:
-    """The ranker that a ``Recommender`` holds, or the model itself."""
-    return getattr(model, "ranker", model)
+    """The ranker that a ``Recommender`` holds, without items that are not the log's, or the model itself."""
+    catalogue = getattr(model, "catalogue", None)
+    return getattr(model, "ranker", model) if catalogue is None else catalogue.log_ranker
 
 
 def _of_this_log(name: str, model: Any, dataset: ClickDataset) -> Any:
@@ -79,7 +95,7 @@ def _of_this_log(name: str, model: Any, dataset: ClickDataset) -> Any:
 
 
 def _model_under_test(
-    name: str, model: Any, factories: Sequence[str], held_out: HeldOut, notes: list[str]
+    name: str, model: Any, factories: Sequence[str], held_out: HeldOut, notes: list[str], extend: Extend | None
 ) -> ModelUnderTest:
     model = _of_this_log(name, model, held_out.dataset)
     if isinstance(model, str | Path):
@@ -93,6 +109,7 @@ def _model_under_test(
         return ModelUnderTest(name=name, kind="run", rank=external_lists(name, model, held_out))
     runs = [] if folder is None else trained_runs(folder)
     notes += [note for run in runs if (note := overlap(run, held_out.dataset, held_out.split))]
+    ranker = ranker if extend is None else extend(ranker, notes)
     rows, dim = ranker.shape
     check_factories(factories, dim, rows - ranker.first_item)
     return ModelUnderTest(name=name, kind="run", rank=_vector_lists(name, folder, ranker, factories, held_out))
@@ -136,6 +153,28 @@ def _vector_lists(
         return rows, len(held_out.queries) / max(encoded - start + seconds, 1e-9)
 
     return rank
+
+
+def by_nearest_texts(dataset: ClickDataset, texts: "ItemVectors | None", config: ColdItemsConfig) -> Extend:
+    """Give a log's cold items the vectors of their text neighbours, in any ranker.
+
+    Args:
+        dataset: The log.
+        texts: Text vectors of its items; a fusion with text has its own.
+        config: The settings.
+    """
+
+    def extend(ranker: Ranker, notes: list[str]) -> Ranker:
+        catalogue = LiveCatalogue(ranker, dataset, None)
+        catalogue = catalogue.with_texts(texts) if texts is not None and catalogue.texts is None else catalogue
+        rows, n_without = catalogue.put_cold(config)
+        notes.append(
+            f"{ranker.name}: {len(rows):,} cold items have the mean of the learned vectors of {config.neighbours} "
+            f"neighbours by text, {n_without:,} without one the mean of all."
+        )
+        return catalogue.ranker
+
+    return extend
 
 
 def fit_baselines(baselines: Sequence[Any], dataset: ClickDataset, weights: bool, notes: list[str]) -> list[Any]:

@@ -1,0 +1,28 @@
+"""Settings of item vectors by text neighbours. Plain values: importing this is instant."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from recsys_bert.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColdItemsConfig:
+    """Vectors of items that a model was not trained on: the mean of the learned vectors of their text neighbours."""
+
+    neighbours: int = 10
+    """Nearest trained items by text whose learned vectors are averaged."""
+
+    weighting: Literal["equal", "similarity"] = "equal"
+    """Weights of that mean: all alike, or by their similarity (cosine of the text vectors)."""
+
+    least_events: int = 1
+    """Items with fewer training events are cold: they get their vector from neighbours, and are nobody's neighbour."""
+
+    def __post_init__(self) -> None:
+        if self.neighbours < 1 or self.least_events < 1:
+            raise InputError(
+                f"neighbours is {self.neighbours} and least_events {self.least_events}; both are at least 1."
+            )
+        if self.weighting not in ("equal", "similarity"):
+            raise InputError(f"weighting is {self.weighting!r}; known are equal and similarity.")
