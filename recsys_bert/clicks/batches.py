@@ -55,6 +55,7 @@ class HistoryBatches:
         times: Whether timestamps are read.
         weights: Whether event weights are read, if there are any.
         event_types: Whether event types are read.
+        ends: For prefixes: True on events that one may end in, of all events ``[n_events]``; None: all.
         seed: Seeds order, crops and ``make``.
 
     Raises:
@@ -73,22 +74,26 @@ class HistoryBatches:
         times: bool = False,
         weights: bool = True,
         event_types: bool = False,
+        ends: NDArray[np.bool_] | None = None,
         seed: int = 0,
     ) -> None:
         counts = histories.train_end - histories.offsets[:-1]
-        users = np.flatnonzero(counts >= min_length)
-        if not len(users):
-            raise InputError(
-                f"no user has {min_length} training events or more; there are {len(counts)} users. Prepare a "
-                "larger log, or filter it less."
-            )
-        self.n_skipped = histories.n_users - len(users)
-        """Users with too few training events."""
-        self.users: Ints = users
-        self.counts: Ints = counts[users]
+        self.users: Ints = np.flatnonzero(counts >= min_length)
+        self.counts: Ints = counts[self.users]
         """Training events of each example's user; before its end, if every prefix is one."""
         if crop == "every":
-            self.users, self.counts = _prefixes(users, counts[users], min_length)
+            self.users, self.counts = _prefixes(self.users, self.counts, min_length)
+        if crop == "every" and ends is not None:
+            selected = ends[histories.offsets[self.users] + self.counts - 1]
+            self.users, self.counts = self.users[selected], self.counts[selected]
+        if not len(self.users):
+            ending = "" if ends is None else ", the last of them a target"
+            raise InputError(
+                f"no user has {min_length} training events or more{ending}; there are {len(counts)} users. Prepare a "
+                "larger log, or filter it less."
+            )
+        self.n_skipped = histories.n_users - len(np.unique(self.users))
+        """Users without an example: too few training events."""
         self.histories, self.make, self.batch_size = histories, make, batch_size
         self.length, self.min_length, self.crop, self.seed = length, min_length, crop, seed
         self.times, self.weights, self.event_types = times, weights, event_types

@@ -272,7 +272,7 @@ def _batches(dataset: "ClickDataset", config: TrainRetrievalConfig, counts: "Pop
     from recsys_bert.losses.negatives import NegativeSampler
     from recsys_bert.objectives.last_item import LastItem
     from recsys_bert.objectives.next_item import NextItem
-    from recsys_bert.user_encoder.batches import history_sequences, item_table
+    from recsys_bert.user_encoder.batches import history_sequences, item_table, target_events
     from recsys_bert.user_encoder.checkpoint import reads_event_types
 
     encoder, vocabulary = config.encoder, dataset.vocabulary
@@ -296,6 +296,7 @@ def _batches(dataset: "ClickDataset", config: TrainRetrievalConfig, counts: "Pop
         times=encoder.needs_times,
         weights=config.event_weights,
         event_types=reads_event_types(encoder) or len(codes) > 0,
+        ends=target_events(dataset, codes) if config.crop == "every" else None,
         seed=config.train.seed,
     )
 

@@ -122,6 +122,18 @@ def test_the_same_seed_epoch_and_step_give_the_same_batch(histories):
     assert not np.array_equal(first[0]["users"], other["users"])
 
 
+def test_prefixes_end_in_targets_alone(histories):
+    ends = histories.items % 3 == 0
+    batches = make(histories, crop="every", ends=ends)
+    last = [row[n - 1] for b in batches(0) for row, n in zip(b["tokens"], b["lengths"], strict=True)]
+    every = [
+        row[n - 1] for b in make(histories, crop="every")(0) for row, n in zip(b["tokens"], b["lengths"], strict=True)
+    ]
+    assert sorted(last) == sorted(item for item in every if item % 3 == 0)
+    with pytest.raises(InputError, match="training events or more, the last of them a target"):
+        make(histories, crop="every", ends=ends & False)
+
+
 @pytest.mark.parametrize("crop", ["last", "random", "prefix", "every"])
 def test_times_are_those_of_the_events_shown(histories, crop):
     for batch in make(histories, crop=crop, times=True)(0):
