@@ -86,7 +86,7 @@ def _trainer(name: str, recipe: Path) -> "Trainer":
     from pipelines.support.example_metrics import EXAMPLE_METRICS
     from pipelines.support.flags import check_parts
     from recsys_bert.settings import read_config, read_recipe
-    from recsys_bert.stages.comparison.runs import Trainer
+    from recsys_bert.stages.comparison.runs import Trainer, seed_name
 
     if name not in EXAMPLE_METRICS:
         raise unknown_name("command that can be compared", name, EXAMPLE_METRICS)
@@ -95,7 +95,7 @@ def _trainer(name: str, recipe: Path) -> "Trainer":
     return Trainer(
         title=f"{name} {recipe.name}",
         configure=lambda values, folder, seed: read_config(
-            pipeline.Config, recipe, {**values, "out": str(folder), "train.seed": seed}
+            pipeline.Config, recipe, {**values, "out": str(folder), seed_name(pipeline.Config): seed}
         ),
         train=lambda run: (None, pipeline.run(run.config)),
         evaluate=lambda run, _: metrics.evaluate(run.config),

@@ -2,7 +2,7 @@
 
 A training command takes part in comparisons if it has a line in ``EXAMPLE_METRICS``. Its pipeline has settings ``out``
 and ``train``, calls ``run_folder.begin`` once everything that bad input can stop is done, and returns ``seconds``,
-``epochs``, ``best_epoch`` and ``parameters``.
+``epochs``, ``best_epoch`` and ``parameters``. `fuse`, which trains nothing, calls ``end_of_checks`` there.
 """
 
 from collections.abc import Callable
@@ -199,6 +199,7 @@ def _aligned(values: Any, reasons: list[str]) -> NDArray[np.float64]:
 EXAMPLE_METRICS = {
     "pretrain": CommandEvaluation(_log_fingerprint, _ranking),
     "train-retrieval": CommandEvaluation(_log_fingerprint, _ranking),
+    "fuse": CommandEvaluation(_log_fingerprint, _ranking),
     "train-ctr": CommandEvaluation(_impressions_fingerprint, _click_through),
     "text classify train": CommandEvaluation(_file_fingerprint, _classification),
     "text match train": CommandEvaluation(_file_fingerprint, _matching),

@@ -134,9 +134,9 @@ def compare(
     Called again with the same folder it resumes: it takes finished runs and tries failed ones again.
 
     Args:
-        train: A stage: ``pretrain``, ``train_retrieval`` or any function ``(*data, out=…, config=…) → model`` with the
-            type of its config as annotation.
-        data: Its data, first a prepared log where ``evaluate`` is None.
+        train: A stage: ``pretrain``, ``train_retrieval``, ``fuse`` or any function ``(*data, out=…, config=…) → model``
+            with the type of its config as annotation.
+        data: Its data, a prepared log among them where ``evaluate`` is None; for ``fuse`` the runs, then the log.
         grid: Setting → list of values, ``{"encoder.fusion": ["last", "scalar_mix"], "train.epochs": 5}``; one value
             holds for all configurations.
         evaluate: Model → metric → one value a test example, higher is better; None ranks the catalogue for the users
@@ -225,11 +225,11 @@ def _results(
 ) -> dict[str, Any]:
     """Contents of ``compare.json``, as plain values."""
     from recsys_bert.evaluation.comparison import against_first, describe, target_of
-    from recsys_bert.stages.comparison.runs import finished_run
+    from recsys_bert.stages.comparison.runs import finished_run, monitor_of
     from recsys_bert.stages.evaluation.index_comparison import machine
     from recsys_bert.version import __version__
 
-    monitor = runs[0].config.train.monitor
+    monitor = monitor_of(runs[0].config)
     finished: dict[str, list[Any]] = {run.configuration.name: [] for run in runs}
     for run in runs:
         if run.is_finished:

@@ -1,6 +1,7 @@
 """Score fusion of trained runs with co-occurrence counts, recency and text, weighed on validation."""
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
 from recsys_bert.stages.folders import temporary_run
 from recsys_bert.stages.fusion_config import FuseConfig, check_named_settings, check_runs
+from recsys_bert.training.run_folder import end_of_checks
 
 if TYPE_CHECKING:
     from recsys_bert.clicks.dataset import ClickDataset
@@ -50,8 +52,8 @@ def fuse(
     Returns:
         The fused recommender. Its ``summary`` has ``weight``, ``smoothing``, ``half_life``, ``recent_kernel``,
         ``recent_days``, ``recent_weight``, ``recent_smoothing``, ``text_last``, ``text_decay``, ``text_weight`` and
-        ``popularity_weight`` of what was chosen, ``kept`` (entries of the counts) and ``tried`` (all settings with
-        their metrics; the runs alone first, as weight 0).
+        ``popularity_weight`` of what was chosen, ``kept`` (entries of the counts), ``seconds`` and ``tried`` (all
+        settings with their metrics; the runs alone first, as weight 0).
 
     Raises:
         InputError: Nothing is held out for validation and there are several pairs; or the runs, the log or ``out`` do
@@ -68,6 +70,10 @@ def fuse(
     has_text = texts is not None or settled.text is not None
     check_runs(settled, folders, has_text)
     check_named_settings(frozenset(settings), bool(folders), has_text)
+    if settled.text is not None and settled.text not in _WITHOUT_SOURCE and not Path(settled.text).is_dir():
+        ways = ", ".join(_WITHOUT_SOURCE)
+        raise InputError(f"text is {settled.text!r}, which is no folder; give {ways}, or one that item-vectors wrote.")
+    end_of_checks()
     with allowing_parts(allow_parts):
         if out is not None:
             with only_writer(Path(out)), explaining_full_disk(Path(out)):
@@ -88,6 +94,7 @@ def _fuse(
     from recsys_bert.stages.fusion_search import FusionSearch, best_fusion
 
     _check_folders(runs, out)
+    started = time.monotonic()
     vectors = texts if config.text is None else _text_vectors(config.text, dataset)
     model = one_ranker([open_run(run, dataset) for run in runs], out.name) if runs else None
     search = FusionSearch(config, dataset, model, vectors)
@@ -105,7 +112,8 @@ def _fuse(
         print(f"on validation {alone} no worse than any fusion.", file=sys.stderr)
     print(f"{_summary(best, n_pairs)}; wrote {out}", file=sys.stderr)
     settings = {name: value for name, value in best.as_dict().items() if "@" not in name}
-    return Recommender(ranker, dataset, out, summary=settings | {"kept": n_pairs, "tried": tried})
+    costs = {"kept": n_pairs, "seconds": time.monotonic() - started}
+    return Recommender(ranker, dataset, out, summary=settings | costs | {"tried": tried})
 
 
 def _summary(best: "Fusion", n_pairs: int) -> str:
@@ -129,7 +137,7 @@ def _text_vectors(text: str, dataset: "ClickDataset") -> "ItemVectors":
     """Text vectors of a folder, or made now by the name of a way that needs no source.
 
     Raises:
-        InputError: Neither; or they are of another log, or cannot be made.
+        InputError: They are of another log, or cannot be made.
     """
     from recsys_bert.item_texts.config import ItemVectorsConfig
     from recsys_bert.item_texts.item_vectors import fit_item_vectors
@@ -139,9 +147,6 @@ def _text_vectors(text: str, dataset: "ClickDataset") -> "ItemVectors":
     if text in _WITHOUT_SOURCE:
         with step(f"text vectors by {text}"):
             return fit_item_vectors(dataset, ItemVectorsConfig(by=text))
-    if not Path(text).is_dir():
-        ways = ", ".join(_WITHOUT_SOURCE)
-        raise InputError(f"text is {text!r}, which is no folder; give {ways}, or a folder that item-vectors wrote.")
     return load_item_vectors(Path(text), dataset)
 
 

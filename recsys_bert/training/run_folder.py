@@ -73,6 +73,16 @@ def only_checking() -> Iterator[None]:
         _only_checking.reset(token)
 
 
+def end_of_checks() -> None:
+    """Leave ``only_checking`` here; for stages that train nothing and so have no run to ``begin``.
+
+    Raises:
+        Checked: Within ``only_checking``.
+    """
+    if _only_checking.get():
+        raise Checked
+
+
 @contextlib.contextmanager
 def begin(out: Path, config: Any) -> Iterator[None]:
     """Create the run folder with its ``config.toml``, or resume the run there; within the block it is locked.

@@ -228,3 +228,29 @@ def test_commands_from_words_to_lists(log, tmp_path, capsys, monkeypatch):
     recipe = tmp_path / "fuse.toml"
     recipe.write_text(f'data = "{data}"\nout = "third"\ntext = "tfidf"\ntext_weights = [1.0]\nsmoothings = [0.01]\n')
     assert main(["fuse", str(recipe), "--recent-weights"]) == 0
+
+
+def test_sources_of_text_are_compared(log, towers, tmp_path, capsys):
+    """By the command and from Python; a score fusion trains nothing, so it has no epochs and no curve."""
+    few = {name: [value] for name, value in FEW.items()}  # one list a setting
+    comparison = rb.compare(
+        rb.fuse, [towers], log, grid={"text": ["tfidf", "words"], **few}, seeds=1, out=tmp_path / "compared"
+    )
+    table = comparison.table
+    assert [name.split("=")[-1] for name in table["configuration"]] == ["tfidf", "words"]
+    assert table["ndcg@10"].is_between(0, 1).all()
+    assert (table["seconds"] > 0).all()
+    assert comparison.results["monitor"] == "ndcg@10"
+    run = rb.Recommender.load(tmp_path / "compared" / "runs" / "text=words" / "seed-0", log)
+    assert run.ranker.texts[0].config.by == "words"
+    expected = rb.evaluate(run, log, baselines=[]).table["ndcg@10"][0]
+    assert table["ndcg@10"][1] == pytest.approx(expected)
+    recipe = tmp_path / "fuse.toml"
+    lines = [f"{name} = {value}" for name, value in {**FEW, "text_lasts": [3]}.items()]
+    recipe.write_text("\n".join([f'data = "{log.folder}"', f'runs = ["{towers.run}"]', 'out = "x"', *lines]))
+    flags = ["compare", "fuse", str(recipe), "--seeds", "1", "--out", str(tmp_path / "by-command"), "--grid"]
+    assert main([*flags, "text=tfidf,nowhere"]) == 2
+    assert "text=nowhere: text is 'nowhere', which is no folder" in capsys.readouterr().err
+    assert main([*flags, "text=tfidf,words", "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert [one["metrics"]["ndcg@10"]["mean"] for one in results["configurations"]] == table["ndcg@10"].to_list()

@@ -6,7 +6,7 @@ them example by example.
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def make_runs(trainer: Trainer, configurations: Sequence[Configuration], seeds: 
     Raises:
         InputError: Everything that is wrong with any configuration's settings.
     """
-    for name in ("out", "train.seed"):
+    for name in ("out", "train.seed", "seed"):
         if name in configurations[0].values:
             raise InputError(f"{name} cannot be in the grid; the comparison sets it for every run.")
     runs, errors = [], _Errors(len(configurations))
@@ -183,7 +183,7 @@ def train_run(run: TrainingRun, runs: Sequence[TrainingRun], trainer: Trainer) -
     with replacing(run.out / "test.npz") as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **test.examples)  # type: ignore[arg-type]
     metrics = {name: float(np.nanmean(values)) for name, values in test.examples.items()} | test.metrics
-    numbers = {name: summary[name] for name in _SUMMARY} | {"examples": file_digest(run.out / "test.npz")}
+    numbers = {name: summary.get(name, 0) for name in _SUMMARY} | {"examples": file_digest(run.out / "test.npz")}
     record = {"test": trainer.test_fingerprint(run), "metrics": metrics, **numbers}
     write_json(run.out / "test.json", record, sealed=True)
     shutil.rmtree(run.out / "checkpoints", ignore_errors=True)
@@ -208,10 +208,30 @@ def finished_run(run: TrainingRun, monitor: str) -> tuple[FinishedRun, str]:
         seed=run.seed,
         metrics=values["metrics"],
         examples=examples[metric],
-        curve=[(line["epoch"], line[monitor]) for line in read_log(run.out) if monitor in line],
+        curve=[(line["epoch"], line[monitor]) for line in _log_of(run) if monitor in line],
         **{name: values[name] for name in _SUMMARY},
     )
     return finished, metric
+
+
+def _log_of(run: TrainingRun) -> list[dict[str, Any]]:
+    """Lines of ``metrics.jsonl``; none of a run that trained nothing."""
+    return read_log(run.out) if (run.out / "metrics.jsonl").is_file() else []
+
+
+def trains(config: Any) -> bool:
+    """True for settings of a training; a score fusion has none."""
+    return hasattr(config, "train")
+
+
+def seed_name(kind: type) -> str:
+    """Name of the seed among the settings of a command or stage."""
+    return "train.seed" if "train" in (field.name for field in fields(kind)) else "seed"
+
+
+def monitor_of(config: Any) -> str:
+    """Validation metric that chose among epochs, or among the settings of a score fusion."""
+    return str(config.train.monitor) if trains(config) else "ndcg@10"
 
 
 class _Errors:

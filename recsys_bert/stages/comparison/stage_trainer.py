@@ -7,10 +7,11 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
 from recsys_bert.stages.comparison.rankings import ranking_metrics
-from recsys_bert.stages.comparison.runs import HeldOutMetrics, Trainer, TrainingRun
+from recsys_bert.stages.comparison.runs import HeldOutMetrics, Trainer, TrainingRun, seed_name, trains
 from recsys_bert.stages.evaluation.run_records import read_log
 from recsys_bert.user_encoder.unchanged import log_digest
 
@@ -26,19 +27,24 @@ def stage_trainer(
     kind = _config_class(train)
 
     def configure(values: dict[str, Any], folder: Path, seed: int) -> Any:
-        return make_config(kind, None, _nested({**values, "train.seed": seed}))
+        return make_config(kind, None, _nested({**values, seed_name(kind): seed}))
 
     def fit(run: TrainingRun) -> tuple[Any, dict[str, Any]]:
         model = train(*data, out=run.out, config=run.config)
         return model, _summary(model, run)
 
     def test(run: TrainingRun, model: Any) -> HeldOutMetrics:
-        return HeldOutMetrics(dict(evaluate(model)), {}) if evaluate else ranking_metrics(model, data[0])
+        return HeldOutMetrics(dict(evaluate(model)), {}) if evaluate else ranking_metrics(model, _log_of(data))
 
     def fingerprint(run: TrainingRun) -> str:
-        return "" if evaluate else str(log_digest(data[0]))
+        return "" if evaluate else str(log_digest(_log_of(data)))
 
     return Trainer(getattr(train, "__name__", "training"), configure, fit, test, fingerprint)
+
+
+def _log_of(data: tuple[Any, ...]) -> Any:
+    """The prepared log among the data of a stage; the first of them where none is one."""
+    return next((one for one in data if isinstance(one, ClickDataset)), data[0] if data else None)
 
 
 def _config_class(train: Callable[..., Any]) -> type[Any]:
@@ -70,6 +76,8 @@ def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _summary(model: Any, run: TrainingRun) -> dict[str, Any]:
     """Costs of a training: from the model's ``summary`` or ``metrics``, else from the log of the run."""
+    if not trains(run.config):
+        return dict(model.summary)
     lines, costs = read_log(run.out), getattr(model, "summary", None) or getattr(model, "metrics", None) or {}
     monitor = run.config.train.monitor
     validated = [line for line in lines if monitor in line]
