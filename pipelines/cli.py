@@ -46,6 +46,7 @@ COMMANDS = {  # in the order in which one uses them
     "similar": ("pipelines.similar", "print the items nearest to given items, or the users nearest to given users"),
     "score": ("pipelines.score", "score given pairs of users and items"),
     "export-vectors": ("pipelines.export_vectors", "write the vectors of items and users with their ids"),
+    "map": ("pipelines.map", "write a map of a run's items as one HTML file"),
     "store load": ("pipelines.store_load", "put a run's items into a vector store: FAISS, Milvus, PostgreSQL …"),
     "store search": ("pipelines.store_search", "search a store by items, words or both, under filters"),
     "train-ctr": ("pipelines.train_ctr", "train a click-through-rate model on impressions"),

@@ -50,6 +50,7 @@ AREAS = {  # area → which other areas of ours it may import; GROUND is open to
     "recsys_bert.serving": {"recsys_bert.clicks", "recsys_bert.retrieval"},
     "recsys_bert.stages": {"recsys_bert"},
     "recsys_bert.stores": set(),
+    "recsys_bert.pages": set(),
     "recsys_bert.evaluation": set(),
     "nlp_tasks": BELOW_USERS | {"recsys_bert.positive_unlabelled", "recsys_bert.evaluation"},
     "pipelines": {"nlp_tasks", "recsys_bert"},

@@ -74,7 +74,7 @@ def store_items(
             )
         for start in range(0, len(ids), _CHUNK):
             part = slice(start, start + _CHUNK)
-            store.put(ids[part].to_list(), matrix[part], catalogue[part].to_dicts(), joined[part])
+            store.put(ids[part].to_list(), matrix[part], catalogue[part], joined[part])
         store.persist()
     except BaseException:
         store.close()
@@ -137,23 +137,26 @@ def _text_columns(dataset: "ClickDataset", names: Sequence[str] | None) -> list[
     return list(names)
 
 
-def _values(dataset: "ClickDataset", types: dict[str, str]) -> "pl.DataFrame":
-    """Columns of all items as a store takes them; NaN is a missing value."""
+def column_values(dataset: "ClickDataset", name: str, kind: str) -> "pl.Series":
+    """Values of a column by item, of a type of ``column_types``; NaN and infinite numbers are missing ones."""
     import polars as pl
 
-    separator = dataset.manifest.config.get("item_features", {}).get("separator", "|")
-    series = []
-    for name, kind in types.items():
-        column = dataset.items[name]
-        if kind == "tags" and column.dtype == pl.String:
-            column = column.str.split(separator)
-        elif kind == "float":
-            column = column.cast(pl.Float64).fill_nan(None)
-            column = column.set(column.is_infinite(), None)
-        elif kind == "str":
-            column = column.cast(pl.String)
-        series.append(column)
-    return pl.DataFrame(series) if series else pl.DataFrame({"": [None] * dataset.items.height}).select([])
+    column = dataset.items[name]
+    if kind == "tags" and column.dtype == pl.String:
+        return column.str.split(dataset.manifest.config.get("item_features", {}).get("separator", "|"))
+    if kind == "float":
+        column = column.cast(pl.Float64)
+        return column.to_frame().select(pl.when(pl.col(name).is_finite()).then(pl.col(name)))[name]
+    return column.cast(pl.String) if kind == "str" else column
+
+
+def _values(dataset: "ClickDataset", types: dict[str, str]) -> list[dict[str, Any]]:
+    """Columns of all items, one dict an item."""
+    import polars as pl
+
+    if not types:
+        return [{} for _ in range(dataset.items.height)]
+    return pl.DataFrame([column_values(dataset, name, kind) for name, kind in types.items()]).to_dicts()
 
 
 def _joined(dataset: "ClickDataset", names: Sequence[str]) -> list[str | None]:
