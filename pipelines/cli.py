@@ -47,6 +47,7 @@ COMMANDS = {  # in the order in which one uses them
     "score": ("pipelines.score", "score given pairs of users and items"),
     "export-vectors": ("pipelines.export_vectors", "write the vectors of items and users with their ids"),
     "map": ("pipelines.map", "write a map of a run's items as one HTML file"),
+    "attention": ("pipelines.attention", "write a page that shows what happens inside a run, for histories or texts"),
     "store load": ("pipelines.store_load", "put a run's items into a vector store: FAISS, Milvus, PostgreSQL …"),
     "store search": ("pipelines.store_search", "search a store by items, words or both, under filters"),
     "train-ctr": ("pipelines.train_ctr", "train a click-through-rate model on impressions"),

@@ -52,7 +52,7 @@ AREAS = {  # area → which other areas of ours it may import; GROUND is open to
     "recsys_bert.stores": set(),
     "recsys_bert.pages": set(),
     "recsys_bert.evaluation": set(),
-    "nlp_tasks": BELOW_USERS | {"recsys_bert.positive_unlabelled", "recsys_bert.evaluation"},
+    "nlp_tasks": BELOW_USERS | {"recsys_bert.positive_unlabelled", "recsys_bert.evaluation", "recsys_bert.pages"},
     "pipelines": {"nlp_tasks", "recsys_bert"},
     **{module: set() for module in GROUND},
     "recsys_bert": {"recsys_bert"},

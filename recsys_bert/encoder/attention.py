@@ -147,6 +147,13 @@ class SelfAttention(nn.Module):
             mixed = self._attend(projected.float(), attention_mask)
         return self.merge_heads(mixed.to(projected.dtype))
 
+    def weights(self, x: Tensor, attention_mask: AttentionMask) -> Tensor:
+        """Attention weights ``[batch, n_heads, seq, seq]``, query by key; every row sums to 1. For looking at them."""
+        query, key, _ = self.split_heads(self.qkv(x))
+        query, key = attention_mask.rotate(query), attention_mask.rotate(key)
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        return torch.softmax((scores + attention_mask.bias(x.shape[1], scores)).float(), dim=-1)
+
     def _attend_unfused(self, projected: Tensor, attention_mask: AttentionMask) -> Tensor:
         """Softmax between two batched matrix products, in 16 bits on CPU much faster than the fused kernel."""
         query, key, value = self.split_heads(projected)
@@ -180,6 +187,12 @@ class SelfAttention(nn.Module):
             mask, causal = attention_mask.bias(query.shape[2], query), False
         dropout = self.dropout if self.training else 0.0
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal)
+
+
+def masked_softmax(scores: Tensor, attention_mask: AttentionMask) -> Tensor:
+    """Softmax of scores ``[batch, n_heads, seq, seq]`` over the keys that may be attended to, in float32."""
+    masked = ~attention_mask.full(scores.shape[-1], scores.device)
+    return torch.softmax(scores.float().masked_fill(masked, -torch.inf), dim=-1)
 
 
 def check_heads(dim: int, n_heads: int) -> None:

@@ -200,9 +200,8 @@ byId("in").addEventListener("click", () => zoom(1.6));
 byId("out").addEventListener("click", () => zoom(1 / 1.6));
 byId("all").addEventListener("click", fit);
 byId("theme").addEventListener("click", () => {
-  const dark = getComputedStyle(document.documentElement).colorScheme === "dark" ||
-    (document.documentElement.dataset.theme === undefined && matchMedia("(prefers-color-scheme: dark)").matches);
-  document.documentElement.dataset.theme = dark ? "light" : "dark"; draw();
+  const root = document.documentElement, dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark"; draw();
 });
 const choice = byId("colour");
 for (const name of ["", ...Object.keys(data.columns)]) { const option = element("option", name || "none", choice); option.value = name; }

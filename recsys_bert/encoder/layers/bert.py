@@ -55,3 +55,7 @@ class BertLayer(nn.Module):
         """
         x = self.attention_norm(attention_mask.select_query(x) + self.dropout(self.attention(x, attention_mask)))
         return self.ffn_norm(x + self.dropout(self.ffn(x))), state
+
+    def attention_weights(self, x: Tensor, attention_mask: AttentionMask, state: None = None) -> Tensor:
+        """Attention weights ``[batch, n_heads, seq, seq]`` of ``forward`` with the same arguments."""
+        return self.attention.weights(x, attention_mask)

@@ -92,6 +92,10 @@ class BsarecLayer(nn.Module):
         x = self.filter_weight * filtered + (1 - self.filter_weight) * attended
         return self.ffn_norm(x + self.dropout(self.ffn(x))), state
 
+    def attention_weights(self, x: Tensor, attention_mask: AttentionMask, state: None = None) -> Tensor:
+        """Attention weights ``[batch, n_heads, seq, seq]`` of the attention branch; the filter is not in them."""
+        return self.attention.weights(x, attention_mask)
+
     def low_pass(self, x: Tensor, attention_mask: AttentionMask) -> Tensor:
         """Lowest frequencies of ``[batch, seq, dim]``, at every position or at ``query_position``."""
         if attention_mask.key_mask is not None:

@@ -70,3 +70,7 @@ class GatedLayer(nn.Module):
         x = attention_mask.select_query(x)
         x = x + mixed * torch.sigmoid(self.attention_gate(x))
         return x + self.dropout(self.ffn(self.ffn_norm(x))) * torch.sigmoid(self.ffn_gate(x)), state
+
+    def attention_weights(self, x: Tensor, attention_mask: AttentionMask, state: None = None) -> Tensor:
+        """Attention weights ``[batch, n_heads, seq, seq]`` of ``forward`` with the same arguments."""
+        return self.attention.weights(self.attention_norm(x), attention_mask)

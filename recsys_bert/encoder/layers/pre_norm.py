@@ -57,3 +57,7 @@ class PreNormLayer(nn.Module):
         """
         x = attention_mask.select_query(x) + self.dropout(self.attention(self.attention_norm(x), attention_mask))
         return x + self.dropout(self.ffn(self.ffn_norm(x))), state
+
+    def attention_weights(self, x: Tensor, attention_mask: AttentionMask, state: None = None) -> Tensor:
+        """Attention weights ``[batch, n_heads, seq, seq]`` of ``forward`` with the same arguments."""
+        return self.attention.weights(self.attention_norm(x), attention_mask)

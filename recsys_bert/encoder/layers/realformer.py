@@ -1,9 +1,8 @@
 """RealFormer layer (https://arxiv.org/abs/2012.11747): residual attention scores."""
 
-import torch
 from torch import Tensor, nn
 
-from recsys_bert.encoder.attention import AttentionMask, SelfAttention
+from recsys_bert.encoder.attention import AttentionMask, SelfAttention, masked_softmax
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.feed_forward import FeedForward
 
@@ -56,13 +55,19 @@ class RealFormerLayer(nn.Module):
         Returns:
             ``[batch, seq, dim]`` and the residual scores, this layer's included.
         """
-        query, key, value = self.attention.split_heads(self.attention.qkv(x))
-        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-        if state is not None:
-            scores = scores + state
-        masked = ~attention_mask.full(x.shape[1], x.device)
+        scores, value = self._scores(x, state)
         # Softmax in float32: under autocast a sum over many layers would lose its last digits in bf16.
-        weights = torch.softmax(scores.float().masked_fill(masked, -torch.inf), dim=-1).to(value.dtype)
+        weights = masked_softmax(scores, attention_mask).to(value.dtype)
         mixed = self.attention.merge_heads(self.attention_dropout(weights) @ value)
         x = self.attention_norm(x + self.dropout(mixed))
         return self.ffn_norm(x + self.dropout(self.ffn(x))), scores
+
+    def attention_weights(self, x: Tensor, attention_mask: AttentionMask, state: Tensor | None = None) -> Tensor:
+        """Attention weights ``[batch, n_heads, seq, seq]`` of ``forward`` with the same arguments."""
+        return masked_softmax(self._scores(x, state)[0], attention_mask)
+
+    def _scores(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Summed scores, and the values that they weigh."""
+        query, key, value = self.attention.split_heads(self.attention.qkv(x))
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        return scores if state is None else scores + state, value

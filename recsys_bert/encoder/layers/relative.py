@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recsys_bert.encoder.attention import AttentionMask, SelfAttention, check_probability
+from recsys_bert.encoder.attention import AttentionMask, SelfAttention, check_probability, masked_softmax
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.feed_forward import FeedForward
 from recsys_bert.errors import InputError
@@ -66,13 +66,23 @@ class RelativeLayer(nn.Module):
             ``[batch, seq, dim]`` and None.
         """
         query, key, value = self.attention.split_heads(self.attention.qkv(x))
-        bias = self.bias(relative_buckets(x.shape[1], self.bias.num_embeddings, x.device)).permute(2, 0, 1)[None]
         mask = attention_mask.full(x.shape[1], x.device)
-        scores = bias.to(query.dtype).masked_fill(~mask, -torch.inf)
+        scores = self._bias(x).to(query.dtype).masked_fill(~mask, -torch.inf)
         dropout = self.attention_dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=scores, dropout_p=dropout)
         x = self.attention_norm(x + self.dropout(self.attention.merge_heads(mixed)))
         return self.ffn_norm(x + self.dropout(self.ffn(x))), state
+
+    def attention_weights(self, x: Tensor, attention_mask: AttentionMask, state: None = None) -> Tensor:
+        """Attention weights ``[batch, n_heads, seq, seq]`` of ``forward`` with the same arguments."""
+        query, key, _ = self.attention.split_heads(self.attention.qkv(x))
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        return masked_softmax(scores + self._bias(x), attention_mask)
+
+    def _bias(self, x: Tensor) -> Tensor:
+        """Bias of the scores, ``[1, n_heads, seq, seq]``."""
+        buckets = relative_buckets(x.shape[1], self.bias.num_embeddings, x.device)
+        return self.bias(buckets).permute(2, 0, 1)[None]
 
 
 def relative_buckets(seq: int, buckets: int, device: torch.device, longest: int = 128) -> Tensor:

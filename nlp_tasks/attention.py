@@ -1,0 +1,97 @@
+"""Attention of a text encoder as one HTML file: heads, fusion weights and probes per layer."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from nlp_tasks.config import LengthConfig
+from nlp_tasks.inputs import longest, read_texts
+from recsys_bert.encoder.inspection import Inspection, inspect_encoder
+from recsys_bert.errors import InputError
+from recsys_bert.pages.inside import layer_names, page_case
+from recsys_bert.pages.page import render, write_page
+
+if TYPE_CHECKING:
+    from nlp_tasks.text_encoder import TextEncoder
+
+_PROBED = 1_000  # texts at most, at the same time as many as a laptop reads in half a minute
+
+
+def show_attention(
+    encoder: "TextEncoder",
+    texts: Sequence[str],
+    out: Path | str,
+    *,
+    labelled: tuple[Sequence[str], Sequence[str]] | None = None,
+    max_len: int = 64,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Write a page that shows what a text encoder does with texts.
+
+    Args:
+        encoder: The encoder; of a text task, ``TextEncoder.load`` of its run.
+        texts: Texts to look at; of longer ones than ``max_len`` the beginning.
+        out: HTML file to write.
+        labelled: Texts and their labels, which linear probes read from the mean of each layer's states.
+        max_len: Tokens shown at most, special ones included.
+        seed: Of the labelled texts that probes learn from.
+
+    Returns:
+        Counts: texts, layers, heads; accuracy of each layer's probe.
+
+    Raises:
+        InputError: No text, or lists of different lengths.
+    """
+    if not texts:
+        raise InputError("give a text to look at.")
+    if max_len < 3:
+        raise InputError(f"max_len is {max_len}; it must be at least 3, for two special tokens and one of the text.")
+    inner, cases = encoder.encoder, []
+    missing: tuple[str, ...] = ()
+    for text in texts:
+        inspection, ids = _inspect(encoder, text, max_len)
+        missing = inspection.missing
+        title = text if len(text) <= 60 else text[:60] + "…"
+        cases.append(page_case(title, encoder.tokenizer.tokens(ids), inspection))
+    probes = None if labelled is None else _probes(encoder, *labelled, seed)
+    data = {
+        "cases": cases,
+        "layers": layer_names(inner.config.n_layers),
+        "missing": list(missing),
+        "probe": probes,
+        "nearest_title": "",
+        "nearest_note": "",
+    }
+    write_page(Path(out), render("attention", "Attention of a text encoder", data))
+    accuracy = None if probes is None else probes["accuracy"]
+    return {"cases": len(cases), "layers": inner.config.n_layers, "heads": inner.config.n_heads, "probes": accuracy}
+
+
+def _inspect(encoder: "TextEncoder", text: str, max_len: int) -> tuple[Inspection, list[int]]:
+    """What happens inside for one text, and its tokens."""
+    config = encoder.encoder.config
+    length = LengthConfig(max_len=min(max_len, longest(encoder.length, config)), head_share=1.0)
+    inputs = read_texts(encoder.tokenizer, [text], None, length, length.max_len or config.max_len)
+    batch = {name: torch.from_numpy(value).long() for name, value in inputs.gather(np.zeros(1, np.int64)).items()}
+    segments = batch["segments"] if config.n_segments > 1 else None
+    inspection = inspect_encoder(encoder.encoder.eval(), batch["tokens"], segments=segments)
+    return inspection, batch["tokens"][0].tolist()
+
+
+def _probes(encoder: "TextEncoder", texts: Sequence[str], labels: Sequence[str], seed: int) -> dict[str, Any]:
+    from recsys_bert.evaluation.probes import probe_layers
+
+    if len(texts) != len(labels):
+        raise InputError(f"{len(texts)} texts and {len(labels)} labels are given; there is one label a text.")
+    rows = np.sort(np.random.default_rng(seed).permutation(len(texts))[:_PROBED])
+    means = []
+    for row in rows.tolist():
+        states = _inspect(encoder, texts[row], 128)[0].output.states
+        means.append(np.stack([state[0].mean(0).float().numpy() for state in states]))
+    by_layer = list(np.stack(means).swapaxes(0, 1)) if means else []
+    chosen_labels = np.array(labels, dtype=object)[rows].astype(str)
+    result = probe_layers(by_layer, chosen_labels, np.arange(len(rows)), seed)
+    return {"label": "the label of a text, from the mean of its tokens' states", **result}
