@@ -84,7 +84,7 @@ def run(config: Config) -> dict[str, Any]:
     schema = {"query": pl.String, "rank": pl.Int64, "item_id": pl.String, "score": pl.Float64}
     frame = pl.DataFrame(lines, infer_schema_length=None) if lines else pl.DataFrame(schema=schema)
     summary = {"store": config.url.rpartition("@")[2], "k": config.k, "asked": len(queries)}
-    return print_lists(frame, summary, config.out, config.json)
+    return print_lists(frame, summary, config.out, config.json, reason="no more rows match")
 
 
 def _lists(store: Any, config: Config) -> tuple[list[str], list[list[Any]]]:

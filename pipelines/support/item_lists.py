@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def print_lists(frame: "pl.DataFrame", summary: dict[str, Any], out: Path | None, as_json: bool) -> dict[str, Any]:
+def print_lists(
+    frame: "pl.DataFrame",
+    summary: dict[str, Any],
+    out: Path | None,
+    as_json: bool,
+    *,
+    reason: str = "no more unseen items are left",
+) -> dict[str, Any]:
     """Write the lists, or print them as a table or as one JSON object.
 
     Args:
@@ -21,6 +28,7 @@ def print_lists(frame: "pl.DataFrame", summary: dict[str, Any], out: Path | None
         summary: Counts and settings of the lists: ``asked`` and ``k`` among them.
         out: File to write instead of printing.
         as_json: Print one JSON object; with ``out`` it holds the counts only.
+        reason: Reason for short lists, for the message.
 
     Returns:
         ``summary`` with the number of ``short_lists``.
@@ -32,7 +40,7 @@ def print_lists(frame: "pl.DataFrame", summary: dict[str, Any], out: Path | None
     n_short = summary["asked"] - int((frame["rank"] == k).sum())
     summary = summary | {"short_lists": n_short}
     if n_short:
-        print(f"{n_short:,} lists are shorter than {k}: no more unseen items are left.", file=sys.stderr)
+        print(f"{n_short:,} lists are shorter than {k}: {reason}.", file=sys.stderr)
     if out is not None:
         write_frame(frame, out)
         print(f"{frame.height:,} lines in {out}", file=sys.stderr)

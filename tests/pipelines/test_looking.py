@@ -37,7 +37,7 @@ def trained(tmp_path_factory):
     dataset = rb.prepare(clicks, items=items, item_features={"categorical": ["kind"]}, out=folder / "data")
     towers = {**ENCODER, "fusion": "token_mix"}
     rb.train_retrieval(dataset, out=folder / "towers", encoder=towers, train={"epochs": 3})
-    rb.pretrain(dataset, out=folder / "masked", encoder=ENCODER, train={"epochs": 1})
+    rb.pretrain(dataset, objective="masked", out=folder / "masked", encoder=ENCODER, train={"epochs": 1})
     texts = ["the match ended three to one", "shares fell on weak earnings"] * 12
     settings = {"encoder": {"dim": 8, "n_layers": 1, "n_heads": 2}, "train": {"epochs": 1}}
     Classifier.train(texts, ["sport", "business"] * 12, **settings).save(folder / "classifier")
