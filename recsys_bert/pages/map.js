@@ -38,19 +38,9 @@ function paint() {
   if (canvas.width !== Math.round(w * ratio) || canvas.height !== Math.round(h * ratio)) {
     canvas.width = Math.round(w * ratio); canvas.height = Math.round(h * ratio);
   }
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.clearRect(0, 0, w, h);
   const size = Math.max(1.5, Math.min(7, 30 * Math.sqrt(scale / 800) / Math.sqrt(Math.sqrt(n) + 1)));
-  for (let colour = 0; colour < shades.length; colour++) {
-    context.fillStyle = shades[colour];
-    context.globalAlpha = hits ? 0.15 : 0.8;
-    for (let i = 0; i < n; i++) {
-      if (colours[i] !== colour) continue;
-      const x = xy[2 * i] * scale + dx, y = xy[2 * i + 1] * scale + dy;
-      if (x > -9 && y > -9 && x < w + 9 && y < h + 9) context.fillRect(x - size / 2, y - size / 2, size, size);
-    }
-  }
-  context.globalAlpha = 1;
+  points(Math.max(1, Math.round(size * ratio)), scale * ratio, dx * ratio, dy * ratio);
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
   const style = getComputedStyle(document.documentElement);
   if (hits) for (const i of hits) dot(i, size + 2, shades[colours[i]]);
   if (picked >= 0) {
@@ -67,6 +57,27 @@ function paint() {
     dot(picked, size + 6, style.getPropertyValue("--mark"));
   }
   document.documentElement.dataset.paint = (performance.now() - started).toFixed(1);
+}
+// All points as pixels of one image: a hundred thousand rectangles would take a tenth of a second.
+let image = null, pixels = null;
+function points(side, zoomed, left, top) {
+  const w = canvas.width, h = canvas.height, half = side >> 1;
+  if (!image || image.width !== w || image.height !== h) { image = context.createImageData(w, h); pixels = new Uint32Array(image.data.buffer); }
+  pixels.fill(0);
+  const alpha = hits ? 40 : 215;
+  const inks = Uint32Array.from(shades, (shade) => {
+    context.fillStyle = shade;  // read back as #rrggbb
+    const rgb = parseInt(context.fillStyle.slice(1), 16);
+    return (alpha << 24 | (rgb & 255) << 16 | rgb & 0xff00 | rgb >> 16) >>> 0;
+  });
+  for (let i = 0; i < n; i++) {
+    const x = (xy[2 * i] * zoomed + left | 0) - half, y = (xy[2 * i + 1] * zoomed + top | 0) - half;
+    if (x < 0 || y < 0 || x + side > w || y + side > h) continue;
+    const ink = inks[colours[i]];
+    for (let row = y * w + x, end = row + side * w; row < end; row += w) for (let p = row; p < row + side; p++) pixels[p] = ink;
+  }
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.putImageData(image, 0, 0);
 }
 function dot(i, size, colour) {
   context.fillStyle = colour;

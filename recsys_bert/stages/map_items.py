@@ -55,15 +55,17 @@ def map_items(
 
     if neighbours < 1:
         raise InputError(f"neighbours is {neighbours}; it must be at least 1.")
-    columns = page_columns(model.dataset)
+    frame = model.item_vectors()
+    columns = page_columns(model.dataset, frame.height)
     if colour is not None and colour not in columns:
         raise unknown_name("column of the items", colour, columns)
-    frame = model.item_vectors()
     vectors = frame["vector"].to_numpy().reshape(frame.height, -1)
     positions, n_placed = item_positions(vectors, method, sample=sample, perplexity=perplexity, seed=seed)
     nearest, cosines = nearest_items(vectors, neighbours)
     title = title_column(model.dataset)
-    titles = [None] * frame.height if title is None else model.dataset.items[title].cast(str).to_list()
+    titles: list[str | None] = [None] * frame.height
+    if title is not None:
+        titles = model.dataset.items[title].head(frame.height).cast(str).to_list()
     share = _shown_share(positions, nearest)
     laid_out = "" if n_placed == frame.height else f" of {n_placed:,} items; the others lie at their nearest of these"
     data = {
@@ -85,16 +87,20 @@ def map_items(
     return {"items": frame.height, "laid_out": n_placed, "neighbours_shown": share}
 
 
-def page_columns(dataset: "ClickDataset") -> dict[str, dict[str, Any]]:
+def page_columns(dataset: "ClickDataset", n: int | None = None) -> dict[str, dict[str, Any]]:
     """Columns of the catalogue as pages read them: numbers, or codes with their values; of tags the first.
 
     Columns of other types, and of more than some thousand different texts, are left out.
+
+    Args:
+        dataset: The log.
+        n: Items, the first ones: a model may have no vector of those without training events. None: all.
     """
     from recsys_bert.stages.store_items import column_types, column_values
 
     columns: dict[str, dict[str, Any]] = {}
     for name, kind in column_types(dataset).items():
-        values = column_values(dataset, name, kind)
+        values = column_values(dataset, name, kind).head(dataset.items.height if n is None else n)
         if kind in ("int", "float"):
             columns[name] = {"kind": "number", "numbers": values.to_list()}
             continue
@@ -130,11 +136,11 @@ def _catalogue(model: "Recommender", titles: list[str | None]) -> "pl.DataFrame"
     from recsys_bert.stages.store_items import column_types, column_values
 
     columns = {name: column_values(model.dataset, name, kind) for name, kind in column_types(model.dataset).items()}
-    first = model.ranker.first_item
-    ids = model.dataset.items["item_id"]
-    assert len(ids) == model.ranker.shape[0] - first
+    ids = model.dataset.items["item_id"].head(len(titles))
     text = pl.Series("text", [title if title is not None else str(one) for title, one in zip(titles, ids, strict=True)])
-    others = [values.alias(name) for name, values in columns.items() if name not in ("item_id", "text")]
+    others = [
+        values.head(len(titles)).alias(name) for name, values in columns.items() if name not in ("item_id", "text")
+    ]
     return pl.DataFrame([ids.alias("item_id"), text, *others])
 
 

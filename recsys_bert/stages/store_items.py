@@ -54,8 +54,8 @@ def store_items(
     vectors = model.item_vectors()
     ids, matrix = vectors["item_id"], vectors["vector"].to_numpy().reshape(vectors.height, -1)
     source = {} if model.run is None else index_source(model.run, model.dataset)
-    catalogue = _values(model.dataset, types)
-    joined = _joined(model.dataset, text_columns)
+    catalogue = _values(model.dataset, types)[: len(ids)]  # items without events may have no vector
+    joined = _joined(model.dataset, text_columns)[: len(ids)]
     store = open_store(
         place,
         kind,

@@ -28,10 +28,10 @@ def trained(tmp_path_factory):
     )
     items = pl.DataFrame(
         {
-            "item_id": [f"i{n}" for n in range(30)],
-            "title": [NASTY if n == 3 else f"shoe {n}" for n in range(30)],
-            "price": [float(n) if n % 7 else None for n in range(30)],
-            "kind": [f"kind {n // 10}" for n in range(30)],
+            "item_id": [f"i{n}" for n in range(33)],  # the last three have no events, so no vectors
+            "title": [NASTY if n == 3 else f"shoe {n}" for n in range(33)],
+            "price": [float(n) if n % 7 else None for n in range(33)],
+            "kind": [f"kind {n // 10}" for n in range(33)],
         }
     )
     dataset = rb.prepare(clicks, items=items, item_features={"categorical": ["kind"]}, out=folder / "data")

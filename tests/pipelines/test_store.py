@@ -25,11 +25,11 @@ def trained(tmp_path_factory):
     )
     items = pl.DataFrame(
         {
-            "item_id": list(range(30)),
-            "title": [f"{'red' if n % 3 else 'blue'} shoe {n}" for n in range(30)],
-            "price": [None if n == 7 else float("nan") if n == 8 else n * 1.5 for n in range(30)],
-            "genres": ["|".join(f"g{g}" for g in range(4) if n >> g & 1) for n in range(30)],
-            "kind": [f"kind {n % 5}" for n in range(30)],
+            "item_id": list(range(33)),  # the last three have no events, so no vectors
+            "title": [f"{'red' if n % 3 else 'blue'} shoe {n}" for n in range(33)],
+            "price": [None if n == 7 else float("nan") if n == 8 else n * 1.5 for n in range(33)],
+            "genres": ["|".join(f"g{g}" for g in range(4) if n >> g & 1) for n in range(33)],
+            "kind": [f"kind {n % 5}" for n in range(33)],
         }
     )
     features = {"categorical": ["kind"], "multi": ["genres"]}
