@@ -14,7 +14,8 @@ from nlp_tasks.config import DERIVED
 from recsys_bert.files import write_json
 from recsys_bert.training.adversarial import check_table
 from recsys_bert.training.config import TrainConfig
-from recsys_bert.training.loop import Batches, fit
+from recsys_bert.training.epochs import Batches
+from recsys_bert.training.loop import fit
 from recsys_bert.training.run_folder import begin, check_unchanged, is_first_process, run_folder
 
 

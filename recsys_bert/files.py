@@ -109,6 +109,12 @@ def clear_leftovers(target: Path) -> None:
             os.close(handle)
 
 
+def clear_folder(folder: Path) -> None:
+    """Remove what killed processes left in a folder and below it; see ``clear_leftovers``."""
+    for left in [path for path in folder.rglob(".*.tmp") if is_leftover(path)]:
+        clear_leftovers(left.with_name(left.name[1 : -len(".12345678.tmp")]))
+
+
 def _new_folder(target: Path) -> tuple[Path, int | None]:
     """Make a locked folder with a free name."""
     while True:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from recsys_bert.errors import InputError
-from recsys_bert.files import fingerprint, read_json, replacing, write_json
+from recsys_bert.files import clear_folder, fingerprint, read_json, replacing, scratch_folder, write_json
 
 
 def visible_and_hidden(folder):
@@ -160,3 +160,16 @@ def test_fingerprint_is_sha256_of_the_contents_in_order(tmp_path):
     expected = hashlib.sha256(b"a" * 5_000_000 + b"b").hexdigest()
     assert fingerprint([tmp_path / "a", tmp_path / "b"]) == expected
     assert fingerprint([tmp_path / "b", tmp_path / "a"]) != expected
+
+
+def test_what_killed_processes_left_in_a_folder_is_cleared(tmp_path):
+    """Also beside files that are not written again; what lives, or is no leftover of ours, stays."""
+    for name in (".data.json.abcdefg_.tmp", "inner/.a.b.12345678.tmp"):
+        (tmp_path / name / "work").mkdir(parents=True)
+    (tmp_path / ".data.json.tmp").mkdir()
+    (tmp_path / ".file.abcdefgh.tmp").write_text("a")
+    with scratch_folder(tmp_path / "mine") as alive:
+        clear_folder(tmp_path)
+        assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == sorted(
+            [".data.json.tmp", ".file.abcdefgh.tmp", "inner", alive.name]
+        )

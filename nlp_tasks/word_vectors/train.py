@@ -74,7 +74,7 @@ def fit_word_vectors(
         seconds = fit_vectors(model, out / "checkpoints" / "state.safetensors", write_loss)
         vectors = WordVectors(encoded.words, model.vectors)
         write_vectors(out / VECTORS_FILE, vectors.words, vectors.table)
-        write_checksums(out, VECTORS_FILE)
+        write_checksums(out, VECTORS_FILE, "metrics.jsonl")
         results = {"counted": encoded.counted, **record, "seconds": round(seconds, 1)}
         write_json(out / "metrics.json", results, sealed=True)
     print(_summary(encoded.counted, config.min_count), file=sys.stderr)

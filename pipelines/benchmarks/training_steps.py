@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
 
     from recsys_bert.training.config import TrainConfig
-    from recsys_bert.training.loop import Batches
+    from recsys_bert.training.epochs import Batches
     from recsys_bert.training.step import Batch
 
 START_UP = 10

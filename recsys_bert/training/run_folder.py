@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys_bert.errors import InputError
-from recsys_bert.files import is_leftover, read_json, write_json
+from recsys_bert.files import clear_folder, is_leftover, read_json, write_json
 from recsys_bert.full_disk import explaining_full_disk
 from recsys_bert.locks import only_writer
 from recsys_bert.settings import read_config, write_config
@@ -106,6 +106,7 @@ def begin(out: Path, config: Any) -> Iterator[None]:
         old, changes = _changed_settings(out, config)
         if old is None or changes:
             write_config(config, out / "config.toml")
+        clear_folder(out)  # also beside files that are written once
         if old is not None:
             print(f"{out} holds this run already: {_resumption(config, changes)}.", file=sys.stderr)
         yield

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from faults.commands import COMMANDS, write_files
 
-Killed = Callable[[list[str], Path, int], dict[str, Any]]
+Killed = Callable[..., dict[str, Any]]
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
 def killed() -> Iterator[Killed]:
-    """Run a command that dies at its n-th file event: ``killed(command, folder, n)``; 0 lets it live."""
+    """Run a command that dies at its n-th file event, ``killed(command, folder, n)``; 0 lets it live. As ``user``."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("kill.py"))],
@@ -31,8 +31,8 @@ def killed() -> Iterator[Killed]:
         assert server.stdout is not None
         server.stdout.readline()
 
-        def run(command: list[str], folder: Path, stop: int) -> dict[str, Any]:
-            request = {"command": command, "folder": str(folder), "stop": stop}
+        def run(command: list[str], folder: Path, stop: int, *, user: int = os.geteuid()) -> dict[str, Any]:
+            request = {"command": command, "folder": str(folder), "stop": stop, "user": user}
             print(json.dumps(request), file=server.stdin, flush=True)
             return dict(json.loads(server.stdout.readline()))
 

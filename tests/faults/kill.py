@@ -1,6 +1,7 @@
 """Run commands that die at their n-th file event, each in a fork of this process, which has imported the libraries.
 
-Reads one JSON object a line: ``command``, ``folder`` and ``stop``; answers with ``status``, ``events`` and ``stderr``.
+Reads one JSON object a line, with ``command``, ``folder``, ``stop`` and ``user``; answers with ``status``, ``events``
+and ``stderr``.
 """
 
 import contextlib
@@ -48,12 +49,12 @@ class Counter:
         return isinstance(flags, int) and bool(flags & _WRITES)
 
 
-def run(command: list[str], folder: Path, stop: int) -> dict[str, Any]:
-    """Run a command in a fork, in a folder."""
+def run(command: list[str], folder: Path, stop: int, user: int) -> dict[str, Any]:
+    """Run a command in a fork, in a folder, as a user."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        _child(command, folder, stop, write)
+        _child(command, folder, stop, user, write)
     os.close(write)
     with os.fdopen(read) as pipe:
         text = pipe.read()
@@ -61,12 +62,13 @@ def run(command: list[str], folder: Path, stop: int) -> dict[str, Any]:
     return {"status": status, **(json.loads(text) if text else {"events": 0, "stderr": ""})}
 
 
-def _child(command: list[str], folder: Path, stop: int, write: int) -> None:
+def _child(command: list[str], folder: Path, stop: int, user: int, write: int) -> None:
     from pipelines.cli import main
 
     status, printed = 70, io.StringIO()
     try:
         os.chdir(folder)
+        os.seteuid(user)
         counter = Counter(folder, stop)
         sys.addaudithook(counter)
         with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(io.StringIO()):
@@ -98,7 +100,9 @@ def serve() -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         request = json.loads(line)
-        print(json.dumps(run(request["command"], Path(request["folder"]), request["stop"])), flush=True)
+        print(
+            json.dumps(run(request["command"], Path(request["folder"]), request["stop"], request["user"])), flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -20,8 +20,12 @@ KINDS = ("flip", "truncate", "remove", "exchange")
 def files(artefact: Path) -> list[Path]:
     """Files that the readers of an artefact read."""
     paths = (path for path in sorted(artefact.rglob("*")) if path.is_file() and "checkpoints" not in path.parts)
-    beside = {artefact / "checksums.sha256"} if artefact.name == "vectors" else set()  # without it, vectors are text
-    return [path for path in paths if path.name not in OUTPUTS and path not in {artefact / "config.toml", *beside}]
+    beside = {artefact / "config.toml"}
+    if (
+        artefact / "metrics.jsonl"
+    ).exists():  # a run, whose own checksums are of its log; those of its artefact lie deeper
+        beside.add(artefact / "checksums.sha256")
+    return [path for path in paths if path.name not in OUTPUTS and path not in beside]
 
 
 def damage(path: Path, kind: str, other: Path, draw: random.Random) -> None:
@@ -84,6 +88,20 @@ def test_a_damaged_artefact_is_named(
         for left in (folder / "out", folder / "out.parquet"):
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     check_refused(artefact, outcomes)
+
+
+@pytest.mark.parametrize("kind", ["flip", "truncate", "exchange"])
+def test_a_damaged_training_log_is_named(
+    workplace: Callable[..., Path], capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    folder = workplace()
+    draw, path = random.Random(kind), folder / "towers/metrics.jsonl"
+    for _ in range(3):
+        before = path.read_bytes()
+        damage(path, kind, folder / "encoder/metrics.jsonl", draw)
+        evaluate = READERS["towers"][1]
+        assert outcome_of(evaluate, capsys, ("metrics.jsonl",))[0] == "refused"
+        path.write_bytes(before)
 
 
 RESUMED = [name for name in COMMANDS if name in READERS and name not in ("prepared", "fusion", "index", "text_index")]

@@ -1,8 +1,9 @@
 """Artefacts have the mode that the umask allows; a file that may not be opened is called so."""
 
+import itertools
 import os
-import subprocess
-import sys
+import shlex
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -10,12 +11,11 @@ import numpy as np
 import pytest
 import torch
 from faults.commands import COMMANDS
+from faults.test_outputs import WRITERS, with_out
 from safetensors.torch import save_file
 
 from pipelines.cli import main
 from recsys_bert.files import replacing
-
-ROOT = Path(__file__).parents[2]
 
 
 def modes(folder):
@@ -55,42 +55,48 @@ HIDDEN = [
     ("topics.tsv", "text classify evaluate --run classifier --file topics.tsv"),
     ("log.parquet", "prepare --events log.parquet --out others/out"),
 ]
-AS_ANOTHER_USER = """
-import os, shlex, sys, traceback
-sys.path.insert(0, sys.argv[1])
-from pipelines.cli import main
-from faults.test_modes import HIDDEN
-for command in dict(HIDDEN).values():
-    assert main(shlex.split(command)) == 0  # all is imported: the other user may not read this Python
-for hidden, command in HIDDEN:
-    mode = os.stat(hidden).st_mode
-    os.chmod(hidden, 0)
-    os.seteuid(65534)
-    print("case", hidden, file=sys.stderr)
-    try:
-        print("status", main(shlex.split(command)), file=sys.stderr)
-    except BaseException:
-        traceback.print_exc()
-    os.seteuid(0)
-    os.chmod(hidden, mode)
-"""
+ONLY_ROOT = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can become another user")
+NOBODY = 65534
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can become another user")
-def test_another_user_is_told_what_may_not_be_opened(artefacts):
+@pytest.fixture
+def open_folder(artefacts):
+    """Folder with copies of all artefacts that another user may read."""
     with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
         os.chmod(folder, 0o755)
-        subprocess.run(["cp", "-r", *map(str, artefacts.iterdir()), folder], check=True)
-        Path(folder, "others").mkdir(mode=0o777)
-        os.chmod(Path(folder, "others"), 0o777)
-        code = [sys.executable, "-c", AS_ANOTHER_USER, str(ROOT)]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
-        done = subprocess.run(code, cwd=folder, capture_output=True, text=True, check=False, env=environment)
-    cases = done.stderr.split("case ")[1:]
-    assert len(cases) == len(HIDDEN), done.stderr
-    for case in cases:
-        assert "status 2" in case, case
-        assert case.lower().count("permission denied") == 1, case
+        shutil.copytree(artefacts, folder, dirs_exist_ok=True)
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+@ONLY_ROOT
+def test_another_user_is_told_what_may_not_be_opened(open_folder, killed):
+    (open_folder / "others").mkdir()
+    os.chmod(open_folder / "others", 0o777)
+    for hidden, command in HIDDEN:
+        path = open_folder / hidden
+        mode = path.stat().st_mode
+        path.chmod(0)
+        done = killed(shlex.split(command), open_folder, 0, user=NOBODY)
+        path.chmod(mode)
+        assert done["status"] == 2, (hidden, done)
+        assert done["stderr"].lower().count("permission denied") == 1, (hidden, done)
+
+
+@ONLY_ROOT
+def test_what_can_only_be_read_is_refused_before_any_work(open_folder, killed):
+    """A new output in a folder of others, and the artefacts of others, whose commands would resume or replace them."""
+    (open_folder / "closed").mkdir()
+    distinct = {" ".join(itertools.takewhile(lambda word: word[0] != "-", line)): line for line in WRITERS.values()}
+    commands = {name: with_out(command, "closed/new/out") for name, command in distinct.items()}
+    before = {path: path.stat().st_mtime_ns for path in open_folder.rglob("*")}
+    for name, command in [*commands.items(), *COMMANDS.items()]:
+        done = killed(command, open_folder, 0, user=NOBODY)
+        message = done["stderr"]
+        assert (done["status"], message.count("\n")) == (2, 1), (name, done)
+        assert message.startswith("error: cannot write"), (name, message)
+        assert "Permission denied" in message, (name, message)
+    assert {path: path.stat().st_mtime_ns for path in open_folder.rglob("*")} == before
 
 
 @pytest.mark.parametrize("flag", ["--run", "--data"])

@@ -50,7 +50,8 @@ def test_frames_and_files_give_the_same_run(frame, tmp_path):
     assert all(model.probabilities(frame).tolist() == expected for model in models)
     assert models[3].metrics == models[0].metrics
     names = {path.name for path in (tmp_path / "frame").iterdir()}
-    assert names == {"checkpoints", "config.toml", "ctr", "data.json", "metrics.json", "metrics.jsonl"}
+    written = {"checkpoints", "checksums.sha256", "config.toml", "ctr", "data.json", "metrics.json", "metrics.jsonl"}
+    assert names == written
     assert names == {path.name for path in (tmp_path / "file").iterdir()}
 
 

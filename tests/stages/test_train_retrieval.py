@@ -110,6 +110,7 @@ def test_a_run_folder_is_that_of_the_command(dataset, tmp_path):
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {
         "checkpoints",
+        "checksums.sha256",
         "config.toml",
         "data.json",
         "index",

@@ -19,7 +19,7 @@ from recsys_bert.evaluation.comparison import FinishedRun
 from recsys_bert.files import read_json, replacing, write_json
 from recsys_bert.progress import Progress
 from recsys_bert.stages.comparison.grid import Configuration
-from recsys_bert.stages.evaluation.run_records import read_log
+from recsys_bert.training.metrics_file import read_metrics
 from recsys_bert.training.run_folder import check_out, only_checking
 
 _SUMMARY = ("seconds", "parameters", "epochs", "best_epoch")
@@ -216,7 +216,7 @@ def finished_run(run: TrainingRun, monitor: str) -> tuple[FinishedRun, str]:
 
 def _log_of(run: TrainingRun) -> list[dict[str, Any]]:
     """Lines of ``metrics.jsonl``; none of a run that trained nothing."""
-    return read_log(run.out) if (run.out / "metrics.jsonl").is_file() else []
+    return read_metrics(run.out / "metrics.jsonl") if (run.out / "metrics.jsonl").is_file() else []
 
 
 def trains(config: Any) -> bool:

@@ -12,7 +12,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
 from recsys_bert.stages.comparison.rankings import ranking_metrics
 from recsys_bert.stages.comparison.runs import HeldOutMetrics, Trainer, TrainingRun, seed_name, trains
-from recsys_bert.stages.evaluation.run_records import read_log
+from recsys_bert.training.metrics_file import read_metrics
 from recsys_bert.user_encoder.unchanged import log_digest
 
 
@@ -78,7 +78,8 @@ def _summary(model: Any, run: TrainingRun) -> dict[str, Any]:
     """Costs of a training: from the model's ``summary`` or ``metrics``, else from the log of the run."""
     if not trains(run.config):
         return dict(model.summary)
-    lines, costs = read_log(run.out), getattr(model, "summary", None) or getattr(model, "metrics", None) or {}
+    lines = read_metrics(run.out / "metrics.jsonl")
+    costs = getattr(model, "summary", None) or getattr(model, "metrics", None) or {}
     monitor = run.config.train.monitor
     validated = [line for line in lines if monitor in line]
     best = max(validated, key=lambda line: line[monitor], default={})

@@ -8,10 +8,9 @@ from torch import nn
 
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.model import Encoder
-from recsys_bert.errors import InputError
 from recsys_bert.files import read_json
-from recsys_bert.parsing import parse_json
 from recsys_bert.retrieval.ranker import Ranker
+from recsys_bert.training.metrics_file import read_metrics
 
 _MOST_POINTS = 400  # of a curve; more are averaged, a page has no more pixels
 
@@ -24,38 +23,17 @@ def training_curve(run: Path, name: str) -> dict[str, Any] | None:
         where it was logged, else the first metric with an @ in its name, else None.
 
     Raises:
-        InputError: A line is not JSON.
+        InputError: It is damaged.
     """
     if not (run / "metrics.jsonl").is_file():
         return None
-    lines = read_log(run)
+    lines = read_metrics(run / "metrics.jsonl")
     names = [key for line in lines for key in line if "@" in key]
     metric = "ndcg@10" if "ndcg@10" in names else next(iter(names), None)
     # a line at an epoch's end averages fewer steps than the others and would jump
     losses = [(line["step"], line["loss"], line.get("steps", 1)) for line in lines if "loss" in line]
     values = [(line["step"], line[metric], 1) for line in lines if metric in line]
     return {"run": name, "metric_name": metric, "loss": _thinned(losses), "metric": _thinned(values)}
-
-
-def read_log(run: Path) -> list[dict[str, Any]]:
-    """Read the lines of ``run/metrics.jsonl``.
-
-    Raises:
-        InputError: There is no such file, or a line is not JSON.
-    """
-    path, lines = run / "metrics.jsonl", []
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}. Train the run again.") from error
-    for number, line in enumerate(text.splitlines(), 1):
-        try:
-            lines.append(parse_json(line))
-        except ValueError as error:
-            raise InputError(
-                f"line {number} of {path} is not JSON; the file is damaged. Train the run again."
-            ) from error
-    return lines
 
 
 def _thinned(points: list[tuple[float, float, int]]) -> list[list[float]]:
