@@ -17,7 +17,7 @@ from recsys_bert.encoder.model import Encoder, load_weights
 from recsys_bert.encoder.parts import saved_parts
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, replacing, write_json
-from recsys_bert.settings import check_settings
+from recsys_bert.settings_types import check_settings
 
 _FORMAT = "recsys_bert.text_task/2"
 _NOT_HERE = ("encoder.", "auxiliary.")  # in a file of its own; of use in training only

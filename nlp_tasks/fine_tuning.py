@@ -41,15 +41,7 @@ class FineTuningConfig:
     """Training loop; the epoch with the best ``monitor`` on validation is kept."""
 
     def __post_init__(self) -> None:
-        if self.teacher is None and self.distillation != DistillationConfig():
-            raise InputError("distillation sets the losses taken from a teacher; give teacher as well.")
-        if self.only_taught and self.train.auxiliary.weight:
-            raise InputError("train.auxiliary adds to the loss of true targets; distillation.soft_weight 1 drops it.")
-
-    @property
-    def only_taught(self) -> bool:
-        """True if the teacher's predictions replace the true targets."""
-        return self.teacher is not None and self.distillation.soft_weight == 1
+        self.distillation.check_beside(self.teacher, {"train.auxiliary": self.train.auxiliary.weight})
 
     def check_named(self, names: frozenset[str]) -> None:
         """Refuse named settings that have no effect, though they be defaults.
@@ -58,8 +50,7 @@ class FineTuningConfig:
             InputError: There is one.
         """
         check_named_encoder(self, names)
-        if self.teacher is None and (unread := sorted(name for name in names if name.startswith("distillation."))):
-            raise InputError(f"{unread[0]} has no effect without a teacher; give teacher as well.")
+        self.distillation.check_named_beside(self.teacher, names)
 
 
 class _FineTuned(Protocol):
@@ -122,7 +113,7 @@ def check_taught(config: "FineTuningConfig", task: Any, of_targets: Sequence[str
     Raises:
         InputError: One is set.
     """
-    for name in of_targets if config.only_taught else ():
+    for name in of_targets if config.distillation.replaces_targets(config.teacher) else ():
         if (value := getattr(task, name)) != getattr(type(task)(), name):
             raise InputError(
                 f"task.{name} is {value!r}, but distillation.soft_weight 1 drops the loss of true targets."

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import pytest
 
 from recsys_bert.errors import InputError
-from recsys_bert.settings import field_docs, make_config, named_settings, read_config, with_preset
+from recsys_bert.settings import make_config, named_settings, read_config, with_preset
+from recsys_bert.settings_types import field_docs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """The field's words: names that carry no type or are coined here, and how docstrings begin."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,10 @@ def docstrings(tree):
             yield text, node
 
 
+@functools.cache
 def sources(package):
-    for path in sorted((ROOT / package).rglob("*.py")):
-        yield path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))
+    files = sorted((ROOT / package).rglob("*.py"))
+    return [(path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))) for path in files]
 
 
 def test_a_name_without_a_type_is_noticed():

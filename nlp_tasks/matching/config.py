@@ -84,7 +84,7 @@ class MatchingTrainConfig(FineTuningConfig):
         if self.task.form == "bi" and self.length.long == "windows" and self.length.head_share != 0.25:
             raise InputError("length.head_share has no effect on windows of single texts; leave it out.")
         check_taught(self, self.task, ("class_weights", "focal_gamma", "label_smoothing"))
-        if self.only_taught and self.task.loss == "ranking":
+        if self.distillation.replaces_targets(self.teacher) and self.task.loss == "ranking":
             raise InputError("task.loss 'ranking' has no effect: distillation.soft_weight 1 drops it. Leave it out.")
         if (
             self.task.loss == "labels"

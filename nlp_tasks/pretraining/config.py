@@ -91,11 +91,8 @@ class TextPretrainConfig:
             raise InputError(f"max_len is {self.max_len}; it must be at least 8.")
         if self.train.optimiser.sparse_adam:
             raise InputError("train.optimiser.sparse_adam is for sampled losses; tokens are scored against all tokens.")
-        if self.distillation != DistillationConfig() and self.teacher is None:
-            raise InputError("distillation needs a teacher; give teacher as well.")
-        if self.teacher and self.distillation.soft_weight == 1 and (self.train.auxiliary.weight or self.pairs):
-            name = "train.auxiliary" if self.train.auxiliary.weight else "second_loss"
-            raise InputError(f"{name} adds to the loss of true targets; distillation.soft_weight 1 drops it.")
+        second = {"train.auxiliary": self.train.auxiliary.weight, "second_loss": self.pairs}
+        self.distillation.check_beside(self.teacher, second)
 
     @property
     def pairs(self) -> bool:
@@ -114,5 +111,4 @@ class TextPretrainConfig:
         if self.init and overridden:
             raise InputError(f"{min(overridden)} comes from init {self.init}; leave it out, or leave out init.")
         check_named_encoder(self, names)
-        if self.teacher is None and (unread := [name for name in names if name.startswith("distillation.")]):
-            raise InputError(f"{min(unread)} has no effect without a teacher; give teacher as well.")
+        self.distillation.check_named_beside(self.teacher, names)

@@ -53,7 +53,8 @@ from recsys_bert.encoder.model import Encoder
 from recsys_bert.encoder.parts import allowing_parts, saved_parts
 from recsys_bert.errors import InputError, unknown_name
 from recsys_bert.evaluation.spans import level_metrics, span_metrics
-from recsys_bert.settings import check_settings, make_config
+from recsys_bert.settings import make_config
+from recsys_bert.settings_types import check_settings
 
 TASK = "tagger"
 _SAVED = {TaggingHeadConfig: "head", SentenceLengthConfig: "length", LexiconConfig: "lexicon"}

@@ -13,17 +13,8 @@ from typing import Any, TypeVar
 from pipelines.support.short_help import describe_size, short_help
 from recsys_bert.encoder.parts import check_allowed
 from recsys_bert.errors import InputError
-from recsys_bert.settings import (
-    check_named,
-    fill,
-    hints,
-    is_resolved,
-    named_in,
-    outside_parts,
-    presets,
-    read_recipe,
-    with_preset,
-)
+from recsys_bert.settings import check_named, is_resolved, named_in, outside_parts, read_recipe, with_preset
+from recsys_bert.settings_types import fill, hints, presets
 
 T = TypeVar("T")
 

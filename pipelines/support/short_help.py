@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from recsys_bert.settings import field_docs, hints, presets
+from recsys_bert.settings_types import field_docs, hints, presets
 
 MOST = 25
 """Settings that a short help shows at most."""

@@ -1,6 +1,8 @@
 """Settings of the objectives; no torch in here."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from recsys_bert.errors import InputError
 
@@ -35,3 +37,35 @@ class DistillationConfig:
             raise InputError("distillation.temperature has no effect with soft_weight 0; leave it out.")
         if not self.hidden_weight and self.layers:
             raise InputError("distillation.layers has no effect with hidden_weight 0; leave it out.")
+
+    def replaces_targets(self, teacher: Path | None) -> bool:
+        """True if the teacher's predictions replace the true targets."""
+        return teacher is not None and self.soft_weight == 1
+
+    def check_beside(self, teacher: Path | None, losses: Mapping[str, object]) -> None:
+        """Refuse settings without a teacher, and losses of true targets beside one that replaces them.
+
+        Args:
+            teacher: The teacher, if there is one.
+            losses: Further losses of true targets by their setting; true where they are set.
+
+        Raises:
+            InputError: There is one.
+        """
+        if teacher is None and self != DistillationConfig():
+            raise InputError("distillation needs a teacher; give teacher as well.")
+        if self.replaces_targets(teacher) and (unread := [name for name, is_set in losses.items() if is_set]):
+            raise InputError(f"{unread[0]} adds to the loss of true targets; distillation.soft_weight 1 drops it.")
+
+    def check_named_beside(self, teacher: Path | None, names: Iterable[str]) -> None:
+        """Refuse settings that are named, though they be defaults, without a teacher.
+
+        Args:
+            teacher: The teacher, if there is one.
+            names: All settings that were named.
+
+        Raises:
+            InputError: There is one.
+        """
+        if teacher is None and (unread := [name for name in names if name.startswith("distillation.")]):
+            raise InputError(f"{min(unread)} has no effect without a teacher; give teacher as well.")

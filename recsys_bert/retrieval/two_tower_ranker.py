@@ -22,7 +22,7 @@ from recsys_bert.losses.config import LossConfig
 from recsys_bert.retrieval.config import TowersConfig
 from recsys_bert.retrieval.ranker import InnerProducts
 from recsys_bert.retrieval.two_tower import TwoTower, build_two_tower
-from recsys_bert.settings import check_settings, fill
+from recsys_bert.settings_types import check_settings, fill
 from recsys_bert.training.config import Precision
 from recsys_bert.user_encoder.checkpoint import reads_event_types, with_event_types
 from recsys_bert.user_encoder.encode import encode_queries, last_states

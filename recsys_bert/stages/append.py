@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from recsys_bert.clicks.prepare.features_config import vector_file
 from recsys_bert.clicks.prepare.table_config import Format
 from recsys_bert.errors import InputError
-from recsys_bert.settings import check_settings, fill, make_config
+from recsys_bert.settings import make_config
+from recsys_bert.settings_types import check_settings, fill
 from recsys_bert.stages.prepare import PrepareConfig, check_basis, write_events
 
 if TYPE_CHECKING:

@@ -110,19 +110,9 @@ class PretrainConfig:
             )
         if self.encoder_dropout is not None and not self.init:
             raise InputError("encoder_dropout is for the encoder of init; set encoder.dropout.")
-        if self.distillation != DistillationConfig() and self.teacher is None:
-            raise InputError("distillation needs a teacher; give teacher as well.")
-        if self.only_taught:
-            if self.train.auxiliary.weight:
-                raise InputError(
-                    "train.auxiliary adds to the loss of true targets; distillation.soft_weight 1 drops it."
-                )
+        self.distillation.check_beside(self.teacher, {"train.auxiliary": self.train.auxiliary.weight})
+        if self.distillation.replaces_targets(self.teacher):
             self.loss.check_only_similarity("distillation.soft_weight 1 drops the loss of true targets")
-
-    @property
-    def only_taught(self) -> bool:
-        """True if the teacher's predictions replace the true targets."""
-        return self.teacher is not None and self.distillation.soft_weight == 1
 
     def check_named(self, names: frozenset[str]) -> None:
         """Refuse named settings that have no effect, whatever their value.
@@ -130,7 +120,7 @@ class PretrainConfig:
         Raises:
             InputError: There is one.
         """
-        if self.only_taught:
+        if self.distillation.replaces_targets(self.teacher):
             named = frozenset(name.removeprefix("loss.") for name in names if name.startswith("loss."))
             self.loss.check_only_similarity("distillation.soft_weight 1 drops the loss of true targets", named)
         if derived := [name for name in DERIVED if f"encoder.{name}" in names]:
@@ -141,8 +131,7 @@ class PretrainConfig:
                 f"{min(overridden)} comes from init {self.init}; leave it out, or leave out init. Dropout can be "
                 "changed by encoder_dropout."
             )
-        if self.teacher is None and (unread := [name for name in names if name.startswith("distillation.")]):
-            raise InputError(f"{min(unread)} has no effect without a teacher; give teacher as well.")
+        self.distillation.check_named_beside(self.teacher, names)
 
 
 def pretrain(

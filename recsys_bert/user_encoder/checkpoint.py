@@ -22,7 +22,7 @@ from recsys_bert.files import read_json, write_json
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.objective import Objective, build_objective
 from recsys_bert.objectives.token_prediction import TokenPrediction
-from recsys_bert.settings import check_settings, fill
+from recsys_bert.settings_types import check_settings, fill
 from recsys_bert.user_encoder.encode import last_states
 from recsys_bert.user_encoder.growth import copy_grown, init_new_items, resolve_new_items
 

@@ -1,38 +1,18 @@
 """Every setting of training a matcher, changed once: another model, other metrics, or a refusal."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from contracts.settings_contract import (
-    Outcome,
-    Runs,
-    SettingsContract,
-    check_change,
-    check_effects,
-    check_exempt,
-    hash_files,
-    metric_lines,
-    nested,
-    parametrize,
-    read_config_toml,
+from contracts.settings_contract import Runs, check_effects, nested
+from contracts.settings_tests import (  # noqa: F401, what every contract is tested by
+    contract,
+    pytest_generate_tests,
+    test_a_changed_setting_changes_the_run_or_is_refused,
+    test_exempt_settings_exist,
+    test_the_same_settings_give_the_same_run,
 )
-from contracts.text_runs import (
-    CONTEXTS,
-    EXEMPT,
-    OF_START,
-    ONLY_STARTS,
-    READING_VALUES,
-    REFUSED,
-    SMALL,
-    STARTS,
-    TAUGHT,
-    TRAIN,
-    VALUES,
-    topic_texts,
-    write_start,
-)
+from contracts.text_runs import REFUSED, SMALL, TAUGHT, folder_of_runs, outcome, text_contract, topic_texts
 
 from nlp_tasks import Matcher
 from nlp_tasks.matching.config import MatchingTrainConfig
@@ -40,10 +20,9 @@ from nlp_tasks.matching.config import MatchingTrainConfig
 pytestmark = pytest.mark.slow
 BI = {"task.form": "bi"}
 BI_TAUGHT = {**TAUGHT, **BI, "teacher": "bi_teacher"}
-CONTRACT = SettingsContract(
+CONTRACT = text_contract(
     MatchingTrainConfig,
     bases={
-        **STARTS,
         "cross": SMALL,
         "bi": {**SMALL, **BI},
         "in_batch": {**SMALL, **BI, "task.loss": "in_batch"},
@@ -51,34 +30,27 @@ CONTRACT = SettingsContract(
         "ranking": {**SMALL, **BI, "task.loss": "ranking"},
         "windows": {**SMALL, "length.long": "windows"},
         "bi_windows": {**SMALL, **BI, "length.long": "windows"},
-        "init": {**TRAIN, "init": "start"},
         "teacher": TAUGHT,
         "bi_teacher": BI_TAUGHT,
         "only_taught": {**TAUGHT, "distillation.soft_weight": 1.0},
         "bi_only_taught": {**BI_TAUGHT, "distillation.soft_weight": 1.0},
     },
     only={
-        **ONLY_STARTS,
         "bi": ("task.", "head.", "train.monitor", "train.optimiser", "train.auxiliary", "encoder.exact_match"),
         **dict.fromkeys(("in_batch", "unlabelled", "ranking"), ("task.", "train.monitor", "train.auxiliary")),
         **dict.fromkeys(("windows", "bi_windows"), ("length.",)),
-        "init": ("encoder.", "tokenizer.", "init"),
         **dict.fromkeys(("teacher", "bi_teacher"), ("distillation.", "task.")),
         **dict.fromkeys(("only_taught", "bi_only_taught"), ("distillation.", "task.", "train.auxiliary")),
     },
     values={
-        **VALUES,
-        **READING_VALUES,
         "train.monitor": ["accuracy", "f1", "auc", "hit@1", "hit@10", "mrr"],
     },
-    contexts={**CONTEXTS, "head.options": {"head.name": "attention"}},
+    contexts={"head.options": {"head.name": "attention"}},
     detected={
         "cross": {"tokenizer.kind": ("wordpiece",), "train.monitor": ("accuracy",)},
         **{base: {"train.monitor": ("accuracy",)} for base in ("bi", "in_batch", "ranking")},
         "unlabelled": {"train.monitor": ("hit@1",)},
-        "init": OF_START,
     },
-    exempt=EXEMPT,
 )
 CHANGES = CONTRACT.changes()
 
@@ -98,15 +70,12 @@ def pairs(n):
 @pytest.fixture(scope="module", autouse=True)
 def folder(tmp_path_factory):
     """Runs ``start``, ``teacher`` and ``bi_teacher`` in the working directory."""
-    here = os.getcwd()
-    os.chdir(tmp_path_factory.mktemp("runs"))
-    write_start(Path())
-    large = {**SMALL, "encoder.n_layers": 2}
-    Matcher.train(*pairs(60), out=Path("teacher"), **nested(large))
-    tokenizer = {name: value for name, value in large.items() if not name.startswith("tokenizer.")}
-    Matcher.train(*pairs(60), out=Path("bi_teacher"), **nested({**tokenizer, **BI, "tokenizer.folder": "teacher"}))
-    yield
-    os.chdir(here)
+    with folder_of_runs(tmp_path_factory):
+        large = {**SMALL, "encoder.n_layers": 2}
+        Matcher.train(*pairs(60), out=Path("teacher"), **nested(large))
+        tokenizer = {name: value for name, value in large.items() if not name.startswith("tokenizer.")}
+        Matcher.train(*pairs(60), out=Path("bi_teacher"), **nested({**tokenizer, **BI, "tokenizer.folder": "teacher"}))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -118,27 +87,17 @@ def runs(tmp_path_factory):
         labelled = settings.pop("labelled", True)
         parts = (first, second, labels if labelled else None)
         matcher = Matcher.train(*parts, validation=0.25, out=out, **settings)
-        results = {name: value for name, value in matcher.results.items() if name != "seconds"}
-        output = (results, metric_lines(out), matcher.similarity(first, second).tolist(), matcher.threshold)
-        weights = hash_files(out / "matcher" / "model.safetensors")
-        return Outcome(weights, output, read_config_toml(out, MatchingTrainConfig))
+        return outcome(
+            out,
+            "matcher",
+            MatchingTrainConfig,
+            matcher.results,
+            matcher.similarity(first, second).tolist(),
+            matcher.threshold,
+        )
 
     return Runs(CONTRACT, train)
 
 
-@parametrize(CHANGES)
-def test_a_changed_setting_changes_the_run_or_is_refused(runs, change):
-    check_change(runs, change)
-
-
-@pytest.mark.parametrize("base", CONTRACT.bases)
-def test_the_same_settings_give_the_same_run(runs, base):
-    assert Runs(CONTRACT, runs.train).of(CONTRACT.bases[base]) == runs.of(CONTRACT.bases[base])
-
-
 def test_every_setting_has_an_effect_in_some_run(runs):
     check_effects(runs, CHANGES, REFUSED)
-
-
-def test_exempt_settings_exist():
-    check_exempt(CONTRACT)

@@ -1,62 +1,37 @@
 """Every setting of training a question answerer, changed once: another model, other metrics, or a refusal."""
 
-import os
 from pathlib import Path
 
 import pytest
-from contracts.settings_contract import (
-    Outcome,
-    Runs,
-    SettingsContract,
-    check_change,
-    check_effects,
-    check_exempt,
-    hash_files,
-    metric_lines,
-    nested,
-    parametrize,
-    read_config_toml,
+from contracts.settings_contract import Runs, check_effects, nested
+from contracts.settings_tests import (  # noqa: F401, what every contract is tested by
+    contract,
+    pytest_generate_tests,
+    test_a_changed_setting_changes_the_run_or_is_refused,
+    test_exempt_settings_exist,
+    test_the_same_settings_give_the_same_run,
 )
-from contracts.text_runs import (
-    CONTEXTS,
-    EXEMPT,
-    OF_START,
-    ONLY_STARTS,
-    REFUSED,
-    SMALL,
-    STARTS,
-    TAUGHT,
-    TOPICS,
-    TRAIN,
-    VALUES,
-    topic_texts,
-    write_start,
-)
+from contracts.text_runs import REFUSED, SMALL, TAUGHT, TOPICS, folder_of_runs, outcome, text_contract, topic_texts
 
 from nlp_tasks import QuestionAnswerer
 from nlp_tasks.qa.config import QATrainConfig
 
 pytestmark = pytest.mark.slow
 LONG = {"encoder.max_len": 26, "train.lr": 0.1}
-CONTRACT = SettingsContract(
+CONTRACT = text_contract(
     QATrainConfig,
     bases={
-        **STARTS,
         "plain": {**SMALL, **LONG},
         "no_answer": {**SMALL, **LONG, "task.no_answer": True, "answered": False},
-        "init": {**TRAIN, "init": "start"},
         "teacher": {**TAUGHT, **LONG},
         "only_taught": {**TAUGHT, **LONG, "distillation.soft_weight": 1.0},
     },
     only={
-        **ONLY_STARTS,
         "no_answer": ("task.", "train.monitor"),
-        "init": ("encoder.", "tokenizer.", "init"),
         "teacher": ("distillation.", "task."),
         "only_taught": ("distillation.", "task.", "train.auxiliary"),
     },
     values={
-        **VALUES,
         "encoder.max_len": [24],
         "task.max_len": [23],
         "task.overlap": [0.75],
@@ -64,15 +39,12 @@ CONTRACT = SettingsContract(
         "task.max_answer": [1],
         "train.monitor": ["em"],
     },
-    contexts=CONTEXTS,
     detected={
         "plain": {"tokenizer.kind": ("wordpiece",), "task.language": ("english",)},
         "no_answer": {"task.language": ("english",)},
         "teacher": {"task.language": ("english",)},
         "only_taught": {"task.language": ("english",)},
-        "init": OF_START,
     },
-    exempt=EXEMPT,
 )
 CHANGES = CONTRACT.changes()
 
@@ -92,12 +64,9 @@ def questions(n):
 @pytest.fixture(scope="module", autouse=True)
 def folder(tmp_path_factory):
     """Runs ``start`` and ``teacher`` in the working directory."""
-    here = os.getcwd()
-    os.chdir(tmp_path_factory.mktemp("runs"))
-    write_start(Path())
-    QuestionAnswerer.train(*questions(60), out=Path("teacher"), **nested({**SMALL, **LONG, "encoder.n_layers": 2}))
-    yield
-    os.chdir(here)
+    with folder_of_runs(tmp_path_factory):
+        QuestionAnswerer.train(*questions(60), out=Path("teacher"), **nested({**SMALL, **LONG, "encoder.n_layers": 2}))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -108,27 +77,17 @@ def runs(tmp_path_factory):
         out = tmp_path_factory.mktemp("run") / "run"
         some = answers if settings.pop("answered", True) else [a if n % 4 else None for n, a in enumerate(answers)]
         answerer = QuestionAnswerer.train(asking, passages, some, validation=0.25, out=out, **settings)
-        results = {name: value for name, value in answerer.results.items() if name != "seconds"}
-        output = (results, metric_lines(out), answerer.predict(asking, passages), answerer.threshold)
-        weights = hash_files(out / "question_answerer" / "model.safetensors")
-        return Outcome(weights, output, read_config_toml(out, QATrainConfig))
+        return outcome(
+            out,
+            "question_answerer",
+            QATrainConfig,
+            answerer.results,
+            answerer.predict(asking, passages),
+            answerer.threshold,
+        )
 
     return Runs(CONTRACT, train)
 
 
-@parametrize(CHANGES)
-def test_a_changed_setting_changes_the_run_or_is_refused(runs, change):
-    check_change(runs, change)
-
-
-@pytest.mark.parametrize("base", CONTRACT.bases)
-def test_the_same_settings_give_the_same_run(runs, base):
-    assert Runs(CONTRACT, runs.train).of(CONTRACT.bases[base]) == runs.of(CONTRACT.bases[base])
-
-
 def test_every_setting_has_an_effect_in_some_run(runs):
     check_effects(runs, CHANGES, REFUSED | {"task.no_answer"})  # it is as the data are
-
-
-def test_exempt_settings_exist():
-    check_exempt(CONTRACT)

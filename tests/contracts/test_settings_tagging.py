@@ -1,34 +1,19 @@
 """Every setting of training a tagger, changed once: another model, other metrics, or a refusal."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from contracts.settings_contract import (
-    Outcome,
-    Runs,
-    SettingsContract,
-    check_change,
-    check_effects,
-    check_exempt,
-    hash_files,
-    metric_lines,
-    parametrize,
-    read_config_toml,
+from contracts.settings_contract import Runs, check_effects
+from contracts.settings_tests import (  # noqa: F401, what every contract is tested by
+    contract,
+    pytest_generate_tests,
+    test_a_changed_setting_changes_the_run_or_is_refused,
+    test_a_default_that_init_overrides_is_refused,
+    test_exempt_settings_exist,
+    test_the_same_settings_give_the_same_run,
 )
-from contracts.text_runs import (
-    CONTEXTS,
-    EXEMPT,
-    OF_START,
-    ONLY_STARTS,
-    REFUSED,
-    SMALL,
-    STARTS,
-    TRAIN,
-    VALUES,
-    write_start,
-)
+from contracts.text_runs import REFUSED, SMALL, folder_of_runs, outcome, text_contract
 
 from nlp_tasks import Tagger
 from nlp_tasks.tagging.config import TaggingTrainConfig
@@ -36,7 +21,6 @@ from nlp_tasks.tagging.config import TaggingTrainConfig
 pytestmark = pytest.mark.slow
 NAMES = {"LOC": ["Bonn", "oslo", "rome"], "ORG": ["bank", "Firm"], "PER": ["ada", "Bob", "carl"]}
 FILLER = ["the", "A", "of", "and", "to", "in", "bank", "Ada"]
-WITHOUT_TEACHER = {name: base for name, base in STARTS.items() if name != "untaught"}
 SMALL = {**SMALL, "train.epochs": 7, "train.batch_size": 8, "train.lr": 0.02, "encoder.init_std": 0.1}
 LEXICON = {**SMALL, "lexicon.name": "soft_lexicon", "lexicon.file": "lexicon.txt", "lexicon.min_count": 1}
 PU = {
@@ -48,29 +32,24 @@ PU = {
     "pu.warm_up": 8,
     "pu.priors": {"LOC": 0.2, "ORG": 0.1, "PER": 0.3},
 }
-CONTRACT = SettingsContract(
+CONTRACT = text_contract(
     TaggingTrainConfig,
     bases={
-        **WITHOUT_TEACHER,
         "plain": SMALL,
         "mrc": {**SMALL, "head.name": "mrc", "queries": "queries.tsv", "negative_share": 1.0},
         "lexicon": LEXICON,
         "dictionary": PU,
         "step_back": {**PU, "pu.correction": "step_back"},
         "growing": {**PU, "pu.rounds": 2, "pu.min_score": 0.1, "pu.agreement": 0.2, "pu.min_repeats": 1},
-        "init": {**TRAIN, "init": "start"},
     },
     only={
-        **{name: names for name, names in ONLY_STARTS.items() if name in WITHOUT_TEACHER},
         "mrc": ("queries", "negative_share", "length."),
         "lexicon": ("lexicon.",),
         "dictionary": ("pu.",),
         "step_back": ("pu.tolerance", "pu.step_back", "pu.memory", "pu.risk"),
         "growing": ("pu.rounds", "pu.min_", "pu.agreement"),
-        "init": ("encoder.", "tokenizer.", "init"),
     },
     values={
-        **{name: values for name, values in VALUES.items() if not name.startswith(("teacher", "distillation"))},
         "length.max_len": [9],
         "length.overlap": [0.6],
         "head.name": ["softmax", "binary", "mrc"],
@@ -93,12 +72,10 @@ CONTRACT = SettingsContract(
         "train.monitor": ["macro_f1", "precision", "recall", "exact"],
     },
     contexts={
-        **CONTEXTS,
         "train.averaging.first_epoch": {"train.averaging.method": "swa", "train.epochs": 14},
         "lexicon.vectors": {"lexicon.options": {"width": 8}},
     },
-    detected={"plain": {"tokenizer.kind": ("wordpiece",)}, "init": OF_START},
-    exempt=EXEMPT,
+    detected={"plain": {"tokenizer.kind": ("wordpiece",)}},
 )
 CHANGES = CONTRACT.changes()
 
@@ -126,17 +103,14 @@ def annotated_texts(n, seed=3):
 @pytest.fixture(scope="module", autouse=True)
 def folder(tmp_path_factory):
     """Run ``start``, dictionaries, lexicons and queries in the working directory."""
-    here = os.getcwd()
-    os.chdir(tmp_path_factory.mktemp("runs"))
-    write_start(Path())
-    Path("names.tsv").write_text("ada\tPER\nBob\tPER\nBonn\tLOC\noslo\tLOC\nFirm\tORG\n")
-    Path("others.tsv").write_text("LOC\twhich city\nORG\twhich bank\nPER\twhich name\n")
-    Path("fewer.tsv").write_text("ada\tPER\nBonn\tLOC\nFirm\tORG\n")
-    Path("queries.tsv").write_text("PER\tthe person\nLOC\tthe place\nORG\tthe bank\n")
-    Path("lexicon.txt").write_text("\n".join([*FILLER, "Bonn", "oslo", "rome", "the Bonn", "Bob"]))
-    Path("others.txt").write_text("\n".join(["ada", "bob", "carl"]))
-    yield
-    os.chdir(here)
+    with folder_of_runs(tmp_path_factory):
+        Path("names.tsv").write_text("ada\tPER\nBob\tPER\nBonn\tLOC\noslo\tLOC\nFirm\tORG\n")
+        Path("others.tsv").write_text("LOC\twhich city\nORG\twhich bank\nPER\twhich name\n")
+        Path("fewer.tsv").write_text("ada\tPER\nBonn\tLOC\nFirm\tORG\n")
+        Path("queries.tsv").write_text("PER\tthe person\nLOC\tthe place\nORG\tthe bank\n")
+        Path("lexicon.txt").write_text("\n".join([*FILLER, "Bonn", "oslo", "rome", "the Bonn", "Bob"]))
+        Path("others.txt").write_text("\n".join(["ada", "bob", "carl"]))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -155,34 +129,10 @@ def runs(tmp_path_factory):
             out=out,
             **settings,
         )
-        results = {name: value for name, value in tagger.results.items() if name != "seconds"}
-        lines = [line for file in sorted(out.rglob("metrics.jsonl")) for line in metric_lines(file.parent)]
-        output = (results, lines, tagger.predict(texts[:20]))
-        weights = hash_files(out / "tagger" / "model.safetensors")
-        return Outcome(weights, output, read_config_toml(out, TaggingTrainConfig))
+        return outcome(out, "tagger", TaggingTrainConfig, tagger.results, tagger.predict(texts[:20]))
 
     return Runs(CONTRACT, train)
 
 
-@parametrize(CHANGES)
-def test_a_changed_setting_changes_the_run_or_is_refused(runs, change):
-    check_change(runs, change)
-
-
-@pytest.mark.parametrize("base", CONTRACT.bases)
-def test_the_same_settings_give_the_same_run(runs, base):
-    assert Runs(CONTRACT, runs.train).of(CONTRACT.bases[base]) == runs.of(CONTRACT.bases[base])
-
-
-@pytest.mark.parametrize("name", ["encoder.dim", "encoder.n_layers", "encoder.ngrams"])
-def test_a_default_that_init_overrides_is_refused(runs, name):
-    default = CONTRACT.defaults("init")[name]
-    assert "start" in str(runs.of(CONTRACT.bases["init"], {name: default}))
-
-
 def test_every_setting_has_an_effect_in_some_run(runs):
     check_effects(runs, CHANGES, REFUSED | {"encoder.exact_match", "length.long"})  # reads pairs; refuses the data
-
-
-def test_exempt_settings_exist():
-    check_exempt(CONTRACT)

@@ -1,38 +1,17 @@
 """Every setting of pretraining on text, changed once: another model, other metrics, or a refusal."""
 
-import os
 from pathlib import Path
 
 import pytest
-from contracts.settings_contract import (
-    Outcome,
-    Runs,
-    SettingsContract,
-    check_change,
-    check_effects,
-    check_exempt,
-    check_named_defaults,
-    hash_files,
-    metric_lines,
-    nested,
-    parametrize,
-    part_options,
-    read_config_toml,
+from contracts.settings_contract import Runs, check_effects, check_named_defaults, nested, part_options
+from contracts.settings_tests import (  # noqa: F401, what every contract is tested by
+    contract,
+    pytest_generate_tests,
+    test_a_changed_setting_changes_the_run_or_is_refused,
+    test_exempt_settings_exist,
+    test_the_same_settings_give_the_same_run,
 )
-from contracts.text_runs import (
-    CONTEXTS,
-    EXEMPT,
-    OF_START,
-    ONLY_STARTS,
-    REFUSED,
-    SMALL,
-    STARTS,
-    TAUGHT,
-    TRAIN,
-    VALUES,
-    topic_texts,
-    write_start,
-)
+from contracts.text_runs import REFUSED, SMALL, TAUGHT, folder_of_runs, outcome, text_contract, topic_texts
 
 import nlp_tasks
 from nlp_tasks.pretraining.config import TextPretrainConfig
@@ -49,28 +28,23 @@ BASE = {
     "train.monitor": "accuracy",
 }
 PAIRS = {"second_loss": "sentence_order"}
-CONTRACT = SettingsContract(
+CONTRACT = text_contract(
     TextPretrainConfig,
     bases={
-        **STARTS,
         **{name: {**BASE, "objective": name} for name in OBJECTIVES},
         "pairs": {**BASE, **PAIRS},
-        "init": {**TRAIN, "init": "start"},
         "teacher": TAUGHT,
         "only_taught": {**TAUGHT, "distillation.soft_weight": 1.0},
     },
     only={
-        **ONLY_STARTS,
         # two attentions see every setting of the encoder, so that other objectives need not
         **{name: ("objective", "second", "max_len") for name in OBJECTIVES if name not in ("masked", "next_item")},
         "next_item": ("objective", "second", "whole_words", "max_len", "encoder.", "init"),
         "pairs": ("second", "max_len", "encoder.exact_match", "encoder.n_segments", "train.auxiliary"),
-        "init": ("encoder.", "tokenizer.", "init"),
         "teacher": ("distillation.", "second_loss"),
         "only_taught": ("distillation.", "second_loss", "train.auxiliary"),
     },
     values={
-        **VALUES,
         "objective_options": [{"mask_prob": 0.4}],
         "second_loss_options": [{"weight": 0.5}],
         "train.schedule.warmup_steps": [5],
@@ -78,13 +52,10 @@ CONTRACT = SettingsContract(
         "max_len": [10],
         "train.monitor": ["log_likelihood"],
     },
-    contexts=CONTEXTS,
     detected={
         "masked": {"tokenizer.kind": ("wordpiece",), "output_head": ("tied",)},
-        "init": OF_START,
         "teacher": {},
     },
-    exempt=EXEMPT,
 )
 CHANGES = CONTRACT.changes()
 OPTION_VALUES = {"generator_size": [0.5]}
@@ -97,12 +68,9 @@ OPTIONS = [
 @pytest.fixture(scope="module", autouse=True)
 def folder(tmp_path_factory):
     """Runs ``start`` and ``teacher`` in the working directory."""
-    here = os.getcwd()
-    os.chdir(tmp_path_factory.mktemp("runs"))
-    write_start(Path())
-    nlp_tasks.pretrain(topic_texts(60)[0], out=Path("teacher"), **nested({**BASE, "encoder.n_layers": 2}))
-    yield
-    os.chdir(here)
+    with folder_of_runs(tmp_path_factory):
+        nlp_tasks.pretrain(topic_texts(60)[0], out=Path("teacher"), **nested({**BASE, "encoder.n_layers": 2}))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -113,22 +81,11 @@ def runs(tmp_path_factory):
         out = tmp_path_factory.mktemp("run") / "run"
         validation = {} if "validation_share" in settings else {"validation": topic_texts(20, seed=3)[0]}
         encoder = nlp_tasks.pretrain(texts, out=out, **validation, **settings)
-        results = read_json(out / "metrics.json")
-        output = ({**results, "seconds": 0}, metric_lines(out), encoder.encode(texts[:3]).tolist())
-        weights = hash_files(out / "encoder" / "model.safetensors")
-        return Outcome(weights, output, read_config_toml(out, TextPretrainConfig))
+        return outcome(
+            out, "encoder", TextPretrainConfig, read_json(out / "metrics.json"), encoder.encode(texts[:3]).tolist()
+        )
 
     return Runs(CONTRACT, train)
-
-
-@parametrize(CHANGES + OPTIONS)
-def test_a_changed_setting_changes_the_run_or_is_refused(runs, change):
-    check_change(runs, change)
-
-
-@pytest.mark.parametrize("base", CONTRACT.bases)
-def test_the_same_settings_give_the_same_run(runs, base):
-    assert Runs(CONTRACT, runs.train).of(CONTRACT.bases[base]) == runs.of(CONTRACT.bases[base])
 
 
 @pytest.mark.parametrize("base", ["masked", "init"])
@@ -143,7 +100,3 @@ def test_a_default_named_by_hand_is_trained_with_or_refused(runs, base):
 def test_every_setting_has_an_effect_in_some_run(runs):
     # tokens are scored against all tokens; the validation texts are given
     check_effects(runs, CHANGES, REFUSED | {"train.optimiser.sparse_adam"})
-
-
-def test_exempt_settings_exist():
-    check_exempt(CONTRACT)

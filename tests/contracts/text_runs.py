@@ -1,11 +1,24 @@
 """Tiny texts and settings for contracts of text tasks."""
 
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+from contracts.settings_contract import (
+    Flat,
+    Outcome,
+    SettingsContract,
+    hash_files,
+    metric_lines,
+    nested,
+    read_config_toml,
+)
 
 import nlp_tasks
+from pipelines.support.short_help import all_settings
 from recsys_bert.encoder.parts import Options
 
 TOPICS = {"sport": ["ball", "goal", "Team"], "money": ["bank", "stock", "Fund"], "food": ["soup", "bread", "Oven"]}
@@ -35,6 +48,8 @@ STARTS = {  # base runs in which nothing stands in the way of init, tokenizer.fo
     "untaught": UNTAUGHT,
 }
 ONLY_STARTS = {"no_init": ("init",), "no_folder": ("tokenizer.folder",), "untaught": ("teacher",)}
+INIT = {**TRAIN, "init": "start"}
+ONLY_INIT = ("encoder.", "tokenizer.", "init")
 VALUES: dict[str, list[Any]] = {  # other values, where the type does not give them
     "train.precision": ["bf16"],
     "train.patience": [1],
@@ -61,8 +76,6 @@ VALUES: dict[str, list[Any]] = {  # other values, where the type does not give t
     "encoder.n_segments": [0, 3],
     "encoder.vocab_size": [50],
     "distillation.layers": [[0, -1]],
-}
-READING_VALUES: dict[str, list[Any]] = {  # of tasks that pool a text into a vector
     "length.max_len": [10],
     "length.overlap": [0.5],
     "length.max_windows": [1],
@@ -112,10 +125,51 @@ def topic_texts(n: int, seed: int = 0) -> tuple[list[str], list[str]]:
     return texts, np.where(random.random(n) < 0.1, random.choice(sorted(TOPICS), n), topics).tolist()
 
 
+def text_contract(
+    config: type,
+    bases: Mapping[str, Flat],
+    *,
+    only: Mapping[str, tuple[str, ...]],
+    values: Mapping[str, list[Any]],
+    contexts: Mapping[str, Flat] | None = None,
+    detected: Mapping[str, Mapping[str, tuple[Any, ...]]],
+) -> SettingsContract:
+    """Contract of a text task: its own bases and values, and those that all text tasks share as far as they have them.
+
+    Without a teacher there is no base ``untaught``; ``init`` is a base of every task.
+    """
+    names = {setting.name for setting in all_settings(config)}
+    starts = {name: base for name, base in STARTS.items() if name != "untaught" or "teacher" in names}
+    shared = {name: others for name, others in VALUES.items() if name in names}
+    return SettingsContract(
+        config,
+        bases={**starts, **bases, "init": INIT},
+        only={**{name: ONLY_STARTS[name] for name in starts}, "init": ONLY_INIT, **only},
+        values={**shared, **values},
+        contexts={**CONTEXTS, **(contexts or {})},
+        detected={"init": OF_START, **detected},
+        exempt=EXEMPT,
+    )
+
+
+@contextlib.contextmanager
+def folder_of_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Work in a new folder with the run ``start``, see ``write_start``."""
+    with contextlib.chdir(tmp_path_factory.mktemp("runs")):
+        write_start(Path())
+        yield
+
+
+def outcome(out: Path, artefact: str, config: type, results: Flat, *predictions: Any) -> Outcome:
+    """Outcome of a run folder: its weights, its log, its results without times, and predictions."""
+    timeless = {name: value for name, value in results.items() if name != "seconds"}
+    lines = [line for file in sorted(out.rglob("metrics.jsonl")) for line in metric_lines(file.parent)]
+    weights = hash_files(out / artefact / "model.safetensors")
+    return Outcome(weights, (timeless, lines, *predictions), read_config_toml(out, config))
+
+
 def write_start(folder: Path) -> None:
     """Write the run ``start`` of pretraining and word vectors of the encoder's width into a folder."""
-    from contracts.settings_contract import nested
-
     settings = {**SMALL, "train.epochs": 1, "encoder.n_layers": 2, "encoder.dropout": 0.2, "encoder.ngrams": 2}
     texts = topic_texts(60, seed=5)[0]
     nlp_tasks.pretrain(texts, validation=texts[:10], out=folder / "start", **nested(settings))

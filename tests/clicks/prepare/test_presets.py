@@ -9,7 +9,7 @@ import pytest
 from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig
 from recsys_bert.clicks.prepare.presets import PRESETS
 from recsys_bert.errors import InputError
-from recsys_bert.settings import field_docs
+from recsys_bert.settings_types import field_docs
 from recsys_bert.stages.prepare import PrepareConfig
 from recsys_bert.stages.prepare import prepare as prepare_log
 
