@@ -1,6 +1,7 @@
 """Tokenizer: any of a Hugging Face encoder, or one trained on the user's texts."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ _AT_ONCE, _CHARACTERS = 4096, 1 << 20  # encoded at a time: bounds the memory of
 _SAMPLE = 2000  # texts by which Chinese text is recognised
 _KINDS = {models.BPE: "bpe", models.Unigram: "unigram", models.WordLevel: "words"}
 _NOT_SAVED = ("name_or_path", "tokenizer_file", "special_tokens_map_file", "auto_map", "vocab_file", "merges_file")
-_CHINESE = ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2FA1F))
+_CHINESE = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]")
 
 
 @dataclass(frozen=True)
@@ -321,9 +322,11 @@ def _bert_normalizer(backend: tokenizers.Tokenizer) -> normalizers.BertNormalize
 
 def mostly_chinese(texts: Iterable[str]) -> bool:
     """True where at least three in ten of the texts' letters are Chinese characters."""
-    letters = [ord(letter) for text in texts for letter in text if letter.isalpha()]
-    chinese = sum(any(low <= letter <= high for low, high in _CHINESE) for letter in letters)
-    return chinese >= 0.3 * max(1, len(letters))
+    letters = chinese = 0
+    for text in texts:
+        letters += sum(map(str.isalpha, text))
+        chinese += sum(map(str.isalpha, _CHINESE.findall(text)))
+    return chinese >= 0.3 * max(1, letters)
 
 
 def _trim(spans: NDArray[np.int32], text: str) -> None:

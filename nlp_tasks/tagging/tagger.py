@@ -20,18 +20,8 @@ from nlp_tasks.tagging.config import (
     TaggingTrainConfig,
     WordSeparator,
 )
-from nlp_tasks.tagging.data import (
-    AnnotatedSentences,
-    Annotations,
-    Entity,
-    TextFormat,
-    Texts,
-    as_sentences,
-    entity_rows,
-    evaluation_parts,
-    to_entities,
-    unseen_types,
-)
+from nlp_tasks.tagging.data import AnnotatedSentences, Annotations, TextFormat, Texts, as_sentences, evaluation_parts
+from nlp_tasks.tagging.entities import Entity, entity_rows, to_entities, unseen_types
 from nlp_tasks.tagging.inputs import RaggedRows, WordInputs, longest, read_sentences
 from nlp_tasks.tagging.lexicon.build import lexicon_layer, warn_without_matches
 from nlp_tasks.tagging.lexicon.lexicon import Lexicon

@@ -14,7 +14,8 @@ from nlp_tasks.encoders import make_text_encoder, start_contents
 from nlp_tasks.splits import contents
 from nlp_tasks.tagging.batches import WordBatches
 from nlp_tasks.tagging.config import TaggingTrainConfig
-from nlp_tasks.tagging.data import AnnotatedSentences, types_of, unseen_types
+from nlp_tasks.tagging.data import AnnotatedSentences
+from nlp_tasks.tagging.entities import types_of, unseen_types
 from nlp_tasks.tagging.heads import TAGGING_HEADS
 from nlp_tasks.tagging.inputs import WordInputs
 from nlp_tasks.tagging.lexicon.build import count_lexicon, lexicon_layer

@@ -113,7 +113,7 @@ def _check_types(splits: "dict[str, AnnotatedSentences]") -> None:
     Raises:
         InputError: The training file lacks one.
     """
-    from nlp_tasks.tagging.data import types_of
+    from nlp_tasks.tagging.entities import types_of
 
     train_data, test = splits["train"], splits["test"]
     if lacking := sorted(set(types_of(test.sentences)) - set(types_of(train_data.sentences))):
@@ -183,7 +183,7 @@ def _contents(settings: train.Config) -> dict[Path, str]:
 
 def _matching(settings: train.Config, annotated: "AnnotatedSentences") -> dict[str, Any]:
     """Metrics of dictionary matching alone."""
-    from nlp_tasks.tagging.data import entity_rows
+    from nlp_tasks.tagging.entities import entity_rows
     from nlp_tasks.tagging.pu.dictionary import match, read_dictionary
     from recsys_bert.evaluation.spans import span_metrics
 

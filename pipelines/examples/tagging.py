@@ -1,6 +1,6 @@
 """Named entities: texts and their entities in characters go in, entities of new texts come out."""
 
-from nlp_tasks.tagging.data import Entity
+from nlp_tasks.tagging.entities import Entity
 from nlp_tasks.tagging.tagger import Tagger
 
 PEOPLE = ["Ada Abel", "Emil Horn", "Noor Lund", "Otto Ito", "Pia Novak", "Sven Costa"]

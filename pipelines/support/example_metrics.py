@@ -169,7 +169,7 @@ def _reading(config: Any) -> HeldOutMetrics:
 
 def _recognition(config: Any) -> HeldOutMetrics:
     """Exact match of all entities of a sentence; beside it F1, which single sentences do not have."""
-    from nlp_tasks.tagging.data import unseen_types
+    from nlp_tasks.tagging.entities import unseen_types
     from nlp_tasks.tagging.files import read_annotated
     from nlp_tasks.tagging.mrc import is_nested
     from nlp_tasks.tagging.tagger import Tagger

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nlp_tasks.tagging.config import TaggingTrainConfig
-from nlp_tasks.tagging.data import AnnotatedSentences, entity_rows
+from nlp_tasks.tagging.data import AnnotatedSentences
+from nlp_tasks.tagging.entities import entity_rows
 from nlp_tasks.tagging.heads import TAGGING_HEADS
 from nlp_tasks.tagging.model import predict_entities
 from nlp_tasks.tagging.pu.dictionary import Dictionary, Matches, match, read_dictionary

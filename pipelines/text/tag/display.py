@@ -13,7 +13,7 @@ from recsys_bert.terminal import printable
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from nlp_tasks.tagging.data import Entity
+    from nlp_tasks.tagging.entities import Entity
 
 TaggedText = tuple[int, str, "Sequence[Entity]"]
 """Line, text and its entities."""

@@ -40,7 +40,7 @@ def run(config: Config) -> dict[str, Any]:
     import json
     import sys
 
-    from nlp_tasks.tagging.data import unseen_types
+    from nlp_tasks.tagging.entities import unseen_types
     from nlp_tasks.tagging.files import read_annotated
     from nlp_tasks.tagging.mrc import is_nested
     from nlp_tasks.tagging.tagger import Tagger

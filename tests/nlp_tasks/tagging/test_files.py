@@ -5,7 +5,7 @@ import pytest
 
 from nlp_tasks.splits import hold_out
 from nlp_tasks.tagging.config import AnnotatedFilesConfig
-from nlp_tasks.tagging.data import unseen_types
+from nlp_tasks.tagging.entities import unseen_types
 from nlp_tasks.tagging.files import read_annotated
 from nlp_tasks.tagging.schemes import Span
 from recsys_bert.errors import InputError

@@ -8,7 +8,7 @@ from torch import nn
 from nlp_tasks.artefacts import record_artefact
 from nlp_tasks.tagging.batches import WordBatches, word_batch
 from nlp_tasks.tagging.config import SentenceLengthConfig, TaggingHeadConfig
-from nlp_tasks.tagging.data import entity_rows
+from nlp_tasks.tagging.entities import entity_rows
 from nlp_tasks.tagging.heads import TAGGING_HEADS
 from nlp_tasks.tagging.model import TaggingLoss, TaggingModel
 from nlp_tasks.tagging.schemes import Span

@@ -377,7 +377,7 @@ def test_one_source_of_texts(tmp_path, capsys):
 
 
 def test_escape_sequences_of_a_text_do_not_reach_the_terminal(capsys):
-    from nlp_tasks.tagging.data import Entity
+    from nlp_tasks.tagging.entities import Entity
 
     text = "a\x1b[2J\x9b b\r\n\x1bc"
     print_texts([(1, text, [Entity("\x1bc", "X\x07", 10, 12, 0.5)])], ["X\x07"])
@@ -385,7 +385,7 @@ def test_escape_sequences_of_a_text_do_not_reach_the_terminal(capsys):
 
 
 def test_on_a_terminal_entities_are_in_colour_and_the_text_is_as_it_was(capsys, monkeypatch):
-    from nlp_tasks.tagging.data import Entity
+    from nlp_tasks.tagging.entities import Entity
 
     for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLORTERM": ""}.items():
         monkeypatch.setenv(name, value)
@@ -400,7 +400,7 @@ def test_on_a_terminal_entities_are_in_colour_and_the_text_is_as_it_was(capsys, 
 
 
 def test_entities_within_and_across_one_another_are_all_shown(tmp_path, capsys):
-    from nlp_tasks.tagging.data import Entity
+    from nlp_tasks.tagging.entities import Entity
 
     text = "Bank of <Bonn> & Co"
     spans = [("ORG", 0, 14), ("LOC", 9, 13), ("ORG", 8, 19)]
