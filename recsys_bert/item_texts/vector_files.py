@@ -18,7 +18,7 @@ from recsys_bert.item_texts.alignment import aligned
 from recsys_bert.item_texts.config import ItemVectorsConfig
 from recsys_bert.item_texts.item_vectors import ItemVectors
 from recsys_bert.item_texts.reduction import Reduction
-from recsys_bert.settings import check_settings, fill
+from recsys_bert.settings_types import check_settings, fill
 
 _VERSION = 1
 _KIND = "recsys_bert item vectors"

@@ -21,7 +21,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.files import read_json
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
-from recsys_bert.settings import check_settings, fill
+from recsys_bert.settings_types import check_settings, fill
 from recsys_bert.user_encoder.checkpoint import BY_VECTORS, PretrainedEncoder
 from recsys_bert.user_encoder.growth import copy_grown
 
