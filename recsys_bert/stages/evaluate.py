@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,8 +189,6 @@ def evaluate(
             cannot be written; all of them before anything is ranked.
     """
     from recsys_bert.encoder.parts import allowing_parts
-    from recsys_bert.full_disk import explaining_full_disk
-    from recsys_bert.locks import only_writer
     from recsys_bert.stages.evaluation.best_possible import best_possible
     from recsys_bert.stages.evaluation.held_out import held_out_events, new_users
     from recsys_bert.stages.evaluation.models_under_test import (
@@ -203,7 +201,6 @@ def evaluate(
     from recsys_bert.stages.evaluation.protocol import protocol, warn_of_seen
     from recsys_bert.stages.evaluation.run_records import split_other_runs
     from recsys_bert.stages.evaluation.values import ValueFrames
-    from recsys_bert.training.run_folder import check_writable
 
     config = make_config(EvaluateConfig, config, settings)
     models, other_runs = split_other_runs(named_models(() if models is None else models))
@@ -219,13 +216,7 @@ def evaluate(
     tested = [*trained, *baseline_models(fitted, held_out)]
     if truth is not None:
         tested.append(best_possible(Path(truth), config.split, held_out))
-    writing = contextlib.ExitStack()
-    if out is not None:
-        writing.enter_context(only_writer(Path(out)))
-        writing.enter_context(explaining_full_disk(Path(out)))
-    with writing, allowing_parts(allow_parts):
-        if out is not None:
-            check_writable(Path(out))
+    with _writing(out), allowing_parts(allow_parts):
         warn_of_seen(results["protocol"])
         values = ValueFrames(held_out)
         _rank(with_distinct_names(tested), held_out, results, values)
@@ -258,6 +249,25 @@ def _cold_items(config: EvaluateConfig, dataset: "ClickDataset", item_vectors: A
 
         item_vectors = load_item_vectors(item_vectors, dataset)
     return by_nearest_texts(dataset, item_vectors, config.cold)
+
+
+@contextlib.contextmanager
+def _writing(out: Path | str | None) -> Iterator[None]:
+    """Lock the folder of a report, and check that it can be written; nothing without one.
+
+    Raises:
+        InputError: It cannot, or another process writes it; in the block, the disk is full.
+    """
+    from recsys_bert.full_disk import explaining_full_disk
+    from recsys_bert.locks import only_writer
+    from recsys_bert.training.run_folder import check_writable
+
+    if out is None:
+        yield
+        return
+    with only_writer(Path(out)), explaining_full_disk(Path(out)):
+        check_writable(Path(out))
+        yield
 
 
 def _rank(

@@ -29,6 +29,7 @@ def largest_file(n: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("artefact", COMMANDS)
 def test_a_command_without_room_says_so_and_goes_on_later(
     artefacts: Path, workplace: Callable[..., Path], artefact: str

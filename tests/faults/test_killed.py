@@ -55,6 +55,7 @@ def left_beside(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob(".*"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("there", [False, True], ids=["new", "replaced"])
 @pytest.mark.parametrize("artefact", COMMANDS)

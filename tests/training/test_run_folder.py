@@ -71,3 +71,10 @@ def test_a_run_can_be_prolonged(tmp_path: Path, capsys: pytest.CaptureFixture[st
         begin(tmp_path / "run", with_training(**before)),
     ):  # but never be shortened
         pass
+
+
+def test_what_a_killed_process_left_beside_a_file_written_once_is_cleared(tmp_path: Path):
+    with begin(tmp_path / "run", Config()):
+        (tmp_path / "run" / ".data.json.0123abcd.tmp" / "work").mkdir(parents=True)
+    with begin(tmp_path / "run", Config()):
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.toml"]
