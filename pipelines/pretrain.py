@@ -20,6 +20,7 @@ class Config(PretrainConfig):
         "crop",
         "init",
         "item_init",
+        "item_vectors",
         "teacher",
         "encoder.dim",
         "encoder.n_layers",
@@ -28,7 +29,6 @@ class Config(PretrainConfig):
         "encoder.dropout",
         "encoder.layer",
         "encoder.fusion",
-        "encoder.neck",
         "loss.name",
         "loss.similarity",
         "train.epochs",
@@ -41,6 +41,13 @@ class Config(PretrainConfig):
 
     data: Path
     """Folder that `prepare` wrote."""
+
+    item_vectors: Path | None = None
+    """Folder that `item-vectors` wrote: items are their text alone, so that the encoder can go to another log. Its map
+    makes the vectors of every log here from its words."""
+
+    other_data: tuple[Path, ...] = ()
+    """Further prepared logs to pretrain on at once; with item_vectors."""
 
     out: Path
     """Run folder; an interrupted run is resumed there."""
@@ -55,4 +62,12 @@ def run(config: Config) -> dict[str, Any]:
     from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.stages.pretrain import pretrain
 
-    return pretrain(open_dataset(config.data), out=config.out, config=config).summary
+    logs = [open_dataset(folder) for folder in (config.data, *config.other_data)]
+    if config.item_vectors is None:
+        return pretrain(logs if config.other_data else logs[0], out=config.out, config=config).summary
+    from recsys_bert.item_texts.vector_files import vectors_for_log
+
+    vectors = [vectors_for_log(config.item_vectors, log) for log in logs]
+    if not config.other_data:
+        return pretrain(logs[0], item_vectors=vectors[0], out=config.out, config=config).summary
+    return pretrain(logs, item_vectors=vectors, out=config.out, config=config).summary

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_bert.checksums import check_intact, write_checksums
@@ -18,6 +19,7 @@ from recsys_bert.item_texts.alignment import aligned
 from recsys_bert.item_texts.config import ItemVectorsConfig
 from recsys_bert.item_texts.item_vectors import ItemVectors
 from recsys_bert.item_texts.reduction import Reduction
+from recsys_bert.item_texts.texts import texts_of
 from recsys_bert.settings_types import check_settings, fill
 
 _VERSION = 1
@@ -76,7 +78,39 @@ def load_item_vectors(folder: Path | str, dataset: ClickDataset, source: Any = N
     Raises:
         InputError: It holds no item vectors, is damaged, of another log, or its text encoder changed.
     """
-    folder = Path(folder)
+    return aligned(_open(Path(folder), source), dataset)
+
+
+def vectors_for_log(folder: Path | str, dataset: ClickDataset, source: Any = None) -> NDArray[np.float32]:
+    """Vectors of any log's items in the space of item vectors that were made for one: its words, by their fitted map.
+
+    Args:
+        folder: What ``item-vectors`` wrote.
+        dataset: The log, prepared with words; that of the item vectors itself needs none.
+        source: The text encoder, for vectors by one.
+
+    Returns:
+        ``[n_rows, dim]`` by catalogue row; zeros without text.
+
+    Raises:
+        InputError: As ``load_item_vectors``; or it is another log, and the vectors cannot encode its words.
+    """
+    vectors = _open(Path(folder), source)
+    if vectors.data == dataset.fingerprint:
+        return aligned(vectors, dataset).rows
+    texts = texts_of(dataset)
+    rows = np.zeros((dataset.n_rows, vectors.dim), np.float32)
+    at = np.flatnonzero([bool(text) for text in texts])
+    rows[at] = vectors.encode([texts[row] for row in at])
+    return rows
+
+
+def _open(folder: Path, source: Any) -> ItemVectors:
+    """Read item vectors as they were written.
+
+    Raises:
+        InputError: It holds no item vectors, is damaged, or its text encoder changed.
+    """
     if not (folder / "config.json").is_file():
         raise InputError(
             f"{folder} holds no item vectors. Make them with: recsys-bert item-vectors DATA --out {folder}"
@@ -89,7 +123,7 @@ def load_item_vectors(folder: Path | str, dataset: ClickDataset, source: Any = N
         vectors = _read(folder, about, source)
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise InputError(f"{folder} is damaged: {error}. Restore it from a copy, or {_REMEDY}.") from error
-    return aligned(vectors, dataset)
+    return vectors
 
 
 def _read(folder: Path, about: dict[str, Any], source: Any) -> ItemVectors:

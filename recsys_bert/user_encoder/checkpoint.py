@@ -228,7 +228,7 @@ def load_encoder(run: Path, dataset: ClickDataset) -> PretrainedEncoder:
     except InputError as error:
         advice = "give the item vectors of this log" if settings.get("items") == BY_VECTORS else "pretrain one on text"
         raise InputError(
-            f"{error} An encoder of items by text alone goes to any log: {advice} (item_vectors)."
+            f"{error} An encoder of items by text alone goes to any log: {advice} (--item-vectors)."
         ) from error
     encoder = Encoder.load(folder)
     check_times(dataset, encoder.config)

@@ -11,13 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from pipelines import prepare, pretrain
+from pipelines.cli import main
 from pipelines.pretrain import Config
 from recsys_bert.checksums import write_checksums
+from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.prepare.config import LogConfig, SplitConfig
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
@@ -28,7 +31,7 @@ from recsys_bert.objectives.config import DistillationConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.load import open_run
 from recsys_bert.settings import write_config
-from recsys_bert.user_encoder.checkpoint import PretrainedEncoder, save_encoder
+from recsys_bert.user_encoder.checkpoint import PretrainedEncoder, load_encoder, save_encoder
 
 ROOT = Path(__file__).parents[2]
 
@@ -422,3 +425,29 @@ def test_settings_that_the_data_decide_are_refused(config):
         pretrain.run(replace(config, encoder=replace(config.encoder, causal=True)))
     with pytest.raises(InputError, match=r"encoder\.causal follows from the data"):
         config.check_named(frozenset({"encoder.causal"}))
+
+
+def test_an_encoder_of_texts_goes_from_two_logs_to_a_third_by_commands(tmp_path):
+    random = np.random.default_rng(0)
+    words = ["red lamp", "blue lamp", "red chair", "blue chair", "green table", "green lamp"]
+    for name in "abc":
+        items = pl.DataFrame({"item_id": [f"{name}{n}" for n in range(12)], "title": [words[n % 6] for n in range(12)]})
+        items.write_csv(tmp_path / f"{name}.csv")
+        n = 240
+        events = {"user_id": np.repeat(np.arange(30), 8), "item_id": [f"{name}{i}" for i in random.integers(0, 12, n)]}
+        pl.DataFrame({**events, "timestamp": np.arange(n)}).write_csv(tmp_path / f"{name}_events.csv")
+        flags = f"--items {tmp_path}/{name}.csv --item-features.text title --out {tmp_path}/{name}"
+        assert main(f"prepare --events {tmp_path}/{name}_events.csv {flags}".split()) == 0
+    assert main(f"item-vectors --data {tmp_path}/a --out {tmp_path}/texts --dim 6 --reduction svd".split()) == 0
+    common = f"--item-vectors {tmp_path}/texts --train.epochs 1 --train.device cpu"
+    tiny = "--encoder.dim 8 --encoder.n-layers 1 --encoder.n-heads 1 --encoder.max-len 8"
+    first = f"pretrain --data {tmp_path}/a --other-data {tmp_path}/b --out {tmp_path}/both {common} {tiny}"
+    assert main(first.split()) == 0
+    there = f"pretrain --data {tmp_path}/c --out {tmp_path}/there --init {tmp_path}/both {common}"
+    assert main(there.split()) == 0
+    log = open_dataset(tmp_path / "c")
+    encoder = load_encoder(tmp_path / "there", log)
+    assert encoder.items == "vectors"
+    table = torch.nn.functional.normalize(encoder.encoder.embeddings.token.weight.detach(), dim=1)
+    red = log.rows(["c0", "c6"])  # two ids of the same words
+    torch.testing.assert_close(table[red[0]], table[red[1]])
