@@ -106,26 +106,32 @@ class CTRModule(nn.Module):
                 [batch, width]`` where histories are cached, or else, where the encoder reads them, ``times`` and
                 ``event_types`` ``[batch, seq]``; ``views [batch, inputs]`` of a linear part.
         """
+        inputs = self._inputs(batch)
+        logits: Tensor = self.head(*inputs) if self.tasks is None else self.tasks(self.head.encode(*inputs))
+        if self.wide is not None:
+            logits = logits + self.wide(batch["views"]).reshape(logits.shape)
+        return logits.float()
+
+    def encode(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The head's vectors below its output, ``[batch, out_dim]``."""
+        vectors: Tensor = self.head.encode(*self._inputs(batch))
+        return vectors
+
+    def _inputs(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Fields, history and its mask, as a head takes them."""
         fields = self._fields(batch["ids"], batch["numbers"])
         if self.adapters:
             fields = torch.cat([fields, self._dense(batch)], 1)
         if self.reader is None:
-            history, mask = fields.new_zeros(len(fields), 0, self.dim), fields.new_zeros(len(fields), 0).bool()
-        else:
-            rows = batch["history"].long()
-            mask = rows != 0
-            inputs = {name: batch[name] for name in ("pooled", "times", "event_types") if name in batch}
-            history, pooled, target, match = self.reader(rows, batch["target"].long(), **inputs)
-            mask = mask[:, : history.shape[1]]
-            matched = self.match_norm(match.float()[:, None]) * self.match
-            fields = torch.cat([torch.stack([target, pooled, matched.to(pooled.dtype)], 1), fields], 1)
-        if self.tasks is None:
-            logits: Tensor = self.head(fields, history, mask)
-        else:
-            logits = self.tasks(self.head.encode(fields, history, mask))
-        if self.wide is not None:
-            logits = logits + self.wide(batch["views"]).reshape(logits.shape)
-        return logits.float()
+            empty = fields.new_zeros(len(fields), 0, self.dim)
+            return fields, empty, fields.new_zeros(len(fields), 0).bool()
+        rows = batch["history"].long()
+        mask = rows != 0
+        inputs = {name: batch[name] for name in ("pooled", "times", "event_types") if name in batch}
+        history, pooled, target, match = self.reader(rows, batch["target"].long(), **inputs)
+        matched = self.match_norm(match.float()[:, None]) * self.match
+        fields = torch.cat([torch.stack([target, pooled, matched.to(pooled.dtype)], 1), fields], 1)
+        return fields, history, mask[:, : history.shape[1]]
 
     @property
     def reads_times(self) -> bool:

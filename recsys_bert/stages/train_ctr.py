@@ -1,12 +1,13 @@
 """Train a CTR model on impressions."""
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_bert.ctr.baselines import CTR_BASELINES
 from recsys_bert.ctr.config import MEANS, CTRConfig
+from recsys_bert.ctr.pretrain_config import FieldPretrainConfig
 from recsys_bert.ctr.split_config import TimeSplitConfig
 from recsys_bert.encoder.parts import check_name
 from recsys_bert.errors import InputError
@@ -36,6 +37,9 @@ class TrainCTRConfig(CTRConfig):
     train: TrainConfig = field(default_factory=lambda: TrainConfig(batch_size=1024, patience=3, monitor="auc"))
     """Optimisation; the epoch of the best validation AUC is kept, with several labels of the best mean. ``monitor``
     may be ``log_loss``, or one label's metric as in ``buy.auc``."""
+
+    pretrain: FieldPretrainConfig = field(default_factory=FieldPretrainConfig)
+    """Pretraining on the fields of all training impressions, before their labels."""
 
     train_fraction: float = 1.0
     """Share of the training impressions that are learned from, drawn by train.seed: labels are few, while histories,
@@ -135,6 +139,7 @@ def train_ctr(
     from recsys_bert.ctr.data import fit_features
     from recsys_bert.ctr.growth import continued_config
     from recsys_bert.ctr.impressions import as_source
+    from recsys_bert.ctr.pretraining import build_objective, pretrain_fields
     from recsys_bert.ctr.splits import read_splits
     from recsys_bert.ctr.views import ViewVectors, fit_part
     from recsys_bert.encoder.parts import allowing_parts
@@ -155,9 +160,11 @@ def train_ctr(
     config.files.check_used([source for source in sources.values() if isinstance(source, Path)])
     with step("reading impressions"):
         splits = read_splits(sources, config, config.split, dataset, config.train_fraction, config.train.seed)
+        pretrains = config.pretrain.objective != "none"
+        unlabelled = read_splits(sources, config, config.split, dataset)["train"] if pretrains else splits["train"]
         if config.model.encoder is not None:
             _warn_of_overlap(config.model.encoder, splits["validation"].times)
-        features = fit_features(splits["train"].frame, config, dataset)
+        features = fit_features(unlabelled.frame, config, dataset)
         torch.manual_seed(config.train.seed)
         with allowing_parts(allow_parts):
             module, features = _module(config, features, dataset, start, None if own_encoder else config.model.encoder)
@@ -170,12 +177,21 @@ def train_ctr(
     if start is None and module.wide is not None:
         fit_part(module.wide, data, model.history_len)
     baselines = _baseline_metrics(config, data, dataset)
+    fields = None
+    if pretrains:
+        fields = model.encode(replace(unlabelled, labels=None))
+        objective = build_objective(config.pretrain, module, fields, config.columns.item)
     contents = {} if out is None else _fingerprints(sources, config, dataset)
     if start is not None:
         contents[Path("init")] = state_fingerprint(start)
     with run_folder(out) as folder, begin(folder, config):  # after everything that bad input can stop
         check_unchanged(folder, contents)
-        model.metrics = _fit(config, module, data, folder) | baselines
+        pretraining = {}
+        if fields is not None:
+            work = folder / "pretraining"
+            summary = pretrain_fields(config.pretrain, config.train, objective, fields, model.history_len, work)
+            pretraining = {"pretraining": summary}
+        model.metrics = _fit(config, module, data, folder) | baselines | pretraining
         if is_first_process() and out is not None:
             model.save(folder)
             write_json(folder / "metrics.json", model.metrics, sealed=True)

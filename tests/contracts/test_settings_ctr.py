@@ -16,6 +16,10 @@ from recsys_bert.training.config import TrainConfig
 
 CHANGES = {  # setting → another value
     "train_fraction": 0.5,
+    "pretrain.objective": "masked_feature",
+    "pretrain.options": {"mask_prob": 0.5},
+    "pretrain.epochs": 2,
+    "pretrain.lr": 0.01,
     "baselines": ["item_rate"],
     "columns.label": "other_label",
     "columns.labels": ["label", "other_label"],
