@@ -120,11 +120,17 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("objective", CTR_OBJECTIVES)
-def test_pretraining_helps_where_labels_are_few(frame, objective, tmp_path):
+@pytest.mark.parametrize(
+    ("objective", "settings"),
+    [
+        ("masked_feature", {"epochs": 4}),
+        ("replaced_feature", {"epochs": 8, "lr": 0.02, "options": {"replace_prob": 0.5}}),
+    ],
+)
+def test_pretraining_helps_where_labels_are_few(frame, objective, settings, tmp_path):
     plain = train_ctr(frame, **SETTINGS).metrics["test"]["auc"]
     run = tmp_path / "run"
-    pretrain = {"objective": objective, "epochs": 4}
+    pretrain = {"objective": objective} | settings
     model = train_ctr(frame, pretrain=pretrain, out=run, **SETTINGS)
     assert model.metrics["test"]["auc"] > plain + 0.05
     assert model.metrics["pretraining"]["impressions"] == 3200
