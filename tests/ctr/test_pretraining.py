@@ -37,8 +37,8 @@ def built(name, parts, **options):
     return build("CTR objective", name, CTR_OBJECTIVES, module, columns, counts, options=options)
 
 
-def tensors(ids, made):
-    return {key: torch.from_numpy(value) for key, value in made.items()} | {"numbers": torch.zeros(len(ids), 0)}
+def tensors(ids, batch):
+    return {key: torch.from_numpy(value) for key, value in batch.items()} | {"numbers": torch.zeros(len(ids), 0)}
 
 
 @pytest.mark.parametrize("name", CTR_OBJECTIVES)
@@ -59,36 +59,36 @@ def test_the_same_seed_hides_the_same(name, parts):
 
 def test_masked_values_are_told_from_values_of_their_field(parts):
     objective, ids = built("masked_feature", parts, mask_prob=0.4, negatives=5), parts[3]
-    made, columns = objective.make(ids, np.random.default_rng(1)), parts[1]
+    batch, columns = objective.make(ids, np.random.default_rng(1)), parts[1]
     hidden = np.zeros(ids.shape, bool)
-    hidden[made["row"], made["column"]] = True
+    hidden[batch["row"], batch["column"]] = True
     assert hidden.any(1).all()
-    np.testing.assert_array_equal(made["ids"][~hidden], ids[~hidden])
-    np.testing.assert_array_equal(made["ids"][hidden], columns.first[made["column"]])
-    np.testing.assert_array_equal(made["candidates"][:, 0], ids[hidden])
-    first = columns.first[made["column"]][:, None]
+    np.testing.assert_array_equal(batch["ids"][~hidden], ids[~hidden])
+    np.testing.assert_array_equal(batch["ids"][hidden], columns.first[batch["column"]])
+    np.testing.assert_array_equal(batch["candidates"][:, 0], ids[hidden])
+    first = columns.first[batch["column"]][:, None]
     assert (
-        (made["candidates"] >= first + 2) & (made["candidates"] < first + columns.size[made["column"]][:, None])
+        (batch["candidates"] >= first + 2) & (batch["candidates"] < first + columns.size[batch["column"]][:, None])
     ).all()
-    loss = objective(tensors(ids, made))
-    queries, table, total = objective.body(tensors(ids, made)), parts[0].table.weight, 0.0
-    for row, column, (value, *noise) in zip(made["row"], made["column"], made["candidates"].tolist(), strict=True):
+    loss = objective(tensors(ids, batch))
+    queries, table, total = objective.body(tensors(ids, batch)), parts[0].table.weight, 0.0
+    for row, column, (value, *noise) in zip(batch["row"], batch["column"], batch["candidates"].tolist(), strict=True):
         query = queries[row, column]
         total -= F.logsigmoid(query @ table[value])
         total -= sum(F.logsigmoid(-query @ table[other]) for other in noise if other != value)
-    torch.testing.assert_close(loss, total / len(made["row"]))
+    torch.testing.assert_close(loss, total / len(batch["row"]))
 
 
 def test_replaced_values_are_of_their_field_and_a_draw_of_the_same_is_none(parts):
     objective, ids = built("replaced_feature", parts, replace_prob=0.5, power=1.0), parts[3]
-    made = objective.make(ids, np.random.default_rng(1))
-    np.testing.assert_array_equal(made["replaced"] == 1, made["ids"] != ids)
-    assert 0.2 < made["replaced"].mean() < 0.5
-    assert (parts[2][made["ids"]] > 0).all()  # only values that training has
+    batch = objective.make(ids, np.random.default_rng(1))
+    np.testing.assert_array_equal(batch["replaced"] == 1, batch["ids"] != ids)
+    assert 0.2 < batch["replaced"].mean() < 0.5
+    assert (parts[2][batch["ids"]] > 0).all()  # only values that training has
     expected = F.binary_cross_entropy_with_logits(
-        objective.body(tensors(ids, made))[:, :, 0], torch.from_numpy(made["replaced"])
+        objective.body(tensors(ids, batch))[:, :, 0], torch.from_numpy(batch["replaced"])
     )
-    torch.testing.assert_close(objective(tensors(ids, made)), expected)
+    torch.testing.assert_close(objective(tensors(ids, batch)), expected)
 
 
 @pytest.mark.parametrize(
