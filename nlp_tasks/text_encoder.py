@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import uint8
+from torch import autocast, bfloat16, uint8
 
 from nlp_tasks.config import LengthConfig
 from nlp_tasks.encoders import check_size, find_encoder, save_text_encoder
@@ -19,11 +19,13 @@ from nlp_tasks.model import outputs
 from nlp_tasks.pooling import Pooling, prefix_and_case, read_sentence_transformer
 from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.checksums import write_checksums
+from recsys_bert.devices import uses_bf16
 from recsys_bert.encoder.hugging_face.load import check_family, load_with_head
 from recsys_bert.encoder.masked_head import MaskedTokenHead
 from recsys_bert.encoder.model import FORMAT, Encoder
 from recsys_bert.encoder.parts import allowing_parts
 from recsys_bert.files import read_json
+from recsys_bert.training.config import Precision
 
 _PROBE = "A naïve probe: ÀB-c 12,5 $ 汉字"  # its tokens say how case, accents and characters are treated
 
@@ -37,6 +39,7 @@ class TextEncoder:
         length: Treatment of texts longer than the encoder reads at once; None: that of ``pooling``.
         masked_head: The masked-token head that it was pretrained with, if any.
         pooling: Pooling of the outputs; None: their mean.
+        precision: Products in ``bf16``, or where that is native (``auto``): about twice as fast, cosines to 1e-4.
     """
 
     def __init__(
@@ -46,8 +49,10 @@ class TextEncoder:
         length: LengthConfig | None = None,
         masked_head: MaskedTokenHead | None = None,
         pooling: Pooling | None = None,
+        precision: Precision = "fp32",
     ) -> None:
         self.encoder, self.tokenizer, self.masked_head = encoder, tokenizer, masked_head
+        self.precision = precision
         pooling = pooling or Pooling()
         self.pooling = pooling if length is None else replace(pooling, length=length)
         self.model = self.pooling.model(encoder)
@@ -147,8 +152,10 @@ class TextEncoder:
         inputs = self.inputs(texts)
         if not len(inputs):
             return np.empty((0, self.dim), np.float32)
-        model = self.model.to(self.encoder.embeddings.token.weight.device)
-        vectors = outputs(model, inputs, "encoding texts")
+        device = self.encoder.embeddings.token.weight.device
+        model, bf16 = self.model.to(device), uses_bf16(self.precision, device)
+        with autocast(device.type, bfloat16, enabled=bf16):
+            vectors = outputs(model, inputs, "encoding texts")
         return _normalised(vectors) if self.pooling.normalise else vectors
 
     def similarity(self, texts: Sequence[str], others: Sequence[str] | None = None) -> NDArray[np.float32]:

@@ -17,7 +17,9 @@ def text_source(by: str, path: Path) -> Any:
     if by == "encoder":
         from nlp_tasks.text_encoder import TextEncoder
 
-        return TextEncoder.load(path)
+        encoder = TextEncoder.load(path)
+        encoder.precision = "auto"
+        return encoder
     if by == "words":
         from nlp_tasks.word_vectors.files import WordVectors
 

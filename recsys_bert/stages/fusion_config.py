@@ -54,7 +54,7 @@ class FuseConfig:
     """Text of items: ``tfidf`` or ``words``, or a folder that `item-vectors` wrote. An item gains text_weight · ⟨text
     of the user's last items, its text⟩."""
 
-    text_weights: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+    text_weights: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
     """Factors on those products, which lie in [-1, 1]."""
 
     text_lasts: tuple[int, ...] = (5, 20)

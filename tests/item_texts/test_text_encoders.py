@@ -35,6 +35,17 @@ def test_the_digest_is_that_of_what_gives_vectors(tmp_path):
     assert one.digest != text_encoder().digest
 
 
+def test_bf16_gives_nearly_the_same_vectors():
+    encoder, texts = text_encoder(), item_table()["title"].to_list()
+    exact = encoder.encode(texts)
+    encoder.precision = "bf16"
+    rounded = encoder.encode(texts)
+    assert rounded.dtype == np.float32
+    assert not np.array_equal(exact, rounded)
+    cosines = (exact * rounded).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rounded, axis=1)
+    assert cosines.min() > 0.999
+
+
 def test_an_encoder_and_word_vectors_of_a_folder_from_the_command(texts_log, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     encoder, data = text_encoder(), str(texts_log.folder)
