@@ -69,6 +69,27 @@ def doccano(rows):
         yield json.dumps({"text": " ".join(words), "label": [[a, b, kind] for kind, a, b in spans_of(words, tags)]})
 
 
+def pubtator(rows):
+    for number, (words, tags) in enumerate(rows):
+        text = " ".join(words)
+        yield f"{number}|t|{text}\n{number}|a|"
+        for kind, start, stop in spans_of(words, tags):
+            yield f"{number}\t{start}\t{stop}\t{text[start:stop]}\t{kind}\tD1"
+        yield ""
+
+
+def kaggle(rows):
+    yield "Sentence #,Word,POS,Tag"
+    for number, (words, tags) in enumerate(rows, 1):
+        for first, (word, tag) in zip([True, *[False] * len(words)], zip(words, tags, strict=True), strict=False):
+            yield f"{f'Sentence: {number}' if first else ''},{word},NN,{tag}"
+
+
+def slashes(rows):
+    for words, tags in rows:
+        yield " ".join(f"{word}/{tag}" for word, tag in zip(words, tags, strict=True))
+
+
 def write_parquet(path, rows):
     names = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
     table = pa.Table.from_pylist([{"tokens": w, "ner_tags": [names.index(tag) for tag in t]} for w, t in rows])
@@ -89,6 +110,9 @@ SHAPES = {  # file ending, odd tags, writer of rows
     ),
     "cluener": (".json", False, lambda rows: "\n".join(cluener(rows))),
     "doccano": (".jsonl", False, lambda rows: "\n".join(doccano(rows))),
+    "pubtator": (".PubTator.txt", False, lambda rows: "\n".join(pubtator(rows))),
+    "kaggle": (".csv", False, lambda rows: "\n".join(kaggle(rows))),
+    "word/tag": (".txt", False, lambda rows: "\n".join(slashes(rows))),
     "parquet": (".parquet", False, None),
 }
 
