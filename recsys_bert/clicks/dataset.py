@@ -1,7 +1,7 @@
 """Prepared click log: vocabulary, histories, catalogue and features, checked against its manifest."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recsys_bert.checksums import check_intact
 from recsys_bert.clicks.added_items import below
-from recsys_bert.clicks.dense import Dense, DenseTable, read_dense
+from recsys_bert.clicks.dense import Dense, DenseSource, padded, read_dense
 from recsys_bert.clicks.feature_files import Codes, known_codes, read_codes, read_table, read_values
 from recsys_bert.clicks.histories import Histories
 from recsys_bert.clicks.lineage import (
@@ -46,6 +46,7 @@ class ClickDataset:
         histories: Events of all users; ``offsets[u]`` belongs to ``user_ids[u]``.
         grown: The log itself, where this is what an earlier state of its vocabulary knows of it; see ``known_to``.
         added: Items that no event is of, in the order of their rows, which are the last ones; see ``with_items``.
+        added_dense: Dense features of items that are not in the folder, as those of their texts; see ``with_dense``.
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class ClickDataset:
     histories: Histories
     grown: "ClickDataset | None" = None
     added: pl.DataFrame | None = None
+    added_dense: Mapping[str, DenseSource] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         features = [f"{role} features {', '.join(names)}" for role, names in self._feature_names().items()]
@@ -125,26 +127,36 @@ class ClickDataset:
     @cached_property
     def item_dense(self) -> Dense:
         """Numbers and vectors of each catalogue row by feature; they stay on disk."""
-        return self._dense("items")
+        return self._dense("items") | {
+            name: padded(source.table, self.n_rows) for name, source in self.added_dense.items()
+        }
 
     @cached_property
     def user_dense(self) -> Dense:
         """The same for users."""
         return self._dense("users")
 
+    def with_dense(self, name: str, source: DenseSource) -> "ClickDataset":
+        """The log with one more dense feature of items.
+
+        Raises:
+            InputError: It has a feature of this name.
+        """
+        if name in self.item_features or name in self.item_dense:
+            raise InputError(
+                f"{self.folder} has an item feature {name!r} of its own, which would hide the one that is added. "
+                "Prepare it with another name."
+            )
+        return replace(self, added_dense={**self.added_dense, name: source})
+
     def _dense(self, role: str) -> Dense:
         names = self.manifest.dense.get(role, {})
         if self.grown is not None:
-            tables = self.grown.item_dense if role == "items" else self.grown.user_dense
+            tables = self.grown._dense(role)
             return {name: tables[name] for name in names}
         tables = read_dense(self.folder / DENSE[role], names)
-        if self.added is None or role != "items":
-            return tables
-        n = self.added.height
-        return {
-            name: DenseTable(np.pad(table.values, ((0, n), (0, 0))), np.pad(table.has, (0, n)))
-            for name, table in tables.items()
-        }
+        n_rows = self.n_rows if role == "items" else self.histories.n_users
+        return {name: padded(table, n_rows) for name, table in tables.items()}
 
     @property
     def n_rows(self) -> int:
@@ -292,8 +304,11 @@ class ClickDataset:
         return longer
 
     def save_vocabulary(self, folder: Path) -> None:
-        """Write the vocabulary, feature values and their states into a run's artefact."""
+        """Write the vocabulary, feature values, their states and added features into a run's artefact."""
         save_lineage(folder, self.vocabulary, self.feature_values, self.states)
+        for name, source in self.added_dense.items():
+            (folder / f"{name}_feature").mkdir()
+            source.save(folder / f"{name}_feature")
 
     def basis(self) -> Basis:
         """Rows and values that a later log can grow from."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,23 @@ class DenseTable:
 
 Dense = dict[str, DenseTable]
 """Tables by feature."""
+
+
+class DenseSource(Protocol):
+    """A dense feature of items that is added to a prepared log, and that runs keep."""
+
+    @property
+    def table(self) -> DenseTable:
+        """Its numbers by catalogue row."""
+
+    def save(self, folder: Path) -> None:
+        """Write it, and what makes the numbers of new items, into a folder that is there."""
+
+
+def padded(table: DenseTable, n_rows: int) -> DenseTable:
+    """A table with rows of zeros at its end up to ``n_rows``; itself where it has them."""
+    n = n_rows - len(table.has)
+    return DenseTable(np.pad(table.values, ((0, n), (0, 0))), np.pad(table.has, (0, n))) if n > 0 else table
 
 
 def save_dense(tables: Iterable[DenseTable], folder: Path) -> None:

@@ -17,6 +17,7 @@ from recsys_bert.encoder.parts import allowing_parts, saved_parts
 from recsys_bert.encoder.saved_sizes import saved_sizes
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, replacing, write_json
+from recsys_bert.item_texts.text_feature import with_saved_text
 from recsys_bert.settings import read_config, write_config
 from recsys_bert.training.checkpoints import save_weights
 from recsys_bert.user_encoder.checkpoint import save_encoder
@@ -59,6 +60,7 @@ def read_artefact(
     check_intact(folder, "train it again")
     config = read_config(CTRConfig, folder / "config.toml")
     dataset = _open_dataset(run, about["dataset"], dataset)
+    dataset = None if dataset is None else with_saved_text(dataset, folder)
     features = Features.load(folder / "features")
     layout = full_layout(features, config.features, dataset)
     weights = folder / "model.safetensors"

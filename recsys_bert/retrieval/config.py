@@ -1,5 +1,6 @@
 """Settings of the two towers; no torch in here."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,7 +42,26 @@ class TowersConfig:
         for name in ("item_features", "user_features"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
                 raise InputError(f"towers.{name} are {', '.join(getattr(self, name))}: name each once.")
-        if self.id_dropout and not self.item_features:
-            raise InputError("towers.id_dropout masks an item's embedding; name towers.item_features, or set it to 0.")
         if self.hidden < 1:
             raise InputError(f"towers.hidden is {self.hidden}; it must be at least 1.")
+
+    def check_used(self, dense: Collection[str]) -> None:
+        """Refuse settings of MLPs and adapters that these features have not.
+
+        Args:
+            dense: Names of the log's features that are numbers or vectors.
+
+        Raises:
+            InputError: One is set.
+        """
+        names = {*self.item_features, *self.user_features}
+        if names and self.adapter != "linear" and not names & set(dense):
+            raise InputError(f"towers.adapter is {self.adapter!r}, but none of {', '.join(sorted(names))} is numbers.")
+        if names and names <= set(dense):
+            unused = ("dropout", "hidden") if self.adapter == "linear" else ("dropout",)
+            for name in unused:
+                if getattr(self, name) != getattr(TowersConfig, name):
+                    raise InputError(
+                        f"towers.{name} is {getattr(self, name)}, but {', '.join(sorted(names))} are numbers, whose "
+                        f"{self.adapter} adapter has none. Leave it out."
+                    )

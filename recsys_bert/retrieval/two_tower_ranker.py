@@ -18,6 +18,7 @@ from recsys_bert.encoder.parts import saved_parts
 from recsys_bert.encoder.saved_sizes import check_sizes, saved_sizes
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
+from recsys_bert.item_texts.text_feature import with_saved_text
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.retrieval.config import TowersConfig
 from recsys_bert.retrieval.ranker import InnerProducts
@@ -115,7 +116,7 @@ def load_two_tower(run: Path, dataset: ClickDataset) -> TwoTowerRanker:
     if not isinstance(about, dict) or about.get("version") != _VERSION:
         raise InputError(f"{folder}/config.json is damaged, or of another version than {_VERSION}. Train it again.")
     check_intact(folder, "train it again")
-    dataset = dataset.known_to(about["prepared"])
+    dataset = with_saved_text(dataset.known_to(about["prepared"]), folder)
     source = str(folder / "config.json")
     towers = fill(TowersConfig, check_settings(TowersConfig, about["towers"], source))
     loss = fill(LossConfig, check_settings(LossConfig, about["loss"], source))

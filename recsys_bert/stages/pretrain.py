@@ -15,6 +15,7 @@ from recsys_bert.settings import make_config
 from recsys_bert.stages.encoder_settings import DERIVED, check_derived, check_id_dropout
 from recsys_bert.stages.folders import temporary_run
 from recsys_bert.stages.sizes import SIZES
+from recsys_bert.stages.text_feature import TEXT_DIM, check_text, named_with_text, with_text
 from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -49,6 +50,13 @@ class PretrainConfig:
     features: tuple[str, ...] = ()
     """Item features that are added to every position, by name, numbers and vectors through a linear adapter, and these
     to the items that are predicted, too; ``event_type`` adds the type of the position's event."""
+
+    text: str | None = None
+    """Text of items as a dense feature ``text`` of positions and of what is predicted: ``tfidf``, ``words``, or a
+    folder of `item-vectors`; reduced by PCA to ``text_dim``. The run keeps what it needs."""
+
+    text_dim: int = TEXT_DIM
+    """Width of that feature."""
 
     id_dropout: float = 0.0
     """Probability of reading an item as unknown in training, in histories and as a target, so that its features alone
@@ -103,7 +111,10 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         check_name("objective", self.objective, OBJECTIVES)
-        check_id_dropout(self.id_dropout, self.features, self.init)
+        check_text(self.text, self.text_dim)
+        if self.init and self.text is not None:
+            raise InputError(f"text is {self.text!r}, but the encoder of init brings its own features; leave it out.")
+        check_id_dropout(self.id_dropout, named_with_text(self.features, self.text), self.init)
         if self.train.optimiser.sparse_adam and not self.loss.samples:
             raise InputError(
                 f"train.optimiser.sparse_adam is for sampled losses; loss.name {self.loss.name!r} reads all items."
@@ -205,6 +216,9 @@ def _train(
     from recsys_bert.user_encoder.targets import describe_targets
     from recsys_bert.user_encoder.unchanged import check_log_unchanged
 
+    if config.text is not None and item_vectors is not None:
+        raise InputError(f"text is {config.text!r}, but items are their item_vectors already. Leave one of them out.")
+    dataset = with_text(dataset, config.text, config.text_dim, *([config.init / "encoder"] if config.init else []))
     training = build(config, dataset, item_vectors)
     config, train = training.config, training.config.train
     ranker = EncoderRanker(training.pretrained, out.name, precision=train.precision)
@@ -283,6 +297,7 @@ def build(
 
     objective = build_objective(config.objective, config.objective_options)
     torch.manual_seed(config.train.seed)
+    dataset = with_text(dataset, config.text, config.text_dim, *([config.init / "encoder"] if config.init else []))
     vectors = None if item_vectors is None else check_vectors(item_vectors, dataset)
     init = None if config.init is None else _init(config.init, dataset, vectors)
     config = _resolved(_by_vectors(config, vectors), dataset, objective, init)
@@ -331,7 +346,8 @@ def _resolved(
 
     causal = objective.attention == "causal"
     if init is None:
-        source, features = "the data and the objective give", feature_configs(dataset, config.features)
+        names = named_with_text(config.features, config.text)
+        source, features = "the data and the objective give", feature_configs(dataset, names)
         encoder = replace(config.encoder, vocab_size=dataset.vocabulary.size, causal=causal, features=features)
     else:
         source, dropout = f"init {config.init} has", config.encoder_dropout
@@ -343,6 +359,7 @@ def _resolved(
     check_derived(config.encoder, encoder, source)
     check_times(dataset, encoder)
     names = tuple(feature.name for feature in encoder.features)
+    check_id_dropout(config.id_dropout, names, None)
     if init is None:
         item_init = resolve_item_init(config.item_init, dataset)
     else:

@@ -12,6 +12,7 @@ from recsys_bert.ctr.split_config import TimeSplitConfig
 from recsys_bert.encoder.parts import check_name
 from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
+from recsys_bert.stages.text_feature import TEXT_DIM, with_text
 from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -33,6 +34,13 @@ class TrainCTRConfig(CTRConfig):
 
     split: TimeSplitConfig = field(default_factory=TimeSplitConfig)
     """Where impressions are cut by time; not with validation impressions of their own."""
+
+    text: str | None = None
+    """Text of the prepared log's items as a field ``item.text``: ``tfidf``, ``words``, or a folder of `item-vectors`;
+    reduced by PCA to ``text_dim``. The run keeps what it needs."""
+
+    text_dim: int = TEXT_DIM
+    """Width of that field's numbers."""
 
     train: TrainConfig = field(default_factory=lambda: TrainConfig(batch_size=1024, patience=3, monitor="auc"))
     """Optimisation; the epoch of the best validation AUC is kept, with several labels of the best mean. ``monitor``
@@ -82,6 +90,8 @@ class TrainCTRConfig(CTRConfig):
             InputError: They cannot, or settings have no effect.
         """
         self.check_dataset(has_dataset)
+        if self.text is not None and not has_dataset:
+            raise InputError(f"text is {self.text!r}, but there is no prepared log with texts of items. Give one.")
         if validation is None and test is not None:
             raise InputError("test impressions need validation impressions too; or give one table to be cut by time.")
         if validation is None and self.columns.time is None:
@@ -154,6 +164,8 @@ def train_ctr(
     own_encoder = start is None or config.model.encoder in (None, start.config.model.encoder)
     config = config if start is None else continued_config(config, start.config, init)
     config.check_inputs(validation, test, dataset is not None)
+    if dataset is not None:
+        dataset = _with_text(dataset, config, start)
     config = config.resolved(dataset is not None)
     parts = {"train": impressions, "validation": validation, "test": test}
     sources = {name: as_source(source, name) for name, source in parts.items() if source is not None}
@@ -232,6 +244,16 @@ def _module(
     if dataset is not None and isinstance(module.reader, PlainItems):
         init_table(module.reader.items.weight, dataset, config.model.item_init, config.model.init_std)
     return module, features
+
+
+def _with_text(dataset: "ClickDataset", config: TrainCTRConfig, start: "CTRModel | None") -> "ClickDataset":
+    """The log with the text of its items, if that is wanted; that of the model that goes on, if it has any."""
+    added = {} if start is None or start.dataset is None else start.dataset.added
+    for name, source in added.items():
+        if config.text is not None:
+            raise InputError(f"text is {config.text!r}, but init brings its own; leave it out.")
+        dataset = dataset.with_added(name, source)
+    return with_text(dataset, config.text, config.text_dim)
 
 
 def _start(init: "Path | str | CTRModel", dataset: "ClickDataset | None") -> "CTRModel":

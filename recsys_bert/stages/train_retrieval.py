@@ -16,6 +16,7 @@ from recsys_bert.settings import make_config, named_settings
 from recsys_bert.stages.encoder_settings import DERIVED, check_id_dropout
 from recsys_bert.stages.folders import temporary_run
 from recsys_bert.stages.sizes import SIZES
+from recsys_bert.stages.text_feature import TEXT_DIM, check_text, named_with_text, with_text
 from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -54,6 +55,13 @@ class TrainRetrievalConfig:
     features: tuple[str, ...] = ()
     """Item features added to every position of a history, numbers and vectors through a linear adapter, and
     ``event_type``, the type of its event; a pretrained encoder brings its own."""
+
+    text: str | None = None
+    """Text of items as a dense feature ``text`` of positions and of the item tower: ``tfidf``, ``words``, or a
+    folder of `item-vectors`; reduced by PCA to ``text_dim``. The run keeps what it needs."""
+
+    text_dim: int = TEXT_DIM
+    """Width of that feature."""
 
     id_dropout: float = 0.0
     """Probability of reading an item of a history as unknown in training, with its features alone; above 0 for
@@ -98,11 +106,15 @@ class TrainRetrievalConfig:
         for name in ("encoder_lr", "encoder_residual_scale"):
             if getattr(self, name) is not None and not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
+        check_text(self.text, self.text_dim)
+        items = named_with_text(self.towers.item_features, self.text)
+        if self.towers.id_dropout and not items:
+            raise InputError("towers.id_dropout masks an item's embedding; name towers.item_features, or set it to 0.")
         frozen, optimiser = self.encoder_lr == 0, self.train.optimiser
         if frozen and (optimiser.layer_decay < 1 or optimiser.sparse_adam):
             name = "sparse_adam" if optimiser.sparse_adam else "layer_decay"
             raise InputError(f"train.optimiser.{name} is of the encoder, which encoder_lr 0 freezes. Leave one out.")
-        if frozen and not (self.towers.item_features or self.towers.user_features):
+        if frozen and not (items or self.towers.user_features):
             raise InputError(
                 "encoder_lr is 0, and without towers.item_features or towers.user_features there is nothing else to "
                 "train. Name some, or give encoder_lr a value above 0."
@@ -116,7 +128,7 @@ class TrainRetrievalConfig:
         """
         if derived := [name for name in DERIVED if f"encoder.{name}" in names]:
             raise InputError(f"encoder.{derived[0]} follows from the data here; leave it out.")
-        if not (self.towers.item_features or self.towers.user_features):
+        if not (self.towers.item_features or self.towers.user_features or self.text):
             for name in ("towers.hidden", "towers.dropout", "towers.adapter"):
                 if name in names:
                     raise InputError(f"{name} has no effect: it is of the MLPs over features, and none are named.")
@@ -170,7 +182,7 @@ def train_retrieval(
     settled = make_config(TrainRetrievalConfig, config, settings)
     pretrained = None if init is None else run_folder_of(init)
     check_init(settled, pretrained, named_settings(settings))
-    check_id_dropout(settled.id_dropout, settled.features, pretrained)
+    check_id_dropout(settled.id_dropout, named_with_text(settled.features, settled.text), pretrained)
     with allowing_parts(allow_parts):
         if out is not None:
             return _train(dataset, pretrained, Path(out), settled)
@@ -195,6 +207,7 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
 
     torch.manual_seed(config.train.seed)
     auxiliary = config.train.auxiliary.weight or None
+    dataset, config = _with_text(dataset, init, config)
     start = start_towers(
         dataset,
         init,
@@ -208,6 +221,7 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
         causal=config.crop != "every",
     )
     config = replace(config, encoder=start.encoder.config, features=start.features, towers=start.towers)
+    check_id_dropout(config.id_dropout, config.features, None)
     config = replace(config, item_init=start.item_init)
     check_targets(dataset, config.target_types, config.event_weights, config.loss)
     counts = target_popularity(dataset, config.target_types, config.loss.negatives.by_weight)
@@ -254,6 +268,22 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
     about = describe_targets(dataset, config.target_types, config.event_weights)
     results = finish(out / "two_tower", summary, config.train.monitor, parameters, batches.n_skipped, about)
     return Recommender(ranker, dataset, out, summary=results | {"items_indexed": model.n_rows - model.first_item})
+
+
+def _with_text(
+    dataset: "ClickDataset", init: Path | None, config: TrainRetrievalConfig
+) -> "tuple[ClickDataset, TrainRetrievalConfig]":
+    """Log and settings with the text of items, where there is any; an encoder of ``init`` has its own features.
+
+    Raises:
+        InputError: It cannot be made; or a setting of the features' MLPs or adapters has no effect.
+    """
+    artefacts = [] if init is None else [init / "two_tower", init / "encoder"]
+    dataset = with_text(dataset, config.text, config.text_dim, *artefacts)
+    towers = replace(config.towers, item_features=named_with_text(config.towers.item_features, config.text))
+    towers.check_used({*dataset.item_dense, *dataset.user_dense})
+    features = config.features if init else named_with_text(config.features, config.text)
+    return dataset, replace(config, features=features, towers=towers)
 
 
 def _save(dataset: "ClickDataset", config: TrainRetrievalConfig, ranker: "TwoTowerRanker", out: Path) -> None:

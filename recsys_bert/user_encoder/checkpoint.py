@@ -19,6 +19,7 @@ from recsys_bert.encoder.parts import Options, saved_parts
 from recsys_bert.encoder.times import repeat_last
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
+from recsys_bert.item_texts.text_feature import with_saved_text
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.objective import Objective, build_objective
 from recsys_bert.objectives.token_prediction import TokenPrediction
@@ -224,7 +225,7 @@ def load_encoder(run: Path, dataset: ClickDataset) -> PretrainedEncoder:
         )
     check_intact(folder, "pretrain it again")
     try:
-        dataset = dataset.known_to(settings["prepared"])
+        dataset = with_saved_text(dataset.known_to(settings["prepared"]), folder)
     except InputError as error:
         advice = "give the item vectors of this log" if settings.get("items") == BY_VECTORS else "pretrain one on text"
         raise InputError(

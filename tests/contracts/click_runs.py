@@ -36,6 +36,9 @@ VALUES = {  # other values, where the type does not give them
     "encoder.ngram_rows": [50],
     "item_init": ["random", "item2vec", "item2vec_cbow", "glove"],  # auto is ppmi here
     "target_types": [["buy"]],
+    "text": ["tfidf"],
+    "text_dim": [3],
+    "id_dropout": [0.4],
     "loss.negatives.skip_top": [2],
     "loss.negatives.refresh_steps": [3],
     "train.precision": ["bf16"],
@@ -47,6 +50,8 @@ VALUES = {  # other values, where the type does not give them
     "train.averaging.every_steps": [2],
 }
 CONTEXTS = {  # what a setting needs to have an effect
+    "text_dim": {"text": "tfidf"},
+    "id_dropout": {"features": ["kind"]},
     "encoder.fusion_options": {"encoder.fusion": "pool"},
     "encoder.neck_options": {"encoder.neck": "cnn"},
     "encoder.residual": {"encoder.neck": "cnn"},
@@ -78,8 +83,8 @@ EXEMPT = {
 
 
 def make_log(out: Path) -> ClickDataset:
-    """40 users of 5 to 24 events over 30 items, with times, views, purchases of weight 4, item features ``kind`` and
-    ``tags`` and user feature ``age``."""
+    """40 users of 5 to 24 events over 30 items, with times, views, purchases of weight 4, titles, item
+    features ``kind``, ``tags`` and vectors ``emb``, and user features ``age`` and ``income``."""
     random = np.random.default_rng(0)
     events = [
         (user, int(item), 1_000_000 + 3_600 * position, "buy" if (item + position) % 3 == 0 else "view")
@@ -95,10 +100,12 @@ def make_log(out: Path) -> ClickDataset:
                 "item_id": items,
                 "kind": [f"kind {n % 5}" for n in items],
                 "tags": ["|".join(f"tag {n % m}" for m in (2, 3)) for n in items],
+                "title": [f"red{n % 5} soft{n % 7} new{n % 3}" for n in items],
+                "emb": random.normal(size=(N_ITEMS, 3)).tolist(),
             }
         ),
-        item_features={"categorical": ["kind"], "multi": ["tags"]},
-        users=pl.DataFrame({"user_id": range(40), "age": ["old", "young"] * 20}),
-        user_features={"categorical": ["age"]},
+        item_features={"categorical": ["kind"], "multi": ["tags"], "text": ["title"], "vectors": ["emb"]},
+        users=pl.DataFrame({"user_id": range(40), "age": ["old", "young"] * 20, "income": range(40)}),
+        user_features={"categorical": ["age"], "numeric": ["income"]},
         out=out,
     )

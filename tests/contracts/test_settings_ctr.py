@@ -20,6 +20,8 @@ CHANGES = {  # setting → another value
     "pretrain.options": {"mask_prob": 0.5},
     "pretrain.epochs": 2,
     "pretrain.lr": 0.01,
+    "text": "tfidf",
+    "text_dim": 3,
     "baselines": ["item_rate"],
     "columns.label": "other_label",
     "columns.labels": ["label", "other_label"],
@@ -141,10 +143,12 @@ def dataset(tmp_path_factory):
     events = pl.DataFrame({**columns, "timestamp": 1_000_000 + random.integers(0, 600, 240)})
     return prepare(
         events,
-        items=pl.DataFrame({"item_id": range(15), "genre": ["x", "y", "z"] * 5}),
-        users=pl.DataFrame({"user_id": range(12), "age": ["old", "young"] * 6}),
-        item_features={"categorical": ["genre"]},
-        user_features={"categorical": ["age"]},
+        items=pl.DataFrame(
+            {"item_id": range(15), "genre": ["x", "y", "z"] * 5, "title": [f"red{n % 4} new{n % 3}" for n in range(15)]}
+        ),
+        users=pl.DataFrame({"user_id": range(12), "age": ["old", "young"] * 6, "income": range(12)}),
+        item_features={"categorical": ["genre"], "text": ["title"]},
+        user_features={"categorical": ["age"], "numeric": ["income"]},
         split={"kind": "time"},
         out=tmp_path_factory.mktemp("log") / "data",
     )

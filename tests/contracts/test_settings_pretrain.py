@@ -32,6 +32,8 @@ NO_LAYERS = {name: value for name, value in SMALL.items() if name != "encoder.n_
 NOT_ENCODER = (
     "objective",
     "features",
+    "text",
+    "id_dropout",
     "target",
     "event",
     "crop",
@@ -77,7 +79,7 @@ CONTRACT = SettingsContract(
     values={
         **VALUES,
         "objective_options": [{"mask_prob": 0.4}],
-        "features": [["kind"], ["tags"], ["event_type"]],
+        "features": [["kind"], ["tags"], ["event_type"], ["emb"]],
         "validation_users": [5],
         "loss.buckets.number": [3],
         "loss.buckets.queries": [5],

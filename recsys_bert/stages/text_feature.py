@@ -1,0 +1,57 @@
+"""Text as a feature of a training: from a setting, or from the run that it starts from."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recsys_bert.errors import InputError
+
+if TYPE_CHECKING:
+    from recsys_bert.clicks.dataset import ClickDataset
+
+TEXT_DIM = 64
+"""Width of the feature by default."""
+
+
+def check_text(text: str | None, text_dim: int) -> None:
+    """Refuse a width below 1, or one without text.
+
+    Raises:
+        InputError: It is.
+    """
+    if text_dim < 1:
+        raise InputError(f"text_dim is {text_dim}; it must be at least 1.")
+    if text is None and text_dim != TEXT_DIM:
+        raise InputError(f"text_dim is {text_dim}, but text is not given: it has no effect. Leave it out.")
+
+
+def with_text(dataset: "ClickDataset", text: str | None, text_dim: int, *artefacts: Path) -> "ClickDataset":
+    """A log with the feature ``text``: that of the run that a training starts from, or a new one.
+
+    Args:
+        dataset: The log.
+        text: The setting.
+        text_dim: Width of a new one.
+        artefacts: Artefacts of the run that is gone on from, if there is one.
+
+    Raises:
+        InputError: The run has a text feature and the setting names another one; or it cannot be made.
+    """
+    from recsys_bert.item_texts.text_feature import FOLDER, TEXT, fit_text_feature, with_saved_text
+    from recsys_bert.progress import step
+
+    if TEXT in dataset.added:
+        return dataset
+    saved = next((artefact for artefact in artefacts if (artefact / FOLDER).is_dir()), None)
+    if saved is not None:
+        if text is not None:
+            raise InputError(f"text is {text!r}, but {saved.parent} brings its own; leave it out.")
+        return with_saved_text(dataset, saved)
+    if text is None:
+        return dataset
+    with step(f"text vectors by {text}"):
+        return dataset.with_added(TEXT, fit_text_feature(dataset, text, text_dim))
+
+
+def named_with_text(names: tuple[str, ...], text: str | None) -> tuple[str, ...]:
+    """Features with ``text`` at the end, where the setting adds it."""
+    return names if text is None or "text" in names else (*names, "text")
