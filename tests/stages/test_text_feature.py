@@ -159,9 +159,9 @@ def test_pretrained_encoders_predict_text_and_hand_it_on(log, objective):
 
 def impressions(n=300):
     random = np.random.default_rng(1)
-    users, chosen = random.integers(0, 80, n), random.integers(0, N_ITEMS + N_COLD, n)
-    label = (users % 4 == chosen % 4).astype(int)
-    return pl.DataFrame({"user": users, "item": chosen, "label": label, "time": 9_000_000 + np.arange(n)})
+    users, rows = random.integers(0, 80, n), random.integers(0, N_ITEMS + N_COLD, n)
+    label = (users % 4 == rows % 4).astype(int)
+    return pl.DataFrame({"user": users, "item": rows, "label": label, "time": 9_000_000 + np.arange(n)})
 
 
 def train_ctr(log, **settings):
