@@ -149,18 +149,25 @@ class TokenPrediction(nn.Module):
 
     def _embeddings(self, rows: Tensor | None) -> Tensor:
         """Embeddings of rows, with those of their dense features; rows past the table have these alone."""
-        embeddings, n_rows = self.encoder.embeddings, self.encoder.config.vocab_size
-        if rows is None and not self.dense:
-            return embeddings.token.weight[self.first_row :]
-        if rows is None:
-            rows = torch.arange(self.first_row, n_rows, device=embeddings.token.weight.device)
-        tokens = rows if self.unknown is None else rows.masked_fill(rows >= n_rows, self.unknown)
+        every = slice(self.first_row, self.encoder.config.vocab_size)  # views of tables, which a gather would copy
+        ids = self._ids(rows, every)
         if not self.dense:
-            return embeddings.token(tokens)
-        if self.training and self.id_dropout:
-            tokens = drop_ids(tokens, self.id_dropout, self.first_row, self.unknown)
-        embedding: Tensor = embeddings.token(tokens) + embeddings.dense(self.features(rows, self.dense) or {})
-        return embedding
+            return ids
+        dense = self.encoder.embeddings.dense(self.features(every if rows is None else rows, self.dense) or {})
+        return ids if dense is None else ids + dense
+
+    def _ids(self, rows: Tensor | None, every: slice) -> Tensor:
+        """Rows of the token table, or all that may be predicted; some as unknown in training with ``id_dropout``."""
+        token = self.encoder.embeddings.token
+        drops = self.training and self.id_dropout > 0 and bool(self.dense)
+        if rows is None and not drops:
+            return token.weight[every]
+        if rows is None:
+            rows = torch.arange(every.start, every.stop, device=token.weight.device)
+        if self.unknown is not None:
+            rows = rows.masked_fill(rows >= every.stop, self.unknown)
+        ids: Tensor = token(drop_ids(rows, self.id_dropout, self.first_row, self.unknown) if drops else rows)
+        return ids
 
     def vectors(self, table: Tensor) -> Tensor:
         """Rows of the token table as they enter the inner product."""
@@ -198,16 +205,16 @@ class RowFeatures(nn.Module):
         """Rows of the tables; 0 without features."""
         return len(self.table_0) if self.names else 0
 
-    def forward(self, rows: Tensor, names: Collection[str] | None = None) -> dict[str, Tensor] | None:
+    def forward(self, rows: Tensor | slice, names: Collection[str] | None = None) -> dict[str, Tensor] | None:
         """Values by name: ``[*rows.shape]`` for codes of width 1, ``[*rows.shape, width]`` otherwise; None without.
 
         Args:
-            rows: Integer, any shape.
+            rows: Integer, any shape; or a range.
             names: Features that are looked up; None: all.
         """
         if not self.names:
             return None
-        index = rows.long()
+        index = rows if isinstance(rows, slice) else rows.long()
         numbers = {name: number for number, name in enumerate(self.names) if names is None or name in names}
         values = {name: getattr(self, f"table_{number}")[index] for name, number in numbers.items()}
         return {
