@@ -12,7 +12,7 @@ from recsys_bert.ctr.split_config import TimeSplitConfig
 from recsys_bert.encoder.parts import check_name
 from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
-from recsys_bert.stages.text_feature import TEXT_DIM, with_text
+from recsys_bert.stages.text_feature import TEXT_DIM, check_text, with_text
 from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ class TrainCTRConfig(CTRConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_text(self.text, self.text_dim)
+        if self.text is not None and not self.features.item_side:
+            raise InputError(f"text is {self.text!r}, but features.item_side is off, which reads it. Leave one out.")
         for name in self.baselines:
             check_name("CTR baseline", name, CTR_BASELINES)
         if not 0 < self.train_fraction <= 1:
