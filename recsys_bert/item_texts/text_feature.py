@@ -13,7 +13,8 @@ from recsys_bert.errors import InputError
 from recsys_bert.item_texts.config import ItemVectorsConfig
 from recsys_bert.item_texts.item_vectors import ItemVectors, fit_item_vectors
 from recsys_bert.item_texts.reduction import Reduction, fit_reduction
-from recsys_bert.item_texts.vector_files import is_item_vectors, load_item_vectors, save_item_vectors
+from recsys_bert.item_texts.vector_files import load_item_vectors, save_item_vectors
+from recsys_bert.progress import step
 
 TEXT = "text"
 """Name of the feature."""
@@ -60,7 +61,7 @@ def fit_text_feature(dataset: ClickDataset, text: str, width: int) -> TextFeatur
     Raises:
         InputError: Neither, vectors of another log, or no item with training events has a vector.
     """
-    vectors = _vectors(dataset, text)
+    vectors = named_vectors(dataset, text)
     first, size = dataset.vocabulary.first_item, dataset.vocabulary.size
     trained = vectors.rows[first:size]
     filled = trained[trained.any(axis=1)]
@@ -93,12 +94,25 @@ def with_saved_text(dataset: ClickDataset, artefact: Path) -> ClickDataset:
     return replace(dataset, added=others).with_added(TEXT, load_text_feature(folder, dataset))
 
 
-def _vectors(dataset: ClickDataset, text: str) -> ItemVectors:
+def check_named_text(text: str) -> None:
+    """Refuse text that is neither a folder nor a way that needs no source.
+
+    Raises:
+        InputError: It is neither.
+    """
+    if text not in WITHOUT_SOURCE and not Path(text).is_dir():
+        ways = ", ".join(WITHOUT_SOURCE)
+        raise InputError(f"text is {text!r}, which is no folder; give {ways}, or one that item-vectors wrote.")
+
+
+def named_vectors(dataset: ClickDataset, text: str) -> ItemVectors:
+    """Text vectors of a folder, or made now by the name of a way that needs no source.
+
+    Raises:
+        InputError: Neither; or they are of another log, or cannot be made.
+    """
     if text in WITHOUT_SOURCE:
-        return fit_item_vectors(dataset, ItemVectorsConfig(by=text))
-    if not is_item_vectors(Path(text)):
-        raise InputError(
-            f"text is {text!r}, which is neither {' nor '.join(WITHOUT_SOURCE)} nor a folder of item vectors. Make one "
-            f"with: recsys-bert item-vectors --data {dataset.folder} --out {text}"
-        )
+        with step(f"text vectors by {text}"):
+            return fit_item_vectors(dataset, ItemVectorsConfig(by=text))
+    check_named_text(text)
     return load_item_vectors(Path(text), dataset)

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from recsys_bert.retrieval.recommender import Recommender
     from recsys_bert.stages.fusion_search import Fusion
 
-_WITHOUT_SOURCE = ("tfidf", "words")
-"""Ways to text vectors that read the texts alone."""
-
 
 def fuse(
     runs: "Sequence[Path | str | Recommender]",
@@ -61,6 +58,7 @@ def fuse(
     """
     from recsys_bert.full_disk import explaining_full_disk
     from recsys_bert.locks import only_writer
+    from recsys_bert.item_texts.text_feature import check_named_text
     from recsys_bert.retrieval.recommender import run_folder_of
 
     settled = make_config(FuseConfig, config, settings)
@@ -70,9 +68,8 @@ def fuse(
     has_text = texts is not None or settled.text is not None
     check_runs(settled, folders, has_text)
     check_named_settings(frozenset(settings), bool(folders), has_text)
-    if settled.text is not None and settled.text not in _WITHOUT_SOURCE and not Path(settled.text).is_dir():
-        ways = ", ".join(_WITHOUT_SOURCE)
-        raise InputError(f"text is {settled.text!r}, which is no folder; give {ways}, or one that item-vectors wrote.")
+    if settled.text is not None:
+        check_named_text(settled.text)
     end_of_checks()
     with allowing_parts(allow_parts):
         if out is not None:
@@ -86,6 +83,7 @@ def _fuse(
     runs: Sequence[Path], dataset: "ClickDataset", texts: "ItemVectors | None", out: Path, config: FuseConfig
 ) -> "Recommender":
     from recsys_bert.files import replacing
+    from recsys_bert.item_texts.text_feature import named_vectors
     from recsys_bert.retrieval.fusion_files import save_score_fusion
     from recsys_bert.retrieval.load import open_run
     from recsys_bert.retrieval.recommender import Recommender
@@ -95,7 +93,7 @@ def _fuse(
 
     _check_folders(runs, out)
     started = time.monotonic()
-    vectors = texts if config.text is None else _text_vectors(config.text, dataset)
+    vectors = texts if config.text is None else named_vectors(dataset, config.text)
     model = one_ranker([open_run(run, dataset) for run in runs], out.name) if runs else None
     search = FusionSearch(config, dataset, model, vectors)
     fusions = search.tried()
@@ -131,23 +129,6 @@ def _summary(best: "Fusion", n_pairs: int) -> str:
         return f"{counts}, no recency{text}"
     kernel = f"{recency.kernel.replace('_', '-')} of {recency.days:g} days"
     return f"{counts}; recency by a {kernel}, weight {recency.weight:g}, smoothing {recency.smoothing:g}{text}"
-
-
-def _text_vectors(text: str, dataset: "ClickDataset") -> "ItemVectors":
-    """Text vectors of a folder, or made now by the name of a way that needs no source.
-
-    Raises:
-        InputError: They are of another log, or cannot be made.
-    """
-    from recsys_bert.item_texts.config import ItemVectorsConfig
-    from recsys_bert.item_texts.item_vectors import fit_item_vectors
-    from recsys_bert.item_texts.vector_files import load_item_vectors
-    from recsys_bert.progress import step
-
-    if text in _WITHOUT_SOURCE:
-        with step(f"text vectors by {text}"):
-            return fit_item_vectors(dataset, ItemVectorsConfig(by=text))
-    return load_item_vectors(Path(text), dataset)
 
 
 def _check_folders(runs: Sequence[Path], out: Path) -> None:

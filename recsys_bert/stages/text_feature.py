@@ -37,7 +37,6 @@ def with_text(dataset: "ClickDataset", text: str | None, text_dim: int, *artefac
         InputError: The run has a text feature and the setting names another one; or it cannot be made.
     """
     from recsys_bert.item_texts.text_feature import FOLDER, TEXT, fit_text_feature, with_saved_text
-    from recsys_bert.progress import step
 
     if TEXT in dataset.added:
         return dataset
@@ -48,8 +47,7 @@ def with_text(dataset: "ClickDataset", text: str | None, text_dim: int, *artefac
         return with_saved_text(dataset, saved)
     if text is None:
         return dataset
-    with step(f"text vectors by {text}"):
-        return dataset.with_added(TEXT, fit_text_feature(dataset, text, text_dim))
+    return dataset.with_added(TEXT, fit_text_feature(dataset, text, text_dim))
 
 
 def named_with_text(names: tuple[str, ...], text: str | None) -> tuple[str, ...]:

@@ -204,7 +204,7 @@ def test_folders_of_item_vectors_are_a_source(log, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"text": "bert"}, "neither tfidf nor words nor a folder of item vectors"),
+        ({"text": "bert"}, "text is 'bert', which is no folder; give tfidf, words"),
         ({"text": "tfidf", "text_dim": 0}, "text_dim is 0"),
         ({"text_dim": 8}, "text_dim is 8, but text is not given"),
         ({"text": "tfidf", "towers": {"hidden": 7}}, "towers.hidden is 7, but text are numbers"),
