@@ -90,8 +90,8 @@ def with_saved_text(dataset: ClickDataset, artefact: Path) -> ClickDataset:
     folder = artefact / FOLDER
     if not folder.is_dir():
         return dataset
-    others = {name: source for name, source in dataset.added.items() if name != TEXT}
-    return replace(dataset, added=others).with_added(TEXT, load_text_feature(folder, dataset))
+    others = {name: source for name, source in dataset.added_dense.items() if name != TEXT}
+    return replace(dataset, added_dense=others).with_dense(TEXT, load_text_feature(folder, dataset))
 
 
 def check_named_text(text: str) -> None:

@@ -38,7 +38,7 @@ def with_text(dataset: "ClickDataset", text: str | None, text_dim: int, *artefac
     """
     from recsys_bert.item_texts.text_feature import FOLDER, TEXT, fit_text_feature, with_saved_text
 
-    if TEXT in dataset.added:
+    if TEXT in dataset.added_dense:
         return dataset
     saved = next((artefact for artefact in artefacts if (artefact / FOLDER).is_dir()), None)
     if saved is not None:
@@ -47,7 +47,7 @@ def with_text(dataset: "ClickDataset", text: str | None, text_dim: int, *artefac
         return with_saved_text(dataset, saved)
     if text is None:
         return dataset
-    return dataset.with_added(TEXT, fit_text_feature(dataset, text, text_dim))
+    return dataset.with_dense(TEXT, fit_text_feature(dataset, text, text_dim))
 
 
 def named_with_text(names: tuple[str, ...], text: str | None) -> tuple[str, ...]:

@@ -251,11 +251,11 @@ def _module(
 
 def _with_text(dataset: "ClickDataset", config: TrainCTRConfig, start: "CTRModel | None") -> "ClickDataset":
     """The log with the text of its items, if that is wanted; that of the model that goes on, if it has any."""
-    added = {} if start is None or start.dataset is None else start.dataset.added
+    added = {} if start is None or start.dataset is None else start.dataset.added_dense
     for name, source in added.items():
         if config.text is not None:
             raise InputError(f"text is {config.text!r}, but init brings its own; leave it out.")
-        dataset = dataset.with_added(name, source)
+        dataset = dataset.with_dense(name, source)
     return with_text(dataset, config.text, config.text_dim)
 
 
