@@ -57,8 +57,8 @@ def fuse(
             not suit.
     """
     from recsys_bert.full_disk import explaining_full_disk
-    from recsys_bert.locks import only_writer
     from recsys_bert.item_texts.text_feature import check_named_text
+    from recsys_bert.locks import only_writer
     from recsys_bert.retrieval.recommender import run_folder_of
 
     settled = make_config(FuseConfig, config, settings)
