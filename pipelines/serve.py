@@ -30,6 +30,9 @@ class Config:
     data: Path | None = None
     """Folder that `prepare` wrote; recommenders and CTR models need it."""
 
+    item_vectors: Path | None = None
+    """Folder that `item-vectors` wrote of this log: for words in /recommend and new items in /items."""
+
     state: Path | None = None
     """SQLite file for events and items that came by requests; without one they are lost when the service ends."""
 
@@ -168,6 +171,7 @@ def open_service(config: Config) -> "Service":
             paths=paths,
             data=config.data,
             state=config.state,
+            item_vectors=config.item_vectors,
             store=config.store,
             store_kind=config.store_kind,
             batch=batch,

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from pipelines.serving import clicks, search, texts
+from pipelines.serving import clicks, items, search, texts
 from pipelines.serving.errors import KNOWN, request_error
 from pipelines.serving.guard import Guard, GuardSettings
 from pipelines.serving.metrics import CONTENT_TYPE, Metrics
@@ -48,6 +48,10 @@ ENDPOINTS = (
     Endpoint("/score", clicks.score, shapes.ScoreRequest, shapes.ScoreResponse, (RECOMMENDER,)),
     Endpoint("/rank", clicks.rank, shapes.RankRequest, shapes.RankResponse, (CTR,)),
     Endpoint("/events", clicks.events, shapes.EventsRequest, shapes.EventsResponse, (RECOMMENDER,)),
+    Endpoint("/items", items.put_items, shapes.PutItemsRequest, shapes.PutItemsResponse, (RECOMMENDER,)),
+    Endpoint(
+        "/items/delete", items.delete_items, shapes.DeleteItemsRequest, shapes.DeleteItemsResponse, (RECOMMENDER,)
+    ),
     Endpoint("/search", search.search, search_shapes.SearchRequest, search_shapes.SearchResponse, (RECOMMENDER,)),
     Endpoint("/v1/embeddings", texts.embeddings, text.EmbeddingsRequest, text.EmbeddingsResponse, texts.VECTORS),
     Endpoint("/rerank", texts.rerank, text.RerankRequest, text.RerankResponse, (*texts.MATCHERS, ENCODER)),

@@ -92,7 +92,7 @@ async def rank(service: Service, request: shapes.RankRequest) -> shapes.RankResp
         )
         _check_query(service, query)
         (listed,) = await _lists(service, run, [query])
-        candidates, notes = run.model.ids(listed.rows), listed.notes
+        candidates, notes = run.model.catalogue.ids(listed.rows), listed.notes
     else:
         if request.only is not None or request.without is not None:
             raise InputError("only and without choose among what a recommender lists; candidates are given here.")
@@ -102,7 +102,7 @@ async def rank(service: Service, request: shapes.RankRequest) -> shapes.RankResp
     names = dict[Any, str | None]()
     if run is not None:
         ids = [item for item, _ in rows]
-        names = dict(zip(ids, run.model.titles(run.model.item_rows(ids)), strict=True))
+        names = dict(zip(ids, run.model.catalogue.titles(run.model.catalogue.rows(ids)), strict=True))
     items = [
         shapes.RankedItem(item_id=item, rank=number, probabilities=scores, title=names.get(item))
         for number, (item, scores) in enumerate(rows, 1)
@@ -170,11 +170,11 @@ def _live_event(model: ServedRecommender, event: shapes.Event) -> LiveEvent:
         InputError: Ids of another type, an unknown item or event type.
     """
     user = str(model.users.cast(event.user_id))
-    item = str(model.items.cast(event.item_id))
-    if int(model.item_rows([event.item_id])[0]) < 0:
+    item = str(model.catalogue.items.cast(event.item_id))
+    if int(model.catalogue.rows([event.item_id])[0]) < 0:
         raise InputError("this item is not in the catalogue.")
-    if event.event_type is not None and event.event_type not in model.dataset.event_types:
-        known = ", ".join(map(repr, model.dataset.event_types)) or "none"
+    if event.event_type is not None and event.event_type not in model.catalogue.dataset.event_types:
+        known = ", ".join(map(repr, model.catalogue.dataset.event_types)) or "none"
         raise InputError(f"the log has no such event type; it has {known}.")
     timestamp = int(time.time()) if event.timestamp is None else event.timestamp
     return LiveEvent(user, item, timestamp, event.event_type)
@@ -190,8 +190,10 @@ def _check_lists(service: Service, request: shapes.Lists) -> None:
 
 def _check_query(service: Service, query: Query) -> None:
     service.limits.check("history", "history", len(query.history))
-    if query.user_id is None and not query.history:
-        raise InputError("nothing says for whom: give user_id, history, or both.")
+    if query.text is not None:
+        service.limits.check_texts("query", [query.text])
+    if query.user_id is None and not query.history and query.text is None:
+        raise InputError("nothing says for whom: give user_id, history or query, or several of these.")
 
 
 def _queries(service: Service, request: shapes.RecommendRequest) -> tuple[list[Query], list[dict[str, Any]]]:
@@ -209,6 +211,8 @@ def _queries(service: Service, request: shapes.RecommendRequest) -> tuple[list[Q
         "diversity": request.diversity,
         "max_per": tuple((request.max_per or {}).items()),
         "reasons": request.reasons,
+        "text": request.query,
+        "text_weight": request.query_weight,
     }
     if request.users is not None:
         service.limits.check("users", "lists", len(request.users))
@@ -228,13 +232,16 @@ def _queries(service: Service, request: shapes.RecommendRequest) -> tuple[list[Q
 
 def _items(model: ServedRecommender, listed: Listed) -> list[shapes.ListedItem]:
     """Items of a list with ids, titles and reasons."""
-    ids, titles, scores = model.ids(listed.rows), model.titles(listed.rows), listed.scores.tolist()
+    ids, titles, scores = model.catalogue.ids(listed.rows), model.catalogue.titles(listed.rows), listed.scores.tolist()
     reasons: Sequence[shapes.Reason | None] = [None] * len(ids)
     if (why := listed.reasons) is not None:
         known = why.nearest >= 0
-        nearest = iter(zip(model.ids(why.nearest[known]), model.titles(why.nearest[known]), strict=True))
+        nearest = iter(
+            zip(model.catalogue.ids(why.nearest[known]), model.catalogue.titles(why.nearest[known]), strict=True)
+        )
         counts = [None] * len(ids) if why.counts is None else why.counts.tolist()
         recency = [None] * len(ids) if why.recency is None else why.recency.tolist()
+        by_text = [None] * len(ids) if why.text is None else why.text.tolist()
         reasons = []
         for number, has_nearest in enumerate(known.tolist()):
             item, title = next(nearest) if has_nearest else (None, None)
@@ -246,6 +253,7 @@ def _items(model: ServedRecommender, listed: Listed) -> list[shapes.ListedItem]:
                     nearest_title=title,
                     from_counts=counts[number],
                     from_recency=recency[number],
+                    from_text=by_text[number],
                 )
             )
     return [

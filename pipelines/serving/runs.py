@@ -81,7 +81,9 @@ def named_paths(runs: Sequence[str]) -> dict[str, Path]:
     return paths
 
 
-def open_runs(paths: Mapping[str, Path], data: Path | None, live: LiveLog, generation: int) -> Runs:
+def open_runs(
+    paths: Mapping[str, Path], data: Path | None, live: LiveLog, generation: int, item_vectors: Path | None = None
+) -> Runs:
     """Open all runs.
 
     Args:
@@ -89,6 +91,7 @@ def open_runs(paths: Mapping[str, Path], data: Path | None, live: LiveLog, gener
         data: Prepared log; required by recommenders, and by CTR models that read one.
         live: Events that came after the log.
         generation: Number of this opening.
+        item_vectors: Text vectors of the log's items, for words and new items; None: there are none.
 
     Raises:
         InputError: A run that cannot be opened, or a recommender without ``data``.
@@ -98,9 +101,14 @@ def open_runs(paths: Mapping[str, Path], data: Path | None, live: LiveLog, gener
     paths = {name: path.resolve() for name, path in paths.items()}  # runs name others relative to where they lie
     kinds = {name: run_kind_of(path) for name, path in paths.items()}
     dataset = None if data is None else open_dataset(data)
+    vectors = None
+    if dataset is not None and item_vectors is not None:
+        from recsys_bert.item_texts.vector_files import load_item_vectors
+
+        vectors = load_item_vectors(item_vectors, dataset)
     runs = {}
     for name, path in paths.items():
-        model = _open(kinds[name], path, dataset, live)
+        model = _open(kinds[name], path, dataset, live, vectors)
         kind = _MATCHERS[model.form] if kinds[name] == "matcher" else kinds[name]
         runs[name] = Run(name, path, kind, model)
     return Runs(runs, generation)
@@ -127,14 +135,14 @@ def run_kind_of(path: Path) -> str:
     return ENCODER if is_checkpoint else RECOMMENDER
 
 
-def _open(kind: str, path: Path, dataset: Any, live: LiveLog) -> Any:
+def _open(kind: str, path: Path, dataset: Any, live: LiveLog, vectors: Any) -> Any:
     if kind == RECOMMENDER:
         from recsys_bert.retrieval.recommender import Recommender
         from recsys_bert.serving.recommending import ServedRecommender
 
         if dataset is None:
             raise InputError(f"{path} is no text run; a recommender needs its prepared log: --data FOLDER.")
-        return ServedRecommender(Recommender.load(path, dataset), live)
+        return ServedRecommender(Recommender.load(path, dataset, item_vectors=vectors), live)
     if kind == CTR:
         from recsys_bert.ctr.checkpoint import CTRModel
 

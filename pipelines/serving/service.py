@@ -31,6 +31,7 @@ class ServiceSettings:
         paths: Run folders by name.
         data: Prepared log; None: text runs only.
         state: SQLite file of events and items; None keeps them in memory.
+        item_vectors: Text vectors of the log's items; None: there are none.
         store: Place of a store to search; None: there is none.
         store_kind: Its system.
         batch: Limits of the batcher.
@@ -40,6 +41,7 @@ class ServiceSettings:
     paths: Mapping[str, Path]
     data: Path | None = None
     state: Path | None = None
+    item_vectors: Path | None = None
     store: str | None = None
     store_kind: str = "faiss"
     batch: BatchLimits = field(default_factory=BatchLimits)
@@ -61,7 +63,7 @@ class Service:
         self.live = LiveLog(settings.state)
         self.store: VectorStore | None = None
         try:
-            self.runs = open_runs(settings.paths, settings.data, self.live, 1)
+            self.runs = self._open(1)
             if settings.store is not None:
                 from recsys_bert.stores.opening import open_store
 
@@ -75,6 +77,10 @@ class Service:
         self.draining = False
         self.last_error: str | None = None
         self._reloading = asyncio.Lock()
+
+    def _open(self, generation: int) -> Runs:
+        settings = self.settings
+        return open_runs(settings.paths, settings.data, self.live, generation, settings.item_vectors)
 
     @property
     def not_ready(self) -> str | None:
@@ -102,9 +108,7 @@ class Service:
         async with self._reloading:
             generation = self.runs.generation + 1
             try:
-                runs = await asyncio.to_thread(
-                    open_runs, self.settings.paths, self.settings.data, self.live, generation
-                )
+                runs = await asyncio.to_thread(self._open, generation)
             except InputError as error:
                 self.last_error = str(error)
                 print(f"reload refused: {printable(str(error))}", file=sys.stderr, flush=True)

@@ -21,7 +21,7 @@ def warm(runs: Runs) -> None:
 
 def _once(kind: str, model: Any) -> None:
     if kind == RECOMMENDER:
-        (item,) = model.items.ids(np.zeros(1, np.int64))
+        (item,) = model.catalogue.items.ids(np.zeros(1, np.int64))
         model.recommend([Query(history=[item])])
     elif kind == CLASSIFIER:
         model.probabilities([_TEXT])

@@ -33,6 +33,8 @@ class Query:
         diversity: Weight of the redundancy, in [0, 1).
         max_per: Most items of one value, by side column.
         reasons: Explain each item.
+        text: Words to be found in the items' texts.
+        text_weight: Of the words against the history, in (0, 1).
     """
 
     user_id: str | int | None = None
@@ -45,6 +47,8 @@ class Query:
     diversity: float = 0.0
     max_per: tuple[tuple[str, int], ...] = ()
     reasons: bool = False
+    text: str | None = None
+    text_weight: float = 0.5
 
 
 @dataclass(frozen=True)

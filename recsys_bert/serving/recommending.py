@@ -9,25 +9,25 @@ from numpy.typing import NDArray
 
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
-from recsys_bert.retrieval.diversity import caps, diverse_lists
+from recsys_bert.retrieval.diversity import Cap, caps, diverse_lists
 from recsys_bert.retrieval.exact import Allowed, exact_top_k
-from recsys_bert.retrieval.frozen import frozen
-from recsys_bert.retrieval.list_frames import popular_lists, title_column
 from recsys_bert.retrieval.pair_scores import REASONS
-from recsys_bert.retrieval.ranker import Lists, search_vectors
+from recsys_bert.retrieval.query_ranker import QueryRanker
+from recsys_bert.retrieval.ranker import Lists, Ranker, search_vectors
 from recsys_bert.retrieval.recommender import Recommender
 from recsys_bert.retrieval.score_fusion import recent_gains, without_gains
+from recsys_bert.retrieval.word_search import list_by_words
 from recsys_bert.serving.id_rows import IdRows
-from recsys_bert.serving.item_masks import ItemMasks
 from recsys_bert.serving.live_histories import Known, LiveHistories, Query
 from recsys_bert.serving.live_log import LiveLog
+from recsys_bert.serving.served_catalogue import ServedCatalogue
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A list: rows best first and their scores; ``source`` is ``history`` or ``popular``."""
+    """A list: rows best first and their scores; ``source`` is ``history``, ``query`` or ``popular``."""
 
     rows: NDArray[np.int32]
     scores: NDArray[np.float32]
@@ -45,12 +45,14 @@ class Reasons:
         cosine: That cosine.
         counts: Part of the score from co-occurrence counts; None where the ranker has none.
         recency: Part from recency; None likewise.
+        text: Part from the texts of the history; None likewise.
     """
 
     nearest: Ints
     cosine: NDArray[np.float32]
     counts: NDArray[np.float32] | None
     recency: NDArray[np.float32] | None
+    text: NDArray[np.float32] | None
 
 
 class ServedRecommender:
@@ -62,39 +64,18 @@ class ServedRecommender:
     """
 
     def __init__(self, model: Recommender, live: LiveLog | None = None) -> None:
-        self.dataset = model.dataset
-        self.ranker = frozen(model.ranker)
-        self.first_item, self.n_rows = self.ranker.first_item, self.ranker.shape[0]
-        self.items = IdRows(self.dataset.items["item_id"], "item")
-        self.users = IdRows(self.dataset.user_ids, "user")
-        self.masks = ItemMasks(self.dataset, self.items)
+        self.catalogue = ServedCatalogue(model)
+        self.users = IdRows(model.dataset.user_ids, "user")
         self.live_histories = LiveHistories(
-            self.dataset, self.users, self.item_rows, live, reads_times=self.ranker.reads_times
+            model.catalogue.log, self.users, self.catalogue.rows, live, reads_times=model.ranker.reads_times
         )
-        title = title_column(self.dataset)
-        self._titles = None if title is None else self.dataset.items[title]
-        vectors = without_gains(self.ranker).item_vectors()
-        self._unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        if live is not None:
+            self.catalogue.restore(live.items())
 
-    def ids(self, rows: NDArray[np.integer[Any]]) -> list[Any]:
-        """Item ids of rows."""
-        return self.items.ids(rows - self.first_item)
-
-    def titles(self, rows: NDArray[np.integer[Any]]) -> list[str | None]:
-        """Titles of rows; None where the catalogue has none."""
-        if self._titles is None:
-            return [None] * len(rows)
-        values = [self._titles[row] for row in (rows - self.first_item).tolist()]
-        return [None if value is None else str(value) for value in values]
-
-    def item_rows(self, ids: Sequence[str | int]) -> Ints:
-        """Rows of item ids; -1 for unknown ones.
-
-        Raises:
-            InputError: Ids of another type than the log's.
-        """
-        rows = self.items.rows(ids)
-        return np.where(rows < 0, -1, rows + self.first_item)
+    @property
+    def ranker(self) -> Ranker:
+        """The ranker, whose item vectors are at hand."""
+        return self.catalogue.ranker
 
     def recommend(self, queries: Sequence[Query]) -> list[Listed | InputError]:
         """Lists of queries; those that cannot be answered get the error that says why."""
@@ -106,7 +87,7 @@ class ServedRecommender:
                 if len(one.items):
                     known[number] = one
                 else:
-                    results[number] = self._popular(query, one.notes)
+                    results[number] = self._without_history(query, one.notes)
             except InputError as error:
                 results[number] = error
         if known:
@@ -140,21 +121,23 @@ class ServedRecommender:
         Raises:
             InputError: Unknown items, or items without a vector.
         """
-        rows = self.item_rows(ids)
+        rows = self.catalogue.rows(ids)
         if missing := [item for item, row in zip(ids, rows, strict=True) if row < 0]:
             raise InputError(f"{len(missing)} of {len(ids)} items are not in the catalogue: {str(missing[:5])[:200]}")
-        vectors = self._unit if similarity == "cosine" else without_gains(self.ranker).item_vectors()
+        vectors = self.catalogue.unit if similarity == "cosine" else without_gains(self.ranker).item_vectors()
         if cold := [item for item, row in zip(ids, rows, strict=True) if row >= len(vectors)]:
             raise InputError(f"items without training events have no vector in this run: {str(cold[:5])[:200]}")
-        allowed, notes = self.masks.allowed(only, without)
+        allowed, notes = self.catalogue.allowed(only, without)
         n_left = (
-            len(vectors) - self.first_item if allowed is None else int(allowed[self.first_item : len(vectors)].sum())
+            len(vectors) - self.catalogue.first_item
+            if allowed is None
+            else int(allowed[self.catalogue.first_item : len(vectors)].sum())
         )
         if not n_left:
             raise InputError("only and without leave no item that this run has a vector of.")
         seen = (np.arange(len(rows)), rows.astype(np.int32))
         lists = exact_top_k(
-            vectors[rows], vectors, min(k, n_left), first_item=self.first_item, seen=seen, allowed=allowed
+            vectors[rows], vectors, min(k, n_left), first_item=self.catalogue.first_item, seen=seen, allowed=allowed
         )
         return [
             _with_length(Listed(one[one >= 0], scores[one >= 0], "history", list(notes)), k)
@@ -169,10 +152,10 @@ class ServedRecommender:
         """
         users = list(dict.fromkeys(self.users.cast(user) for user, _ in pairs))
         known = {user: one for user in users if len((one := self.live_histories.of(Query(user_id=user))).items)}
-        rows = self.item_rows([item for _, item in pairs])
+        rows = self.catalogue.rows([item for _, item in pairs])
         position = {user: at for at, user in enumerate(known)}
         query = np.array([position.get(self.users.cast(user), -1) for user, _ in pairs], np.int64)
-        reason = np.select([query < 0, rows < 0, rows >= self.n_rows], [1, 2, 3], 0)
+        reason = np.select([query < 0, rows < 0, rows >= self.catalogue.n_rows], [1, 2, 3], 0)
         scored = np.flatnonzero(reason == 0)
         scores = np.full(len(pairs), np.nan)
         if len(scored):
@@ -202,7 +185,7 @@ class ServedRecommender:
             k = max(queries[numbers[at]].k for at in members)
             query = replace(queries[numbers[members[0]]], k=k)
             try:
-                allowed, notes = self.masks.allowed(query.only, query.without)
+                allowed, notes = self.catalogue.allowed(query.only, query.without)
                 rows, scores = self._search(users[part], histories[part], query, allowed)
             except InputError as error:
                 for at in members:
@@ -213,23 +196,25 @@ class ServedRecommender:
                 own = [*known[numbers[at]].notes, *notes]
                 result = Listed(one_rows[listed], one_scores[listed], "history", own)
                 if queries[numbers[at]].reasons:
-                    result = replace(result, reasons=self._reasons(result, histories[np.array([at])]))
+                    one = histories[np.array([at])]
+                    result = replace(result, reasons=self._reasons(result, one, users[at]))
                 results[numbers[at]] = _with_length(result, queries[numbers[at]].k)
 
     def _search(self, users: NDArray[np.float32], histories: Queries, query: Query, allowed: Allowed | None) -> Lists:
         """Lists of queries with the same settings."""
-        ranker, items = self.ranker, self.ranker.item_vectors()
-        n_left = self._n_left(allowed)
-        seen = histories.seen() if query.exclude_seen else None
+        ranker, n_left = self.ranker, self._n_left(allowed)
+        if query.text is not None:
+            ranker = QueryRanker(ranker, self.catalogue.model.catalogue.cosines(query.text), query.text_weight)
+            users = ranker.user_vectors(histories)
+        items, seen = ranker.item_vectors(), histories.seen() if query.exclude_seen else None
 
         def search(size: int) -> Lists:
             return search_vectors(ranker, users, items, histories, size, seen, allowed)
 
-        k = min(query.k, n_left)
-        limits = caps(self.dataset, dict(query.max_per))
+        k, limits = min(query.k, n_left), self._caps(query)
         if not query.diversity and not limits:
             return search(k)
-        return diverse_lists(search, without_gains(ranker).item_vectors(), k, n_left, query.diversity, limits)
+        return diverse_lists(search, without_gains(self.ranker).item_vectors(), k, n_left, query.diversity, limits)
 
     def _n_left(self, allowed: Allowed | None) -> int:
         """Items that may be listed and have a vector.
@@ -237,57 +222,61 @@ class ServedRecommender:
         Raises:
             InputError: There are none.
         """
-        rows = slice(self.first_item, self.n_rows)
-        n_left = self.n_rows - self.first_item if allowed is None else int(allowed[rows].sum())
+        rows = slice(self.catalogue.first_item, self.catalogue.n_rows)
+        n_left = self.catalogue.n_rows - self.catalogue.first_item if allowed is None else int(allowed[rows].sum())
         if not n_left:
             raise InputError("only and without leave no item that this run has a vector of.")
         return n_left
 
-    def _popular(self, query: Query, notes: list[str]) -> Listed:
-        """The popular list, where nothing is known of a user."""
-        allowed, more = self.masks.allowed(query.only, query.without)
-        n_left = self.dataset.items.height if allowed is None else int(allowed.sum())
-        recent, limits = recent_gains(self.ranker), caps(self.dataset, dict(query.max_per))
-
-        def search(size: int) -> Lists:
-            return popular_lists(self.dataset, 1, size, allowed, recent)
-
-        k = min(query.k, n_left)
+    def _without_history(self, query: Query, notes: list[str]) -> Listed:
+        """The list where nothing is known of a user: by the words of the query, else the popular items."""
+        catalogue = self.catalogue
+        allowed, more = catalogue.allowed(query.only, query.without)
+        if query.text is not None:
+            (rows,), (scores,) = list_by_words(
+                catalogue.model.catalogue.cosines(query.text), query.k, catalogue.first_item, allowed
+            )
+            return _with_length(Listed(rows, scores, "query", [*notes, *more]), query.k)
+        n_left = catalogue.dataset.items.height if allowed is None else int(allowed.sum())
+        k, limits = min(query.k, n_left), self._caps(query)
         if (query.diversity or limits) and k:
             vectors = without_gains(self.ranker).item_vectors()
-            vectors = np.pad(vectors, ((0, self.dataset.n_rows - len(vectors)), (0, 0)))
-            (rows,), (scores,) = diverse_lists(search, vectors, k, n_left, query.diversity, limits)
+            vectors = np.pad(vectors, ((0, catalogue.dataset.n_rows - len(vectors)), (0, 0)))
+            (rows,), (scores,) = diverse_lists(
+                lambda size: catalogue.popular(size, allowed), vectors, k, n_left, query.diversity, limits
+            )
         else:
-            (rows,), (scores,) = search(max(k, 1))
+            (rows,), (scores,) = catalogue.popular(k, allowed)
         listed = rows >= 0
         return _with_length(Listed(rows[listed], scores[listed], "popular", [*notes, *more]), query.k)
 
-    def _reasons(self, result: Listed, histories: Queries) -> Reasons:
-        history = np.unique(histories.histories.items[int(histories.start[0]) : int(histories.stop[0])]).astype(
-            np.int64
-        )
-        history = history[(history >= self.first_item) & (history < len(self._unit))]
+    def _caps(self, query: Query) -> list[Cap]:
+        return caps(self.catalogue.dataset, dict(query.max_per))
+
+    def _reasons(self, result: Listed, histories: Queries, user: NDArray[np.float32]) -> Reasons:
+        """Nearest items of one user's history, and the parts of the scores."""
+        unit, ranker = self.catalogue.unit, self.ranker
+        events = histories.histories.items[int(histories.start[0]) : int(histories.stop[0])]
+        history = np.unique(events).astype(np.int64)
+        history = history[(history >= self.catalogue.first_item) & (history < len(unit))]
         rows = result.rows.astype(np.int64)
         cosine, nearest = np.zeros(len(rows), np.float32), np.full(len(rows), -1, np.int64)
         if len(history):
-            table = self._unit[rows] @ self._unit[history].T
+            table = unit[rows] @ unit[history].T
             nearest, cosine = history[table.argmax(axis=1)], table.max(axis=1)
-        recent = recent_gains(self.ranker)
-        gains = self.ranker.gains(histories, np.zeros(len(rows), np.int64), rows)
-        return Reasons(nearest, cosine, gains, None if recent is None else recent[rows])
+        recent, texts = recent_gains(ranker), getattr(ranker, "texts", None)
+        gains = ranker.gains(histories, np.zeros(len(rows), np.int64), rows)
+        by_text = None
+        if texts is not None:  # the last numbers of both vectors
+            by_text = ranker.item_vectors()[rows, -texts[0].dim :] @ user[-texts[0].dim :]
+        return Reasons(nearest, cosine, gains, None if recent is None else recent[rows], by_text)
 
 
 def _group(query: Query) -> Hashable:
     """Queries of one group are searched together; the length of plain lists may differ, as the shorter is a prefix."""
     varied = query.diversity or query.max_per
-    return (
-        repr(query.only),
-        repr(query.without),
-        query.exclude_seen,
-        query.diversity,
-        query.max_per,
-        varied and query.k,
-    )
+    filters = (repr(query.only), repr(query.without), query.exclude_seen)
+    return (*filters, query.diversity, query.max_per, varied and query.k, query.text, query.text_weight)
 
 
 def _with_length(result: Listed, k: int) -> Listed:

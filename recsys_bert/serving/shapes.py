@@ -65,6 +65,10 @@ class RecommendRequest(Lists):
     """Weight of the redundancy in maximal marginal relevance."""
     max_per: dict[str, Count] | None = None
     """Most items of one value in a list, by side column."""
+    query: StrictStr | None = None
+    """Words to be found in the items' texts; alone, or weighed with the history. Needs ``--item-vectors``."""
+    query_weight: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Weight of the words against the history."""
     reasons: StrictBool = False
     """Say of each item which item of the history is nearest, and what counts added to its score."""
 
@@ -80,6 +84,8 @@ class Reason(Shape):
     """Part of the score that co-occurrence counts added."""
     from_recency: float | None = None
     """Part of the score that recency added."""
+    from_text: float | None = None
+    """Part of the score that the texts of the history added."""
 
 
 class ListedItem(Shape):
@@ -97,8 +103,8 @@ class ItemList(Shape):
     user_id: Id | None = None
     query: int | None = None
     """Number of the history, from 1, of a request with several."""
-    source: Literal["history", "popular"]
-    """``popular``: there is no event of this user and no known item in the history."""
+    source: Literal["history", "query", "popular"]
+    """``query``: by its words alone; ``popular``: nothing is known of this user, and no item of the history."""
     items: list[ListedItem]
     notes: list[str] = []
     """Unknown items and values, and lists that came out short."""
@@ -220,6 +226,47 @@ class EventsResponse(Shape):
     rejected: list["Rejected"] = []
     durable: bool
     """True iff they survive a restart (``--state``)."""
+
+
+class NewItem(Shape):
+    """An item, by text and columns."""
+
+    item_id: Id
+    text: StrictStr | None = None
+    """Its words; they stand in the first text column that the log was prepared with."""
+    columns: dict[str, Scalar | list[StrictStr] | None] = Field(default_factory=dict)
+    """Values by side column of the items."""
+
+
+class PutItemsRequest(Shape):
+    """Items to put into the catalogue, or to bring back."""
+
+    items: Annotated[list[NewItem], Field(min_length=1)]
+
+
+class PutItemsResponse(Shape):
+    """Items that are in the next list, by run."""
+
+    put: list[Id]
+    counts: dict[str, dict[str, int]]
+    """By run, the number of items by what became of them."""
+    durable: bool
+    """True iff they survive a restart (``--state``)."""
+
+
+class DeleteItemsRequest(Shape):
+    """Items that no list should hold any more."""
+
+    items: Annotated[list[Id], Field(min_length=1)]
+
+
+class DeleteItemsResponse(Shape):
+    """Items that are in no list from now on."""
+
+    deleted: list[Id]
+    unknown: int
+    durable: bool
+    """True iff they stay away after a restart (``--state``)."""
 
 
 class Rejected(Shape):
