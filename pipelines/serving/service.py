@@ -140,8 +140,9 @@ class Service:
         self.models.close(timeout_s)
         self.writes.close(timeout_s)
         self.live.close()
-        if self.store is not None:
-            self.store.close()
+        store, self.store = self.store, None
+        if store is not None:
+            store.close()
 
 
 def _state_of(paths: Iterable[Path]) -> list[Any]:

@@ -113,8 +113,8 @@ def text_runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served_texts")
     small: dict[str, Any] = {"encoder": {"dim": 16, "n_layers": 1, "n_heads": 2, "max_len": 48}}
     train = {"epochs": 1, "batch_size": 16}
-    people, places = ["Ada", "Eve", "Noor", "Sven"], ["Rome", "Oslo", "Graz", "Lima"]
-    texts = [f"{name} the rower lives in {place}" for name in people for place in places] * 3
+    people, towns = ["Ada", "Eve", "Noor", "Sven"], ["Rome", "Oslo", "Graz", "Lima"]
+    texts = [f"{name} the rower lives in {place}" for name in people for place in towns] * 3
     topics = ["north" if "Oslo" in text else "south" for text in texts]
     Classifier.train(texts, topics, out=folder / "topics", train=train, **small)
     others = [f"{text.split()[0]} rows in {text.split()[-1]}" for text in texts]
