@@ -28,7 +28,7 @@ from typing import Any
 
 import httpx2
 import numpy as np
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 Ask = Callable[[httpx2.AsyncClient, int], Awaitable[int]]
 
