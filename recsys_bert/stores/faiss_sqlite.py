@@ -6,22 +6,20 @@ index catches up with it when the store is opened and before each search, with w
 
 import json
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from recsys_bert.errors import InputError
-from recsys_bert.parsing import parse_json
 from recsys_bert.stores.backend import About, Row, Scored, StoredRow, StoreUnavailable, Vectors
-from recsys_bert.stores.columns import ID
-from recsys_bert.stores.filters import Filter, Value
+from recsys_bert.stores.filters import Filter
 from recsys_bert.stores.row_index import Mask, RowIndex
 from recsys_bert.stores.sql import Condition, compile_sql
+from recsys_bert.stores.sqlite_values import SqliteDialect, explained, loaded_value, parsed, stored_value, vector_of
 
 _FILE, _CACHE = "rows.sqlite", "index"
 _CHUNK = 10_000  # rows read at once when catching up
@@ -30,29 +28,6 @@ _TRIM = 100_000  # removals that are remembered for other processes
 _CACHED_FILTERS = 32
 
 Answer = TypeVar("Answer")
-
-
-class _SqliteDialect:
-    """SQLite's ways."""
-
-    mark = "?"
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = {ID: "items.id", **{name: f"items.c{n}" for n, name in enumerate(names)}}
-
-    def column(self, name: str) -> str:
-        return self._names[name]
-
-    def one_of(self, column: str, values: Sequence[Value], parameters: list[Any]) -> str:
-        parameters.append(json.dumps(list(values)))
-        return f"{column} IN (SELECT value FROM json_each(?))"
-
-    def any_tag(self, column: str, values: Sequence[Value], parameters: list[Any]) -> str:
-        parameters.append(json.dumps(list(values)))
-        return f"EXISTS (SELECT 1 FROM json_each({column}) AS tag WHERE tag.value IN (SELECT value FROM json_each(?)))"
-
-    def constant(self, value: Value) -> Any:
-        return int(value) if isinstance(value, bool) else value
 
 
 class FaissSqlite:
@@ -82,7 +57,7 @@ class FaissSqlite:
         except InputError:
             self._connection.close()
             raise
-        self._dialect = _SqliteDialect(list(self.about.columns))
+        self._dialect = SqliteDialect(list(self.about.columns))
         self._index = RowIndex.load(self._folder / _CACHE, self.about.dim) or RowIndex(self.about.dim)
         self._saved = len(self._index.rows)
         self._masks: dict[str, Mask] = {}
@@ -127,7 +102,7 @@ class FaissSqlite:
         )
         rows = self._guarded(lambda: self._connection.execute(sql, [json.dumps(list(keys))]).fetchall())
         return {
-            key: StoredRow([_loaded(*pair) for pair in zip(values, kinds, strict=True)], text, _vector(blob))
+            key: StoredRow([loaded_value(*pair) for pair in zip(values, kinds, strict=True)], text, vector_of(blob))
             for key, blob, text, *values in rows
         }
 
@@ -152,7 +127,7 @@ class FaissSqlite:
         except sqlite3.Error as error:
             if hasattr(self, "_connection"):
                 self._connection.close()
-            raise _explained(error, self._folder) from error
+            raise explained(error, self._folder) from error
         self._inode = self._file.stat().st_ino
         self._seen_version = None
 
@@ -169,7 +144,7 @@ class FaissSqlite:
             except sqlite3.Error as error:
                 with suppress(sqlite3.Error):
                     self._connection.rollback()
-                raise _explained(error, self._folder) from error
+                raise explained(error, self._folder) from error
 
     def _written(self, work: Callable[[], Answer]) -> Answer:
         """Run work in one transaction; it is on the disk when this returns."""
@@ -189,7 +164,7 @@ class FaissSqlite:
             self._connection.execute("CREATE TABLE IF NOT EXISTS about (value TEXT NOT NULL)")
             row = self._connection.execute("SELECT value FROM about").fetchone()
             if row is not None:
-                return About.from_json(_parsed(row[0]), str(self._folder))
+                return About.from_json(parsed(row[0]), str(self._folder))
             if about is None:
                 raise InputError(f"{self._file} holds no store; to make one, give the width of its vectors (dim).")
             columns = "".join(f", c{n}" for n in range(len(about.columns)))
@@ -217,7 +192,7 @@ class FaissSqlite:
             numbers = range((last[0] if last else 0) + 1, (last[0] if last else 0) + 1 + len(rows))
             numbered = list(zip(numbers, rows, strict=True))
             many = self._connection.executemany
-            many(f"INSERT INTO items VALUES ({marks})", ([n, r.key, *map(_stored, r.values)] for n, r in numbered))
+            many(f"INSERT INTO items VALUES ({marks})", ([n, r.key, *map(stored_value, r.values)] for n, r in numbered))
             many("INSERT INTO vectors VALUES (?, ?)", ((n, v.tobytes()) for n, v in zip(numbers, vectors, strict=True)))
             with_text = [(n, row) for n, row in numbered if row.text is not None]
             many("INSERT INTO texts VALUES (?, ?)", ((n, row.text) for n, row in with_text))
@@ -305,42 +280,3 @@ class FaissSqlite:
         if self._connection.execute("SELECT COUNT(*) FROM removed").fetchone()[0] > _TRIM:
             forget = "DELETE FROM removed WHERE seq <= ?"
             self._written(lambda: self._connection.execute(forget, [self._index.removed_seq]))
-
-
-def _stored(value: Any) -> Any:
-    """Value as SQLite holds it."""
-    if isinstance(value, list):
-        return json.dumps(value)
-    return int(value) if isinstance(value, bool) else value
-
-
-def _loaded(value: Any, kind: str) -> Any:
-    """Value of a column as it was put."""
-    if value is None or kind in ("str", "int", "float"):
-        return value
-    return json.loads(value) if kind == "tags" else bool(value)
-
-
-def _vector(blob: bytes) -> Vectors:
-    return np.frombuffer(blob, np.float32)
-
-
-def _parsed(text: str) -> Any:
-    with suppress(ValueError):
-        return parse_json(text)
-    return None
-
-
-def _explained(error: sqlite3.Error, folder: Path) -> InputError:
-    """Message for an error of SQLite."""
-    text = str(error)
-    if "locked" in text or "busy" in text:
-        return StoreUnavailable(f"{folder} is being written by another process for longer than 30 s. Try again.")
-    if "full" in text:
-        return StoreUnavailable(f"{folder} cannot be written: the disk is full. Make room and try again.")
-    if "readonly" in text or "unable to open" in text:
-        return StoreUnavailable(
-            f"{folder} cannot be opened for writing: {text}. Check its mode, or choose another folder."
-        )
-    print(f"SQLite: {text}", file=sys.stderr)
-    return InputError(f"{folder} is no store, or is damaged: {text}. Restore it from a copy, or make it again.")

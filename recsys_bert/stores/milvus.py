@@ -13,15 +13,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import numpy as np
 
 from recsys_bert.errors import InputError
 from recsys_bert.stores.backend import About, Row, Scored, StoredRow, StoreUnavailable, Vectors
 from recsys_bert.stores.bm25 import bm25
-from recsys_bert.stores.columns import ID, MAX_ID_BYTES, MAX_STRING_BYTES
-from recsys_bert.stores.filters import And, Compare, Filter, In, Missing, Or, Value
+from recsys_bert.stores.columns import MAX_ID_BYTES, MAX_STRING_BYTES
+from recsys_bert.stores.filters import Filter
+from recsys_bert.stores.milvus_expressions import encoded_string, expression_of
 from recsys_bert.stores.row_index import EXACT_SHARE
 from recsys_bert.stores.words import MAX_INDEXED_WORDS
 
@@ -81,7 +82,7 @@ class Milvus:
 
     def delete(self, keys: Sequence[str]) -> int:
         """See ``Backend``."""
-        encoded = list(map(_encoded, keys))
+        encoded = list(map(encoded_string, keys))
 
         def work(client: MilvusClient) -> int:
             n = sum(
@@ -95,7 +96,7 @@ class Milvus:
 
     def nearest(self, vectors: Vectors, k: int, condition: Filter | None) -> list[Scored]:
         """See ``Backend``."""
-        expression = self._expression(condition)
+        expression = expression_of(condition, self.about.columns)
 
         def work(client: MilvusClient) -> list[Scored]:
             share = 1.0
@@ -120,9 +121,9 @@ class Milvus:
 
     def by_words(self, words: Sequence[str], k: int, condition: Filter | None) -> Scored:
         """See ``Backend``; mean length over some thousand texts."""
-        encoded = list(map(_encoded, words))
+        encoded = list(map(encoded_string, words))
         holds = f"array_contains_any(words, {json.dumps(encoded)})"
-        both = holds if condition is None else f"{holds} and {self._expression(condition)}"
+        both = holds if condition is None else f"{holds} and {expression_of(condition, self.about.columns)}"
 
         def work(client: MilvusClient) -> Scored:
             n = self._n(client, "h_text == true")
@@ -144,7 +145,7 @@ class Milvus:
 
     def count(self, condition: Filter | None) -> int:
         """See ``Backend``."""
-        return self._run(lambda client: self._n(client, self._expression(condition)))
+        return self._run(lambda client: self._n(client, expression_of(condition, self.about.columns)))
 
     def get(self, keys: Sequence[str]) -> dict[str, StoredRow]:
         """See ``Backend``."""
@@ -154,7 +155,7 @@ class Milvus:
         def work(client: MilvusClient) -> dict[str, StoredRow]:
             rows = []
             for at in range(0, len(keys), 1_000):
-                listed = json.dumps([_encoded(key) for key in keys[at : at + 1_000]])
+                listed = json.dumps([encoded_string(key) for key in keys[at : at + 1_000]])
                 rows += client.query(
                     self._collection,
                     filter=f"key in {listed}",
@@ -227,8 +228,8 @@ class Milvus:
         return about
 
     def _entity(self, row: Row, vector: Vectors) -> dict[str, Any]:
-        entity: dict[str, Any] = {"key": _encoded(row.key), "vector": vector.tolist(), "text": row.text or ""}
-        entity |= {"h_text": row.text is not None, "words": list(map(_encoded, row.words))}
+        entity: dict[str, Any] = {"key": encoded_string(row.key), "vector": vector.tolist(), "text": row.text or ""}
+        entity |= {"h_text": row.text is not None, "words": list(map(encoded_string, row.words))}
         for n, (kind, value) in enumerate(zip(self.about.columns.values(), row.values, strict=True)):
             entity[f"h{n}"] = value is not None
             entity[f"c{n}"] = _EMPTY[kind] if value is None else _kept(kind, value)
@@ -260,37 +261,6 @@ class Milvus:
             yield from page
         pages.close()
 
-    def _expression(self, tree: Filter | None) -> str:
-        """A filter as an expression of Milvus; every string in it is percent-encoded, hence letters, digits, -_.~%."""
-        if tree is None:
-            return ""
-        if isinstance(tree, And | Or):
-            joint = " and " if isinstance(tree, And) else " or "
-            return "(" + joint.join(map(self._expression, tree.parts)) + ")"
-        if isinstance(tree, Compare | In | Missing):
-            return f"({self._leaf(tree)})"
-        return f"(not {self._expression(tree.part)})"
-
-    def _leaf(self, leaf: Compare | In | Missing) -> str:
-        if leaf.column == ID:
-            if isinstance(leaf, Missing):
-                return 'key == ""'  # no key is empty
-            if isinstance(leaf, In):
-                return f"key in {json.dumps([_encoded(str(value)) for value in leaf.values])}"
-            return f"key {leaf.op} {json.dumps(_encoded(str(leaf.value)))}"
-        n = list(self.about.columns).index(leaf.column)
-        if isinstance(leaf, Missing):
-            return f"h{n} == false"
-        if isinstance(leaf, Compare):
-            return f"h{n} == true and c{n} {leaf.op} {_constant(leaf.value)}"
-        values = "[" + ", ".join(map(_constant, leaf.values)) + "]"
-        if self.about.columns[leaf.column] == "tags":
-            return f"array_contains_any(c{n}, {values})"
-        if self.about.columns[leaf.column] == "bool":  # Milvus has no lists of them
-            either = " or ".join(f"c{n} == {_constant(value)}" for value in dict.fromkeys(leaf.values))
-            return f"h{n} == true and ({either})"
-        return f"h{n} == true and c{n} in {values}"
-
 
 def _schema(about: About) -> Any:
     schema = MilvusClient.create_schema(auto_id=False, description=json.dumps(about.as_json()))
@@ -310,21 +280,11 @@ def _schema(about: About) -> Any:
     return schema
 
 
-def _encoded(text: str) -> str:
-    return quote(text, safe="")
-
-
 def _kept(kind: str, value: Any) -> Any:
     """Value of a column as Milvus holds it."""
     if kind == "tags":
-        return list(map(_encoded, value))
-    return _encoded(value) if kind == "str" else value
-
-
-def _constant(value: Value) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(_encoded(value)) if isinstance(value, str) else repr(value)
+        return list(map(encoded_string, value))
+    return encoded_string(value) if kind == "str" else value
 
 
 def _hits(result: Any) -> list[dict[str, Any]]:
