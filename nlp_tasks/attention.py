@@ -71,7 +71,7 @@ def show_attention(
 
 
 def _inspect(encoder: "TextEncoder", text: str, max_len: int) -> tuple[Inspection, list[int]]:
-    """What happens inside for one text, and its tokens."""
+    """Inner values of the encoder for one text, and its tokens."""
     config = encoder.encoder.config
     length = LengthConfig(max_len=min(max_len, longest(encoder.length, config)), head_share=1.0)
     inputs = read_texts(encoder.tokenizer, [text], None, length, length.max_len or config.max_len)

@@ -1,19 +1,19 @@
 """Stores on vectors of many items: queries a second, recall, recall under a filter, memory.
 
 ``python -m pipelines.benchmarks.stores --kinds faiss postgres milvus``; a server's address by ``--postgres URL`` and
-``--milvus URL``. One client, one query at a time, everything on one machine; memory is that of this process and, where
-``--server-pid`` names it, of the server with its children.
+``--milvus URL``. One client, one query at a time, everything on one machine; memory is what this process grew by, or
+where ``--server-pid`` names it, the server with its children.
 """
 
 import argparse
 import json
-import resource
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from recsys_bert.stores.opening import open_store
@@ -65,13 +65,11 @@ def measure(
 
 
 def memory_mib(pid: int | None) -> float:
-    """Resident memory of this process at most, or of a server and its children now."""
-    if pid is None:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    import psutil
-
+    """Resident memory of this process now, or of a server and its children."""
     server = psutil.Process(pid)
-    return float(sum(one.memory_info().rss for one in [server, *server.children(recursive=True)]) / 2**20)
+    return float(
+        sum(one.memory_info().rss for one in [server, *(server.children(recursive=True) if pid else [])]) / 2**20
+    )
 
 
 def run(kind: str, place: str, n: int, dim: int, n_queries: int, pid: int | None) -> dict[str, Any]:

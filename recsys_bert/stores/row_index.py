@@ -24,7 +24,7 @@ EXACT_SHARE = 0.1
 """Share of rows left by a filter below which the search is exact."""
 
 _EXACT_K = 500  # a graph search for so many costs as much as comparing all
-_EF, _MOST_EF = 128, 4096  # candidates that a graph search keeps, more where a filter leaves fewer of them
+_EF, _MOST_EF = 512, 4096  # candidates that a graph search keeps, more where a filter leaves fewer of them
 _VERSION = 1
 
 Rows = NDArray[np.int64]

@@ -1,7 +1,7 @@
 """Filters: their text, their JSON form, their errors."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsys_bert.errors import InputError
@@ -140,13 +140,13 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(trees)
 def test_the_json_form_holds_every_tree(tree):
     assert from_json(to_json(tree)).tree == tree
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(alphabet="price<20 and()'\"\\`in,brand.=!not", max_size=40) | st.text(max_size=20))
 def test_any_text_parses_or_is_refused_with_a_position(text):
     message = "filter, character "
