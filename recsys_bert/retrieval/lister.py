@@ -134,8 +134,16 @@ def list_length(k: int, ranker: Ranker, index: ItemIndex | None, allowed: Allowe
     return min(k, n_left)
 
 
-def rows_with_vectors(ranker: Ranker, dataset: ClickDataset, items: Sequence[Any]) -> NDArray[np.int32]:
+def rows_with_vectors(
+    ranker: Ranker, dataset: ClickDataset, items: Sequence[Any], has_vector: NDArray[np.bool_]
+) -> NDArray[np.int32]:
     """Rows of items.
+
+    Args:
+        ranker: The model.
+        dataset: The log.
+        items: Item ids.
+        has_vector: ``[n_rows]``, True on rows that the ranker knows something of.
 
     Raises:
         InputError: There are none, or some are not in the catalogue or have no vector.
@@ -150,10 +158,10 @@ def rows_with_vectors(ranker: Ranker, dataset: ClickDataset, items: Sequence[Any
             f"{len(missing):,} of {len(ids):,} items are not in {dataset.folder}: "
             f"{', '.join(map(repr, missing[:5]))}{' …' if len(missing) > 5 else ''}"
         )
-    if (cold := rows >= ranker.shape[0]).any():
+    if (cold := ~has_vector[rows]).any():
         names = dataset.ids(rows[cold]).to_list()
         raise InputError(
             f"items without training events have no vector in {ranker.name}: {names}. Use two "
-            "towers with item features."
+            "towers with item features, or --cold-items nearest-text."
         )
     return rows

@@ -204,12 +204,18 @@ class LiveCatalogue:
         self.live = self.live.remove(rows)
         return np.unique(rows)
 
+    @property
+    def has_vector(self) -> NDArray[np.bool_]:
+        """True on rows that the model was trained on, ranks by features, or got by their text, ``[n_rows]``."""
+        has = np.arange(self.dataset.n_rows) < self._trained.shape[0]
+        has[: self.dataset.vocabulary.first_item] = False
+        has[self.live.rows] = True
+        return has
+
     def listed(self, allowed: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
         """Rows that may be listed, ``[n_rows]``: neither removed nor cold without a vector; None where all may be."""
         if self.live.is_empty:
             return allowed
-        left = np.ones(self.dataset.n_rows, np.bool_) if allowed is None else allowed.copy()
-        left[: self.dataset.vocabulary.first_item] = False
-        left[np.setdiff1d(np.arange(self._trained.shape[0], len(left)), self.live.rows)] = False
+        left = self.has_vector if allowed is None else allowed & self.has_vector
         left[self.live.removed] = False
         return left

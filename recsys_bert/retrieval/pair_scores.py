@@ -18,13 +18,16 @@ REASONS = ("history", "no events", "unknown item", "no vector")
 """Values of ``source``."""
 
 
-def pair_scores(ranker: Ranker, dataset: ClickDataset, pairs: pl.DataFrame) -> pl.DataFrame:
+def pair_scores(
+    ranker: Ranker, dataset: ClickDataset, pairs: pl.DataFrame, has_vector: NDArray[np.bool_]
+) -> pl.DataFrame:
     """Scores as lists have them, by the users' full histories.
 
     Args:
         ranker: The model.
         dataset: The log.
         pairs: ``user_id`` and ``item_id``; other columns stay.
+        has_vector: ``[n_rows]``, True on rows that the ranker knows something of.
 
     Returns:
         The pairs in their order with ``score``, null where there is none, and ``source``: ``history``, or the reason.
@@ -41,7 +44,7 @@ def pair_scores(ranker: Ranker, dataset: ClickDataset, pairs: pl.DataFrame) -> p
     users = pairs.select(pl.col("user_id").cast(table["user_id"].dtype))
     query = users.join(table, on="user_id", how="left", maintain_order="left")["query"].fill_null(-1).to_numpy()
     rows = dataset.rows(pairs["item_id"]).astype(np.int64)
-    reason = np.select([query < 0, rows < ranker.first_item, rows >= ranker.shape[0]], [1, 2, 3], 0)
+    reason = np.select([query < 0, rows < ranker.first_item, ~has_vector[rows]], [1, 2, 3], 0)
     scored = reason == 0
     scores = np.full(pairs.height, np.nan, np.float32)
     if scored.any():

@@ -327,7 +327,7 @@ class Recommender:
         Raises:
             InputError: A column is missing, or ids are of another type than the log's.
         """
-        return pair_scores(self.ranker, self.dataset, to_frame(pairs, "pairs"))
+        return pair_scores(self.ranker, self.dataset, to_frame(pairs, "pairs"), self.catalogue.has_vector)
 
     def similar(
         self,
@@ -369,6 +369,7 @@ class Recommender:
             index=self.index,
             similarity=similarity,
             allowed=self.catalogue.listed(allowed_rows(self.dataset, only, without)),
+            has_vector=self.catalogue.has_vector,
         )
 
     def similar_users(self, users: Any, k: int = 10) -> pl.DataFrame:
@@ -409,10 +410,14 @@ class Recommender:
             raise InputError(f"{len(missing):,} users have no events in {self.dataset.folder}, so no vector: {listed}")
 
     def item_vectors(self) -> pl.DataFrame:
-        """Vectors of all items: ``item_id``, ``vector``; the inner product with a user's is the score."""
-        vectors, first = self.ranker.item_vectors(), self.ranker.first_item
-        ids = self.dataset.ids(np.arange(first, len(vectors))).rename("item_id")
-        return pl.DataFrame({"item_id": ids, "vector": vectors[first:]})
+        """Vectors of all items that have one and were not removed: ``item_id``, ``vector``.
+
+        The inner product with a user's vector is the score.
+        """
+        vectors, listed = self.ranker.item_vectors(), self.catalogue.listed(self.catalogue.has_vector)
+        rows = np.arange(self.ranker.first_item, len(vectors))
+        rows = rows if listed is None else rows[listed[rows]]
+        return pl.DataFrame({"item_id": self.dataset.ids(rows).rename("item_id"), "vector": vectors[rows]})
 
     def export_vectors(
         self, folder: Path | str, *, users: bool = True, items: bool = True, form: VectorFormat = "parquet"

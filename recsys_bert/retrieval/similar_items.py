@@ -25,6 +25,7 @@ def similar_items(
     index: ItemIndex | None,
     similarity: Literal["cosine", "ip"] | None,
     allowed: Allowed | None,
+    has_vector: Allowed,
 ) -> pl.DataFrame:
     """Nearest items of each, without itself; see ``Recommender.similar``.
 
@@ -34,7 +35,7 @@ def similar_items(
     """
     if similarity is not None and index is not None:
         raise InputError(f"similarity is {similarity!r}, but an index is searched by its own metric.")
-    rows, first = rows_with_vectors(ranker, dataset, items), ranker.first_item
+    rows, first = rows_with_vectors(ranker, dataset, items, has_vector), ranker.first_item
     vectors = without_gains(ranker).item_vectors()
     if index is not None and index.dim != vectors.shape[1]:
         raise InputError(f"the index of {ranker.name} holds more than the model's vectors; leave it out.")

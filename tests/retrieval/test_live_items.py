@@ -304,6 +304,38 @@ def test_words_alone_and_users_without_events(runs, log, texts):
     assert set(only["item_id"]) == {"i4", "i9"}
 
 
+def test_rows_without_a_vector_are_neither_scored_nor_exported(runs, log, texts):
+    model = Recommender.load(runs / "towers", log, item_vectors=texts)
+    cold = log.ids([log.vocabulary.size])[0]
+    pairs = {"user_id": [log.user_ids[0]] * 3, "item_id": ["new-0", cold, "i1"]}
+    assert model.score(pairs)["source"].to_list() == ["unknown item", "no vector", "history"]
+    model.put_items(NEW)
+    model.remove_items(["i1"])
+    scores = model.score(pairs)
+    assert scores["source"].to_list() == ["history", "no vector", "history"]
+    vectors = model.item_vectors()
+    assert "new-0" in vectors["item_id"]
+    assert not {cold, "i1"} & set(vectors["item_id"])
+    user = model.user_vectors([log.user_ids[0]])["vector"].to_numpy()[0]
+    own = vectors.filter(item_id="new-0")["vector"].to_numpy()[0]
+    assert scores["score"][0] == pytest.approx(float(user @ own), abs=2e-2)
+    with pytest.raises(InputError, match="have no vector in towers"):
+        model.similar([cold])
+    model.put_cold_items()
+    assert model.similar([cold], k=2).height == 2
+    assert cold in model.item_vectors()["item_id"]
+
+
+def test_every_setting_of_cold_items_changes_their_recall(runs, log, texts):
+    settings = ({}, {"neighbours": 1}, {"weighting": "similarity"}, {"least_events": 9})
+    ranks = []
+    for cold in settings:
+        model = Recommender.load(runs / "towers", log, item_vectors=texts)
+        model.put_cold_items(**cold)
+        ranks.append(model.ranker.item_vectors()[log.vocabulary.size - 20 :].tobytes())
+    assert len(set(ranks)) == len(settings)
+
+
 def test_histories_with_new_items_are_read(runs, log, texts):
     for kind in ("towers", "encoder"):
         model = Recommender.load(runs / kind, log, item_vectors=texts)
