@@ -16,6 +16,10 @@ class ColdItemsConfig:
     weighting: Literal["equal", "similarity"] = "equal"
     """Weights of that mean: all alike, or by their similarity (cosine of the text vectors)."""
 
+    length: float = 1.0
+    """Length of these vectors against the usual one, the median of trained items; below 1 they are listed less, in favour
+    of trained items."""
+
     least_events: int = 1
     """Items with fewer training events are cold: they get their vector from neighbours, and are nobody's neighbour."""
 
@@ -24,5 +28,7 @@ class ColdItemsConfig:
             raise InputError(
                 f"neighbours is {self.neighbours} and least_events {self.least_events}; both are at least 1."
             )
+        if not 0 < self.length < float("inf"):
+            raise InputError(f"length is {self.length}; it must be above 0.")
         if self.weighting not in ("equal", "similarity"):
             raise InputError(f"weighting is {self.weighting!r}; known are equal and similarity.")

@@ -30,10 +30,12 @@ class TextNeighbours:
     Args:
         rows: Catalogue rows ``[n, neighbours]``, -1 where there are fewer.
         weights: ``[n, neighbours]``, adding up to 1; 0 all over where a text has no neighbour.
+        length: Of the vectors, against the usual one.
     """
 
     rows: NDArray[np.int32]
     weights: Floats
+    length: float = 1.0
 
     @property
     def has(self) -> NDArray[np.bool_]:
@@ -48,7 +50,7 @@ class TextNeighbours:
             warm: ``[rows]``, True on trained items.
         """
         trained = learned[warm]
-        length = float(np.median(np.linalg.norm(trained, axis=1)))
+        length = self.length * float(np.median(np.linalg.norm(trained, axis=1)))
         means = np.einsum("nk,nkd->nd", self.weights, learned[np.maximum(self.rows, 0)])
         means *= length / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
         means[~self.has] = trained.mean(axis=0)
@@ -79,7 +81,8 @@ def text_neighbours(
     rows = np.where(similarity > 1e-6, rows, -1)
     weights = np.where(rows >= 0, similarity if config.weighting == "similarity" else 1.0, 0.0)
     total = weights.sum(axis=1, keepdims=True)
-    return TextNeighbours(rows.astype(np.int32), (weights / np.where(total > 0, total, 1)).astype(np.float32))
+    weights = (weights / np.where(total > 0, total, 1)).astype(np.float32)
+    return TextNeighbours(rows.astype(np.int32), weights, config.length)
 
 
 def trained_rows(ranker: Ranker) -> int:

@@ -206,13 +206,13 @@ def test_neighbours_weights_and_least_events_against_loops(log, texts):
     assert 10 < warm.sum() < log.vocabulary.n_items
     queries = texts.encode(["blue wool scarf", "zzyzx"])
     for weighting in ("equal", "similarity"):
-        config = ColdItemsConfig(neighbours=4, weighting=weighting, least_events=9)
+        config = ColdItemsConfig(neighbours=4, weighting=weighting, length=0.5, least_events=9)
         neighbours = text_neighbours(queries, texts.rows[: len(warm)], warm, config)
         similarity = texts.rows[: len(warm)] @ queries[0]
         near = sorted(np.flatnonzero(warm), key=lambda row: -similarity[row])[:4]
         weights = similarity[near] if weighting == "similarity" else np.ones(4)
         mean = np.average(learned[near], axis=0, weights=weights)
-        length = np.median(np.linalg.norm(learned[warm], axis=1))
+        length = 0.5 * np.median(np.linalg.norm(learned[warm], axis=1))
         vectors = neighbours.vectors(learned, warm)
         np.testing.assert_allclose(vectors[0], mean / np.linalg.norm(mean) * length, rtol=1e-4)
         np.testing.assert_allclose(vectors[1], learned[warm].mean(axis=0), rtol=1e-4)
@@ -327,7 +327,7 @@ def test_rows_without_a_vector_are_neither_scored_nor_exported(runs, log, texts)
 
 
 def test_every_setting_of_cold_items_changes_their_recall(runs, log, texts):
-    settings = ({}, {"neighbours": 1}, {"weighting": "similarity"}, {"least_events": 9})
+    settings = ({}, {"neighbours": 1}, {"weighting": "similarity"}, {"length": 0.8}, {"least_events": 9})
     ranks = []
     for cold in settings:
         model = Recommender.load(runs / "towers", log, item_vectors=texts)
@@ -360,6 +360,7 @@ def test_histories_with_new_items_are_read(runs, log, texts):
         (lambda m: m.similar(), "give either items or text"),
         (lambda m: m.remove_items(["i1", "nobody"]), "1 of 2 items to remove are not in the catalogue: 'nobody'"),
         (lambda m: m.put_items(NEW, neighbours=0), "both are at least 1"),
+        (lambda m: m.put_items(NEW, length=0.0), "length is 0.0; it must be above 0"),
         (lambda m: m.put_items(NEW, weighting="best"), "known are equal and similarity|weighting"),
         (lambda m: m.save_index("there"), "was opened without an index"),
     ],
