@@ -13,17 +13,22 @@ class ColdItemsConfig:
     neighbours: int = 10
     """Nearest trained items by text whose learned vectors are averaged."""
 
-    weighting: Literal["equal", "similarity"] = "equal"
+    weighting: Literal["equal", "similarity"] = "similarity"
     """Weights of that mean: all alike, or by their similarity (cosine of the text vectors)."""
 
     length: float = 1.0
-    """Length of these vectors against the usual one, the median of trained items; below 1 they are listed less, in favour
-    of trained items."""
+    """Length of these vectors against the usual one, the median of trained items; below 1 they are listed less."""
 
     least_events: int = 1
     """Items with fewer training events are cold: they get their vector from neighbours, and are nobody's neighbour."""
 
+    shrinkage: float = 0.0
+    """Items of the log with n training events keep n / (n + shrinkage) of their learned vector and get the rest from
+    their neighbours, where above 0: few events say little. 0 leaves trained items alone."""
+
     def __post_init__(self) -> None:
+        if not 0 <= self.shrinkage < float("inf"):
+            raise InputError(f"shrinkage is {self.shrinkage}; it is a number of events, 0 at least.")
         if self.neighbours < 1 or self.least_events < 1:
             raise InputError(
                 f"neighbours is {self.neighbours} and least_events {self.least_events}; both are at least 1."

@@ -57,8 +57,30 @@ class TextNeighbours:
         return means.astype(np.float32)
 
 
+def shrunk(own: Floats, by_text: Floats, n_events: NDArray[np.integer], shrinkage: float) -> Floats:
+    """Learned vectors moved towards those of the neighbours, the more the fewer events they come from, ``[n, d]``.
+
+    Empirical Bayes with the neighbours as the prior: ``n / (n + shrinkage)`` of the learned vector and the rest of the
+    other, at the length of the learned one.
+
+    Args:
+        own: Learned vectors ``[n, d]``.
+        by_text: Vectors by text neighbours ``[n, d]``.
+        n_events: Training events ``[n]``.
+        shrinkage: Events that weigh as much as the neighbours, above 0.
+    """
+    share = (n_events / (n_events + shrinkage))[:, None]
+    mixed = share * own + (1 - share) * by_text
+    length = np.linalg.norm(own, axis=1, keepdims=True)
+    return (mixed * (length / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-12))).astype(np.float32)
+
+
 def text_neighbours(
-    texts: Floats, catalogue: Floats, warm: NDArray[np.bool_], config: ColdItemsConfig
+    texts: Floats,
+    catalogue: Floats,
+    warm: NDArray[np.bool_],
+    config: ColdItemsConfig,
+    own: NDArray[np.integer] | None = None,
 ) -> TextNeighbours:
     """Nearest trained items by the cosine of text vectors; only those with a similarity above 0 count.
 
@@ -67,6 +89,7 @@ def text_neighbours(
         catalogue: By catalogue row, ``[rows, dim]``, likewise.
         warm: ``[rows]``, True on trained items.
         config: Number of neighbours, and their weights.
+        own: Catalogue row of each of them, ``[n]``, which is no neighbour of itself; None: they are in no catalogue.
 
     Raises:
         InputError: No trained item has a text vector.
@@ -76,7 +99,8 @@ def text_neighbours(
     k = min(config.neighbours, int(warm.sum()))
     if not any(catalogue[part : part + _ROWS].any() for part in range(start, stop, _ROWS)):
         raise InputError("no item with training events has a text vector, so no cold item has a neighbour.")
-    rows, similarity = exact_top_k(texts, catalogue[start:stop], k, allowed=among)
+    itself = None if own is None else (np.arange(len(own)), own.astype(np.int32) - start)
+    rows, similarity = exact_top_k(texts, catalogue[start:stop], k, seen=itself, allowed=among)
     rows = np.where(rows >= 0, rows + start, -1)
     rows = np.where(similarity > 1e-6, rows, -1)
     weights = np.where(rows >= 0, similarity if config.weighting == "similarity" else 1.0, 0.0)

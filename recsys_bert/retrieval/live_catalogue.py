@@ -14,7 +14,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.retrieval.cold_config import ColdItemsConfig
 from recsys_bert.retrieval.cold_items import Floats
 from recsys_bert.retrieval.extended_ranker import models_of
-from recsys_bert.retrieval.live_items import LiveItems, Rows, cold_rows, neighbour_vectors
+from recsys_bert.retrieval.live_items import LiveItems, Rows, cold_rows, neighbour_vectors, shrunk_rows
 from recsys_bert.retrieval.new_items import read_new_items
 from recsys_bert.retrieval.ranker import Ranker
 from recsys_bert.retrieval.score_fusion import own_texts
@@ -166,24 +166,27 @@ class LiveCatalogue:
         return rows[goes_in | is_back].astype(np.int32), counts
 
     def put_cold(self, config: ColdItemsConfig) -> tuple[Rows, int]:
-        """Give the log's own cold items vectors by their text.
+        """Give the log's own cold items vectors by their text, and move those of few events with ``shrinkage``.
 
         Returns:
-            Their rows, and how many of them have no text neighbour.
+            Rows with another vector, and how many of the cold ones have no text neighbour.
 
         Raises:
             InputError: No item is trained and has text, or there are no text vectors.
         """
-        texts, rows = self.need_texts(), cold_rows(self._trained, self.log, config)
+        texts, cold = self.need_texts(), cold_rows(self._trained, self.log, config)
+        rows = np.concatenate([shrunk_rows(self._trained, self.log, config), cold])
         rows = np.setdiff1d(rows, self.live.rows).astype(np.int32)
-        vectors, has = self._vectors(texts.rows[rows], config)
+        vectors, has = self._vectors(texts.rows[rows], config, rows)
         self.live = self.live.put(rows, texts.rows[rows], vectors, None)
         self.ranker = self._ranker(self.live)
-        return rows, int((~has).sum())
+        return rows, int((~has & np.isin(rows, cold)).sum())
 
-    def _vectors(self, texts: Floats, config: ColdItemsConfig) -> tuple[list[Floats], NDArray[np.bool_]]:
+    def _vectors(
+        self, texts: Floats, config: ColdItemsConfig, own: Rows | None = None
+    ) -> tuple[list[Floats], NDArray[np.bool_]]:
         catalogue = self.need_texts().rows
-        return neighbour_vectors(self._trained, self.log, catalogue, texts, config, self._learned)
+        return neighbour_vectors(self._trained, self.log, catalogue, texts, config, self._learned, own)
 
     def remove(self, ids: Any) -> Rows:
         """Remove items, so that no list holds them.

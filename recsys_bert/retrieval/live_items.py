@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.retrieval.cold_config import ColdItemsConfig
-from recsys_bert.retrieval.cold_items import Floats, text_neighbours, trained_rows, warm_rows
+from recsys_bert.retrieval.cold_items import Floats, shrunk, text_neighbours, trained_rows, warm_rows
 from recsys_bert.retrieval.extended_ranker import ExtendedRanker, extended, models_of
 from recsys_bert.retrieval.ranker import Ranker
 
@@ -108,16 +108,19 @@ def neighbour_vectors(
     texts: Floats,
     config: ColdItemsConfig,
     learned: Sequence[Floats],
+    own: Rows | None = None,
 ) -> tuple[list[Floats], NDArray[np.bool_]]:
-    """Vectors of cold items for each model in a ranker, from their text neighbours.
+    """Vectors of items for each model in a ranker, from their text neighbours.
 
     Args:
         ranker: The model, an ensemble or a score fusion.
         dataset: The log.
         catalogue: Text vectors by catalogue row.
-        texts: Text vectors of the cold items, ``[n, dim]``.
+        texts: Text vectors of the items, ``[n, dim]``.
         config: The settings.
         learned: Item vectors of each model of ``models_of(ranker)``.
+        own: Their catalogue rows ``[n]``, where they have some: those of trained items keep a share of the learned
+            vector; see ``shrunk``.
 
     Returns:
         ``[n, d]`` a model, and True on items with a neighbour, ``[n]``.
@@ -128,16 +131,38 @@ def neighbour_vectors(
     vectors, has = [], np.ones(len(texts), np.bool_)
     for model, known in zip(models_of(ranker), learned, strict=True):
         warm = warm_rows(model, dataset, config)
-        neighbours = text_neighbours(texts, catalogue[: len(warm)], warm, config)
-        vectors.append(neighbours.vectors(known, warm))
+        neighbours = text_neighbours(texts, catalogue[: len(warm)], warm, config, own)
+        by_text = neighbours.vectors(known, warm)
+        if own is not None:
+            at = np.flatnonzero((own < len(warm)) & warm[np.minimum(own, len(warm) - 1)])
+            near = at[neighbours.has[at]]
+            n_events = dataset.vocabulary.counts[own[near]]
+            moved = shrunk(known[own[near]], by_text[near], n_events, config.shrinkage)
+            by_text[at] = known[own[at]]
+            by_text[near] = moved
+        vectors.append(by_text)
         has &= neighbours.has
     return vectors, has
 
 
 def cold_rows(ranker: Ranker, dataset: ClickDataset, config: ColdItemsConfig) -> Rows:
     """Rows of the catalogue's items that a ranker was not trained on, or with too few training events."""
+    events = _trained_events(ranker, dataset)
+    return np.flatnonzero(events[ranker.first_item :] < config.least_events).astype(np.int32) + ranker.first_item
+
+
+def shrunk_rows(ranker: Ranker, dataset: ClickDataset, config: ColdItemsConfig) -> Rows:
+    """Rows of the items that a ranker was trained on and whose vectors move towards their neighbours'."""
+    if not config.shrinkage:
+        return np.empty(0, np.int32)
+    events = _trained_events(ranker, dataset)
+    return np.flatnonzero(events[ranker.first_item :] >= config.least_events).astype(np.int32) + ranker.first_item
+
+
+def _trained_events(ranker: Ranker, dataset: ClickDataset) -> NDArray[np.int64]:
+    """Training events of each catalogue row that every model in a ranker was trained on, 0 on others."""
     n = min(trained_rows(model) for model in models_of(ranker))
     counts = np.zeros(dataset.n_rows, np.int64)
     counts[: dataset.vocabulary.size] = dataset.vocabulary.counts
     counts[n:] = 0
-    return np.flatnonzero(counts[ranker.first_item :] < config.least_events).astype(np.int32) + ranker.first_item
+    return counts

@@ -168,8 +168,11 @@ class Recommender:
     def put_cold_items(self, *, config: ColdItemsConfig | None = None, **settings: Any) -> int:
         """Give the log's own items without training events vectors by their text, as ``put_items`` does.
 
+        With ``shrinkage`` the vectors of trained items move towards those of their neighbours, too, the more the fewer
+        events they have.
+
         Returns:
-            Their number.
+            Number of items with another vector.
 
         Raises:
             InputError: No item is trained and has text, or there are no text vectors.
@@ -178,7 +181,7 @@ class Recommender:
         self._use(self.catalogue)
         self._put_into_index(rows)
         note = f", {n_without:,} of them without a text neighbour: at the mean of all" if n_without else ""
-        print(f"{len(rows):,} cold items have vectors by their text{note}.", file=sys.stderr)
+        print(f"{len(rows):,} items have vectors by their text{note}.", file=sys.stderr)
         return len(rows)
 
     def remove_items(self, items: Any) -> int:

@@ -118,7 +118,7 @@ def test_cold_items_of_the_log_are_listed(call):
     with_cold = call("recommend", "--users", "u0", "--k", "27", "--seen", *WORDS, "--cold-items", "nearest-text")[1]
     scores = {item["item_id"]: item["score"] for item in with_cold["results"][0]["items"]}
     assert scores["i24"] == pytest.approx(scores["i0"], rel=1e-3)
-    few = ("--cold.neighbours", "1", "--cold.weighting", "similarity")
+    few = ("--cold.neighbours", "1", "--cold.weighting", "equal")
     assert call("recommend", "--users", "u0", *WORDS, "--cold-items", "nearest-text", *few)[0] == 0
 
 

@@ -63,10 +63,10 @@ KINDS = ["towers", "encoder", "ensemble", "fusion", "text"]
 
 
 def by_hand(learned, warm, catalogue, text, n=10):
-    """Mean of the learned vectors of the nearest warm items by cosine, at the usual length."""
+    """Mean of the learned vectors of the nearest warm items, weighed by their cosine, at the usual length."""
     near = sorted(np.flatnonzero(warm), key=lambda row: -float(catalogue[row] @ text))[:n]
     near = [row for row in near if catalogue[row] @ text > 1e-6]
-    mean = np.mean([learned[row] for row in near], axis=0)
+    mean = np.average([learned[row] for row in near], axis=0, weights=[catalogue[row] @ text for row in near])
     return mean / np.linalg.norm(mean) * np.median([np.linalg.norm(learned[row]) for row in np.flatnonzero(warm)])
 
 
@@ -250,9 +250,7 @@ def test_evaluate_ranks_cold_items_and_reports_them_apart(runs, log, texts):
     assert groups["nearest-text"]["recall@10"] == pytest.approx(
         np.mean([r in ranked[q] for q, r in zip(query[cold], row[cold], strict=True)])
     )
-    assert any(
-        "cold items have the mean of the learned vectors of 10 neighbours" in note for note in one.results["notes"]
-    )
+    assert any("items have vectors by 10 neighbours by text" in note for note in one.results["notes"])
 
 
 def test_items_that_are_not_the_logs_take_no_part_in_an_evaluation(runs, log, texts):
@@ -326,8 +324,36 @@ def test_rows_without_a_vector_are_neither_scored_nor_exported(runs, log, texts)
     assert cold in model.item_vectors()["item_id"]
 
 
+@pytest.mark.parametrize("kind", ["towers", "encoder", "ensemble"])
+def test_vectors_of_few_events_move_towards_their_neighbours(runs, log, texts, kind):
+    model = Recommender.load(runs / kind, log, item_vectors=texts)
+    learned, first, size = model.ranker.item_vectors()[:, :8], log.vocabulary.first_item, log.vocabulary.size
+    assert model.put_cold_items(neighbours=3, shrinkage=4.0) == log.n_rows - first
+    moved = model.ranker.item_vectors()[:, :8]
+    for row in range(first, size):
+        if not texts.rows[row].any():
+            np.testing.assert_array_equal(moved[row], learned[row])
+            continue
+        others = warm_of(log, size)
+        length = np.median(np.linalg.norm(learned[others], axis=1))  # with itself, as for all items
+        others[row] = False
+        near = by_hand(learned, others, texts.rows, texts.rows[row], 3)
+        near *= length / np.linalg.norm(near)
+        n = log.vocabulary.counts[row]
+        expected = n / (n + 4) * learned[row] + 4 / (n + 4) * near
+        expected *= np.linalg.norm(learned[row]) / np.linalg.norm(expected)
+        np.testing.assert_allclose(moved[row], expected, rtol=1e-3, atol=1e-5)
+
+
 def test_every_setting_of_cold_items_changes_their_recall(runs, log, texts):
-    settings = ({}, {"neighbours": 1}, {"weighting": "similarity"}, {"length": 0.8}, {"least_events": 9})
+    settings = (
+        {},
+        {"neighbours": 1},
+        {"weighting": "similarity"},
+        {"length": 0.8},
+        {"least_events": 9},
+        {"shrinkage": 3.0},
+    )
     ranks = []
     for cold in settings:
         model = Recommender.load(runs / "towers", log, item_vectors=texts)
@@ -360,6 +386,7 @@ def test_histories_with_new_items_are_read(runs, log, texts):
         (lambda m: m.similar(), "give either items or text"),
         (lambda m: m.remove_items(["i1", "nobody"]), "1 of 2 items to remove are not in the catalogue: 'nobody'"),
         (lambda m: m.put_items(NEW, neighbours=0), "both are at least 1"),
+        (lambda m: m.put_cold_items(shrinkage=-1.0), "it is a number of events, 0 at least"),
         (lambda m: m.put_items(NEW, length=0.0), "length is 0.0; it must be above 0"),
         (lambda m: m.put_items(NEW, weighting="best"), "known are equal and similarity|weighting"),
         (lambda m: m.save_index("there"), "was opened without an index"),

@@ -169,8 +169,8 @@ def by_nearest_texts(dataset: ClickDataset, texts: "ItemVectors | None", config:
         catalogue = catalogue.with_texts(texts) if texts is not None and catalogue.texts is None else catalogue
         rows, n_without = catalogue.put_cold(config)
         notes.append(
-            f"{ranker.name}: {len(rows):,} cold items have the mean of the learned vectors of {config.neighbours} "
-            f"neighbours by text, {n_without:,} without one the mean of all."
+            f"{ranker.name}: {len(rows):,} items have vectors by {config.neighbours} neighbours by text, "
+            f"{n_without:,} cold ones without a neighbour the mean of all."
         )
         return catalogue.ranker
 
