@@ -349,7 +349,7 @@ def test_every_setting_of_cold_items_changes_their_recall(runs, log, texts):
     settings = (
         {},
         {"neighbours": 1},
-        {"weighting": "similarity"},
+        {"weighting": "equal"},
         {"length": 0.8},
         {"least_events": 9},
         {"shrinkage": 3.0},
