@@ -34,7 +34,7 @@ class Embeddings(nn.Module):
         self.exact_match = ExactMatch(config.exact_match, width) if config.exact_match else None
         self.gap = nn.Embedding(1 + N_BUCKETS, width) if config.time_gaps else None  # row 0: no event before
         # A ModuleDict's keys may hold no dot, but a feature's name may: hence a list.
-        self.features = nn.ModuleList(_feature_module(feature, width, config.init_std) for feature in config.features)
+        self.features = nn.ModuleList(_feature_module(feature, width) for feature in config.features)
         self.norm = nn.LayerNorm(width, eps=config.norm_eps) if config.embedding_norm else nn.Identity()
         self.dropout = Dropout(config.dropout)
         self.projection = nn.Linear(width, config.dim) if config.embedding_dim is not None else nn.Identity()
@@ -146,8 +146,8 @@ def is_zero_initialised(weight: str) -> bool:
     return weight.startswith(("embeddings.ngrams.", "embeddings.exact_match."))
 
 
-def _feature_module(feature: FeatureConfig, width: int, std: float) -> nn.Module:
-    return Adapter(feature.width, width, std) if feature.width else nn.Embedding(feature.size, width, padding_idx=0)
+def _feature_module(feature: FeatureConfig, width: int) -> nn.Module:
+    return Adapter(feature.width, width) if feature.width else nn.Embedding(feature.size, width, padding_idx=0)
 
 
 def _check_dense(feature: FeatureConfig, values: Tensor, tokens: Tensor) -> None:

@@ -76,15 +76,14 @@ class SideFeatures(nn.Module):
         features: The features.
         dim: Width of the vector.
         config: Widths and dropout.
-        std: Initial standard deviation of what an adapter adds.
     """
 
-    def __init__(self, features: RoleFeatures, dim: int, config: TowersConfig, std: float) -> None:
+    def __init__(self, features: RoleFeatures, dim: int, config: TowersConfig) -> None:
         super().__init__()
         self.tables, self.dense = RowFeatures(features.tables), list(features.widths)
         self.mlp = FeatureMlp(features.sizes, dim, config.hidden, config.dropout) if features.sizes else None
         hidden = config.hidden if config.adapter == "mlp" else None
-        self.adapters = nn.ModuleList(Adapter(width, dim, std, hidden) for width in features.widths.values())
+        self.adapters = nn.ModuleList(Adapter(width, dim, hidden=hidden) for width in features.widths.values())
 
     def forward(self, rows: Tensor) -> Tensor:
         """Vectors ``[n, dim]`` of rows ``[n]``; 0 for what a row lacks of dense features, and for row -1."""

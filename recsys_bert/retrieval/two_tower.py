@@ -56,10 +56,10 @@ class TwoTower(nn.Module):
         self.encoder, self.config, self.first_item, self.id_dropout = encoder, config, first_item, id_dropout
         self.n_rows = max(encoder.config.vocab_size, items.n_rows)
         self.encoder_features = RowFeatures(encoder_tables)
-        width, std = encoder.embeddings.token.embedding_dim, encoder.config.init_std
+        width = encoder.embeddings.token.embedding_dim
         self.auxiliary, self.last = auxiliary, None if auxiliary is None else LastLayer(encoder, width)
-        self.items = SideFeatures(items, width, config, std) if items.tables else None
-        self.users = SideFeatures(users, width, config, std) if users.tables else None
+        self.items = SideFeatures(items, width, config) if items.tables else None
+        self.users = SideFeatures(users, width, config) if users.tables else None
         n_rows = encoder.config.vocab_size  # trained and drawn; items without training events are ranked alone
         self.item_loss = ItemLoss(loss, first_item=first_item, n_rows=n_rows, counts=counts, n_users=n_users)
 

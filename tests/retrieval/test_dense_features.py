@@ -8,6 +8,7 @@ import torch
 import recsys_bert as rb
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import MASK, UNKNOWN
+from recsys_bert.encoder.adapter import Adapter
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
@@ -75,16 +76,26 @@ def encoder(log, features=(), **changes):
 
 def towers(log, *, features=(), loss=TOWERS_LOSS, id_dropout=0.0, **changes):
     config = TowersConfig(**{"dropout": 0.0, **changes})
-    return build_two_tower(encoder(log, features), config, loss, log, id_dropout=id_dropout).eval()
+    return randomised(build_two_tower(encoder(log, features), config, loss, log, id_dropout=id_dropout)).eval()
 
 
 def prediction(log, features=(), loss=None, **changes):
     causal = encoder(log, features)
     tables = row_features(log, causal.config)
     loss = loss or LossConfig(similarity="dot")
-    return TokenPrediction(
-        causal, loss, first_row=log.vocabulary.first_item, features=tables, unknown=UNKNOWN, **changes
+    first = log.vocabulary.first_item
+    return randomised(
+        TokenPrediction(causal, loss, first_row=first, features=tables, unknown=UNKNOWN, **changes)
     ).eval()
+
+
+def randomised(model):
+    """Adapters as if they had been trained; they start at 0."""
+    torch.manual_seed(1)
+    for adapter in (module for module in model.modules() if isinstance(module, Adapter)):
+        assert not adapter.out.weight.any()
+        torch.nn.init.normal_(adapter.out.weight)
+    return model
 
 
 def batch_of(log, n=6):
@@ -154,13 +165,14 @@ def test_items_are_embedding_plus_adapters_by_hand(log):
     weights = [adapter.out.weight for adapter in model.items.adapters]
     emb, price = (torch.tensor(log.item_dense[name].values[rows.numpy()]) for name in ("emb", "price"))
     ids = model.encoder.embeddings.token.weight[[int(rows[0]), int(rows[1]), UNKNOWN]]
-    torch.testing.assert_close(model.item_side(rows), ids + emb @ weights[0].T + price @ weights[1].T)
+    torch.testing.assert_close(model.item_side(rows), ids + emb / WIDTH @ weights[0].T + price @ weights[1].T)
 
 
 def test_encoders_read_and_predict_embedding_plus_adapter(log):
     model = prediction(log, ["emb"])
     rows = torch.from_numpy(log.rows([0, 7, 44])).long()
-    added = torch.tensor(log.item_dense["emb"].values[rows.numpy()]) @ model.encoder.embeddings.features[0].out.weight.T
+    weight = model.encoder.embeddings.features[0].out.weight
+    added = torch.tensor(log.item_dense["emb"].values[rows.numpy()]) / WIDTH @ weight.T
     ids = model.encoder.embeddings.token.weight[[int(rows[0]), int(rows[1]), UNKNOWN]]
     torch.testing.assert_close(model.items(rows), ids + added)
     known = torch.arange(log.vocabulary.first_item, log.vocabulary.size)
