@@ -163,7 +163,6 @@ def _info(run: Any) -> shapes.RunInfo:
         name=run.name,
         kind=run.kind,
         endpoints=[endpoint.path for endpoint in ENDPOINTS if run.kind in endpoint.kinds],
-        about={},
     )
 
 

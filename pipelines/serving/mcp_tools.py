@@ -9,10 +9,11 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
 from pipelines.serving import clicks, texts
+from pipelines.serving import search as search_answers
 from pipelines.serving.errors import request_error
 from pipelines.serving.runs import RECOMMENDER
 from pipelines.serving.service import Service
-from recsys_bert.serving import shapes, text_shapes
+from recsys_bert.serving import search_shapes, shapes, text_shapes
 from recsys_bert.version import __version__
 
 Ids = list[int | str]
@@ -20,7 +21,7 @@ Filter = Ids | dict[str, list[str | int | float]]
 
 
 def mcp_server(service: Service) -> MCPServer:
-    """Tools for what the runs of a service can do: recommend, similar, embed.
+    """Tools for what the runs of a service can do: recommend, similar, search, embed.
 
     Args:
         service: Opened runs.
@@ -34,6 +35,8 @@ def mcp_server(service: Service) -> MCPServer:
     kinds = {run.kind for run in service.runs.by_name.values()}
     if RECOMMENDER in kinds:
         _add_click_tools(server, service)
+    if service.store is not None:
+        _add_search_tool(server, service)
     if kinds & set(texts.VECTORS):
         _add_text_tools(server, service)
     return server
@@ -76,6 +79,28 @@ def _add_click_tools(server: MCPServer, service: Service) -> None:
         """
         body = {"items": items, "k": k, "only": only, "run": run}
         return await _answer(service, clicks.similar, shapes.SimilarRequest, body)
+
+
+def _add_search_tool(server: MCPServer, service: Service) -> None:
+    @server.tool()
+    async def search(
+        query: str | None = None,
+        item_id: int | str | None = None,
+        user_id: int | str | None = None,
+        filter: str | None = None,
+        k: int = 10,
+    ) -> dict[str, Any]:
+        """Search the items by words, by likeness to an item or to a user, or by words and likeness together.
+
+        Args:
+            query: Words; any may match.
+            item_id: Item that results should be like.
+            user_id: User that results should suit; give one of item_id and user_id at most.
+            filter: Condition on columns, such as price < 20 and brand in ("a", "b").
+            k: Number of items.
+        """
+        body = {"query": query, "item_id": item_id, "user_id": user_id, "filter": filter, "k": k}
+        return await _answer(service, search_answers.search, search_shapes.SearchRequest, body)
 
 
 def _add_text_tools(server: MCPServer, service: Service) -> None:

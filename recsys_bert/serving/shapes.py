@@ -1,6 +1,6 @@
 """Requests and responses about clicks, and of the service itself; unknown keys are refused."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
@@ -283,7 +283,6 @@ class RunInfo(Shape):
     name: str
     kind: str
     endpoints: list[str]
-    about: dict[str, Any]
 
 
 class ReadyResponse(Shape):

@@ -1,9 +1,11 @@
 """Searches in a store that holds the items of a run."""
 
 import pytest
+from mcp.client import Client
 
 import recsys_bert as rb
 from pipelines.serve import Config
+from pipelines.serving.mcp_tools import mcp_server
 from recsys_bert.stages.store_items import store_items
 
 
@@ -76,3 +78,13 @@ def test_bad_searches_are_told_why(http, body, message):
 
 def test_without_a_store(clicks):
     assert "--store" in clicks.refused("/search", query="a")
+
+
+def test_the_mcp_tool_finds_the_same(http):
+    async def scene():
+        async with Client(mcp_server(http.service)) as client:
+            return await client.call_tool("search", {"query": "31 33", "filter": "price > 0", "k": 3})
+
+    result = http.runner.run(scene())
+    assert not result.is_error
+    assert result.structured_content == http.ok("/search", query="31 33", filter="price > 0", k=3)
