@@ -143,13 +143,9 @@ def log_and_towers(folder: Path, items: int, users: int = 3000) -> list[str]:
             "item_id": np.concatenate([np.arange(items), random.integers(0, items, n - items)]),
             "timestamp": np.arange(n),
         }
-        dataset = rb.prepare(
-            pl.DataFrame(log), filters={"min_user_events": 1, "min_item_events": 1}, out=folder / "data"
-        )
-        train = {"epochs": 1, "batch_size": 128, "max_steps": 5}
-        rb.train_retrieval(
-            dataset, encoder={"dim": 64, "n_layers": 2, "max_len": 50}, train=train, out=folder / "towers"
-        )
+        dataset = rb.prepare(pl.DataFrame(log), out=folder / "data")
+        encoder, train = {"dim": 64, "n_layers": 2, "max_len": 50}, {"epochs": 1, "batch_size": 128}
+        rb.train_retrieval(dataset, encoder=encoder, train=train, out=folder / "towers")
     return [str(folder / "towers"), "--data", str(folder / "data")]
 
 
