@@ -1,8 +1,9 @@
 """Milvus (https://milvus.io) through pymilvus; servers from 2.3 on.
 
 One collection of rows. Strings that filters read are kept percent-encoded, so that no value can be part of an
-expression. The index is IVF_FLAT: where a filter leaves little, all of its lists are looked at, which is exact, while
-Milvus' HNSW loses half of the nearest there. Milvus 2.3 has no search by words: their rows are found by a list of words
+expression. Where a filter leaves little, the rows that are left are compared here, as Milvus' HNSW loses half of the
+nearest there, and so does its search of rows that are not indexed yet. The index is IVF_FLAT, exact where all of its
+lists are looked at. Milvus 2.3 has no search by words: their rows are found by a list of words
 and scored by BM25 here.
 """
 
@@ -36,9 +37,10 @@ logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs a traceback 
 
 _TYPES = {"int": DataType.INT64, "float": DataType.DOUBLE, "bool": DataType.BOOL, "str": DataType.VARCHAR}
 _EMPTY: dict[str, Any] = {"int": 0, "float": 0.0, "bool": False, "str": "", "tags": []}
-_LISTS, _PROBES = 1_024, 64  # lists of the index, and those that a search without a filter looks at
+_LISTS, _PROBES = 1_024, 128  # lists of the index, and those that a search without a filter looks at
 _TIMEOUT_S, _RECOVERY_S = 30, 90
 _PAGE = 10_000
+_COMPARED = 50_000  # rows that a search fetches at most, to compare them here
 _MEAN_OVER = 5_000  # texts of which the mean length is taken
 _MOST_TAGS = 1_000
 _COMING_BACK = ("not loaded", "not fully loaded", "no available", "channel", "recover", "not ready", "node", "leader")
@@ -105,6 +107,8 @@ class Milvus:
                 if not n_left:
                     return [[] for _ in vectors]
                 share = n_left / max(self._n(client, ""), 1)
+                if share < EXACT_SHARE and n_left <= _COMPARED:
+                    return self._compared(client, vectors, k, expression)
             probes = _LISTS if share < EXACT_SHARE else min(_LISTS, round(_PROBES / share))
             results = client.search(
                 self._collection,
@@ -168,7 +172,8 @@ class Milvus:
         return self._run(work)
 
     def persist(self) -> None:
-        """Nothing: Milvus has every acknowledged row in its log."""
+        """Seal what was put, so that it is indexed; every acknowledged row is in Milvus' log already."""
+        self._run(lambda client: client.flush(self._collection, timeout=_RECOVERY_S), writes=True)
 
     def close(self) -> None:
         """End the connection."""
@@ -234,6 +239,16 @@ class Milvus:
             entity[f"h{n}"] = value is not None
             entity[f"c{n}"] = _EMPTY[kind] if value is None else _kept(kind, value)
         return entity
+
+    def _compared(self, client: MilvusClient, vectors: Vectors, k: int, expression: str) -> list[Scored]:
+        """Exact search: fetch the rows that are left and compare all. Rows not yet indexed are searched coarsely."""
+        rows = list(self._pages(client, expression, ["key", "vector"]))
+        keys = [unquote(row["key"]) for row in rows]
+        scores = vectors @ np.array([row["vector"] for row in rows], np.float32).reshape(len(rows), -1).T
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return [
+            [(keys[row], float(score[row])) for row in best.tolist()] for best, score in zip(order, scores, strict=True)
+        ]
 
     def _upsert(self, entities: list[dict[str, Any]], client: MilvusClient) -> None:
         client.upsert(self._collection, entities, timeout=_TIMEOUT_S)
