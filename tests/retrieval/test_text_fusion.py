@@ -253,4 +253,6 @@ def test_sources_of_text_are_compared(log, towers, tmp_path, capsys):
     assert "text=nowhere: text is 'nowhere', which is no folder" in capsys.readouterr().err
     assert main([*flags, "text=tfidf,words", "--json"]) == 0
     results = json.loads(capsys.readouterr().out)
+    alone = rb.evaluate(towers, log, baselines=[]).table["ndcg@10"][0]
+    assert alone not in table["ndcg@10"].to_list()  # the fusion is evaluated, not the run inside
     assert [one["metrics"]["ndcg@10"]["mean"] for one in results["configurations"]] == table["ndcg@10"].to_list()

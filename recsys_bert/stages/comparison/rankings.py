@@ -8,6 +8,7 @@ from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.evaluation.breakdowns import by_training_events
 from recsys_bert.evaluation.ranking import per_user, relevant
+from recsys_bert.retrieval.recommender import Recommender
 from recsys_bert.stages.comparison.runs import HeldOutMetrics
 
 _K = 10  # length of the lists, as in validation
@@ -19,7 +20,7 @@ def ranking_metrics(model: Any, dataset: ClickDataset) -> HeldOutMetrics:
     Beside them, recall@10 by training events of the target: ``recall@10 of 1-4 (812)``, with the predictions that have
     such a target; groups without any are left out.
     """
-    ranker = getattr(model, "ranker", model)  # a Recommender holds one
+    ranker = model.ranker if isinstance(model, Recommender) else model  # a score fusion holds a ranker, too
     queries, vocabulary = Queries.of(dataset, "test"), dataset.vocabulary
     depth, targets = min(_K, vocabulary.n_items), queries.targets()
     ranked = ranker.rank(queries, depth)
