@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.baselines import BASELINES as KNOWN
@@ -19,6 +19,29 @@ class Config(EvaluateConfig):
 
     Runs of `train-ctr` and of text commands add the metrics of their own test.
     """
+
+    MAIN: ClassVar[tuple[str, ...]] = (
+        "data",
+        "out",
+        "runs",
+        "baselines",
+        "split",
+        "targets",
+        "target_types",
+        "ks",
+        "indexes",
+        "users",
+        "seen",
+        "cold_items",
+        "item_vectors",
+        "cold.neighbours",
+        "groups",
+        "correction",
+        "samples",
+        "seed",
+        "truth",
+        "json",
+    )
 
     data: Path
     """Folder that `prepare` wrote."""

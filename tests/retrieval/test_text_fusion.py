@@ -263,3 +263,11 @@ def test_a_comparison_evaluates_the_fusion_and_not_the_ranker_inside(log, vector
     models = (fused, rb.Recommender(fused, log), popularity)
     ndcg = [np.nanmean(ranking_metrics(model, log).examples["ndcg@10"]) for model in models]
     assert ndcg[0] == ndcg[1] > ndcg[2]
+
+
+def test_an_evaluation_evaluates_the_fusion_and_not_the_ranker_inside(log, vectors):
+    popularity = PopularityRanker(log, 0.1)
+    fused = ScoreFusion(popularity, None, texts=(vectors, TextGains(last=5, decay=0.8, weight=4.0)))
+    models = {"bare": fused, "held": rb.Recommender(fused, log), "inside": popularity}
+    ndcg = rb.evaluate(models, log, baselines=[], indexes=[], samples=0).table["ndcg@10"].to_list()
+    assert ndcg[0] == ndcg[1] > ndcg[2]

@@ -19,6 +19,7 @@ from recsys_bert.retrieval.live_catalogue import LiveCatalogue
 from recsys_bert.retrieval.load import earlier_vocabulary, open_run
 from recsys_bert.retrieval.new_users import rank_new_users
 from recsys_bert.retrieval.ranker import Ranker, search_vectors
+from recsys_bert.retrieval.recommender import Recommender
 from recsys_bert.stages.evaluation.external import VectorRanker, external_lists, external_ranker
 from recsys_bert.stages.evaluation.held_out import HeldOut, ModelUnderTest, Ranking
 from recsys_bert.stages.evaluation.index_comparison import Searched, check_factories, compare_indexes
@@ -80,8 +81,7 @@ def _name(model: Any, number: int) -> str:
 
 def _ranker(model: Any) -> Any:
     """The ranker that a ``Recommender`` holds, without items that are not the log's, or the model itself."""
-    catalogue = getattr(model, "catalogue", None)
-    return getattr(model, "ranker", model) if catalogue is None else catalogue.log_ranker
+    return model.catalogue.log_ranker if isinstance(model, Recommender) else model
 
 
 def _of_this_log(name: str, model: Any, dataset: ClickDataset) -> Any:
