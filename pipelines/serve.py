@@ -37,7 +37,7 @@ class Config:
     """SQLite file for events and items that came by requests; without one they are lost when the service ends."""
 
     store: str | None = None
-    """Folder or address of a store that `store-load` filled, for /search."""
+    """Folder or address of a store that `store load` filled, for /search."""
 
     store_kind: str = "faiss"
     """System of the store."""

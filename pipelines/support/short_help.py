@@ -69,7 +69,9 @@ def short_help(kind: type, prog: str) -> str:
     width = min(100, max(60, shutil.get_terminal_size().columns))
     settings = _by_group(shown_settings(kind))
     n_all = sum(1 for _ in all_settings(kind))
-    lines = [f"usage: {prog} [recipe.toml] [--flags]", "", *textwrap.wrap(_about(kind), width)]
+    several: str | None = getattr(kind, "POSITIONAL", None)
+    first = "[recipe.toml]" if several is None else f"[recipe.toml | {several.upper()} ...]"
+    lines = [f"usage: {prog} {first} [--flags]", "", *textwrap.wrap(_about(kind), width)]
     for group, members in itertools.groupby(settings, key=_group):
         lines += ["", f"{group}:", *itertools.chain.from_iterable(_entry(setting, width) for setting in members)]
     if sizes := presets(kind):

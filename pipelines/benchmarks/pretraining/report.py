@@ -136,9 +136,10 @@ def picture(path: Path, by_seed: Mapping[Any, Any], rows: Sequence[Row], starts:
         for number, start in enumerate(starts):
             points = [(at, by_seed.get(((*panel, name), start), {})) for at, name in enumerate(order)]
             known = [(at, np.mean([np.nanmean(one) for one in values.values()])) for at, values in points if values]
-            if known:
-                x, y = zip(*known, strict=True)
-                axis.plot(x, y, marker=MARKERS[number], color=COLOURS[number], label=start, linewidth=1.2)
+            look = {"marker": MARKERS[number], "color": COLOURS[number], "linewidth": 1.2}
+            cold = [point for point in known if point[0] == len(order) - 1]  # another metric: no line leads there
+            for part, label in ((known[: len(known) - len(cold)], start), (cold, None)):
+                axis.plot([x for x, _ in part], [y for _, y in part], label=label, **look)
         axis.set_xticks(range(len(order)), order, fontsize=7)
         axis.set_title(f"{panel[1]}, {panel[0]}", fontsize=8)
         axis.tick_params(axis="y", labelsize=7)
