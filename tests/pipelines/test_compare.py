@@ -51,7 +51,13 @@ def test_metrics_are_those_of_evaluate(compare, simulated, tmp_path):
     report = evaluate.run(config)
     for configuration, model in zip(results["configurations"], report["models"], strict=True):
         metrics = {name: entry["mean"] for name, entry in configuration["metrics"].items()}
-        assert metrics == {name: pytest.approx(model["metrics"][name]["value"]) for name in ("ndcg@10", "recall@10")}
+        expected = {name: model["metrics"][name]["value"] for name in ("ndcg@10", "recall@10")}
+        expected |= {
+            f"recall@10 of {line['group']} ({line['predictions']})": line["recall@10"]
+            for line in model["by_training_events"]
+            if line["targets"]
+        }
+        assert metrics == pytest.approx(expected)
         assert [epoch for epoch, *_ in configuration["curve"]] == [1, 2]
     (line,) = results["comparisons"]
     expected = next(one for one in report["comparisons"] if one["metric"] == "ndcg@10")

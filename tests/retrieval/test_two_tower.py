@@ -21,6 +21,7 @@ from recsys_bert.retrieval.load import load_ranker
 from recsys_bert.retrieval.negatives import HardNegativeMiner
 from recsys_bert.retrieval.two_tower import build_two_tower
 from recsys_bert.retrieval.two_tower_ranker import TwoTowerRanker, load_two_tower, save_two_tower
+from recsys_bert.stages.train_retrieval import train_retrieval
 from recsys_bert.user_encoder.checkpoint import feature_configs
 
 SIDES = {"item_features": ("kind", "tags"), "user_features": ("age",)}
@@ -295,7 +296,6 @@ def test_features_that_are_not_there_are_refused(towers, kind, known):
     ("settings", "message"),
     [
         ({"id_dropout": 1.0}, r"towers.id_dropout is 1.0"),
-        ({"id_dropout": 0.5}, "name towers.item_features"),
         ({"user_features": ("age", "age")}, "towers.user_features are age, age: name each once"),
         ({"hidden": 0}, r"towers.hidden is 0"),
     ],
@@ -303,3 +303,8 @@ def test_features_that_are_not_there_are_refused(towers, kind, known):
 def test_settings_that_do_not_fit_are_refused(settings, message):
     with pytest.raises(InputError, match=message):
         TowersConfig(**settings)
+
+
+def test_masked_embeddings_without_features_are_refused(side_log):
+    with pytest.raises(InputError, match=r"towers.id_dropout masks an item's embedding; name towers.item_features"):
+        train_retrieval(side_log, towers={"id_dropout": 0.5})
