@@ -32,10 +32,10 @@ async def similar(service: Service, request: shapes.SimilarRequest) -> shapes.Si
     run = service.runs.one([RECOMMENDER], request.run)
     model: ServedRecommender = run.model
 
-    def compute(one: shapes.SimilarRequest) -> list[Listed]:
-        return model.similar(one.items, one.k, one.similarity, one.only, one.without)
+    def compute(batch: list[shapes.SimilarRequest]) -> list[list[Listed]]:
+        return [model.similar(one.items, one.k, one.similarity, one.only, one.without) for one in batch]
 
-    lists = await service.compute(run, "similar", lambda batch: _each(compute, batch), request, len(request.items))
+    lists = await service.compute(run, "similar", compute, request, len(request.items))
     answers = [
         shapes.SimilarList(similar_to=item, items=_items(run.model, one), notes=one.notes)
         for item, one in zip(request.items, lists, strict=True)
@@ -48,7 +48,9 @@ async def score(service: Service, request: shapes.ScoreRequest) -> shapes.ScoreR
     service.limits.check("pairs", "history", len(request.pairs))
     run = service.runs.one([RECOMMENDER], request.run)
     pairs = [(pair.user_id, pair.item_id) for pair in request.pairs]
-    scored = await service.compute(run, "score", lambda batch: _each(run.model.score, batch), pairs, len(pairs))
+    scored = await service.compute(
+        run, "score", lambda batch: [run.model.score(one) for one in batch], pairs, len(pairs)
+    )
     return shapes.ScoreResponse(
         run=run.name,
         pairs=[
@@ -98,7 +100,8 @@ async def rank(service: Service, request: shapes.RankRequest) -> shapes.RankResp
             raise InputError("only and without choose among what a recommender lists; candidates are given here.")
         candidates = list(dict.fromkeys(request.candidates))
     job = (request.user_id, candidates, dict(request.context), request.k, request.by)
-    rows = await service.compute(ranker, "rank", lambda batch: _each(_ranked(ranker.model), batch), job)
+    ranked = _ranked(ranker.model)
+    rows = await service.compute(ranker, "rank", lambda batch: [ranked(one) for one in batch], job)
     names = dict[Any, str | None]()
     if run is not None:
         ids = [item for item, _ in rows]
@@ -129,17 +132,6 @@ def _recommend_all(model: ServedRecommender) -> Any:
         return results
 
     return compute
-
-
-def _each(compute: Any, batch: Sequence[Any]) -> list[Any]:
-    """Results one by one; an item that fails gets its error."""
-    results: list[Any] = []
-    for item in batch:
-        try:
-            results.append(compute(item))
-        except Exception as error:
-            results.append(error)
-    return results
 
 
 def _ranked(model: Any) -> Any:

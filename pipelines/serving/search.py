@@ -29,13 +29,7 @@ async def search(service: Service, request: shapes.SearchRequest) -> shapes.Sear
     by_user = _user_vector(service, request) if request.user_id is not None else None
 
     def compute(batch: list[shapes.SearchRequest]) -> list[Any]:
-        results: list[Any] = []
-        for one in batch:
-            try:
-                results.append(_search(store, one, by_user))
-            except Exception as error:
-                results.append(error)
-        return results
+        return [_search(store, one, by_user) for one in batch]
 
     items = await service.models.submit(("store", id(request)), compute, request)
     by = [*(["vector"] if sources else []), *(["words"] if request.query is not None else [])]

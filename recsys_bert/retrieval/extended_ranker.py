@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.clicks.vocabulary import UNKNOWN
 from recsys_bert.retrieval.ensemble import Ensemble
-from recsys_bert.retrieval.exact import Allowed
-from recsys_bert.retrieval.ranker import Lists, Ranker, full_ranking
+from recsys_bert.retrieval.ranker import AroundRanker, InnerProducts, Ranker
 from recsys_bert.retrieval.score_fusion import ScoreFusion
-from recsys_bert.training.config import Precision
 
 Floats = NDArray[np.float32]
 
 
-class ExtendedRanker:
+class ExtendedRanker(InnerProducts, AroundRanker):
     """Ranker with further item vectors, and others in place of its own.
 
     Args:
@@ -28,8 +26,6 @@ class ExtendedRanker:
         n_rows: Length of ``item_vectors()``; rows that neither has are the mean of its own, the average item.
         log_rows: Catalogue rows of the log; what lies beyond is read in histories as unknown.
     """
-
-    reranks = False
 
     def __init__(
         self,
@@ -44,20 +40,6 @@ class ExtendedRanker:
         self.ranker, self.known, self.rows, self.vectors = ranker, known, rows, vectors
         self.n_rows, self.log_rows = n_rows, log_rows
         self.name, self.first_item = ranker.name, ranker.first_item
-
-    @property
-    def precision(self) -> Precision:
-        """Precision of the model."""
-        return self.ranker.precision
-
-    @precision.setter
-    def precision(self, value: Precision) -> None:
-        self.ranker.precision = value
-
-    @property
-    def reads_times(self) -> bool:
-        """True iff the model reads timestamps."""
-        return self.ranker.reads_times
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -87,26 +69,6 @@ class ExtendedRanker:
             items = np.where(items < self.log_rows, items, UNKNOWN).astype(items.dtype)
             queries = replace(queries, histories=replace(queries.histories, items=items))
         return self.ranker.user_vectors(queries)
-
-    def gains(self, queries: Queries, query: NDArray[np.int64], row: NDArray[np.int64]) -> None:
-        """No gains."""
-
-    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
-        """Exact full ranking."""
-        return full_ranking(self, queries, k, exclude_seen)
-
-    def rerank(
-        self,
-        lists: Lists,
-        users: Floats,
-        queries: Queries,
-        *,
-        items: Floats | None,
-        exclude_seen: bool,
-        allowed: Allowed | None = None,
-    ) -> Lists:
-        """Lists as they are."""
-        return lists
 
 
 def models_of(ranker: Ranker) -> list[Ranker]:

@@ -6,14 +6,13 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.exact import Allowed
-from recsys_bert.retrieval.ranker import Lists, Ranker, full_ranking
-from recsys_bert.training.config import Precision
+from recsys_bert.retrieval.ranker import AroundRanker, Lists, Ranker
 
 Floats = NDArray[np.float32]
 _USERS = 256  # scored at a time
 
 
-class QueryRanker:
+class QueryRanker(AroundRanker):
     """Ranker whose score is the model's plus a multiple of the cosine between an item's text and the query's.
 
     The multiple is ``weight / (1 - weight)`` times the spread (standard deviation over all items) of the user's scores,
@@ -42,20 +41,6 @@ class QueryRanker:
             raise InputError("the query is like no item's text, or like all of them; use other words.")
 
     @property
-    def precision(self) -> Precision:
-        """Precision of the model."""
-        return self.ranker.precision
-
-    @precision.setter
-    def precision(self, value: Precision) -> None:
-        self.ranker.precision = value
-
-    @property
-    def reads_times(self) -> bool:
-        """True iff the model reads timestamps."""
-        return self.ranker.reads_times
-
-    @property
     def shape(self) -> tuple[int, int]:
         """Shape of ``item_vectors()``."""
         rows, dim = self.ranker.shape
@@ -82,10 +67,6 @@ class QueryRanker:
     def gains(self, queries: Queries, query: NDArray[np.int64], row: NDArray[np.int64]) -> Floats | None:
         """Gains of the model."""
         return self.ranker.gains(queries, query, row)
-
-    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
-        """Exact full ranking."""
-        return full_ranking(self, queries, k, exclude_seen)
 
     def rerank(
         self,

@@ -101,6 +101,30 @@ class InnerProducts:
         """No gains."""
 
 
+class AroundRanker:
+    """The part of a ranker that changes the vectors or the lists of another one, ``ranker``."""
+
+    ranker: Ranker
+
+    @property
+    def precision(self) -> Precision:
+        """Precision of the ranker inside."""
+        return self.ranker.precision
+
+    @precision.setter
+    def precision(self, value: Precision) -> None:
+        self.ranker.precision = value
+
+    @property
+    def reads_times(self) -> bool:
+        """True iff the ranker inside reads timestamps."""
+        return self.ranker.reads_times
+
+    def rank(self: Ranker, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
+        """Exact full ranking: rows ``[n, k]``, best first, -1 where fewer are left."""
+        return full_ranking(self, queries, k, exclude_seen)
+
+
 def full_ranking(ranker: Ranker, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
     """Exact full ranking, ``[n, k]``."""
     return search(ranker, queries, k, queries.seen() if exclude_seen else None)[0]

@@ -22,10 +22,9 @@ from recsys_bert.item_texts.item_vectors import ItemVectors
 from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
 from recsys_bert.retrieval.ensemble import Ensemble
 from recsys_bert.retrieval.exact import Allowed
-from recsys_bert.retrieval.ranker import Lists, Ranker, full_ranking
+from recsys_bert.retrieval.ranker import AroundRanker, Lists, Ranker
 from recsys_bert.retrieval.text_histories import TextGains, item_side
 from recsys_bert.retrieval.untrained import PopularityRanker, TextRanker
-from recsys_bert.training.config import Precision
 
 Ints = NDArray[np.int64]
 
@@ -34,7 +33,7 @@ _DENSE = 32  # one pair in this many cells: then the product of all is quicker t
 _PAIRS = 1 << 17  # multiplied at a time
 
 
-class ScoreFusion:
+class ScoreFusion(AroundRanker):
     """Ranker that adds gains from co-occurrence and from recency to a model's inner products.
 
     Args:
@@ -83,20 +82,6 @@ class ScoreFusion:
         return ScoreFusion(ranker, self.counts, **scale, recent=recent, texts=vectors, name=self.name)
 
     @property
-    def precision(self) -> Precision:
-        """Precision of the model."""
-        return self.ranker.precision
-
-    @precision.setter
-    def precision(self, value: Precision) -> None:
-        self.ranker.precision = value
-
-    @property
-    def reads_times(self) -> bool:
-        """True iff the model reads timestamps."""
-        return self.ranker.reads_times
-
-    @property
     def shape(self) -> tuple[int, int]:
         """Shape of ``item_vectors()``."""
         rows, dim = self.ranker.shape
@@ -138,10 +123,6 @@ class ScoreFusion:
             table = sparse.csr_array((gain, (gained_query, gained_row)), shape=(part.stop - part.start, self.shape[0]))
             gains[inside] = table[query[inside] - part.start, row[inside]]
         return gains
-
-    def rank(self, queries: Queries, k: int, exclude_seen: bool = True) -> NDArray[np.int32]:
-        """Exact full ranking."""
-        return full_ranking(self, queries, k, exclude_seen)
 
     def rerank(
         self,
