@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recsys_bert.stages.fusion_config import FuseConfig, check_named_settings, check_runs
+from recsys_bert.stages.fuse_config import FuseConfig, check_named_settings, check_runs
 
 _LINES = 10  # settings in the table
 _COLUMNS = (

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from recsys_bert.stages.pretrain import PretrainConfig
+from recsys_bert.stages.pretrain_config import PretrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)

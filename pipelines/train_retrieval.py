@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from recsys_bert.stages.train_retrieval import TrainRetrievalConfig, check_init
+from recsys_bert.stages.train_retrieval_config import TrainRetrievalConfig, check_init
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,6 +46,7 @@ def write_config(config: Any, path: Path) -> None:
 def _command(config: Any) -> str:
     """Command whose settings these are, as in ``text classify train``."""
     module = type(config).__module__.removeprefix("pipelines.").removeprefix("recsys_bert.stages.")
+    module = module.removesuffix("_config")  # settings of a stage may have a file of their own
     return module.replace(".", " ").replace("_", "-")
 
 

@@ -8,8 +8,13 @@ from typing import Any, ClassVar
 import pytest
 
 from recsys_bert.errors import InputError
-from recsys_bert.settings import make_config, named_settings, read_config, with_preset
+from recsys_bert.settings import make_config, named_settings, read_config, with_preset, write_config
 from recsys_bert.settings_types import field_docs
+from recsys_bert.stages.fuse_config import FuseConfig
+from recsys_bert.stages.pretrain_config import PretrainConfig
+from recsys_bert.stages.train_ctr import TrainCTRConfig
+from recsys_bert.stages.train_retrieval_config import TrainRetrievalConfig
+from recsys_bert.training.run_folder import run_kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,3 +132,17 @@ def test_field_docs_are_read_from_bases_too():
     docs = field_docs(Command)
     assert docs["inner"] == "The inner ones, on two lines."
     assert docs["out"] == "Run folder."
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [
+        (PretrainConfig, "pretrain"),
+        (TrainRetrievalConfig, "train-retrieval"),
+        (FuseConfig, "fuse"),
+        (TrainCTRConfig, "train-ctr"),
+    ],
+)
+def test_resolved_settings_name_the_command_of_their_stage(tmp_path, kind, command):
+    write_config(kind(), tmp_path / "config.toml")
+    assert run_kind(tmp_path) == command

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipelines.support.flags import load_config
 from recsys_bert.errors import InputError
-from recsys_bert.stages.pretrain import PretrainConfig
+from recsys_bert.stages.pretrain_config import PretrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from recsys_bert.encoder.parts import allowing_parts
 from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
 from recsys_bert.stages.folders import temporary_run
-from recsys_bert.stages.fusion_config import FuseConfig, check_named_settings, check_runs
+from recsys_bert.stages.fuse_config import FuseConfig, check_named_settings, check_runs
 from recsys_bert.training.run_folder import end_of_checks
 
 if TYPE_CHECKING:

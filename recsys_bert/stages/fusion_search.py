@@ -23,7 +23,7 @@ from recsys_bert.retrieval.validation import drawn_queries, list_metrics
 if TYPE_CHECKING:
     from recsys_bert.clicks.queries import Queries
     from recsys_bert.item_texts.item_vectors import ItemVectors
-    from recsys_bert.stages.fusion_config import FuseConfig
+    from recsys_bert.stages.fuse_config import FuseConfig
 
 _K = 10  # length of the lists
 

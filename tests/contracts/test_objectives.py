@@ -296,7 +296,7 @@ def test_a_trained_run_ranks_is_evaluated_and_starts_towers_and_ctr_models(side_
 
 def model_config(run):
     from recsys_bert.settings import read_config
-    from recsys_bert.stages.pretrain import PretrainConfig
+    from recsys_bert.stages.pretrain_config import PretrainConfig
 
     return read_config(PretrainConfig, run / "config.toml")
 

@@ -23,7 +23,8 @@ from recsys_bert.encoder.fusions import FUSIONS
 from recsys_bert.encoder.layers import LAYERS
 from recsys_bert.encoder.necks import NECKS
 from recsys_bert.objectives import OBJECTIVES
-from recsys_bert.stages.pretrain import PretrainConfig, pretrain
+from recsys_bert.stages.pretrain import pretrain
+from recsys_bert.stages.pretrain_config import PretrainConfig
 from recsys_bert.training.run_folder import only_checking
 
 pytestmark = pytest.mark.slow

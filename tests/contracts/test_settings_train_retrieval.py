@@ -20,7 +20,8 @@ from contracts.settings_contract import (
 )
 
 from recsys_bert.stages.pretrain import pretrain
-from recsys_bert.stages.train_retrieval import TrainRetrievalConfig, train_retrieval
+from recsys_bert.stages.train_retrieval import train_retrieval
+from recsys_bert.stages.train_retrieval_config import TrainRetrievalConfig
 from recsys_bert.training.run_folder import only_checking
 
 pytestmark = pytest.mark.slow

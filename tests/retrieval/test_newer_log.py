@@ -10,7 +10,8 @@ from recsys_bert.retrieval.recommender import Recommender
 from recsys_bert.stages.evaluate import evaluate
 from recsys_bert.stages.fuse import fuse
 from recsys_bert.stages.prepare import prepare
-from recsys_bert.stages.pretrain import PretrainConfig, build, pretrain
+from recsys_bert.stages.pretrain import build, pretrain
+from recsys_bert.stages.pretrain_config import PretrainConfig
 from recsys_bert.stages.train_retrieval import train_retrieval
 from recsys_bert.training.config import TrainConfig
 

@@ -11,7 +11,8 @@ from recsys_bert.settings import make_config
 from recsys_bert.stages.evaluate import evaluate
 from recsys_bert.stages.fuse import fuse
 from recsys_bert.stages.prepare import prepare
-from recsys_bert.stages.pretrain import PretrainConfig, build, pretrain
+from recsys_bert.stages.pretrain import build, pretrain
+from recsys_bert.stages.pretrain_config import PretrainConfig
 from recsys_bert.stages.train_retrieval import train_retrieval
 
 TINY = {"encoder": {"dim": 8, "n_layers": 1, "max_len": 10}, "train": {"epochs": 1, "batch_size": 8, "lr": 0.02}}

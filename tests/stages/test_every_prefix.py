@@ -8,7 +8,8 @@ from recsys_bert.errors import InputError
 from recsys_bert.retrieval.load import open_run
 from recsys_bert.settings import make_config
 from recsys_bert.stages.pretrain import pretrain
-from recsys_bert.stages.train_retrieval import TrainRetrievalConfig, _batches, train_retrieval
+from recsys_bert.stages.train_retrieval import _batches, train_retrieval
+from recsys_bert.stages.train_retrieval_config import TrainRetrievalConfig
 
 TRAIN = {"epochs": 1, "batch_size": 32, "lr": 1e-2, "device": "cpu", "precision": "fp32"}
 SMALL = {"encoder": {"dim": 8, "n_layers": 1, "n_heads": 2, "max_len": 5}, "train": TRAIN}

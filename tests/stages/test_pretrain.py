@@ -11,7 +11,8 @@ from recsys_bert.errors import InputError
 from recsys_bert.files import read_json
 from recsys_bert.retrieval.recommender import Recommender
 from recsys_bert.settings import read_config
-from recsys_bert.stages.pretrain import PretrainConfig, pretrain
+from recsys_bert.stages.pretrain import pretrain
+from recsys_bert.stages.pretrain_config import PretrainConfig
 from recsys_bert.training.config import TrainConfig
 
 SETTINGS = {

@@ -11,7 +11,8 @@ from recsys_bert.files import read_json
 from recsys_bert.retrieval.recommender import Recommender
 from recsys_bert.stages.fuse import fuse
 from recsys_bert.stages.prepare import prepare
-from recsys_bert.stages.train_retrieval import TrainRetrievalConfig, train_retrieval
+from recsys_bert.stages.train_retrieval import train_retrieval
+from recsys_bert.stages.train_retrieval_config import TrainRetrievalConfig
 
 SETTINGS = {
     "encoder": {"dim": 8, "n_layers": 1, "n_heads": 1, "max_len": 10},
