@@ -205,7 +205,8 @@ def _side(
     today = with_vectors(reading, side, concat([known_ids, ids.rename(known_ids.name)]), column)
     stored = stored_vectors(dataset, f"{role}s")
     vectors = {
-        name: today.vectors[name].with_known(stored[name]) if name in today.vectors else stored[name] for name in stored
+        name: today.vectors[name].with_known(known, name) if name in today.vectors else known
+        for name, known in stored.items()
     }
     return Side(features, side_table_with(dataset, f"{role}s", today.table), vectors)
 

@@ -42,10 +42,14 @@ class VectorTable:
         """Numbers a vector."""
         return int(self.values.shape[1])
 
-    def with_known(self, known: "VectorTable | None") -> "VectorTable":
-        """These vectors, then those of other ids in ``known``."""
-        if known is None:
-            return self
+    def with_known(self, known: "VectorTable", name: str) -> "VectorTable":
+        """These vectors, then those of other ids in ``known``.
+
+        Raises:
+            InputError: They are of another width; ``name`` is the feature.
+        """
+        if self.width != known.width:
+            raise InputError(f"vectors of {name!r} are {self.width} wide, but those of the folder {known.width}.")
         rest = ~known.ids.is_in(self.ids.implode())
         ids = pl.concat([self.ids, known.ids.filter(rest).rename(self.ids.name)])
         return VectorTable(ids, np.concatenate([self.values, known.values[rest.to_numpy()]]), self.counts)

@@ -319,6 +319,14 @@ def test_appending_vectors_of_an_unknown_feature_is_refused(tmp_path):
         append(old, today, out=tmp_path / "new", item_vectors=["emb"])
 
 
+def test_appending_vectors_of_another_width_is_refused(tmp_path):
+    old = make(tmp_path / "old", items=table_of(range(6)), item_features=FEATURES)
+    today = pl.DataFrame([(0, 1, 900)], schema=["user_id", "item_id", "timestamp"], orient="row")
+    pl.DataFrame({"item_id": [1], "vector": [[1.0, 2.0]]}).write_parquet(tmp_path / "narrow.parquet")
+    with pytest.raises(InputError, match="vectors of 'emb' are 2 wide, but those of the folder 3"):
+        append(old, today, out=tmp_path / "new", item_vectors=[f"emb={tmp_path / 'narrow.parquet'}"])
+
+
 def test_a_damaged_table_is_noticed(tmp_path):
     make(tmp_path / "out", items=table_of(range(6)), item_features=FEATURES)
     path = tmp_path / "out" / "item_dense" / "0.npy"
