@@ -136,6 +136,31 @@ def test_side_tables_of_today_win_and_the_others_stay(tmp_path, text):
     assert old.manifest == rb.open_dataset(tmp_path / "data").manifest  # --out leaves it alone
 
 
+def test_side_columns_called_like_those_of_the_other_table_are_kept(tmp_path):
+    old_log, today = random_log(0, 0, 15, 30, 150), random_log(1, 1500, 15, 30, 50)
+    side = {
+        "items": pl.DataFrame({"item_id": range(40), "user_id": [f"maker{n % 3}" for n in range(40)]}),
+        "users": pl.DataFrame({"user_id": range(15), "count": [f"c{n % 4}" for n in range(15)]}),
+    }
+    features = {"item_features": {"categorical": ["user_id"]}, "user_features": {"categorical": ["count"]}}
+    old = prepare(old_log, **side, **features, out=tmp_path / "data")
+    expected = prepare(pl.concat([old_log, today]), **side, **features, out=tmp_path / "anew", vocabulary={"of": old})
+    check_same(append(old, today, out=tmp_path / "out"), expected)
+
+
+def test_cold_items_without_a_value_stay_in_the_catalogue(tmp_path):
+    old_log, today = random_log(0, 0, 15, 30, 150), random_log(1, 1500, 15, 30, 50)
+    items = pl.DataFrame({"item_id": range(40), "kind": [None if n > 35 else f"k{n % 3}" for n in range(40)]})
+    features = {"item_features": {"categorical": ["kind"]}}
+    old = prepare(old_log, items=items, **features, out=tmp_path / "data")
+    expected = prepare(
+        pl.concat([old_log, today]), items=items, **features, out=tmp_path / "anew", vocabulary={"of": old}
+    )
+    out = append(old, today, out=tmp_path / "out")
+    check_same(out, expected)
+    assert 39 in out.items["item_id"]
+
+
 def test_day_by_day_equals_all_days_at_once(tmp_path):
     days = [random_log(seed, 1500 * seed, 10 + 5 * seed, 20 + 10 * seed, 60) for seed in range(4)]
     dataset = prepare(days[0], out=tmp_path / "data", split={"kind": "time"})

@@ -1,6 +1,7 @@
 """Append a log to a prepared folder: the events of both as arrays, without reading the old log again."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from recsys_bert.clicks.prepare.events import Events, EventWriter, chunks
 from recsys_bert.clicks.prepare.side_tables import SideTable
 from recsys_bert.clicks.prepare.sorting import stable_order
 from recsys_bert.clicks.prepare.times import PER_SECOND
-from recsys_bert.clicks.prepare.writer import LogRecord
+from recsys_bert.clicks.prepare.writer import CATALOGUE, LogRecord
 from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
 
@@ -28,8 +29,8 @@ FILTERS = {"repeats": ("consecutive",)}
 SPLITS = ("leave_one_out", "time", "none")
 """Splits that move on with the log."""
 
-RESERVED = ("item_row", "item_id", "count", "user_row", "user_id")
-"""Columns of ``items.parquet`` and ``users.parquet`` that are not the side table's."""
+RESERVED = {"items": CATALOGUE, "users": ("user_row", "user_id")}
+"""Columns of ``items.parquet`` and of ``users.parquet`` that are not the side table's."""
 
 
 def check_can_append(
@@ -252,11 +253,13 @@ def side_table_with(dataset: ClickDataset, role: str, new: SideTable | None) -> 
     counts = dataset.manifest.side_tables.get(role)
     if counts is None:
         return new
-    table = dataset.items if role == "items" else dataset.users
-    columns = {name: _own_name(name, table.columns) for name in table.columns if name not in RESERVED}
+    table, reserved = dataset.items if role == "items" else dataset.users, RESERVED[role]
+    columns = {name: _own_name(name, reserved) for name in table.columns if name not in reserved}
     stored = table.select(columns.keys()).rename(columns)
     ids = table[f"{role.removesuffix('s')}_id"]
     has_row = ~stored.select(pl.all_horizontal(pl.all().is_null())).to_series() if columns else ids.is_not_null()
+    if role == "items":
+        has_row |= table["item_row"] >= dataset.vocabulary.size  # cold items are there by the side table alone
     missing = tuple(dataset.manifest.config[f"{role.removesuffix('s')}_table"]["missing"])
     old = SideTable(ids.filter(has_row), stored.filter(has_row), counts, role, missing)
     if new is None:
@@ -267,10 +270,10 @@ def side_table_with(dataset: ClickDataset, role: str, new: SideTable | None) -> 
     return SideTable(pl.concat([new.ids, old.ids.filter(rest).rename(new.ids.name)]), table, total, role, missing)
 
 
-def _own_name(name: str, columns: list[str]) -> str:
+def _own_name(name: str, reserved: Sequence[str]) -> str:
     """Name of a side column before the writer set it apart from one of its own."""
     own = name.removesuffix("_side")
-    return own if own in columns and own in RESERVED else name
+    return own if own in reserved else name
 
 
 def summed_record(dataset: ClickDataset, record: LogRecord) -> LogRecord:
