@@ -136,22 +136,22 @@ class LiveCatalogue:
             InputError: The table cannot be read, or there are no text vectors.
         """
         texts, new = self.need_texts(), read_new_items(items, self.dataset)
-        encoded = texts.encode(new.texts)
-        if not np.isfinite(encoded).all():
-            raise InputError("text vectors of new items hold NaN or infinite numbers; the text encoder is damaged.")
         rows = self.dataset.rows(new.table["item_id"]).astype(np.int64)
         is_new = rows < self.dataset.vocabulary.first_item
         is_cold = is_new | np.isin(rows, cold_rows(self._trained, self.log, config)) | (rows >= self.log.n_rows)
         has_text = np.array([bool(text) for text in new.texts], np.bool_)
         is_back = ~is_cold & np.isin(rows, self.live.removed)
+        cold = np.flatnonzero(is_cold)  # a table may well be the whole catalogue: only these are encoded
+        encoded = texts.encode([new.texts[at] for at in cold])
+        if not np.isfinite(encoded).all():
+            raise InputError("text vectors of new items hold NaN or infinite numbers; the text encoder is damaged.")
         vectors, has = self._vectors(encoded, config)
-        goes_in = is_cold & has
+        goes_in = np.zeros(len(rows), np.bool_)
+        goes_in[cold[has]] = True
         added = np.flatnonzero(goes_in & is_new)
         rows[added] = self.dataset.n_rows + np.arange(len(added))
         frame = in_columns_of(self.log.items, new.table.filter(pl.Series(goes_in & is_new))) if len(added) else None
-        live = self.live.put(
-            rows[goes_in].astype(np.int32), encoded[goes_in], [part[goes_in] for part in vectors], frame
-        )
+        live = self.live.put(rows[goes_in].astype(np.int32), encoded[has], [part[has] for part in vectors], frame)
         self.live = live.restore(rows[is_back])
         self.dataset = self.dataset if frame is None else self.dataset.with_items(frame)
         self.ranker = self._ranker(self.live)
@@ -160,7 +160,7 @@ class LiveCatalogue:
             "removed before and back": int(is_back.sum()),
             "trained on already": int((~is_cold & ~is_back).sum()),
             "without text": int((is_cold & ~has_text).sum()),
-            "without a word that trained items have": int((is_cold & has_text & ~has).sum()),
+            "without a word that trained items have": int((is_cold & has_text & ~goes_in).sum()),
             **new.counts,
         }
         return rows[goes_in | is_back].astype(np.int32), counts

@@ -233,6 +233,16 @@ def test_cold_items_of_the_log_are_ranked_by_their_text(runs, log, texts):
                 np.testing.assert_allclose(vectors[row, :8], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_only_items_that_the_model_was_not_trained_on_are_encoded(runs, log, texts, monkeypatch):
+    encoded, encode = [], type(texts).encode
+    monkeypatch.setattr(type(texts), "encode", lambda self, some: encoded.extend(some) or encode(self, some))
+    table = pl.concat([log.items.select("item_id", "title"), pl.DataFrame({"item_id": ["new"], "title": ["a mug"]})])
+    _, counts = Recommender.load(runs / "towers", log, item_vectors=texts).put_items(table)
+    cold = log.ids(np.arange(log.vocabulary.size, log.n_rows)).to_list()
+    assert counts["trained on already"] == table.height - len(cold) - 1
+    assert encoded == table.filter(pl.col("item_id").is_in([*cold, "new"]))["title"].to_list()
+
+
 def test_evaluate_ranks_cold_items_and_reports_them_apart(runs, log, texts):
     quick = {"baselines": [], "indexes": ("SQ8",), "samples": 10}
     groups = {}
