@@ -168,6 +168,8 @@ class LiveCatalogue:
     def put_cold(self, config: ColdItemsConfig) -> tuple[Rows, int]:
         """Give the log's own cold items vectors by their text, and move those of few events with ``shrinkage``.
 
+        Removed items stay removed.
+
         Returns:
             Rows with another vector, and how many of the cold ones have no text neighbour.
 
@@ -176,7 +178,7 @@ class LiveCatalogue:
         """
         texts, cold = self.need_texts(), cold_rows(self._trained, self.log, config)
         rows = np.concatenate([shrunk_rows(self._trained, self.log, config), cold])
-        rows = np.setdiff1d(rows, self.live.rows).astype(np.int32)
+        rows = np.setdiff1d(rows, np.concatenate([self.live.rows, self.live.removed])).astype(np.int32)
         vectors, has = self._vectors(texts.rows[rows], config, rows)
         self.live = self.live.put(rows, texts.rows[rows], vectors, None)
         self.ranker = self._ranker(self.live)

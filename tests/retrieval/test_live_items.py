@@ -243,6 +243,22 @@ def test_only_items_that_the_model_was_not_trained_on_are_encoded(runs, log, tex
     assert encoded == table.filter(pl.col("item_id").is_in([*cold, "new"]))["title"].to_list()
 
 
+@pytest.mark.parametrize("shrinkage", [0.0, 3.0])
+def test_removed_items_stay_away_when_cold_items_get_vectors(runs, log, texts, tmp_path, shrinkage):
+    cold = log.ids(np.array([log.vocabulary.size])).to_list()
+    model = Recommender.load(runs / "towers", log, item_vectors=texts)
+    vectors, first = model.ranker.item_vectors(), model.ranker.first_item
+    model.index = ItemIndex.build(vectors[first:], np.arange(first, len(vectors)))
+    model.remove_items([*cold, "i1"])
+    one = _saved_again(model, log, texts, tmp_path, "Flat")
+    assert one.put_cold_items(shrinkage=shrinkage)
+    assert not {*cold, "i1"} & set(one.recommend(k=50, exclude_seen=False)["item_id"])
+    removed = log.rows([*cold, "i1"])
+    assert not np.isin(removed, one.index.rows).any()
+    one.put_items(log.items.select("item_id", "title").filter(pl.col("item_id").is_in([*cold, "i1"])))
+    assert {*cold, "i1"} <= set(one.recommend(k=60, exclude_seen=False)["item_id"])
+
+
 def test_evaluate_ranks_cold_items_and_reports_them_apart(runs, log, texts):
     quick = {"baselines": [], "indexes": ("SQ8",), "samples": 10}
     groups = {}
