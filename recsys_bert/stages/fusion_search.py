@@ -201,7 +201,7 @@ class _Validation:
         model = search.model_of(search.first)
         self.users, self.items = model.user_vectors(queries), model.item_vectors()
         self.targets = queries.targets()
-        self._last: tuple[Any, Lists] | None = None
+        self._last: tuple[Any, NDArray[np.float32], NDArray[np.float32], Lists] | None = None
 
     def tries(self, name: str, done: list[Fusion], fusions: Iterable[Fusion]) -> None:
         """Measure what is not in ``done`` yet, and append it there."""
@@ -220,18 +220,21 @@ class _Validation:
         return ranker.users_of_model(users, self.queries), ranker.items_of_model(self.items)
 
     def measured(self, fusion: Fusion) -> Fusion:
-        """Metrics of a configuration; its best by inner product are searched once for all counts beside them."""
-        ranker = self.search.ranker_of(fusion)
-        users, items = self._vectors(fusion, ranker)
+        """Metrics of a configuration; vectors and the best by them are computed once for all counts beside them."""
         if self._last is None or self._last[0] != fusion.of_vectors:
-            depth = min(_K, len(items) - ranker.first_item)
             plain = self.search.ranker_of(replace(fusion, weight=0.0))
-            self._last = fusion.of_vectors, search_vectors(plain, users, items, self.queries, depth, self.seen)
-        lists = self._last[1]
-        if fusion.weight:
-            exclude = self.seen is not None
-            lists = ranker.rerank(lists, users, self.queries, items=items, exclude_seen=exclude)
-        return replace(fusion, metrics=list_metrics(lists[0], self.targets, ranker.first_item, _K))
+            users, items = self._vectors(fusion, plain)
+            depth = min(_K, len(items) - plain.first_item)
+            self._last = (
+                fusion.of_vectors,
+                users,
+                items,
+                search_vectors(plain, users, items, self.queries, depth, self.seen),
+            )
+        _, users, items, lists = self._last
+        counted = self.search.ranker_of(replace(fusion, recency=None, text=None))  # those are in the vectors
+        lists = counted.rerank(lists, users, self.queries, items=items, exclude_seen=self.seen is not None)
+        return replace(fusion, metrics=list_metrics(lists[0], self.targets, counted.first_item, _K))
 
 
 def best_fusion(tried: list[Fusion]) -> Fusion:
