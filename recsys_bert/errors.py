@@ -22,4 +22,5 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    return InputError(f"no {kind} is called {name!r}{hint} Known: {', '.join(known)}.")
+    short = name if len(name) <= 100 else name[:100] + "…"
+    return InputError(f"no {kind} is called {short!r}{hint} Known: {', '.join(known)}.")

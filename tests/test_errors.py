@@ -8,3 +8,7 @@ def test_a_near_name_is_suggested():
 
 def test_a_far_name_gets_no_suggestion():
     assert str(unknown_name("layer", "xyz", ["bert"])) == "no layer is called 'xyz'. Known: bert."
+
+
+def test_a_long_name_is_cut():
+    assert str(unknown_name("layer", "x" * 101, ["bert"])) == f"no layer is called {'x' * 100 + '…'!r}. Known: bert."

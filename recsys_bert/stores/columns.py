@@ -33,6 +33,9 @@ MAX_TEXT_BYTES = 60_000
 MAX_LISTED = 10_000
 """Most values after ``in``."""
 
+MAX_COMPARISONS = 900
+"""Most comparisons of a filter; SQLite nests no expression deeper than 1,000."""
+
 
 def check_columns(columns: Mapping[str, str]) -> Columns:
     """Check the columns of a new store.
@@ -174,7 +177,13 @@ def checked_filter(source: Any, columns: Columns, ids: IdType) -> Filter | None:
         located = Located(source, {}, "the tree")
     else:
         located = from_json(source)
-    for leaf in leaves(located.tree):
+    comparisons = leaves(located.tree)
+    if len(comparisons) > MAX_COMPARISONS:
+        raise InputError(
+            f"the filter has {len(comparisons):,} comparisons; {MAX_COMPARISONS} at most. Write column in (…) for many "
+            "values of one column."
+        )
+    for leaf in comparisons:
         try:
             _check_leaf(leaf, {**columns, ID: ids})
         except InputError as error:

@@ -32,7 +32,7 @@ def _read(value: Any, path: str, positions: dict[int, str], depth: int) -> Filte
     if not isinstance(value, dict) or len(value) != 1:
         raise _error(path, f"{_short(value)} is there; an object of one operator or a column's name is needed")
     ((name, inner),) = value.items()
-    path = f"{path}.{name}".lstrip(".")
+    path = f"{path}.{str(name)[:40]}".lstrip(".")
     if name in ("and", "or"):
         return _group(And if name == "and" else Or, inner, path, positions, depth)
     if name == "not":

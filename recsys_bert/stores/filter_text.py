@@ -30,7 +30,8 @@ MAX_DEPTH = 50
 """Deepest nesting of brackets and negations."""
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?![\w.])"
+    # possessive: a number is not tried again with fewer digits, which takes minutes where it is long
+    r"\s*(?:(?P<number>[-+]?(?:\d++\.?\d*+|\.\d++)(?:[eE][-+]?\d++)?)(?![\w.])"
     r"""|(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
     r"|(?P<quoted>`[^`]+`)|(?P<word>[^\W\d]\w*)|(?P<sign>==|!=|<=|>=|[=<>(),\[\]]))",
     re.DOTALL,
@@ -186,11 +187,11 @@ class _Parser:
 
 
 def _tokens(text: str) -> list[_Token]:
-    tokens, position = [], 0
-    while text[position:].strip():
+    tokens, position, end = [], 0, len(text.rstrip())
+    while position < end:
         match = _TOKEN.match(text, position)
         if match is None or match.lastgroup is None:
-            start = position + len(text[position:]) - len(text[position:].lstrip())
+            start = len(text) - len(text[position:].lstrip())
             reason = "a string does not end" if text[start] in "\"'`" else f"{text[start]!r} means nothing in a filter"
             raise _error(text, start, reason)
         tokens.append(_token(text, match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))

@@ -11,6 +11,7 @@ from contracts.store_cases import COLUMNS, DIM, HARD_IDS, PUTS, holds, make_rows
 from contracts.store_servers import PARAMETERS, place
 
 from recsys_bert.errors import InputError
+from recsys_bert.stores.columns import MAX_COMPARISONS
 
 FILTERS = {
     "price < 20": lambda price, **_: price is not None and price < 20,
@@ -111,6 +112,11 @@ def test_filters_hold_as_in_python(full, rows, source):
     results = full.search(rows["vectors"][:1], 30, source)
     assert {match.id for match in results[0]} <= {id_ for id_, one in zip(rows["ids"], keep, strict=True) if one}
     assert len(results[0]) == min(30, keep.sum())
+
+
+def test_the_longest_and_deepest_filter_is_answered(full):
+    every = " or ".join(["stock >= 0", *["price == -1"] * (MAX_COMPARISONS - 1)])
+    assert full.count("not (not (" * 12 + every + "))" * 12) == full.count("stock >= 0")
 
 
 def test_words_are_searched_under_filters(full, rows):

@@ -92,6 +92,8 @@ def evaluate(tree, stock):
         ("(" * 60 + "price" + ")" * 60, "nested more than 50 deep"),
         ("not " * 60 + "sold_out", "nested more than 50 deep"),
         ("x" * 100_001, "100,001 characters"),
+        ("1" * 99_999 + "x", "character 1: '1' means nothing"),  # at once: no number is tried with fewer digits
+        ("sold_out or " * 900 + "sold_out", "901 comparisons; 900 at most"),
         ('brand == "\\u0000"', "U\\+0000"),
         ('brand == "\\ud800"', "half a character"),
     ],
@@ -129,6 +131,13 @@ def test_json_cannot_be_nested_without_end():
         value = {"not": value}
     with pytest.raises(InputError, match="nested more than 50 deep"):
         from_json(value)
+
+
+@pytest.mark.parametrize("source", ["x" * 90_000, {"x" * 90_000: 1}, {"==": ["x" * 90_000, 1]}])
+def test_errors_are_short_however_long_the_name(source):
+    with pytest.raises(InputError) as refused:
+        checked_filter(source, COLUMNS, "str")
+    assert len(str(refused.value)) < 500
 
 
 trees = st.recursive(
