@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from recsys_bert.encoder.attention import AttentionMask, SelfAttention
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.feed_forward import FeedForward
+from recsys_bert.encoder.layers.filtering import check_filter
 from recsys_bert.errors import InputError
 
 
@@ -55,15 +56,9 @@ class BsarecLayer(nn.Module):
         filter_weight: float = 0.7,
     ) -> None:
         super().__init__()
-        if causal:
-            raise InputError(
-                "layer 'bsarec' filters a history as a whole and cannot be causal. Train towers with crop 'every', or "
-                "pretrain with objective 'masked' or 'last_item'."
-            )
+        check_filter("bsarec", causal, filter_weight)
         if low_frequencies < 1:
             raise InputError(f"layer_options: low_frequencies is {low_frequencies}; it must be at least 1.")
-        if not 0 <= filter_weight <= 1:
-            raise InputError(f"layer_options: filter_weight is {filter_weight}; it must lie in [0, 1].")
         self.filter_weight = filter_weight
         passes = (torch.arange(max_len // 2 + 1) < low_frequencies).float()
         self.register_buffer("kernel", torch.fft.irfft(passes, n=max_len), persistent=False)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from recsys_bert.encoder.attention import AttentionMask, check_heads
 from recsys_bert.encoder.dropout import Dropout
 from recsys_bert.encoder.feed_forward import FeedForward
-from recsys_bert.errors import InputError
+from recsys_bert.encoder.layers.filtering import check_filter
 
 
 class WearecLayer(nn.Module):
@@ -55,13 +55,7 @@ class WearecLayer(nn.Module):
     ) -> None:
         super().__init__()
         check_heads(dim, n_heads)
-        if causal:
-            raise InputError(
-                "layer 'wearec' filters a history as a whole and cannot be causal. Train towers with crop 'every', or "
-                "pretrain with objective 'masked' or 'last_item'."
-            )
-        if not 0 <= filter_weight <= 1:
-            raise InputError(f"layer_options: filter_weight is {filter_weight}; it must lie in [0, 1].")
+        check_filter("wearec", causal, filter_weight)
         self.n_heads, self.filter_weight, self.max_len = n_heads, filter_weight, max_len
         n_frequencies = max_len // 2 + 1
         # row f: what frequency f with coefficient 1 is over time
