@@ -13,8 +13,9 @@ from nlp_tasks.encoders import find_encoder, save_text_encoder
 from nlp_tasks.model import TextModel
 from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.checksums import check_intact
-from recsys_bert.encoder.model import Encoder, load_weights
+from recsys_bert.encoder.model import Encoder
 from recsys_bert.encoder.parts import saved_parts
+from recsys_bert.encoder.weights import load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, replacing, write_json
 from recsys_bert.settings_types import check_settings

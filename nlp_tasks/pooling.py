@@ -12,8 +12,9 @@ from nlp_tasks.config import HeadConfig, LengthConfig
 from nlp_tasks.heads import TEXT_HEADS
 from nlp_tasks.model import TextModel
 from recsys_bert.encoder.hugging_face.files import read_weights
-from recsys_bert.encoder.model import Encoder, load_weights
+from recsys_bert.encoder.model import Encoder
 from recsys_bert.encoder.parts import build, check_allowed
+from recsys_bert.encoder.weights import load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 

@@ -12,9 +12,9 @@ from recsys_bert.ctr.features import Features
 from recsys_bert.ctr.history import EncodedItems
 from recsys_bert.ctr.model import CTRModule
 from recsys_bert.ctr.side import full_layout
-from recsys_bert.encoder.model import load_weights
 from recsys_bert.encoder.parts import allowing_parts, saved_parts
 from recsys_bert.encoder.saved_sizes import saved_sizes
+from recsys_bert.encoder.weights import load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, replacing, write_json
 from recsys_bert.item_texts.text_feature import with_saved_text

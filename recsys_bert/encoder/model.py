@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -25,7 +24,7 @@ from recsys_bert.encoder.ngrams import NGrams
 from recsys_bert.encoder.parts import allowing_parts, build, find, saved_parts
 from recsys_bert.encoder.positions import RELATIVE_POSITIONS
 from recsys_bert.encoder.saved_sizes import saved_sizes
-from recsys_bert.encoder.weights import load_tensors
+from recsys_bert.encoder.weights import load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 
@@ -319,19 +318,3 @@ def _check_format(version: object, folder: Path) -> None:
             "Train it again."
         )
     raise InputError(f"{folder} holds no encoder of this project (config.json lacks format {FORMAT!r}).")
-
-
-def load_weights(module: nn.Module, file: Path) -> None:
-    """Load exactly the weights of ``module`` from a safetensors file.
-
-    Raises:
-        InputError: The file is missing, damaged, or of another model.
-    """
-    try:
-        module.load_state_dict(load_tensors(file)[0])
-    except FileNotFoundError as error:
-        raise InputError(f"{file} does not exist.") from error
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{file} cannot be read: {error}. It may be damaged; train again.") from error
-    except RuntimeError as error:
-        raise InputError(f"{file} does not fit its config.json: {error}") from error

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from recsys_bert.errors import InputError
 
@@ -33,6 +33,22 @@ def load_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if digest is not None and digest != _digest(tensors, about):
         raise InputError(f"{file} is damaged: its contents do not fit the checksum in it. Restore it, or train again.")
     return tensors, about
+
+
+def load_weights(module: nn.Module, file: Path) -> None:
+    """Load exactly the weights of ``module`` from a safetensors file.
+
+    Raises:
+        InputError: The file is missing, damaged, or of another model.
+    """
+    try:
+        module.load_state_dict(load_tensors(file)[0])
+    except FileNotFoundError as error:
+        raise InputError(f"{file} does not exist.") from error
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{file} cannot be read: {error}. It may be damaged; train again.") from error
+    except RuntimeError as error:
+        raise InputError(f"{file} does not fit its config.json: {error}") from error
 
 
 def check_readable(file: Path) -> None:

@@ -13,9 +13,10 @@ from recsys_bert.checksums import check_intact, write_checksums
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
-from recsys_bert.encoder.model import Encoder, load_weights
+from recsys_bert.encoder.model import Encoder
 from recsys_bert.encoder.parts import saved_parts
 from recsys_bert.encoder.saved_sizes import check_sizes, saved_sizes
+from recsys_bert.encoder.weights import load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 from recsys_bert.item_texts.text_feature import with_saved_text

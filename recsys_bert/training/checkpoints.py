@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from recsys_bert.checksums import check_intact
-from recsys_bert.encoder.model import load_weights
-from recsys_bert.encoder.weights import save_tensors
+from recsys_bert.encoder.weights import load_weights, save_tensors
 from recsys_bert.errors import InputError
 from recsys_bert.files import replacing
 from recsys_bert.training.averaging import WeightAverage

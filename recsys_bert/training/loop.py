@@ -12,7 +12,8 @@ from accelerate.state import AcceleratorState
 from torch import nn
 
 from recsys_bert.devices import uses_bf16
-from recsys_bert.encoder.model import Encoder, load_weights
+from recsys_bert.encoder.model import Encoder
+from recsys_bert.encoder.weights import load_weights
 from recsys_bert.training.adversarial import Attack
 from recsys_bert.training.averaging import WeightAverage, recompute_batch_norm
 from recsys_bert.training.checkpoints import latest_first, load_checkpoint

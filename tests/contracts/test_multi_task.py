@@ -10,8 +10,8 @@ from recsys_bert.ctr.layout import Field, Layout
 from recsys_bert.ctr.model import CTRLoss, CTRModule
 from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.ctr.multi_task import MULTI_TASK
-from recsys_bert.encoder.model import load_weights
 from recsys_bert.encoder.parts import build, find
+from recsys_bert.encoder.weights import load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.training.checkpoints import save_weights
 

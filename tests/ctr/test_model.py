@@ -13,7 +13,8 @@ from recsys_bert.ctr.layout import Field, Layout
 from recsys_bert.ctr.model import HISTORY_FIELDS, CTRLoss, CTRModule, learning_rates
 from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.encoder.config import EncoderConfig
-from recsys_bert.encoder.model import Encoder, load_weights
+from recsys_bert.encoder.model import Encoder
+from recsys_bert.encoder.weights import load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
