@@ -224,7 +224,7 @@ def _resolved(
     Raises:
         InputError: A setting of the encoder, other than its default, is another there.
     """
-    from recsys_bert.user_encoder.checkpoint import check_times, feature_configs
+    from recsys_bert.user_encoder.checkpoint import check_times, feature_configs, grown_config
     from recsys_bert.user_encoder.growth import resolve_new_items
     from recsys_bert.user_encoder.item_init import resolve_item_init
 
@@ -235,11 +235,8 @@ def _resolved(
         encoder = replace(config.encoder, vocab_size=dataset.vocabulary.size, causal=causal, features=features)
     else:
         source, dropout = f"init {config.init} has", config.encoder_dropout
-        trained = init.encoder.config
-        features = feature_configs(dataset, tuple(feature.name for feature in trained.features))
-        dropout = trained.dropout if dropout is None else dropout
-        size = dataset.vocabulary.size
-        encoder = replace(trained, vocab_size=size, causal=causal, features=features, dropout=dropout)
+        encoder = replace(grown_config(init.encoder.config, dataset), causal=causal)
+        encoder = encoder if dropout is None else replace(encoder, dropout=dropout)
     check_derived(config.encoder, encoder, source)
     check_times(dataset, encoder)
     names = tuple(feature.name for feature in encoder.features)
@@ -285,16 +282,14 @@ def _encoder(
     vectors: "NDArray[np.float32] | None",
 ) -> Any:
     from recsys_bert.encoder.model import Encoder
-    from recsys_bert.user_encoder.checkpoint import take_weights
-    from recsys_bert.user_encoder.growth import init_new_items
+    from recsys_bert.user_encoder.checkpoint import grown_from
     from recsys_bert.user_encoder.item_init import init_items
     from recsys_bert.user_encoder.text_items import place_vectors
 
-    encoder = Encoder(config.encoder)
     if init is not None and config.init is not None:
-        take_weights(encoder, init.encoder, config.init)
-        init_new_items(encoder, init.encoder.config.vocab_size, dataset, config.item_init)
+        encoder = grown_from(init.encoder, config.encoder, dataset, config.item_init, config.init)
     else:
+        encoder = Encoder(config.encoder)
         init_items(encoder, dataset, config.item_init)
     if vectors is not None:
         place_vectors(encoder, vectors, dataset.vocabulary.first_item, config.train_item_vectors)

@@ -141,15 +141,8 @@ def _grown_encoder(
     item_init: "ItemInit",
     causal: bool,
 ) -> "Encoder":
-    from recsys_bert.encoder.model import Encoder
-    from recsys_bert.user_encoder.checkpoint import feature_configs, take_weights
-    from recsys_bert.user_encoder.growth import init_new_items
+    from recsys_bert.user_encoder.checkpoint import grown_config, grown_from
 
-    config = trained.config
-    features = feature_configs(dataset, tuple(feature.name for feature in config.features))
-    dropout = config.dropout if dropout is None else dropout
-    size = dataset.vocabulary.size
-    encoder = Encoder(replace(config, vocab_size=size, causal=causal, features=features, dropout=dropout))
-    take_weights(encoder, trained, init)
-    init_new_items(encoder, config.vocab_size, dataset, item_init)
-    return encoder
+    config = replace(grown_config(trained.config, dataset), causal=causal)
+    config = config if dropout is None else replace(config, dropout=dropout)
+    return grown_from(trained, config, dataset, item_init, init)

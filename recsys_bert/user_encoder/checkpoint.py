@@ -26,6 +26,7 @@ from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.settings_types import check_settings, fill
 from recsys_bert.user_encoder.encode import last_states
 from recsys_bert.user_encoder.growth import copy_grown, init_new_items, resolve_new_items
+from recsys_bert.user_encoder.item_init import ItemInit
 
 FORMAT = "recsys_bert.pretrained_encoder/2"
 BY_IDS, BY_VECTORS = "ids", "vectors"
@@ -259,17 +260,46 @@ def grown_encoder(pretrained: PretrainedEncoder, dataset: ClickDataset, source: 
         dataset: The log.
         source: Run of the encoder.
     """
-    config, prediction = pretrained.encoder.config, pretrained.prediction
-    features = feature_configs(dataset, tuple(feature.name for feature in config.features))
-    size = dataset.vocabulary.size
-    if (size, features) == (config.vocab_size, config.features):
+    known, prediction = pretrained.encoder.config, pretrained.prediction
+    config = grown_config(known, dataset)
+    if config == known:
         return replace(pretrained, known=dataset)
-    encoder = Encoder(replace(config, vocab_size=size, features=features))
-    take_weights(encoder, pretrained.encoder, source)
-    init_new_items(encoder, config.vocab_size, dataset, resolve_new_items("auto", dataset, config.vocab_size))
+    item_init = resolve_new_items("auto", dataset, known.vocab_size)
+    encoder = grown_from(pretrained.encoder, config, dataset, item_init, source)
     tables = row_features(dataset, encoder.config)
     grown = TokenPrediction(encoder, prediction.loss, first_row=prediction.first_row, features=tables, unknown=UNKNOWN)
     return replace(pretrained, prediction=grown.eval(), known=dataset)
+
+
+def grown_config(config: EncoderConfig, dataset: ClickDataset) -> EncoderConfig:
+    """Settings of a trained encoder with rows for all items and feature values of a log.
+
+    Raises:
+        InputError: The log lacks one of its features.
+    """
+    features = feature_configs(dataset, tuple(feature.name for feature in config.features))
+    return replace(config, vocab_size=dataset.vocabulary.size, features=features)
+
+
+def grown_from(
+    trained: Encoder, config: EncoderConfig, dataset: ClickDataset, item_init: ItemInit, source: Path
+) -> Encoder:
+    """A new encoder with the weights of a trained one; items that this does not know start by ``item_init``.
+
+    Args:
+        trained: The trained encoder.
+        config: As ``grown_config`` gives it; attention and dropout may be others.
+        dataset: The log.
+        item_init: See ``init_new_items``.
+        source: Run of the trained encoder.
+
+    Raises:
+        InputError: See ``take_weights``.
+    """
+    encoder = Encoder(config)
+    take_weights(encoder, trained, source)
+    init_new_items(encoder, trained.config.vocab_size, dataset, item_init)
+    return encoder
 
 
 def take_weights(encoder: Encoder, pretrained: Encoder, source: Path) -> None:
