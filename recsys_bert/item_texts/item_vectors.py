@@ -71,8 +71,8 @@ class ItemVectors:
             InputError: Ready vectors, or an encoder that is not at hand.
         """
         cleaned = as_texts(texts)
-        if not cleaned:
-            return np.zeros((0, self.dim), np.float32)
+        if not cleaned or (self.can_encode and not any(cleaned)):
+            return np.zeros((len(cleaned), self.dim), np.float32)
         vectors = self.way.encode(cleaned)
         return unit_length(vectors) if self.reduction is None else self.reduction.project(vectors)
 

@@ -1,6 +1,7 @@
 """Text vectors of items: each way, its reduction, new texts, files, and logs that changed."""
 
 import re
+import shutil
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,7 @@ import recsys_bert as rb
 from recsys_bert.checksums import write_checksums
 from recsys_bert.errors import InputError
 from recsys_bert.item_texts import TEXT_VECTORS
+from recsys_bert.item_texts.encoder import default_cache
 from recsys_bert.item_texts.texts import texts_of
 from recsys_bert.item_texts.tfidf import terms_of, words_of
 from recsys_bert.item_texts.vector_files import load_item_vectors
@@ -154,6 +156,14 @@ def test_a_changed_encoder_is_noticed(texts_log, encoder, tmp_path):
 def test_encoders_that_give_no_vectors(texts_log, encode, message):
     with pytest.raises(InputError, match=message):
         rb.item_vectors(texts_log, by="encoder", source=encode)
+
+
+def test_texts_that_say_nothing_take_no_encoder(texts_log, encoder):
+    for source in (encoder, encoder.encode):  # with a digest, so kept on disk, and without
+        vectors = rb.item_vectors(texts_log, by="encoder", source=source)
+        np.testing.assert_array_equal(vectors.encode(["", "<br>"]), np.zeros((2, vectors.dim)))
+        shutil.rmtree(default_cache(), ignore_errors=True)
+        np.testing.assert_array_equal(vectors.encode(["..."]), np.zeros((1, vectors.dim)))
 
 
 def test_word_vectors_of_a_table_are_means_by_frequency(texts_log):
