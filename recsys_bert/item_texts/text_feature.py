@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,9 +80,9 @@ def load_text_feature(folder: Path, dataset: ClickDataset) -> TextFeature:
     """
     vectors = load_item_vectors(folder / "vectors", dataset)
     try:
-        with np.load(folder / "reduction.npz") as arrays:
+        with open(folder / "reduction.npz", "rb") as file, np.load(file) as arrays:
             return TextFeature(vectors, Reduction(arrays["mean"], arrays["components"]))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise InputError(f"{folder / 'reduction.npz'} cannot be read: {error}. Train the run again.") from error
 
 

@@ -109,6 +109,15 @@ def test_a_damaged_text_is_noticed(log, towers, tmp_path):
         load_ranker(run, log)
 
 
+@pytest.mark.parametrize("length", [0, 100])
+def test_a_cut_map_of_a_feature_is_named(log, tmp_path, length):
+    fit_text_feature(log, "tfidf", 8).save(tmp_path)
+    path = tmp_path / "reduction.npz"
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(InputError, match=r"reduction\.npz cannot be read"):
+        load_text_feature(tmp_path, log)
+
+
 def test_new_items_of_a_grown_log_have_vectors_by_their_text(log, towers, tmp_path):
     today = pl.DataFrame([(0, 90, 9_000_000), (1, 90, 9_000_000)], schema=events_of(1).schema, orient="row")
     arrived = pl.DataFrame({"item_id": [90, 91], "title": [title(1), title(2)]})
