@@ -38,12 +38,13 @@ def aligned(vectors: ItemVectors, dataset: ClickDataset) -> ItemVectors:
     if has_texts(dataset) and not vectors.way.reads_ids:
         texts = texts_of(dataset)
         has_text = np.array([bool(text) for text in texts])
-        changed = ~later & (text_digests(texts) != digests)
+        current = text_digests(texts)
+        changed = ~later & (current != digests)
         again = (later | changed) & has_text
         if vectors.can_encode:
             rows[changed] = 0
             rows[again] = vectors.encode([texts[row] for row in np.flatnonzero(again)])
-            digests = text_digests(texts)
+            digests = current
     _warn(vectors, int(later.sum()), int(changed.sum()))
     counts = {
         "items_with_vector": int(rows.any(axis=1).sum()),
