@@ -75,7 +75,12 @@ def fit_reduction(vectors: Matrix, dim: int, *, sketch: bool, whiten: float, see
 
 def _sketch(width: int, dim: int, seed: int) -> Reduction:
     random = np.random.default_rng(seed)
-    columns, signs = random.integers(0, dim, width), random.choice(np.array([-1, 1], np.float32), width)
+    return sketch_of(random.integers(0, dim, width), random.choice(np.array([-1, 1], np.float32), width), dim)
+
+
+def sketch_of(columns: NDArray[np.integer], signs: Floats, dim: int) -> Reduction:
+    """Sketch that adds number i of a vector, with its sign, to number ``columns[i]`` of ``dim``."""
+    width = len(columns)
     table = sparse.csr_array((signs, (np.arange(width), columns)), shape=(width, dim))
     return Reduction(np.zeros(width, np.float32), table)
 

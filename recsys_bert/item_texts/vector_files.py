@@ -18,7 +18,7 @@ from recsys_bert.item_texts import TEXT_VECTORS
 from recsys_bert.item_texts.alignment import aligned
 from recsys_bert.item_texts.config import ItemVectorsConfig
 from recsys_bert.item_texts.item_vectors import ItemVectors
-from recsys_bert.item_texts.reduction import Reduction
+from recsys_bert.item_texts.reduction import Reduction, sketch_of
 from recsys_bert.item_texts.texts import texts_of
 from recsys_bert.settings_types import check_settings, fill
 
@@ -164,6 +164,4 @@ def _reduction_of(state: dict[str, Any]) -> Reduction | None:
         return Reduction(state["mean"], state["components"])
     if "sketch_dim" not in state:
         return None
-    columns, signs, dim = state["sketch_columns"], state["sketch_signs"], int(state["sketch_dim"])
-    table = sparse.csr_array((signs, (np.arange(len(columns)), columns)), shape=(len(columns), dim))
-    return Reduction(np.zeros(len(columns), np.float32), table)
+    return sketch_of(state["sketch_columns"], state["sketch_signs"], int(state["sketch_dim"]))
