@@ -4,7 +4,7 @@ A word of probability p weighs ``a / (a + p)``, so that frequent words count lit
 by the reduction that follows, which centres.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -85,7 +85,7 @@ class MeanWordVectors:
             rows = self.source.rows(every.tolist())
         if not (rows >= 0).any():
             raise InputError(f"none of the {len(every):,} words of the items has a vector; is it the right language?")
-        self._words = every[rows >= 0].tolist()
+        self._row = _numbered(every[rows >= 0].tolist())
         share = counts[rows >= 0] / counts.sum()
         weights = self.smoothing / (self.smoothing + share) if self.smoothing else np.ones(len(share))
         vectors = self._trained(sentences) if self.source is None else self.source.table[rows[rows >= 0]]
@@ -100,12 +100,11 @@ class MeanWordVectors:
         from recsys_bert.static_embeddings.sequences import Sequences
         from recsys_bert.static_embeddings.word2vec import Word2Vec
 
-        row = {word: number for number, word in enumerate(self._words)}
-        known = [[row[word] for word in words if word in row] for words in sentences]
+        known = self._rows(sentences)
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(words) for words in known])])
-        sequences = Sequences(np.array([one for words in known for one in words], np.int32), offsets, len(row))
+        sequences = Sequences(np.array([one for words in known for one in words], np.int32), offsets, len(self._row))
         if self.model == "ppmi":
-            return ppmi_vectors(sequences, min(self.width, len(row)), window=self.window)
+            return ppmi_vectors(sequences, min(self.width, len(self._row)), window=self.window)
         common = {"dim": self.width, "window": self.window, "seed": self.seed}
         model: Any
         if self.model == "glove":
@@ -115,21 +114,29 @@ class MeanWordVectors:
         fit_vectors(model)
         return np.asarray(model.vectors)
 
+    def _rows(self, sentences: list[list[str]]) -> list[list[int]]:
+        """Rows of the known words of each sentence."""
+        return [[self._row[word] for word in words if word in self._row] for words in sentences]
+
     def encode(self, texts: Sequence[str]) -> Floats:
         """``[n, width]``; zeros where no word is known."""
-        row = {word: number for number, word in enumerate(self._words)}
-        known = [[row[word] for word in words_of(text) if word in row] for text in texts]
+        known = self._rows([words_of(text) for text in texts])
         lengths = np.array([len(words) for words in known], np.int64)
         text, word = np.repeat(np.arange(len(texts)), lengths), [one for words in known for one in words]
         share = np.repeat(1 / np.maximum(lengths, 1), lengths)
-        means = sparse.csr_array((share, (text, word)), shape=(len(texts), len(row))) @ self._vectors
+        means = sparse.csr_array((share, (text, word)), shape=(len(texts), len(self._row))) @ self._vectors
         return np.asarray(means, np.float32)
 
     def state(self) -> State:
         """Words and their weighted vectors."""
-        return {"words": self._words, "word_vectors": self._vectors}
+        return {"words": list(self._row), "word_vectors": self._vectors}
 
     def restore(self, state: State) -> "MeanWordVectors":
         """Take up what ``state`` gave."""
-        self._words, self._vectors = list(state["words"]), np.asarray(state["word_vectors"])
+        self._row, self._vectors = _numbered(state["words"]), np.asarray(state["word_vectors"])
         return self
+
+
+def _numbered(words: Iterable[Any]) -> dict[str, int]:
+    """Row of each word; made once, as it takes longer than to encode a text."""
+    return {word: number for number, word in enumerate(words)}
