@@ -48,13 +48,8 @@ class ReadyVectors:
         else:
             table = to_frame(self.source, "the ready vectors")
             vectors = vectors_of_table(table, "vector", "the ready vectors", self.config, item_ids, "item_id")
-        rows = pl.DataFrame({"id": vectors.ids, "row": np.arange(len(vectors.ids))})
-        at = (
-            item_ids.rename("id").to_frame().join(rows, on="id", how="left", maintain_order="left")["row"].fill_null(-1)
-        )
-        padded = np.vstack([vectors.values, np.zeros((1, vectors.width), np.float32)])
-        n_known = int((at >= 0).sum())
-        return padded[at.to_numpy()], {**vectors.counts, "of_unknown_items": len(vectors.ids) - n_known}
+        values, has = vectors.rows(item_ids)
+        return values, {**vectors.counts, "of_unknown_items": len(vectors.ids) - int(has.sum())}
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Refuse: what made the vectors is not known.

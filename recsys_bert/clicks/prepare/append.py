@@ -15,6 +15,7 @@ from recsys_bert.clicks.histories import Histories, ranges
 from recsys_bert.clicks.manifest import UNKNOWN_EVENTS
 from recsys_bert.clicks.prepare.config import FilterConfig, LogConfig, SplitConfig, VocabularyConfig
 from recsys_bert.clicks.prepare.events import Events, EventWriter, chunks
+from recsys_bert.clicks.prepare.ids import index_in
 from recsys_bert.clicks.prepare.side_tables import SideTable
 from recsys_bert.clicks.prepare.sorting import stable_order
 from recsys_bert.clicks.prepare.times import PER_SECOND
@@ -222,9 +223,7 @@ def _unknown_events(dataset: ClickDataset) -> pl.DataFrame:
 
 def _codes(ids: pl.Series, table: pl.Series, missing: int = -1) -> NDArray[np.int32]:
     """Index of each id in ``table``."""
-    known = pl.DataFrame({"id": table, "code": np.arange(len(table), dtype=np.int32)})
-    joined = ids.rename("id").to_frame().join(known, on="id", how="left", maintain_order="left")["code"]
-    return joined.fill_null(missing).to_numpy()
+    return index_in(ids, table).fill_null(missing).to_numpy().astype(np.int32)
 
 
 def _padded(offsets: Ints, n: int) -> tuple[Ints, Ints]:

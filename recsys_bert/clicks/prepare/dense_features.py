@@ -97,15 +97,10 @@ def _numeric(
 
 def _vectors(rows: Rows, table: VectorTable, name: str, inherited: Scaling | None) -> DenseFeature:
     _check_kind(name, inherited, "vectors", table.width)
-    known = pl.DataFrame({"id": table.ids, "row": np.arange(len(table.ids))})
-    joined = rows.ids.rename("id").to_frame().join(known, on="id", how="left", maintain_order="left")["row"]
-    has = joined.is_not_null().to_numpy()
-    index = joined.fill_null(0).to_numpy()
-    scaling = inherited or fit_vectors(table.values[index[has & rows.trained]], table.width)
-    values = np.zeros((len(has), table.width), np.float32)
-    values[has] = table.values[index[has]] / np.float32(scaling.std)
-    counts = {**table.counts, "of_unknown_ids": len(table.ids) - len(np.unique(index[has]))}
-    return _feature(rows, name, values, has, scaling, counts)
+    raw, has = table.rows(rows.ids)
+    scaling = inherited or fit_vectors(raw[has & rows.trained], table.width)
+    counts = {**table.counts, "of_unknown_ids": len(table.ids) - int(has.sum())}
+    return _feature(rows, name, raw / np.float32(scaling.std), has, scaling, counts)
 
 
 def _feature(

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys_bert.clicks.histories import ranges
+from recsys_bert.clicks.prepare.ids import index_in
 from recsys_bert.clicks.prepare.log import Log
 from recsys_bert.clicks.prepare.numbering import Numbering, batches, number
 from recsys_bert.clicks.prepare.sorting import stable_order
@@ -72,8 +73,7 @@ class Events:
 
     def with_users(self, user_ids: pl.Series) -> "Events":
         """Copy the events to new files, user by user in the order of ``user_ids``; some may have no events."""
-        known = pl.DataFrame({"id": self.user_ids, "row": np.arange(self.n_users)})
-        rows = user_ids.rename("id").to_frame().join(known, on="id", how="left", maintain_order="left")["row"]
+        rows = index_in(user_ids, self.user_ids)
         return replace(self.in_order(rows.fill_null(-1).to_numpy(), "users"), user_ids=user_ids)
 
     def in_order(self, rows: NDArray[np.int64], name: str) -> "Events":

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from recsys_bert.errors import InputError
@@ -10,6 +11,12 @@ WHOLE = r"^(0|-?[1-9]\d{0,17})$"  # an integer that reads the same when written 
 WRITTEN_WHOLE = r"^(0|-?[1-9]\d*)(\.0+)?$"
 POINT_ZERO = r"\.0+$"
 _EXACT = 2**53  # floats hold every integer up to here
+
+
+def index_in(ids: pl.Series, table: pl.Series) -> pl.Series:
+    """Index of each id in ``table``, which has each id once; null where it lacks one."""
+    known = pl.DataFrame({"id": table, "index": np.arange(len(table))})
+    return ids.rename("id").to_frame().join(known, on="id", how="left", maintain_order="left")["index"]
 
 
 def present(text: pl.Expr, missing: tuple[str, ...]) -> pl.Expr:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.item_words import check_text_column
 from recsys_bert.clicks.lineage import FIRST_VALUE, UNKNOWN_VALUE
 from recsys_bert.clicks.prepare.features_config import ItemFeaturesConfig, SideFeaturesConfig
-from recsys_bert.clicks.prepare.ids import integer_ids, present, text_ids
+from recsys_bert.clicks.prepare.ids import index_in, integer_ids, present, text_ids
 from recsys_bert.clicks.prepare.marks import LINE, RAGGED
 from recsys_bert.clicks.prepare.side_values import numbers, value_texts
 from recsys_bert.clicks.prepare.sources import TableSource, ragged_rows, whole_table
@@ -48,8 +48,7 @@ class SideTable:
 
     def rows(self, ids: pl.Series) -> pl.Series:
         """Row of each id in the table; null if it has none."""
-        known = pl.DataFrame({"id": self.ids, "row": np.arange(len(self.ids))})
-        return ids.rename("id").to_frame().join(known, on="id", how="left", maintain_order="left")["row"]
+        return index_in(ids, self.ids)
 
 
 def read_side(

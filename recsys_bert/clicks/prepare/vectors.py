@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.prepare.features_config import SideFeaturesConfig
+from recsys_bert.clicks.prepare.ids import index_in
 from recsys_bert.clicks.prepare.marks import LINE, RAGGED
 from recsys_bert.clicks.prepare.nested import is_written_list, written_list
 from recsys_bert.clicks.prepare.scaling import Scaling
@@ -41,6 +42,14 @@ class VectorTable:
     def width(self) -> int:
         """Numbers a vector."""
         return int(self.values.shape[1])
+
+    def rows(self, ids: pl.Series) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Vector of each id, ``[len(ids), width]``, zeros where it has none, and True where it has one."""
+        index = index_in(ids, self.ids)
+        has = index.is_not_null().to_numpy()
+        values = np.zeros((len(ids), self.width), np.float32)
+        values[has] = self.values[index.drop_nulls().to_numpy()]
+        return values, has
 
     def with_known(self, known: "VectorTable", name: str) -> "VectorTable":
         """These vectors, then those of other ids in ``known``.
