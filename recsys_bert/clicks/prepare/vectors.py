@@ -197,7 +197,7 @@ def _npy_table(path: Path) -> pl.DataFrame:
             raise InputError(f"{file} is missing. Vectors as .npy take their ids from {ids.name} beside them.")
     try:
         values, table = np.load(path, mmap_mode="r"), pl.read_csv(ids)
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+    except (OSError, EOFError, ValueError, pl.exceptions.PolarsError) as error:
         raise InputError(f"{path} cannot be read with {ids.name}: {error}.") from error
     if values.ndim != 2 or values.dtype.kind not in "fiu" or not values.shape[1]:
         raise InputError(f"{path} holds {values.dtype} {list(values.shape)}; vectors are numbers [n, width].")

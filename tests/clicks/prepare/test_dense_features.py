@@ -194,6 +194,13 @@ def test_a_missing_half_of_an_array_is_named(tmp_path, lost):
         make(tmp_path / "out", item_features={"vectors": [f"title={file}"]})
 
 
+def test_an_empty_array_is_refused(tmp_path):
+    (tmp_path / "emb.npy").write_bytes(b"")
+    (tmp_path / "emb_ids.csv").write_text("item_id\n1\n")
+    with pytest.raises(InputError, match=r"emb\.npy cannot be read"):
+        make(tmp_path / "out", item_features={"vectors": [f"emb={tmp_path / 'emb.npy'}"]})
+
+
 def test_a_shorter_list_of_ids_is_refused(tmp_path):
     file = write("npy", tmp_path, range(7), vectors())
     (tmp_path / "title_ids.csv").write_text("item_id\n1\n2\n")
