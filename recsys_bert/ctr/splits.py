@@ -25,8 +25,6 @@ def read_splits(
     config: CTRConfig,
     split: TimeSplitConfig,
     dataset: ClickDataset | None,
-    train_fraction: float = 1.0,
-    seed: int = 0,
 ) -> dict[str, Impressions]:
     """Read training, validation and, where there is one, test impressions.
 
@@ -35,8 +33,6 @@ def read_splits(
         config: Columns, files and features.
         split: Where to cut; with a prepared log that was cut by time, by default where that was.
         dataset: The prepared log.
-        train_fraction: Share of the training impressions that is drawn, in (0, 1].
-        seed: Of the draw.
 
     Raises:
         InputError: As ``read_impressions``; a split is empty or of one class; or the log's training events end after
@@ -52,20 +48,32 @@ def read_splits(
         parts = cut_by_time(parts["train"], split, borders)
     if dataset is not None and (times := parts["validation"].times) is not None:
         _check_training_end(dataset, None if borders is None else borders[0], int(times.min()))
-    if train_fraction < 1:
-        parts["train"] = _draw(parts["train"], train_fraction, seed)
     for name, part in parts.items():
         _check_labels(name, part, config)
     return parts
 
 
-def _draw(impressions: Impressions, fraction: float, seed: int) -> Impressions:
-    """Draw a share of impressions without replacement, in their order."""
+def draw_training(impressions: Impressions, config: CTRConfig, fraction: float, seed: int) -> Impressions:
+    """Draw a share of the training impressions without replacement, in their order.
+
+    Args:
+        impressions: All of them.
+        config: Columns and model.
+        fraction: The share, in (0, 1]; 1 takes them as they are.
+        seed: Of the draw.
+
+    Raises:
+        InputError: Those that are drawn are of one class.
+    """
+    if fraction == 1:
+        return impressions
     n = max(round(fraction * len(impressions)), 1)
     mask = np.zeros(len(impressions), np.bool_)
     mask[np.random.default_rng(seed).permutation(len(impressions))[:n]] = True
     print(f"training on {n:,} of {len(impressions):,} impressions (train_fraction {fraction})", file=sys.stderr)
-    return impressions.where(mask)
+    sample = impressions.where(mask)
+    _check_labels("train", sample, config)
+    return sample
 
 
 def cut_by_time(

@@ -153,7 +153,7 @@ def train_ctr(
     from recsys_bert.ctr.growth import continued_config
     from recsys_bert.ctr.impressions import as_source
     from recsys_bert.ctr.pretraining import build_objective, pretrain_fields
-    from recsys_bert.ctr.splits import read_splits
+    from recsys_bert.ctr.splits import draw_training, read_splits
     from recsys_bert.ctr.views import ViewVectors, fit_part
     from recsys_bert.encoder.parts import allowing_parts
     from recsys_bert.files import write_json
@@ -174,12 +174,13 @@ def train_ctr(
     sources = {name: as_source(source, name) for name, source in parts.items() if source is not None}
     config.files.check_used([source for source in sources.values() if isinstance(source, Path)])
     with step("reading impressions"):
-        splits = read_splits(sources, config, config.split, dataset, config.train_fraction, config.train.seed)
+        splits = read_splits(sources, config, config.split, dataset)
+        every = splits["train"]
+        splits["train"] = draw_training(every, config, config.train_fraction, config.train.seed)
         pretrains = config.pretrain.objective != "none"
-        unlabelled = read_splits(sources, config, config.split, dataset)["train"] if pretrains else splits["train"]
         if config.model.encoder is not None:
             _warn_of_overlap(config.model.encoder, splits["validation"].times)
-        features = fit_features(unlabelled.frame, config, dataset)
+        features = fit_features((every if pretrains else splits["train"]).frame, config, dataset)
         torch.manual_seed(config.train.seed)
         with allowing_parts(allow_parts):
             module, features = _module(config, features, dataset, start, None if own_encoder else config.model.encoder)
@@ -194,7 +195,7 @@ def train_ctr(
     baselines = _baseline_metrics(config, data, dataset)
     fields = None
     if pretrains:
-        fields = model.encode(replace(unlabelled, labels=None))
+        fields = model.encode(replace(every, labels=None))
         objective = build_objective(config.pretrain, module, fields, config.columns.item)
     contents = {} if out is None else _fingerprints(sources, config, dataset)
     if start is not None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from recsys_bert.ctr import splits
 from recsys_bert.ctr.checkpoint import CTRModel
 from recsys_bert.errors import InputError
 from recsys_bert.stages.train_ctr import train_ctr
@@ -71,3 +72,12 @@ def test_a_share_outside_its_range_is_refused(impressions, fraction):
 def test_a_share_with_one_class_alone_is_refused(dataset, impressions):
     with pytest.raises(InputError, match="both classes are needed"):
         train_ctr(impressions, dataset=dataset, model=MODEL, train_fraction=0.002, **SETTINGS)
+
+
+def test_a_file_of_impressions_is_read_once(dataset, impressions, monkeypatch):
+    calls, read = [], splits.read_impressions
+    monkeypatch.setattr(splits, "read_impressions", lambda *args, **kwargs: calls.append(args) or read(*args, **kwargs))
+    pretrain = {"objective": "masked_feature", "epochs": 1}
+    columns = {"features": {"ids": ["item", "user"]}}
+    train_ctr(impressions, dataset=dataset, model=MODEL, pretrain=pretrain, train_fraction=0.5, **(SETTINGS | columns))
+    assert len(calls) == 1
