@@ -1,5 +1,6 @@
 import importlib
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,21 @@ def complaint(command, recipe):
 def test_every_recipe_is_one_that_a_command_takes(recipe, capsys):
     complaints = {command: complaint(command, recipe) for command in COMMANDS}
     assert None in complaints.values(), "\n".join(complaints.values())
+
+
+def commands_named_in(recipe):
+    """Commands that a recipe's own comment runs it with."""
+    named = re.findall(rf"^#\s+recsys-bert (.+?) \S*recipes/{recipe.name}\b", recipe.read_text(), re.MULTILINE)
+    return list(dict.fromkeys(named))
+
+
+@pytest.mark.parametrize(
+    ("command", "recipe"),
+    [(command, recipe) for recipe in RECIPES for command in commands_named_in(recipe)],
+    ids=lambda value: getattr(value, "stem", value),
+)
+def test_the_command_in_a_recipes_comment_takes_it(command, recipe):
+    assert complaint(command, recipe) is None
 
 
 def test_a_stale_recipe_is_found(tmp_path, capsys):
