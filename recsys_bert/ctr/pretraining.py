@@ -33,7 +33,6 @@ class FieldBatches:
         """Yield this process's share of the epoch's batches from ``first_step`` on."""
         for step, batch in enumerate(self.batches(epoch, first_step, rank, world), first_step):
             random = np.random.default_rng([self.batches.seed, epoch, step, rank, 1])
-            batch.pop("label", None)
             yield batch | self.objective.make(batch["ids"], random)
 
 

@@ -195,7 +195,7 @@ def train_ctr(
     baselines = _baseline_metrics(config, data, dataset)
     fields = None
     if pretrains:
-        fields = model.encode(replace(every, labels=None))
+        fields = replace(model.encode(replace(every, labels=None)), views=None)  # no objective reads the linear part
         objective = build_objective(config.pretrain, module, fields, config.columns.item)
     contents = {} if out is None else _fingerprints(sources, config, dataset)
     if start is not None:

@@ -10,7 +10,7 @@ from recsys_bert.ctr.build import build_module
 from recsys_bert.ctr.layout import Field, Layout
 from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.ctr.objectives import CTR_OBJECTIVES
-from recsys_bert.ctr.objectives.columns import Columns
+from recsys_bert.ctr.objectives.columns import Columns, FieldValues
 from recsys_bert.encoder.parts import build
 from recsys_bert.errors import InputError
 from recsys_bert.stages.train_ctr import train_ctr
@@ -89,6 +89,18 @@ def test_replaced_values_are_of_their_field_and_a_draw_of_the_same_is_none(parts
         objective.body(tensors(ids, batch))[:, :, 0], torch.from_numpy(batch["replaced"])
     )
     torch.testing.assert_close(objective(tensors(ids, batch)), expected)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_values_are_drawn_as_numpy_draws_them(power, parts):
+    _, columns, counts, _ = parts
+    number = np.random.default_rng(2).integers(0, len(columns), (30, 4))
+    rows, random = FieldValues(columns, counts, power).draw(number, np.random.default_rng(7)), np.random.default_rng(7)
+    for one, (first, size) in enumerate(zip(columns.first, columns.size, strict=True)):
+        n = counts[first : first + size]
+        weights = np.where(n > 0, n.astype(float) ** power, 0)
+        expected = first + random.choice(size, (number == one).sum(), p=weights / weights.sum())
+        np.testing.assert_array_equal(rows[number == one], expected)
 
 
 @pytest.mark.parametrize(

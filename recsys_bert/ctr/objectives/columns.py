@@ -69,7 +69,7 @@ class FieldBody(nn.Module):
             raise InputError(
                 "pretraining on fields reads a head's encode and out_dim; this head has none. Choose another."
             )
-        self.model, self.dim = model, out_dim
+        self.model = model
         self.up = nn.ModuleList(nn.Linear(width, width) for _ in range(n_columns))
         self.down = nn.ModuleList(nn.Linear(width, out_dim) for _ in range(n_columns))
 
@@ -80,23 +80,27 @@ class FieldBody(nn.Module):
         return torch.stack(parts, 1)
 
 
-def draw_values(
-    columns: Columns, number: Ints, counts: NDArray[Any], random: np.random.Generator, power: float
-) -> Ints:
-    """Draw a row of the field of each column, in proportion to its training count to a power.
+class FieldValues:
+    """Draws rows of the field of a column, in proportion to their training count to a power.
 
     Args:
         columns: The columns.
-        number: Numbers of columns, any shape.
         counts: Training count of every row of the flat table.
-        random: The generator.
-        power: 1 by frequency, 0 uniform.
+        power: 1 by frequency, 0 uniform over what training has.
     """
-    rows = np.empty(number.shape, np.int64)
-    for one in np.unique(number):
-        first, size = columns.first[one], columns.size[one]
-        weights = np.maximum(counts[first : first + size], 0).astype(np.float64)
-        weights = np.where(weights > 0, np.maximum(weights, 1) ** power, 0)
-        at = number == one
-        rows[at] = first + random.choice(size, int(at.sum()), p=weights / weights.sum())
-    return rows
+
+    def __init__(self, columns: Columns, counts: NDArray[Any], power: float) -> None:
+        self.first, self.cumulative = columns.first, []
+        for first, size in zip(columns.first, columns.size, strict=True):
+            n = counts[first : first + size].astype(np.float64)
+            total = np.where(n > 0, n**power, 0).cumsum()
+            self.cumulative.append(total / total[-1])
+
+    def draw(self, number: Ints, random: np.random.Generator) -> Ints:
+        """Draw a row for each number of a column, any shape."""
+        rows = np.empty(number.shape, np.int64)
+        for one in np.unique(number):
+            at = number == one
+            draws = random.random(int(at.sum()))
+            rows[at] = self.first[one] + self.cumulative[one].searchsorted(draws, side="right")
+        return rows

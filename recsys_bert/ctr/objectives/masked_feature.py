@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recsys_bert.ctr.model import CTRModule
-from recsys_bert.ctr.objectives.columns import Columns, FieldBody, draw_values
+from recsys_bert.ctr.objectives.columns import Columns, FieldBody, FieldValues
 from recsys_bert.errors import InputError
 
 
@@ -41,7 +41,8 @@ class MaskedFeature(nn.Module):
                 f"masked_feature: mask_prob is {mask_prob} (in (0, 1)), negatives {negatives} (at least 1)."
             )
         self.body = FieldBody(model, len(columns), model.dim)
-        self.columns, self.counts, self.mask_prob, self.negatives = columns, counts, mask_prob, negatives
+        self.noise = FieldValues(columns, counts, power=1.0)
+        self.columns, self.mask_prob, self.negatives = columns, mask_prob, negatives
 
     def make(self, ids: NDArray[Any], random: np.random.Generator) -> dict[str, NDArray[Any]]:
         """Hide values: ``ids`` with masks, and of each hidden one ``row``, ``column``, candidates (the value first)."""
@@ -50,7 +51,7 @@ class MaskedFeature(nn.Module):
         row, column = np.nonzero(hidden)
         at = self.columns.index[column]
         values = ids[row, at].astype(np.int64)
-        noise = draw_values(self.columns, np.repeat(column[:, None], self.negatives, 1), self.counts, random, 1.0)
+        noise = self.noise.draw(np.repeat(column[:, None], self.negatives, 1), random)
         ids = ids.copy()
         ids[row, at] = self.columns.first[column]
         return {"ids": ids, "row": row, "column": column, "candidates": np.concatenate([values[:, None], noise], 1)}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recsys_bert.ctr.model import CTRModule
-from recsys_bert.ctr.objectives.columns import Columns, FieldBody, draw_values
+from recsys_bert.ctr.objectives.columns import Columns, FieldBody, FieldValues
 from recsys_bert.errors import InputError
 
 
@@ -38,13 +38,14 @@ class ReplacedFeature(nn.Module):
                 f"replaced_feature: replace_prob is {replace_prob} (in (0, 1)), power {power} (in [0, 1])."
             )
         self.body = FieldBody(model, len(columns), 1)
-        self.columns, self.counts, self.replace_prob, self.power = columns, counts, replace_prob, power
+        self.values = FieldValues(columns, counts, power)
+        self.columns, self.replace_prob = columns, replace_prob
 
     def make(self, ids: NDArray[Any], random: np.random.Generator) -> dict[str, NDArray[Any]]:
         """Replace values: ``ids``, and ``replaced [batch, n_columns]``; a draw of the same value counts as kept."""
         row, column = np.nonzero(random.random((len(ids), len(self.columns))) < self.replace_prob)
         at = self.columns.index[column]
-        values = draw_values(self.columns, column, self.counts, random, self.power)
+        values = self.values.draw(column, random)
         replaced = np.zeros((len(ids), len(self.columns)), np.float32)
         replaced[row, column] = values != ids[row, at]
         ids = ids.copy()
