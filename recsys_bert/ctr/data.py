@@ -62,6 +62,17 @@ class CTRData:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def of_task(self, task: int) -> "CTRData":
+        """Impressions that have a label of one task, with that label alone."""
+        if self.labels is None or self.labels.ndim == 1:
+            return self
+        labels = self.labels[:, task]
+        known = ~np.isnan(labels)
+        names = ("ids", "numbers", "groups", "targets", "start", "stop", "pooled")
+        parts: dict[str, Any] = {name: None if (part := getattr(self, name)) is None else part[known] for name in names}
+        dense = {name: replace(column, rows=column.rows[known]) for name, column in self.dense.items()}
+        return replace(self, labels=labels[known], dense=dense, **parts)
+
     def batch(self, rows: Any, history_len: int) -> dict[str, NDArray[Any]]:
         """Gather impressions.
 

@@ -6,7 +6,7 @@ fitted first, with its penalty chosen on validation, and then held, so that a he
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -140,21 +140,10 @@ def fit_linear(
     return weight, float(best.intercept_[0] - weight @ mean)
 
 
-def one_label(data: Any, task: int) -> Any:
-    """Impressions (``CTRData``) that have a label of one task, with that label alone."""
-    if data.labels.ndim == 1:
-        return data
-    labels = data.labels[:, task]
-    known = ~np.isnan(labels)
-    names = ("ids", "numbers", "groups", "targets", "start", "stop", "pooled")
-    parts = {name: None if (part := getattr(data, name)) is None else part[known] for name in names}
-    return replace(data, labels=labels[known], dense={}, **parts)  # nothing here reads dense fields
-
-
 def fit_part(part: ViewsPart, data: Mapping[str, Any], history_len: int) -> None:
     """Fit the linear part on training impressions (``CTRData`` by split), of several labels each by itself."""
     for task in range(len(part.bias)):
-        train, validation = one_label(data["train"], task), one_label(data["validation"], task)
+        train, validation = data["train"].of_task(task), data["validation"].of_task(task)
         inputs = [view_inputs(part.view_vectors, one, history_len) for one in (train, validation)]
         part.take(task, *fit_linear(inputs[0], train.labels, inputs[1], validation.labels))
 

@@ -121,3 +121,17 @@ def test_a_model_goes_on_with_a_grown_log(model, log, impressions, tmp_path):
     again = rb.train_ctr(impressions, dataset=grown, init=model, train={**SETTINGS["train"], "epochs": 1})
     assert again.fields == model.fields
     assert np.isfinite(again.probabilities(impressions)).all()
+
+
+def test_impressions_with_a_label_of_one_task_keep_their_numbers(log, impressions):
+    late = impressions.with_columns(late=pl.when(pl.col("item") % 3 > 0).then(pl.col("label")))
+    columns = {name: value for name, value in COLUMNS.items() if name != "label"} | {"labels": ["label", "late"]}
+    train = SETTINGS["train"] | {"epochs": 1}
+    model = rb.train_ctr(late, dataset=log, **(SETTINGS | {"columns": columns, "train": train}))
+    data = model.encode(model.read(late, labelled=True))
+    known = np.flatnonzero(late["late"].is_not_null())
+    part, whole = data.of_task(1).batch(slice(None), 3), data.batch(known, 3)
+    np.testing.assert_array_equal(part.pop("label"), whole.pop("label")[:, 1])
+    assert set(part) == set(whole) > {"dense.item.price", "dense.item.emb", "dense.user.income"}
+    for name, values in part.items():
+        np.testing.assert_array_equal(values, whole[name])

@@ -10,7 +10,6 @@ from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.ctr.baselines import CTR_BASELINES
 from recsys_bert.ctr.data import CTRData
 from recsys_bert.ctr.inference import label_metrics
-from recsys_bert.ctr.views import one_label
 from recsys_bert.encoder.parts import build
 
 
@@ -50,7 +49,7 @@ def fit_and_evaluate(
     held_out = {name: part for name, part in data.items() if name != "train"}
     scores: dict[str, list[NDArray[np.float64]]] = {name: [] for name in held_out}
     for task in range(len(tasks)):
-        baseline.fit(one_label(data["train"], task), one_label(data["validation"], task))
+        baseline.fit(data["train"].of_task(task), data["validation"].of_task(task))
         for name, part in held_out.items():
             scores[name].append(baseline.probabilities(part))
     return {
