@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from recsys_bert.stages.text_feature import TEXT_DIM, check_text, with_text
 from recsys_bert.training.config import TrainConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from recsys_bert.ctr.checkpoint import CTRModel
     from recsys_bert.ctr.data import CTRData
     from recsys_bert.ctr.features import Features
+    from recsys_bert.ctr.impressions import Impressions
     from recsys_bert.ctr.model import CTRModule
 
 
@@ -146,15 +150,11 @@ def train_ctr(
     Raises:
         InputError: Settings, impressions and prepared log do not fit together; before anything is trained or written.
     """
-    import torch
-
-    from recsys_bert.ctr.checkpoint import CTRModel
-    from recsys_bert.ctr.data import fit_features
+    from recsys_bert.ctr.baselines.beside import baseline_metrics
     from recsys_bert.ctr.growth import continued_config
     from recsys_bert.ctr.impressions import as_source
-    from recsys_bert.ctr.pretraining import build_objective, pretrain_fields
     from recsys_bert.ctr.splits import draw_training, read_splits
-    from recsys_bert.ctr.views import ViewVectors, fit_part
+    from recsys_bert.ctr.views import fit_part
     from recsys_bert.encoder.parts import allowing_parts
     from recsys_bert.files import write_json
     from recsys_bert.progress import step
@@ -164,7 +164,7 @@ def train_ctr(
     config = make_config(TrainCTRConfig, config, settings)
     with allowing_parts(allow_parts):
         start = None if init is None else _start(init, dataset)
-    own_encoder = start is None or config.model.encoder in (None, start.config.model.encoder)
+    new_encoder = None if start is None or config.model.encoder == start.config.model.encoder else config.model.encoder
     config = config if start is None else continued_config(config, start.config, init)
     config.check_inputs(validation, test, dataset is not None)
     if dataset is not None:
@@ -177,37 +177,29 @@ def train_ctr(
         splits = read_splits(sources, config, config.split, dataset)
         every = splits["train"]
         splits["train"] = draw_training(every, config, config.train_fraction, config.train.seed)
-        pretrains = config.pretrain.objective != "none"
         if config.model.encoder is not None:
             _warn_of_overlap(config.model.encoder, splits["validation"].times)
-        features = fit_features((every if pretrains else splits["train"]).frame, config, dataset)
-        torch.manual_seed(config.train.seed)
+        known = splits["train"] if config.pretrain.objective == "none" else every
         with allowing_parts(allow_parts):
-            module, features = _module(config, features, dataset, start, None if own_encoder else config.model.encoder)
-        if start is None and module.wide is not None and dataset is not None:
-            module.wide.place(ViewVectors.of(dataset))
-        model = CTRModel(module, features, config, dataset)
+            model = _model(config, known, dataset, start, new_encoder)
         data = {name: model.encode(part) for name, part in splits.items()}
+    module, history_len = model.module, model.history_len
     check_table(module, config.train)
     _check_batches(config, module, len(data["train"]))
     if start is None and module.wide is not None:
-        fit_part(module.wide, data, model.history_len)
-    baselines = _baseline_metrics(config, data, dataset)
-    fields = None
-    if pretrains:
-        fields = replace(model.encode(replace(every, labels=None)), views=None)  # no objective reads the linear part
-        objective = build_objective(config.pretrain, module, fields, config.columns.item)
+        fit_part(module.wide, data, history_len)
+    others = {}
+    if config.baselines:
+        others["baselines"] = baseline_metrics(config.baselines, data, config.columns.tasks, dataset, history_len)
+    pretrain = None if config.pretrain.objective == "none" else _pretraining(config, model, every)
     contents = {} if out is None else _fingerprints(sources, config, dataset)
     if start is not None:
         contents[Path("init")] = state_fingerprint(start)
     with run_folder(out) as folder, begin(folder, config):  # after everything that bad input can stop
         check_unchanged(folder, contents)
-        pretraining = {}
-        if fields is not None:
-            work = folder / "pretraining"
-            summary = pretrain_fields(config.pretrain, config.train, objective, fields, model.history_len, work)
-            pretraining = {"pretraining": summary}
-        model.metrics = _fit(config, module, data, folder) | baselines | pretraining
+        if pretrain is not None:
+            others["pretraining"] = pretrain(folder / "pretraining")
+        model.metrics = _fit(config, module, data, folder) | others
         if is_first_process() and out is not None:
             model.save(folder)
             write_json(folder / "metrics.json", model.metrics, sealed=True)
@@ -216,38 +208,68 @@ def train_ctr(
     return model
 
 
-def _module(
+def _model(
     config: TrainCTRConfig,
-    features: "Features",
+    impressions: "Impressions",
     dataset: "ClickDataset | None",
     start: "CTRModel | None",
     encoder: Path | None,
-) -> "tuple[CTRModule, Features]":
-    """Module with fresh weights, or that of ``start`` grown by what is new, and its features.
+) -> "CTRModel":
+    """Model with fresh weights, or ``start`` grown by what is new.
 
     Args:
         config: The settings.
-        features: Of the training impressions.
+        impressions: Those whose values the model knows.
         dataset: The prepared log.
         start: The model that goes on.
         encoder: Run of an encoder in place of that of ``start``; None keeps it.
     """
-    from recsys_bert.ctr.build import build_module
+    import torch
+
+    from recsys_bert.ctr.checkpoint import CTRModel
+    from recsys_bert.ctr.data import fit_features
     from recsys_bert.ctr.growth import grown_features, grown_module
+
+    features = fit_features(impressions.frame, config, dataset)
+    torch.manual_seed(config.train.seed)
+    if start is None:
+        return CTRModel(_fresh_module(config, features, dataset), features, config, dataset)
+    features = grown_features(start.features, features)
+    return CTRModel(grown_module(start, config, features, dataset, encoder), features, config, dataset)
+
+
+def _fresh_module(config: TrainCTRConfig, features: "Features", dataset: "ClickDataset | None") -> "CTRModule":
+    """Module with fresh weights, but for vectors that the log gives without training."""
+    from recsys_bert.ctr.build import build_module
     from recsys_bert.ctr.history import PlainItems
     from recsys_bert.ctr.side import full_layout
+    from recsys_bert.ctr.views import ViewVectors
     from recsys_bert.user_encoder.item_init import init_table
 
-    if start is not None:
-        grown = grown_features(start.features, features)
-        return grown_module(start, config, grown, dataset, encoder), grown
     layout = full_layout(features, config.features, dataset)
     n_items = 0 if features.items is None else features.items.n_rows
-    n_tasks = len(config.columns.tasks)
-    module = build_module(config.model, layout, dataset, n_tasks=n_tasks, n_items=n_items)
+    module = build_module(config.model, layout, dataset, n_tasks=len(config.columns.tasks), n_items=n_items)
     if dataset is not None and isinstance(module.reader, PlainItems):
         init_table(module.reader.items.weight, dataset, config.model.item_init, config.model.init_std)
-    return module, features
+    if dataset is not None and module.wide is not None:
+        module.wide.place(ViewVectors.of(dataset))
+    return module
+
+
+def _pretraining(
+    config: TrainCTRConfig, model: "CTRModel", impressions: "Impressions"
+) -> "Callable[[Path], dict[str, Any]]":
+    """Make what pretrains the model on the fields of impressions, in a folder.
+
+    Raises:
+        InputError: They cannot be pretrained on.
+    """
+    from recsys_bert.ctr.pretraining import build_objective, pretrain_fields
+
+    encoded = model.encode(replace(impressions, labels=None))
+    data = replace(encoded, views=None)  # no objective reads the linear part
+    objective = build_objective(config.pretrain, model.module, data, config.columns.item)
+    return partial(pretrain_fields, config.pretrain, config.train, objective, data, model.history_len)
 
 
 def _with_text(dataset: "ClickDataset", config: TrainCTRConfig, start: "CTRModel | None") -> "ClickDataset":
@@ -318,21 +340,6 @@ def _fit(config: TrainCTRConfig, module: "CTRModule", data: "dict[str, CTRData]"
         "counts": {name: part.counts for name, part in data.items()},
         "fields": module.field_names,
     }
-
-
-def _baseline_metrics(
-    config: TrainCTRConfig, data: "dict[str, CTRData]", dataset: "ClickDataset | None"
-) -> dict[str, Any]:
-    """Fit baselines on the training impressions; metrics on validation and test, by name."""
-    from recsys_bert.ctr.baselines.beside import build_baseline, fit_and_evaluate
-    from recsys_bert.progress import step
-
-    metrics = {}
-    for name in config.baselines:
-        with step(f"fitting {name}"):
-            baseline = build_baseline(name, dataset, config.model.history_len or 0)
-            metrics[name] = fit_and_evaluate(baseline, data, config.columns.tasks)
-    return {"baselines": metrics} if metrics else {}
 
 
 def _check_batches(config: TrainCTRConfig, module: "CTRModule", n: int) -> None:

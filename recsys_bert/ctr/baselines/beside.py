@@ -11,6 +11,7 @@ from recsys_bert.ctr.baselines import CTR_BASELINES
 from recsys_bert.ctr.data import CTRData
 from recsys_bert.ctr.inference import label_metrics
 from recsys_bert.encoder.parts import build
+from recsys_bert.progress import step
 
 
 class CTRBaseline(Protocol):
@@ -36,6 +37,32 @@ def build_baseline(name: str, dataset: ClickDataset | None, history_len: int) ->
     """
     baseline: CTRBaseline = build("CTR baseline", name, CTR_BASELINES, dataset, history_len, options={})
     return baseline
+
+
+def baseline_metrics(
+    names: Sequence[str],
+    data: Mapping[str, CTRData],
+    tasks: Sequence[str],
+    dataset: ClickDataset | None,
+    history_len: int,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Fit baselines on ``train``, and evaluate each on the other splits.
+
+    Args:
+        names: As in ``build_baseline``.
+        data: Splits by name.
+        tasks: Names of the labels.
+        dataset: The prepared log; None for impressions alone.
+        history_len: Last events before an impression that the model reads.
+
+    Returns:
+        Name → split → metrics.
+    """
+    metrics = {}
+    for name in names:
+        with step(f"fitting {name}"):
+            metrics[name] = fit_and_evaluate(build_baseline(name, dataset, history_len), data, tasks)
+    return metrics
 
 
 def fit_and_evaluate(
