@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,7 @@ class Service:
         self.settings, self.limits = settings, settings.limits
         self.live = LiveLog(settings.state)
         self.store: VectorStore | None = None
+        self._state = _state_of(settings.paths.values())  # before opening: what changes meanwhile is loaded again
         try:
             self.runs = self._open(1)
             if settings.store is not None:
@@ -109,25 +111,30 @@ class Service:
             generation = self.runs.generation + 1
             try:
                 runs = await asyncio.to_thread(self._open, generation)
-            except InputError as error:
+                await asyncio.to_thread(warm, runs)
+            except Exception as error:
                 self.last_error = str(error)
                 print(f"reload refused: {printable(str(error))}", file=sys.stderr, flush=True)
+                if not isinstance(error, InputError):
+                    raise
                 raise RequestError(409, f"the runs were not reloaded, the earlier ones go on: {error}") from error
-            await asyncio.to_thread(warm, runs)
             self.runs, self.last_error = runs, None
             print(f"runs loaded again, generation {generation}", file=sys.stderr, flush=True)
             return runs
 
     async def watch(self, every_s: float) -> None:
         """Load the runs again whenever their folders have changed (a symbolic link that moved, a new training)."""
-        state = _state_of(self.settings.paths.values())
         while True:
             await asyncio.sleep(every_s)
-            now = await asyncio.to_thread(_state_of, self.settings.paths.values())
-            if now != state:
-                state = now
-                with contextlib.suppress(RequestError):  # printed, and in /ready
+            try:
+                now = await asyncio.to_thread(_state_of, self.settings.paths.values())
+                if now != self._state:
+                    self._state = now
                     await self.reload()
+            except RequestError:
+                pass  # printed, and in /ready
+            except Exception as error:  # a fault of ours with one run must not end the watch
+                traceback.print_exception(error, file=sys.stderr)
 
     def add_events(self, batch: list[Sequence[LiveEvent]]) -> list[int]:
         """Write the events of several requests in one transaction."""

@@ -1,5 +1,6 @@
 """A service as a process: it ends gracefully, survives a kill, and loads new runs without losing a request."""
 
+import asyncio
 import json
 import os
 import re
@@ -148,6 +149,35 @@ def test_a_damaged_run_is_not_loaded_and_the_earlier_one_goes_on(click_runs, ope
     shutil.copy2(click_runs / "towers" / "two_tower" / "model.safetensors", weights)
     assert http.post("/reload")[1]["generation"] == 2
     assert http.ok("/recommend", user_id=9) == before
+
+
+def test_a_fault_while_loading_does_not_end_the_watch(click_runs, opened, tmp_path, monkeypatch):
+    shutil.copytree(click_runs / "towers", tmp_path / "towers")
+    service = opened(Config(runs=(str(tmp_path / "towers"),), data=click_runs / "data")).service
+    seal, open_runs, opened_runs = tmp_path / "towers" / "two_tower" / "checksums.sha256", service._open, []
+
+    def fail_once(generation):
+        opened_runs.append(generation)
+        if len(opened_runs) == 1:
+            raise ValueError("a fault")
+        return open_runs(generation)
+
+    async def until(condition):
+        async with asyncio.timeout(60):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    async def scene():
+        os.utime(seal, (1, 1))  # between the opening and the first look
+        watch = asyncio.ensure_future(service.watch(0.01))
+        await until(lambda: service.last_error == "a fault")
+        os.utime(seal, (2, 2))
+        await until(lambda: service.runs.generation == 2)
+        watch.cancel()
+
+    monkeypatch.setattr(service, "_open", fail_once)
+    asyncio.run(scene())
+    assert service.last_error is None
 
 
 def test_what_cannot_be_served_is_refused_before_any_work(click_runs, text_runs, other_vocabulary, capsys, tmp_path):
