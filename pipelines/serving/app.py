@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from pipelines.serving import clicks, items, search, texts
-from pipelines.serving.errors import KNOWN, request_error
+from pipelines.serving.errors import FAULT, KNOWN, request_error
 from pipelines.serving.guard import Guard, GuardSettings
 from pipelines.serving.metrics import CONTENT_TYPE, Metrics
 from pipelines.serving.runs import ANSWERER, CLASSIFIER, CTR, ENCODER, RECOMMENDER, TAGGER
@@ -86,10 +86,11 @@ def create_app(service: Service, guard: GuardSettings | None = None, watch_s: fl
     )
     for endpoint in ENDPOINTS:
         _add(app, service, endpoint)
-    _add_state(app, service, metrics)
+    guard = guard or GuardSettings(body_bytes=service.limits.body_kib << 10)
+    _add_state(app, service, metrics, has_key=guard.key is not None)
     _add_docs(app)
     _add_errors(app)
-    return Guard(app, guard or GuardSettings(body_bytes=service.limits.body_kib << 10), metrics)
+    return Guard(app, guard, metrics)
 
 
 def _add(app: FastAPI, service: Service, endpoint: Endpoint) -> None:
@@ -106,7 +107,7 @@ def _add(app: FastAPI, service: Service, endpoint: Endpoint) -> None:
     app.post(endpoint.path, response_model=endpoint.response, responses=errors)(respond)
 
 
-def _add_state(app: FastAPI, service: Service, metrics: Metrics) -> None:
+def _add_state(app: FastAPI, service: Service, metrics: Metrics, *, has_key: bool) -> None:
     @app.get("/health")
     async def health() -> dict[str, str]:
         """Alive: the process answers."""
@@ -115,13 +116,15 @@ def _add_state(app: FastAPI, service: Service, metrics: Metrics) -> None:
     @app.get("/ready", response_model=shapes.ReadyResponse)
     async def ready() -> Response:
         """Ready: runs are loaded, the queue has room, and the service is not stopping (else 503)."""
-        reason = service.not_ready
+        reason, last_error = service.not_ready, service.last_error
+        if last_error is not None and has_key:  # this path is open to all, and an error names folders
+            last_error = "the log says why the last reload was refused."
         answer = shapes.ReadyResponse(
             ready=reason is None,
             reason=reason,
             runs=[_info(run) for run in service.runs.by_name.values()],
             generation=service.runs.generation,
-            last_error=service.last_error,
+            last_error=last_error,
         )
         content = answer.model_dump_json(exclude_none=True)
         return Response(content, 200 if reason is None else 503, media_type="application/json")
@@ -176,12 +179,10 @@ def _add_errors(app: FastAPI) -> None:
         return JSONResponse({"error": str(error.detail)[:300]}, error.status_code, error.headers)
 
     async def known(request: Request, error: Exception) -> JSONResponse:
-        refusal = request_error(error)
-        if refusal is None:
-            raise error
+        refusal = request_error(error) or FAULT  # a fault goes on to the guard, which logs it
         return JSONResponse({"error": refusal.message}, refusal.status, refusal.headers)
 
-    for kind in KNOWN:
+    for kind in (*KNOWN, Exception):
         app.add_exception_handler(kind, known)
 
 

@@ -27,6 +27,10 @@ class RequestError(Exception):
         return {} if self.retry_after_s is None else {"Retry-After": str(math.ceil(self.retry_after_s))}
 
 
+FAULT = RequestError(500, "the service failed on this request; its log says why.")
+"""Answer to a request on which the service failed; nothing of the error is in it."""
+
+
 def request_error(error: Exception) -> RequestError | None:
     """The error as one of a request; None for a fault of ours."""
     match error:

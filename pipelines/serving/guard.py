@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.serving.errors import RequestError, request_error
+from pipelines.serving.errors import FAULT, RequestError, request_error
 from pipelines.serving.metrics import Metrics
 
 Scope = MutableMapping[str, Any]
@@ -45,8 +45,8 @@ class GuardSettings:
 
     Args:
         key: API key; None: none is needed.
-        hosts: Names that the ``Host`` header may have, so that no web page reaches a loopback service by a name of its
-            own (DNS rebinding); empty: any.
+        hosts: Names that the ``Host`` and ``Origin`` headers may have, so that no web page reaches a loopback service,
+            by a name of its own (DNS rebinding) or without reading the answer; empty: any.
         body_bytes: Largest body.
         body_s: Seconds until a body has to be there.
     """
@@ -93,7 +93,7 @@ class Guard:
             refused = request_error(error)
             if refused is None:
                 traceback.print_exception(error, file=sys.stderr)
-                refused = RequestError(500, "the service failed on this request; its log says why.")
+                refused = FAULT
             if status == 499:  # nothing was sent
                 await _send_error(send_with_headers, refused)
         finally:
@@ -105,6 +105,9 @@ class Guard:
         host = _host(headers.get(b"host", b"").decode("latin-1"))
         if self.settings.hosts and host not in self.settings.hosts:
             raise RequestError(421, "this service does not answer under that name.")
+        origin = headers.get(b"origin")
+        if self.settings.hosts and origin is not None and _origin_host(origin) not in self.settings.hosts:
+            raise RequestError(403, "this service does not answer to web pages of other origins.")
         if self.settings.key is None or scope["path"] in OPEN:
             return
         sent = headers.get(b"authorization", b"").removeprefix(b"Bearer ") or headers.get(b"x-api-key", b"")
@@ -179,6 +182,10 @@ async def _send_error(send: Send, error: RequestError) -> None:
         headers.append((b"connection", b"close"))  # the rest of the body is not read
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
+
+
+def _origin_host(header: bytes) -> str:
+    return _host(header.decode("latin-1").partition("://")[2])
 
 
 def _host(header: str) -> str:

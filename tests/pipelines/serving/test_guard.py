@@ -42,6 +42,18 @@ def test_only_known_names_of_the_host_are_answered(small):
         assert small("GET", "/health", headers={"Host": host}).status_code == status
 
 
+def test_pages_of_other_origins_are_not_answered_by_a_loopback_service(small, locked):
+    for origin, status in (("http://127.0.0.1:9", 200), ("https://evil.example", 403), ("null", 403), ("", 403)):
+        assert small("POST", "/reload", headers={"Origin": origin}).status_code == status
+    headers = {"Origin": "https://evil.example", "Authorization": f"Bearer {KEY}"}
+    assert locked("POST", "/v1/embeddings", json={"input": "a"}, headers=headers).status_code == 200
+
+
+def test_what_needs_no_key_names_no_folder(locked, monkeypatch):
+    monkeypatch.setattr(locked.service, "last_error", "/home/x is damaged")
+    assert locked("GET", "/ready").json()["last_error"] == "the log says why the last reload was refused."
+
+
 def test_answers_have_headers_for_safety_and_none_for_other_origins(small):
     headers = small("GET", "/ready", headers={"Origin": "https://evil.example"}).headers
     assert headers["x-content-type-options"] == "nosniff"
@@ -132,6 +144,16 @@ def test_a_fault_of_ours_is_logged_and_not_told(capsys):
     status, body = call(Guard(app, GuardSettings(), Metrics()), [part(b"")])
     assert status == 500
     assert json.loads(body) == {"error": "the service failed on this request; its log says why."}
+    assert "secret path" in capsys.readouterr().err
+
+
+def test_a_fault_of_an_endpoint_is_answered_alike(small, monkeypatch, capsys):
+    async def fail(*_):
+        raise RuntimeError("secret path /home/x")
+
+    monkeypatch.setattr(small.service, "compute", fail)
+    status, body = small.post("/v1/embeddings", input="a")
+    assert (status, body) == (500, {"error": "the service failed on this request; its log says why."})
     assert "secret path" in capsys.readouterr().err
 
 
