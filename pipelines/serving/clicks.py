@@ -99,6 +99,8 @@ async def rank(service: Service, request: shapes.RankRequest) -> shapes.RankResp
         if request.only is not None or request.without is not None:
             raise InputError("only and without choose among what a recommender lists; candidates are given here.")
         candidates = list(dict.fromkeys(request.candidates))
+        if len({type(item) for item in candidates}) > 1:
+            raise InputError("candidates are integers and texts; give ids of one type, that of the log.")
     job = (request.user_id, candidates, dict(request.context), request.k, request.by)
     ranked = _ranked(ranker.model)
     rows = await service.compute(ranker, "rank", lambda batch: [ranked(one) for one in batch], job)

@@ -51,7 +51,8 @@ def rank(settings: Mapping[str, Any]) -> Call:
 
     def read(answers: list[Any]) -> pl.DataFrame:
         (answer,) = answers
-        return pl.DataFrame([{**item, **item.pop("probabilities")} for item in answer["items"]])
+        rows = [(item.pop("probabilities"), item) for item in answer["items"]]
+        return _frame([item | probabilities for probabilities, item in rows])
 
     return Call("/rank", [settings], read)
 

@@ -53,7 +53,7 @@ class RecommendRequest(Lists):
     """User of the log, or one with events of this service; others get popular items."""
     history: list[Id] | None = None
     """Item ids, oldest first; they follow the events of ``user_id``, where that is given too."""
-    history_times: list[StrictInt] | None = None
+    history_times: list[Annotated[StrictInt, Field(gt=-(2**53), lt=2**53)]] | None = None
     """Unix seconds of each item of ``history``; needed by runs that read times."""
     users: list[Id] | None = None
     """Several users, one list each."""

@@ -205,6 +205,8 @@ BAD = [
     ("/events", {"events": [{"user_id": 7, "item_id": 12, "timestamp": -1}]}, "timestamp"),
     ("/rank", {"user_id": 7, "candidates": [1], "only": [1], "context": {"device": "phone"}}, "only and without"),
     ("/rank", {"candidates": ["x"], "context": {"device": "phone"}, "by": "buy"}, "buy"),
+    ("/rank", {"candidates": [1, "x"], "context": {"device": "phone"}}, "ids of one type"),
+    ("/recommend", {"history": [12], "history_times": [2**63]}, "history_times.0: Input should be less than"),
 ]
 
 
@@ -225,6 +227,7 @@ def test_the_client_gives_the_librarys_frames(clicks, models):
     assert run(client.score(pairs))["source"].to_list() == ["history", "no events"]
     ranked = run(client.rank(user_id=7, k=2, context={"device": "phone"}))
     assert ranked["probability"].is_sorted(descending=True)
+    assert ranked.columns == ["item_id", "rank", "title", "probability"]
     rejected = run(
         client.events([{"user_id": 7, "item_id": 12, "timestamp": None}] * 64 + [{"user_id": 7, "item_id": -1}])
     )
