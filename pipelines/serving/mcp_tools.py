@@ -5,6 +5,7 @@ import contextlib
 import sys
 from typing import Any
 
+import pydantic
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
@@ -53,7 +54,7 @@ def _add_click_tools(server: MCPServer, service: Service) -> None:
         diversity: float = 0.0,
         run: str | None = None,
     ) -> dict[str, Any]:
-        """Recommend the items that a user will most probably choose next, with scores, titles and reasons.
+        """Recommend the items that a user will most probably choose next, with scores and titles.
 
         Args:
             user_id: User of the log; unknown ones get popular items.
@@ -121,8 +122,6 @@ async def _answer(service: Service, answer: Any, kind: type[shapes.Shape], body:
     Raises:
         ToolError: It is refused; the message is for the client.
     """
-    import pydantic
-
     try:
         request = kind.model_validate({name: value for name, value in body.items() if value is not None})
         response: dict[str, Any] = (await answer(service, request)).model_dump(mode="json", exclude_none=True)

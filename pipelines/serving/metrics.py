@@ -30,7 +30,7 @@ class Metrics:
         self._seconds.labels(path).observe(seconds)
 
     def watch(self, service: "Service") -> None:
-        """Read the batcher, runs and events of a service whenever metrics are read."""
+        """Read the batcher and runs of a service whenever metrics are read."""
         self.registry.register(_ServiceCollector(service))
 
     def text(self) -> bytes:

@@ -146,17 +146,16 @@ class LiveLog:
 
     def _connect(self) -> None:
         target = ":memory:" if self.path is None else str(self.path)
-        connection = sqlite3.connect(target, check_same_thread=False, timeout=2.0)
+        self._connection = connection = sqlite3.connect(target, check_same_thread=False, timeout=2.0)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # an acknowledged event survives a power cut
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version not in (0, _FORMAT):
-            connection.close()
             raise sqlite3.DatabaseError(f"its format is {version}, not {_FORMAT}")
         connection.executescript(_TABLES)
         connection.execute(f"PRAGMA user_version = {_FORMAT}")
         connection.commit()
-        self._connection, self._inode = connection, self._identity()
+        self._inode = self._identity()
 
     def _identity(self) -> tuple[int, int] | None:
         if self.path is None:

@@ -128,13 +128,7 @@ class ServedRecommender:
         if cold := [item for item, row in zip(ids, rows, strict=True) if row >= len(vectors)]:
             raise InputError(f"items without training events have no vector in this run: {str(cold[:5])[:200]}")
         allowed, notes = self.catalogue.allowed(only, without)
-        n_left = (
-            len(vectors) - self.catalogue.first_item
-            if allowed is None
-            else int(allowed[self.catalogue.first_item : len(vectors)].sum())
-        )
-        if not n_left:
-            raise InputError("only and without leave no item that this run has a vector of.")
+        n_left = self._n_left(allowed)
         seen = (np.arange(len(rows)), rows.astype(np.int32))
         lists = exact_top_k(
             vectors[rows], vectors, min(k, n_left), first_item=self.catalogue.first_item, seen=seen, allowed=allowed

@@ -67,7 +67,11 @@ class Milvus:
         self._place, self._collection, self._lock = place, f"store_{name}", threading.RLock()
         self._client: MilvusClient | None = None
         self._level = "Strong"  # sees what other processes put before
-        self.about = self._run(lambda client: self._settings(client, about), writes=True)
+        try:
+            self.about = self._run(lambda client: self._settings(client, about), writes=True)
+        except InputError:
+            self.close()
+            raise
 
     def put(self, rows: Sequence[Row], vectors: Vectors) -> None:
         """See ``Backend``."""
