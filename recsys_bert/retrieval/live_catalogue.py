@@ -217,10 +217,15 @@ class LiveCatalogue:
         has[self.live.rows] = True
         return has
 
+    @property
+    def has_listed_vector(self) -> NDArray[np.bool_]:
+        """True on rows with a vector that were not removed, ``[n_rows]``."""
+        has = self.has_vector
+        has[self.live.removed] = False
+        return has
+
     def listed(self, allowed: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
         """Rows that may be listed, ``[n_rows]``: neither removed nor cold without a vector; None where all may be."""
         if self.live.is_empty:
             return allowed
-        left = self.has_vector if allowed is None else allowed & self.has_vector
-        left[self.live.removed] = False
-        return left
+        return self.has_listed_vector if allowed is None else allowed & self.has_listed_vector

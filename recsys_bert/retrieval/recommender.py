@@ -62,10 +62,17 @@ class Recommender:
         summary: dict[str, Any] | None = None,
     ) -> None:
         self.run, self.index, self.summary = run, index, summary or {}
-        self._use(LiveCatalogue(ranker, dataset, None))
+        self.catalogue = LiveCatalogue(ranker, dataset, None)
 
-    def _use(self, catalogue: LiveCatalogue) -> None:
-        self.catalogue, self.ranker, self.dataset = catalogue, catalogue.ranker, catalogue.dataset
+    @property
+    def ranker(self) -> Ranker:
+        """The model, with the items that were put in."""
+        return self.catalogue.ranker
+
+    @property
+    def dataset(self) -> ClickDataset:
+        """The log, with the items that were put in."""
+        return self.catalogue.dataset
 
     @classmethod
     def load(
@@ -96,7 +103,7 @@ class Recommender:
         recommender = cls(ranker, opened, Path(run), index=search_index)
         live = read_live_items((Path(run) if index is None else Path(index)) / FOLDER, ranker, opened)
         if live is not None:
-            recommender._use(LiveCatalogue(ranker, opened, None, live))
+            recommender.catalogue = LiveCatalogue(ranker, opened, None, live)
         return recommender if item_vectors is None else recommender.with_item_vectors(item_vectors)
 
     def with_item_vectors(self, item_vectors: "ItemVectors | Path | str") -> "Recommender":
@@ -112,7 +119,7 @@ class Recommender:
             from recsys_bert.item_texts.vector_files import load_item_vectors
 
             item_vectors = load_item_vectors(item_vectors, self.catalogue.log)
-        self._use(self.catalogue.with_texts(item_vectors))
+        self.catalogue = self.catalogue.with_texts(item_vectors)
         return self
 
     def save(self, folder: Path | str) -> None:
@@ -160,7 +167,6 @@ class Recommender:
             InputError: The table cannot be read, or there are no text vectors that can encode new texts.
         """
         rows, counts = self.catalogue.put(items, make_config(ColdItemsConfig, config, settings))
-        self._use(self.catalogue)
         self._put_into_index(rows)
         print("; ".join(f"{name}: {n:,}" for name, n in counts.items() if n or name == "put in"), file=sys.stderr)
         return rows, counts
@@ -178,7 +184,6 @@ class Recommender:
             InputError: No item is trained and has text, or there are no text vectors.
         """
         rows, n_without = self.catalogue.put_cold(make_config(ColdItemsConfig, config, settings))
-        self._use(self.catalogue)
         self._put_into_index(rows)
         note = f", {n_without:,} of them without a text neighbour: at the mean of all" if n_without else ""
         print(f"{len(rows):,} items have vectors by their text{note}.", file=sys.stderr)
@@ -194,7 +199,6 @@ class Recommender:
             InputError: Some are not in the catalogue.
         """
         rows = self.catalogue.remove(items)
-        self._use(self.catalogue)
         if self.index is not None:
             self.index.remove(rows)
             self._renew_index()
@@ -417,9 +421,7 @@ class Recommender:
 
         The inner product with a user's vector is the score.
         """
-        vectors, listed = self.ranker.item_vectors(), self.catalogue.listed(self.catalogue.has_vector)
-        rows = np.arange(self.ranker.first_item, len(vectors))
-        rows = rows if listed is None else rows[listed[rows]]
+        vectors, rows = self.ranker.item_vectors(), np.flatnonzero(self.catalogue.has_listed_vector)
         return pl.DataFrame({"item_id": self.dataset.ids(rows).rename("item_id"), "vector": vectors[rows]})
 
     def export_vectors(
