@@ -40,6 +40,8 @@ from recsys_bert.settings import make_config
 if TYPE_CHECKING:
     from recsys_bert.item_texts.item_vectors import ItemVectors
 
+_QUERY_WEIGHT = 0.5
+
 
 class Recommender:
     """Recommend items of a log with a trained ranker.
@@ -241,7 +243,7 @@ class Recommender:
         max_per: dict[str, int] | None = None,
         profiles: Any = None,
         query: str | None = None,
-        query_weight: float = 0.5,
+        query_weight: float = _QUERY_WEIGHT,
     ) -> pl.DataFrame:
         """Best items for users, or for histories given on the fly, or for the words of a query.
 
@@ -272,11 +274,14 @@ class Recommender:
         """
         if users is not None and histories is not None:
             raise InputError("users and histories are both given; give one of them.")
+        if query is None and query_weight != _QUERY_WEIGHT:
+            raise InputError(f"query_weight is {query_weight}, but there is no query. Leave it out.")
         allowed = allowed_rows(self.dataset, only, without)
         if query is not None and users is None and histories is None:
-            if diversity or max_per or profiles is not None:
+            if diversity or max_per or profiles is not None or query_weight != _QUERY_WEIGHT:
                 raise InputError(
-                    "diversity, max_per and profiles have no effect on lists by words alone; leave them out."
+                    "diversity, max_per, profiles and query_weight have no effect on lists by words alone; leave them "
+                    "out."
                 )
             return self._by_words([query], pl.Series("query", [query]), k, allowed)
         keyed = user_queries(self.dataset, users) if histories is None else history_queries(self.dataset, histories)
@@ -296,7 +301,7 @@ class Recommender:
         settings: ListSettings,
         profiles: Any = None,
         query: str | None = None,
-        query_weight: float = 0.5,
+        query_weight: float = _QUERY_WEIGHT,
     ) -> pl.DataFrame:
         """As ``recommend``, for queries that are made already."""
         if self.ranker.reads_times and not keyed.queries.timed:
@@ -360,12 +365,14 @@ class Recommender:
             ``similar_to``, ``rank``, ``item_id``, ``score``, and ``title`` where the catalogue has one.
 
         Raises:
-            InputError: Items that are not in the catalogue or have no vector; a similarity beside an index; or a text
-                without a known word.
+            InputError: Items that are not in the catalogue or have no vector; a similarity beside an index or a text;
+                or a text without a known word.
         """
         if (items is None) == (text is None):
             raise InputError("give either items or text.")
         if text is not None:
+            if similarity is not None:
+                raise InputError(f"similarity is {similarity!r}, but texts are compared by their cosine. Leave it out.")
             texts = [text] if isinstance(text, str) else list(text)
             return self._by_words(texts, pl.Series("similar_to", texts), k, allowed_rows(self.dataset, only, without))
         return similar_items(
