@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from recsys_bert.stages.append import append
     from recsys_bert.stages.backtest import backtest
     from recsys_bert.stages.compare import compare
-    from recsys_bert.stages.evaluate import Evaluation, evaluate
+    from recsys_bert.stages.evaluate import evaluate
+    from recsys_bert.stages.evaluation.results import Evaluation
     from recsys_bert.stages.fuse import fuse
     from recsys_bert.stages.item_vectors import item_vectors
     from recsys_bert.stages.load import load
@@ -64,7 +65,7 @@ _MODULES = {
     "ClickDataset": "recsys_bert.clicks.dataset",
     "Encoder": "recsys_bert.encoder.model",
     "EncoderConfig": "recsys_bert.encoder.config",
-    "Evaluation": "recsys_bert.stages.evaluate",
+    "Evaluation": "recsys_bert.stages.evaluation.results",
     "InputError": "recsys_bert.errors",
     "ItemVectors": "recsys_bert.item_texts.item_vectors",
     "Recommender": "recsys_bert.retrieval.recommender",

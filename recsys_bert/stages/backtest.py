@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from recsys_bert.clicks.prepare.config import SplitConfig
 from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
-from recsys_bert.stages.evaluate import BASELINES, Evaluation, evaluate
+from recsys_bert.stages.evaluate import BASELINES, evaluate
 from recsys_bert.stages.evaluation.config import EvaluateConfig
+from recsys_bert.stages.evaluation.results import Evaluation
 from recsys_bert.stages.prepare import PrepareConfig, prepare
 
 if TYPE_CHECKING:
