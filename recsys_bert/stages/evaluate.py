@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from recsys_bert.evaluation.evaluator import Values
     from recsys_bert.item_texts.item_vectors import ItemVectors
     from recsys_bert.stages.evaluation.held_out import HeldOut, ModelUnderTest
-    from recsys_bert.stages.evaluation.models_under_test import Extend
+    from recsys_bert.stages.evaluation.models_under_test import Extend, OpenedModel
     from recsys_bert.stages.evaluation.values import ValueFrames
 
 BASELINES = ("popular", "popular_recent", "item_knn", "markov")
@@ -64,6 +64,7 @@ def evaluate(
         baseline_models,
         fit_baselines,
         named_models,
+        open_models,
         trained_models,
         with_distinct_names,
     )
@@ -80,7 +81,8 @@ def evaluate(
     held_out = held_out_events(config, dataset, config.targets[0], notes)
     results = _empty_results(config, held_out, protocol(held_out)) | {"notes": notes, "runs": other_runs}
     with allowing_parts(allow_parts):
-        trained = trained_models(models, config.indexes, held_out, notes, extend)
+        opened = open_models(models, held_out, notes, extend)
+    trained = trained_models(opened, config.indexes, held_out)
     fitted = fit_baselines(baselines, dataset, config.baseline_weights, notes)
     tested = [*trained, *baseline_models(fitted, held_out)]
     if truth is not None:
@@ -92,9 +94,9 @@ def evaluate(
         results["by_target"] = [_of_kind(held_out, results)] if len(config.targets) > 1 else []
         others, newcomers = config.targets[1:], new_users(config, dataset)
         for part in [held_out_events(config, dataset, kind) for kind in others]:
-            results["by_target"].append(_of_kind(part, _rank_again(models, fitted, part, config, results, extend)))
+            results["by_target"].append(_of_kind(part, _rank_again(opened, fitted, part, config, results)))
         if newcomers is not None:
-            results["new_users"] = _of_kind(newcomers, _rank_again(models, fitted, newcomers, config, results, extend))
+            results["new_users"] = _of_kind(newcomers, _rank_again(opened, fitted, newcomers, config, results))
         evaluation = Evaluation(results, values)
         if out is not None:
             evaluation.save(out)
@@ -163,19 +165,18 @@ def _rank(
 
 
 def _rank_again(
-    models: dict[str, Any],
+    opened: "Sequence[OpenedModel]",
     fitted: "Sequence[Any]",
     held_out: "HeldOut",
     config: EvaluateConfig,
     results: dict[str, Any],
-    extend: "Extend | None",
 ) -> dict[str, Any]:
     """Results of the same models on other targets, without indexes and pictures."""
     from recsys_bert.stages.evaluation.models_under_test import baseline_models, trained_models, with_distinct_names
     from recsys_bert.stages.evaluation.protocol import protocol
 
     own = _empty_results(config, held_out, protocol(held_out)) | {"notes": results["notes"]}
-    tested = [*trained_models(models, (), held_out, [], extend), *baseline_models(fitted, held_out)]
+    tested = [*trained_models(opened, (), held_out), *baseline_models(fitted, held_out)]
     _rank(with_distinct_names(tested), held_out, own)
     return own
 

@@ -90,6 +90,19 @@ def test_each_kind_of_target_is_what_plain_loops_say(cut_log, types):
     assert evaluation.results["models"][0]["metrics"]["recall@3"]["value"] == rows["all"]["recall@3"]
 
 
+def test_a_model_is_opened_once_for_all_kinds(cut_log):
+    class Counted(Fixed):
+        n_opened = 0
+
+        def item_vectors(self):
+            self.n_opened += 1
+            return super().item_vectors()
+
+    model = Counted()
+    evaluate(model, cut_log, baselines=[], targets=("all", "next", "last", "successive"), **QUICK)
+    assert model.n_opened == 1
+
+
 def test_one_kind_alone_is_the_headline(cut_log):
     both = evaluate(Fixed(), cut_log, baselines=["popular"], targets=["all", "successive"], **QUICK)
     alone = evaluate(Fixed(), cut_log, baselines=["popular"], targets=["successive"], **QUICK)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,26 +34,51 @@ Extend = Callable[[Ranker, list[str]], Ranker]
 """From a ranker to one with vectors of cold items; takes the notes, too."""
 
 
-def trained_models(
-    models: Any, factories: Sequence[str], held_out: HeldOut, notes: list[str], extend: Extend | None = None
-) -> list[ModelUnderTest]:
+@dataclass(frozen=True)
+class OpenedModel:
+    """A trained model, at hand for every kind of target.
+
+    Args:
+        name: Of the model under test.
+        folder: Its run folder; None without one.
+        ranker: Its vectors; None for a model that gives lists.
+        lists: A model of other origin that gives lists.
+    """
+
+    name: str
+    folder: Path | None
+    ranker: Ranker | None
+    lists: Any = None
+
+
+def open_models(models: Any, held_out: HeldOut, notes: list[str], extend: Extend | None = None) -> list[OpenedModel]:
     """Load or wrap every model.
 
     Args:
         models: One model, a list, or a dict by name; see ``evaluate``.
-        factories: Indexes that exact search is compared with.
-        held_out: Users and targets.
+        held_out: Users and targets, of any kind.
         notes: Gets a line for each run that is older than some of the items.
         extend: Gives the cold items vectors; None leaves them as the models have them.
 
     Raises:
-        InputError: No such run, another vocabulary, vectors or lists that do not fit the log, or an index type that
-            FAISS does not know or that is too large for the catalogue.
+        InputError: No such run, another vocabulary, or vectors that do not fit the log.
     """
-    return [
-        _model_under_test(name, model, factories, held_out, notes, extend)
-        for name, model in named_models(models).items()
-    ]
+    return [_opened(name, model, held_out, notes, extend) for name, model in named_models(models).items()]
+
+
+def trained_models(opened: Sequence[OpenedModel], factories: Sequence[str], held_out: HeldOut) -> list[ModelUnderTest]:
+    """Trained models as models under test.
+
+    Args:
+        opened: The models.
+        factories: Indexes that exact search is compared with.
+        held_out: Users and targets.
+
+    Raises:
+        InputError: Lists that do not fit the log, or an index type that FAISS does not know or that is too large for
+            the catalogue.
+    """
+    return [_model_under_test(model, factories, held_out) for model in opened]
 
 
 def named_models(models: Any) -> dict[str, Any]:
@@ -94,9 +119,7 @@ def _of_this_log(name: str, model: Any, dataset: ClickDataset) -> Any:
     return run
 
 
-def _model_under_test(
-    name: str, model: Any, factories: Sequence[str], held_out: HeldOut, notes: list[str], extend: Extend | None
-) -> ModelUnderTest:
+def _opened(name: str, model: Any, held_out: HeldOut, notes: list[str], extend: Extend | None) -> OpenedModel:
     model = _of_this_log(name, model, held_out.dataset)
     if isinstance(model, str | Path):
         folder: Path | None = Path(model)
@@ -106,13 +129,19 @@ def _model_under_test(
         folder = getattr(model, "run", None)
         ranker = external_ranker(name, _ranker(model), held_out.dataset)
     if ranker is None:
-        return ModelUnderTest(name=name, kind="run", rank=external_lists(name, model, held_out))
+        return OpenedModel(name, folder, None, model)
     runs = [] if folder is None else trained_runs(folder)
     notes += [note for run in runs if (note := overlap(run, held_out.dataset, held_out.split))]
-    ranker = ranker if extend is None else extend(ranker, notes)
-    rows, dim = ranker.shape
-    check_factories(factories, dim, rows - ranker.first_item)
-    return ModelUnderTest(name=name, kind="run", rank=_vector_lists(name, folder, ranker, factories, held_out))
+    return OpenedModel(name, folder, ranker if extend is None else extend(ranker, notes))
+
+
+def _model_under_test(model: OpenedModel, factories: Sequence[str], held_out: HeldOut) -> ModelUnderTest:
+    if model.ranker is None:
+        return ModelUnderTest(name=model.name, kind="run", rank=external_lists(model.name, model.lists, held_out))
+    rows, dim = model.ranker.shape
+    check_factories(factories, dim, rows - model.ranker.first_item)
+    rank = _vector_lists(model.name, model.folder, model.ranker, factories, held_out)
+    return ModelUnderTest(name=model.name, kind="run", rank=rank)
 
 
 def _vector_lists(
