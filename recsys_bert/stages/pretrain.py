@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from recsys_bert.clicks.batches import Crops, HistoryBatches
     from recsys_bert.clicks.dataset import ClickDataset
+    from recsys_bert.encoder.model import Encoder
     from recsys_bert.losses.negatives import NegativeSampler
     from recsys_bert.objectives.objective import Objective
     from recsys_bert.objectives.token_prediction import TokenPrediction
@@ -217,7 +218,7 @@ def build(
 
 
 def _resolved(
-    config: PretrainConfig, dataset: "ClickDataset", objective: "Objective", init: "PretrainedEncoder | None"
+    config: PretrainConfig, dataset: "ClickDataset", objective: "Objective", init: "Encoder | None"
 ) -> PretrainConfig:
     """Settings with the encoder that is trained: rows from the data, attention from the objective, the rest from init.
 
@@ -235,7 +236,7 @@ def _resolved(
         encoder = replace(config.encoder, vocab_size=dataset.vocabulary.size, causal=causal, features=features)
     else:
         source, dropout = f"init {config.init} has", config.encoder_dropout
-        encoder = replace(grown_config(init.encoder.config, dataset), causal=causal)
+        encoder = replace(grown_config(init.config, dataset), causal=causal)
         encoder = encoder if dropout is None else replace(encoder, dropout=dropout)
     check_derived(config.encoder, encoder, source)
     check_times(dataset, encoder)
@@ -244,7 +245,7 @@ def _resolved(
     if init is None:
         item_init = resolve_item_init(config.item_init, dataset)
     else:
-        item_init = resolve_new_items(config.item_init, dataset, init.encoder.config.vocab_size)
+        item_init = resolve_new_items(config.item_init, dataset, init.config.vocab_size)
     return replace(config, encoder=encoder, features=names, item_init=item_init)
 
 
@@ -267,27 +268,27 @@ def _by_vectors(config: PretrainConfig, vectors: "NDArray[np.float32] | None") -
     return replace(config, encoder=encoder, item_init="auto" if config.init is not None else "random")
 
 
-def _init(run: Path, dataset: "ClickDataset", vectors: "NDArray[np.float32] | None") -> "PretrainedEncoder":
+def _init(run: Path, dataset: "ClickDataset", vectors: "NDArray[np.float32] | None") -> "Encoder":
     """Load the encoder that is trained on, of this log or, of items by text, of another."""
     from recsys_bert.user_encoder.checkpoint import load_encoder
     from recsys_bert.user_encoder.text_items import load_for_other_log
 
-    return load_encoder(run, dataset) if vectors is None else load_for_other_log(run, dataset, vectors)
+    return load_encoder(run, dataset).encoder if vectors is None else load_for_other_log(run, dataset, vectors)
 
 
 def _encoder(
     config: PretrainConfig,
     dataset: "ClickDataset",
-    init: "PretrainedEncoder | None",
+    init: "Encoder | None",
     vectors: "NDArray[np.float32] | None",
-) -> Any:
+) -> "Encoder":
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.user_encoder.checkpoint import grown_from
     from recsys_bert.user_encoder.item_init import init_items
     from recsys_bert.user_encoder.text_items import place_vectors
 
     if init is not None and config.init is not None:
-        encoder = grown_from(init.encoder, config.encoder, dataset, config.item_init, config.init)
+        encoder = grown_from(init, config.encoder, dataset, config.item_init, config.init)
     else:
         encoder = Encoder(config.encoder)
         init_items(encoder, dataset, config.item_init)

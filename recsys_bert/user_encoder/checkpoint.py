@@ -213,18 +213,7 @@ def load_encoder(run: Path, dataset: ClickDataset) -> PretrainedEncoder:
     Raises:
         InputError: No encoder there, a damaged one, or one of another vocabulary, other features or an old format.
     """
-    folder = run / "encoder"
-    if not (folder / "config.json").exists():
-        raise InputError(
-            f"{run} holds no pretrained encoder ({folder / 'config.json'} is missing). Run pretrain first."
-        )
-    settings = read_json(folder / "objective.json")
-    version = settings.get("format", 1) if isinstance(settings, dict) else None
-    if version != FORMAT:
-        raise InputError(
-            f"{folder}/objective.json has format {version!r}; this version reads {FORMAT!r}. Pretrain it again."
-        )
-    check_intact(folder, "pretrain it again")
+    folder, settings = run / "encoder", read_settings(run)
     try:
         dataset = with_saved_text(dataset.known_to(settings["prepared"]), folder)
     except InputError as error:
@@ -250,6 +239,27 @@ def load_encoder(run: Path, dataset: ClickDataset) -> PretrainedEncoder:
     with saved_parts(folder):
         _ = pretrained.objective  # looked up now, as long as it is known that the artefact names it
     return pretrained
+
+
+def read_settings(run: Path) -> dict[str, Any]:
+    """Read ``objective.json`` of ``run/encoder``, whose files must be intact.
+
+    Raises:
+        InputError: No encoder there, a damaged one, or one of an old format.
+    """
+    folder = run / "encoder"
+    if not (folder / "config.json").exists():
+        raise InputError(
+            f"{run} holds no pretrained encoder ({folder / 'config.json'} is missing). Run pretrain first."
+        )
+    settings = read_json(folder / "objective.json")
+    if not isinstance(settings, dict) or settings.get("format", 1) != FORMAT:
+        version = settings.get("format", 1) if isinstance(settings, dict) else None
+        raise InputError(
+            f"{folder}/objective.json has format {version!r}; this version reads {FORMAT!r}. Pretrain it again."
+        )
+    check_intact(folder, "pretrain it again")
+    return settings
 
 
 def grown_encoder(pretrained: PretrainedEncoder, dataset: ClickDataset, source: Path) -> PretrainedEncoder:

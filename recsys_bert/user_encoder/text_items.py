@@ -13,16 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recsys_bert.checksums import check_intact
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
-from recsys_bert.files import read_json
-from recsys_bert.losses.config import LossConfig
-from recsys_bert.objectives.token_prediction import TokenPrediction
-from recsys_bert.settings_types import check_settings, fill
-from recsys_bert.user_encoder.checkpoint import BY_VECTORS, PretrainedEncoder
+from recsys_bert.user_encoder.checkpoint import BY_VECTORS, read_settings
 from recsys_bert.user_encoder.growth import copy_grown
 
 TOKENS = "embeddings.token."
@@ -91,7 +86,7 @@ def place_vectors(encoder: Encoder, vectors: Floats, first_item: int, trained: b
     table.requires_grad_(trained)
 
 
-def load_for_other_log(run: Path, dataset: ClickDataset, vectors: Floats) -> PretrainedEncoder:
+def load_for_other_log(run: Path, dataset: ClickDataset, vectors: Floats) -> Encoder:
     """Load an encoder of items by text for another log: its weights, and that log's text vectors as the item table.
 
     Args:
@@ -102,17 +97,12 @@ def load_for_other_log(run: Path, dataset: ClickDataset, vectors: Floats) -> Pre
     Raises:
         InputError: It holds no encoder, one of ids, or one for vectors of another width.
     """
-    folder = run / "encoder"
-    if not (folder / "objective.json").exists():
-        raise InputError(f"{run} holds no pretrained encoder. Run pretrain first.")
-    settings = read_json(folder / "objective.json")
-    if settings.get("items") != BY_VECTORS:
+    if read_settings(run).get("items") != BY_VECTORS:
         raise InputError(
             f"{run} is an encoder of ids, which mean nothing in another log. Pretrain one with item vectors: its items "
             "are their texts alone."
         )
-    check_intact(folder, "pretrain it again")
-    known = Encoder.load(folder)
+    known = Encoder.load(run / "encoder")
     width = known.embeddings.token.weight.shape[1]
     if width != vectors.shape[1]:
         raise InputError(
@@ -125,8 +115,4 @@ def load_for_other_log(run: Path, dataset: ClickDataset, vectors: Floats) -> Pre
     with torch.no_grad():
         encoder.embeddings.token.weight[:first] = known.embeddings.token.weight[:first]
     place_vectors(encoder, vectors, first)
-    loss = fill(LossConfig, check_settings(LossConfig, settings["loss"], f"{folder / 'objective.json'}, loss"))
-    prediction = TokenPrediction(encoder, loss, first_row=first)
-    return PretrainedEncoder(
-        prediction.eval(), settings["objective"], settings["objective_options"], dataset, items=BY_VECTORS
-    )
+    return encoder
