@@ -101,11 +101,8 @@ def _train(
     from recsys_bert.user_encoder.targets import describe_targets
     from recsys_bert.user_encoder.unchanged import check_log_unchanged
 
-    if config.text is not None and item_vectors is not None:
-        raise InputError(f"text is {config.text!r}, but items are their item_vectors already. Leave one of them out.")
-    dataset = with_text(dataset, config.text, config.text_dim, *([config.init / "encoder"] if config.init else []))
     training = build(config, dataset, item_vectors)
-    config, train = training.config, training.config.train
+    config, dataset, train = training.config, training.dataset, training.config.train
     ranker = EncoderRanker(training.pretrained, out.name, precision=train.precision)
     validate = validation(
         dataset,
@@ -115,7 +112,7 @@ def _train(
         monitor=train.monitor,
         target_types=config.target_types,
     )
-    miner = _miner(training, ranker, dataset)
+    miner = _miner(training, ranker)
     check_table(training.module, train)
     with begin(out, config):
         check_log_unchanged(out, dataset, config.init, config.teacher, item_vectors=item_vectors)
@@ -136,6 +133,9 @@ class Training:
 
     config: PretrainConfig
     """Resolved settings: the encoder is the one that is trained."""
+
+    dataset: "ClickDataset"
+    """The log, with the text of its items as a feature where the encoder reads it."""
 
     pretrained: "PretrainedEncoder"
     """The encoder, which is saved and ranked with."""
@@ -180,6 +180,8 @@ def build(
     from recsys_bert.user_encoder.targets import check_targets, target_popularity
     from recsys_bert.user_encoder.text_items import check_vectors
 
+    if config.text is not None and item_vectors is not None:
+        raise InputError(f"text is {config.text!r}, but items are their item_vectors already. Leave one of them out.")
     objective = build_objective(config.objective, config.objective_options)
     torch.manual_seed(config.train.seed)
     dataset = with_text(dataset, config.text, config.text_dim, *([config.init / "encoder"] if config.init else []))
@@ -190,7 +192,7 @@ def build(
     encoder = _encoder(config, dataset, init, vectors)
     vocabulary, loss = dataset.vocabulary, config.loss
     counts = target_popularity(dataset, config.target_types, loss.negatives.by_weight)
-    sampler = NegativeSampler(counts, vocabulary.first_item, loss.negatives)
+    sampler = NegativeSampler(counts, vocabulary.first_item, loss.negatives) if loss.samples else None
     prediction = TokenPrediction(
         encoder,
         loss,
@@ -210,11 +212,11 @@ def build(
         module = Distilled(trained, teacher, config.distillation)
         times = times or teacher.encoder.config.needs_times
         types = types or reads_event_types(teacher.encoder.config)
-    batches = _batches(config, dataset, objective, sampler if loss.samples else None, times, types)
+    batches = _batches(config, dataset, objective, sampler, times, types)
     items = BY_IDS if vectors is None or config.train_item_vectors else BY_VECTORS
     pretrained = PretrainedEncoder(prediction, config.objective, config.objective_options, items=items)
     n_parameters = sum(parameter.numel() for parameter in trained.parameters())
-    return Training(config, pretrained, module, batches, n_parameters)
+    return Training(config, dataset, pretrained, module, batches, n_parameters)
 
 
 def _resolved(
@@ -319,7 +321,7 @@ def _teacher(config: PretrainConfig, run: Path, objective: "Objective", dataset:
     return teacher.prediction
 
 
-def _miner(training: Training, ranker: "EncoderRanker", dataset: "ClickDataset") -> "HardNegativeMiner | None":
+def _miner(training: Training, ranker: "EncoderRanker") -> "HardNegativeMiner | None":
     from recsys_bert.retrieval.index_config import IndexConfig
     from recsys_bert.retrieval.negatives import HardNegativeMiner
 
@@ -327,7 +329,7 @@ def _miner(training: Training, ranker: "EncoderRanker", dataset: "ClickDataset")
     if not item_loss.mines:
         return None
     n_steps = train.epochs * -(-training.batches.steps // train.accumulate)
-    return HardNegativeMiner(training.module, item_loss, ranker, dataset, IndexConfig(), n_steps)
+    return HardNegativeMiner(training.module, item_loss, ranker, training.dataset, IndexConfig(), n_steps)
 
 
 def _batches(

@@ -176,13 +176,13 @@ def _batches(dataset: "ClickDataset", config: TrainRetrievalConfig, counts: "Pop
 
     encoder, vocabulary = config.encoder, dataset.vocabulary
     objective = LastItem() if config.crop == "every" else NextItem()
-    sampler = NegativeSampler(counts, vocabulary.first_item, config.loss.negatives)
+    sampler = NegativeSampler(counts, vocabulary.first_item, config.loss.negatives) if config.loss.samples else None
     table, codes = item_table(vocabulary), dataset.event_type_codes(config.target_types)
 
     def make(crops: "Crops", random: Any) -> dict[str, Any]:
         batch = objective.make_batch(history_sequences(crops, vocabulary, codes), table, random)
         batch["users"] = crops.users
-        if config.loss.samples:
+        if sampler is not None:
             sampler.add_to(batch, crops.items, random)
         return batch
 
