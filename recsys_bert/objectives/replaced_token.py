@@ -97,11 +97,13 @@ def generator_config(encoder: EncoderConfig, size: float) -> EncoderConfig:
 
     Args:
         encoder: The discriminator.
-        size: Width as a share of the encoder's; rounded to whole attention heads of one dimension or more.
+        size: Width as a share of the encoder's; rounded to whole attention heads of one dimension or more, of an even
+            number of them where relative positions may turn pairs of them.
     """
     default = EncoderConfig()
     heads = encoder.n_heads
-    dim = max(1, round(encoder.dim * size / heads)) * heads
+    unit = 2 * heads if encoder.has_relative_positions and encoder.dim % (2 * heads) == 0 else heads
+    dim = max(1, round(encoder.dim * size / unit)) * unit
     width = encoder.dim if encoder.embedding_dim is None else encoder.embedding_dim
     names = ("fusion", "fusion_options", "neck", "neck_options", "residual", "ngrams", "ngram_rows", "exact_match")
     changes = {name: getattr(default, name) for name in names}
@@ -146,7 +148,7 @@ class ReplacedTokenDetection(nn.Module):
         encoded = encode_batch(self.generator, batch, prediction.features(tokens))
         hidden = self.generator.project(at(encoded.tokens, positions))
         queries = prediction.compared(hidden)
-        loss = prediction.item_loss(batch, prediction.items, distinct=prediction.loss.similarity == "cosine")
+        loss = prediction.loss_of_queries(batch)
         samples = self._sample(queries)
         is_query = batch["query"].flatten()[positions]
         corrupted, replaced = tokens.flatten().clone(), torch.zeros_like(tokens, dtype=torch.bool).flatten()

@@ -1,6 +1,6 @@
 """Token prediction from hidden states: one module serves masked and next-item training."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -123,12 +123,16 @@ class TokenPrediction(nn.Module):
 
     def loss_of(self, encoded: EncoderOutput, batch: Mapping[str, Tensor]) -> Tensor:
         """Mean loss over the targets, by the encoder's outputs."""
-        loss = self.item_loss(batch, self.items, distinct=self.loss.similarity == "cosine" or bool(self.dense))
+        loss = self.loss_of_queries(batch)
         main = self.queries(at(encoded.tokens, batch["positions"]))
         if self.last is None or self.auxiliary is None:
             return loss(main)
         raw = self.compared(self.last(at(encoded.states[-1], batch["positions"])))
         return weighed(loss(main), loss(raw), self.auxiliary)
+
+    def loss_of_queries(self, batch: Mapping[str, Tensor]) -> Callable[[Tensor], Tensor]:
+        """Item loss of a batch as a function of its queries; rows that are more than a lookup are computed once."""
+        return self.item_loss(batch, self.items, distinct=self.loss.similarity == "cosine" or bool(self.dense))
 
     def queries(self, hidden: Tensor) -> Tensor:
         """Hidden states ``[n, out_dim]`` as vectors whose inner product with ``items`` is the logit."""

@@ -107,7 +107,14 @@ def test_the_generator_is_narrow_and_shares_the_token_table_alone():
 
 
 @pytest.mark.parametrize(
-    ("size", "settings", "dim"), [(0.25, {}, 4), (0.01, {"n_heads": 4}, 4), (1.0, {"embedding_dim": 8}, 16)]
+    ("size", "settings", "dim"),
+    [
+        (0.25, {}, 4),
+        (0.01, {"n_heads": 4}, 4),
+        (1.0, {"embedding_dim": 8}, 16),
+        (0.4, {}, 6),
+        (0.4, {"position": "rope"}, 8),  # which turns pairs: 3 a head would have none for the last
+    ],
 )
 def test_the_width_of_the_generator(size, settings, dim):
     config = generator_config(EncoderConfig(**SIZES | settings), size)
