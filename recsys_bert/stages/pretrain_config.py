@@ -11,7 +11,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives import OBJECTIVES
 from recsys_bert.objectives.config import DistillationConfig
-from recsys_bert.stages.encoder_settings import DERIVED, check_id_dropout
+from recsys_bert.stages.encoder_settings import DERIVED, check_id_dropout, check_not_overridden, check_sparse_adam
 from recsys_bert.stages.sizes import SIZES
 from recsys_bert.stages.text_feature import TEXT_DIM, check_text, named_with_text
 from recsys_bert.training.config import TrainConfig
@@ -98,10 +98,7 @@ class PretrainConfig:
         if self.init and self.text is not None:
             raise InputError(f"text is {self.text!r}, but the encoder of init brings its own features; leave it out.")
         check_id_dropout(self.id_dropout, named_with_text(self.features, self.text), self.init)
-        if self.train.optimiser.sparse_adam and not self.loss.samples:
-            raise InputError(
-                f"train.optimiser.sparse_adam is for sampled losses; loss.name {self.loss.name!r} reads all items."
-            )
+        check_sparse_adam(self.train.optimiser, self.loss)
         if self.encoder_dropout is not None and not self.init:
             raise InputError("encoder_dropout is for the encoder of init; set encoder.dropout.")
         self.distillation.check_beside(self.teacher, {"train.auxiliary": self.train.auxiliary.weight})
@@ -119,10 +116,5 @@ class PretrainConfig:
             self.loss.check_only_similarity("distillation.soft_weight 1 drops the loss of true targets", named)
         if derived := [name for name in DERIVED if f"encoder.{name}" in names]:
             raise InputError(f"encoder.{derived[0]} follows from the data and the objective here; leave it out.")
-        overridden = [name for name in names if name.startswith("encoder.") or name in ("features", "size")]
-        if self.init and overridden:
-            raise InputError(
-                f"{min(overridden)} comes from init {self.init}; leave it out, or leave out init. Dropout can be "
-                "changed by encoder_dropout."
-            )
+        check_not_overridden(names, self.init, " Dropout can be changed by encoder_dropout.")
         self.distillation.check_named_beside(self.teacher, names)

@@ -10,7 +10,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.retrieval.config import TOWERS_LOSS, TowersConfig
 from recsys_bert.retrieval.index_config import IndexConfig
-from recsys_bert.stages.encoder_settings import DERIVED
+from recsys_bert.stages.encoder_settings import DERIVED, check_not_overridden, check_sparse_adam
 from recsys_bert.stages.sizes import SIZES
 from recsys_bert.stages.text_feature import TEXT_DIM, check_text, named_with_text
 from recsys_bert.training.config import TrainConfig
@@ -86,10 +86,7 @@ class TrainRetrievalConfig:
     """Training."""
 
     def __post_init__(self) -> None:
-        if self.train.optimiser.sparse_adam and not self.loss.samples:
-            raise InputError(
-                f"train.optimiser.sparse_adam is for sampled losses; loss.name {self.loss.name!r} reads all items."
-            )
+        check_sparse_adam(self.train.optimiser, self.loss)
         for name in ("encoder_lr", "encoder_residual_scale"):
             if getattr(self, name) is not None and not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
@@ -132,9 +129,7 @@ def check_init(config: TrainRetrievalConfig, init: Path | None, names: frozenset
     Raises:
         InputError: One of them is set.
     """
-    overridden = [name for name in names if name.startswith("encoder.") or name in ("features", "size")]
-    if init and overridden:
-        raise InputError(f"{min(overridden)} comes from init {init}; leave it out, or leave out init.")
+    check_not_overridden(names, init)
     for name in ("encoder_lr", "encoder_dropout", "encoder_residual_scale"):
         if getattr(config, name) is not None and not init:
             raise InputError(f"{name} is for a pretrained encoder; give init as well.")
