@@ -175,7 +175,7 @@ def test_day_by_day_equals_all_days_at_once(tmp_path):
     assert len(dataset.states) == len(expected.states)
 
 
-@pytest.mark.parametrize("stop", ["write_json", "save_features"])
+@pytest.mark.parametrize("stop", ["writer.write_json", "side_writer.save_features"])
 def test_killed_in_the_middle_it_leaves_the_old_folder(tmp_path, monkeypatch, stop):
     old = prepare(random_log(0, 0, 15, 30, 120), out=tmp_path / "data")
     before = {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()}
@@ -183,7 +183,7 @@ def test_killed_in_the_middle_it_leaves_the_old_folder(tmp_path, monkeypatch, st
     def killed(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"recsys_bert.clicks.prepare.writer.{stop}", killed)
+    monkeypatch.setattr(f"recsys_bert.clicks.prepare.{stop}", killed)
     with pytest.raises(KeyboardInterrupt):
         append(old, random_log(1, 1500, 25, 60, 90))
     assert {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()} == before

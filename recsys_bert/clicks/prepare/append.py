@@ -1,7 +1,6 @@
 """Append a log to a prepared folder: the events of both as arrays, without reading the old log again."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,10 @@ from recsys_bert.clicks.prepare.config import FilterConfig, LogConfig, SplitConf
 from recsys_bert.clicks.prepare.events import Events, EventWriter, chunks
 from recsys_bert.clicks.prepare.ids import index_in
 from recsys_bert.clicks.prepare.side_tables import SideTable
+from recsys_bert.clicks.prepare.side_writer import OWN_COLUMNS, own_name
 from recsys_bert.clicks.prepare.sorting import stable_order
 from recsys_bert.clicks.prepare.times import PER_SECOND
-from recsys_bert.clicks.prepare.writer import CATALOGUE, LogRecord
+from recsys_bert.clicks.prepare.writer import LogRecord
 from recsys_bert.errors import InputError
 from recsys_bert.progress import Progress
 
@@ -29,9 +29,6 @@ FILTERS = {"repeats": ("consecutive",)}
 
 SPLITS = ("leave_one_out", "time", "none")
 """Splits that move on with the log."""
-
-RESERVED = {"items": CATALOGUE, "users": ("user_row", "user_id")}
-"""Columns of ``items.parquet`` and of ``users.parquet`` that are not the side table's."""
 
 
 def check_can_append(
@@ -252,8 +249,8 @@ def side_table_with(dataset: ClickDataset, role: str, new: SideTable | None) -> 
     counts = dataset.manifest.side_tables.get(role)
     if counts is None:
         return new
-    table, reserved = dataset.items if role == "items" else dataset.users, RESERVED[role]
-    columns = {name: _own_name(name, reserved) for name in table.columns if name not in reserved}
+    table, reserved = dataset.items if role == "items" else dataset.users, OWN_COLUMNS[role]
+    columns = {name: own_name(name, reserved) for name in table.columns if name not in reserved}
     stored = table.select(columns.keys()).rename(columns)
     ids = table[f"{role.removesuffix('s')}_id"]
     has_row = ~stored.select(pl.all_horizontal(pl.all().is_null())).to_series() if columns else ids.is_not_null()
@@ -267,12 +264,6 @@ def side_table_with(dataset: ClickDataset, role: str, new: SideTable | None) -> 
     table = pl.concat([new.table, old.table.filter(rest)], how="diagonal_relaxed")
     total = {name: n + counts.get(name, 0) for name, n in new.counts.items()}
     return SideTable(pl.concat([new.ids, old.ids.filter(rest).rename(new.ids.name)]), table, total, role, missing)
-
-
-def _own_name(name: str, reserved: Sequence[str]) -> str:
-    """Name of a side column before the writer set it apart from one of its own."""
-    own = name.removesuffix("_side")
-    return own if own in reserved else name
 
 
 def summed_record(dataset: ClickDataset, record: LogRecord) -> LogRecord:

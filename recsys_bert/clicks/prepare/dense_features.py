@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.dense import DenseTable
 from recsys_bert.clicks.prepare.features_config import SideFeaturesConfig
 from recsys_bert.clicks.prepare.scaling import LIMIT, Scaling, fit_numbers, fit_vectors
-from recsys_bert.clicks.prepare.side_tables import SideTable
+from recsys_bert.clicks.prepare.side_tables import Rows, SideTable
 from recsys_bert.clicks.prepare.side_values import numbers
 from recsys_bert.clicks.prepare.vectors import Vectors, VectorTable
 from recsys_bert.errors import InputError
@@ -35,21 +35,6 @@ class DenseFeature:
     table: DenseTable
     scaling: Scaling
     counts: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows that get values.
-
-    Args:
-        ids: Id of each.
-        trained: True on rows with a training event; scales are fitted on them.
-        first: Special rows before these, without values.
-    """
-
-    ids: pl.Series
-    trained: NDArray[np.bool_]
-    first: int = 0
 
 
 def encode_dense(

@@ -51,6 +51,21 @@ class SideTable:
         return index_in(ids, self.ids)
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Rows that get values.
+
+    Args:
+        ids: Id of each.
+        trained: True on rows with a training event; scales are fitted on them, and their values get codes.
+        first: Special rows before these, without values.
+    """
+
+    ids: pl.Series
+    trained: NDArray[np.bool_]
+    first: int = 0
+
+
 def read_side(
     source: TableSource | None,
     config: SideFeaturesConfig,
@@ -205,33 +220,29 @@ class Feature:
 def encode(
     side: SideTable,
     config: SideFeaturesConfig,
-    ids: pl.Series,
-    trained: NDArray[np.bool_],
-    first: int = 0,
+    rows: Rows,
     inherited: Mapping[str, pl.Series] | None = None,
 ) -> list[Feature]:
-    """Encode the configured columns for rows ``first …``.
+    """Encode the configured columns.
 
     Args:
         side: The table.
         config: Columns that become features.
-        ids: Id of each row.
-        trained: True on rows with a training event; only their values get codes.
-        first: Number of special rows before these, without values.
+        rows: The rows; only values of trained ones get codes.
         inherited: Values of each feature that keep their codes; new ones follow.
     """
-    side_rows = side.rows(ids)
+    side_rows, n_rows = side.rows(rows.ids), rows.first + len(rows.ids)
     known = side_rows.is_not_null()
-    rows = pl.DataFrame({"row": np.arange(first, first + len(ids), dtype=np.int64), "trained": trained}).filter(known)
+    of_side = pl.DataFrame({"row": np.arange(rows.first, n_rows), "trained": rows.trained}).filter(known)
     side_rows = side_rows.filter(known)
     features = []
     for name in config.categorical + config.multi:
         multi = name in config.multi
         separator = config.separator if multi else None
         texts = value_texts(side.table[name].gather(side_rows), side.title(name), separator, side.missing)
-        pairs = _pairs(rows, texts, side.missing)
+        pairs = _pairs(of_side, texts, side.missing)
         values = (inherited or {}).get(name, pl.Series(dtype=pl.String))
-        features.append(_feature(pairs, name, first + len(ids), config.max_values if multi else 1, multi, values))
+        features.append(_feature(pairs, name, n_rows, config.max_values if multi else 1, multi, values))
     return features
 
 

@@ -1,7 +1,7 @@
 """Writer of a prepared folder; the manifest comes last."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,28 +9,23 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recsys_bert.clicks.dense import save_dense
 from recsys_bert.clicks.histories import Histories
-from recsys_bert.clicks.item_words import item_texts, text_counts
-from recsys_bert.clicks.lineage import DENSE, ROLES, Basis, event_values, fingerprint_of, scalings
+from recsys_bert.clicks.lineage import ROLES, Basis, Values, event_values, fingerprint_of, scalings
 from recsys_bert.clicks.manifest import NAME, UNKNOWN_EVENTS, Manifest
 from recsys_bert.clicks.prepare.catalogue import Catalogue
 from recsys_bert.clicks.prepare.config import SplitConfig
-from recsys_bert.clicks.prepare.dense_features import DenseFeature, Rows, encode_dense
-from recsys_bert.clicks.prepare.events import Events, chunks, mapped
+from recsys_bert.clicks.prepare.events import Events, mapped
 from recsys_bert.clicks.prepare.filters import Filtered
 from recsys_bert.clicks.prepare.leaks import check_no_leak
 from recsys_bert.clicks.prepare.log import Log
-from recsys_bert.clicks.prepare.side_tables import Feature, SideTable, encode, save_features, text_columns
+from recsys_bert.clicks.prepare.side_tables import Rows
+from recsys_bert.clicks.prepare.side_writer import OWN_COLUMNS, text_entry, write_side
 from recsys_bert.clicks.prepare.sources import TableSource
 from recsys_bert.clicks.prepare.splits import Borders
 from recsys_bert.clicks.prepare.summary import cold_counts, event_counts, weight_counts
 from recsys_bert.clicks.prepare.times import PER_SECOND
 from recsys_bert.clicks.prepare.vectors import Side
 from recsys_bert.files import write_json
-
-CATALOGUE = ("item_row", "item_id", "count")
-"""Columns of ``items.parquet`` that are not the side table's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,29 +106,20 @@ def write_folder(
     histories = write_histories(events, borders, catalogue, folder / "histories.arrow")
     write_unknown_events(events, catalogue, folder / UNKNOWN_EVENTS)
     catalogue.vocabulary.save(folder / "vocabulary.parquet")
-    items, users = catalogue_table(catalogue), user_table(events)
-    user_key = "user_id" if events.log_user_ids is None else "log_user_id"
-    inherited = basis.values if basis else dict[str, Any]()
-    item_trained, first_item = items["count"].to_numpy() > 0, catalogue.vocabulary.first_item
-    user_trained = borders.train_end > events.offsets[:-1]
+    tables = {"items": catalogue_table(catalogue), "users": user_table(events)}
     rows = {
-        "items": Rows(items["item_id"], item_trained, first_item),
-        "users": Rows(users[user_key], user_trained),
+        "items": Rows(catalogue.ids(), tables["items"]["count"].to_numpy() > 0, catalogue.vocabulary.first_item),
+        "users": Rows(
+            events.user_ids if events.log_user_ids is None else events.log_user_ids,
+            borders.train_end > events.offsets[:-1],
+        ),
     }
-    features = {role: _features(rows[role], sides[role], inherited.get(role)) for role in ROLES}
-    dense = {role: _dense(rows[role], sides[role], inherited.get(DENSE[role])) for role in ROLES}
-    joined = {
-        role: _joined(table, key, sides[role].table)
-        for role, table, key in (("items", items, "item_id"), ("users", users, user_key))
-    }
-    for role, table in joined.items():
-        table.write_parquet(folder / f"{role}.parquet")
-        save_features(features[role], folder / f"{role.removesuffix('s')}_features")
-        save_dense([one.table for one in dense[role]], folder / DENSE[role])
+    inherited: Values = basis.values if basis else {}
+    written = {role: write_side(folder, role, tables[role], rows[role], sides[role], inherited) for role in ROLES}
+    features = {role: one.features for role, one in written.items()}
+    entries = {role: {one.name: one.counts for one in part.dense} for role, part in written.items() if part.dense}
     values = {role: {one.name: one.values for one in columns} for role, columns in features.items()}
-    values |= event_values(record.event_types)
-    entries = {role: {one.name: one.counts for one in tables} for role, tables in dense.items() if tables}
-    values |= scalings(entries)
+    values |= event_values(record.event_types) | scalings(entries)
     cut = (filtered.cut[0] // PER_SECOND, filtered.cut[1] // PER_SECOND) if filtered.cut else None
     manifest = Manifest(
         fingerprint=fingerprint_of(catalogue.vocabulary, values),
@@ -149,7 +135,7 @@ def write_folder(
         features={role: {one.name: one.counts for one in columns} for role, columns in features.items() if columns},
         dense=entries,
         side_tables={role: side.table.counts for role, side in sides.items() if side.table},
-        texts=_texts(joined["items"], sides["items"], histories, catalogue),
+        texts=text_entry(written["items"].table, sides["items"], histories, catalogue),
         log=record.about,
         config=settings,
         growth=_growth(events, catalogue, basis) if basis else {},
@@ -222,51 +208,10 @@ def catalogue_table(catalogue: Catalogue) -> pl.DataFrame:
     vocabulary = catalogue.vocabulary
     rows = np.arange(vocabulary.first_item, catalogue.n_rows, dtype=np.int32)
     counts = np.concatenate([vocabulary.counts[vocabulary.first_item :], np.zeros(len(catalogue.cold_ids), np.int64)])
-    return pl.DataFrame(dict(zip(CATALOGUE, (rows, catalogue.ids(), counts), strict=True)))
+    return pl.DataFrame(dict(zip(OWN_COLUMNS["items"], (rows, catalogue.ids(), counts), strict=True)))
 
 
 def user_table(events: Events) -> pl.DataFrame:
     """``user_row`` and ``user_id``, and ``log_user_id`` where users are sessions."""
     table = pl.DataFrame({"user_row": np.arange(events.n_users, dtype=np.int64), "user_id": events.user_ids})
     return table if events.log_user_ids is None else table.with_columns(events.log_user_ids.alias("log_user_id"))
-
-
-def _features(rows: Rows, side: Side, inherited: Mapping[str, pl.Series] | None) -> list[Feature]:
-    return encode(side.table, side.config, rows.ids, rows.trained, rows.first, inherited) if side.table else []
-
-
-def _dense(rows: Rows, side: Side, inherited: Mapping[str, pl.Series] | None) -> list[DenseFeature]:
-    return encode_dense(rows, side.table, side.vectors, side.config, inherited)
-
-
-def _texts(
-    items: pl.DataFrame,
-    side: Side,
-    histories: Histories,
-    catalogue: Catalogue,
-) -> dict[str, Any]:
-    """Entry of the manifest: the text columns of ``items.parquet``, and counts; empty without words."""
-    table = side.table
-    if table is None or not (names := text_columns(side.config)):
-        return {}
-    columns = [_free_name(name, CATALOGUE) for name in names]
-    n_events = np.zeros(catalogue.n_rows, np.int64)
-    for _, part in chunks(histories.offsets):
-        n_events += np.bincount(histories.items[part], minlength=catalogue.n_rows)
-    in_table = table.rows(items["item_id"]).is_not_null().to_numpy()
-    texts = item_texts(items, columns, table.missing)
-    counts = text_counts(texts, in_table, n_events[catalogue.vocabulary.first_item :])
-    return {"columns": columns, "missing": list(table.missing), **counts}
-
-
-def _free_name(name: str, reserved: Sequence[str]) -> str:
-    """Name of a side table's column beside those of ours."""
-    return f"{name}_side" if name in reserved else name
-
-
-def _joined(table: pl.DataFrame, key: str, side: SideTable | None) -> pl.DataFrame:
-    if side is None:
-        return table
-    columns = side.table.select(pl.all().gather(side.rows(table[key])))
-    renamed = {name: _free_name(name, table.columns) for name in columns.columns}
-    return pl.concat([table, columns.rename(renamed)], how="horizontal")
