@@ -40,10 +40,7 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         InputError: The events cannot be used, or the folder's filters do not allow it; nothing is written then.
     """
-    settings = AppendConfig(**{name: getattr(config, name) for name in AppendConfig.__dataclass_fields__})
-    dataset = append(
-        config.data, config.events, items=config.items, users=config.users, out=config.out, config=settings
-    )
+    dataset = append(config.data, config.events, items=config.items, users=config.users, out=config.out, config=config)
     manifest = dataset.manifest.as_dict()
     if config.json:
         print(json.dumps(manifest, ensure_ascii=False))

@@ -264,10 +264,10 @@ def check_basis(basis: "Basis", events: "Events", config: PrepareConfig) -> None
     Raises:
         InputError: Ids are of another type, or features are missing.
     """
-    for role, ids in (("item", events.item_ids), ("user", events.user_ids)):
-        basis.check_ids(role, ids.dtype)
     from recsys_bert.clicks.lineage import DENSE
 
+    for role, ids in (("item", events.item_ids), ("user", events.user_ids)):
+        basis.check_ids(role, ids.dtype)
     groups = {"items": config.item_features, "users": config.user_features}
     multi = {
         role: {**dict.fromkeys(group.categorical, False), **dict.fromkeys(group.multi, True)}
