@@ -41,13 +41,11 @@ def run(config: Config) -> dict[str, Any]:
     """
     from pipelines.support.text_sources import text_source
     from recsys_bert.clicks.dataset import open_dataset
-    from recsys_bert.locks import only_writer
     from recsys_bert.stages.item_vectors import item_vectors
 
     dataset = open_dataset(config.data)
     source = None if config.source is None else text_source(config.by, config.source)
-    with only_writer(config.out):
-        vectors = item_vectors(dataset, source=source, out=config.out, config=config)
+    vectors = item_vectors(dataset, source=source, out=config.out, config=config)
     summary = {"by": config.by, "dim": vectors.dim, **vectors.counts}
     if config.json:
         print(json.dumps(summary))

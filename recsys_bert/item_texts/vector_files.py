@@ -9,11 +9,12 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recsys_bert.checksums import NAME as CHECKSUMS
 from recsys_bert.checksums import check_intact, write_checksums
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.encoder.parts import build, saved_parts
 from recsys_bert.errors import InputError
-from recsys_bert.files import read_json, write_json
+from recsys_bert.files import check_nothing_lost, read_json, write_json
 from recsys_bert.item_texts import TEXT_VECTORS
 from recsys_bert.item_texts.alignment import aligned
 from recsys_bert.item_texts.config import ItemVectorsConfig
@@ -39,9 +40,16 @@ def check_target(folder: Path) -> None:
     Raises:
         InputError: ``folder`` is a file, or a folder with other contents.
     """
-    empty = folder.is_dir() and not any(folder.iterdir())
-    if folder.exists() and not empty and not is_item_vectors(folder):
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not is_item_vectors(folder):
         raise InputError(f"{folder} is there and holds no item vectors. Choose another --out, or remove it.")
+    about = read_json(folder / "config.json")
+    names = {"config.json", "vectors.npy", "items.parquet", CHECKSUMS}
+    names |= {f"{name}.npy" for name in about.get("arrays", ())} | {
+        f"{name}.parquet" for name in about.get("lists", ())
+    }
+    check_nothing_lost(folder, names, "a folder of item vectors")
 
 
 def save_item_vectors(folder: Path, vectors: ItemVectors) -> None:

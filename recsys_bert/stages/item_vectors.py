@@ -39,16 +39,19 @@ def item_vectors(
     from recsys_bert.files import replacing
     from recsys_bert.item_texts.item_vectors import fit_item_vectors
     from recsys_bert.item_texts.vector_files import check_target, save_item_vectors
+    from recsys_bert.locks import only_writer
 
     settled, started = make_config(ItemVectorsConfig, config, settings), time.monotonic()
     log = dataset if isinstance(dataset, ClickDataset) else open_dataset(Path(dataset))
-    if out is not None:
-        check_target(Path(out))
-    vectors = fit_item_vectors(log, settled, source)
     wrote = ""
-    if out is not None:
-        with replacing(Path(out)) as folder:
-            save_item_vectors(folder, vectors)
+    if out is None:
+        vectors = fit_item_vectors(log, settled, source)
+    else:
+        check_target(Path(out))
+        with only_writer(Path(out)):
+            vectors = fit_item_vectors(log, settled, source)
+            with replacing(Path(out)) as folder:
+                save_item_vectors(folder, vectors)
         wrote = f"; wrote {out}"
     print(f"{vectors!r}{wrote} in {time.monotonic() - started:.1f} s", file=sys.stderr)
     return vectors

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import polars as pl
@@ -286,6 +287,25 @@ def test_items_that_came_later_and_texts_that_changed(encoder, tmp_path, capsys)
     other = rb.prepare(topic_log().with_columns(pl.col("item_id") + 500))
     with pytest.raises(InputError, match="another log"):
         load_item_vectors(tmp_path / "tfidf", other)
+
+
+def test_what_others_put_into_the_folder_is_not_lost(texts_log, tmp_path):
+    out = tmp_path / "vectors"
+    for by in ("words", "tfidf", "words"):  # one replaces the other
+        rb.item_vectors(texts_log, by=by, out=out)
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"holds other things as well \(notes.txt\)"):
+        rb.item_vectors(texts_log, out=out)
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_one_process_writes_item_vectors_at_a_time(texts_log, tmp_path):
+    def encode(texts):
+        with ThreadPoolExecutor(1) as other:
+            other.submit(rb.item_vectors, texts_log, out=tmp_path / "vectors").result()
+
+    with pytest.raises(InputError, match="is being written by"):
+        rb.item_vectors(texts_log, by="encoder", source=encode, out=tmp_path / "vectors")
 
 
 def test_files_that_were_changed_are_refused(texts_log, tmp_path):
