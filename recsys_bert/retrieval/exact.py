@@ -13,6 +13,7 @@ Seen = tuple[NDArray[np.int64], NDArray[np.int32]]
 Allowed = NDArray[np.bool_]
 """``[rows]``: True on catalogue rows that may be listed; False on special rows."""
 
+_PAIRS = 1 << 17  # multiplied at a time
 _USERS, _ITEMS = 512, 1 << 17  # scores in memory: 512 × 131,072 floats = 256 MiB at most
 
 
@@ -111,3 +112,21 @@ def _top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     top, index = top.gather(1, by_row), index.gather(1, by_row)
     top, order = top.sort(dim=1, descending=True, stable=True)
     return top, index.gather(1, order)
+
+
+def pair_products(
+    users: NDArray[np.float32], items: NDArray[np.float32], query: NDArray[np.int64], row: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Inner products of (query, row) pairs, ``[pairs]``.
+
+    Args:
+        users: ``[n, dim]``.
+        items: ``[rows, dim]``.
+        query: Index of the user, ``[pairs]``.
+        row: Item row, ``[pairs]``.
+    """
+    products = np.empty(len(query), np.float32)
+    for start in range(0, len(query), _PAIRS):
+        part = slice(start, start + _PAIRS)
+        products[part] = np.einsum("nd,nd->n", users[query[part]], items[row[part]])
+    return products

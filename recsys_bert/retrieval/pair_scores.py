@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
+from recsys_bert.retrieval.exact import pair_products
 from recsys_bert.retrieval.keyed_queries import user_queries
 from recsys_bert.retrieval.ranker import Ranker
-
-_PAIRS = 1 << 17  # multiplied at a time
 
 REASONS = ("history", "no events", "unknown item", "no vector")
 """Values of ``source``."""
@@ -58,11 +57,7 @@ def _products(
     ranker: Ranker, queries: Queries, query: NDArray[np.int64], row: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Inner products of pairs, and what the ranker adds to them, ``[pairs]``."""
-    users, items = ranker.user_vectors(queries), ranker.item_vectors()
-    scores = np.empty(len(query), np.float32)
-    for start in range(0, len(query), _PAIRS):
-        part = slice(start, start + _PAIRS)
-        scores[part] = np.einsum("nd,nd->n", users[query[part]], items[row[part]])
+    scores = pair_products(ranker.user_vectors(queries), ranker.item_vectors(), query, row)
     gains = ranker.gains(queries, query, row)
     return scores if gains is None else scores + gains
 

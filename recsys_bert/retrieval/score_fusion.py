@@ -21,7 +21,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.item_texts.item_vectors import ItemVectors
 from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
 from recsys_bert.retrieval.ensemble import Ensemble
-from recsys_bert.retrieval.exact import Allowed
+from recsys_bert.retrieval.exact import Allowed, pair_products
 from recsys_bert.retrieval.ranker import AroundRanker, Lists, Ranker
 from recsys_bert.retrieval.text_histories import TextGains, item_side
 from recsys_bert.retrieval.untrained import PopularityRanker, TextRanker
@@ -30,7 +30,6 @@ Ints = NDArray[np.int64]
 
 _QUERIES = 512
 _DENSE = 32  # one pair in this many cells: then the product of all is quicker than pair by pair
-_PAIRS = 1 << 17  # multiplied at a time
 
 
 class ScoreFusion(AroundRanker):
@@ -223,11 +222,7 @@ def _products(users: NDArray[np.float32], items: NDArray[np.float32], query: Int
     if len(query) * _DENSE > len(users) * len(items):
         cells: NDArray[np.float32] = (users @ items.T)[query, row]
         return cells
-    products = np.empty(len(query), np.float32)
-    for start in range(0, len(query), _PAIRS):
-        part = slice(start, start + _PAIRS)
-        products[part] = np.einsum("nd,nd->n", users[query[part]], items[row[part]])
-    return products
+    return pair_products(users, items, query, row)
 
 
 def own_texts(ranker: Ranker) -> ItemVectors | None:

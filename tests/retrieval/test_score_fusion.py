@@ -66,7 +66,7 @@ def brute(fused, dataset, queries, *, exclude_seen):
 def test_lists_are_those_of_all_scores(side_log, fused, exclude_seen, dense, monkeypatch):
     monkeypatch.setattr(module, "_DENSE", dense)
     monkeypatch.setattr(module, "_QUERIES", 7)
-    monkeypatch.setattr(module, "_PAIRS", 11)
+    monkeypatch.setattr("recsys_bert.retrieval.exact._PAIRS", 11)
     queries = Queries.of(side_log, "test")
     expected = brute(fused, side_log, queries, exclude_seen=exclude_seen)
     seen = queries.seen() if exclude_seen else None
