@@ -116,8 +116,10 @@ def as_ids(ids: Any, kind: Any, name: str = "item") -> pl.Series:
         name: ``item`` or ``user``, for the message.
 
     Raises:
-        InputError: They cannot be.
+        InputError: They cannot be, or are one text and no list.
     """
+    if isinstance(ids, str):  # which polars takes as the name of an empty Series
+        raise InputError(f"{name} ids are {ids!r}, which is no list; give [{ids!r}].")
     sort = "text" if kind == pl.String else "integers"
     try:
         series = ids if isinstance(ids, pl.Series) else pl.Series(ids)

@@ -374,6 +374,8 @@ class Recommender:
             if similarity is not None:
                 raise InputError(f"similarity is {similarity!r}, but texts are compared by their cosine. Leave it out.")
             texts = [text] if isinstance(text, str) else list(text)
+            if not texts:
+                raise InputError("no text is given; give some words.")
             return self._by_words(texts, pl.Series("similar_to", texts), k, allowed_rows(self.dataset, only, without))
         return similar_items(
             self.ranker,
