@@ -89,9 +89,9 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
         residual_scale=config.encoder_residual_scale,
         causal=config.crop != "every",
     )
-    config = replace(config, encoder=start.encoder.config, features=start.features, towers=start.towers)
+    encoder, item_init = start.encoder.config, start.item_init
+    config = replace(config, encoder=encoder, features=start.features, towers=start.towers, item_init=item_init)
     check_id_dropout(config.id_dropout, config.features, None)
-    config = replace(config, item_init=start.item_init)
     check_targets(dataset, config.target_types, config.event_weights, config.loss)
     counts = target_popularity(dataset, config.target_types, config.loss.negatives.by_weight)
     model = build_two_tower(

@@ -15,7 +15,8 @@ def check_targets(dataset: ClickDataset, target_types: Sequence[str], event_weig
     """Refuse settings of targets that do not suit a log.
 
     Raises:
-        InputError: No such event type, none of its events is for training, or weights that the log has not.
+        InputError: No such event type, none of its events is for training, or weights that the log or its batches have
+            not.
     """
     if len(set(target_types)) < len(target_types):
         raise InputError(f"target_types are {', '.join(target_types)}: name each once.")
@@ -25,6 +26,11 @@ def check_targets(dataset: ClickDataset, target_types: Sequence[str], event_weig
             raise InputError(f"event_weights is off, but {advice}.")
         if loss.negatives.by_weight:
             raise InputError(f"loss.negatives.by_weight is on, but {advice}.")
+    if loss.negatives.by_weight and loss.negatives.in_batch and not event_weights:
+        raise InputError(
+            "loss.negatives.by_weight draws loss.negatives.in_batch by the weights of targets, which event_weights off "
+            "leaves out. Turn one of them around, or set in_batch to 0."
+        )
     if target_types and not TrainingEvents.of(dataset.histories).of_types(dataset.event_type_codes(target_types)).any():
         raise InputError(f"no training event of {dataset.folder} is of type {' or '.join(target_types)}.")
 

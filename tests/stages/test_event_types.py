@@ -147,6 +147,10 @@ def test_settings_that_a_log_cannot_serve_are_refused(logs):
         for stage in (pretrain, train_retrieval):
             with pytest.raises(InputError, match=message):
                 stage(untyped, **TINY, **settings)
+    loss = {"name": "sampled", "negatives": {"in_batch": 4, "by_weight": True}}  # targets would be drawn alike
+    for stage in (pretrain, train_retrieval):
+        with pytest.raises(InputError, match="which event_weights off leaves out"):
+            stage(logs["fifty"], loss=loss, event_weights=False, **TINY)
     with pytest.raises(InputError, match="no event type 'buy'; it has 'purchase', 'view'"):
         pretrain(logs["none"], target_types=["buy"], **TINY)
     with pytest.raises(InputError, match="name each once"):
