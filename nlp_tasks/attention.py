@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+from torch import Tensor, no_grad
 
 from nlp_tasks.config import LengthConfig
+from nlp_tasks.examples import text_list
 from nlp_tasks.inputs import longest, read_texts
-from recsys_bert.encoder.inspection import Inspection, inspect_encoder
+from nlp_tasks.model import on_device
+from recsys_bert.encoder.inspection import inspect_encoder
 from recsys_bert.errors import InputError
 from recsys_bert.pages.inside import layer_names, page_case
 from recsys_bert.pages.page import render, write_page
@@ -17,7 +19,7 @@ from recsys_bert.pages.page import render, write_page
 if TYPE_CHECKING:
     from nlp_tasks.text_encoder import TextEncoder
 
-_PROBED = 1_000  # texts at most, at the same time as many as a laptop reads in half a minute
+_PROBED = 1_000  # labelled texts at most: a laptop reads them in half a minute
 
 
 def show_attention(
@@ -43,17 +45,18 @@ def show_attention(
         Counts: texts, layers, heads; accuracy of each layer's probe.
 
     Raises:
-        InputError: No text, or lists of different lengths.
+        InputError: No text, no list of texts, or lists of different lengths.
     """
-    if not texts:
+    if not (texts := text_list(texts)):
         raise InputError("give a text to look at.")
     if max_len < 3:
         raise InputError(f"max_len is {max_len}; it must be at least 3, for two special tokens and one of the text.")
     inner, cases = encoder.encoder, []
     missing: tuple[str, ...] = ()
     for text in texts:
-        inspection, ids = _inspect(encoder, text, max_len)
-        missing = inspection.missing
+        batch = _batch(encoder, text, max_len)
+        inspection = inspect_encoder(inner.eval(), **batch)
+        ids, missing = batch["tokens"][0].tolist(), inspection.missing
         title = text if len(text) <= 60 else text[:60] + "…"
         cases.append(page_case(title, encoder.tokenizer.tokens(ids), inspection))
     probes = None if labelled is None else _probes(encoder, *labelled, seed)
@@ -70,27 +73,27 @@ def show_attention(
     return {"cases": len(cases), "layers": inner.config.n_layers, "heads": inner.config.n_heads, "probes": accuracy}
 
 
-def _inspect(encoder: "TextEncoder", text: str, max_len: int) -> tuple[Inspection, list[int]]:
-    """Inner values of the encoder for one text, and its tokens."""
+def _batch(encoder: "TextEncoder", text: str, max_len: int) -> dict[str, Tensor]:
+    """Arguments of the encoder for one text."""
     config = encoder.encoder.config
     length = LengthConfig(max_len=min(max_len, longest(encoder.length, config)), head_share=1.0)
     inputs = read_texts(encoder.tokenizer, [text], None, length, length.max_len or config.max_len)
-    batch = {name: torch.from_numpy(value).long() for name, value in inputs.gather(np.zeros(1, np.int64)).items()}
-    segments = batch["segments"] if config.n_segments > 1 else None
-    inspection = inspect_encoder(encoder.encoder.eval(), batch["tokens"], segments=segments)
-    return inspection, batch["tokens"][0].tolist()
+    batch = on_device(encoder.encoder, inputs.gather(np.zeros(1, np.int64)))
+    names = ("tokens", "segments") if config.n_segments > 1 else ("tokens",)
+    return {name: batch[name].long() for name in names}
 
 
+@no_grad()
 def _probes(encoder: "TextEncoder", texts: Sequence[str], labels: Sequence[str], seed: int) -> dict[str, Any]:
     from recsys_bert.evaluation.probes import probe_layers
 
     if len(texts) != len(labels):
         raise InputError(f"{len(texts)} texts and {len(labels)} labels are given; there is one label a text.")
     rows = np.sort(np.random.default_rng(seed).permutation(len(texts))[:_PROBED])
-    means = []
+    means, inner = [], encoder.encoder.eval()
     for row in rows.tolist():
-        states = _inspect(encoder, texts[row], 128)[0].output.states
-        means.append(np.stack([state[0].mean(0).float().numpy() for state in states]))
+        states = inner(**_batch(encoder, texts[row], 128)).states
+        means.append(np.stack([state[0].mean(0).float().cpu().numpy() for state in states]))
     by_layer = list(np.stack(means).swapaxes(0, 1)) if means else []
     chosen_labels = np.array(labels, dtype=object)[rows].astype(str)
     result = probe_layers(by_layer, chosen_labels, np.arange(len(rows)), seed)

@@ -28,9 +28,9 @@ def page_case(title: str, tokens: Sequence[str], inspection: Any, nearest: Any =
         if weights is None:
             layers.append(None)
             continue
-        heads = np.asarray(weights[0, :, :n, :n].float())
+        heads = np.asarray(weights[0, :, :n, :n].float().cpu())
         most = heads.reshape(len(heads), -1).max(1).clip(1e-9)
         bytes_ = np.round(heads / most[:, None, None] * 255)
         layers.append({"heads": len(heads), "most": [float(one) for one in most], "weights": packed(bytes_, "uint8")})
-    fusion = None if inspection.fusion is None else np.asarray(inspection.fusion[0, :n].float()).round(4).tolist()
+    fusion = None if inspection.fusion is None else np.asarray(inspection.fusion[0, :n].float().cpu()).round(4).tolist()
     return {"title": title, "tokens": list(tokens), "attention": layers, "fusion": fusion, "nearest": nearest}

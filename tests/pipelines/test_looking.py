@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 import recsys_bert as rb
-from nlp_tasks import Classifier
+from nlp_tasks import Classifier, TextEncoder
+from nlp_tasks.attention import show_attention as show_text_attention
 from pipelines.cli import main
 from recsys_bert.stages.attention import show_attention
 
@@ -117,6 +118,20 @@ def test_texts_are_looked_into(trained, tmp_path, capsys):
     assert data["cases"][0]["tokens"][1:-1] != []
     assert data["cases"][1]["title"] == NASTY
     assert data["probe"]["classes"] == 2
+
+
+@pytest.mark.parametrize(
+    ("texts", "labelled", "message"),
+    [
+        ("a match", None, "texts is a single string"),
+        ([], None, "give a text to look at"),
+        (["a match"], (["a match"], []), "1 texts and 0 labels"),
+    ],
+)
+def test_what_is_no_list_of_texts_is_refused(trained, tmp_path, texts, labelled, message):
+    encoder = TextEncoder.load(trained / "classifier")
+    with pytest.raises(rb.InputError, match=message):
+        show_text_attention(encoder, texts, tmp_path / "t.html", labelled=labelled)
 
 
 @pytest.mark.parametrize(
