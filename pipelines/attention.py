@@ -100,10 +100,16 @@ def _histories(config: Config) -> dict[str, Any]:
 
     assert config.data is not None
     model = Recommender.load(config.run, config.data)
-    settings = {"k": config.k, "probe": config.probe, "max_len": config.max_len, "seed": config.seed}
-    if config.users:
-        return show_attention(model, config.out, users=config.users, **settings)  # type: ignore[arg-type]
-    return show_attention(model, config.out, histories=[config.history], **settings)  # type: ignore[arg-type]
+    return show_attention(
+        model,
+        config.out,
+        users=config.users or None,
+        histories=[config.history] if config.history else None,
+        k=config.k,
+        probe=config.probe,
+        max_len=config.max_len,
+        seed=config.seed,
+    )
 
 
 def _texts(config: Config) -> dict[str, Any]:
