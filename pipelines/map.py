@@ -33,7 +33,7 @@ class Config:
     """Nearest items shown for each."""
 
     sample: int = 5_000
-    """t-SNE of so many items, at random; the others are put at their nearest ones among them."""
+    """tsne: so many items are laid out, at random; the others are put at their nearest ones among them."""
 
     perplexity: float | None = None
     """Neighbours that count in t-SNE, about. None: 30, or a third of the items where they are few."""

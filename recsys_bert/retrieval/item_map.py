@@ -1,24 +1,25 @@
 """Item vectors in the plane: t-SNE (https://www.jmlr.org/papers/v9/vandermaaten08a.html) or PCA, and nearest items."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_bert.errors import InputError
+from recsys_bert.errors import InputError, unknown_name
 from recsys_bert.retrieval.index import ItemIndex
 
 Method = Literal["tsne", "pca"]
 _FLAT = 20_000  # items up to which neighbours are exact
 _PLACED_BY = 3
+_SAMPLE = 5_000
 
 
 def item_positions(
     vectors: NDArray[np.float32],
     method: Method = "tsne",
     *,
-    sample: int = 5_000,
+    sample: int = _SAMPLE,
     perplexity: float | None = None,
     seed: int = 0,
 ) -> tuple[NDArray[np.float32], int]:
@@ -35,8 +36,15 @@ def item_positions(
         Positions in the unit square ``[n, 2]``, and the number of items that were laid out themselves.
 
     Raises:
-        InputError: Fewer than 5 items, or a perplexity that does not fit.
+        InputError: Fewer than 5 items, another method, a setting of t-SNE beside ``pca``, or a perplexity that does
+            not fit.
     """
+    if method not in get_args(Method):
+        raise unknown_name("method of a map", method, get_args(Method))
+    of_tsne = {"sample": sample != _SAMPLE, "perplexity": perplexity is not None, "seed": seed != 0}
+    if method == "pca" and any(of_tsne.values()):
+        name = next(name for name, is_set in of_tsne.items() if is_set)
+        raise InputError(f"{name} is for t-SNE and has no effect on pca; leave it out.")
     if len(vectors) < 5:
         raise InputError(f"{len(vectors)} items are too few for a map; 5 are needed.")
     directions = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

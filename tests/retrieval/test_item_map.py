@@ -33,8 +33,9 @@ def test_neighbours_stay_together(clustered, sample):
 def test_settings_change_the_map(clustered):
     vectors, _ = clustered
     base, _ = item_positions(vectors, sample=100, perplexity=10)
-    for settings in ({"seed": 1}, {"perplexity": 20.0}, {"sample": 90}, {"method": "pca"}):
-        other, _ = item_positions(vectors, **{"sample": 100, "perplexity": 10.0, **settings})
+    changes = ({"seed": 1}, {"perplexity": 20.0}, {"sample": 90})
+    for settings in ({"method": "pca"}, *({"sample": 100, "perplexity": 10.0} | change for change in changes)):
+        other, _ = item_positions(vectors, **settings)
         assert not np.allclose(other, base)
     again, _ = item_positions(vectors, sample=100, perplexity=10)
     np.testing.assert_array_equal(again, base)
@@ -50,6 +51,20 @@ def test_nearest_items_are_those_of_brute_force(clustered, monkeypatch, flat):
     expected = np.sort(scores, axis=1)[:, ::-1][:, :5]
     np.testing.assert_allclose(cosines, expected, atol=1e-5)
     assert not (nearest == np.arange(240)[:, None]).any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "tnse"}, "no method of a map is called 'tnse'; did you mean 'tsne'"),
+        ({"method": "pca", "perplexity": 10.0}, "perplexity is for t-SNE and has no effect on pca"),
+        ({"method": "pca", "sample": 100}, "sample is for t-SNE"),
+        ({"method": "pca", "seed": 1}, "seed is for t-SNE"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(clustered, settings, message):
+    with pytest.raises(InputError, match=message):
+        item_positions(clustered[0], **settings)
 
 
 def test_too_little_is_refused(clustered):
