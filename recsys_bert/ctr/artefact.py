@@ -11,7 +11,6 @@ from recsys_bert.ctr.config import CTRConfig
 from recsys_bert.ctr.features import Features
 from recsys_bert.ctr.history import EncodedItems
 from recsys_bert.ctr.model import CTRModule
-from recsys_bert.ctr.side import full_layout
 from recsys_bert.encoder.parts import allowing_parts, saved_parts
 from recsys_bert.encoder.saved_sizes import saved_sizes
 from recsys_bert.encoder.weights import load_weights
@@ -62,11 +61,9 @@ def read_artefact(
     dataset = _open_dataset(run, about["dataset"], dataset)
     dataset = None if dataset is None else with_saved_text(dataset, folder)
     features = Features.load(folder / "features")
-    layout = full_layout(features, config.features, dataset)
     weights = folder / "model.safetensors"
     with allowing_parts(allow_parts), saved_parts(folder), saved_sizes(asdict(config.model), weights):
-        n_items = 0 if features.items is None else features.items.n_rows
-        module = build_module(config.model, layout, dataset, folder, len(config.columns.tasks), n_items)
+        module = build_module(config, features, dataset, folder)
     load_weights(module, weights)
     metrics = read_json(run / "metrics.json", sealed=True) if (run / "metrics.json").exists() else None
     return module.eval(), features, config, dataset, metrics

@@ -103,9 +103,7 @@ def grown_module(
     if names[0] != names[1]:
         raise InputError(f"the fields are {names[1]}, but the model of init has {names[0]}. Give the same side tables.")
     pretrained = _encoder(start, dataset) if encoder_run is None else None
-    n_tasks = len(config.columns.tasks)
-    n_items = 0 if features.items is None else features.items.n_rows
-    module = build_module(config.model, layout, dataset, encoder_run, n_tasks, n_items, pretrained)
+    module = build_module(config, features, dataset, encoder_run, pretrained)
     state = start.module.state_dict()
     apart = ("table.", "reader.items.", "reader.prediction.", "wide.vectors", "wide.log_views")
     copy_grown(module, state, without=apart)

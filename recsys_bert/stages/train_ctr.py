@@ -242,13 +242,10 @@ def _fresh_module(config: TrainCTRConfig, features: "Features", dataset: "ClickD
     """Module with fresh weights, but for vectors that the log gives without training."""
     from recsys_bert.ctr.build import build_module
     from recsys_bert.ctr.history import PlainItems
-    from recsys_bert.ctr.side import full_layout
     from recsys_bert.ctr.views import ViewVectors
     from recsys_bert.user_encoder.item_init import init_table
 
-    layout = full_layout(features, config.features, dataset)
-    n_items = 0 if features.items is None else features.items.n_rows
-    module = build_module(config.model, layout, dataset, n_tasks=len(config.columns.tasks), n_items=n_items)
+    module = build_module(config, features, dataset)
     if dataset is not None and isinstance(module.reader, PlainItems):
         init_table(module.reader.items.weight, dataset, config.model.item_init, config.model.init_std)
     if dataset is not None and module.wide is not None:

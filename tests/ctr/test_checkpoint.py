@@ -12,7 +12,6 @@ from recsys_bert.ctr.checkpoint import CTRModel
 from recsys_bert.ctr.config import ColumnsConfig, CTRConfig, FeaturesConfig, FilesConfig
 from recsys_bert.ctr.features import Features
 from recsys_bert.ctr.model_config import CTRModelConfig
-from recsys_bert.ctr.side import full_layout
 from recsys_bert.errors import InputError
 
 COLUMNS = ColumnsConfig(user="user_id", item="item_id", time="timestamp", label="rating >= 4")
@@ -25,7 +24,7 @@ def _model(frame, dataset, columns=COLUMNS, features=FEATURES, head="din"):
     model = CTRModelConfig(head=head, dim=4, init_std=0.5)
     config = CTRConfig(columns=columns, features=features, model=model).resolved(dataset is not None)
     fitted = Features.fit(frame, features, config.id_columns)
-    module = build_module(config.model, full_layout(fitted, features, dataset), dataset)
+    module = build_module(config, fitted, dataset)
     return CTRModel(module.eval(), fitted, config, dataset)
 
 
@@ -99,7 +98,7 @@ def test_a_time_that_nothing_reads_is_not_needed(frame, dataset):
     torch.manual_seed(0)
     config = CTRConfig(columns=COLUMNS, features=FEATURES, model=CTRModelConfig(head="fm", dim=4, history_len=0))
     fitted = Features.fit(frame, FEATURES, config.id_columns)
-    module = build_module(config.model, full_layout(fitted, FEATURES, dataset), dataset)
+    module = build_module(config, fitted, dataset)
     model = CTRModel(module.eval(), fitted, config, dataset)
     assert len(model.predict(frame.drop("timestamp"))) == len(model.predict(frame)) == len(frame)
     with pytest.raises(InputError, match=r"needs columns\.time"):
@@ -181,7 +180,7 @@ def test_one_of_several_tasks_ranks(frame):
     torch.manual_seed(0)
     config = CTRConfig(columns=columns, model=CTRModelConfig(head="mlp", dim=4, init_std=0.5))
     fitted = Features.fit(frame, config.features, config.id_columns)
-    module = build_module(config.model, full_layout(fitted, config.features, None), None, n_tasks=2)
+    module = build_module(config, fitted, None)
     model = CTRModel(module.eval(), fitted, config)
     items = list(range(100, 110))
     p = model.probabilities({"item_id": items})

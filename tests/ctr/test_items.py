@@ -112,7 +112,7 @@ def test_a_column_of_the_logs_own_events_is_the_log(click_log, dataset, impressi
         model = CTRModelConfig(head="bst", dim=4, init_std=0.5, history_len=6)
         config = CTRConfig(columns=replace(columns, history=history), model=model).resolved(True)
         features = fit_features(table, config, dataset)
-        module = build_module(config.model, full_layout(features, config.features, dataset), dataset)
+        module = build_module(config, features, dataset)
         scores.append(CTRModel(module.eval(), features, config, dataset).probabilities(table))
     assert scores[0].tolist() == scores[1].tolist()
     assert len(set(scores[0].tolist())) > 300

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from recsys_bert.ctr.build import build_module
 from recsys_bert.ctr.layout import Field, Layout
+from recsys_bert.ctr.model import CTRModule
 from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.ctr.objectives import CTR_OBJECTIVES
 from recsys_bert.ctr.objectives.columns import Columns, FieldValues
@@ -23,7 +23,7 @@ def parts():
     torch.manual_seed(0)
     layout = Layout(tuple(Field(f"f{n}", "categorical", size) for n, size in enumerate(SIZES)))
     config = CTRModelConfig(head="mlp", head_options={"hidden": [8]}, dim=4, init_std=0.5).resolved(False)
-    module = build_module(config, layout, None)
+    module = CTRModule(layout, config)
     random = np.random.default_rng(0)
     ids = np.stack(
         [offset + 2 + random.integers(0, size - 2, 40) for offset, size in zip(layout.offsets, SIZES, strict=True)], 1
