@@ -7,7 +7,6 @@ the default width. Each time is the median of several calls after a first one, w
 """
 
 import itertools
-import json
 import sys
 import tempfile
 import time
@@ -19,6 +18,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import tyro
+
+from recsys_bert.files import write_json
 
 _WORDS = 5_000
 
@@ -52,7 +53,7 @@ def run(config: Config) -> list[dict[str, Any]]:
         )
     if config.out is not None:
         config.out.mkdir(parents=True, exist_ok=True)
-        (config.out / "cold_life.json").write_text(json.dumps(lines, indent=2), encoding="utf-8")
+        write_json(config.out / "cold_life.json", lines)
     return lines
 
 

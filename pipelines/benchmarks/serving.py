@@ -46,10 +46,7 @@ def server(command: list[str]) -> Iterator[tuple[str, psutil.Process, float]]:
         else:
             raise SystemExit("the service did not start")
         threading.Thread(target=lambda: list(child.stderr or ()), daemon=True).start()
-        while True:
-            with_answer = _answers(match[0])
-            if with_answer:
-                break
+        while not _answers(match[0]):
             time.sleep(0.05)
         yield match[0], psutil.Process(child.pid), time.perf_counter() - start
     finally:
