@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from recsys_bert.clicks.batches import Crops, HistoryBatches
     from recsys_bert.clicks.dataset import ClickDataset
     from recsys_bert.encoder.model import Encoder
+    from recsys_bert.item_texts.item_vectors import ItemVectors
     from recsys_bert.losses.negatives import NegativeSampler
     from recsys_bert.objectives.objective import Objective
     from recsys_bert.objectives.token_prediction import TokenPrediction
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
     from recsys_bert.retrieval.recommender import Recommender
     from recsys_bert.user_encoder.checkpoint import PretrainedEncoder
 
+    TextRows = ItemVectors | NDArray[np.floating]
+
 
 def pretrain(
     dataset: "ClickDataset | Sequence[ClickDataset]",
     *,
-    item_vectors: "NDArray[np.floating] | Sequence[NDArray[np.floating]] | None" = None,
+    item_vectors: "TextRows | Sequence[TextRows] | None" = None,
     out: Path | str | None = None,
     config: PretrainConfig | None = None,
     allow_parts: bool = False,
@@ -43,8 +46,8 @@ def pretrain(
 
     Args:
         dataset: The prepared log; or several, with ``item_vectors`` of each.
-        item_vectors: Text vectors ``[n_rows, d]`` by catalogue row, zeros where there is no text: items are these
-            vectors alone, and ``init`` may be an encoder of another log with vectors of the same space.
+        item_vectors: ``ItemVectors``, or text vectors ``[n_rows, d]`` by catalogue row, zeros where there is no text:
+            items are these vectors alone, and ``init`` may be an encoder of another log with vectors of the same space.
         out: Run folder; a run that was interrupted there is resumed. None: a temporary one, removed with what is
             returned.
         config: The settings.
@@ -77,13 +80,17 @@ def _one_log(dataset: Any, item_vectors: Any, out: Path) -> "tuple[ClickDataset,
     from recsys_bert.stages.merged_log import merge_logs
 
     if isinstance(dataset, ClickDataset):
-        return dataset, item_vectors
+        return dataset, _rows(item_vectors)
     if item_vectors is None or not dataset:
         raise InputError(
             f"{len(dataset)} logs are given without item_vectors, but ids of different logs have nothing in common. "
             "Give the text vectors of each."
         )
-    return merge_logs(dataset, item_vectors, out.with_name(f"{out.name}_log"))
+    return merge_logs(dataset, [_rows(one) for one in item_vectors], out.with_name(f"{out.name}_log"))
+
+
+def _rows(item_vectors: Any) -> Any:
+    return getattr(item_vectors, "rows", item_vectors)
 
 
 def _train(

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from recsys_bert.errors import InputError
+from recsys_bert.stages.item_vectors import item_vectors
 from recsys_bert.stages.merged_log import merge_logs
 from recsys_bert.stages.prepare import prepare
 from recsys_bert.stages.pretrain import pretrain
@@ -119,6 +120,18 @@ def test_pretraining_on_several_logs_serves_a_third(source, target, tmp_path_fac
     log, vectors = topic_log("c", 24, 30, tmp_path_factory, 2)
     model = pretrain(log, item_vectors=vectors, init=out, train=TRAIN | {"epochs": 1, "lr": 1e-9})
     assert topic_hits(model, log) > 0.8
+
+
+def test_item_vectors_stand_for_their_rows(source, tmp_path):
+    """``ItemVectors`` as ``rb.item_vectors`` gives them, for one log or several."""
+    log, rows = source
+    of_items = pl.DataFrame({"item_id": log.items["item_id"], "vector": rows[log.vocabulary.first_item :]})
+    vectors = item_vectors(log, by="ready", source=of_items)
+    few = {"encoder": ENCODER, "train": TRAIN | {"epochs": 1}}
+    expected = pretrain(log, item_vectors=vectors.rows, **few)
+    same = pretrain(log, item_vectors=vectors, **few)
+    np.testing.assert_array_equal(same.ranker.item_vectors(), expected.ranker.item_vectors())
+    pretrain([log, log], item_vectors=[vectors, vectors], **few)
 
 
 @pytest.mark.parametrize(
