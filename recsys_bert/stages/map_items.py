@@ -47,7 +47,8 @@ def map_items(
         Counts: items, items that t-SNE laid out, share of the nearest 10 that are near on the map.
 
     Raises:
-        InputError: An unknown column, settings that do not fit together, too few items, or files that cannot be written.
+        InputError: An unknown column, settings that do not fit together, too few items, or files that cannot be
+            written.
     """
     from recsys_bert.pages.page import packed, render, write_page
     from recsys_bert.retrieval.item_map import item_positions, nearest_items
