@@ -1,14 +1,17 @@
 """The public face: lazy names, frames in, frames out."""
 
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import polars as pl
 import pyarrow as pa
 import pytest
 
+import nlp_tasks
 import recsys_bert as rb
 from nlp_tasks.classification.classifier import Classifier
 from pipelines.examples.text_classification import LABELS, TEXTS
@@ -97,6 +100,27 @@ def test_a_frame_with_other_columns_is_refused_by_name(clicks, change, message):
 def test_what_is_no_frame_is_refused():
     with pytest.raises(rb.InputError, match=r"events is a list; a table is needed|events is a list"):
         rb.prepare([1, 2, 3])
+
+
+def calls_with_settings():
+    """Public functions and methods that take settings by name, with what they must be given."""
+    for module in (rb, nlp_tasks):
+        for name in module.__all__:
+            public = getattr(module, name)
+            members = vars(public) if inspect.isclass(public) else {}
+            named = {name: public} | {f"{name}.{one}": getattr(public, one) for one in members if one[0] != "_"}
+            for path, function in named.items():
+                parameters = inspect.signature(function).parameters.values() if callable(function) else ()
+                if any(one.kind is one.VAR_KEYWORD for one in parameters):
+                    needed = {one.name: Mock() for one in parameters if one.default is one.empty}
+                    needed.pop("settings")
+                    yield pytest.param(function, needed, id=f"{module.__name__}.{path}")
+
+
+@pytest.mark.parametrize(("function", "needed"), list(calls_with_settings()))
+def test_every_misspelt_setting_is_refused_before_any_work(function, needed):
+    with pytest.raises(rb.InputError, match=r"no setting is called 'no_such'.* Known: "):
+        function(**needed, no_such=1)
 
 
 def test_a_misspelt_setting_is_refused(clicks):
