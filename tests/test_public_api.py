@@ -107,10 +107,12 @@ def calls_with_settings():
     for module in (rb, nlp_tasks):
         for name in module.__all__:
             public = getattr(module, name)
-            members = vars(public) if inspect.isclass(public) else {}
-            named = {name: public} | {f"{name}.{one}": getattr(public, one) for one in members if one[0] != "_"}
+            named = {name: public}
+            if inspect.isclass(public):
+                named = {f"{name}.{one}": getattr(public, one) for one in vars(public) if one[0] != "_"}
             for path, function in named.items():
-                parameters = inspect.signature(function).parameters.values() if callable(function) else ()
+                called = inspect.isfunction(function) or inspect.ismethod(function)
+                parameters = inspect.signature(function).parameters.values() if called else ()
                 if any(one.kind is one.VAR_KEYWORD for one in parameters):
                     needed = {one.name: Mock() for one in parameters if one.default is one.empty}
                     needed.pop("settings")

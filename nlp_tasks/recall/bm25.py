@@ -99,8 +99,10 @@ class BM25:
         loaded, bm25s = cls.__new__(cls), _bm25s()
         try:
             loaded._index = bm25s.BM25.load(folder, show_progress=False)
-        except Exception as error:  # a damaged file raises almost anything
-            raise InputError(f"the index in {folder} is damaged ({error}); delete it.") from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:  # intact, so another bm25s wrote it
+            raise InputError(
+                f"the index in {folder} is of another version of bm25s, as it seems ({error}); delete it."
+            ) from error
         loaded._cut, loaded._number, loaded._count = cut, loaded._index.vocab_dict, count
         return loaded
 
