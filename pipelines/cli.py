@@ -46,6 +46,7 @@ COMMANDS = {  # in the order in which one uses them
     "similar": ("pipelines.similar", "print the items nearest to given items, or the users nearest to given users"),
     "score": ("pipelines.score", "score given pairs of users and items"),
     "export-vectors": ("pipelines.export_vectors", "write the vectors of items and users with their ids"),
+    "export": ("pipelines.export", "export the user side of towers or an encoder to ONNX"),
     "map": ("pipelines.map", "write a map of a run's items as one HTML file"),
     "attention": ("pipelines.attention", "write a page that shows what happens inside a run, for histories or texts"),
     "store load": ("pipelines.store_load", "put a run's items into a vector store: FAISS, Milvus, PostgreSQL …"),

@@ -4,7 +4,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pipelines.serving.limits import Limits
 from recsys_bert.errors import InputError
@@ -23,6 +23,10 @@ class Config:
     """Answer over HTTP from trained runs: recommendations, click probabilities, text tasks, vectors."""
 
     POSITIONAL: ClassVar[str] = "runs"
+    MAIN: ClassVar[tuple[str, ...]] = (
+        *("runs", "data", "item_vectors", "state", "store", "store_kind", "runtime", "host", "port", "api_key_file"),
+        *("without_key", "batch", "wait_ms", "queue", "timeout_s", "drain_s", "watch_s", "mcp", "threads"),
+    )
 
     runs: tuple[str, ...] = ()
     """Run folders of any kind, `NAME=PATH` or `PATH`; a symbolic link that moves to another run loads that one."""
@@ -53,6 +57,10 @@ class Config:
 
     without_key: bool = False
     """Serve other machines without an API key."""
+
+    runtime: Literal["torch", "onnxruntime"] = "torch"
+    """What computes the vectors of users: torch, or onnxruntime (several times as fast for one request; float32), to
+    which the user side of each run is exported when it is opened."""
 
     batch: int = 32
     """Requests that are computed together at most."""
@@ -174,6 +182,7 @@ def open_service(config: Config) -> "Service":
             item_vectors=config.item_vectors,
             store=config.store,
             store_kind=config.store_kind,
+            runtime=config.runtime,
             batch=batch,
             limits=config.limits,
         )

@@ -26,6 +26,7 @@ GROUND = {
     "recsys_bert.checksums",
     "recsys_bert.full_disk",
     "recsys_bert.locks",
+    "recsys_bert.onnx_files",
     "recsys_bert.parsing",
     "recsys_bert.progress",
     "recsys_bert.devices",

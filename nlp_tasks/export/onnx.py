@@ -1,6 +1,5 @@
 """Export to ONNX: ``model.onnx``, tokenizer and ``about.json``, compared with the model before they are kept."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,7 @@ from nlp_tasks.heads.text_cnn import TextCNN
 from recsys_bert.encoder.layers.hstu import HstuLayer
 from recsys_bert.errors import InputError
 from recsys_bert.files import write_json
-
-_MOST = 1e-4
-"""Largest difference of an output that is accepted."""
-
-_OPSET = 18
+from recsys_bert.onnx_files import MOST, check_onnxruntime, open_session, to_onnx
 
 
 class _Outputs(nn.Module):
@@ -43,11 +38,7 @@ def check(exportable: Exportable) -> None:
     Raises:
         InputError: The message names every reason; or onnxruntime is not installed.
     """
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-    except ImportError as error:
-        raise InputError("export to onnx needs onnx and onnxruntime: pip install 'recsys-bert[onnx]'.") from error
+    check_onnxruntime("export to onnx")
     encoder = exportable.encoder
     reasons = [exportable.outputs] if isinstance(exportable.outputs, str) else []
     if encoder.config.exact_match:
@@ -74,18 +65,7 @@ def write(exportable: Exportable, folder: Path) -> None:
     name = str(exportable.about["output"])
     axes: dict[str, Any] = {one: {0: "batch", 1: "seq"} for one in inputs}
     axes[name] = {0: "batch", 1: "seq"} if exportable.about["per"] == "token" else {0: "batch"}
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of the tracer, which is told apart from what is wrong by the comparison below
-        torch.onnx.export(
-            module,
-            tuple(inputs.values()),
-            str(file),
-            input_names=list(inputs),
-            output_names=[name],
-            dynamic_axes=axes,
-            opset_version=_OPSET,
-            dynamo=False,
-        )
+    file.write_bytes(to_onnx(module, inputs, name, axes))
     largest = _largest_difference(exportable, module, file)
     save_tokenizer(exportable, folder)
     about = {**exportable.about, "inputs": list(inputs), "max_len": exportable.max_len, "largest_difference": largest}
@@ -109,9 +89,7 @@ def _sample(exportable: Exportable, rows: int, width: int) -> dict[str, Tensor]:
 
 def _largest_difference(exportable: Exportable, module: nn.Module, file: Path) -> float:
     """Compare the file with the model on inputs of other sizes than those it was traced with."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    session = open_session(str(file), 1)
     largest = 0.0
     for rows, width in ((1, exportable.max_len), (5, max(2, exportable.max_len // 2))):
         inputs = _sample(exportable, rows, width)
@@ -122,7 +100,7 @@ def _largest_difference(exportable: Exportable, module: nn.Module, file: Path) -
             real = inputs["attention_mask"].bool().numpy()
             expected, actual = expected[real], actual[real]
         largest = max(largest, float(np.abs(expected - actual).max()))
-    if not largest <= _MOST:
+    if not largest <= MOST:
         raise InputError(
             f"the exported {exportable.what} differs from the model by {largest:.1e}: one of its parts cannot be "
             "exported to onnx."

@@ -1,7 +1,7 @@
 """Answers of recommenders and CTR models."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pipelines.serving.runs import CTR, RECOMMENDER, Run
@@ -11,6 +11,8 @@ from recsys_bert.serving import shapes
 from recsys_bert.serving.live_histories import Query
 from recsys_bert.serving.live_log import LiveEvent
 from recsys_bert.serving.recommending import Listed, ServedRecommender
+
+_INT64 = 2**63
 
 
 async def recommend(service: Service, request: shapes.RecommendRequest) -> shapes.RecommendResponse:
@@ -81,6 +83,9 @@ async def rank(service: Service, request: shapes.RankRequest) -> shapes.RankResp
     _check_lists(service, request)
     service.limits.check("retrieve", "k", request.retrieve)
     service.limits.check("candidates", "k", len(request.candidates or ()))
+    _check_integers("user_id", [request.user_id])
+    _check_integers("candidates", request.candidates or ())
+    _check_integers("context", request.context.values())
     ranker, run, notes = service.runs.one([CTR], request.ranker), None, list[str]()
     if request.candidates is None:
         run = service.runs.one([RECOMMENDER], request.run)
@@ -180,6 +185,16 @@ def _check_lists(service: Service, request: shapes.Lists) -> None:
         if lists is not None:
             parts = lists.values() if isinstance(lists, dict) else [lists]
             service.limits.check(name, "history", sum(len(p) if isinstance(p, list) else 1 for p in parts))
+
+
+def _check_integers(name: str, values: Iterable[Any]) -> None:
+    """Refuse integers that no column holds.
+
+    Raises:
+        InputError: One is beyond 64 bits.
+    """
+    if any(isinstance(value, int) and not -_INT64 <= value < _INT64 for value in values):
+        raise InputError(f"{name} holds an integer beyond 64 bits; no column of a log does.")
 
 
 def _check_query(service: Service, query: Query) -> None:

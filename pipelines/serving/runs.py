@@ -82,7 +82,12 @@ def named_paths(runs: Sequence[str]) -> dict[str, Path]:
 
 
 def open_runs(
-    paths: Mapping[str, Path], data: Path | None, live: LiveLog, generation: int, item_vectors: Path | None = None
+    paths: Mapping[str, Path],
+    data: Path | None,
+    live: LiveLog,
+    generation: int,
+    item_vectors: Path | None = None,
+    runtime: str = "torch",
 ) -> Runs:
     """Open all runs.
 
@@ -92,14 +97,18 @@ def open_runs(
         live: Events that came after the log.
         generation: Number of this opening.
         item_vectors: Text vectors of the log's items, for words and new items; None: there are none.
+        runtime: ``torch`` or ``onnxruntime``, for user vectors.
 
     Raises:
-        InputError: A run that cannot be opened, or a recommender without ``data``.
+        InputError: A run that cannot be opened, a recommender without ``data`` or that onnxruntime cannot run, or
+            onnxruntime without a recommender.
     """
     from recsys_bert.clicks.dataset import open_dataset
 
     paths = {name: path.resolve() for name, path in paths.items()}  # runs name others relative to where they lie
     kinds = {name: run_kind_of(path) for name, path in paths.items()}
+    if runtime != "torch" and RECOMMENDER not in kinds.values():
+        raise InputError(f"--runtime {runtime} is of recommenders, and none of these runs is one. Leave it out.")
     dataset = None if data is None else open_dataset(data)
     vectors = None
     if dataset is not None and item_vectors is not None:
@@ -108,7 +117,7 @@ def open_runs(
         vectors = load_item_vectors(item_vectors, dataset)
     runs = {}
     for name, path in paths.items():
-        model = _open(kinds[name], path, dataset, live, vectors)
+        model = _open(kinds[name], path, dataset, live, vectors, runtime)
         kind = _MATCHERS[model.form] if kinds[name] == "matcher" else kinds[name]
         runs[name] = Run(name, path, kind, model)
     return Runs(runs, generation)
@@ -135,19 +144,30 @@ def run_kind_of(path: Path) -> str:
     return ENCODER if is_checkpoint else RECOMMENDER
 
 
-def _open(kind: str, path: Path, dataset: Any, live: LiveLog, vectors: Any) -> Any:
+def _open(kind: str, path: Path, dataset: Any, live: LiveLog, vectors: Any, runtime: str) -> Any:
     if kind == RECOMMENDER:
         from recsys_bert.retrieval.recommender import Recommender
         from recsys_bert.serving.recommending import ServedRecommender
 
         if dataset is None:
             raise InputError(f"{path} is no text run; a recommender needs its prepared log: --data FOLDER.")
-        return ServedRecommender(Recommender.load(path, dataset, item_vectors=vectors), live)
+        model = Recommender.load(path, dataset, item_vectors=vectors)
+        return ServedRecommender(model, live, _user_runtime(runtime))
     if kind == CTR:
         from recsys_bert.ctr.checkpoint import CTRModel
 
         return CTRModel.load(path, dataset)
     return _TEXT_KINDS[kind](path)
+
+
+def _user_runtime(runtime: str) -> Any:
+    if runtime == "torch":
+        return None
+    import torch
+
+    from recsys_bert.retrieval.user_side_onnx import OnnxRuntime
+
+    return OnnxRuntime(torch.get_num_threads())
 
 
 def _classifier(path: Path) -> Any:

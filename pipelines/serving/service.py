@@ -35,6 +35,7 @@ class ServiceSettings:
         item_vectors: Text vectors of the log's items; None: there are none.
         store: Place of a store to search; None: there is none.
         store_kind: Its system.
+        runtime: ``torch`` or ``onnxruntime``, for user vectors.
         batch: Limits of the batcher.
         limits: Limits of a request.
     """
@@ -45,6 +46,7 @@ class ServiceSettings:
     item_vectors: Path | None = None
     store: str | None = None
     store_kind: str = "faiss"
+    runtime: str = "torch"
     batch: BatchLimits = field(default_factory=BatchLimits)
     limits: Limits = field(default_factory=Limits)
 
@@ -82,7 +84,7 @@ class Service:
 
     def _open(self, generation: int) -> Runs:
         settings = self.settings
-        return open_runs(settings.paths, settings.data, self.live, generation, settings.item_vectors)
+        return open_runs(settings.paths, settings.data, self.live, generation, settings.item_vectors, settings.runtime)
 
     @property
     def not_ready(self) -> str | None:

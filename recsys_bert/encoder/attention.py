@@ -65,7 +65,7 @@ class AttentionMask:
         """Select the queries of ``[batch, seq, dim]``: all, or ``[batch, 1, dim]`` at ``query_position``."""
         if self.query_position is None:
             return x
-        return x[torch.arange(len(x), device=x.device), self.query_position][:, None]
+        return x[torch.arange(x.shape[0], device=x.device), self.query_position][:, None]
 
     def full(self, seq: int, device: torch.device) -> Tensor:
         """Boolean mask ``[batch or 1, 1, seq, seq]``, True where a query may attend to a key."""
@@ -166,8 +166,9 @@ class SelfAttention(nn.Module):
 
     def _attend_at(self, x: Tensor, attention_mask: AttentionMask, query_position: Tensor) -> Tensor:
         """Attend from one query per row; keys and values are computed at every position."""
-        q_weight, kv_weight = self.qkv.weight.tensor_split([x.shape[2]])
-        q_bias, kv_bias = self.qkv.bias.tensor_split([x.shape[2]])
+        sizes = [self.out.in_features, 2 * self.out.in_features]  # numbers: a tensor's shape is traced in an export
+        q_weight, kv_weight = self.qkv.weight.split(sizes)
+        q_bias, kv_bias = self.qkv.bias.split(sizes)
         (query,) = self.split_heads(F.linear(attention_mask.select_query(x), q_weight, q_bias), 1)
         key, value = self.split_heads(F.linear(x, kv_weight, kv_bias), 2)
         query, key = attention_mask.rotate(query, query_position[:, None]), attention_mask.rotate(key)

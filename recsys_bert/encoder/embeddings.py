@@ -76,7 +76,7 @@ class Embeddings(nn.Module):
                 )
             x = x + self.exact_match(tokens, mask, segments)
         if self.gap is not None and times is not None:
-            x = x + self.gap(F.pad(1 + time_buckets(times.diff()), (1, 0)))
+            x = x + self.gap(F.pad(1 + time_buckets(times[:, 1:] - times[:, :-1]), (1, 0)))
         for table, feature, values in self._features(tokens, features or {}):
             x = x + _embed_feature(table, feature, values)
         return self.projection(self.dropout(self.norm(x)))
@@ -163,9 +163,16 @@ def _embed_feature(table: nn.Module, feature: FeatureConfig, values: Tensor) -> 
         return table(values)
     weight = table.weight
     assert isinstance(weight, Tensor)
-    # embedding_bag leaves padding_idx out of the mean and never builds [batch, seq, width, dim].
-    bags = F.embedding_bag(values.flatten(0, 1), weight, mode="mean", padding_idx=0)
-    return bags.view(*values.shape[:2], -1)
+    return bag_means(values.flatten(0, 1), weight).view(*values.shape[:2], -1)
+
+
+def bag_means(codes: Tensor, weight: Tensor) -> Tensor:
+    """Mean embedding ``[n, dim]`` of codes ``[n, width]``, without those that are 0; 0 where all are."""
+    if torch.onnx.is_in_onnx_export():  # ONNX has no bags: they would become a loop
+        counted = (codes != 0).to(weight.dtype)[..., None]
+        return (F.embedding(codes.long(), weight) * counted).sum(1) / counted.sum(1).clamp(min=1)
+    # embedding_bag leaves padding_idx out of the mean and never builds [n, width, dim].
+    return F.embedding_bag(codes, weight, mode="mean", padding_idx=0)
 
 
 def check_rows(name: str, rows: Tensor, size: int, shape: tuple[int, ...]) -> None:

@@ -140,7 +140,7 @@ class Encoder(nn.Module):
         )
         if self.training or not last_only:
             encoded = self(tokens, features=features, times=times).tokens
-            last: Tensor = encoded[torch.arange(len(tokens), device=tokens.device), lengths - 1]
+            last: Tensor = encoded[torch.arange(tokens.shape[0], device=tokens.device), lengths - 1]
             return last
         x, attention_mask, _ = self._embed(tokens, None, features, times, None)
         state = None

@@ -1,6 +1,7 @@
 """Time differences in logarithmic buckets, for layers and embeddings."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 N_BUCKETS = 62
@@ -18,8 +19,12 @@ def time_buckets(seconds: Tensor) -> Tensor:
     Args:
         seconds: int32 (not -2³¹) or int64.
     """
+    clamped = seconds.abs().clamp_(1, _LONGEST).float()
+    if torch.onnx.is_in_onnx_export():  # ONNX cannot look at the bits of a number
+        edges = torch.tensor([2.0**k * half for k in range(31) for half in (1, 1.5)][1:], device=seconds.device)
+        return (clamped[..., None] >= edges).sum(-1).int()
     # A float's exponent and the first bit of its mantissa are just that, so no logarithm is computed.
-    bits = seconds.abs().clamp_(1, _LONGEST).float().view(torch.int32)
+    bits = clamped.view(torch.int32)
     return bits.bitwise_right_shift_(22).sub_(2 * 127)
 
 
@@ -33,7 +38,7 @@ def repeat_last(times: Tensor, lengths: Tensor) -> Tensor:
     Returns:
         int64 ``[batch, seq + 1]``.
     """
-    longer = torch.cat([times, times.new_zeros(len(times), 1)], dim=1)
+    longer = F.pad(times, (0, 1))
     last = longer.gather(1, (lengths - 1).clamp(min=0)[:, None])
     return longer.scatter(1, lengths[:, None], last)
 

@@ -3,13 +3,13 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from recsys_bert.clicks.queries import Queries
 from recsys_bert.retrieval.ranker import InnerProducts
+from recsys_bert.retrieval.user_side import UserSide
 from recsys_bert.training.config import Precision
 from recsys_bert.user_encoder.checkpoint import PretrainedEncoder
-from recsys_bert.user_encoder.encode import encode_queries
 
 
 class EncoderRanker(InnerProducts):
@@ -51,17 +51,28 @@ class EncoderRanker(InnerProducts):
 
     def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
         """``[n, d]``."""
-        return encode_queries(
-            queries,
-            self._encode,
+        return self.user_side.encode(queries, self.precision)
+
+    @property
+    def user_side(self) -> UserSide:
+        """The encoder at a history's query."""
+        return UserSide(
+            _QueryEncoder(self.pretrained),
             self.pretrained.longest_history,
-            times=self.reads_times,
-            event_types=self.pretrained.reads_event_types,
-            device=self.pretrained.encoder.embeddings.token.weight.device,
-            precision=self.precision,
+            reads_users=False,
+            reads_times=self.reads_times,
+            reads_event_types=self.pretrained.reads_event_types,
         )
 
-    def _encode(
+
+class _QueryEncoder(nn.Module):
+    """See ``UserSide.module``."""
+
+    def __init__(self, pretrained: PretrainedEncoder) -> None:
+        super().__init__()
+        self.pretrained, self.prediction = pretrained, pretrained.prediction
+
+    def forward(
         self, rows: Tensor, lengths: Tensor, users: Tensor, times: Tensor | None, event_types: Tensor | None
     ) -> Tensor:
         return self.pretrained.encode_last(rows, lengths, times, event_types)

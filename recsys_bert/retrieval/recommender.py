@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from recsys_bert.clicks.dataset import ClickDataset, open_dataset
 from recsys_bert.clicks.frames import to_frame
 from recsys_bert.encoder.parts import allowing_parts
-from recsys_bert.errors import InputError
+from recsys_bert.errors import InputError, unknown_name
 from recsys_bert.retrieval.cold_config import ColdItemsConfig
 from recsys_bert.retrieval.exact import Allowed
 from recsys_bert.retrieval.index import ItemIndex
@@ -454,6 +454,22 @@ class Recommender:
             raise InputError("neither users nor items are to be exported; choose one at least.")
         files = save_vectors(self.item_vectors(), Path(folder), "items", form) if items else []
         return files + (save_vectors(self.user_vectors(), Path(folder), "users", form) if users else [])
+
+    def export(self, folder: Path | str, to: Literal["onnx"] = "onnx") -> Path:
+        """Write the user side for onnxruntime, with item vectors and the rows of ids; see ``export_onnx``.
+
+        Args:
+            folder: Folder to write; it must not be there, or be empty.
+            to: ``onnx``.
+
+        Raises:
+            InputError: Another format, a score fusion, items that were put in, or a part that ONNX lacks.
+        """
+        from recsys_bert.retrieval.onnx_export import export_onnx
+
+        if to != "onnx":
+            raise unknown_name("export format", to, ("onnx",))
+        return export_onnx(self.ranker, self.dataset, Path(folder))
 
     def __repr__(self) -> str:
         rows, dim = self.ranker.shape

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.encoder.adapter import Adapter
+from recsys_bert.encoder.embeddings import bag_means
 from recsys_bert.errors import InputError
 from recsys_bert.objectives.token_prediction import RowFeatures
 from recsys_bert.retrieval.config import TowersConfig
@@ -61,9 +62,10 @@ class FeatureMlp(nn.Module):
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """``[n]`` or ``[n, width]`` values by name → ``[n, dim]``."""
+        weights: list[Any] = [table.weight for table in self.tables]
         parts = [
-            table(features[name].view(len(features[name]), -1))
-            for name, table in zip(self.names, self.tables, strict=True)
+            bag_means(features[name].view(features[name].shape[0], -1), weight)
+            for name, weight in zip(self.names, weights, strict=True)
         ]
         mixed: Tensor = self.mlp(torch.cat(parts, dim=1))
         return mixed

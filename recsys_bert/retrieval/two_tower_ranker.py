@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from recsys_bert.checksums import check_intact, write_checksums
 from recsys_bert.clicks.dataset import ClickDataset
@@ -24,10 +24,11 @@ from recsys_bert.losses.config import LossConfig
 from recsys_bert.retrieval.config import TowersConfig
 from recsys_bert.retrieval.ranker import InnerProducts
 from recsys_bert.retrieval.two_tower import TwoTower, build_two_tower
+from recsys_bert.retrieval.user_side import UserSide
 from recsys_bert.settings_types import check_settings, fill
 from recsys_bert.training.config import Precision
 from recsys_bert.user_encoder.checkpoint import reads_event_types, with_event_types
-from recsys_bert.user_encoder.encode import encode_queries, last_states
+from recsys_bert.user_encoder.encode import last_states
 
 _VERSION = 3  # of the artefact
 
@@ -68,24 +69,34 @@ class TwoTowerRanker(InnerProducts):
 
     def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
         """``[n, d]``."""
-        model = self.model
+        return self.user_side.encode(queries, self.precision)
 
-        def encode(
-            rows: Tensor, lengths: Tensor, users: Tensor, times: Tensor | None, event_types: Tensor | None
-        ) -> Tensor:
-            features = with_event_types(model.encoder_features(rows), event_types, model.encoder.config)
-            return model.user_side(last_states(model.encoder, rows, lengths, features, times), users)
-
-        config, device = model.encoder.config, model.encoder.embeddings.token.weight.device
-        return encode_queries(
-            queries,
-            encode,
+    @property
+    def user_side(self) -> UserSide:
+        """The user tower over item rows."""
+        config = self.model.encoder.config
+        return UserSide(
+            _UserTower(self.model),
             config.max_len,
-            times=config.needs_times,
-            event_types=reads_event_types(config),
-            device=device,
-            precision=self.precision,
+            reads_users=self.model.users is not None,
+            reads_times=config.needs_times,
+            reads_event_types=reads_event_types(config),
         )
+
+
+class _UserTower(nn.Module):
+    """See ``UserSide.module``."""
+
+    def __init__(self, model: TwoTower) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, rows: Tensor, lengths: Tensor, users: Tensor, times: Tensor | None, event_types: Tensor | None
+    ) -> Tensor:
+        model = self.model
+        features = with_event_types(model.encoder_features(rows), event_types, model.encoder.config)
+        return model.user_side(last_states(model.encoder, rows, lengths, features, times), users)
 
 
 def save_two_tower(folder: Path, model: TwoTower, dataset: ClickDataset) -> None:

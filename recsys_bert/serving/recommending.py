@@ -1,6 +1,6 @@
 """Lists for many requests at once: one pass of the user tower, then a search a group of like settings."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -61,10 +61,13 @@ class ServedRecommender:
     Args:
         model: The recommender.
         live: Events that came after the log; None: there are none.
+        runtime: See ``ServedCatalogue``.
     """
 
-    def __init__(self, model: Recommender, live: LiveLog | None = None) -> None:
-        self.catalogue = ServedCatalogue(model)
+    def __init__(
+        self, model: Recommender, live: LiveLog | None = None, runtime: Callable[[Ranker], Ranker] | None = None
+    ) -> None:
+        self.catalogue = ServedCatalogue(model, runtime)
         self.users = IdRows(model.dataset.user_ids, "user")
         self.live_histories = LiveHistories(
             model.catalogue.log, self.users, self.catalogue.rows, live, reads_times=model.ranker.reads_times

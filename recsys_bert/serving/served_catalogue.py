@@ -1,6 +1,6 @@
 """A recommender's catalogue while it is served: ids, titles, masks and vectors at hand, items put in and removed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.retrieval.exact import Allowed
 from recsys_bert.retrieval.frozen import frozen
 from recsys_bert.retrieval.list_frames import popular_lists, title_column
-from recsys_bert.retrieval.ranker import Lists
+from recsys_bert.retrieval.ranker import Lists, Ranker
 from recsys_bert.retrieval.recommender import Recommender
 from recsys_bert.retrieval.score_fusion import recent_gains, without_gains
 from recsys_bert.serving.id_rows import IdRows
@@ -27,14 +27,16 @@ class ServedCatalogue:
 
     Args:
         model: The recommender; items are put into it and removed from it here.
+        runtime: Gives the ranker that answers for the recommender's; None: that one.
     """
 
-    def __init__(self, model: Recommender) -> None:
-        self.model = model
+    def __init__(self, model: Recommender, runtime: Callable[[Ranker], Ranker] | None = None) -> None:
+        self.model, self._runtime = model, runtime
         self._renew()
 
     def _renew(self) -> None:
-        self.dataset, self.ranker = self.model.dataset, frozen(self.model.ranker)
+        ranker = self.model.ranker if self._runtime is None else self._runtime(self.model.ranker)
+        self.dataset, self.ranker = self.model.dataset, frozen(ranker)
         self.first_item, self.n_rows = self.ranker.first_item, self.ranker.shape[0]
         self.items = IdRows(self.dataset.items["item_id"], "item")
         self._masks = ItemMasks(self.dataset, self.items)

@@ -98,8 +98,7 @@ class PretrainedEncoder:
         """
         if not self.objective.appends_mask:
             return rows, lengths, times, event_types
-        rows = torch.cat([rows, rows.new_zeros(len(rows), 1)], dim=1)
-        rows[torch.arange(len(rows), device=rows.device), lengths] = MASK
+        rows = torch.nn.functional.pad(rows, (0, 1)).scatter(1, lengths[:, None], MASK)
         times = None if times is None else repeat_last(times, lengths)
         types = None if event_types is None else torch.nn.functional.pad(event_types, (0, 1))
         return rows, lengths + 1, times, types

@@ -232,3 +232,15 @@ def test_the_client_gives_the_librarys_frames(clicks, models):
         client.events([{"user_id": 7, "item_id": 12, "timestamp": None}] * 64 + [{"user_id": 7, "item_id": -1}])
     )
     assert (rejected["accepted"], rejected["rejected"][0]["number"]) == (64, 64)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"candidates": [0, 10**30]},
+        {"candidates": [7], "user_id": 10**30},
+        {"candidates": [7], "user_id": 7, "context": {"device": -(10**30)}},
+    ],
+)
+def test_rank_refuses_integers_beyond_64_bits(clicks, body):
+    assert "beyond 64 bits" in clicks.refused("/rank", **body)
