@@ -1,21 +1,23 @@
 """A pretrained text encoder: load, encode, similarity."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import autocast, bfloat16, uint8
+from torch import Tensor, autocast, bfloat16, uint8
 
+from nlp_tasks.batches import gather
 from nlp_tasks.config import LengthConfig
 from nlp_tasks.encoders import check_size, find_encoder, save_text_encoder
 from nlp_tasks.examples import text_list
 from nlp_tasks.export.exportable import Target, export
 from nlp_tasks.export.heads import text_vectors
-from nlp_tasks.inputs import Inputs, longest, read_texts
-from nlp_tasks.model import outputs
+from nlp_tasks.inputs import Inputs, Ints, longest, read_texts
+from nlp_tasks.model import on_device, outputs
 from nlp_tasks.pooling import Pooling, prefix_and_case, read_sentence_transformer
 from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.checksums import write_checksums
@@ -97,7 +99,7 @@ class TextEncoder:
     def save(self, folder: Path | str) -> None:
         """Write encoder, tokenizer and pooling; ``load`` reads them."""
         save_text_encoder(Path(folder), self.encoder, self.tokenizer, self.masked_head)
-        self.pooling.save(Path(folder))
+        replace(self.pooling, weights=self.model.head.state_dict()).save(Path(folder))
         write_checksums(Path(folder))
 
     def export(self, folder: Path | str, to: Target = "transformers") -> Path:
@@ -146,6 +148,28 @@ class TextEncoder:
         return read_texts(
             self.tokenizer, text_list(texts), None, self.length, longest(self.length, self.encoder.config)
         )
+
+    def copy(self, max_len: int | None = None) -> "TextEncoder":
+        """Copy with weights of its own, to be trained; without the masked-token head.
+
+        Args:
+            max_len: Tokens read at once at most, the special ones included; None: as here.
+        """
+        length = self.length
+        if max_len is not None:
+            length = replace(length, max_len=min(max_len, longest(length, self.encoder.config)))
+        pooling = replace(self.pooling, weights=deepcopy(self.model.head.state_dict()))
+        return TextEncoder(deepcopy(self.encoder), self.tokenizer, length, None, pooling, self.precision)
+
+    def n_tokens(self, inputs: Inputs) -> NDArray[np.int64]:
+        """Tokens of each text ``[n]``; of one that is read in windows, as many as its longest window, each."""
+        first = inputs.first_row
+        longest_row: NDArray[np.int64] = np.maximum.reduceat(inputs.lengths, first[:-1])
+        return longest_row * np.diff(first)
+
+    def vectors(self, inputs: Inputs, examples: Ints) -> Tensor:
+        """Vectors of some texts of ``inputs`` with gradients, ``[len(examples), dim]``, not normalised."""
+        return self.model.vectors(on_device(self.model, gather(inputs, inputs.first_row, examples)))
 
     def encode(self, texts: Sequence[str] | Inputs) -> NDArray[np.float32]:
         """Vectors ``[n, dim]`` of texts."""

@@ -21,6 +21,7 @@ from pipelines.support.outputs import check_writable
 from recsys_bert.encoder.parts import allowing_parts, parts_in
 from recsys_bert.errors import InputError, unknown_name
 from recsys_bert.full_disk import full_disk
+from recsys_bert.item_texts.opening import opening_text_encoders
 from recsys_bert.settings import is_resolved
 from recsys_bert.terminal import printable, printable_output
 from recsys_bert.version import __version__
@@ -92,7 +93,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     allowed, argv = ALLOW_PARTS in argv, [word for word in argv if word != ALLOW_PARTS]
     try:
-        with _sigterm_as_ctrl_c(), parts_in(*_recipe_folders(argv), Path.cwd()), allowing_parts(allowed):
+        with (
+            _sigterm_as_ctrl_c(),
+            parts_in(*_recipe_folders(argv), Path.cwd()),
+            allowing_parts(allowed),
+            opening_text_encoders(_open_text_encoder),
+        ):
             _dispatch(argv)
         sys.stdout.flush()
     except InputError as error:
@@ -114,6 +120,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return 2
     return 0
+
+
+def _open_text_encoder(folder: Path) -> Any:
+    from pipelines.support.text_sources import text_source
+
+    return text_source("encoder", folder)
 
 
 def _recipe_folders(argv: Sequence[str]) -> Iterator[Path]:

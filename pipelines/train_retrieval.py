@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from recsys_bert.stages.text_feature import check_text_encoder
 from recsys_bert.stages.train_retrieval_config import TrainRetrievalConfig, check_init
 
 
@@ -18,6 +19,8 @@ class Config(TrainRetrievalConfig):
         "encoder_lr",
         "item_init",
         "features",
+        "text",
+        "text_encoder",
         "encoder.dim",
         "encoder.n_layers",
         "encoder.n_heads",
@@ -25,7 +28,6 @@ class Config(TrainRetrievalConfig):
         "encoder.dropout",
         "encoder.layer",
         "encoder.fusion",
-        "encoder.neck",
         "towers.item_features",
         "towers.user_features",
         "loss.name",
@@ -34,7 +36,6 @@ class Config(TrainRetrievalConfig):
         "train.epochs",
         "train.batch_size",
         "train.lr",
-        "train.schedule.name",
         "train.patience",
         "train.seed",
     )
@@ -50,9 +51,14 @@ class Config(TrainRetrievalConfig):
     [encoder] and [towers] settings are taken over. Where the log has grown since, its items keep their weights. The
     optimiser starts anew."""
 
+    text_encoder: Path | None = None
+    """Text encoder that is trained with the towers where text is ``trained``: run of `text pretrain` or of a text task,
+    its encoder, or a Hugging Face folder."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_init(self, self.init)
+        check_text_encoder(self.text, self.text_encoder)
 
     def check_named(self, names: frozenset[str]) -> None:
         """Refuse settings without effect, those that ``init`` overrides included.
@@ -70,7 +76,10 @@ def run(config: Config) -> dict[str, Any]:
     Returns:
         Best validation metric, epochs, seconds, parameters, items indexed.
     """
+    from pipelines.support.text_sources import text_source
     from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.stages.train_retrieval import train_retrieval
 
-    return train_retrieval(open_dataset(config.data), init=config.init, out=config.out, config=config).summary
+    encoder = None if config.text_encoder is None else text_source("encoder", config.text_encoder)
+    dataset = open_dataset(config.data)
+    return train_retrieval(dataset, init=config.init, text_encoder=encoder, out=config.out, config=config).summary

@@ -13,6 +13,7 @@ from recsys_bert.clicks.dense import DenseTable
 from recsys_bert.errors import InputError
 from recsys_bert.item_texts.config import ItemVectorsConfig
 from recsys_bert.item_texts.item_vectors import ItemVectors, fit_item_vectors
+from recsys_bert.item_texts.opening import saved_encoder
 from recsys_bert.item_texts.reduction import Reduction, fit_reduction
 from recsys_bert.item_texts.vector_files import load_item_vectors, save_item_vectors
 from recsys_bert.progress import step
@@ -21,6 +22,9 @@ TEXT = "text"
 """Name of the feature."""
 
 FOLDER = "text_feature"
+ENCODER = "encoder"
+"""Folder in it of a text encoder that was trained with the model."""
+
 WITHOUT_SOURCE = ("tfidf", "words")
 """Ways to text vectors that read the texts alone, and so can be named in place of a folder."""
 
@@ -78,7 +82,7 @@ def load_text_feature(folder: Path, dataset: ClickDataset) -> TextFeature:
     Raises:
         InputError: It is damaged, or of another log.
     """
-    vectors = load_item_vectors(folder / "vectors", dataset)
+    vectors = load_item_vectors(folder / "vectors", dataset, saved_encoder(folder / ENCODER))
     try:
         with open(folder / "reduction.npz", "rb") as file, np.load(file) as arrays:
             return TextFeature(vectors, Reduction(arrays["mean"], arrays["components"]))

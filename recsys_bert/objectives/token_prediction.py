@@ -1,7 +1,7 @@
 """Token prediction from hidden states: one module serves masked and next-item training."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ class TokenPrediction(nn.Module):
         first_row: int,
         counts: Popularity | None = None,
         n_users: int = 0,
-        features: Mapping[str, NDArray[Any]] | None = None,
+        features: Mapping[str, "NDArray[Any] | TrainedRows"] | None = None,
         auxiliary: float | None = None,
         head: MaskedTokenHead | None = None,
         unknown: int | None = None,
@@ -189,25 +189,33 @@ def at(states: Tensor, positions: Tensor) -> Tensor:
     return states.flatten(0, 1).index_select(0, positions)
 
 
+class TrainedRows(Protocol):
+    """Dense feature of rows that is computed by a module that is trained, in place of a table."""
+
+    def __len__(self) -> int:
+        """Count the rows."""
+
+    def __call__(self, rows: Tensor | slice) -> Tensor:
+        """Numbers ``[*rows.shape, width]``."""
+
+
 class RowFeatures(nn.Module):
-    """Looks up the side features of rows; no gradient flows into them.
+    """Looks up the side features of rows; no gradient flows into tables.
 
     Args:
-        tables: ``[rows, width]`` by feature name: codes, 0 is none; or floats of dense features, 0 where there is none.
+        tables: ``[rows, width]`` by feature name: codes, 0 is none; or floats of dense features, 0 where there is none;
+            or a module that computes these, which whoever trains it registers.
     """
 
-    table_0: Tensor
-
-    def __init__(self, tables: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, tables: Mapping[str, NDArray[Any] | TrainedRows]) -> None:
         super().__init__()
-        self.names = list(tables)
+        self.names, self.n_rows = list(tables), max((len(table) for table in tables.values()), default=0)
+        self._trained: dict[int, TrainedRows] = {}
         for number, table in enumerate(tables.values()):  # by number: a feature's name may hold a dot, a buffer's not
-            self.register_buffer(f"table_{number}", torch.tensor(np.asarray(table)), persistent=False)
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of the tables; 0 without features."""
-        return len(self.table_0) if self.names else 0
+            if isinstance(table, np.ndarray):
+                self.register_buffer(f"table_{number}", torch.tensor(np.asarray(table)), persistent=False)
+            else:
+                self._trained[number] = table
 
     def forward(self, rows: Tensor | slice, names: Collection[str] | None = None) -> dict[str, Tensor] | None:
         """Values by name: ``[*rows.shape]`` for codes of width 1, ``[*rows.shape, width]`` otherwise; None without.
@@ -220,7 +228,10 @@ class RowFeatures(nn.Module):
             return None
         index = rows if isinstance(rows, slice) else rows.long()
         numbers = {name: number for number, name in enumerate(self.names) if names is None or name in names}
-        values = {name: getattr(self, f"table_{number}")[index] for name, number in numbers.items()}
+        values = {
+            name: self._trained[number](index) if number in self._trained else getattr(self, f"table_{number}")[index]
+            for name, number in numbers.items()
+        }
         return {
             name: value.squeeze(-1) if value.shape[-1] == 1 and not value.is_floating_point() else value
             for name, value in values.items()

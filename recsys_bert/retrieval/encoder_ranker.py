@@ -6,10 +6,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recsys_bert.clicks.queries import Queries
+from recsys_bert.item_texts.item_vectors import ItemVectors
 from recsys_bert.retrieval.ranker import InnerProducts
 from recsys_bert.retrieval.user_side import UserSide
 from recsys_bert.training.config import Precision
 from recsys_bert.user_encoder.checkpoint import PretrainedEncoder
+from recsys_bert.user_encoder.trained_text import text_of
 
 
 class EncoderRanker(InnerProducts):
@@ -41,6 +43,12 @@ class EncoderRanker(InnerProducts):
     def item_length(self) -> float | None:
         """1 for cosine."""
         return self.prediction.item_loss.item_length
+
+    @property
+    def item_texts(self) -> ItemVectors | None:
+        """Text vectors of items that the encoder reads; None without text."""
+        text = None if self.pretrained.known is None else text_of(self.pretrained.known)
+        return None if text is None else text.vectors
 
     def item_vectors(self) -> NDArray[np.float32]:
         """``[n_rows, d]``; items without training events are among them where the encoder reads dense features."""

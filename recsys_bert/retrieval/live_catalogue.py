@@ -17,7 +17,7 @@ from recsys_bert.retrieval.extended_ranker import models_of
 from recsys_bert.retrieval.live_items import LiveItems, Rows, cold_rows, neighbour_vectors, shrunk_rows
 from recsys_bert.retrieval.new_items import read_new_items
 from recsys_bert.retrieval.ranker import Ranker
-from recsys_bert.retrieval.score_fusion import own_texts
+from recsys_bert.retrieval.score_fusion import ScoreFusion, own_texts
 
 if TYPE_CHECKING:
     from recsys_bert.item_texts.item_vectors import ItemVectors
@@ -43,7 +43,7 @@ class LiveCatalogue:
         self, ranker: Ranker, dataset: ClickDataset, texts: "ItemVectors | None", live: LiveItems | None = None
     ) -> None:
         self._trained, self.log = ranker, dataset
-        self.texts = own_texts(ranker) if texts is None else texts
+        self.texts = _texts_of(ranker, live) if texts is None else texts
         self.live = live or LiveItems.none(ranker, 0 if self.texts is None else self.texts.dim)
         self.dataset = dataset if self.live.added is None else dataset.with_items(self.live.added)
         self.ranker = self._ranker(self.live)
@@ -80,7 +80,8 @@ class LiveCatalogue:
                 f"these text vectors are of {len(texts.rows):,} rows of another catalogue than that of "
                 f"{self.log.folder}, which has {self.log.n_rows:,}. Make them for it with `recsys-bert item-vectors`."
             )
-        if (own := own_texts(self._trained)) is not None and not np.array_equal(own.rows, texts.rows):
+        own = self._trained.texts if isinstance(self._trained, ScoreFusion) else None
+        if own is not None and not np.array_equal(own[0].rows, texts.rows):
             raise InputError(
                 f"{self._trained.name} is a fusion with text vectors of its own, and these are others. Leave them out, "
                 "or fuse again with these."
@@ -229,3 +230,11 @@ class LiveCatalogue:
         if self.live.is_empty:
             return allowed
         return self.has_listed_vector if allowed is None else allowed & self.has_listed_vector
+
+
+def _texts_of(ranker: Ranker, live: LiveItems | None) -> "ItemVectors | None":
+    """Text vectors of a ranker's own; None where items were put in by vectors of another kind."""
+    own = own_texts(ranker)
+    if own is None or live is None or not len(live.rows) or live.texts.shape[1] == own.dim:
+        return own
+    return None

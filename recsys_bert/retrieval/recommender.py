@@ -16,6 +16,7 @@ from recsys_bert.clicks.dataset import ClickDataset, open_dataset
 from recsys_bert.clicks.frames import to_frame
 from recsys_bert.encoder.parts import allowing_parts
 from recsys_bert.errors import InputError, unknown_name
+from recsys_bert.item_texts.opening import Opener, opening_text_encoders
 from recsys_bert.retrieval.cold_config import ColdItemsConfig
 from recsys_bert.retrieval.exact import Allowed
 from recsys_bert.retrieval.index import ItemIndex
@@ -84,6 +85,7 @@ class Recommender:
         index: Path | str | None = None,
         *,
         item_vectors: "ItemVectors | Path | str | None" = None,
+        text_encoder: "Opener | None" = None,
         allow_parts: bool = False,
     ) -> "Recommender":
         """Open a run of ``pretrain``, ``train-retrieval`` or ``fuse``, with the items that were put into its catalogue.
@@ -93,13 +95,16 @@ class Recommender:
             dataset: The log that it was trained on, or its folder.
             index: Index folder to search; None ranks exactly.
             item_vectors: Text vectors of the log's items, or what ``item-vectors`` wrote: for new items and for words.
+                None: those that the run itself reads, if any.
+            text_encoder: Opens the text encoder that was trained with the run, for new texts: ``TextEncoder.load`` of
+                nlp_tasks. None: items without a saved vector have no text.
             allow_parts: Import parts from outside (``module:Class``) that the saved settings name; their code runs.
 
         Raises:
             InputError: No such run, a damaged one, or one of another log; or the index is not of this run.
         """
         opened = dataset if isinstance(dataset, ClickDataset) else open_dataset(Path(dataset))
-        with allowing_parts(allow_parts):
+        with allowing_parts(allow_parts), opening_text_encoders(text_encoder):
             ranker = open_run(Path(run), opened)
         search_index = None if index is None else open_index(Path(index), Path(run), opened)
         recommender = cls(ranker, opened, Path(run), index=search_index)

@@ -20,10 +20,12 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.errors import InputError
 from recsys_bert.item_texts.item_vectors import ItemVectors
 from recsys_bert.retrieval.baselines.co_occurrence import CoOccurrence
+from recsys_bert.retrieval.encoder_ranker import EncoderRanker
 from recsys_bert.retrieval.ensemble import Ensemble
 from recsys_bert.retrieval.exact import Allowed, pair_products
 from recsys_bert.retrieval.ranker import AroundRanker, Lists, Ranker
 from recsys_bert.retrieval.text_histories import TextGains, item_side
+from recsys_bert.retrieval.two_tower_ranker import TwoTowerRanker
 from recsys_bert.retrieval.untrained import PopularityRanker, TextRanker
 
 Ints = NDArray[np.int64]
@@ -226,5 +228,7 @@ def _products(users: NDArray[np.float32], items: NDArray[np.float32], query: Int
 
 
 def own_texts(ranker: Ranker) -> ItemVectors | None:
-    """Text vectors that a score fusion adds; None where the ranker adds none."""
-    return ranker.texts[0] if isinstance(ranker, ScoreFusion) and ranker.texts is not None else None
+    """Text vectors that a score fusion adds, or that its model reads; None where there are none."""
+    if isinstance(ranker, ScoreFusion):
+        return own_texts(ranker.ranker) if ranker.texts is None else ranker.texts[0]
+    return ranker.item_texts if isinstance(ranker, TwoTowerRanker | EncoderRanker) else None

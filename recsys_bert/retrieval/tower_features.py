@@ -12,10 +12,11 @@ from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.encoder.adapter import Adapter
 from recsys_bert.encoder.embeddings import bag_means
 from recsys_bert.errors import InputError
-from recsys_bert.objectives.token_prediction import RowFeatures
+from recsys_bert.objectives.token_prediction import RowFeatures, TrainedRows
 from recsys_bert.retrieval.config import TowersConfig
+from recsys_bert.user_encoder.trained_text import item_numbers
 
-Tables = Mapping[str, NDArray[Any]]
+Tables = Mapping[str, NDArray[Any] | TrainedRows]
 """Codes or numbers by row, ``[n_rows, width]``, of each feature."""
 
 
@@ -120,7 +121,11 @@ def role_features(kind: str, names: tuple[str, ...], dataset: ClickDataset) -> R
             f"{kind}s, or leave the feature out of towers.{kind}_features."
         )
     return RoleFeatures(
-        {name: dense[name].values if name in dense else codes[name] for name in names},
+        {name: codes[name] if name in codes else _numbers(kind, name, dataset) for name in names},
         {name: sizes[name] for name in names if name in codes},
         {name: dense[name].width for name in names if name in dense},
     )
+
+
+def _numbers(kind: str, name: str, dataset: ClickDataset) -> NDArray[Any] | TrainedRows:
+    return item_numbers(dataset, name) if kind == "item" else dataset.user_dense[name].values

@@ -3,6 +3,8 @@
 Every position of a history is a training pair in one causal pass, or every prefix of it an example of its own.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,8 @@ from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.vocabulary import UNKNOWN
 from recsys_bert.encoder.batch import encode_batch
 from recsys_bert.encoder.model import Encoder
+from recsys_bert.errors import InputError
+from recsys_bert.item_texts.training_config import TextTrainingConfig
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.losses.item_loss import ItemLoss
 from recsys_bert.losses.negatives import Popularity
@@ -18,6 +22,7 @@ from recsys_bert.objectives.token_prediction import RowFeatures, at, drop_ids
 from recsys_bert.retrieval.config import TowersConfig
 from recsys_bert.retrieval.tower_features import RoleFeatures, SideFeatures, Tables, role_features
 from recsys_bert.user_encoder.checkpoint import check_times, row_features
+from recsys_bert.user_encoder.trained_text import TrainedText, trained_text
 
 
 class TwoTower(nn.Module):
@@ -35,6 +40,10 @@ class TwoTower(nn.Module):
         n_users: Users of the log, for mined negatives.
         auxiliary: Weight of an auxiliary loss on the encoder's raw last layer; None = no such loss.
         id_dropout: Probability of reading an item of a history as unknown, with its features alone, in training.
+        texts: Text encoder of items that is trained with the towers, if the features have one.
+
+    Raises:
+        InputError: It would have to encode all items at every step.
     """
 
     def __init__(
@@ -51,6 +60,7 @@ class TwoTower(nn.Module):
         n_users: int = 0,
         auxiliary: float | None = None,
         id_dropout: float = 0.0,
+        texts: TrainedText | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.config, self.first_item, self.id_dropout = encoder, config, first_item, id_dropout
@@ -62,6 +72,13 @@ class TwoTower(nn.Module):
         self.users = SideFeatures(users, width, config) if users.tables else None
         n_rows = encoder.config.vocab_size  # trained and drawn; items without training events are ranked alone
         self.item_loss = ItemLoss(loss, first_item=first_item, n_rows=n_rows, counts=counts, n_users=n_users)
+        self.texts = texts
+        self._texts_of = {
+            "histories": any(table is texts for table in encoder_tables.values()),
+            "items": any(table is texts for table in items.tables.values()),
+        }
+        if texts is not None and self._texts_of["items"]:
+            check_bounded(loss, texts.config)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Mean loss over ``batch["targets"]``.
@@ -70,6 +87,10 @@ class TwoTower(nn.Module):
             batch: As ``ItemLoss`` takes it, ``users [batch]``, and where the encoder reads them ``times`` and
                 ``feature.event_type`` ``[batch, seq]``.
         """
+        with self._encoded_texts(batch):
+            return self._loss(batch)
+
+    def _loss(self, batch: dict[str, Tensor]) -> Tensor:
         tokens, positions = batch["tokens"], batch["positions"]
         encoded = encode_batch(self.encoder, self._without_ids(batch), self.encoder_features(tokens))
         row = positions // tokens.shape[1]
@@ -79,6 +100,21 @@ class TwoTower(nn.Module):
             return loss(users)
         others = self._user_vectors(self.last(at(encoded.states[-1], positions)), batch["users"], row)
         return weighed(loss(users), loss(others), self.auxiliary)
+
+    def _encoded_texts(self, batch: dict[str, Tensor]) -> AbstractContextManager[None]:
+        """Texts of the items of a batch, each encoded once: those of histories, of targets and of negatives."""
+        if self.texts is None:
+            return nullcontext()
+        rows: list[Tensor | None] = [batch["tokens"]] if self._texts_of["histories"] else []
+        if not self._texts_of["items"]:
+            return self.texts.batch(batch["targets"][:0], rows)
+        if not self.item_loss.config.samples:
+            rows.append(None)
+        else:
+            rows.append(batch["negatives"])
+        if self.item_loss.mines:
+            rows.append(self.item_loss.hard_rows[batch["users"]])
+        return self.texts.batch(batch["targets"], rows)
 
     def _without_ids(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Batch in which some items of histories have their features alone."""
@@ -123,6 +159,19 @@ class TwoTower(nn.Module):
         return self.item_loss.item_side(x)
 
 
+def check_bounded(loss: LossConfig, config: TextTrainingConfig) -> None:
+    """Refuse a loss that reads all items at every step, where each would be encoded.
+
+    Raises:
+        InputError: It does, and ``max_items`` does not bound the step.
+    """
+    if not loss.samples and not config.max_items:
+        raise InputError(
+            f"loss.name {loss.name!r} compares with all items, and text 'trained' would encode all of their texts at "
+            "every step. Take loss.name 'sampled', or bound a step by text_training.max_items."
+        )
+
+
 def build_two_tower(
     encoder: Encoder,
     config: TowersConfig,
@@ -163,4 +212,5 @@ def build_two_tower(
         n_users=dataset.histories.n_users if training else 0,
         auxiliary=auxiliary,
         id_dropout=id_dropout,
+        texts=trained_text(dataset),
     )

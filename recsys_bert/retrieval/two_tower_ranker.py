@@ -19,7 +19,8 @@ from recsys_bert.encoder.saved_sizes import check_sizes, saved_sizes
 from recsys_bert.encoder.weights import load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
-from recsys_bert.item_texts.text_feature import with_saved_text
+from recsys_bert.item_texts.item_vectors import ItemVectors
+from recsys_bert.item_texts.text_feature import TextFeature, with_saved_text
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.retrieval.config import TowersConfig
 from recsys_bert.retrieval.ranker import InnerProducts
@@ -29,6 +30,7 @@ from recsys_bert.settings_types import check_settings, fill
 from recsys_bert.training.config import Precision
 from recsys_bert.user_encoder.checkpoint import reads_event_types, with_event_types
 from recsys_bert.user_encoder.encode import last_states
+from recsys_bert.user_encoder.trained_text import TrainedText, text_of
 
 _VERSION = 3  # of the artefact
 
@@ -40,10 +42,23 @@ class TwoTowerRanker(InnerProducts):
         model: The trained module.
         name: Shown in tables.
         precision: See ``encode_queries``.
+        texts: Text of items that the towers read, if any.
     """
 
-    def __init__(self, model: TwoTower, name: str = "two towers", precision: Precision = "auto") -> None:
+    def __init__(
+        self,
+        model: TwoTower,
+        name: str = "two towers",
+        precision: Precision = "auto",
+        texts: TextFeature | TrainedText | None = None,
+    ) -> None:
         self.model, self.name, self.precision, self.first_item = model, name, precision, model.first_item
+        self._texts = texts
+
+    @property
+    def item_texts(self) -> ItemVectors | None:
+        """Text vectors of items that the towers read; None without text."""
+        return None if self._texts is None else self._texts.vectors
 
     @property
     def reads_times(self) -> bool:
@@ -69,6 +84,8 @@ class TwoTowerRanker(InnerProducts):
 
     def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
         """``[n, d]``."""
+        if self.model.texts is not None:
+            self.model.texts.catalogue()  # once, before threads look rows up
         return self.user_side.encode(queries, self.precision)
 
     @property
@@ -102,7 +119,7 @@ class _UserTower(nn.Module):
 def save_two_tower(folder: Path, model: TwoTower, dataset: ClickDataset) -> None:
     """Write both towers with their settings and the vocabulary."""
     folder.mkdir(parents=True, exist_ok=True)
-    only_training = ("item_loss.", "last.")
+    only_training = ("item_loss.", "last.", "texts.")  # texts are written with the features
     weights = {
         name: value.contiguous() for name, value in model.state_dict().items() if not name.startswith(only_training)
     }
@@ -138,4 +155,4 @@ def load_two_tower(run: Path, dataset: ClickDataset) -> TwoTowerRanker:
         encoder = Encoder(EncoderConfig.from_dict(about["encoder"]))
     model = build_two_tower(encoder, towers, loss, dataset, training=False)
     load_weights(model, weights)
-    return TwoTowerRanker(model.eval(), run.name)
+    return TwoTowerRanker(model.eval(), run.name, texts=text_of(dataset))

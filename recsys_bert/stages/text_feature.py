@@ -1,12 +1,16 @@
 """Text as a feature of a training: from a setting, or from the run that it starts from."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recsys_bert.errors import InputError
+from recsys_bert.item_texts.training_config import TextTrainingConfig
 
 if TYPE_CHECKING:
     from recsys_bert.clicks.dataset import ClickDataset
+
+TRAINED = "trained"
+"""Text by an encoder that is trained with the model."""
 
 TEXT_DIM = 64
 """Width of the feature by default."""
@@ -22,6 +26,44 @@ def check_text(text: str | None, text_dim: int) -> None:
         raise InputError(f"text_dim is {text_dim}; it must be at least 1.")
     if text is None and text_dim != TEXT_DIM:
         raise InputError(f"text_dim is {text_dim}, but text is not given: it has no effect. Leave it out.")
+
+
+def check_text_training(text: str | None, config: TextTrainingConfig) -> None:
+    """Refuse settings of a text encoder that is trained, where none is.
+
+    Raises:
+        InputError: There are some.
+    """
+    if text != TRAINED and config != TextTrainingConfig():
+        raise InputError(
+            f"text_training.… are settings of a text encoder that is trained, but text is {text!r}. Set text to "
+            f"{TRAINED!r}, or leave them out."
+        )
+
+
+def check_text_encoder(text: str | None, text_encoder: Any) -> None:
+    """Refuse a text encoder that is not trained, or training of none.
+
+    Raises:
+        InputError: It is.
+    """
+    if text_encoder is not None and text != TRAINED:
+        raise InputError(
+            f"text_encoder is given, but text is {text!r}: it would not be read. Set text to {TRAINED!r} to train it "
+            "with the model; for a frozen one, make item-vectors with it and give text their folder."
+        )
+    if text == TRAINED and text_encoder is None:
+        raise InputError(
+            f"text is {TRAINED!r}, but no text encoder is given. Pass text_encoder: a run of `text pretrain` or of a "
+            "text task, its encoder, or a Hugging Face folder (in Python nlp_tasks' TextEncoder.load(path))."
+        )
+    is_path = isinstance(text_encoder, Path)  # of a command, which opens it
+    trains = is_path or all(hasattr(text_encoder, name) for name in ("copy", "inputs", "vectors"))
+    if text_encoder is not None and not trains:
+        raise InputError(
+            f"text_encoder is a {type(text_encoder).__name__}, which cannot be trained; give nlp_tasks' "
+            "TextEncoder.load(path)."
+        )
 
 
 def with_text(dataset: "ClickDataset", text: str | None, text_dim: int, *artefacts: Path) -> "ClickDataset":

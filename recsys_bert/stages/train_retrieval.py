@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_bert.encoder.parts import allowing_parts
+from recsys_bert.errors import InputError
+from recsys_bert.progress import step
 from recsys_bert.settings import make_config, named_settings
 from recsys_bert.stages.encoder_settings import check_id_dropout
 from recsys_bert.stages.folders import temporary_run
-from recsys_bert.stages.text_feature import named_with_text, with_text
+from recsys_bert.stages.text_feature import check_text_encoder, named_with_text, with_text
 from recsys_bert.stages.train_retrieval_config import TrainRetrievalConfig, check_init
 
 if TYPE_CHECKING:
@@ -20,12 +22,14 @@ if TYPE_CHECKING:
     from recsys_bert.retrieval.recommender import Recommender
     from recsys_bert.retrieval.two_tower import TwoTower
     from recsys_bert.retrieval.two_tower_ranker import TwoTowerRanker
+    from recsys_bert.user_encoder.trained_text import TrainableTextEncoder
 
 
 def train_retrieval(
     dataset: "ClickDataset",
     *,
     init: "Path | str | Recommender | None" = None,
+    text_encoder: "TrainableTextEncoder | None" = None,
     out: Path | str | None = None,
     config: TrainRetrievalConfig | None = None,
     allow_parts: bool = False,
@@ -38,6 +42,8 @@ def train_retrieval(
         init: Run of ``pretrain``, or what it returned, whose encoder the user tower starts from; or one of
             ``train_retrieval``, whose towers go on. Their items keep their weights where the log has grown since; the
             optimiser starts anew.
+        text_encoder: Text encoder that is trained with the towers, with ``text="trained"``: nlp_tasks' ``TextEncoder``.
+            A copy of it is trained, which the run keeps.
         out: Run folder; a run that was stopped there goes on. None: a temporary one, removed with what is returned.
         config: All settings as one object.
         allow_parts: Import parts from outside (``module:Class``) that init names; their code runs.
@@ -52,14 +58,21 @@ def train_retrieval(
     pretrained = None if init is None else run_folder_of(init)
     check_init(settled, pretrained, named_settings(settings))
     check_id_dropout(settled.id_dropout, named_with_text(settled.features, settled.text), pretrained)
+    check_text_encoder(settled.text, text_encoder)
     with allowing_parts(allow_parts):
         if out is not None:
-            return _train(dataset, pretrained, Path(out), settled)
+            return _train(dataset, pretrained, Path(out), settled, text_encoder)
         with temporary_run("two-towers") as (run, keep_with):
-            return keep_with(_train(dataset, pretrained, run, settled))
+            return keep_with(_train(dataset, pretrained, run, settled, text_encoder))
 
 
-def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainRetrievalConfig) -> "Recommender":
+def _train(
+    dataset: "ClickDataset",
+    init: Path | None,
+    out: Path,
+    config: TrainRetrievalConfig,
+    text_encoder: "TrainableTextEncoder | None",
+) -> "Recommender":
     import torch
 
     from recsys_bert.retrieval.recommender import Recommender
@@ -72,10 +85,13 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
     from recsys_bert.training.loop import fit
     from recsys_bert.training.run_folder import begin, is_first_process
     from recsys_bert.user_encoder.targets import check_targets, describe_targets, target_popularity
+    from recsys_bert.user_encoder.trained_text import text_of
     from recsys_bert.user_encoder.unchanged import check_log_unchanged
 
     torch.manual_seed(config.train.seed)
     auxiliary = config.train.auxiliary.weight or None
+    if text_encoder is not None:
+        dataset = _with_trained_text(dataset, init, config, text_encoder)
     dataset, config = _with_text(dataset, init, config)
     start = start_towers(
         dataset,
@@ -104,7 +120,7 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
         id_dropout=config.id_dropout,
     )
     start.copy_mlps(model)
-    ranker = TwoTowerRanker(model, out.name, precision=config.train.precision)
+    ranker = TwoTowerRanker(model, out.name, precision=config.train.precision, texts=text_of(dataset))
     batches = _batches(dataset, config, counts)
     miner = _miner(dataset, config, model, batches)
     validate = validation(
@@ -119,15 +135,13 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
     check_table(model, config.train)
     with begin(out, config):
         check_log_unchanged(out, dataset, init)
-        encoder_lr = config.encoder_lr is not None
-        groups = [{"params": list(model.encoder.parameters()), "lr": config.encoder_lr}] if encoder_lr else None
         summary = fit(
             model,
             batches,
             config.train,
             out,
             validate=validate,
-            groups=groups,
+            groups=_groups(config, model),
             before_step=miner,
             label="training two towers",
         )
@@ -137,6 +151,36 @@ def _train(dataset: "ClickDataset", init: Path | None, out: Path, config: TrainR
     about = describe_targets(dataset, config.target_types, config.event_weights)
     results = finish(out / "two_tower", summary, config.train.monitor, parameters, batches.n_skipped, about)
     return Recommender(ranker, dataset, out, summary=results | {"items_indexed": model.n_rows - model.first_item})
+
+
+def _groups(config: TrainRetrievalConfig, model: "TwoTower") -> list[dict[str, Any]]:
+    """Parameters with a learning rate of their own."""
+    groups = []
+    if config.encoder_lr is not None:
+        groups.append({"params": list(model.encoder.parameters()), "lr": config.encoder_lr})
+    if model.texts is not None:
+        groups.append({"params": list(model.texts.parameters()), "lr": config.text_training.lr})
+    return groups
+
+
+def _with_trained_text(
+    dataset: "ClickDataset", init: Path | None, config: TrainRetrievalConfig, text_encoder: "TrainableTextEncoder"
+) -> "ClickDataset":
+    """Log with the text of items by an encoder that is trained.
+
+    Raises:
+        InputError: Such as the run that is gone on from brings text of its own.
+    """
+    from recsys_bert.item_texts.text_feature import FOLDER, TEXT
+    from recsys_bert.retrieval.two_tower import check_bounded
+    from recsys_bert.user_encoder.trained_text import TrainedText
+
+    check_bounded(config.loss, config.text_training)
+    if init is not None and any((init / name / FOLDER).is_dir() for name in ("two_tower", "encoder")):
+        raise InputError(f"text is {config.text!r}, but {init} brings its own; leave it out.")
+    with step("texts of items"):
+        source = TrainedText(dataset, text_encoder, config.text_dim, config.text_training, config.train.precision)
+    return dataset.with_dense(TEXT, source)
 
 
 def _with_text(

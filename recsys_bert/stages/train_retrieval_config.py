@@ -7,12 +7,13 @@ from typing import Any, ClassVar, Literal
 
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
+from recsys_bert.item_texts.training_config import TextTrainingConfig
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.retrieval.config import TOWERS_LOSS, TowersConfig
 from recsys_bert.retrieval.index_config import IndexConfig
 from recsys_bert.stages.encoder_settings import DERIVED, check_not_overridden, check_sparse_adam
 from recsys_bert.stages.sizes import SIZES
-from recsys_bert.stages.text_feature import TEXT_DIM, check_text, named_with_text
+from recsys_bert.stages.text_feature import TEXT_DIM, check_text, check_text_training, named_with_text
 from recsys_bert.training.config import TrainConfig
 
 
@@ -45,7 +46,8 @@ class TrainRetrievalConfig:
 
     text: str | None = None
     """Text of items as a dense feature ``text`` of positions and of the item tower: ``tfidf``, ``words``, or a
-    folder of `item-vectors`; reduced by PCA to ``text_dim``. The run keeps what it needs."""
+    folder of `item-vectors`; or ``trained``, by a text encoder that is trained with the towers. Reduced by PCA to
+    ``text_dim``. The run keeps what it needs."""
 
     text_dim: int = TEXT_DIM
     """Width of that feature."""
@@ -66,6 +68,9 @@ class TrainRetrievalConfig:
     prefix up to a random event, as if the history had ended there, drawn anew every epoch: one causal pass predicts the
     item after every event. every: each prefix is an example of its own (and counts for one in train.batch_size), read
     both ways, so that positions count from the target and no layer has to be causal; slower."""
+
+    text_training: TextTrainingConfig = field(default_factory=TextTrainingConfig)
+    """Training of the text encoder."""
 
     validation_users: int = 10_000
     """Users ranked at each validation at most, drawn once; 0 takes all."""
@@ -91,6 +96,7 @@ class TrainRetrievalConfig:
             if getattr(self, name) is not None and not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
         check_text(self.text, self.text_dim)
+        check_text_training(self.text, self.text_training)
         items = named_with_text(self.towers.item_features, self.text)
         if self.towers.id_dropout and not items:
             raise InputError("towers.id_dropout masks an item's embedding; name towers.item_features, or set it to 0.")

@@ -96,7 +96,7 @@ def find_table(model: nn.Module, name: str) -> Tensor:
     """
     kinds = nn.Embedding | nn.EmbeddingBag
     tables = {path: module.weight for path, module in model.named_modules() if isinstance(module, kinds)}
-    matches = [path for path in tables if path == name or path.endswith(f".{name}")]
+    matches = [name] if name in tables else [path for path in tables if path.endswith(f".{name}")]
     if len(matches) != 1:
         problem = f"fits several tables: {', '.join(matches)}" if matches else "is no embedding table here"
         raise InputError(f"train.adversarial.table {name!r} {problem}; this model has {', '.join(tables) or 'none'}.")

@@ -27,6 +27,7 @@ from recsys_bert.settings_types import check_settings, fill
 from recsys_bert.user_encoder.encode import last_states
 from recsys_bert.user_encoder.growth import copy_grown, init_new_items, resolve_new_items
 from recsys_bert.user_encoder.item_init import ItemInit
+from recsys_bert.user_encoder.trained_text import TrainedText, item_numbers
 
 FORMAT = "recsys_bert.pretrained_encoder/2"
 BY_IDS, BY_VECTORS = "ids", "vectors"
@@ -168,11 +169,11 @@ def _feature_config(dataset: ClickDataset, name: str) -> FeatureConfig:
     return FeatureConfig(name=name, size=max(2, dataset.item_feature_sizes[name]), multi=multi)
 
 
-def row_features(dataset: ClickDataset, config: EncoderConfig) -> dict[str, NDArray[Any]]:
+def row_features(dataset: ClickDataset, config: EncoderConfig) -> dict[str, NDArray[Any] | TrainedText]:
     """Codes, or numbers, of each catalogue row of the item features that an encoder reads."""
     names = [feature.name for feature in config.features if feature.name != EVENT_TYPE]
-    dense = {name: table.values for name, table in dataset.item_dense.items()}
-    return {name: dense[name] if name in dense else dataset.item_features[name] for name in names}
+    codes = dataset.item_features
+    return {name: codes[name] if name in codes else item_numbers(dataset, name) for name in names}
 
 
 def check_times(dataset: ClickDataset, config: EncoderConfig) -> None:

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.files import fingerprint
+from recsys_bert.item_texts.texts import text_digests
 from recsys_bert.training.run_folder import check_unchanged, is_first_process
 from recsys_bert.user_encoder.trained_on import record_training
+from recsys_bert.user_encoder.trained_text import TrainedText
 
 
 def check_log_unchanged(
@@ -39,16 +41,21 @@ def log_digest(dataset: "ClickDataset") -> str:
 def feature_digests(dataset: "ClickDataset") -> dict[Path, str]:
     """Digests of the side features of items and of users, by the folder that holds them, if there are any.
 
-    The log's own digest covers which values there are, not which item has which.
+    The log's own digest covers which values there are, not which item has which. A text encoder that is trained counts
+    by its weights at the start, with the texts.
     """
+    trained = {name: source for name, source in dataset.added_dense.items() if isinstance(source, TrainedText)}
     digests = {}
     for kind, codes, dense in (
         ("item", dataset.item_features, dataset.item_dense),
         ("user", dataset.user_features, dataset.user_dense),
     ):
         digest = sha256()
-        for name, table in {**codes, **{name: numbers.values for name, numbers in dense.items()}}.items():
+        tables = {**codes, **{name: numbers.values for name, numbers in dense.items() if name not in trained}}
+        for name, table in tables.items():
             digest.update(f"{name} {table.shape}".encode() + table.tobytes())
+        for name, text in trained.items() if kind == "item" else ():
+            digest.update(f"{name} {text.digest} {text_digests(text.texts).tolist()}".encode())
         if codes or dense:
             digests[dataset.folder / f"{kind}_features"] = digest.hexdigest()
     return digests

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import torch
 from contracts.click_runs import CONTEXTS, ENCODER, EXEMPT, SAMPLED, TRAIN, VALUES, make_log
 from contracts.settings_contract import (
     Outcome,
@@ -19,6 +20,11 @@ from contracts.settings_contract import (
     read_config_toml,
 )
 
+from nlp_tasks.config import TokenizerConfig
+from nlp_tasks.text_encoder import TextEncoder
+from nlp_tasks.tokenization import Tokenizer
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.model import Encoder
 from recsys_bert.stages.pretrain import pretrain
 from recsys_bert.stages.train_retrieval import train_retrieval
 from recsys_bert.stages.train_retrieval_config import TrainRetrievalConfig
@@ -36,6 +42,13 @@ CONTRACT = SettingsContract(
         **{name: {**ENCODER, **TRAIN, "loss.name": name, "loss.similarity": "dot"} for name in ("sce", "rece")},
         "dot": {**SMALL, "loss.similarity": "dot"},
         "features": {**SMALL, **FEATURES},
+        "text": {  # "text_encoder" is an argument
+            **SMALL,
+            "text": "trained",
+            "features": ["text"],
+            "towers.item_features": ["text"],
+            "text_training.lr": 0.03,
+        },
         "init": {**TRAIN, **SAMPLED, "init": "masked"},
         "frozen": {**TRAIN, **SAMPLED, **FEATURES, "init": "masked", "encoder_lr": 0.0},
     },
@@ -44,6 +57,7 @@ CONTRACT = SettingsContract(
         **dict.fromkeys(("gbce", "dot"), ("loss.",)),
         **dict.fromkeys(("sce", "rece"), ("loss.buckets",)),
         "features": ("towers.",),
+        "text": ("text_training.",),
         "init": ("encoder", "item_init", "features", "text", "id_dropout", "target", "event", "towers.", "train."),
         "frozen": ("encoder_", "towers.", "train."),
     },
@@ -53,6 +67,10 @@ CONTRACT = SettingsContract(
         "encoder_dropout": [0.4],
         "encoder_residual_scale": [0.3],
         "features": [["kind"], ["tags"], ["event_type"], ["emb"]],
+        "text_training.lr": [0.1],
+        "text_training.max_len": [8],
+        "text_training.frozen_layers": [1],
+        "text_training.max_items": [5],
         "validation_users": [5],
         "towers.item_features": [["tags"], ["kind", "tags"], ["emb"]],
         "towers.user_features": [["age"], [], ["income"]],
@@ -77,7 +95,11 @@ CONTRACT = SettingsContract(
         "index.ef_construction": {"index.factory": "HNSW8"},
         "index.refine_factor": {"index.factory": "SQ8,RFlat"},
     },
-    exempt=EXEMPT,
+    exempt=EXEMPT
+    | {
+        "text_training.chunk": "bounds memory; the numbers are the same",
+        "text_training.checkpointing": "saves memory; the numbers are the same",
+    },
 )
 REFUSED = {
     "encoder.vocab_size",
@@ -105,9 +127,28 @@ def masked(dataset, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def runs(dataset):
+def text_encoder(tmp_path_factory):
+    tokenizer = Tokenizer.train(["red soft new 0123456"], TokenizerConfig(kind="characters", min_count=1))
+    torch.manual_seed(0)
+    sizes = EncoderConfig(dim=8, n_layers=2, n_heads=2, max_len=32, vocab_size=tokenizer.size, position="start")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield TextEncoder(Encoder(sizes), tokenizer)
+
+
+@pytest.fixture(scope="module")
+def train_towers(dataset, text_encoder):
     def train(settings):
-        model = train_retrieval(dataset, **settings)
+        extra = {"text_encoder": text_encoder} if settings.get("text") == "trained" else {}
+        return train_retrieval(dataset, **settings, **extra)
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def runs(train_towers):
+    def train(settings):
+        model = train_towers(settings)
         summary = {name: value for name, value in model.summary.items() if name != "seconds"}
         index = [file for file in (model.run / "index").iterdir() if file.suffix not in (".json", ".parquet")]
         weights = hash_files(model.run / "two_tower" / "model.safetensors", *index)
@@ -127,10 +168,10 @@ def test_the_same_settings_give_the_same_run(runs, base):
 
 
 @pytest.mark.parametrize("base", CONTRACT.bases)
-def test_a_default_named_by_hand_is_trained_with_or_refused(runs, dataset, base):
+def test_a_default_named_by_hand_is_trained_with_or_refused(runs, train_towers, base):
     def accepts(settings):
         with only_checking():
-            train_retrieval(dataset, **settings)
+            train_towers(settings)
 
     check_named_defaults(runs, base, accepts)
 
