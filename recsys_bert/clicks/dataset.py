@@ -23,6 +23,7 @@ from recsys_bert.clicks.lineage import (
     Basis,
     Values,
     VocabularyState,
+    contents_of,
     event_values,
     is_proved,
     run_basis,
@@ -170,7 +171,7 @@ class ClickDataset:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the meaning of item rows and feature values."""
+        """Hash of the meaning of item rows, feature values, and numbers and vectors."""
         return self.manifest.fingerprint
 
     @property
@@ -255,7 +256,11 @@ class ClickDataset:
         earlier = [VocabularyState(**state) for state in self.manifest.growth.get("states", [])]
         sizes = self.manifest.sizes()
         own = VocabularyState(
-            fingerprint=self.fingerprint, rows=self.vocabulary.size, sizes=sizes, folder=self.folder.name
+            fingerprint=self.fingerprint,
+            rows=self.vocabulary.size,
+            sizes=sizes,
+            folder=self.folder.name,
+            contents=contents_of(self.manifest.dense),
         )
         return [*(state for state in earlier if state.fingerprint != own.fingerprint), own]
 

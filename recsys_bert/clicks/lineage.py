@@ -38,12 +38,14 @@ class VocabularyState:
         rows: Rows of the embedding table.
         sizes: Number of codes, with 0 and 1, of each feature by role.
         folder: Name of the prepared folder.
+        contents: Hash of the numbers and vectors of items and users as they were then; empty without any.
     """
 
     fingerprint: str
     rows: int
     sizes: dict[str, dict[str, int]]
     folder: str = ""
+    contents: str = ""
 
 
 def event_values(types: Sequence[str]) -> dict[str, dict[str, pl.Series]]:
@@ -59,13 +61,24 @@ def scalings(dense: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, 
     }
 
 
-def fingerprint_of(vocabulary: Vocabulary, values: Values) -> str:
-    """Hash of the meaning of item rows and feature codes."""
+def contents_of(dense: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """Hash of the numbers and vectors of a manifest's entries by role; empty without any.
+
+    Codes keep their meaning where an item gets another category; a vector of another space, or a number of another
+    unit, has the same scaling and means something else.
+    """
+    digests = [(role, name, one["sha256"]) for role in dense for name, one in dense[role].items() if "sha256" in one]
+    return hashlib.sha256(repr(sorted(digests)).encode()).hexdigest()[:16] if digests else ""
+
+
+def fingerprint_of(vocabulary: Vocabulary, values: Values, contents: str = "") -> str:
+    """Hash of the meaning of item rows, feature codes, and numbers and vectors; see ``contents_of``."""
     digest = hashlib.sha256(vocabulary.fingerprint.encode())
     for role, features in values.items():
         for name, texts in features.items():
             digest.update(f"\n{role} {name}\n".encode())
             digest.update("\n".join(texts.to_list()).encode())
+    digest.update(contents.encode())
     return digest.hexdigest()[:16]
 
 
@@ -87,9 +100,11 @@ def values_at(values: Values, state: VocabularyState) -> Values:
 
 
 def is_proved(state: VocabularyState, vocabulary: Vocabulary, values: Values) -> bool:
-    """True if a vocabulary and its values begin with those of the state."""
+    """True if a vocabulary and its values begin with those of the state; numbers may have changed since."""
     first = vocabulary.head(state.rows)
-    return first.size == state.rows and fingerprint_of(first, values_at(values, state)) == state.fingerprint
+    if first.size != state.rows:
+        return False
+    return fingerprint_of(first, values_at(values, state), state.contents) == state.fingerprint
 
 
 @dataclass(frozen=True)

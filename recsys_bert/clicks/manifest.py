@@ -55,7 +55,7 @@ class Manifest:
     """Record of how a log was prepared.
 
     Args:
-        fingerprint: Hash of the meaning of item rows and feature values.
+        fingerprint: Hash of the meaning of item rows, feature values, and numbers and vectors.
         has_times: True if times are unix seconds; otherwise positions.
         has_weights: True if events are weighted.
         event_types: Event types in the order of their codes, which begin at 2 (0: none, 1: unknown).
@@ -65,7 +65,7 @@ class Manifest:
         split: Kind, variant, borders.
         cold: Held-out events on items without a training event, users without history.
         features: Per side table and column: values, width, coverage.
-        dense: Per side table and feature of numbers or vectors: width, scaling, coverage.
+        dense: Per side table and feature of numbers or vectors: width, scaling, coverage, ``sha256`` of all numbers.
         side_tables: Rows of each side table, and rows not used by reason.
         texts: Columns of ``items.parquet`` that are an item's words, and counts of items with and without; empty
             without words.

@@ -102,7 +102,7 @@ def earlier_vocabulary(run: Path, ranker: Ranker, dataset: ClickDataset) -> str 
     if not files:
         return None
     known = dataset.known_to(read_json(files[0])["prepared"])
-    if known is dataset:
+    if not known.n_new_items:
         return None
     new_rows = np.asarray(dataset.histories.items)
     n_events = int(((new_rows >= known.vocabulary.size) & (new_rows < dataset.vocabulary.size)).sum())

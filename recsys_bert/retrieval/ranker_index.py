@@ -42,11 +42,10 @@ def open_index(folder: Path, run: Path, dataset: ClickDataset) -> ItemIndex:
     index = ItemIndex.load(folder)
     if any(state.fingerprint == index.source.get("data") for state in dataset.states[:-1]):
         dataset = dataset.known_to(index.source["data"])
-        print(
-            f"the index {folder} was made before {dataset.n_new_items:,} items of {dataset.folder} came, which it does "
-            "not hold. Make it again with `recsys-bert index`.",
-            file=sys.stderr,
-        )
+        what = f"{dataset.n_new_items:,} items of {dataset.folder} came, which it does not hold"
+        if not dataset.n_new_items:
+            what = f"numbers or vectors of {dataset.folder} changed, which it does not know"
+        print(f"the index {folder} was made before {what}. Make it again with `recsys-bert index`.", file=sys.stderr)
     for name, value in index_source(run, dataset).items():
         if name != "run" and index.source.get(name, value) != value:
             raise InputError(

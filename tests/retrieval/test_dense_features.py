@@ -40,6 +40,10 @@ def vectors():
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
     """120 users, each of whom stays in one topic; the last 8 items are cold, item 5 has no vector and no price."""
+    return make_log(tmp_path_factory.mktemp("log") / "data", vectors())
+
+
+def make_log(out, rows):
     random = np.random.default_rng(0)
     events = []
     for user in range(120):
@@ -52,7 +56,7 @@ def log(tmp_path_factory):
             "kind": [f"kind {i % 3}" for i in range(n)],
             "price": [None if i == 5 else float(i) for i in range(n)],
             "zero": [[0.0] * 3] * n,
-            "emb": [None if i == 5 else row for i, row in enumerate(vectors().tolist())],
+            "emb": [None if i == 5 else row for i, row in enumerate(rows.tolist())],
         }
     )
     users = pl.DataFrame({"user_id": range(120), "age": [float(u % 50) for u in range(120)], "zero": [1.0] * 120})
@@ -62,7 +66,7 @@ def log(tmp_path_factory):
         item_features={"categorical": ["kind"], "numeric": ["price"], "vectors": ["zero", "emb"]},
         users=users,
         user_features={"numeric": ["age", "zero"]},
-        out=tmp_path_factory.mktemp("log") / "data",
+        out=out,
     )
 
 
@@ -249,6 +253,14 @@ def test_towers_rank_cold_items_by_their_vectors(log):
         loss={"name": "full", "similarity": "cosine"},
     )
     assert cold_precision(model.run, log) > 0.8
+
+
+def test_a_run_is_not_of_a_log_with_other_vectors(log, tmp_path):
+    turned = make_log(tmp_path / "turned", vectors()[:, [1, 0, 3, 2]])  # of the same scale
+    towers = rb.train_retrieval(log, out=tmp_path / "towers", towers={"item_features": ["emb"]}, **TINY)
+    load_ranker(towers.run, make_log(tmp_path / "again", vectors()))
+    with pytest.raises(InputError, match="did not grow from it"):
+        load_ranker(towers.run, turned)
 
 
 @pytest.mark.parametrize("objective", ["next_item", "masked"])

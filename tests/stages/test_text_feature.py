@@ -12,6 +12,7 @@ from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.errors import InputError
 from recsys_bert.item_texts.text_feature import FOLDER, fit_text_feature, load_text_feature
 from recsys_bert.retrieval.load import load_ranker
+from recsys_bert.training.step import OptimiserStep
 
 WORDS = ["nail polish red", "hair shampoo dry", "lip balm soft", "face cream night"]
 N_ITEMS, N_COLD = 32, 6
@@ -154,6 +155,24 @@ def test_a_run_is_not_resumed_with_another_text(tmp_path):
     rb.train_retrieval(rb.prepare(events_of(80), **before), **settings)
     with pytest.raises(InputError, match="item_features"):
         rb.train_retrieval(rb.prepare(events_of(80), **after), **settings)
+
+
+def test_a_stopped_run_goes_on_to_the_same_numbers(log, tmp_path, monkeypatch):
+    settings = {**TINY, "text": "tfidf", "id_dropout": 0.2, "towers": {"id_dropout": 0.2}}
+    whole = rb.train_retrieval(log, out=tmp_path / "whole", **settings)
+    take_step = OptimiserStep.__call__
+
+    def stopped(self, window, step):
+        if step == 7:
+            raise KeyboardInterrupt
+        return take_step(self, window, step)
+
+    monkeypatch.setattr(OptimiserStep, "__call__", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        rb.train_retrieval(log, out=tmp_path / "run", **settings)
+    monkeypatch.setattr(OptimiserStep, "__call__", take_step)
+    again = rb.train_retrieval(log, out=tmp_path / "run", **settings)
+    np.testing.assert_array_equal(vectors(again.run, log), vectors(whole.run, log))
 
 
 @pytest.mark.parametrize("objective", ["next_item", "masked"])

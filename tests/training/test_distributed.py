@@ -7,17 +7,26 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
 
-from pipelines import prepare, pretrain, train_ctr
+from nlp_tasks.config import TokenizerConfig
+from nlp_tasks.text_encoder import TextEncoder
+from nlp_tasks.tokenization import Tokenizer
+from pipelines import prepare, pretrain, train_ctr, train_retrieval
+from recsys_bert.clicks.dataset import open_dataset
 from recsys_bert.clicks.prepare.config import LogConfig
+from recsys_bert.clicks.prepare.features_config import ItemFeaturesConfig
 from recsys_bert.ctr.config import FeaturesConfig, FilesConfig
 from recsys_bert.ctr.model_config import CTRModelConfig
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
+from recsys_bert.item_texts.training_config import TextTrainingConfig
 from recsys_bert.losses.config import LossConfig, NegativesConfig
+from recsys_bert.retrieval.config import TowersConfig
+from recsys_bert.retrieval.load import load_ranker
 from recsys_bert.settings import make_config, write_config
 from recsys_bert.training.config import TrainConfig
 
@@ -44,6 +53,7 @@ RUNS = {
     "rows": {"averaging": {"method": "ema"}, "optimiser": {"sparse_adam": True}, "accumulate": 2},
     "layer_drop": {"accumulate": 2},  # alone: without other chance, both processes leave out the layers that one would
 }
+TEXTS = ("tfidf", "trained")
 DROPOUT = (("", "whole"), ("stop|", "stopped"), ("", "stopped"))
 
 
@@ -73,6 +83,24 @@ def dropout_config(folder, name):
     return replace(config, out=folder / name, encoder=encoder, train=train)
 
 
+def towers_config(folder, text):
+    """Towers that read numbers, vectors and texts of items; the text encoder may be trained with them."""
+    trains = text == "trained"
+    return train_retrieval.Config(
+        data=folder / "data",
+        out=folder / f"towers-{text}",
+        features=("price",),
+        text=text,
+        text_dim=4,
+        text_encoder=folder / "text_encoder" if trains else None,
+        text_training=TextTrainingConfig(lr=3e-3) if trains else TextTrainingConfig(),
+        encoder=EncoderConfig(dim=16, n_layers=1, max_len=20, dropout=0.0),
+        towers=TowersConfig(item_features=("price", "emb")),
+        loss=LossConfig(name="sampled", similarity="cosine", negatives=NegativesConfig(uniform=12)),
+        train=make_config(TrainConfig, None, {"epochs": 3, **TRAIN, "accumulate": 2}),
+    )
+
+
 def ctr_config(folder):
     return train_ctr.Config(
         out=folder / "ctr",
@@ -89,7 +117,27 @@ def ctr_config(folder):
 def write_logs(folder):
     events = [(user, (user * 7 + index * index) % 19, index) for user in range(33) for index in range(5 + user % 9)]
     pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(folder / "log.pq")
-    prepare.run(prepare.Config(events=str(folder / "log.pq"), log=LogConfig(format="parquet"), out=folder / "data"))
+    titles = [
+        f"{color} {noun}" for color in ("red", "blue", "green", "black") for noun in ["shoe", "hat", "coat", "sock"]
+    ]
+    items = {"item_id": range(19), "title": (titles * 2)[:19], "price": [3.0 * (n % 7) for n in range(19)]}
+    items["emb"] = np.random.default_rng(0).normal(size=(19, 3)).tolist()
+    pl.DataFrame(items).write_parquet(folder / "items.pq")
+    prepare.run(
+        prepare.Config(
+            events=str(folder / "log.pq"),
+            log=LogConfig(format="parquet"),
+            items=folder / "items.pq",
+            item_features=ItemFeaturesConfig(numeric=("price",), vectors=("emb",), text=("title",)),
+            out=folder / "data",
+        )
+    )
+    tokenizer = Tokenizer.train(titles, TokenizerConfig(min_count=1))
+    torch.manual_seed(0)
+    sizes = EncoderConfig(
+        dim=8, n_layers=1, n_heads=2, dropout=0.0, max_len=12, vocab_size=tokenizer.size, position="start"
+    )
+    TextEncoder(Encoder(sizes).eval(), tokenizer).save(folder / "text_encoder")
     impressions = pl.DataFrame(
         {"device": [f"d{n % 5}" for n in range(49)], "label": [int(n % 5 > n % 3) for n in range(49)]}
     )
@@ -116,6 +164,9 @@ def folder(tmp_path_factory):
     for name in ("whole", "stopped"):
         write_config(dropout_config(folder, name), folder / f"{name}.toml")
     commands += [f"{way}pretrain|{folder / name}.toml" for way, name in DROPOUT]
+    for text in TEXTS:
+        write_config(towers_config(folder, text), folder / f"towers-{text}.toml")
+        commands.append(f"train-retrieval|{folder / f'towers-{text}'}.toml")
     write_config(ctr_config(folder), folder / "ctr.toml")
     commands.append(f"train-ctr|{folder / 'ctr.toml'}")
     with socket.socket() as free:
@@ -158,6 +209,19 @@ def test_two_processes_train_as_one_does(folder, tmp_path, name):
     tokens = torch.arange(2, 19)[None]
     after, expected = (Encoder.load(run / "encoder")(tokens).tokens for run in (config.out, one.out))
     torch.testing.assert_close(after, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("text", TEXTS)
+def test_two_processes_train_towers_with_numbers_vectors_and_texts_as_one_does(folder, tmp_path, text):
+    config = towers_config(folder, text)
+    one = replace(config, out=tmp_path / "one")
+    train_retrieval.run(one)
+    assert same_curves(config.out, one.out, ("loss", "ndcg@10")) == 9
+    log = open_dataset(folder / "data")
+    vectors = [load_ranker(run, log).item_vectors() for run in (config.out, one.out)]
+    np.testing.assert_allclose(*vectors, atol=1e-4)
 
 
 @pytest.mark.slow

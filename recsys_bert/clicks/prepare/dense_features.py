@@ -1,5 +1,6 @@
 """Numeric columns and vectors as tables of float32, one row for each item or user."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -109,6 +110,7 @@ def _feature(
         "rows_without": int((~has).sum()),
         **counts,
         "scaling": scaling.to_text(),
+        "sha256": hashlib.sha256(table.values.tobytes() + table.has.tobytes()).hexdigest(),
     }
     return DenseFeature(name, table, scaling, entry)
 

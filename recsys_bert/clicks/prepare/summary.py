@@ -150,7 +150,7 @@ def _files(files: list[dict[str, Any]]) -> str:
 def _dense_text(entry: dict[str, Any]) -> str:
     """Kind, coverage and rows not used of a feature of numbers."""
     kind = f"numbers ({entry['rule']})" if entry["kind"] == "numeric" else f"vectors of width {entry['width']}"
-    known = ("kind", "width", "rule", "rows_with_a_value", "rows_without", "scaling")
+    known = ("kind", "width", "rule", "rows_with_a_value", "rows_without", "scaling", "sha256")
     others = [f"{name.replace('_', ' ')}: {n:,}" for name, n in entry.items() if name not in known and n]
     about = f" ({', '.join(others)})" if others else ""
     return f"{kind}, on {entry['rows_with_a_value']:,} rows, {entry['rows_without']:,} without{about}"

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from recsys_bert.clicks.histories import Histories
-from recsys_bert.clicks.lineage import ROLES, Basis, Values, event_values, fingerprint_of, scalings
+from recsys_bert.clicks.lineage import ROLES, Basis, Values, contents_of, event_values, fingerprint_of, scalings
 from recsys_bert.clicks.manifest import NAME, UNKNOWN_EVENTS, Manifest
 from recsys_bert.clicks.prepare.catalogue import Catalogue
 from recsys_bert.clicks.prepare.config import SplitConfig
@@ -122,7 +122,7 @@ def write_folder(
     values |= event_values(record.event_types) | scalings(entries)
     cut = (filtered.cut[0] // PER_SECOND, filtered.cut[1] // PER_SECOND) if filtered.cut else None
     manifest = Manifest(
-        fingerprint=fingerprint_of(catalogue.vocabulary, values),
+        fingerprint=fingerprint_of(catalogue.vocabulary, values, contents_of(entries)),
         has_times=record.has_times,
         has_weights=record.has_weights,
         event_types=record.event_types,

@@ -268,6 +268,41 @@ def test_a_grown_log_keeps_the_scale_and_an_earlier_run_reads_it(tmp_path):
         alone.known_to(old.fingerprint)
 
 
+@pytest.mark.parametrize("name", ["emb", "price"])
+def test_other_vectors_or_numbers_are_another_log_though_their_scale_is_the_same(tmp_path, name):
+    items = table_of(range(6))
+    swapped = items.with_columns(price=pl.Series([2.0, 1.0, *items["price"][2:]]))
+    turned = items.with_columns(emb=pl.Series((-vectors(99)[:6]).tolist()))
+    logs = [
+        make(tmp_path / f"{number}", items=table, item_features=FEATURES)
+        for number, table in enumerate((items, items, swapped if name == "price" else turned))
+    ]
+    assert logs[0].manifest.dense["items"][name]["scaling"] == logs[2].manifest.dense["items"][name]["scaling"]
+    assert logs[0].fingerprint == logs[1].fingerprint != logs[2].fingerprint
+    with pytest.raises(InputError, match="did not grow from it"):
+        logs[2].known_to(logs[0].fingerprint)
+
+
+def test_other_numbers_of_users_are_another_log(tmp_path):
+    ages = [
+        {"users": pl.DataFrame({"user_id": [0, 1, 2], "age": age}), "user_features": {"numeric": ["age"]}}
+        for age in ([1.0, 2.0, 4.0], [2.0, 1.0, 4.0])
+    ]
+    one, other = (make(tmp_path / f"{number}", **side) for number, side in enumerate(ages))
+    assert one.fingerprint != other.fingerprint
+
+
+def test_appended_numbers_leave_runs_of_the_earlier_state_valid(tmp_path):
+    old = make(tmp_path / "old", items=table_of(range(6)), item_features=FEATURES)
+    today = pl.DataFrame({"user_id": [0], "item_id": [1], "timestamp": [10_000]})
+    new = append(old, today, items=table_of([0]).with_columns(price=9.5), out=tmp_path / "new")
+    assert new.fingerprint != old.fingerprint
+    view = new.known_to(old.fingerprint)
+    assert view.fingerprint == old.fingerprint
+    assert raw(view, "price", 0) == pytest.approx([9.5], rel=1e-5)  # today's number, on the scale of then
+    assert view.n_new_items == 0
+
+
 def test_a_feature_that_came_later_is_not_known_earlier(tmp_path):
     old = make(tmp_path / "old", items=table_of(range(6)), item_features={"numeric": ["price"]})
     settings = {"item_features": FEATURES, "vocabulary": {"of": old}}
