@@ -58,10 +58,15 @@ def _impressions_fingerprint(config: Any) -> str:
 
 
 def _click_through(config: Any) -> HeldOutMetrics:
-    """Of every impression the value whose mean is the AUC, and the log-likelihood of its label; by label if several."""
+    """Of every impression the value whose mean is the AUC, and the log-likelihood of its label; by label if several.
+
+    The baselines of the run stand beside them.
+    """
     from recsys_bert.clicks.dataset import open_dataset
     from recsys_bert.ctr.checkpoint import load_model
     from recsys_bert.evaluation.classification import auc_placements
+    from recsys_bert.files import read_json
+    from recsys_bert.stages.comparison.beside import baseline_metrics
 
     model = load_model(config.out, None if config.data is None else open_dataset(config.data))
     test = _test_impressions(config)
@@ -76,7 +81,7 @@ def _click_through(config: Any) -> HeldOutMetrics:
         likelihood = np.log(np.clip(np.where(label == 1, score, 1 - score), 1e-15, 1))
         examples[f"{prefix}auc"] = _aligned(auc_placements(label, score), unlabelled)
         examples[f"{prefix}log_likelihood"] = _aligned(likelihood, unlabelled)
-    return HeldOutMetrics(examples, {})
+    return HeldOutMetrics(examples, baseline_metrics(read_json(config.out / "metrics.json", sealed=True)))
 
 
 def _test_impressions(config: Any) -> Any:

@@ -67,6 +67,21 @@ def test_ppmi_linear_is_logistic_regression_over_vectors_built_by_hand(splits, d
     np.testing.assert_allclose(baseline.probabilities(splits["test"]), expected, atol=1e-4)
 
 
+def test_popularity_is_logistic_regression_on_the_log_of_training_events(splits, dataset):
+    baseline = build_baseline("popularity", dataset, 6)
+    baseline.fit(splits["train"], splits["validation"])
+    counts = dataset.vocabulary.counts
+
+    def inputs(data):
+        return np.array([[np.log1p(counts[row]) if row < len(counts) else 0.0] for row in data.targets])
+
+    oracle = LogisticRegression().fit(inputs(splits["train"]), splits["train"].labels)
+    expected = oracle.predict_proba(inputs(splits["test"]))[:, 1]
+    np.testing.assert_allclose(baseline.probabilities(splits["test"]), expected, atol=1e-9)
+    with pytest.raises(InputError, match="'popularity', which counts the training events of a prepared log"):
+        build_baseline("popularity", None, 6)
+
+
 def test_item_rates_lie_between_the_rate_of_the_item_and_that_of_all(splits, dataset):
     baseline = build_baseline("item_rate", dataset, 0)
     baseline.fit(splits["train"], splits["validation"])

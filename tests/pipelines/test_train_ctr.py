@@ -384,6 +384,7 @@ def test_compare_trains_every_start_of_items_and_tests_aucs_in_pairs(log, tmp_pa
         f"""
 impressions = "{log / "impressions.parquet"}"
 data = "{log / "data"}"
+baselines = ["popularity", "ppmi_linear"]
 columns = {{ user = "user_id", item = "item_id", time = "timestamp", label = "click" }}
 model = {{ head = "lr", dim = 4, history_len = 5 }}
 train = {{ epochs = 1, batch_size = 256, device = "cpu", precision = "fp32" }}
@@ -400,6 +401,11 @@ train = {{ epochs = 1, batch_size = 256, device = "cpu", precision = "fp32" }}
         aucs.append(one["metrics"]["auc"]["mean"])
         assert aucs[-1] == pytest.approx(saved["test"]["auc"])
         assert one["metrics"]["log_likelihood"]["mean"] == pytest.approx(-saved["test"]["log_loss"])
+        for baseline in ("popularity", "ppmi_linear"):
+            expected, shown = saved["baselines"][baseline]["test"], one["metrics"]
+            assert shown[f"auc of {baseline}"]["mean"] == pytest.approx(expected["auc"])
+            assert shown[f"log_likelihood of {baseline}"]["mean"] == pytest.approx(-expected["log_loss"])
+    assert "auc of ppmi_linear" in (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
     (test,) = results["comparisons"]
     assert test["difference"] == pytest.approx(aucs[1] - aucs[0])
     assert aucs[0] != aucs[1]

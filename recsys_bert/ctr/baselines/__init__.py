@@ -7,5 +7,6 @@ validation. Of several labels, one is fitted for each. It raises ``InputError`` 
 
 CTR_BASELINES = {
     "item_rate": "recsys_bert.ctr.baselines.item_rate:ItemRate",
+    "popularity": "recsys_bert.ctr.baselines.popularity:Popularity",
     "ppmi_linear": "recsys_bert.ctr.baselines.ppmi_linear:PPMILinear",
 }

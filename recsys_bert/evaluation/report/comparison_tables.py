@@ -48,7 +48,7 @@ def _significance(best: dict[str, Any], results: Results) -> str:
 
 def metrics(results: Results) -> Table:
     """Test metrics and costs of every configuration."""
-    names = list(next(one["metrics"] for one in results["configurations"] if one["seeds"]))
+    names = list(dict.fromkeys(name for one in results["configurations"] for name in one["metrics"]))
     names = [results["metric"], *(name for name in names if name != results["metric"])]
     columns = [Column(name, "test", "higher") for name in names]
     columns += [Column("Seconds", "a training"), Column("Parameters"), Column("Best epoch"), Column("Seeds")]

@@ -10,6 +10,7 @@ from typing import Any
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
+from recsys_bert.stages.comparison.beside import baseline_metrics
 from recsys_bert.stages.comparison.rankings import ranking_metrics
 from recsys_bert.stages.comparison.runs import HeldOutMetrics, Trainer, TrainingRun, seed_name, trains
 from recsys_bert.training.metrics_file import read_metrics
@@ -34,7 +35,9 @@ def stage_trainer(
         return model, _summary(model, run)
 
     def test(run: TrainingRun, model: Any) -> HeldOutMetrics:
-        return HeldOutMetrics(dict(evaluate(model)), {}) if evaluate else ranking_metrics(model, _log_of(data))
+        if evaluate is None:
+            return ranking_metrics(model, _log_of(data))
+        return HeldOutMetrics(dict(evaluate(model)), baseline_metrics(getattr(model, "metrics", None) or {}))
 
     def fingerprint(run: TrainingRun) -> str:
         return "" if evaluate else str(log_digest(_log_of(data)))
