@@ -24,7 +24,19 @@ class Config:
 
     POSITIONAL: ClassVar[str] = "runs"
     MAIN: ClassVar[tuple[str, ...]] = (
-        *("runs", "data", "item_vectors", "state", "store", "store_kind", "runtime", "host", "port", "api_key_file"),
+        *(
+            "runs",
+            "data",
+            "item_vectors",
+            "state",
+            "store",
+            "store_kind",
+            "runtime",
+            "search",
+            "host",
+            "port",
+            "api_key_file",
+        ),
         *("without_key", "batch", "wait_ms", "queue", "timeout_s", "drain_s", "watch_s", "mcp", "threads"),
     )
 
@@ -61,6 +73,10 @@ class Config:
     runtime: Literal["torch", "onnxruntime"] = "torch"
     """What computes the vectors of users: torch, or onnxruntime (several times as fast for one request; float32), to
     which the user side of each run is exported when it is opened."""
+
+    search: Literal["exact", "index"] = "exact"
+    """Search of items for a user: exact over all, or by the FAISS index in the run's folder where there is one, which
+    is approximate unless it is flat. Lists by words and nearest items are exact."""
 
     batch: int = 32
     """Requests that are computed together at most."""
@@ -183,6 +199,7 @@ def open_service(config: Config) -> "Service":
             store=config.store,
             store_kind=config.store_kind,
             runtime=config.runtime,
+            search=config.search,
             batch=batch,
             limits=config.limits,
         )

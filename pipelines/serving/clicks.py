@@ -8,7 +8,7 @@ from pipelines.serving.runs import CTR, RECOMMENDER, Run
 from pipelines.serving.service import Service
 from recsys_bert.errors import InputError
 from recsys_bert.serving import shapes
-from recsys_bert.serving.live_histories import Query
+from recsys_bert.serving.live_histories import LiveHistories, Query
 from recsys_bert.serving.live_log import LiveEvent
 from recsys_bert.serving.recommending import Listed, ServedRecommender
 
@@ -107,7 +107,7 @@ async def rank(service: Service, request: shapes.RankRequest) -> shapes.RankResp
         if len({type(item) for item in candidates}) > 1:
             raise InputError("candidates are integers and texts; give ids of one type, that of the log.")
     job = (request.user_id, candidates, dict(request.context), request.k, request.by)
-    ranked = _ranked(ranker.model)
+    ranked = _ranked(ranker.model, _live_histories(service))
     rows = await service.compute(ranker, "rank", lambda batch: [ranked(one) for one in batch], job)
     names = dict[Any, str | None]()
     if run is not None:
@@ -118,6 +118,13 @@ async def rank(service: Service, request: shapes.RankRequest) -> shapes.RankResp
         for number, (item, scores) in enumerate(rows, 1)
     ]
     return shapes.RankResponse(run=None if run is None else run.name, ranker=ranker.name, items=items, notes=notes)
+
+
+def _live_histories(service: Service) -> LiveHistories | None:
+    """Histories with live events, which the first recommender has; None without one."""
+    models = (run.model for run in service.runs.by_name.values() if run.kind == RECOMMENDER)
+    model: ServedRecommender | None = next(models, None)
+    return None if model is None else model.live_histories
 
 
 async def _lists(service: Service, run: Run, queries: Sequence[Query]) -> list[Listed]:
@@ -141,8 +148,8 @@ def _recommend_all(model: ServedRecommender) -> Any:
     return compute
 
 
-def _ranked(model: Any) -> Any:
-    """Rank the candidates of one request with a CTR model."""
+def _ranked(model: Any, live: LiveHistories | None) -> Any:
+    """Rank the candidates of one request with a CTR model, by the log and, where there are any, live events."""
     import polars as pl
 
     def compute(job: tuple[Any, list[Any], dict[str, Any], int, str | None]) -> list[tuple[Any, dict[str, float]]]:
@@ -150,7 +157,8 @@ def _ranked(model: Any) -> Any:
         columns = model.config.columns
         if user is not None:
             users = pl.DataFrame({columns.user or "user_id": [user], **{name: [v] for name, v in context.items()}})
-            frame = model.rank(users, candidates, k=k, by=by, quiet=True)
+            history = None if live is None else live.after_log(user)
+            frame = model.rank(users, candidates, k=k, by=by, quiet=True, history=history)
         else:
             table = pl.DataFrame({columns.item or "item_id": candidates})
             table = table.with_columns(**{name: pl.lit(value) for name, value in context.items()})

@@ -14,6 +14,8 @@ from recsys_bert.serving.live_log import LiveLog
 RECOMMENDER, CTR = "recommender", "ctr"
 CLASSIFIER, ANSWERER, TAGGER, ENCODER = "classifier", "question_answerer", "tagger", "encoder"
 BI_ENCODER, CROSS_ENCODER = "bi_encoder", "cross_encoder"
+INDEX = "index"
+"""Folder of a run's FAISS index."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ def open_runs(
     generation: int,
     item_vectors: Path | None = None,
     runtime: str = "torch",
+    by_index: bool = False,
 ) -> Runs:
     """Open all runs.
 
@@ -98,10 +101,11 @@ def open_runs(
         generation: Number of this opening.
         item_vectors: Text vectors of the log's items, for words and new items; None: there are none.
         runtime: ``torch`` or ``onnxruntime``, for user vectors.
+        by_index: Search runs that have an ``index`` by it.
 
     Raises:
         InputError: A run that cannot be opened, a recommender without ``data`` or that onnxruntime cannot run, or
-            onnxruntime without a recommender.
+            onnxruntime or ``by_index`` without such a run.
     """
     from recsys_bert.clicks.dataset import open_dataset
 
@@ -109,6 +113,8 @@ def open_runs(
     kinds = {name: run_kind_of(path) for name, path in paths.items()}
     if runtime != "torch" and RECOMMENDER not in kinds.values():
         raise InputError(f"--runtime {runtime} is of recommenders, and none of these runs is one. Leave it out.")
+    if by_index and not any((path / INDEX).is_dir() for path in paths.values()):
+        raise InputError(f"--search index: none of these runs has a folder {INDEX!r}, as train-retrieval makes it.")
     dataset = None if data is None else open_dataset(data)
     vectors = None
     if dataset is not None and item_vectors is not None:
@@ -117,7 +123,8 @@ def open_runs(
         vectors = load_item_vectors(item_vectors, dataset)
     runs = {}
     for name, path in paths.items():
-        model = _open(kinds[name], path, dataset, live, vectors, runtime)
+        index = path / INDEX if by_index and (path / INDEX).is_dir() else None
+        model = _open(kinds[name], path, dataset, live, vectors, runtime, index)
         kind = _MATCHERS[model.form] if kinds[name] == "matcher" else kinds[name]
         runs[name] = Run(name, path, kind, model)
     return Runs(runs, generation)
@@ -144,14 +151,14 @@ def run_kind_of(path: Path) -> str:
     return ENCODER if is_checkpoint else RECOMMENDER
 
 
-def _open(kind: str, path: Path, dataset: Any, live: LiveLog, vectors: Any, runtime: str) -> Any:
+def _open(kind: str, path: Path, dataset: Any, live: LiveLog, vectors: Any, runtime: str, index: Path | None) -> Any:
     if kind == RECOMMENDER:
         from recsys_bert.retrieval.recommender import Recommender
         from recsys_bert.serving.recommending import ServedRecommender
 
         if dataset is None:
             raise InputError(f"{path} is no text run; a recommender needs its prepared log: --data FOLDER.")
-        model = Recommender.load(path, dataset, item_vectors=vectors)
+        model = Recommender.load(path, dataset, index, item_vectors=vectors)
         return ServedRecommender(model, live, _user_runtime(runtime))
     if kind == CTR:
         from recsys_bert.ctr.checkpoint import CTRModel

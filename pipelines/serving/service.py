@@ -36,6 +36,7 @@ class ServiceSettings:
         store: Place of a store to search; None: there is none.
         store_kind: Its system.
         runtime: ``torch`` or ``onnxruntime``, for user vectors.
+        search: ``exact``, or ``index`` where a run has one.
         batch: Limits of the batcher.
         limits: Limits of a request.
     """
@@ -47,6 +48,7 @@ class ServiceSettings:
     store: str | None = None
     store_kind: str = "faiss"
     runtime: str = "torch"
+    search: str = "exact"
     batch: BatchLimits = field(default_factory=BatchLimits)
     limits: Limits = field(default_factory=Limits)
 
@@ -84,7 +86,15 @@ class Service:
 
     def _open(self, generation: int) -> Runs:
         settings = self.settings
-        return open_runs(settings.paths, settings.data, self.live, generation, settings.item_vectors, settings.runtime)
+        return open_runs(
+            settings.paths,
+            settings.data,
+            self.live,
+            generation,
+            settings.item_vectors,
+            settings.runtime,
+            by_index=settings.search == "index",
+        )
 
     @property
     def not_ready(self) -> str | None:

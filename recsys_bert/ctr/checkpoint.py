@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.frames import Frame
+from recsys_bert.clicks.histories import Histories
 from recsys_bert.ctr.artefact import read_artefact, write_artefact
 from recsys_bert.ctr.config import CTRConfig, FilesConfig
 from recsys_bert.ctr.data import CTRData, encode
@@ -174,6 +175,7 @@ class CTRModel:
         by: str | None = None,
         batch_size: int = 8192,
         quiet: bool = False,
+        history: Histories | None = None,
     ) -> pl.DataFrame:
         """Rank candidates of each user, such as those that a recommender retrieved.
 
@@ -187,6 +189,8 @@ class CTRModel:
             by: With several tasks, the label that ranks.
             batch_size: Impressions at a time.
             quiet: Print no counts of users without candidates and of unknown values.
+            history: Events of one user, by catalogue row and oldest first, in place of the log's, for all candidates:
+                for services, where events come in. Without effect on models that read no events of the log.
 
         Returns:
             User, ``rank`` from 1, item, and the probabilities as ``predict`` gives them; users in order. Histories are
@@ -196,7 +200,7 @@ class CTRModel:
             InputError: A column is missing or cannot be read, a user comes twice, nobody has a candidate, or ``by`` is
                 no task.
         """
-        return rank(self, users, candidates, k, by, batch_size, quiet)
+        return rank(self, users, candidates, k, by, batch_size, quiet, history)
 
     def read(
         self,
@@ -234,13 +238,18 @@ class CTRModel:
         )
         return replace(rows, times=np.full(len(rows), np.iinfo(np.int64).max)) if at_end else rows
 
-    def encode(self, impressions: Impressions) -> CTRData:
-        """Encode impressions with their histories; see ``counts`` for what is unseen or missing."""
+    def encode(self, impressions: Impressions, history: Histories | None = None) -> CTRData:
+        """Encode impressions with their histories; see ``counts`` for what is unseen or missing.
+
+        Args:
+            impressions: What ``read`` gave.
+            history: See ``rank``.
+        """
         config = replace(
             self.config, columns=self.config.needed_columns(self.dataset is not None, impressions.labels is not None)
         )
         layout = full_layout(self.features, self.config.features, self.dataset)
-        data = encode(impressions, config, self.features, layout, self.dataset)
+        data = encode(impressions, config, self.features, layout, self.dataset, history)
         views = None if self.module.wide is None else self.module.wide.view_vectors
         return replace(data, timed=self.module.reads_times, typed=self.module.reads_event_types, views=views)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.histories import Histories, Ints
-from recsys_bert.clicks.vocabulary import as_ids
+from recsys_bert.clicks.vocabulary import UNKNOWN, as_ids
 from recsys_bert.ctr.config import ColumnsConfig, CTRConfig
 from recsys_bert.ctr.features import Features
 from recsys_bert.ctr.impressions import Impressions
@@ -125,7 +125,12 @@ def fit_features(frame: pl.DataFrame, config: CTRConfig, dataset: ClickDataset |
 
 
 def encode(
-    impressions: Impressions, config: CTRConfig, features: Features, layout: Layout, dataset: ClickDataset | None
+    impressions: Impressions,
+    config: CTRConfig,
+    features: Features,
+    layout: Layout,
+    dataset: ClickDataset | None,
+    history: Histories | None = None,
 ) -> CTRData:
     """Turn impressions into arrays and look up each one's history.
 
@@ -135,6 +140,7 @@ def encode(
         features: Fitted on training impressions.
         layout: See ``full_layout``.
         dataset: The prepared log, or None for impressions alone.
+        history: Events of one user, in place of the log's for all impressions; None: those of the log.
 
     Raises:
         InputError: The history cannot be joined or read.
@@ -148,14 +154,20 @@ def encode(
     counts = encoded.counts | _missing_labels(impressions, columns)
     data = CTRData(encoded.ids, encoded.numbers, impressions.labels, groups, None, None, None, None, counts)
     if dataset is not None:
-        data = _join_log(data, impressions, config, layout, len(features.layout.fields), dataset)
+        data = _join_log(data, impressions, config, layout, len(features.layout.fields), dataset, history)
     if columns.history is not None and history_len:
         return _add_lists(data, impressions.frame, config, features.items or dataset)
     return data
 
 
 def _join_log(
-    data: CTRData, impressions: Impressions, config: CTRConfig, layout: Layout, first: int, dataset: ClickDataset
+    data: CTRData,
+    impressions: Impressions,
+    config: CTRConfig,
+    layout: Layout,
+    first: int,
+    dataset: ClickDataset,
+    history: Histories | None,
 ) -> CTRData:
     """Add target rows, side features, whose fields begin at ``first``, and the log's events before each impression."""
     columns = config.columns
@@ -174,7 +186,11 @@ def _join_log(
     )
     if not config.model.history_len or columns.history is not None:
         return data
-    return _add_events(data, dataset, users, impressions.times)
+    if history is not None:
+        known = np.where(history.items < dataset.n_rows, history.items, UNKNOWN).astype(history.items.dtype)
+        one_user = np.zeros(len(data), np.int64)
+        return _add_events(data, dataset, replace(history, items=known), one_user, impressions.times)
+    return _add_events(data, dataset, dataset.histories, users, impressions.times)
 
 
 def _warn_of_nothing(dataset: ClickDataset, columns: ColumnsConfig, *known: NDArray[np.bool_]) -> None:
@@ -187,8 +203,8 @@ def _warn_of_nothing(dataset: ClickDataset, columns: ColumnsConfig, *known: NDAr
             )
 
 
-def _add_events(data: CTRData, dataset: ClickDataset, users: Ints, times: Ints | None) -> CTRData:
-    """Add the log's events before each impression."""
+def _add_events(data: CTRData, dataset: ClickDataset, histories: Histories, users: Ints, times: Ints | None) -> CTRData:
+    """Add the events before each impression."""
     if times is None:
         raise InputError("joining histories needs columns.time, the name of the column.")
     if not dataset.has_times:
@@ -196,9 +212,9 @@ def _add_events(data: CTRData, dataset: ClickDataset, users: Ints, times: Ints |
             f"{dataset.folder} has no times, so events before an impression cannot be selected. Prepare it with a "
             "time column."
         )
-    start, stop = events_before(dataset.histories, users, times)
+    start, stop = events_before(histories, users, times)
     counts = data.counts | {"impressions without history": int((stop == start).sum())}
-    return replace(data, start=start, stop=stop, histories=dataset.histories, counts=counts)
+    return replace(data, start=start, stop=stop, histories=histories, counts=counts)
 
 
 def _add_lists(

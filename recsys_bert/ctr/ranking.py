@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from recsys_bert.clicks.frames import to_frame
+from recsys_bert.clicks.histories import Histories
 from recsys_bert.ctr.config import ColumnsConfig, CTRConfig
 from recsys_bert.ctr.data import CTRData
 from recsys_bert.ctr.describe import describe_counts
@@ -34,15 +35,22 @@ class Scorer(Protocol):
     def read(self, impressions: pl.DataFrame, *, at_end: bool) -> Impressions:
         """Read impressions."""
 
-    def encode(self, impressions: Impressions) -> CTRData:
-        """Encode what was read."""
+    def encode(self, impressions: Impressions, history: Histories | None = None) -> CTRData:
+        """Encode what was read; ``history``: events of the user of all rows in place of the log's."""
 
     def predict_encoded(self, rows: Impressions, data: CTRData, batch_size: int) -> pl.DataFrame:
         """Score what was encoded."""
 
 
 def rank(
-    model: Scorer, users: Any, candidates: Any, k: int | None, by: str | None, batch_size: int, quiet: bool
+    model: Scorer,
+    users: Any,
+    candidates: Any,
+    k: int | None,
+    by: str | None,
+    batch_size: int,
+    quiet: bool,
+    history: Histories | None = None,
 ) -> pl.DataFrame:
     """Rank candidates of each user; see ``CTRModel.rank``."""
     columns, names = model.config.columns, model.score_names
@@ -54,7 +62,7 @@ def rank(
         raise unknown_name("task", by, model.tasks)
     pairs, counts = candidate_pairs(users, candidates, columns)
     rows = model.read(pairs, at_end=columns.time not in pairs.columns)
-    data = model.encode(rows)
+    data = model.encode(rows, history)
     counts = {**counts, **data.counts}
     if any(counts.values()) and not quiet:
         print(f"{len(data):,} candidates{describe_counts(counts)}", file=sys.stderr)

@@ -154,10 +154,24 @@ def search(
         InputError: ``k`` is larger than the catalogue, or than what is allowed of it.
     """
     users = ranker.user_vectors(queries)
-    if index is not None:
-        check_index(ranker, index)
-        allowed = index.still_allowed(allowed, ranker.shape[0])
-    if index is None or IndexFilter(index.rows, allowed).is_narrow:
+    if index is None:
+        return search_vectors(ranker, users, ranker.item_vectors(), queries, k, seen, allowed)
+    check_index(ranker, index)
+    return search_index(ranker, index, users, queries, k, seen, allowed)
+
+
+def search_index(
+    ranker: Ranker,
+    index: ItemIndex,
+    users: NDArray[np.float32],
+    queries: Queries,
+    k: int,
+    seen: Seen | None,
+    allowed: Allowed | None = None,
+) -> Lists:
+    """As ``search``, by an index that fits the ranker and over user vectors that are computed already."""
+    allowed = index.still_allowed(allowed, ranker.shape[0])
+    if IndexFilter(index.rows, allowed).is_narrow:
         return search_vectors(ranker, users, ranker.item_vectors(), queries, k, seen, allowed)
     lists = _search_index(ranker, index, users, k, seen, allowed)
     return ranker.rerank(lists, users, queries, items=None, exclude_seen=seen is not None, allowed=allowed)

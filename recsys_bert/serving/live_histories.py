@@ -114,6 +114,23 @@ class LiveHistories:
             items, times, types = items[:0], times[:0], types[:0]
         return Known(user, items, times, types, timed, notes)
 
+    def after_log(self, user_id: str | int) -> Histories | None:
+        """Events of a user by time, those of the log and live ones; None where there are no live ones.
+
+        Raises:
+            InputError: An id of another type than the log's.
+        """
+        cast = self._users.cast(user_id)
+        parts = [self._logged(int(self._users.rows([cast])[0])), self._live(str(cast))]
+        if not len(parts[1][0]):
+            return None
+        items, times, types = (np.concatenate([part[n] for part in parts]) for n in range(3))
+        order, stop = np.argsort(times, kind="stable"), np.array([len(times)])
+        typed = self._dataset.histories.event_types is not None
+        codes = types[order].astype(np.uint16) if typed else None
+        offsets = np.array([0, len(times)])
+        return Histories(items[order].astype(np.int32), times[order], None, offsets, stop, stop, codes)
+
     def _logged(self, user: int) -> tuple[Ints, Ints, Ints]:
         data = self._dataset.histories
         if user < 0:

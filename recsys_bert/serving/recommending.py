@@ -13,7 +13,7 @@ from recsys_bert.retrieval.diversity import Cap, caps, diverse_lists
 from recsys_bert.retrieval.exact import Allowed, exact_top_k
 from recsys_bert.retrieval.pair_scores import REASONS
 from recsys_bert.retrieval.query_ranker import QueryRanker
-from recsys_bert.retrieval.ranker import Lists, Ranker, search_vectors
+from recsys_bert.retrieval.ranker import Lists, Ranker, check_index, search_index, search_vectors
 from recsys_bert.retrieval.recommender import Recommender
 from recsys_bert.retrieval.score_fusion import recent_gains, without_gains
 from recsys_bert.retrieval.word_search import list_by_words
@@ -59,7 +59,7 @@ class ServedRecommender:
     """A recommender that answers again and again; item vectors are computed once.
 
     Args:
-        model: The recommender.
+        model: The recommender; with an index it is searched by that, unless words are asked for, too.
         live: Events that came after the log; None: there are none.
         runtime: See ``ServedCatalogue``.
     """
@@ -68,6 +68,8 @@ class ServedRecommender:
         self, model: Recommender, live: LiveLog | None = None, runtime: Callable[[Ranker], Ranker] | None = None
     ) -> None:
         self.catalogue = ServedCatalogue(model, runtime)
+        if model.index is not None:
+            check_index(self.ranker, model.index)
         self.users = IdRows(model.dataset.user_ids, "user")
         self.live_histories = LiveHistories(
             model.catalogue.log, self.users, self.catalogue.rows, live, reads_times=model.ranker.reads_times
@@ -204,9 +206,13 @@ class ServedRecommender:
             ranker = QueryRanker(ranker, self.catalogue.model.catalogue.cosines(query.text), query.text_weight)
             users = ranker.user_vectors(histories)
         items, seen = ranker.item_vectors(), histories.seen() if query.exclude_seen else None
+        index = self.catalogue.model.index if query.text is None else None  # which holds no cosines with a text
+        n_left = n_left if index is None else min(n_left, len(index))
 
         def search(size: int) -> Lists:
-            return search_vectors(ranker, users, items, histories, size, seen, allowed)
+            if index is None:
+                return search_vectors(ranker, users, items, histories, size, seen, allowed)
+            return search_index(ranker, index, users, histories, size, seen, allowed)
 
         k, limits = min(query.k, n_left), self._caps(query)
         if not query.diversity and not limits:

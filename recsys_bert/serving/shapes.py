@@ -172,7 +172,7 @@ class RankRequest(Lists):
 
     user_id: Id | None = None
     history: list[Id] | None = None
-    """Items that the recommender reads; the ranking model reads the log."""
+    """Items that the recommender reads; the ranking model reads the log and live events."""
     candidates: list[Id] | None = None
     """Rank these; by default those that the recommender lists."""
     retrieve: Count = 100

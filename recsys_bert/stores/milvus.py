@@ -2,9 +2,9 @@
 
 One collection of rows. Strings that filters read are kept percent-encoded, so that no value can be part of an
 expression. Where a filter leaves little, the rows that are left are compared here, as Milvus' HNSW loses half of the
-nearest there, and so does its search of rows that are not indexed yet. The index is IVF_FLAT, exact where all of its
-lists are looked at. Milvus 2.3 has no search by words: their rows are found by a list of words
-and scored by BM25 here.
+nearest there. The index is IVF_FLAT, exact where all of its lists are looked at. Rows that were put by the thousand are
+searched coarsely until ``persist`` has them indexed. Milvus 2.3 has no search by words: their rows are found by a list
+of words and scored by BM25 here.
 """
 
 import functools
@@ -176,8 +176,14 @@ class Milvus:
         return self._run(work)
 
     def persist(self) -> None:
-        """Seal what was put, so that it is indexed; every acknowledged row is in Milvus' log already."""
+        """Seal what was put and wait until it is searched by its index; it is in Milvus' log already.
+
+        Until then Milvus looks at an eighth of rows that were put by the thousand (recall .72 of 30,000, .97 after).
+        """
         self._run(lambda client: client.flush(self._collection, timeout=_RECOVERY_S), writes=True)
+        end = time.monotonic() + _RECOVERY_S
+        while not self._run(self._is_indexed) and time.monotonic() < end:
+            time.sleep(0.2)
 
     def close(self) -> None:
         """End the connection."""
@@ -253,6 +259,13 @@ class Milvus:
         return [
             [(keys[row], float(score[row])) for row in best.tolist()] for best, score in zip(order, scores, strict=True)
         ]
+
+    def _is_indexed(self, client: MilvusClient) -> bool:
+        """True iff all rows lie in sealed segments whose index is loaded."""
+        index = client.describe_index(self._collection, "vector", timeout=_TIMEOUT_S)
+        segments = client.list_loaded_segments(self._collection, timeout=_TIMEOUT_S)
+        sealed = sum(segment.num_rows for segment in segments if str(segment.state) == "Sealed")
+        return not int(index["pending_index_rows"]) and sealed >= int(index["total_rows"])
 
     def _upsert(self, entities: list[dict[str, Any]], client: MilvusClient) -> None:
         client.upsert(self._collection, entities, timeout=_TIMEOUT_S)

@@ -30,7 +30,7 @@ except ImportError as error:
 _TYPES = {"int": "bigint", "float": "double precision", "bool": "boolean", "str": "text", "tags": "text[]"}
 _TIMEOUT_S = 30
 _MOST_INDEXED = 2_000  # widest vectors of an HNSW index; wider ones are compared one by one
-_EF, _MOST_EF = 128, 1_000  # candidates that a search keeps; pgvector's limit
+_EF, _MOST_EF = 512, 1_000  # candidates that a search keeps; pgvector's limit
 _EXACT_K = 500
 _ABOUT = "recsys_bert_stores"
 

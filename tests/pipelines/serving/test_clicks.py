@@ -1,11 +1,14 @@
 """Answers about clicks equal those of the library; bad requests are told why."""
 
+import shutil
+
 import numpy as np
 import polars as pl
 import pytest
 
 import recsys_bert as rb
 from pipelines.serve import Config
+from recsys_bert.ctr.checkpoint import CTRModel
 from recsys_bert.serving.client import AsyncClient
 
 
@@ -244,3 +247,21 @@ def test_the_client_gives_the_librarys_frames(clicks, models):
 )
 def test_rank_refuses_integers_beyond_64_bits(clicks, body):
     assert "beyond 64 bits" in clicks.refused("/rank", **body)
+
+
+def test_a_click_changes_the_ranking_models_history(click_runs, clicks, tmp_path):
+    body = {"user_id": 44, "candidates": [*range(20)], "k": 20, "context": {"device": "phone"}}
+    before = clicks.ok("/rank", **body)["items"]
+    dataset = rb.open_dataset(click_runs / "data")
+    last = int(dataset.histories.times.max())
+    events = [{"user_id": 44, "item_id": item, "timestamp": last + n} for n, item in enumerate([5, 9, 5, 31], 1)]
+    assert clicks.ok("/events", events=events)["accepted"] == 4
+    after = clicks.ok("/rank", **body)["items"]
+    assert [item["probabilities"] for item in after] != [item["probabilities"] for item in before]
+    shutil.copytree(click_runs / "data", tmp_path / "data")
+    grown = rb.append(tmp_path / "data", pl.DataFrame(events))
+    users = pl.DataFrame({"user_id": [44], "device": ["phone"]})
+    expected = CTRModel.load(click_runs / "clicks", grown).rank(users, [*range(20)], quiet=True)
+    assert [item["item_id"] for item in after] == expected["item_id"].to_list()
+    ours = [item["probabilities"]["probability"] for item in after]
+    np.testing.assert_allclose(ours, expected["probability"], atol=1e-6)
