@@ -21,6 +21,10 @@ class Config(ItemVectorsConfig):
     out: Path
     """Folder to write; earlier item vectors there are replaced."""
 
+    other_data: tuple[Path, ...] = ()
+    """Further prepared logs whose words the map is fitted on, too: `pretrain --item-vectors --other-data` reads all of
+    them in one space then."""
+
     source: Path | None = None
     """For ``encoder``: run of a text task, its encoder, or a Hugging Face folder. For ``words``: a file of word
     vectors; none trains some on the items' texts. For ``ready``: a Parquet file with ids and vectors, or an npy file
@@ -45,7 +49,7 @@ def run(config: Config) -> dict[str, Any]:
 
     dataset = open_dataset(config.data)
     source = None if config.source is None else text_source(config.by, config.source)
-    vectors = item_vectors(dataset, source=source, out=config.out, config=config)
+    vectors = item_vectors(dataset, source=source, others=config.other_data, out=config.out, config=config)
     summary = {"by": config.by, "dim": vectors.dim, **vectors.counts}
     if config.json:
         print(json.dumps(summary))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from recsys_bert.errors import InputError
 from recsys_bert.stages.pretrain_config import PretrainConfig
 
 
@@ -44,7 +45,12 @@ class Config(PretrainConfig):
 
     item_vectors: Path | None = None
     """Folder that `item-vectors` wrote: items are their text alone, so that the encoder can go to another log. Its map
-    makes the vectors of every log here from its words."""
+    makes the vectors of every log here from its words; fit it on the words of all of them (item-vectors
+    --other-data)."""
+
+    text_encoder: Path | None = None
+    """Text encoder that the item vectors were made with, if by one: it encodes the words of logs that they are not
+    of."""
 
     other_data: tuple[Path, ...] = ()
     """Further prepared logs to pretrain on at once; with item_vectors."""
@@ -63,11 +69,15 @@ def run(config: Config) -> dict[str, Any]:
     from recsys_bert.stages.pretrain import pretrain
 
     logs = [open_dataset(folder) for folder in (config.data, *config.other_data)]
+    if config.item_vectors is None and config.text_encoder is not None:
+        raise InputError("text_encoder has no effect without the item vectors that it made; pass --item-vectors.")
     if config.item_vectors is None:
         return pretrain(logs if config.other_data else logs[0], out=config.out, config=config).summary
+    from pipelines.support.text_sources import text_source
     from recsys_bert.item_texts.vector_files import vectors_for_log
 
-    vectors = [vectors_for_log(config.item_vectors, log) for log in logs]
+    source = None if config.text_encoder is None else text_source("encoder", config.text_encoder)
+    vectors = [vectors_for_log(config.item_vectors, log, source) for log in logs]
     if not config.other_data:
         return pretrain(logs[0], item_vectors=vectors[0], out=config.out, config=config).summary
     return pretrain(logs, item_vectors=vectors, out=config.out, config=config).summary

@@ -76,6 +76,18 @@ class ItemVectors:
         vectors = self.way.encode(cleaned)
         return unit_length(vectors) if self.reduction is None else self.reduction.project(vectors)
 
+    def encode_log(self, dataset: ClickDataset) -> Floats:
+        """Vectors of another log's items by the fitted map, ``[n_rows, dim]`` by catalogue row; zeros without text.
+
+        Raises:
+            InputError: As ``encode``; or it was prepared without words.
+        """
+        texts = texts_of(dataset)
+        rows = np.zeros((dataset.n_rows, self.dim), np.float32)
+        at = np.flatnonzero([bool(text) for text in texts])
+        rows[at] = self.encode([texts[row] for row in at])
+        return rows
+
     def with_rows(self, rows: NDArray[np.integer], vectors: Floats, n_rows: int) -> "ItemVectors":
         """The vectors of a longer catalogue, with others in some rows.
 
@@ -97,19 +109,26 @@ class ItemVectors:
         return f"ItemVectors(by {self.config.by}, dim {self.dim}; {counts})"
 
 
-def fit_item_vectors(dataset: ClickDataset, config: ItemVectorsConfig, source: Any = None) -> ItemVectors:
+def fit_item_vectors(
+    dataset: ClickDataset, config: ItemVectorsConfig, source: Any = None, others: Sequence[ClickDataset] = ()
+) -> ItemVectors:
     """Make the vectors of all items.
 
     Args:
         dataset: The log; prepared with words of its items, except for ready vectors.
         config: The settings.
         source: What the way reads beside the texts; see ``TEXT_VECTORS``.
+        others: Further logs whose texts the map is fitted on, too; see ``ItemVectors.encode_log``.
 
     Raises:
-        InputError: The log has no words, the settings do not fit the way, or the source cannot be used.
+        InputError: A log has no words, the settings do not fit the way, or the source cannot be used.
     """
     way = build("text vectors", config.by, TEXT_VECTORS, source, options=config.options)
     item_ids, first = dataset.items["item_id"], dataset.vocabulary.first_item
+    if way.reads_ids and others:
+        raise InputError(
+            f"vectors by {config.by} have no map of texts that could be fitted on other logs; leave them out."
+        )
     if way.reads_ids:
         texts = texts_of(dataset) if has_texts(dataset) else [""] * dataset.n_rows
         vectors, counts = way.of_items(item_ids)
@@ -118,8 +137,11 @@ def fit_item_vectors(dataset: ClickDataset, config: ItemVectorsConfig, source: A
         texts = texts_of(dataset)
         at = np.flatnonzero([bool(text) for text in texts])
         filled = [texts[row] for row in at]
-        vectors, counts = way.fit(filled).encode(filled), {"items_without_text": len(item_ids) - len(at)}
-    reduction = _reduction(vectors, config, way)
+        more = [text for other in others for text in texts_of(other) if text]
+        encoded, counts = way.fit(filled + more).encode(filled + more), {"items_without_text": len(item_ids) - len(at)}
+        counts |= {"items_of_other_logs": len(more)} if others else {}
+        vectors = encoded[: len(filled)]
+    reduction = _reduction(vectors if way.reads_ids else encoded, config, way)
     projected = unit_length(vectors) if reduction is None else reduction.project(vectors)
     rows = np.zeros((dataset.n_rows, projected.shape[1]), np.float32)
     rows[at] = projected

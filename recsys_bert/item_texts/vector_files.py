@@ -20,7 +20,6 @@ from recsys_bert.item_texts.alignment import aligned
 from recsys_bert.item_texts.config import ItemVectorsConfig
 from recsys_bert.item_texts.item_vectors import ItemVectors
 from recsys_bert.item_texts.reduction import Reduction, sketch_of
-from recsys_bert.item_texts.texts import texts_of
 from recsys_bert.settings_types import check_settings, fill
 
 _VERSION = 1
@@ -106,11 +105,7 @@ def vectors_for_log(folder: Path | str, dataset: ClickDataset, source: Any = Non
     vectors = _open(Path(folder), source)
     if vectors.data == dataset.fingerprint:
         return aligned(vectors, dataset).rows
-    texts = texts_of(dataset)
-    rows = np.zeros((dataset.n_rows, vectors.dim), np.float32)
-    at = np.flatnonzero([bool(text) for text in texts])
-    rows[at] = vectors.encode([texts[row] for row in at])
-    return rows
+    return vectors.encode_log(dataset)
 
 
 def _open(folder: Path, source: Any) -> ItemVectors:

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from item_texts.conftest import CountingEncoder, item_table, topic_log
+from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 import recsys_bert as rb
@@ -371,3 +372,37 @@ def test_every_setting_has_an_effect(texts_log, changes):
         base["options"] = {**changes["options"], "seed": 1}
     before, after = (rb.item_vectors(texts_log, **settings).rows for settings in (base, changes))
     assert before.shape != after.shape or not np.allclose(before, after, atol=1e-4)
+
+
+def other_log(tmp_path):
+    """A log of garden tools, no word of which is in the other one's items."""
+    items = pl.DataFrame({"item_id": range(6), "title": [f"spade garden rake{n % 2}" for n in range(6)]})
+    events = pl.DataFrame({"user_id": np.repeat(range(4), 6), "item_id": [*range(6)] * 4, "timestamp": range(24)})
+    return rb.prepare(events, items=items, item_features={"text": ["title"]}, out=tmp_path / "garden")
+
+
+def test_a_map_is_fitted_on_the_words_of_several_logs(texts_log, tmp_path):
+    other = other_log(tmp_path)
+    alone = rb.item_vectors(texts_log, reduction="svd", dim=8)
+    both = rb.item_vectors(texts_log, others=[other], reduction="svd", dim=8)
+    first = other.vocabulary.first_item
+    assert not alone.encode_log(other).any()
+    assert both.encode_log(other)[first:].any(axis=1).all()
+    texts = texts_of(texts_log) + texts_of(other)
+    texts = [text for text in texts if text]
+    weights = TfidfVectorizer(analyzer=terms_of, sublinear_tf=True, min_df=2).fit(texts)
+    np.testing.assert_allclose(both.way.state()["idf"], weights.idf_)
+    oracle = TruncatedSVD(8, algorithm="arpack", random_state=0).fit(weights.transform(texts))
+    expected = oracle.transform(weights.transform([texts[0], texts[-1]]))
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    got = both.encode([texts[0], texts[-1]])
+    np.testing.assert_allclose(got @ got.T, expected @ expected.T, atol=1e-2)
+    assert both.counts["items_of_other_logs"] == 6
+
+
+def test_other_logs_that_cannot_be_read_are_refused(texts_log, tmp_path):
+    with pytest.raises(InputError, match="others is a ClickDataset; give a list"):
+        rb.item_vectors(texts_log, others=texts_log)
+    frame = pl.DataFrame({"item_id": [0, 1], "vector": [[1.0, 0.0], [0.0, 1.0]]})
+    with pytest.raises(InputError, match="have no map of texts that could be fitted on other logs"):
+        rb.item_vectors(texts_log, by="ready", source=frame, others=[texts_log])

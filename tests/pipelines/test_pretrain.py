@@ -16,6 +16,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import recsys_bert as rb
+from nlp_tasks.config import TokenizerConfig
+from nlp_tasks.text_encoder import TextEncoder
+from nlp_tasks.tokenization import Tokenizer
 from pipelines import prepare, pretrain
 from pipelines.cli import main
 from pipelines.pretrain import Config
@@ -26,11 +30,13 @@ from recsys_bert.clicks.queries import Queries
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
+from recsys_bert.item_texts.vector_files import vectors_for_log
 from recsys_bert.losses.config import LossConfig, NegativesConfig
 from recsys_bert.objectives.config import DistillationConfig
 from recsys_bert.objectives.token_prediction import TokenPrediction
 from recsys_bert.retrieval.load import open_run
 from recsys_bert.settings import write_config
+from recsys_bert.stages.prepare import prepare as prepare_log
 from recsys_bert.user_encoder.checkpoint import PretrainedEncoder, load_encoder, save_encoder
 
 ROOT = Path(__file__).parents[2]
@@ -429,8 +435,9 @@ def test_settings_that_the_data_decide_are_refused(config):
 
 def test_an_encoder_of_texts_goes_from_two_logs_to_a_third_by_commands(tmp_path):
     random = np.random.default_rng(0)
-    words = ["red lamp", "blue lamp", "red chair", "blue chair", "green table", "green lamp"]
     for name in "abc":
+        words = ["red lamp", "blue lamp", "red chair", "blue chair", "green table", "green lamp"]
+        words = ["violet sofa", "violet shelf", *words[2:]] if name == "b" else words
         items = pl.DataFrame({"item_id": [f"{name}{n}" for n in range(12)], "title": [words[n % 6] for n in range(12)]})
         items.write_csv(tmp_path / f"{name}.csv")
         n = 240
@@ -438,7 +445,10 @@ def test_an_encoder_of_texts_goes_from_two_logs_to_a_third_by_commands(tmp_path)
         pl.DataFrame({**events, "timestamp": np.arange(n)}).write_csv(tmp_path / f"{name}_events.csv")
         flags = f"--items {tmp_path}/{name}.csv --item-features.text title --out {tmp_path}/{name}"
         assert main(f"prepare --events {tmp_path}/{name}_events.csv {flags}".split()) == 0
-    assert main(f"item-vectors --data {tmp_path}/a --out {tmp_path}/texts --dim 6 --reduction svd".split()) == 0
+    texts = f"item-vectors --data {tmp_path}/a --other-data {tmp_path}/b --out {tmp_path}/texts --dim 6 --reduction svd"
+    assert main(texts.split()) == 0
+    other = open_dataset(tmp_path / "b")
+    assert vectors_for_log(tmp_path / "texts", other)[other.rows(["b0", "b6"])].any(axis=1).all()  # a has no such words
     common = f"--item-vectors {tmp_path}/texts --train.epochs 1 --train.device cpu"
     tiny = "--encoder.dim 8 --encoder.n-layers 1 --encoder.n-heads 1 --encoder.max-len 8"
     first = f"pretrain --data {tmp_path}/a --other-data {tmp_path}/b --out {tmp_path}/both {common} {tiny}"
@@ -451,3 +461,30 @@ def test_an_encoder_of_texts_goes_from_two_logs_to_a_third_by_commands(tmp_path)
     table = torch.nn.functional.normalize(encoder.encoder.embeddings.token.weight.detach(), dim=1)
     red = log.rows(["c0", "c6"])  # two ids of the same words
     torch.testing.assert_close(table[red[0]], table[red[1]])
+
+
+def test_vectors_by_an_encoder_encode_another_log_by_the_same_encoder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    words = ["red lamp", "blue lamp", "red chair", "blue chair", "green table"]
+    for name in "ab":
+        events = {"user_id": np.repeat(range(10), 4), "item_id": [f"{name}{n % 5}" for n in range(40)]}
+        items = pl.DataFrame({"item_id": [f"{name}{n}" for n in range(5)], "title": words})
+        events = pl.DataFrame({**events, "timestamp": range(40)})
+        prepare_log(events, items=items, item_features={"text": ["title"]}, out=tmp_path / name)
+    tokenizer = Tokenizer.train(words, TokenizerConfig(min_count=1))
+    encoder = Encoder(EncoderConfig(dim=8, n_layers=1, n_heads=1, max_len=8, vocab_size=tokenizer.size))
+    TextEncoder(encoder.eval(), tokenizer).save(tmp_path / "encoder")
+    flags = f"--by encoder --source {tmp_path}/encoder --dim 4 --out {tmp_path}/texts"
+    assert main(f"item-vectors --data {tmp_path}/a {flags}".split()) == 0
+    tiny = "--encoder.dim 8 --encoder.n-layers 1 --encoder.n-heads 1 --encoder.max-len 8 --train.epochs 1"
+    there = f"pretrain --data {tmp_path}/b --out {tmp_path}/there --train.device cpu {tiny}"
+    assert main(f"{there} --item-vectors {tmp_path}/texts".split()) == 2
+    assert "give it as source" in capsys.readouterr().err
+    assert main(f"{there} --text-encoder {tmp_path}/encoder".split()) == 2
+    assert "without the item vectors that it made" in capsys.readouterr().err
+    assert main(f"{there} --item-vectors {tmp_path}/texts --text-encoder {tmp_path}/encoder".split()) == 0
+    log = open_dataset(tmp_path / "b")
+    table = load_encoder(tmp_path / "there", log).encoder.embeddings.token.weight.detach()[log.rows(["b0", "b3"])]
+    vectors = rb.item_vectors(tmp_path / "a", by="encoder", source=TextEncoder.load(tmp_path / "encoder"), dim=4)
+    expected = torch.from_numpy(vectors.encode(["red lamp", "blue chair"]))
+    torch.testing.assert_close(torch.nn.functional.normalize(table, dim=1), expected, atol=1e-4, rtol=1e-3)

@@ -402,9 +402,9 @@ train = {{ epochs = 1, batch_size = 256, device = "cpu", precision = "fp32" }}
         assert aucs[-1] == pytest.approx(saved["test"]["auc"])
         assert one["metrics"]["log_likelihood"]["mean"] == pytest.approx(-saved["test"]["log_loss"])
         for baseline in ("popularity", "ppmi_linear"):
-            expected, shown = saved["baselines"][baseline]["test"], one["metrics"]
-            assert shown[f"auc of {baseline}"]["mean"] == pytest.approx(expected["auc"])
-            assert shown[f"log_likelihood of {baseline}"]["mean"] == pytest.approx(-expected["log_loss"])
+            expected, metrics = saved["baselines"][baseline]["test"], one["metrics"]
+            assert metrics[f"auc of {baseline}"]["mean"] == pytest.approx(expected["auc"])
+            assert metrics[f"log_likelihood of {baseline}"]["mean"] == pytest.approx(-expected["log_loss"])
     assert "auc of ppmi_linear" in (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
     (test,) = results["comparisons"]
     assert test["difference"] == pytest.approx(aucs[1] - aucs[0])
