@@ -38,7 +38,7 @@ PARTS = (
 """Settings that are the recipe's even where the weights come from a checkpoint; all others are the checkpoint's."""
 
 
-DERIVED = ("vocab_size", "features", "causal", "times", "time_gaps")
+DERIVED = ("vocab_size", "features", "attention", "times", "time_gaps")
 """Encoder settings that follow from the texts and the task, or have no effect on texts."""
 
 

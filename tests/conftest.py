@@ -94,6 +94,6 @@ def encoder(side_log: "ClickDataset") -> "Callable[..., Encoder]":
     def build(**settings: Any) -> Encoder:
         torch.manual_seed(0)
         small = {"vocab_size": side_log.vocabulary.size, "dim": 16, "n_layers": 1, "max_len": 12, "init_std": 0.3}
-        return Encoder(EncoderConfig(**{**small, "causal": True, **settings}))
+        return Encoder(EncoderConfig(**{**small, "attention": "causal", **settings}))
 
     return build

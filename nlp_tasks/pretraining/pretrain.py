@@ -198,17 +198,17 @@ def _encoder(config: TextPretrainConfig, objective: Objective, texts: list[str])
     Raises:
         InputError: A derived setting of the encoder is another one, or a neck has other weights with this attention.
     """
-    causal = objective.attention == "causal"
+    attention = objective.attention
     settings = replace(config.encoder, **{name: getattr(EncoderConfig(), name) for name in DERIVED})
     encoder, tokenizer = make_text_encoder(config.init, settings, config.tokenizer, texts)
-    if encoder.config.causal != causal:
-        source, encoder = encoder, Encoder(replace(encoder.config, causal=causal))
+    if encoder.config.attention != attention:
+        source, encoder = encoder, Encoder(replace(encoder.config, attention=attention))
         shapes, of_source = (_shapes(one) for one in (encoder, source))
         if shapes == of_source:
             encoder.load_state_dict(source.state_dict())
         elif config.init is None:
-            causal_settings = replace(settings, causal=causal)
-            encoder, tokenizer = make_text_encoder(None, causal_settings, config.tokenizer, texts)
+            settings = replace(settings, attention=attention)
+            encoder, tokenizer = make_text_encoder(None, settings, config.tokenizer, texts)
         else:
             raise InputError(
                 f"neck {encoder.config.neck!r} of init {config.init} has other weights with the attention of objective "
@@ -272,7 +272,7 @@ def _teacher(run: Path, student: EncoderConfig, tokenizer: Tokenizer) -> TokenPr
     teacher, rows = loaded.encoder, range(tokenizer.size)
     if loaded.tokenizer.size != tokenizer.size or loaded.tokenizer.tokens(rows) != tokenizer.tokens(rows):
         raise InputError(f"teacher {run} has another vocabulary; set tokenizer.folder to {run}.")
-    if teacher.config.causal != student.causal:
+    if teacher.config.attention != student.attention:
         raise InputError(f"teacher {run} has other attention; give both the same objective.")
     if teacher.config.max_len < student.max_len:
         raise InputError(

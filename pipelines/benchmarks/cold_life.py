@@ -136,7 +136,7 @@ def _random_run(folder: Path, dataset: Any) -> None:
     from recsys_bert.user_encoder.checkpoint import PretrainedEncoder, save_encoder
 
     torch.manual_seed(0)
-    config = EncoderConfig(vocab_size=dataset.vocabulary.size, dim=64, n_layers=1, max_len=50, causal=True)
+    config = EncoderConfig(vocab_size=dataset.vocabulary.size, dim=64, n_layers=1, max_len=50, attention="causal")
     prediction = TokenPrediction(Encoder(config), LossConfig(), first_row=dataset.vocabulary.first_item)
     (folder / "encoder").mkdir(parents=True)
     save_encoder(folder / "encoder", PretrainedEncoder(prediction, "next_item"), dataset)

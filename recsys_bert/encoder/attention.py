@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recsys_bert.encoder.key_values import CachedPositions
 from recsys_bert.errors import InputError
 
 
@@ -16,8 +17,8 @@ class RelativePositions(Protocol):
     def rotate(self, x: Tensor, position: Tensor | None = None) -> Tensor:
         """Turn queries or keys ``[batch, n_heads, seq, head_dim]``."""
 
-    def bias(self, seq: int, device: torch.device) -> Tensor | None:
-        """Added to the scores, ``[n_heads, seq, seq]``; None: nothing."""
+    def bias(self, distance: Tensor) -> Tensor | None:
+        """Added to the scores at distances ``[batch, query, key]``, ``[batch, n_heads, query, key]``; None: nothing."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,22 @@ class AttentionMask:
     relative: RelativePositions | None = None
     """Relative positions that ``SelfAttention`` applies; None if positions are embedded, or there are none."""
 
+    visible: Tensor | None = None
+    """bool ``[batch, 1, query, key]``, True where a query may attend to a key, in place of ``causal`` and ``key_mask``:
+    of a prefix, or of rows of different lengths with a cache; None without these."""
+
+    cache: CachedPositions | None = None
+    """Positions of the queries and the layer's earlier keys and values; None: queries and keys are the same ones."""
+
     @classmethod
-    def of(cls, mask: Tensor, causal: bool, padded: bool = True, times: Tensor | None = None) -> "AttentionMask":
+    def of(
+        cls,
+        mask: Tensor,
+        causal: bool,
+        padded: bool = True,
+        times: Tensor | None = None,
+        prefix: Tensor | None = None,
+    ) -> "AttentionMask":
         """Build the mask of right-padded rows.
 
         Args:
@@ -53,7 +68,12 @@ class AttentionMask:
             causal: No position attends to a later one.
             padded: False if the caller knows that there is no padding.
             times: Unix seconds, int64 ``[batch, seq]``, for layers that read them.
+            prefix: int64 ``[batch]``, positions at the beginning of each row that every position attends to; None: no
+                prefix. Later ones are then attended to by themselves and those after them, whatever ``causal``.
         """
+        if prefix is not None:
+            position = torch.arange(mask.shape[1], device=mask.device)
+            return cls(False, times=times, visible=visible_keys(position[None], len(position), prefix))
         if causal or not padded:
             return cls(causal, times=times)
         # The first position is a token unless the row is all padding: opening it changes no token and avoids a softmax
@@ -68,32 +88,71 @@ class AttentionMask:
         return x[torch.arange(x.shape[0], device=x.device), self.query_position][:, None]
 
     def full(self, seq: int, device: torch.device) -> Tensor:
-        """Boolean mask ``[batch or 1, 1, seq, seq]``, True where a query may attend to a key."""
+        """Boolean mask ``[batch or 1, 1, query, key]``, True where a query may attend to a key; ``seq`` queries."""
+        if self.visible is not None:
+            return self.visible
+        if self.cache is not None:
+            return torch.ones(1, 1, seq, self.cache.n_keys, dtype=torch.bool, device=device)
         mask = torch.ones(seq, seq, dtype=torch.bool, device=device)
         mask = (mask.tril() if self.causal else mask)[None, None]
         return mask if self.key_mask is None else mask & self.key_mask
+
+    def distance(self, seq: int, device: torch.device) -> Tensor:
+        """Position of each query minus that of each key, int64 ``[batch or 1, query, key]``; ``seq`` queries."""
+        if self.cache is None:
+            position = torch.arange(seq, device=device)
+            return (position[:, None] - position)[None]
+        return self.cache.position[:, :, None] - torch.arange(self.cache.n_keys, device=device)
 
     def bias(self, seq: int, like: Tensor) -> Tensor:
         """Additive mask, −∞ where masked out, with the bias of relative positions, 0 without.
 
         Returns:
-            ``[batch or 1, n_heads or 1, seq or 1, seq]`` of the dtype of ``like``.
+            ``[batch or 1, n_heads or 1, query or 1, key]`` of the dtype of ``like``.
         """
+        visible = self.key_mask if self.visible is None else self.visible
         if self.causal:
             bias = torch.full((seq, seq), -torch.inf, dtype=like.dtype, device=like.device).triu(1)[None, None]
         else:
-            bias = like.new_zeros(1, 1, 1, seq)
+            bias = like.new_zeros(1, 1, 1, seq if self.cache is None else self.cache.n_keys)
         if (relative := self.relative_bias(seq, like.device)) is not None:
-            bias = bias + relative[None].to(like.dtype)
-        return bias if self.key_mask is None else bias.masked_fill(~self.key_mask, -torch.inf)
+            bias = bias + relative.to(like.dtype)
+        return bias if visible is None else bias.masked_fill(~visible, -torch.inf)
+
+    @property
+    def is_biased(self) -> bool:
+        """True if relative positions add to the scores."""
+        return self.relative is not None and self.relative.bias(torch.zeros(1, 1, 1, dtype=torch.long)) is not None
 
     def relative_bias(self, seq: int, device: torch.device) -> Tensor | None:
-        """Bias of relative positions, float32 ``[n_heads, seq, seq]``; None without."""
-        return None if self.relative is None else self.relative.bias(seq, device)
+        """Bias of relative positions, float32 ``[batch or 1, n_heads, query, key]``; None without."""
+        return None if self.relative is None else self.relative.bias(self.distance(seq, device))
 
     def rotate(self, x: Tensor, position: Tensor | None = None) -> Tensor:
         """Queries or keys ``[batch, n_heads, seq, head_dim]`` as relative positions turn them; ``x`` without."""
-        return x if self.relative is None else self.relative.rotate(x, position)
+        if self.relative is None:
+            return x
+        return self.relative.rotate(x, self.cache.position if position is None and self.cache is not None else position)
+
+    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values ``[batch, n_heads, seq, …]`` behind those of the cache; as they are without one."""
+        return (key, value) if self.cache is None else self.cache.extend(key, value)
+
+
+def visible_keys(position: Tensor, n_keys: int, prefix: Tensor | None = None) -> Tensor:
+    """Keys that each query may attend to: its own position, earlier ones, and the prefix.
+
+    Args:
+        position: Of the queries, int64 ``[batch or 1, query]``.
+        n_keys: Keys, at positions 0 to n_keys − 1.
+        prefix: int64 ``[batch]``, positions that every query attends to; None: none.
+
+    Returns:
+        bool ``[batch or 1, 1, query, n_keys]``.
+    """
+    key = torch.arange(n_keys, device=position.device)
+    visible = key <= position[:, :, None]
+    return (visible if prefix is None else visible | (key < prefix[:, None, None]))[:, None]
 
 
 UNFUSED_UP_TO = 512
@@ -158,8 +217,9 @@ class SelfAttention(nn.Module):
         """Softmax between two batched matrix products, in 16 bits on CPU much faster than the fused kernel."""
         query, key, value = self.split_heads(projected)
         query, key = attention_mask.rotate(query), attention_mask.rotate(key)
+        key, value = attention_mask.extend(key, value)
         batch, heads, seq, width = query.shape
-        bias = attention_mask.bias(seq, projected).expand(batch, heads, seq, seq)
+        bias = attention_mask.bias(seq, projected).expand(batch, heads, seq, key.shape[2])
         keys = key.flatten(0, 1).transpose(1, 2)
         scores = torch.baddbmm(bias.flatten(0, 1), query.flatten(0, 1), keys, alpha=width**-0.5)
         return torch.bmm(scores.softmax(dim=2), value.flatten(0, 1)).view(batch, heads, seq, width)
@@ -172,27 +232,31 @@ class SelfAttention(nn.Module):
         (query,) = self.split_heads(F.linear(attention_mask.select_query(x), q_weight, q_bias), 1)
         key, value = self.split_heads(F.linear(x, kv_weight, kv_bias), 2)
         query, key = attention_mask.rotate(query, query_position[:, None]), attention_mask.rotate(key)
-        mask = attention_mask.key_mask
+        mask, position = attention_mask.key_mask, torch.arange(x.shape[1], device=x.device)
         if attention_mask.causal:
-            mask = (torch.arange(x.shape[1], device=x.device) <= query_position[:, None])[:, None, None]
-        if (relative := attention_mask.relative_bias(x.shape[1], x.device)) is not None:
-            bias = relative[:, query_position].transpose(0, 1)[:, :, None].to(query.dtype)
-            mask = bias if mask is None else bias.masked_fill(~mask, -torch.inf)
+            mask = (position <= query_position[:, None])[:, None, None]
+        if attention_mask.relative is not None:
+            relative = attention_mask.relative.bias((query_position[:, None] - position)[:, None])
+            if relative is not None:
+                bias = relative.to(query.dtype)
+                mask = bias if mask is None else bias.masked_fill(~mask, -torch.inf)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
 
     def _attend(self, projected: Tensor, attention_mask: AttentionMask) -> Tensor:
         query, key, value = self.split_heads(projected)
         query, key = attention_mask.rotate(query), attention_mask.rotate(key)
-        mask, causal = attention_mask.key_mask, attention_mask.causal
-        if attention_mask.relative_bias(1, query.device) is not None:  # a bias and is_causal exclude each other
+        key, value = attention_mask.extend(key, value)
+        mask = attention_mask.key_mask if attention_mask.visible is None else attention_mask.visible
+        causal = attention_mask.causal
+        if attention_mask.is_biased:  # a bias and is_causal exclude each other
             mask, causal = attention_mask.bias(query.shape[2], query), False
         dropout = self.dropout if self.training else 0.0
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal)
 
 
 def masked_softmax(scores: Tensor, attention_mask: AttentionMask) -> Tensor:
-    """Softmax of scores ``[batch, n_heads, seq, seq]`` over the keys that may be attended to, in float32."""
-    masked = ~attention_mask.full(scores.shape[-1], scores.device)
+    """Softmax of scores ``[batch, n_heads, query, key]`` over the keys that may be attended to, in float32."""
+    masked = ~attention_mask.full(scores.shape[-2], scores.device)
     return torch.softmax(scores.float().masked_fill(masked, -torch.inf), dim=-1)
 
 

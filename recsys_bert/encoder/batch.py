@@ -17,7 +17,8 @@ def encode_batch(
 
     Args:
         encoder: The encoder.
-        batch: ``tokens [batch, seq]``; ``segments``, ``times``, ``feature.NAME`` of the same shape, if there are any.
+        batch: ``tokens [batch, seq]``; ``segments``, ``times``, ``feature.NAME`` of the same shape, if there are any;
+            ``prefix [batch]``, for prefix attention.
         features: Side features of the tokens by name.
     """
     segments = batch.get("segments") if encoder.config.n_segments > 1 else None
@@ -25,5 +26,6 @@ def encode_batch(
     names = [feature.name for feature in encoder.config.features if f"{FEATURE}{feature.name}" in batch]
     if names:
         features = {**(features or {}), **{name: batch[f"{FEATURE}{name}"] for name in names}}
-    encoded: EncoderOutput = encoder(batch["tokens"], segments=segments, features=features, times=times)
+    prefix = batch.get("prefix")
+    encoded: EncoderOutput = encoder(batch["tokens"], segments=segments, features=features, times=times, prefix=prefix)
     return encoded

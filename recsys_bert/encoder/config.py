@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from recsys_bert.encoder.fusions import FUSIONS
 from recsys_bert.encoder.layers import LAYERS
@@ -12,6 +12,8 @@ from recsys_bert.encoder.positions import RELATIVE_POSITIONS
 from recsys_bert.errors import InputError, unknown_name
 
 POSITIONS: dict[str, str] = {"last": "", "start": "", "none": "", **RELATIVE_POSITIONS}
+
+Attention = Literal["bidirectional", "causal", "prefix"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +92,10 @@ class EncoderConfig:
     residual: Literal["add", "concat", "none"] = "add"
     """Residual connection of neck f: f(x) + W x, [f(x); x], or f(x)."""
 
-    causal: bool = False
-    """True: causal attention, no position depends on a later one."""
+    attention: Attention = "bidirectional"
+    """``causal``: no position depends on a later one. ``prefix``: the first positions of a row, such as a source text,
+    see each other both ways, the others all of these and what is before them (UniLM,
+    https://arxiv.org/abs/1905.03197)."""
 
     position: str = field(default="last", metadata={"names": POSITIONS})
     """Learned position embeddings, counted back from the last token (``last``) or from the ``start``, or ``none``; or
@@ -150,7 +154,7 @@ class EncoderConfig:
 
     Near 0 a layer starts as the identity (https://arxiv.org/abs/1901.09321), which keeps the item's embedding dominant:
     good for next-item training. Masked training, where the query position is a mask, starts faster from 1. None = 0.01
-    with causal attention, 1 with bidirectional.
+    with causal or prefix attention, 1 with bidirectional.
     """
 
     norm_eps: float = 1e-5
@@ -169,6 +173,7 @@ class EncoderConfig:
                 f"exact_match is {self.exact_match}, but n_segments is {self.n_segments}: it compares two segments. "
                 "Set n_segments to 2, or leave exact_match out."
             )
+        self._check_attention()
         if self.embedding_dim is not None:
             _at_least("embedding_dim", self.embedding_dim, 1)
         if self.n_layers and self.dim % self.n_heads:
@@ -181,6 +186,19 @@ class EncoderConfig:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
         self._check_names()
         self._check_unread()
+
+    def _check_attention(self) -> None:
+        if self.attention not in get_args(Attention):
+            raise unknown_name("attention", self.attention, get_args(Attention))
+        if self.attention != "bidirectional" and self.exact_match:
+            raise InputError(
+                f"attention is {self.attention!r}, but exact_match tells a position of tokens after it. Leave it out."
+            )
+        if self.attention == "prefix" and self.position == "last":
+            raise InputError(
+                "attention is 'prefix', but position is 'last', which tells how many tokens follow. Choose 'start', "
+                "'rope', 'alibi' or 'none'."
+            )
 
     def _check_names(self) -> None:
         check_name("layer", self.layer, LAYERS)
@@ -252,11 +270,16 @@ class EncoderConfig:
         return self.times or self.time_gaps
 
     @property
+    def causal(self) -> bool:
+        """True if no position depends on a later one."""
+        return self.attention == "causal"
+
+    @property
     def branch_scale(self) -> float:
         """``residual_init_scale``, or what None stands for."""
         if self.residual_init_scale is not None:
             return self.residual_init_scale
-        return 0.01 if self.causal else 1.0
+        return 1.0 if self.attention == "bidirectional" else 0.01
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain values for JSON."""

@@ -46,6 +46,7 @@ class Embeddings(nn.Module):
         segments: Tensor | None,
         features: dict[str, Tensor] | None,
         times: Tensor | None = None,
+        position: Tensor | None = None,
     ) -> Tensor:
         """Embed a batch.
 
@@ -55,6 +56,7 @@ class Embeddings(nn.Module):
             segments: Rows of the segment table ``[batch, seq]``; None = segment 0 everywhere.
             features: Values by name, ``[batch, seq]`` or ``[batch, seq, width]``; floats of dense ones.
             times: Unix seconds, int64 ``[batch, seq]``, already checked; required with ``time_gaps``.
+            position: int64 ``[batch, seq]`` where positions count from the ``start``; None: from 0.
 
         Returns:
             ``[batch, seq, dim]``.
@@ -64,7 +66,7 @@ class Embeddings(nn.Module):
         """
         x = self.token(tokens)
         if self.position is not None:
-            x = x + self._positions(self.position.weight, mask)
+            x = x + self._positions(self.position.weight, mask, position)
         if segments is not None or self.segment is not None:
             x = x + self._segments(tokens, segments)
         if self.ngrams is not None:
@@ -101,10 +103,10 @@ class Embeddings(nn.Module):
         with torch.no_grad():
             self.position.weight.copy_(waves * (2**0.5 * self.config.init_std))  # a sinusoid's std is 1/√2
 
-    def _positions(self, table: Tensor, mask: Tensor) -> Tensor:
+    def _positions(self, table: Tensor, mask: Tensor, position: Tensor | None) -> Tensor:
         seq = mask.shape[1]
         if self.config.position == "start":
-            return table[:seq]
+            return table[:seq] if position is None else F.embedding(position, table)
         from_last = mask.sum(1, keepdim=True) - 1 - torch.arange(seq, device=mask.device)
         return F.embedding(from_last.clamp_(min=0), table)  # padding shares row 0 and is masked out
 

@@ -28,7 +28,7 @@ from recsys_bert.encoder.weights import load_weights
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json, write_json
 
-FORMAT = "recsys_bert.encoder/2"
+FORMAT = "recsys_bert.encoder/3"
 """Format name and version in ``config.json``."""
 
 
@@ -92,6 +92,7 @@ class Encoder(nn.Module):
         features: dict[str, Tensor] | None = None,
         times: Tensor | None = None,
         mask: Tensor | None = None,
+        prefix: Tensor | None = None,
     ) -> EncoderOutput:
         """Encode a batch.
 
@@ -102,11 +103,13 @@ class Encoder(nn.Module):
             times: Unix seconds, int64 ``[batch, seq]``, ignored on padding; required iff ``config.needs_times``. Only
                 differences count.
             mask: bool ``[batch, seq]``; None = ``tokens != 0``.
+            prefix: Positions that see each other both ways at the beginning of each row, int64 ``[batch]``; required
+                iff ``config.attention`` is ``prefix``.
 
         Raises:
-            InputError: Tokens too long or out of range, padding not on the right, or wrong features or times.
+            InputError: Tokens too long or out of range, padding not on the right, or wrong features, times or prefix.
         """
-        x, attention_mask, mask = self._embed(tokens, segments, features, times, mask)
+        x, attention_mask, mask = self._embed(tokens, segments, features, times, mask, prefix)
         states, state = [x], None
         for layer in self.layers_in_order():
             if not self._skips_layer():
@@ -198,11 +201,14 @@ class Encoder(nn.Module):
         features: dict[str, Tensor] | None,
         times: Tensor | None,
         mask: Tensor | None,
+        prefix: Tensor | None = None,
     ) -> tuple[Tensor, AttentionMask, Tensor]:
         """Check the inputs; return embeddings, attention mask and padding mask."""
         mask, padded = self._check(tokens, mask)
         self._check_times(tokens, times)
-        attention_mask = AttentionMask.of(mask, self.config.causal, padded, times if self.config.times else None)
+        self.check_prefix(tokens, prefix)
+        read_times = times if self.config.times else None
+        attention_mask = AttentionMask.of(mask, self.config.causal, padded, read_times, prefix)
         attention_mask = replace(attention_mask, relative=self.relative)
         return self.embeddings(tokens, mask, segments, features, times), attention_mask, mask
 
@@ -220,6 +226,19 @@ class Encoder(nn.Module):
         if (mask[:, 1:] > mask[:, :-1]).any():
             raise InputError("padding (row 0) comes before a token; put it on the right.")
         return mask, not bool(mask[:, -1].all())
+
+    def check_prefix(self, tokens: Tensor, prefix: Tensor | None) -> None:
+        """Raise ``InputError`` unless there is a prefix just where the attention needs one, within each row."""
+        needed = self.config.attention == "prefix"
+        if needed != (prefix is not None):
+            remedy = "pass the length of each row's prefix" if needed else "leave it out"
+            raise InputError(f"attention is {self.config.attention!r}: {remedy} (prefix).")
+        if prefix is None:
+            return
+        if prefix.shape != tokens.shape[:1] or prefix.dtype != torch.int64:
+            raise InputError(f"prefix is {prefix.dtype} {list(prefix.shape)}; it must be int64 [{len(tokens)}].")
+        if bool(((prefix < 0) | (prefix > (tokens != 0).sum(1))).any()):
+            raise InputError("prefix is longer than its row or below 0; it counts tokens at the beginning of the row.")
 
     def _check_times(self, tokens: Tensor, times: Tensor | None) -> None:
         if times is None and self.config.needs_times:
@@ -279,7 +298,8 @@ def _build_layer(config: EncoderConfig) -> nn.Module:
             f"times is set, but layer {config.layer!r} reads no times. Choose one that does, such as 'hstu', or set "
             "time_gaps, which works with every layer."
         )
-    fixed = {"timed": config.times, "causal": config.causal, "max_len": config.max_len}
+    causal = config.attention != "bidirectional"
+    fixed = {"timed": config.times, "causal": causal, "max_len": config.max_len}
     fixed = {name: value for name, value in fixed.items() if name in parameters}
     sizes = (config.dim, config.n_heads, config.dropout)
     layer: nn.Module = build("layer", config.layer, LAYERS, *sizes, options=config.layer_options, **fixed)
@@ -302,9 +322,8 @@ def _build_relative(config: EncoderConfig, layers: nn.ModuleList) -> RelativePos
 def _build_neck(config: EncoderConfig) -> Residual | None:
     if config.neck == "none":
         return None
-    neck = build(
-        "neck", config.neck, NECKS, config.dim, config.dropout, options=config.neck_options, causal=config.causal
-    )
+    causal = config.attention != "bidirectional"
+    neck = build("neck", config.neck, NECKS, config.dim, config.dropout, options=config.neck_options, causal=causal)
     return Residual(neck, config.dim, config.residual)
 
 

@@ -1,16 +1,15 @@
 """The contract of an objective, and how one is built by its name."""
 
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from torch import nn
 
+from recsys_bert.encoder.config import Attention
 from recsys_bert.encoder.parts import Options, build
 from recsys_bert.objectives import OBJECTIVES
 from recsys_bert.objectives.sequences import Sequences, TokenTable
 from recsys_bert.objectives.token_prediction import TokenPrediction
-
-Attention = Literal["bidirectional", "causal"]
 
 
 class Objective(Protocol):

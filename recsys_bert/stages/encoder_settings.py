@@ -7,7 +7,7 @@ from recsys_bert.errors import InputError
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.training.config import OptimiserConfig
 
-DERIVED = ("vocab_size", "features", "causal")
+DERIVED = ("vocab_size", "features", "attention")
 """Encoder settings that follow from the data and the objective."""
 
 

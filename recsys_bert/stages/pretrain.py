@@ -238,14 +238,15 @@ def _resolved(
     from recsys_bert.user_encoder.growth import resolve_new_items
     from recsys_bert.user_encoder.item_init import resolve_item_init
 
-    causal = objective.attention == "causal"
     if init is None:
         names = named_with_text(config.features, config.text)
         source, features = "the data and the objective give", feature_configs(dataset, names)
-        encoder = replace(config.encoder, vocab_size=dataset.vocabulary.size, causal=causal, features=features)
+        encoder = replace(
+            config.encoder, vocab_size=dataset.vocabulary.size, attention=objective.attention, features=features
+        )
     else:
         source, dropout = f"init {config.init} has", config.encoder_dropout
-        encoder = replace(grown_config(init.config, dataset), causal=causal)
+        encoder = replace(grown_config(init.config, dataset), attention=objective.attention)
         encoder = encoder if dropout is None else replace(encoder, dropout=dropout)
     check_derived(config.encoder, encoder, source)
     check_times(dataset, encoder)

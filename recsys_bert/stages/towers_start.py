@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.config import Attention, EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.config import TowersConfig
 from recsys_bert.stages.encoder_settings import check_derived
@@ -57,7 +57,7 @@ def start_towers(
     similarity: str,
     dropout: float | None,
     residual_scale: float | None,
-    causal: bool = True,
+    attention: Attention = "causal",
 ) -> Start:
     """Make the encoder, or load that of ``init``, set its attention and grow it to the items of the log.
 
@@ -71,7 +71,7 @@ def start_towers(
         similarity: Of the loss.
         dropout: Dropout of a trained encoder from here on; None keeps it.
         residual_scale: Factor on the branches of a trained encoder; None keeps them.
-        causal: Attention, as the training needs it.
+        attention: Attention, as the training needs it.
 
     Raises:
         InputError: No such run, one of another vocabulary, or settings that differ from those of ``init``.
@@ -82,13 +82,13 @@ def start_towers(
 
     if init is None:
         item_init = resolve_item_init(item_init, dataset)
-        return Start(_new_encoder(dataset, encoder, features, item_init, causal), item_init, towers)
+        return Start(_new_encoder(dataset, encoder, features, item_init, attention), item_init, towers)
     trained = _load(init, dataset)
     item_init = resolve_new_items(item_init, dataset, trained.encoder.config.vocab_size)
     going_on = trained if isinstance(trained, TwoTower) else None
     if going_on is not None:
         towers = _towers(towers, similarity, going_on, init)
-    grown = _grown_encoder(dataset, init, trained.encoder, dropout, item_init, causal)
+    grown = _grown_encoder(dataset, init, trained.encoder, dropout, item_init, attention)
     start = Start(grown, item_init, towers, going_on)
     check_derived(encoder, start.encoder.config, f"init {init} has")
     if features not in ((), start.features):
@@ -120,14 +120,18 @@ def _towers(towers: TowersConfig, similarity: str, trained: "TwoTower", init: Pa
 
 
 def _new_encoder(
-    dataset: "ClickDataset", config: EncoderConfig, features: tuple[str, ...], item_init: "ItemInit", causal: bool
+    dataset: "ClickDataset",
+    config: EncoderConfig,
+    features: tuple[str, ...],
+    item_init: "ItemInit",
+    attention: Attention,
 ) -> "Encoder":
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.user_encoder.checkpoint import feature_configs
     from recsys_bert.user_encoder.item_init import init_items
 
     size, read = dataset.vocabulary.size, feature_configs(dataset, features)
-    encoder = Encoder(replace(config, vocab_size=size, causal=causal, features=read))
+    encoder = Encoder(replace(config, vocab_size=size, attention=attention, features=read))
     check_derived(config, encoder.config, "the data gives")
     init_items(encoder, dataset, item_init)
     return encoder
@@ -139,10 +143,10 @@ def _grown_encoder(
     trained: "Encoder",
     dropout: float | None,
     item_init: "ItemInit",
-    causal: bool,
+    attention: Attention,
 ) -> "Encoder":
     from recsys_bert.user_encoder.checkpoint import grown_config, grown_from
 
-    config = replace(grown_config(trained.config, dataset), causal=causal)
+    config = replace(grown_config(trained.config, dataset), attention=attention)
     config = config if dropout is None else replace(config, dropout=dropout)
     return grown_from(trained, config, dataset, item_init, init)

@@ -103,7 +103,7 @@ def _train(
         similarity=config.loss.similarity,
         dropout=config.encoder_dropout,
         residual_scale=config.encoder_residual_scale,
-        causal=config.crop != "every",
+        attention="bidirectional" if config.crop == "every" else "causal",
     )
     encoder, item_init = start.encoder.config, start.item_init
     config = replace(config, encoder=encoder, features=start.features, towers=start.towers, item_init=item_init)

@@ -321,7 +321,7 @@ def take_weights(encoder: Encoder, pretrained: Encoder, source: Path) -> None:
     try:
         copy_grown(encoder, pretrained.state_dict())
     except InputError as error:
-        attention = "causal" if encoder.config.causal else "bidirectional"
+        attention = encoder.config.attention
         raise InputError(
             f"the encoder of {source} cannot become {attention}: its {pretrained.config.neck} neck has other weights "
             "then. Pretrain with the other objective, or with another neck."

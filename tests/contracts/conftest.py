@@ -64,7 +64,7 @@ def make(part: tuple[str, str], causal: bool) -> Build:
 
 def _build_or_skip(part: tuple[str, str], *, causal: bool, **settings: object) -> Encoder:
     try:
-        return _build(*part, causal=causal, **settings)
+        return _build(*part, attention="causal" if causal else "bidirectional", **settings)
     except InputError as error:
         if not causal or "causal" not in str(error) or part[1] not in str(error):
             raise

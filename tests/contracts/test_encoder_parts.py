@@ -153,4 +153,4 @@ def test_a_part_from_outside_works(build: Build, kind: str, name: str, tmp_path:
 def test_a_neck_that_cannot_be_causal_refuses_by_name(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(Path(__file__).parent)
     with pytest.raises(InputError, match="neck Halves cannot be causal"):
-        Encoder(EncoderConfig(vocab_size=9, neck="outside_parts:Halves", causal=True))
+        Encoder(EncoderConfig(vocab_size=9, neck="outside_parts:Halves", attention="causal"))

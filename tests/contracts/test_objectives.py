@@ -69,8 +69,7 @@ def tensors(batch):
 
 def make_prediction(objective, loss=None, **sizes):
     torch.manual_seed(0)
-    causal = objective.attention == "causal"
-    encoder = Encoder(EncoderConfig(vocab_size=TABLE.size, causal=causal, **SIZES | sizes))
+    encoder = Encoder(EncoderConfig(vocab_size=TABLE.size, attention=objective.attention, **SIZES | sizes))
     counts = np.ones(TABLE.size, np.int64)
     return TokenPrediction(encoder, loss or LossConfig(), first_row=TABLE.first, counts=counts)
 
@@ -311,4 +310,4 @@ def test_texts_are_pretrained_by_the_same_objective(name, tmp_path):
     vectors = encoder.encode(texts[:4])
     assert vectors.shape == (4, 16)
     assert np.isfinite(vectors).all()
-    assert encoder.encoder.config.causal == (build_objective(name, {}).attention == "causal")
+    assert encoder.encoder.config.attention == build_objective(name, {}).attention

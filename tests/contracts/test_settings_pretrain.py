@@ -96,7 +96,7 @@ CONTRACT = SettingsContract(
     },
     exempt=EXEMPT,
 )
-REFUSED = {"encoder.vocab_size", "encoder.causal", "encoder.features", "encoder.exact_match"}
+REFUSED = {"encoder.vocab_size", "encoder.attention", "encoder.features", "encoder.exact_match"}
 REFUSED |= {"train_item_vectors"}  # there are no item vectors; tests/stages/test_text_items.py has some
 CHANGES = CONTRACT.changes()
 OPTION_VALUES = {

@@ -103,7 +103,7 @@ CONTRACT = SettingsContract(
 )
 REFUSED = {
     "encoder.vocab_size",
-    "encoder.causal",
+    "encoder.attention",
     "encoder.features",
     "encoder.exact_match",
     "index.seed",  # draws from more than 65,536 items; refused for Flat, which learns nothing

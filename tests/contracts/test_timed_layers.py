@@ -22,7 +22,9 @@ def make(request: pytest.FixtureRequest, build: Callable[..., Encoder], causal: 
     """Build an encoder that reads times, with one of the layers that can."""
 
     def build_timed(**settings: object) -> Encoder:
-        encoder = build("layer", request.param, causal=causal, times=True, **settings)
+        encoder = build(
+            "layer", request.param, attention="causal" if causal else "bidirectional", times=True, **settings
+        )
         for name, p in encoder.named_parameters():
             if "bias" in name and "norm" not in name:
                 torch.nn.init.normal_(p)  # so that no effect of a bias hides below a tolerance

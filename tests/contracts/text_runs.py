@@ -106,7 +106,7 @@ EXEMPT = {
 OF_START = {"tokenizer.kind": ("wordpiece",), "encoder.ngrams": (2,), "encoder.n_layers": (2,)}
 REFUSED = {  # follow from the data, or have no effect on texts
     "encoder.vocab_size",
-    "encoder.causal",
+    "encoder.attention",
     "encoder.features",
     "encoder.times",
     "encoder.time_gaps",

@@ -43,7 +43,14 @@ def batch():
 
 def _pretrained(masked, similarity="dot"):
     config = EncoderConfig(
-        vocab_size=N_ROWS, dim=8, n_layers=1, n_heads=2, max_len=6, causal=not masked, dropout=0.5, init_std=0.5
+        vocab_size=N_ROWS,
+        dim=8,
+        n_layers=1,
+        n_heads=2,
+        max_len=6,
+        attention="bidirectional" if masked else "causal",
+        dropout=0.5,
+        init_std=0.5,
     )
     loss = LossConfig(similarity=similarity, temperature=0.1 if similarity == "cosine" else 0.06)
     prediction = TokenPrediction(Encoder(config), loss, first_row=3)
@@ -197,7 +204,13 @@ def test_a_cached_history_gives_the_same_logits(masked, batch):
 
 @pytest.mark.parametrize("masked", [True, False])
 def test_an_encoder_that_reads_times_gets_those_of_the_history(masked, batch):
-    settings = {"layer": "hstu", "times": True, "time_gaps": True, "causal": not masked, "init_std": 0.5}
+    settings = {
+        "layer": "hstu",
+        "times": True,
+        "time_gaps": True,
+        "attention": "bidirectional" if masked else "causal",
+        "init_std": 0.5,
+    }
     config = EncoderConfig(vocab_size=N_ROWS, dim=8, n_layers=1, n_heads=2, max_len=6, **settings)
     prediction = TokenPrediction(Encoder(config), LossConfig(), first_row=3)
     reader = EncodedItems(PretrainedEncoder(prediction, "masked" if masked else "next_item"), DIM, frozen=True).eval()

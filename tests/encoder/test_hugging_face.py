@@ -97,7 +97,7 @@ def test_shared_layers_without_segments_export_too(make, tmp_path: Path):
         ({"layer": "realformer"}, "layer is 'realformer'"),
         ({"fusion": "scalar_mix"}, "fusion is 'scalar_mix'"),
         ({"neck": "cnn"}, "neck is 'cnn'"),
-        ({"causal": True}, "it is causal"),
+        ({"attention": "causal"}, "attention is 'causal'"),
         ({"position": "last"}, "position is 'last'"),
         ({"embedding_norm": False}, "embeddings are not normalised"),
         ({"features": [{"name": "shop", "size": 3}]}, "it has side features"),

@@ -28,7 +28,7 @@ CASES += [("bert", causal, positions) for causal in (False, True) for positions 
 
 @pytest.mark.parametrize(("layer", "causal", "positions"), CASES)
 def test_weights_times_values_are_what_the_heads_give(layer, causal, positions):
-    settings = {"layer": layer, "causal": causal, "position": positions}
+    settings = {"layer": layer, "attention": "causal" if causal else "bidirectional", "position": positions}
     encoder, mixed, projected = make(**settings), [], []
     for one in encoder.layers:
         merge = one.attention.merge_heads

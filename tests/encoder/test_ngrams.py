@@ -58,7 +58,7 @@ def test_an_encoder_starts_as_without_runs_and_learns_them(make):
 
 
 def test_causal_encoders_stay_causal(make):
-    encoder = make(ngrams=3, causal=True, position="start")
+    encoder = make(ngrams=3, attention="causal", position="start")
     torch.nn.init.normal_(encoder.embeddings.ngrams.table.weight)
     later = TOKENS[:1].clone()
     later[0, 3] = 6

@@ -43,7 +43,8 @@ def test_rope_depends_on_the_distance_alone():
     [(1, [2**-8]), (2, [2**-4, 2**-8]), (3, [2**-4, 2**-8, 2**-2]), (4, [2**-2, 2**-4, 2**-6, 2**-8])],
 )
 def test_alibi_is_minus_slope_times_distance(n_heads, slopes):
-    bias = Alibi(4, n_heads).bias(4, torch.device("cpu"))
+    position = torch.arange(4)
+    bias = Alibi(4, n_heads).bias((position[:, None] - position)[None])[0]
     expected = [[[-slope * abs(q - k) for k in range(4)] for q in range(4)] for slope in slopes]
     assert bias.tolist() == expected
 
@@ -85,9 +86,11 @@ def test_attention_applies_them_in_every_kernel(relative, causal):
 def test_a_layer_applies_them_or_is_refused_by_name(make, layer, position, causal):
     if not getattr(find("layer", layer, LAYERS), "relative_positions", False) or (causal and layer == "bsarec"):
         with pytest.raises(InputError, match=f"layer '{layer}'"):
-            make(layer=layer, position=position, causal=causal)
+            make(layer=layer, position=position, attention="causal" if causal else "bidirectional")
         return
-    encoder = make(layer=layer, position=position, causal=causal, residual_init_scale=1.0)
+    encoder = make(
+        layer=layer, position=position, attention="causal" if causal else "bidirectional", residual_init_scale=1.0
+    )
     assert [name for name, _ in encoder.named_parameters() if "position" in name] == []
     lengths = (TOKENS != 0).sum(1)
     with torch.no_grad():

@@ -51,7 +51,7 @@ def test_a_gap_is_an_embedding_of_the_time_since_the_position_before(make):
 
 
 def test_gaps_and_times_can_be_read_together(make):
-    encoder = make(layer="hstu", times=True, time_gaps=True, causal=True)
+    encoder = make(layer="hstu", times=True, time_gaps=True, attention="causal")
     assert not torch.allclose(encoder(TOKENS, times=TIMES).tokens, encoder(TOKENS, times=2 * TIMES).tokens)
     assert encoder.embeddings.gap is not None
     assert encoder.layers[0].time_bias is not None

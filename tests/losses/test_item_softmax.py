@@ -193,7 +193,9 @@ def make_prediction(loss, n_items, counts=None):
     torch.manual_seed(0)
     size = FIRST + n_items
     encoder = Encoder(
-        EncoderConfig(vocab_size=size, dim=16, n_layers=1, causal=True, dropout=0.0, init_std=0.3, position="none")
+        EncoderConfig(
+            vocab_size=size, dim=16, n_layers=1, attention="causal", dropout=0.0, init_std=0.3, position="none"
+        )
     )
     return TokenPrediction(encoder, loss, first_row=FIRST, counts=np.ones(size, int) if counts is None else counts)
 

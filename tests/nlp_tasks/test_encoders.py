@@ -144,7 +144,7 @@ def test_settings_of_a_tokenizer_are_not_ignored_beside_a_trained_one(tmp_path, 
             make_text_encoder(tmp_path / name, settings, TokenizerConfig(**how), [])
 
 
-@pytest.mark.parametrize("change", [{"vocab_size": 9}, {"causal": True}, {"time_gaps": True}])
+@pytest.mark.parametrize("change", [{"vocab_size": 9}, {"attention": "causal"}, {"time_gaps": True}])
 def test_what_follows_from_the_data_is_not_set(settings, change):
     with pytest.raises(InputError, match=f"encoder.{next(iter(change))} follows from the data"):
         check_encoder(replace(settings, **change), pairs=True)

@@ -56,7 +56,7 @@ def test_the_weight_is_the_share_of_the_auxiliary_loss():
 def test_token_prediction_weighs_the_loss_on_the_last_layer_against_its_own(name):
     def prediction(auxiliary):
         model = TokenPrediction(
-            encoder(causal=True, embedding_dim=4),
+            encoder(attention="causal", embedding_dim=4),
             LossConfig(name=name, similarity="cosine"),
             first_row=2,
             counts=np.ones(9, int),

@@ -24,7 +24,7 @@ BATCH = {
 def prediction(dim, n_layers, loss="full", **settings):
     torch.manual_seed(dim)
     config = EncoderConfig(
-        vocab_size=SIZE, dim=dim, n_layers=n_layers, causal=True, dropout=0.0, init_std=0.5, **settings
+        vocab_size=SIZE, dim=dim, n_layers=n_layers, attention="causal", dropout=0.0, init_std=0.5, **settings
     )
     return TokenPrediction(Encoder(config), LossConfig(name=loss), first_row=FIRST, counts=np.ones(SIZE, int))
 

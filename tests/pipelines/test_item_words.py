@@ -38,7 +38,9 @@ def folder(tmp_path_factory):
     assert main(["item-vectors", "--data", str(folder / "data"), "--out", str(folder / "vectors")]) == 0
     dataset = open_dataset(folder / "data")
     torch.manual_seed(0)
-    config = EncoderConfig(vocab_size=dataset.vocabulary.size, dim=8, n_layers=1, max_len=8, causal=True, init_std=1.0)
+    config = EncoderConfig(
+        vocab_size=dataset.vocabulary.size, dim=8, n_layers=1, max_len=8, attention="causal", init_std=1.0
+    )
     prediction = TokenPrediction(Encoder(config), LossConfig(similarity="dot"), first_row=dataset.vocabulary.first_item)
     table = prediction.encoder.embeddings.token.weight
     with torch.no_grad():

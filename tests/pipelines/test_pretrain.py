@@ -427,10 +427,10 @@ def test_sparse_adam_is_refused_where_a_loss_reads_all_rows(config, quick):
 
 
 def test_settings_that_the_data_decide_are_refused(config):
-    with pytest.raises(InputError, match=r"encoder\.causal is True, but the data and the objective give False"):
-        pretrain.run(replace(config, encoder=replace(config.encoder, causal=True)))
-    with pytest.raises(InputError, match=r"encoder\.causal follows from the data"):
-        config.check_named(frozenset({"encoder.causal"}))
+    with pytest.raises(InputError, match=r"encoder\.attention is .*, but the data and the objective give"):
+        pretrain.run(replace(config, encoder=replace(config.encoder, attention="causal")))
+    with pytest.raises(InputError, match=r"encoder\.attention follows from the data"):
+        config.check_named(frozenset({"encoder.attention"}))
 
 
 def test_an_encoder_of_texts_goes_from_two_logs_to_a_third_by_commands(tmp_path):

@@ -53,7 +53,7 @@ def folder(tmp_path_factory):
 def write_run(run, dataset, seed, similarity="dot", **settings):
     torch.manual_seed(seed)
     size = dataset.vocabulary.size
-    config = EncoderConfig(vocab_size=size, dim=8, n_layers=1, max_len=12, causal=True, init_std=1.0, **settings)
+    config = EncoderConfig(vocab_size=size, dim=8, n_layers=1, max_len=12, attention="causal", init_std=1.0, **settings)
     prediction = TokenPrediction(
         Encoder(config), LossConfig(similarity=similarity), first_row=dataset.vocabulary.first_item
     )

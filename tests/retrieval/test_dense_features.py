@@ -72,7 +72,7 @@ def make_log(out, rows):
 
 def encoder(log, features=(), **changes):
     torch.manual_seed(0)
-    settings = {"dim": 16, "n_layers": 1, "n_heads": 2, "max_len": 12, "dropout": 0.0, "causal": True, **changes}
+    settings = {"dim": 16, "n_layers": 1, "n_heads": 2, "max_len": 12, "dropout": 0.0, "attention": "causal", **changes}
     return Encoder(
         EncoderConfig(vocab_size=log.vocabulary.size, features=feature_configs(log, tuple(features)), **settings)
     )

@@ -55,7 +55,7 @@ def one_by_one(encoder, queries, appended=False):
 @pytest.mark.parametrize("objective", ["masked", "next_item"])
 @pytest.mark.usefixtures("in_float32")
 def test_a_saved_encoder_ranks_by_the_times_of_the_log(side_log, encoder, tmp_path, objective, settings):
-    model = encoder(causal=objective == "next_item", **settings).eval()
+    model = encoder(attention="causal" if objective == "next_item" else "bidirectional", **settings).eval()
     prediction = TokenPrediction(model, LossConfig(), first_row=side_log.vocabulary.first_item)
     pretrained = PretrainedEncoder(prediction, objective)
     save_encoder(tmp_path / "run" / "encoder", pretrained, side_log)
@@ -111,7 +111,9 @@ def test_what_only_times_tell_is_learned_from_times_alone(settings, best):
     def make(crops, random):
         return next_item(crops.items, crops.lengths, first, crops.times)
 
-    config = EncoderConfig(vocab_size=first + 2, dim=16, n_layers=1, max_len=length, causal=True, dropout=0, **settings)
+    config = EncoderConfig(
+        vocab_size=first + 2, dim=16, n_layers=1, max_len=length, attention="causal", dropout=0, **settings
+    )
     batches = HistoryBatches(data, make, batch_size=50, length=length, times=config.needs_times)
     torch.manual_seed(0)
     prediction = TokenPrediction(Encoder(config), LossConfig(), first_row=first)

@@ -51,7 +51,7 @@ OTHERS = [
 
 def encoder_ranker(encoder, side_log, features=(), **settings):
     config = {"features": feature_configs(side_log, features), **settings}
-    model = encoder(causal=False, **config)
+    model = encoder(attention="bidirectional", **config)
     tables = row_features(side_log, model.config)
     first = side_log.vocabulary.first_item
     prediction = TokenPrediction(model, LossConfig(), first_row=first, features=tables, unknown=2).eval()

@@ -24,7 +24,10 @@ def ranker(side_log, encoder):
 
     def build(objective, features=(), **loss):
         prediction = TokenPrediction(
-            encoder(causal=objective == "next_item", features=feature_configs(side_log, features)),
+            encoder(
+                attention="causal" if objective == "next_item" else "bidirectional",
+                features=feature_configs(side_log, features),
+            ),
             LossConfig(**loss),
             first_row=side_log.vocabulary.first_item,
             features={name: side_log.item_features[name] for name in features},

@@ -90,7 +90,7 @@ def towers_with_text(log, text_encoder, loss, **training):
     config = TextTrainingConfig(**training)
     dataset = log.with_dense("text", TrainedText(log, text_encoder, 8, config, "fp32"))
     sizes = EncoderConfig(
-        dim=16, n_layers=1, n_heads=2, dropout=0.0, causal=True, max_len=10, vocab_size=log.vocabulary.size
+        dim=16, n_layers=1, n_heads=2, dropout=0.0, attention="causal", max_len=10, vocab_size=log.vocabulary.size
     )
     encoder = Encoder(sizes.__class__(**{**vars(sizes), "features": feature_configs(dataset, ("text",))}))
     model = build_two_tower(encoder, TowersConfig(item_features=("text",)), loss, dataset)

@@ -28,7 +28,7 @@ class Killed(Exception):
 def prediction(loss="sampled", dropout=0.1, **sizes):
     torch.manual_seed(0)
     sizes = {"vocab_size": ROWS, "dim": 8, "n_layers": 1, "n_heads": 1, "max_len": 5, **sizes}
-    encoder = Encoder(EncoderConfig(**sizes, causal=True, dropout=dropout))
+    encoder = Encoder(EncoderConfig(**sizes, attention="causal", dropout=dropout))
     config = LossConfig(name=loss, negatives=NegativesConfig(uniform=2))
     return TokenPrediction(encoder, config, first_row=FIRST, counts=np.ones(ROWS, int))
 

@@ -78,7 +78,7 @@ def unsavable(encoder: Encoder, head: CheckpointHead) -> list[str]:
         f"layer is {config.layer!r}, not 'bert'": not all(type(layer) is BertLayer for layer in encoder.layers),
         f"fusion is {config.fusion!r}, not 'last'": config.fusion != "last",
         f"neck is {config.neck!r}, not 'none'": config.neck != "none",
-        "it is causal": config.causal,
+        f"attention is {config.attention!r}, not 'bidirectional'": config.attention != "bidirectional",
         f"position is {config.position!r}, not 'start'": config.position != "start",
         "embeddings are not normalised (embedding_norm)": not config.embedding_norm,
         "it has n-gram embeddings (ngrams)": config.ngrams > 1,

@@ -11,6 +11,10 @@ The class attribute ``last_position_only`` is True if the layer can compute a si
 The class attribute ``relative_positions`` is True if all of the layer's scores come from ``SelfAttention``, which
 applies ``attention_mask.relative`` (``rope``, ``alibi``).
 
+The class attribute ``cacheable`` is True if outputs at a position depend on others through keys and values alone, and
+these go through ``attention_mask.extend``, masks through ``full``, ``bias`` and ``distance``; such layers generate, a
+position at a time (``recsys_bert.encoder.cached``).
+
 Three keyword-only arguments are no options, the encoder sets them for layers that take them: ``timed``, True if the
 config has ``times`` (``attention_mask.times`` is then present); ``causal``, for layers that refuse it; ``max_len``.
 """

@@ -23,6 +23,7 @@ class BertLayer(nn.Module):
     ends_with_norm = True
     last_position_only = True
     relative_positions = True
+    cacheable = True
 
     def __init__(
         self,

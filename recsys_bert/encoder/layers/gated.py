@@ -30,6 +30,7 @@ class GatedLayer(nn.Module):
     ends_with_norm = False
     last_position_only = True
     relative_positions = True
+    cacheable = True
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ class HstuLayer(nn.Module):
     """
 
     ends_with_norm = False
+    cacheable = True
 
     def __init__(
         self,
@@ -79,41 +80,46 @@ class HstuLayer(nn.Module):
         if state is None and self.time_bias is not None and attention_mask.times is not None:
             state = pairwise_time_buckets(attention_mask.times)
         gate, value, query, key = F.silu(self.uvqk(self.norm(x))).chunk(4, dim=-1)
-        mixed = self._attend(query, key, value, self._bias(query, attention_mask, state))
+        bias = self._bias(query, attention_mask, state)
+        key, value = (part[:, 0] for part in attention_mask.extend(key[:, None], value[:, None]))
+        mixed = self._attend(query, key, value, bias)
         mixed = self.mixed_norm(mixed / _n_keys(attention_mask, x.shape[1], x.device))
         return x + self.out(self.dropout(mixed * gate)), state
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
         """Σ silu(score) · value, ``[batch, seq, dim]``."""
         batch, seq, _ = query.shape  # head by head, so that the bias, which they share, is not copied for each
-        bias = bias.expand(batch, seq, seq)
+        bias = bias.expand(batch, seq, key.shape[1])
         heads = zip(*(part.chunk(self.n_heads, dim=-1) for part in (query, key, value)), strict=True)
         return torch.cat([F.silu(torch.baddbmm(bias, q, k.transpose(1, 2))) @ v for q, k, v in heads], dim=-1)
 
     def _bias(self, like: Tensor, attention_mask: AttentionMask, buckets: Tensor | None) -> Tensor:
-        """Bias of the scores, ``[batch or 1, seq, seq]``; so low where masked out that silu is 0."""
-        seq = like.shape[1]
-        position = torch.arange(seq, device=like.device)
-        distance = (position[:, None] - position).clamp_(-self.max_distance, self.max_distance) + self.max_distance
-        bias = self.distance_bias[distance].to(like.dtype)[None]
+        """Bias of the scores, ``[batch or 1, query, key]``; so low where masked out that silu is 0."""
+        distance = attention_mask.distance(like.shape[1], like.device)
+        rows = distance.clamp(-self.max_distance, self.max_distance) + self.max_distance
+        bias = self.distance_bias[rows].to(like.dtype)
         # Half of the least number of the dtype, so that adding a score does not overflow.
         masked_out = torch.finfo(like.dtype).min / 2
         if attention_mask.causal:
-            bias = bias.masked_fill(position > position[:, None], masked_out)
-        if attention_mask.key_mask is not None:
-            bias = bias.masked_fill(~attention_mask.key_mask[:, 0], masked_out)
+            bias = bias.masked_fill(distance < 0, masked_out)
+        if (visible := _visible(attention_mask)) is not None:
+            bias = bias.masked_fill(~visible, masked_out)
         if self.time_bias is None or buckets is None:
             return bias
         # Gather in float32: in 16 bits the gradients of many thousand pairs would be summed too coarsely.
         return bias + self.time_bias.index_select(0, buckets.flatten()).view(buckets.shape).to(like.dtype)
 
 
+def _visible(attention_mask: AttentionMask) -> Tensor | None:
+    """Keys that may be attended to, bool ``[batch, query or 1, key]``, beside causality; None = all."""
+    mask = attention_mask.key_mask if attention_mask.visible is None else attention_mask.visible
+    return None if mask is None else mask[:, 0]
+
+
 def _n_keys(attention_mask: AttentionMask, seq: int, device: torch.device) -> Tensor:
-    """Number of keys per query: int64 ``[batch or 1, seq or 1, 1]``."""
+    """Number of keys per query: int64 ``[batch or 1, query or 1, 1]``."""
     if attention_mask.causal:
         return torch.arange(1, seq + 1, device=device)[None, :, None]
-    return (
-        torch.full((1, 1, 1), seq, device=device)
-        if attention_mask.key_mask is None
-        else attention_mask.key_mask[:, 0].sum(-1, keepdim=True)
-    )
+    if (visible := _visible(attention_mask)) is not None:
+        return visible.sum(-1, keepdim=True)
+    return torch.full((1, 1, 1), seq if attention_mask.cache is None else attention_mask.cache.n_keys, device=device)

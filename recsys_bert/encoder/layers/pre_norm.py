@@ -25,6 +25,7 @@ class PreNormLayer(nn.Module):
     ends_with_norm = False
     last_position_only = True
     relative_positions = True
+    cacheable = True
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ class RealFormerLayer(nn.Module):
     """
 
     ends_with_norm = True
+    cacheable = True
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class RealFormerLayer(nn.Module):
         Returns:
             ``[batch, seq, dim]`` and the residual scores, this layer's included.
         """
-        scores, value = self._scores(x, state)
+        scores, value = self._scores(x, attention_mask, state)
         # Softmax in float32: under autocast a sum over many layers would lose its last digits in bf16.
         weights = masked_softmax(scores, attention_mask).to(value.dtype)
         mixed = self.attention.merge_heads(self.attention_dropout(weights) @ value)
@@ -64,10 +65,11 @@ class RealFormerLayer(nn.Module):
 
     def attention_weights(self, x: Tensor, attention_mask: AttentionMask, state: Tensor | None = None) -> Tensor:
         """Attention weights ``[batch, n_heads, seq, seq]`` of ``forward`` with the same arguments."""
-        return masked_softmax(self._scores(x, state)[0], attention_mask)
+        return masked_softmax(self._scores(x, attention_mask, state)[0], attention_mask)
 
-    def _scores(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _scores(self, x: Tensor, attention_mask: AttentionMask, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """Summed scores, and the values that they weigh."""
         query, key, value = self.attention.split_heads(self.attention.qkv(x))
+        key, value = attention_mask.extend(key, value)
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
         return scores if state is None else scores + state, value

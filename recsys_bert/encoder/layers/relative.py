@@ -29,6 +29,7 @@ class RelativeLayer(nn.Module):
     """
 
     ends_with_norm = True
+    cacheable = True
 
     def __init__(
         self,
@@ -66,8 +67,9 @@ class RelativeLayer(nn.Module):
             ``[batch, seq, dim]`` and None.
         """
         query, key, value = self.attention.split_heads(self.attention.qkv(x))
+        key, value = attention_mask.extend(key, value)
         mask = attention_mask.full(x.shape[1], x.device)
-        scores = self._bias(x).to(query.dtype).masked_fill(~mask, -torch.inf)
+        scores = self._bias(x, attention_mask).to(query.dtype).masked_fill(~mask, -torch.inf)
         dropout = self.attention_dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=scores, dropout_p=dropout)
         x = self.attention_norm(x + self.dropout(self.attention.merge_heads(mixed)))
@@ -77,28 +79,25 @@ class RelativeLayer(nn.Module):
         """Attention weights ``[batch, n_heads, seq, seq]`` of ``forward`` with the same arguments."""
         query, key, _ = self.attention.split_heads(self.attention.qkv(x))
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-        return masked_softmax(scores + self._bias(x), attention_mask)
+        return masked_softmax(scores + self._bias(x, attention_mask), attention_mask)
 
-    def _bias(self, x: Tensor) -> Tensor:
-        """Bias of the scores, ``[1, n_heads, seq, seq]``."""
-        buckets = relative_buckets(x.shape[1], self.bias.num_embeddings, x.device)
-        return self.bias(buckets).permute(2, 0, 1)[None]
+    def _bias(self, x: Tensor, attention_mask: AttentionMask) -> Tensor:
+        """Bias of the scores, ``[batch or 1, n_heads, query, key]``."""
+        buckets = relative_buckets(attention_mask.distance(x.shape[1], x.device), self.bias.num_embeddings)
+        return self.bias(buckets).permute(0, 3, 1, 2)
 
 
-def relative_buckets(seq: int, buckets: int, device: torch.device, longest: int = 128) -> Tensor:
+def relative_buckets(distance: Tensor, buckets: int, longest: int = 128) -> Tensor:
     """Bucket of each key's distance from each query: exact when near, logarithmic up to ``longest``, then one.
 
     Args:
-        seq: Positions.
+        distance: Position of the query minus that of the key, any shape.
         buckets: Number of buckets; the second half is of keys behind the query.
-        device: Where to.
         longest: Distance from which on all share a bucket.
 
     Returns:
-        int64 ``[seq, seq]``, query by key.
+        int64 of the same shape.
     """
-    position = torch.arange(seq, device=device)
-    distance = position[:, None] - position
     half = buckets // 2
     exact = half // 2
     near = distance.abs()

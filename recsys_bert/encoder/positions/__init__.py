@@ -1,7 +1,8 @@
 """Relative positions, one paper a file: ``(head_dim, n_heads)``, applied where a layer compares queries with keys.
 
 ``rotate(x, position=None)`` turns queries or keys ``[batch, n_heads, seq, head_dim]``, by their index in the row or by
-``position [batch, seq]``; ``bias(seq, device)`` is added to the scores, float32 ``[n_heads, seq, seq]``, or is None.
+``position [batch, seq]``; ``bias(distance)`` is added to the scores, float32 ``[batch, n_heads, query, key]`` of
+distances ``[batch, query, key]``, query minus key; or is None.
 
 A layer has the class attribute ``relative_positions = True`` if its scores come from ``SelfAttention``, which applies
 them; the encoder refuses other layers.

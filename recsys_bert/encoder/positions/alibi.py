@@ -26,10 +26,9 @@ class Alibi:
         """Queries and keys stay as they are."""
         return x
 
-    def bias(self, seq: int, device: torch.device) -> Tensor:
-        """Minus slope times distance, ``[n_heads, seq, seq]``."""
-        position = torch.arange(seq, device=device)
-        return -torch.tensor(self.slopes, device=device)[:, None, None] * (position[:, None] - position).abs()
+    def bias(self, distance: Tensor) -> Tensor:
+        """Minus slope times distance: ``[batch, query, key]`` → ``[batch, n_heads, query, key]``."""
+        return -torch.tensor(self.slopes, device=distance.device)[:, None, None] * distance.abs()[:, None]
 
 
 def _slopes(n: int) -> list[float]:

@@ -35,5 +35,5 @@ class Rope:
         first, second = x.chunk(2, dim=-1)
         return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
-    def bias(self, seq: int, device: torch.device) -> None:
+    def bias(self, distance: Tensor) -> None:
         """Nothing is added to the scores."""

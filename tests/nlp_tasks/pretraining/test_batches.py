@@ -187,7 +187,10 @@ def test_the_loss_is_that_of_masked_tokens_and_of_pairs(model, batches):
 
 
 def test_a_second_loss_needs_segments_and_a_first_token_that_sees_the_others(settings, tokenizer):
-    for change, message in (({"n_segments": 0}, "n_segments 2; it is 0"), ({"causal": True}, "sees no other one")):
+    for change, message in (
+        ({"n_segments": 0}, "n_segments 2; it is 0"),
+        ({"attention": "causal"}, "sees no other one"),
+    ):
         config = replace(settings, vocab_size=tokenizer.size, **change)
         with pytest.raises(InputError, match=message):
             PairClassification(TokenPrediction(Encoder(config), LossConfig(), first_row=5), 1.0)

@@ -195,7 +195,7 @@ def test_a_small_student_learns_from_its_teacher(flags, tmp_path):
     [
         (["--train.monitor", "ndcg@10"], r"train\.monitor is 'ndcg@10'; this task validates accuracy"),
         (["--train.monitor", "auc"], r"is for two labels; there are 3"),
-        (["--encoder.causal"], r"encoder\.causal follows from the data"),
+        (["--encoder.attention", "causal"], r"encoder\.attention follows from the data"),
         (["--length.max-len", "64"], r"this encoder reads 24 tokens at most"),
         (["--text", "title"], r"has no column 'title'"),
         (

@@ -89,7 +89,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeyp
         (["--objective-options", '{"mask_prob": 0.0}'], r"mask_prob is 0"),
         (["--objective-options", '{"mask_porb": 0.1}'], r"objective 'masked' has no option 'mask_porb'; its options: "),
         (["--objective", "next_item", "--objective-options", '{"mask_prob": 0.1}'], "it has no options"),
-        (["--encoder.causal"], r"encoder\.causal follows from the data"),
+        (["--encoder.attention", "causal"], r"encoder\.attention follows from the data"),
         (["--distillation.temperature", "2.0"], "no effect without a teacher"),
     ],
 )

@@ -265,7 +265,7 @@ def test_inner_entities_are_counted(flags, files):
         (["--train.monitor", "accuracy"], r"train\.monitor is 'accuracy'; this task validates f1"),
         (["--negative-share", "0.5"], r"the head 'crf' has no queries; leave out queries and negative_share"),
         (["--negative-share", "0"], r"negative_share is 0\.0; it must lie in \(0, 1\]"),
-        (["--encoder.causal"], r"encoder\.causal follows from the data"),
+        (["--encoder.attention", "causal"], r"encoder\.attention follows from the data"),
         (["--length.max-len", "64"], r"this encoder reads 24 tokens at most"),
         (["--length.max-len", "8", "--length.long", "refuse"], r"tokens, more than 6"),
         (["--data.scheme", "bmes"], r"line \d+ of .*train\.iob2: 'I-\w+' is no tag of bmes"),
