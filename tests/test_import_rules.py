@@ -36,11 +36,14 @@ GROUND = {
     "recsys_bert.bucketing",
     "recsys_bert.version",
 }
-BELOW_USERS = {f"recsys_bert.{area}" for area in ("encoder", "losses", "objectives", "training", "static_embeddings")}
+BELOW_USERS = {
+    f"recsys_bert.{area}" for area in ("encoder", "decoding", "losses", "objectives", "training", "static_embeddings")
+}
 BELOW_RANKERS = BELOW_USERS | {"recsys_bert.clicks", "recsys_bert.user_encoder", "recsys_bert.item_texts"}
 AREAS = {  # area → which other areas of ours it may import; GROUND is open to everyone
     "recsys_bert.encoder": set(),
     "recsys_bert.losses": set(),
+    "recsys_bert.decoding": {"recsys_bert.encoder"},
     "recsys_bert.training": {"recsys_bert.encoder"},
     "recsys_bert.objectives": {"recsys_bert.encoder", "recsys_bert.losses"},
     "recsys_bert.static_embeddings": {"recsys_bert.training", "recsys_bert.encoder"},

@@ -1,0 +1,1 @@
+"""Decoding: sequences of tokens or item codes from a model that scores the next one."""

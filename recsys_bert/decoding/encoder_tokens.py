@@ -1,0 +1,63 @@
+"""Next tokens of an encoder with a key/value cache."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from recsys_bert.encoder.cached import CachedEncoder
+from recsys_bert.encoder.model import Encoder
+from recsys_bert.errors import InputError
+
+Logits = Callable[[Tensor], Tensor]
+"""Logits ``[n, vocab]`` of encoder outputs ``[n, out_dim]``."""
+
+
+class EncoderTokens:
+    """``NextTokens`` of an encoder; segments are 0 in what each input brings and 1 in what is generated.
+
+    Args:
+        encoder: With causal or prefix attention; in prefix attention all of an input is the prefix.
+        logits: Output layer.
+        inputs: Tokens of each input; none is empty.
+        max_length: Tokens that will be generated at most.
+
+    Raises:
+        InputError: The encoder cannot generate, or an input and what is to be generated are longer than it reads.
+    """
+
+    def __init__(self, encoder: Encoder, logits: Logits, inputs: Sequence[Sequence[int]], max_length: int) -> None:
+        longest = max(map(len, inputs), default=0)
+        if not longest or min(map(len, inputs)) == 0:
+            raise InputError("an input is empty; give each at least one token.")
+        capacity = longest + max_length - 1  # the last token is never read
+        if capacity > encoder.config.max_len:
+            raise InputError(
+                f"the longest input has {longest} tokens and max_length is {max_length}, but the encoder reads "
+                f"{encoder.config.max_len}; shorten one of them."
+            )
+        self._logits, self._cached = logits, CachedEncoder(encoder, capacity)
+        self._device = encoder.embeddings.token.weight.device
+        self._inputs = torch.zeros(len(inputs), longest, dtype=torch.long)
+        for row, tokens in enumerate(inputs):
+            self._inputs[row, : len(tokens)] = torch.tensor(tokens)
+        self._segmented = encoder.config.n_segments > 1
+
+    @torch.no_grad()
+    def begin(self) -> Tensor:
+        """Logits of the first new token of each input, ``[inputs, vocab]``."""
+        tokens = self._inputs.to(self._device)
+        lengths = (tokens != 0).sum(1)
+        prefix = lengths if self._cached.encoder.config.attention == "prefix" else None
+        outputs = self._cached.begin(tokens, prefix=prefix)
+        return self._logits(outputs[torch.arange(len(tokens), device=tokens.device), lengths - 1])
+
+    @torch.no_grad()
+    def step(self, tokens: Tensor) -> Tensor:
+        """Append tokens ``[rows]``; logits of the next ones."""
+        segments = torch.ones_like(tokens) if self._segmented else None
+        return self._logits(self._cached.step(tokens, segments=segments))
+
+    def select(self, rows: Tensor) -> None:
+        """Keep these rows; see ``NextTokens``."""
+        self._cached.select(rows)
