@@ -33,6 +33,10 @@ class Adapter(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """``[…, width]`` → ``[…, dim]``."""
         values = values.to(self.out.weight.dtype)
-        hidden = values if self.hidden is None else F.gelu(self.hidden(values / values.shape[-1]))
-        embedding: Tensor = self.out(hidden / hidden.shape[-1])
-        return embedding
+        hidden = values if self.hidden is None else F.gelu(_mean(self.hidden, values))
+        return _mean(self.out, hidden)
+
+
+def _mean(linear: nn.Linear, values: Tensor) -> Tensor:
+    """Linear map of ``values / width``; the weights are divided, of which there are fewer than of all items' values."""
+    return F.linear(values, linear.weight / linear.in_features)

@@ -90,7 +90,7 @@ class Embeddings(nn.Module):
             for adapter, feature in zip(self.features, self.config.features, strict=True)
             if feature.width
         ]
-        return torch.stack(parts).sum(0) if parts else None
+        return sum(parts[1:], parts[0]) if parts else None
 
     def init_sinusoidal(self) -> None:
         """Initialise the position table with sinusoids (https://arxiv.org/abs/1706.03762) of std ``init_std``."""
