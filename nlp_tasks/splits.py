@@ -10,6 +10,7 @@ import numpy as np
 from nlp_tasks.examples import Read, Rows
 from recsys_bert.errors import InputError
 from recsys_bert.files import fingerprint
+from recsys_bert.training.hidden_test import visible
 
 VALIDATION_SHARE = 0.1
 """Share of the training examples that is held out where a call names no validation examples."""
@@ -58,7 +59,7 @@ def with_validation(
         seed: Of the split.
         hold_out: Splits the training examples.
     """
-    filled = dict(parts)
+    filled = visible(parts)
     if "validation" not in filled:
         filled["train"], filled["validation"] = hold_out(filled["train"], share, seed)
     return {name: filled[name] for name in ("train", "validation", "test") if name in filled}

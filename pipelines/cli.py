@@ -57,6 +57,7 @@ COMMANDS = {  # in the order in which one uses them
     "evaluate": ("pipelines.evaluate", "rank the full catalogue, compare with baselines, write a report"),
     "backtest": ("pipelines.backtest", "several time cuts: train before each, evaluate until the next"),
     "compare": ("pipelines.compare", "train every configuration of a grid with several seeds, and test them"),
+    "tune": ("pipelines.tune", "search for the settings of a recipe with the best validation"),
     "serve": ("pipelines.serve", "answer over HTTP from trained runs, or as MCP tools"),
     "text pretrain": ("pipelines.text.pretrain", "pretrain a text encoder on plain text"),
     "text vectors train": ("pipelines.text.vectors.train", "train word vectors on plain text"),

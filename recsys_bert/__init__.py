@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from recsys_bert.stages.store_items import store_items
     from recsys_bert.stages.train_ctr import train_ctr
     from recsys_bert.stages.train_retrieval import train_retrieval
+    from recsys_bert.stages.tune import tune
     from recsys_bert.stores.opening import open_store
     from recsys_bert.stores.vector_store import VectorStore
 
@@ -58,6 +59,7 @@ __all__ = [
     "store_items",
     "train_ctr",
     "train_retrieval",
+    "tune",
 ]
 
 _MODULES = {
@@ -84,6 +86,7 @@ _MODULES = {
     "store_items": "recsys_bert.stages.store_items",
     "train_ctr": "recsys_bert.stages.train_ctr",
     "train_retrieval": "recsys_bert.stages.train_retrieval",
+    "tune": "recsys_bert.stages.tune",
 }
 
 # torch and faiss each bring an OpenMP pool. Idle threads of the one must not spin on the other's cores for long; but

@@ -27,7 +27,7 @@ def only_writer(out: Path) -> Iterator[None]:
     if target in _HELD.get() or not target.name:
         yield
         return
-    path = target.with_name(f".{target.name}.lock")
+    path = _lock_file(target)
     handle = _locked(out, path)
     token = _HELD.set(_HELD.get() | {target})
     try:
@@ -37,6 +37,37 @@ def only_writer(out: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             path.unlink()
         os.close(handle)
+
+
+@contextlib.contextmanager
+def waiting_lock(path: Path) -> Iterator[None]:
+    """Hold a lock file, waiting for it; for moments only. Where a disk has no locks, the block runs without one."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_being_written(out: Path) -> bool | None:
+    """True if a living process, this one included, holds ``only_writer``; None if the disk has no locks."""
+    try:
+        handle = os.open(_lock_file(out.resolve()), os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        locked = try_lock(handle)
+        return None if locked is None else not locked
+    finally:
+        os.close(handle)
+
+
+def _lock_file(target: Path) -> Path:
+    return target.with_name(f".{target.name}.lock")
 
 
 def _locked(out: Path, path: Path) -> int:

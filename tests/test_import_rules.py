@@ -72,6 +72,7 @@ HEAVY = {
     "accelerate",
     "faiss",
     "matplotlib",
+    "optuna",
     "pandas",
     "polars",
     "pyarrow",

@@ -45,6 +45,7 @@ from recsys_bert.errors import InputError, unknown_name
 from recsys_bert.evaluation.spans import level_metrics, span_metrics
 from recsys_bert.settings import make_config
 from recsys_bert.settings_types import check_settings
+from recsys_bert.training.hidden_test import visible
 
 TASK = "tagger"
 _SAVED = {TaggingHeadConfig: "head", SentenceLengthConfig: "length", LexiconConfig: "lexicon"}
@@ -273,6 +274,7 @@ def train_tagger(
         out: Run folder; None: a temporary one.
         validation_share: Share of ``train`` to hold out where there is no ``validation``; not with a dictionary.
     """
+    parts = visible(parts)
     if config.pu.dictionary is not None:
         tagger, results = train_from_dictionary(parts, config, out, build_training)
         tagger.results = results

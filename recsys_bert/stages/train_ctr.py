@@ -159,6 +159,7 @@ def train_ctr(
     from recsys_bert.files import write_json
     from recsys_bert.progress import step
     from recsys_bert.training.adversarial import check_table
+    from recsys_bert.training.hidden_test import visible
     from recsys_bert.training.run_folder import begin, check_unchanged, is_first_process, run_folder
 
     config = make_config(TrainCTRConfig, config, settings)
@@ -174,7 +175,7 @@ def train_ctr(
     sources = {name: as_source(source, name) for name, source in parts.items() if source is not None}
     config.files.check_used([source for source in sources.values() if isinstance(source, Path)])
     with step("reading impressions"):
-        splits = read_splits(sources, config, config.split, dataset)
+        splits = visible(read_splits(sources, config, config.split, dataset))
         every = splits["train"]
         splits["train"] = draw_training(every, config, config.train_fraction, config.train.seed)
         if config.model.encoder is not None:

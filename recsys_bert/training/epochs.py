@@ -24,6 +24,7 @@ from recsys_bert.training.interrupts import deferred_interrupt
 from recsys_bert.training.metrics_file import MetricsFile
 from recsys_bert.training.run_folder import is_temporary
 from recsys_bert.training.step import Batch, OptimiserStep, over_all, to_device
+from recsys_bert.training.watching import current_watch
 
 
 class Batches(Protocol):
@@ -136,7 +137,11 @@ class Epochs:
                 best = " (best)" if state.best_epoch == state.epoch else ""
                 metric = f"validation {self.config.monitor} {value:.4f}{best}"
                 progress.note(f"epoch {state.epoch}: loss {loss:.4g} · {metric}")
-        self._checkpoint()
+            self._checkpoint()
+            if watch := current_watch():
+                watch.validated(state.epoch, value)
+        else:
+            self._checkpoint()
 
     def _finish(self) -> None:
         """Write the mean loss since the last line; a prolonged run drops that line, as the checkpoint lacks it."""

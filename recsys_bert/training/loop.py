@@ -24,6 +24,7 @@ from recsys_bert.training.parameter_groups import parameter_groups
 from recsys_bert.training.schedules import warn_of_warmup
 from recsys_bert.training.sparse_adam import RowAdamW, kept_from_ddp, row_tables
 from recsys_bert.training.step import OptimiserStep
+from recsys_bert.training.watching import current_watch
 
 
 @dataclass
@@ -77,10 +78,12 @@ def fit(
 
     Raises:
         InputError: The loss is not finite, a checkpoint is damaged, or ``optimiser.sparse_adam`` does not suit the
-            model.
+            model; or the training is watched and has no ``validate``.
         KeyboardInterrupt: After Ctrl-C, once a checkpoint is written.
     """
     total_steps = config.epochs * math.ceil(batches.steps / config.accumulate)
+    if watch := current_watch():
+        watch.begin(run, validates=validate is not None)
     accelerator = _accelerator(model, config)
     if accelerator.is_main_process:
         warn_of_warmup(config, total_steps)
@@ -105,6 +108,8 @@ def fit(
         table.sparse = False
     model.eval()
     best_epoch = state.epoch if state.best is None else state.best_epoch
+    if watch and state.best is not None:
+        watch.best = state.best
     return Summary(state.step, state.epoch, state.best, best_epoch, state.seconds)
 
 

@@ -59,7 +59,7 @@ def parse_axis(text: str) -> Axis:
     parts = _split(rest)
     if not name or not equals or "" in parts:
         raise InputError(f"grid {text!r} is no setting with values; write it as encoder.fusion=last,scalar_mix.")
-    values = tuple(_value(part) for part in parts)
+    values = tuple(parse_values(rest))
     texts = [value_text(value) for value in values]
     if twice := [part for at, part in enumerate(parts) if texts[at] in texts[:at]]:
         raise InputError(f"grid {text!r} has {twice[0]} twice; name each value once.")
@@ -126,6 +126,11 @@ def value_text(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}={value_text(item)}" for key, item in value.items()) + "}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def parse_values(text: str) -> list[Any]:
+    """Values between commas, as in a grid."""
+    return [_value(part) for part in _split(text)]
 
 
 def _lookup(values: dict[str, Any], name: str) -> Any:

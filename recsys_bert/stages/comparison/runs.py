@@ -130,7 +130,7 @@ def check_runs(runs: Sequence[TrainingRun], trainer: Trainer) -> None:
             check_out(run.out, run.config)
         if run.is_finished and _test_record(run)["test"] != fingerprints[run.configuration.name]:
             raise InputError(f"{run.out} was evaluated on another test than the one that is there now. Delete it.")
-    _check_data([run.out for run in runs])
+    check_same_data([run.out for run in runs])
     begun = {run.configuration.name for run in runs if run.has_begun}
     errors = _Errors(len(firsts))
     with Progress("checking the grid", len(firsts), "configurations") as progress:
@@ -145,7 +145,7 @@ def check_runs(runs: Sequence[TrainingRun], trainer: Trainer) -> None:
     errors.raise_any()
 
 
-def _check_data(folders: Sequence[Path]) -> None:
+def check_same_data(folders: Sequence[Path]) -> None:
     """Refuse runs that were begun with different contents of one file; each run records them."""
     known: dict[str, tuple[str, Path]] = {}
     for folder in folders:
@@ -178,7 +178,7 @@ def train_run(run: TrainingRun, runs: Sequence[TrainingRun], trainer: Trainer) -
         InputError: From the training; its loss may have diverged. Or its data are not those of the other runs.
     """
     model, summary = trainer.train(run)
-    _check_data([one.out for one in (*runs, run)])
+    check_same_data([one.out for one in (*runs, run)])
     test = trainer.evaluate(run, model)
     with replacing(run.out / "test.npz") as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **test.examples)  # type: ignore[arg-type]

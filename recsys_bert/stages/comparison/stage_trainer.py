@@ -25,10 +25,10 @@ def stage_trainer(
     Raises:
         InputError: It has no parameter ``config`` with a config dataclass.
     """
-    kind = _config_class(train)
+    kind = config_class(train)
 
     def configure(values: dict[str, Any], folder: Path, seed: int) -> Any:
-        return make_config(kind, None, _nested({**values, seed_name(kind): seed}))
+        return make_config(kind, None, nested({**values, seed_name(kind): seed}))
 
     def fit(run: TrainingRun) -> tuple[Any, dict[str, Any]]:
         model = train(*data, out=run.out, config=run.config)
@@ -50,7 +50,7 @@ def _log_of(data: tuple[Any, ...]) -> Any:
     return next((one for one in data if isinstance(one, ClickDataset)), data[0] if data else None)
 
 
-def _config_class(train: Callable[..., Any]) -> type[Any]:
+def config_class(train: Callable[..., Any]) -> type[Any]:
     """Config dataclass of a stage: the annotation of its parameter ``config``."""
     parameter = inspect.signature(train).parameters.get("config")
     annotation = None if parameter is None else parameter.annotation
@@ -61,7 +61,7 @@ def _config_class(train: Callable[..., Any]) -> type[Any]:
     return kind
 
 
-def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     """Settings by dotted name as nested dicts; a shorter name comes before those below it."""
     nested: dict[str, Any] = {}
     for name, value in sorted(values.items(), key=lambda item: item[0].count(".")):
