@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from recsys_bert.errors import InputError, unknown_name
-from recsys_bert.stages.tune import TuneConfig, check_optuna, tune_trials
+from recsys_bert.stages.tune import check_optuna, tune_trials
+from recsys_bert.stages.tune_config import TuneConfig
 
 if TYPE_CHECKING:
     from recsys_bert.stages.tuning.trainer import TrialTrainer

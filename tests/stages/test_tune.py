@@ -12,7 +12,8 @@ from stages.searched_stage import SPACE, SearchedConfig, stage, value_of
 
 from recsys_bert.errors import InputError
 from recsys_bert.files import read_json
-from recsys_bert.stages.tune import TuneConfig, tune
+from recsys_bert.stages.tune import tune
+from recsys_bert.stages.tune_config import TuneConfig
 
 SCRIPT = Path(__file__).with_name("searched_stage.py")
 QUICK = {"trials": 6, "startup_trials": 3, "pruner": "none"}

@@ -10,17 +10,15 @@ import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from recsys_bert.locks import is_being_written, only_writer, waiting_lock
+from recsys_bert.stages.tune_config import TuneConfig
 from recsys_bert.stages.tuning.journal import open_journal
 from recsys_bert.stages.tuning.space import Dimension
-
-if TYPE_CHECKING:
-    from recsys_bert.stages.tune import TuneConfig
 
 _FULL_TRIALS = 5  # that the median pruner compares with at least
 
@@ -62,7 +60,7 @@ class Study:
         self,
         out: Path,
         space: Sequence[Dimension],
-        config: "TuneConfig",
+        config: TuneConfig,
         *,
         higher_is_better: bool,
         epochs: int,
