@@ -15,7 +15,14 @@ from tokenizers import models, normalizers, pre_tokenizers
 from nlp_tasks.config import TokenizerConfig
 from nlp_tasks.long_texts import batches_of_pieces
 from nlp_tasks.normalisation import ChineseCharacters, simplified, simplified_characters
-from nlp_tasks.tokenizer_files import CHARACTERS, SpecialTokens, TokenizerParts, put_characters, read_tokenizer
+from nlp_tasks.tokenizer_files import (
+    APPENDED_PADDING,
+    CHARACTERS,
+    SpecialTokens,
+    TokenizerParts,
+    put_characters,
+    read_tokenizer,
+)
 from nlp_tasks.tokenizer_training import bert_backend, characters_of, pieces_of, word_counts
 from recsys_bert.errors import InputError
 from recsys_bert.files import write_json
@@ -88,6 +95,11 @@ class Tokenizer:
     def size(self) -> int:
         """Rows that the token table must have."""
         return int(max(self._backend.get_vocab(with_added_tokens=True).values())) + 1
+
+    @property
+    def appended_padding(self) -> bool:
+        """True if padding was added to the tokenizer of a language model, in the row behind all others."""
+        return self._parts.special.pad == APPENDED_PADDING and self.pad_row == self.size - 1
 
     @property
     def kind(self) -> str:
@@ -236,19 +248,31 @@ class Tokenizer:
         rows = self._swap(np.asarray(ids, np.int32)).tolist()
         return [self._backend.id_to_token(row) or self._parts.special.unk for row in rows]
 
-    def save(self, folder: Path, max_len: int | None = None, more_settings: Mapping[str, Any] | None = None) -> None:
+    def save(
+        self,
+        folder: Path,
+        max_len: int | None = None,
+        more_settings: Mapping[str, Any] | None = None,
+        *,
+        without_padding: bool = False,
+    ) -> None:
         """Write ``tokenizer.json``, ``tokenizer_config.json``, of WordPiece ``vocab.txt``; transformers opens them.
 
         Args:
             folder: Folder to write.
             max_len: Longest input, as ``model_max_length``; None: what it was, if anything.
             more_settings: Further entries of ``tokenizer_config.json``.
+            without_padding: Leave out the token that was added for padding (see ``appended_padding``).
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         values = json.loads(self._backend.to_str())
         for token in values["added_tokens"]:
             token["special"] |= token["content"] in self._parts.markers
+        special = self._parts.special
+        if without_padding:
+            values["added_tokens"] = [one for one in values["added_tokens"] if one["content"] != special.pad]
+            special = replace(special, pad=special.sep)
         if self._parts.characters:
             put_characters(values, self._parts.characters)
         (folder / "tokenizer.json").write_text(json.dumps(values, ensure_ascii=False, indent=2), encoding="utf-8")
@@ -257,7 +281,7 @@ class Tokenizer:
             lines = [by_row.get(row, f"[unused-{row}]") for row in range(self.size)]
             (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in lines), encoding="utf-8")
         settings = {name: value for name, value in self._parts.settings.items() if name not in _NOT_SAVED}
-        settings |= {f"{role}_token": name for role, name in vars(self._parts.special).items()}
+        settings |= {f"{role}_token": name for role, name in vars(special).items()}
         settings |= {} if max_len is None else {"model_max_length": max_len}
         settings |= {CHARACTERS: self.chinese} if self._parts.characters else {}
         settings |= more_settings or {}

@@ -34,6 +34,9 @@ _NAMES = {  # names of BERT and of RoBERTa, where the folder says nothing
     "sep": ("[SEP]", "</s>"),
     "mask": ("[MASK]", "<mask>"),
 }
+APPENDED_PADDING = "<|pad|>"
+"""Token of padding that is added to the tokenizer of a language model, which has none."""
+
 _RESERVED = {name for names in _NAMES.values() for name in names}
 _BERT_CLASSES = ("Bert", "DistilBert", "Electra", "Ernie", "MPNet")
 _BERT_TYPES = ("bert", "distilbert", "electra", "ernie", "mpnet")
@@ -109,6 +112,8 @@ def read_tokenizer(folder: Path) -> TokenizerParts:
             backend = _wordpiece(file, settings) if file.name == "vocab.txt" else _byte_bpe(file, settings)
             special, markers = _special_tokens(settings, backend.get_vocab()), frozenset()
             backend.add_special_tokens([name for name in special.names if backend.token_to_id(name) is not None])
+        if special.pad == APPENDED_PADDING and backend.token_to_id(special.pad) is None:
+            backend.add_special_tokens([special.pad])
         added, more = _added_tokens(folder, settings, special)
         _add(backend, added, folder)
     except InputError:
@@ -173,8 +178,16 @@ def _vocabulary(values: Any) -> set[str]:
 
 
 def _special_tokens(settings: Mapping[str, Any], vocabulary: Any) -> SpecialTokens:
-    """Special tokens as the settings name them, else those of BERT or RoBERTa, whichever occur."""
+    """Special tokens as the settings name them, else those of BERT or RoBERTa, whichever occur.
+
+    GPT-2 has but one, which ends a text; it has every role but padding, for which one is added.
+    """
     named = {role: _content(settings.get(f"{role}_token")) for role in _NAMES}
+    end = _content(settings.get("eos_token"))
+    if end is not None and named["pad"] in (None, end) and not any(name in vocabulary for name in _NAMES["mask"]):
+        named = {
+            role: APPENDED_PADDING if role == "pad" else end for role in _NAMES
+        }  # of a language model: one token has all roles
     usual = {role: next((name for name in names if name in vocabulary), names[0]) for role, names in _NAMES.items()}
     return SpecialTokens(**{one.name: named[one.name] or usual[one.name] for one in fields(SpecialTokens)})
 

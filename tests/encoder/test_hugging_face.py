@@ -141,11 +141,14 @@ def test_settings_that_the_weights_do_not_fit_are_refused(bert, settings: dict[s
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "gpt2"}, "type 'gpt2', which needs causal pre-norm layers that generate text; albert, bert, "),
+        ({"model_type": "t5"}, "type 't5', which needs an encoder beside a decoder; albert, bert, "),
         ({"model_type": "deberta-v2"}, "which needs disentangled attention"),
         ({"model_type": "martian"}, "a model of type 'martian'; albert, bert, .* can be loaded"),
         ({"hidden_act": "relu6"}, "has the activation 'relu6'; known: gelu, gelu_fast, .*, relu, silu, swish"),
-        ({"model_type": None, "architectures": ["GPT2LMHeadModel"]}, "a model of type 'gpt2lmheadmodel'"),
+        (
+            {"model_type": None, "architectures": ["T5ForConditionalGeneration"]},
+            "a model of type 't5forconditionalgeneration'",
+        ),
         ({"position_embedding_type": "relative_key"}, "relative positions"),
         ({"is_decoder": True}, "a decoder"),
         ({"hidden_size": None}, "dim: "),

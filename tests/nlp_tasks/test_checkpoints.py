@@ -67,12 +67,12 @@ def test_padding_of_the_tokenizer_wins_over_that_of_the_config(tmp_path: Path):
 
 
 def test_a_family_that_is_not_known_is_named_before_its_tokenizer(tmp_path: Path):
-    (tmp_path / "config.json").write_text('{"model_type": "gpt2", "vocab_size": 50257}')
+    (tmp_path / "config.json").write_text('{"model_type": "t5", "vocab_size": 50257}')
     (tmp_path / "vocab.json").write_text('{"a": 0, "<|endoftext|>": 1}')
     (tmp_path / "merges.txt").write_text("")
-    with pytest.raises(InputError, match="type 'gpt2', which needs causal pre-norm layers that generate text"):
+    with pytest.raises(InputError, match="type 't5', which needs an encoder beside a decoder"):
         TextEncoder.load(tmp_path)
-    with pytest.raises(InputError, match="type 'gpt2'"):
+    with pytest.raises(InputError, match="type 't5'"):
         Classifier.train(TEXTS, ["a", "b"] * 4, init=tmp_path)
 
 

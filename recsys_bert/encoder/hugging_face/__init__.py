@@ -8,6 +8,7 @@ from recsys_bert.encoder.hugging_face.distilbert import DISTILBERT
 from recsys_bert.encoder.hugging_face.electra import ELECTRA
 from recsys_bert.encoder.hugging_face.ernie import ERNIE
 from recsys_bert.encoder.hugging_face.family import Family
+from recsys_bert.encoder.hugging_face.gpt2 import GPT2
 from recsys_bert.encoder.hugging_face.mpnet import MPNET
 from recsys_bert.encoder.hugging_face.roberta import ROBERTA
 
@@ -18,6 +19,7 @@ FAMILIES: Mapping[str, Family] = {
     "distilbert": DISTILBERT,
     "electra": ELECTRA,
     "ernie": ERNIE,
+    "gpt2": GPT2,
     "mpnet": MPNET,
     "roberta": ROBERTA,
     "xlm-roberta": ROBERTA,

@@ -57,8 +57,14 @@ class Family:
     layer_path: str = "encoder.layer.{n}."
     """Path of layer n; without ``{n}`` all layers are one."""
 
+    final_norm: str = ""
+    """Their norm after the last layer; empty if there is none."""
+
+    appends_padding: bool = False
+    """True if their table may have no row of padding, which is then appended."""
+
     masked_head: Mapping[str, str]
-    """Masked-token head, ours → theirs: ``dense``, ``norm`` (each with weight and bias) and ``bias``."""
+    """Masked-token head, ours → theirs: ``dense``, ``norm`` (each with weight and bias) and ``bias``; empty: none."""
 
     masked_activation: Callable[[Json], str]
     """Activation of that head, by their name."""

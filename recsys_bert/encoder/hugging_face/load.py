@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.embeddings import is_zero_initialised
@@ -19,7 +21,6 @@ from recsys_bert.errors import InputError
 from recsys_bert.files import read_json
 
 _MISSING = {
-    "gpt2": "causal pre-norm layers that generate text",
     "deberta": "disentangled attention",
     "deberta-v2": "disentangled attention",
     "modernbert": "rotary positions",
@@ -62,14 +63,18 @@ def load_with_head(
     theirs = _read_config(folder)
     family = find_family(theirs, folder)
     config = read_checkpoint_config(folder, settings or {})
-    with saved_sizes(theirs, *weight_files(folder)):
-        encoder = Encoder(config)
-    weights = _prepared(family, folder, theirs)
     pad = _pad_row(family, theirs) if pad_row is None else pad_row
+    appended = family.appends_padding and pad == config.vocab_size
+    with saved_sizes(theirs, *weight_files(folder)):
+        encoder = Encoder(replace(config, vocab_size=config.vocab_size + appended))
+    weights = _prepared(family, folder, theirs)
+    if appended:
+        weights[family.embeddings["token.weight"]] = F.pad(weights[family.embeddings["token.weight"]], (0, 0, 0, 1))
     head = _masked_head(family, weights, theirs, folder, pad)
     loaded = _to_ours(family, weights, encoder, folder)
     ours = encoder.state_dict()
-    needed = {name for name in ours if name.startswith(("embeddings.", "layers.")) and not is_zero_initialised(name)}
+    parts = ("embeddings.", "layers.", *(["norm."] if family.final_norm else []))
+    needed = {name for name in ours if name.startswith(parts) and not is_zero_initialised(name)}
     if wrong := sorted(needed ^ set(loaded)):
         raise InputError(f"{folder} does not fit the settings: {', '.join(wrong)} is in only one of the two.")
     for name, value in loaded.items():
@@ -85,6 +90,8 @@ def _masked_head(
     family: Family, weights: Weights, theirs: dict[str, Any], folder: Path, pad: int
 ) -> MaskedTokenHead | None:
     """Take a checkpoint's masked-token head out of its weights; None if it has none over the table of its tokens."""
+    if not family.masked_head:
+        return None
     names = {f"{part}.{end}": f"{family.masked_head[part]}.{end}" for part in ("dense", "norm") for end in _ENDS}
     names["bias"] = family.masked_head["bias"]
     if any(name not in weights for name in names.values()):
@@ -164,6 +171,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _pad_row(family: Family, theirs: dict[str, Any]) -> int:
+    if family.appends_padding:  # what they call padding is often the token that ends a text
+        return int(theirs["vocab_size"])
     pad = theirs.get("pad_token_id")
     return family.pad_row if pad is None else int(pad)
 
@@ -221,6 +230,8 @@ def _to_ours(family: Family, theirs: Weights, encoder: Encoder, folder: Path) ->
                     ours[f"layers.{n}.{a}.{end}"] = left.pop(f"{path}{b}.{end}")
             for a, b in family.layer_weights.items():
                 ours[f"layers.{n}.{a}"] = left.pop(f"{path}{b}")
+        if family.final_norm:
+            ours |= {f"norm.{end}": left.pop(f"{family.final_norm}.{end}") for end in _ENDS}
     except KeyError as error:
         raise InputError(f"{folder} lacks the weight {error}; it does not fit its config.json.") from error
     if left:

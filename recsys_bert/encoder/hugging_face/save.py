@@ -12,11 +12,15 @@ from torch import Tensor
 from recsys_bert.encoder.hugging_face import FAMILIES
 from recsys_bert.encoder.hugging_face.family import Weights
 from recsys_bert.encoder.hugging_face.load import swap_rows
+from recsys_bert.encoder.hugging_face.save_gpt2 import gpt2_config, gpt2_weights, no_gpt2
 from recsys_bert.encoder.layers.bert import BertLayer
 from recsys_bert.encoder.masked_head import MaskedTokenHead
 from recsys_bert.encoder.model import Encoder
 from recsys_bert.errors import InputError
 from recsys_bert.files import write_json
+
+LANGUAGE_MODEL = "LMHeadModel"
+"""``CheckpointHead.model`` of a GPT-2."""
 
 _CLASSES = {"bert": "Bert", "albert": "Albert", "electra": "Electra"}
 _ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_new", "relu": "relu", "silu": "silu"}
@@ -40,12 +44,16 @@ class CheckpointHead:
     config: Mapping[str, Any] = field(default_factory=dict)
     """Further entries of ``config.json``, such as ``id2label``."""
 
+    appended_padding: bool = False
+    """``LMHeadModel``: padding is a row behind the table, which is not written; see ``Tokenizer.appended_padding``."""
+
 
 def save_checkpoint(encoder: Encoder, folder: Path, head: CheckpointHead | None = None, pad_row: int = 0) -> None:
     """Write ``config.json`` and ``model.safetensors``.
 
-    A BERT; with factorised embeddings an ELECTRA or, if the layers share their weights, an ALBERT. Call its model with
-    an attention mask. Without a head it has no pooler; transformers warns of that.
+    A BERT; with factorised embeddings an ELECTRA or, if the layers share their weights, an ALBERT; with the head
+    ``LMHeadModel`` a GPT-2. Call its model with an attention mask. Without a head it has no pooler; transformers warns
+    of that.
 
     Args:
         encoder: The encoder.
@@ -59,18 +67,25 @@ def save_checkpoint(encoder: Encoder, folder: Path, head: CheckpointHead | None 
     head = head or CheckpointHead()
     if reasons := unsavable(encoder, head):
         raise InputError(f"transformers has no model like this, so it cannot be exported: {'; '.join(reasons)}.")
-    kind = _kind(encoder)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = _to_theirs(encoder, kind, head, pad_row, folder)
+    if head.model == LANGUAGE_MODEL:
+        appended = head.appended_padding
+        weights = gpt2_weights(encoder, pad_row, folder, appended=appended)
+        config = gpt2_config(encoder, pad_row, appended=appended) | dict(head.config)
+    else:
+        kind = _kind(encoder)
+        weights, config = _to_theirs(encoder, kind, head, pad_row, folder), _config(encoder, kind, head, pad_row)
     # Shared layers are written once per use; safetensors wants separate memory.
     weights = {name: value.detach().cpu().clone().contiguous() for name, value in weights.items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    write_json(folder / "config.json", _config(encoder, kind, head, pad_row))
+    write_json(folder / "config.json", config)
 
 
 def unsavable(encoder: Encoder, head: CheckpointHead) -> list[str]:
     """Reasons why ``transformers`` has no such model; empty if it has."""
+    if head.model == LANGUAGE_MODEL:
+        return no_gpt2(encoder)
     config = encoder.config
     eps = {norm.eps for norm in encoder.modules() if isinstance(norm, torch.nn.LayerNorm)}
     checks = {
