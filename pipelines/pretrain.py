@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from recsys_bert.errors import InputError
 from recsys_bert.stages.pretrain_config import PretrainConfig
+from recsys_bert.stages.text_feature import check_text_encoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +49,20 @@ class Config(PretrainConfig):
     --other-data)."""
 
     text_encoder: Path | None = None
-    """Text encoder that the item vectors were made with, if by one: it encodes the words of logs that they are not
-    of."""
+    """Text encoder that is trained with the encoder where text is ``trained``: run of `text pretrain` or of a text
+    task, its encoder, or a Hugging Face folder. With item_vectors the one that they were made with, if by one: it
+    encodes the words of logs that they are not of."""
 
     other_data: tuple[Path, ...] = ()
     """Further prepared logs to pretrain on at once; with item_vectors."""
 
     out: Path
     """Run folder; an interrupted run is resumed there."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.item_vectors is None:
+            check_text_encoder(self.text, self.text_encoder)
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -69,14 +75,13 @@ def run(config: Config) -> dict[str, Any]:
     from recsys_bert.stages.pretrain import pretrain
 
     logs = [open_dataset(folder) for folder in (config.data, *config.other_data)]
-    if config.item_vectors is None and config.text_encoder is not None:
-        raise InputError("text_encoder has no effect without the item vectors that it made; pass --item-vectors.")
-    if config.item_vectors is None:
-        return pretrain(logs if config.other_data else logs[0], out=config.out, config=config).summary
     from pipelines.support.text_sources import text_source
     from recsys_bert.item_texts.vector_files import vectors_for_log
 
     source = None if config.text_encoder is None else text_source("encoder", config.text_encoder)
+    if config.item_vectors is None:
+        data = logs if config.other_data else logs[0]
+        return pretrain(data, text_encoder=source, out=config.out, config=config).summary
     vectors = [vectors_for_log(config.item_vectors, log, source) for log in logs]
     if not config.other_data:
         return pretrain(logs[0], item_vectors=vectors[0], out=config.out, config=config).summary

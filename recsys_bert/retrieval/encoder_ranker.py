@@ -11,7 +11,7 @@ from recsys_bert.retrieval.ranker import InnerProducts
 from recsys_bert.retrieval.user_side import UserSide
 from recsys_bert.training.config import Precision
 from recsys_bert.user_encoder.checkpoint import PretrainedEncoder
-from recsys_bert.user_encoder.trained_text import text_of
+from recsys_bert.user_encoder.trained_text import text_of, trained_text
 
 
 class EncoderRanker(InnerProducts):
@@ -59,6 +59,8 @@ class EncoderRanker(InnerProducts):
 
     def user_vectors(self, queries: Queries) -> NDArray[np.float32]:
         """``[n, d]``."""
+        if self.pretrained.known is not None and (texts := trained_text(self.pretrained.known)) is not None:
+            texts.catalogue()  # once, before threads look rows up
         return self.user_side.encode(queries, self.precision)
 
     @property

@@ -12,8 +12,6 @@ from recsys_bert.clicks.dataset import ClickDataset
 from recsys_bert.clicks.vocabulary import UNKNOWN
 from recsys_bert.encoder.batch import encode_batch
 from recsys_bert.encoder.model import Encoder
-from recsys_bert.errors import InputError
-from recsys_bert.item_texts.training_config import TextTrainingConfig
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.losses.item_loss import ItemLoss
 from recsys_bert.losses.negatives import Popularity
@@ -22,7 +20,7 @@ from recsys_bert.objectives.token_prediction import RowFeatures, at, drop_ids
 from recsys_bert.retrieval.config import TowersConfig
 from recsys_bert.retrieval.tower_features import RoleFeatures, SideFeatures, Tables, role_features
 from recsys_bert.user_encoder.checkpoint import check_times, row_features
-from recsys_bert.user_encoder.trained_text import TrainedText, trained_text
+from recsys_bert.user_encoder.trained_text import TrainedText, check_bounded, items_of_step, trained_text
 
 
 class TwoTower(nn.Module):
@@ -108,12 +106,7 @@ class TwoTower(nn.Module):
         rows: list[Tensor | None] = [batch["tokens"]] if self._texts_of["histories"] else []
         if not self._texts_of["items"]:
             return self.texts.batch(batch["targets"][:0], rows)
-        if not self.item_loss.config.samples:
-            rows.append(None)
-        else:
-            rows.append(batch["negatives"])
-        if self.item_loss.mines:
-            rows.append(self.item_loss.hard_rows[batch["users"]])
+        rows += items_of_step(self.item_loss, batch)
         return self.texts.batch(batch["targets"], rows)
 
     def _without_ids(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -157,19 +150,6 @@ class TwoTower(nn.Module):
         if self.items is not None:
             x = x + self.items(rows)
         return self.item_loss.item_side(x)
-
-
-def check_bounded(loss: LossConfig, config: TextTrainingConfig) -> None:
-    """Refuse a loss that reads all items at every step, where each would be encoded.
-
-    Raises:
-        InputError: It does, and ``max_items`` does not bound the step.
-    """
-    if not loss.samples and not config.max_items:
-        raise InputError(
-            f"loss.name {loss.name!r} compares with all items, and text 'trained' would encode all of their texts at "
-            "every step. Take loss.name 'sampled', or bound a step by text_training.max_items."
-        )
 
 
 def build_two_tower(

@@ -11,7 +11,7 @@ from recsys_bert.settings import make_config
 from recsys_bert.stages.encoder_settings import check_derived, check_id_dropout
 from recsys_bert.stages.folders import temporary_run
 from recsys_bert.stages.pretrain_config import PretrainConfig
-from recsys_bert.stages.text_feature import named_with_text, with_text
+from recsys_bert.stages.text_feature import check_text_encoder, named_with_text, with_text, with_trained_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from recsys_bert.retrieval.negatives import HardNegativeMiner
     from recsys_bert.retrieval.recommender import Recommender
     from recsys_bert.user_encoder.checkpoint import PretrainedEncoder
+    from recsys_bert.user_encoder.trained_text import TrainableTextEncoder
 
     TextRows = ItemVectors | NDArray[np.floating]
 
@@ -37,6 +38,7 @@ def pretrain(
     dataset: "ClickDataset | Sequence[ClickDataset]",
     *,
     item_vectors: "TextRows | Sequence[TextRows] | None" = None,
+    text_encoder: "TrainableTextEncoder | None" = None,
     out: Path | str | None = None,
     config: PretrainConfig | None = None,
     allow_parts: bool = False,
@@ -48,6 +50,8 @@ def pretrain(
         dataset: The prepared log; or several, with ``item_vectors`` of each.
         item_vectors: ``ItemVectors``, or text vectors ``[n_rows, d]`` by catalogue row, zeros where there is no text:
             items are these vectors alone, and ``init`` may be an encoder of another log with vectors of the same space.
+        text_encoder: Text encoder that is trained with the encoder, with ``text="trained"``: nlp_tasks'
+            ``TextEncoder``. A copy of it is trained, which the run keeps.
         out: Run folder; a run that was interrupted there is resumed. None: a temporary one, removed with what is
             returned.
         config: The settings.
@@ -63,11 +67,12 @@ def pretrain(
     for name in {"init", "teacher"} & settings.keys():
         settings[name] = None if settings[name] is None else run_folder_of(settings[name])
     settled = make_config(PretrainConfig, config, settings)
+    check_text_encoder(settled.text, text_encoder)
     with allowing_parts(allow_parts):
         if out is not None:
-            return _train(*_one_log(dataset, item_vectors, Path(out)), Path(out), settled)
+            return _train(*_one_log(dataset, item_vectors, Path(out)), Path(out), settled, text_encoder)
         with temporary_run("encoder") as (folder, keep_with):
-            return keep_with(_train(*_one_log(dataset, item_vectors, folder), folder, settled))
+            return keep_with(_train(*_one_log(dataset, item_vectors, folder), folder, settled, text_encoder))
 
 
 def _one_log(dataset: Any, item_vectors: Any, out: Path) -> "tuple[ClickDataset, NDArray[np.floating] | None]":
@@ -94,7 +99,11 @@ def _rows(item_vectors: Any) -> Any:
 
 
 def _train(
-    dataset: "ClickDataset", item_vectors: "NDArray[np.floating] | None", out: Path, config: PretrainConfig
+    dataset: "ClickDataset",
+    item_vectors: "NDArray[np.floating] | None",
+    out: Path,
+    config: PretrainConfig,
+    text_encoder: "TrainableTextEncoder | None",
 ) -> "Recommender":
     from recsys_bert.files import replacing
     from recsys_bert.retrieval.encoder_ranker import EncoderRanker
@@ -108,7 +117,7 @@ def _train(
     from recsys_bert.user_encoder.targets import describe_targets
     from recsys_bert.user_encoder.unchanged import check_log_unchanged
 
-    training = build(config, dataset, item_vectors)
+    training = build(config, dataset, item_vectors, text_encoder)
     config, dataset, train = training.config, training.dataset, training.config.train
     ranker = EncoderRanker(training.pretrained, out.name, precision=train.precision)
     validate = validation(
@@ -124,7 +133,16 @@ def _train(
     with begin(out, config):
         check_log_unchanged(out, dataset, config.init, config.teacher, item_vectors=item_vectors)
         label = f"pretraining ({config.objective.rpartition(':')[2].replace('_', ' ')})"
-        summary = fit(training.module, training.batches, train, out, validate=validate, before_step=miner, label=label)
+        summary = fit(
+            training.module,
+            training.batches,
+            train,
+            out,
+            validate=validate,
+            groups=training.groups,
+            before_step=miner,
+            label=label,
+        )
         if is_first_process():
             with replacing(out / "encoder", sealed=True) as target:
                 save_encoder(target, training.pretrained, dataset)
@@ -156,9 +174,15 @@ class Training:
     n_parameters: int
     """Parameters of the objective's module, each counted once."""
 
+    groups: Sequence[dict[str, Any]] = ()
+    """Parameters with a learning rate of their own."""
+
 
 def build(
-    config: PretrainConfig, dataset: "ClickDataset", item_vectors: "NDArray[np.floating] | None" = None
+    config: PretrainConfig,
+    dataset: "ClickDataset",
+    item_vectors: "NDArray[np.floating] | None" = None,
+    text_encoder: "TrainableTextEncoder | None" = None,
 ) -> Training:
     """Build encoder, objective and batches, from freshly seeded weights.
 
@@ -166,6 +190,7 @@ def build(
         config: The settings.
         dataset: The log.
         item_vectors: Text vectors ``[n_rows, d]``; None: items by their ids.
+        text_encoder: Text encoder that is trained.
 
     Raises:
         InputError: The settings do not suit the data, init or the teacher.
@@ -186,11 +211,14 @@ def build(
     )
     from recsys_bert.user_encoder.targets import check_targets, target_popularity
     from recsys_bert.user_encoder.text_items import check_vectors
+    from recsys_bert.user_encoder.trained_text import WithTrainedText, trained_text
 
     if config.text is not None and item_vectors is not None:
         raise InputError(f"text is {config.text!r}, but items are their item_vectors already. Leave one of them out.")
     objective = build_objective(config.objective, config.objective_options)
     torch.manual_seed(config.train.seed)
+    if text_encoder is not None:
+        dataset = with_trained_text(dataset, text_encoder, config, config.init)
     dataset = with_text(dataset, config.text, config.text_dim, *([config.init / "encoder"] if config.init else []))
     vectors = None if item_vectors is None else check_vectors(item_vectors, dataset)
     init = None if config.init is None else _init(config.init, dataset, vectors)
@@ -220,10 +248,20 @@ def build(
         times = times or teacher.encoder.config.needs_times
         types = types or reads_event_types(teacher.encoder.config)
     batches = _batches(config, dataset, objective, sampler, times, types)
+    groups = []
+    if (texts := trained_text(dataset)) is not None:
+        if not isinstance(trained, TokenPrediction):
+            raise InputError(
+                f"objective {config.objective!r} draws items within a step, whose texts text 'trained' would have to "
+                "encode. Take masked, next_item or last_item, or a frozen text."
+            )
+        module = WithTrainedText(module, prediction.item_loss, texts)
+        groups.append({"params": list(texts.parameters()), "lr": config.text_training.lr})
     items = BY_IDS if vectors is None or config.train_item_vectors else BY_VECTORS
-    pretrained = PretrainedEncoder(prediction, config.objective, config.objective_options, items=items)
-    n_parameters = sum(parameter.numel() for parameter in trained.parameters())
-    return Training(config, dataset, pretrained, module, batches, n_parameters)
+    pretrained = PretrainedEncoder(prediction, config.objective, config.objective_options, dataset, items)
+    counted = [trained] if texts is None else [trained, texts]
+    n_parameters = sum(parameter.numel() for part in counted for parameter in part.parameters())
+    return Training(config, dataset, pretrained, module, batches, n_parameters, groups)
 
 
 def _resolved(

@@ -8,12 +8,13 @@ from typing import Any, ClassVar, Literal
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.encoder.parts import Options, check_name
 from recsys_bert.errors import InputError
+from recsys_bert.item_texts.training_config import TextTrainingConfig
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives import OBJECTIVES
 from recsys_bert.objectives.config import DistillationConfig
 from recsys_bert.stages.encoder_settings import DERIVED, check_id_dropout, check_not_overridden, check_sparse_adam
 from recsys_bert.stages.sizes import SIZES
-from recsys_bert.stages.text_feature import TEXT_DIM, check_text, named_with_text
+from recsys_bert.stages.text_feature import TEXT_DIM, check_text, check_text_training, named_with_text
 from recsys_bert.training.config import TrainConfig
 
 
@@ -36,7 +37,8 @@ class PretrainConfig:
 
     text: str | None = None
     """Text of items as a dense feature ``text`` of positions and of what is predicted: ``tfidf``, ``words``, or a
-    folder of `item-vectors`; reduced by PCA to ``text_dim``. The run keeps what it needs."""
+    folder of `item-vectors`; or ``trained``, by a text encoder that is trained with the encoder. Reduced by PCA to
+    ``text_dim``. The run keeps what it needs."""
 
     text_dim: int = TEXT_DIM
     """Width of that feature."""
@@ -56,6 +58,9 @@ class PretrainConfig:
     """Events of a history longer than encoder.max_len: the last ones, a random run, or those up to a random event, as
     if the history had ended there, drawn anew every epoch. every: each prefix of a history is an example of its own
     (and counts for one in train.batch_size), as objective last_item needs them."""
+
+    text_training: TextTrainingConfig = field(default_factory=TextTrainingConfig)
+    """Training of the text encoder."""
 
     validation_users: int = 10_000
     """Users ranked at each validation at most, drawn once; 0 = all."""
@@ -95,6 +100,7 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         check_name("objective", self.objective, OBJECTIVES)
         check_text(self.text, self.text_dim)
+        check_text_training(self.text, self.text_training)
         if self.init and self.text is not None:
             raise InputError(f"text is {self.text!r}, but the encoder of init brings its own features; leave it out.")
         check_id_dropout(self.id_dropout, named_with_text(self.features, self.text), self.init)

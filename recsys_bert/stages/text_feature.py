@@ -1,19 +1,42 @@
 """Text as a feature of a training: from a setting, or from the run that it starts from."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from recsys_bert.errors import InputError
 from recsys_bert.item_texts.training_config import TextTrainingConfig
 
 if TYPE_CHECKING:
     from recsys_bert.clicks.dataset import ClickDataset
+    from recsys_bert.losses.config import LossConfig
+    from recsys_bert.training.config import TrainConfig
+    from recsys_bert.user_encoder.trained_text import TrainableTextEncoder
 
 TRAINED = "trained"
 """Text by an encoder that is trained with the model."""
 
 TEXT_DIM = 64
 """Width of the feature by default."""
+
+
+class TrainsText(Protocol):
+    """Settings of a training that a text encoder can be part of."""
+
+    @property
+    def text_dim(self) -> int:
+        """Width of the feature."""
+
+    @property
+    def text_training(self) -> TextTrainingConfig:
+        """Training of the text encoder."""
+
+    @property
+    def loss(self) -> "LossConfig":
+        """The loss."""
+
+    @property
+    def train(self) -> "TrainConfig":
+        """Optimisation."""
 
 
 def check_text(text: str | None, text_dim: int) -> None:
@@ -50,7 +73,7 @@ def check_text_encoder(text: str | None, text_encoder: Any) -> None:
     if text_encoder is not None and text != TRAINED:
         raise InputError(
             f"text_encoder is given, but text is {text!r}: it would not be read. Set text to {TRAINED!r} to train it "
-            "with the model; for a frozen one, make item-vectors with it and give text their folder."
+            "with the model; for a frozen one, make item-vectors with it, and give their folder."
         )
     if text == TRAINED and text_encoder is None:
         raise InputError(
@@ -90,6 +113,35 @@ def with_text(dataset: "ClickDataset", text: str | None, text_dim: int, *artefac
     if text is None:
         return dataset
     return dataset.with_dense(TEXT, fit_text_feature(dataset, text, text_dim))
+
+
+def with_trained_text(
+    dataset: "ClickDataset",
+    text_encoder: "TrainableTextEncoder",
+    config: TrainsText,
+    init: Path | None,
+) -> "ClickDataset":
+    """A log with the feature ``text`` by an encoder that is trained.
+
+    Args:
+        dataset: The log.
+        text_encoder: A copy of it is trained.
+        config: Settings of the training.
+        init: Run that a training starts from.
+
+    Raises:
+        InputError: It cannot be made, would encode all items at every step, or the run brings text of its own.
+    """
+    from recsys_bert.item_texts.text_feature import FOLDER, TEXT
+    from recsys_bert.progress import step
+    from recsys_bert.user_encoder.trained_text import TrainedText, check_bounded
+
+    check_bounded(config.loss, config.text_training)
+    if init is not None and any((init / name / FOLDER).is_dir() for name in ("two_tower", "encoder")):
+        raise InputError(f"text is {TRAINED!r}, but {init} brings its own; leave it out.")
+    with step("texts of items"):
+        source = TrainedText(dataset, text_encoder, config.text_dim, config.text_training, config.train.precision)
+    return dataset.with_dense(TEXT, source)
 
 
 def named_with_text(names: tuple[str, ...], text: str | None) -> tuple[str, ...]:

@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_bert.encoder.parts import allowing_parts
-from recsys_bert.errors import InputError
-from recsys_bert.progress import step
 from recsys_bert.settings import make_config, named_settings
 from recsys_bert.stages.encoder_settings import check_id_dropout
 from recsys_bert.stages.folders import temporary_run
-from recsys_bert.stages.text_feature import check_text_encoder, named_with_text, with_text
+from recsys_bert.stages.text_feature import check_text_encoder, named_with_text, with_text, with_trained_text
 from recsys_bert.stages.train_retrieval_config import TrainRetrievalConfig, check_init
 
 if TYPE_CHECKING:
@@ -91,7 +89,7 @@ def _train(
     torch.manual_seed(config.train.seed)
     auxiliary = config.train.auxiliary.weight or None
     if text_encoder is not None:
-        dataset = _with_trained_text(dataset, init, config, text_encoder)
+        dataset = with_trained_text(dataset, text_encoder, config, init)
     dataset, config = _with_text(dataset, init, config)
     start = start_towers(
         dataset,
@@ -161,26 +159,6 @@ def _groups(config: TrainRetrievalConfig, model: "TwoTower") -> list[dict[str, A
     if model.texts is not None:
         groups.append({"params": list(model.texts.parameters()), "lr": config.text_training.lr})
     return groups
-
-
-def _with_trained_text(
-    dataset: "ClickDataset", init: Path | None, config: TrainRetrievalConfig, text_encoder: "TrainableTextEncoder"
-) -> "ClickDataset":
-    """Log with the text of items by an encoder that is trained.
-
-    Raises:
-        InputError: Such as the run that is gone on from brings text of its own.
-    """
-    from recsys_bert.item_texts.text_feature import FOLDER, TEXT
-    from recsys_bert.retrieval.two_tower import check_bounded
-    from recsys_bert.user_encoder.trained_text import TrainedText
-
-    check_bounded(config.loss, config.text_training)
-    if init is not None and any((init / name / FOLDER).is_dir() for name in ("two_tower", "encoder")):
-        raise InputError(f"text is {config.text!r}, but {init} brings its own; leave it out.")
-    with step("texts of items"):
-        source = TrainedText(dataset, text_encoder, config.text_dim, config.text_training, config.train.precision)
-    return dataset.with_dense(TEXT, source)
 
 
 def _with_text(

@@ -5,7 +5,7 @@ al. 2022, https://arxiv.org/abs/2102.09268). Between encoder and model stand a f
 and a division to unit length, so that what is trained saves as any text feature does.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +28,8 @@ from recsys_bert.item_texts.reduction import Reduction, fit_reduction, unit_leng
 from recsys_bert.item_texts.text_feature import ENCODER, TEXT, TextFeature
 from recsys_bert.item_texts.texts import text_digests, texts_of
 from recsys_bert.item_texts.training_config import TextTrainingConfig
+from recsys_bert.losses.config import LossConfig
+from recsys_bert.losses.item_loss import ItemLoss
 from recsys_bert.training.config import Precision
 
 Floats = NDArray[np.float32]
@@ -267,6 +269,48 @@ class TrainedText(nn.Module):
         reduction = Reduction(self.mean.cpu().numpy(), self.components.cpu().numpy())
         TextFeature(self.vectors, reduction).save(folder)
         self.encoder.save(folder / ENCODER)
+
+
+def check_bounded(loss: LossConfig, config: TextTrainingConfig) -> None:
+    """Refuse a loss that reads all items at every step, where each would be encoded.
+
+    Raises:
+        InputError: It does, and ``max_items`` does not bound the step.
+    """
+    if not loss.samples and not config.max_items:
+        raise InputError(
+            f"loss.name {loss.name!r} compares with all items, and text 'trained' would encode all of their texts at "
+            "every step. Take loss.name 'sampled', or bound a step by text_training.max_items."
+        )
+
+
+def items_of_step(item_loss: ItemLoss, batch: Mapping[str, Tensor]) -> list[Tensor | None]:
+    """Rows that an item loss compares a batch's targets with: negatives and mined ones, or all (None)."""
+    if not item_loss.config.samples:
+        return [None]
+    mined = [item_loss.hard_rows[batch["users"]]] if item_loss.mines else []
+    return [batch["negatives"], *mined]
+
+
+class WithTrainedText(nn.Module):
+    """Loss of token prediction whose steps encode the texts of their items.
+
+    Args:
+        loss: ``forward(batch)`` is the loss; it reads the texts of ``tokens``, of targets and of negatives.
+        item_loss: Its item loss.
+        texts: The text encoder, which is trained with it.
+    """
+
+    def __init__(self, loss: nn.Module, item_loss: ItemLoss, texts: TrainedText) -> None:
+        super().__init__()
+        check_bounded(item_loss.config, texts.config)
+        self.loss, self.texts, self._item_loss = loss, texts, [item_loss]  # registered in loss
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Mean loss over the batch's targets."""
+        with self.texts.batch(batch["targets"], [batch["tokens"], *items_of_step(self._item_loss[0], batch)]):
+            loss: Tensor = self.loss(batch)
+        return loss
 
 
 def trained_text(dataset: ClickDataset) -> TrainedText | None:

@@ -4,8 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
 
+from nlp_tasks.config import TokenizerConfig
+from nlp_tasks.text_encoder import TextEncoder
+from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.clicks.dataset import ClickDataset
+from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.model import Encoder
 from recsys_bert.stages.prepare import prepare
 
 N_ITEMS = 30
@@ -80,6 +86,31 @@ EXEMPT = {
     "encoder.gradient_checkpointing": "saves memory; the numbers are the same",
     "loss.chunk": "bounds memory; the numbers are the same",
 }
+
+
+TEXT = {  # "text_encoder" is an argument
+    "text": "trained",
+    "features": ["text"],
+    "text_training.lr": 0.03,
+}
+TEXT_VALUES = {
+    "text_training.lr": [0.1],
+    "text_training.max_len": [8],
+    "text_training.frozen_layers": [1],
+    "text_training.max_items": [5],
+}
+TEXT_EXEMPT = {
+    "text_training.chunk": "bounds memory; the numbers are the same",
+    "text_training.checkpointing": "saves memory; the numbers are the same",
+}
+
+
+def tiny_text_encoder() -> TextEncoder:
+    """Two layers over characters, from random weights."""
+    tokenizer = Tokenizer.train(["red soft new 0123456"], TokenizerConfig(kind="characters", min_count=1))
+    torch.manual_seed(0)
+    sizes = EncoderConfig(dim=8, n_layers=2, n_heads=2, max_len=32, vocab_size=tokenizer.size, position="start")
+    return TextEncoder(Encoder(sizes), tokenizer)
 
 
 def make_log(out: Path) -> ClickDataset:

@@ -3,7 +3,19 @@
 import os
 
 import pytest
-from contracts.click_runs import CONTEXTS, ENCODER, EXEMPT, SAMPLED, TRAIN, VALUES, make_log
+from contracts.click_runs import (
+    CONTEXTS,
+    ENCODER,
+    EXEMPT,
+    SAMPLED,
+    TEXT,
+    TEXT_EXEMPT,
+    TEXT_VALUES,
+    TRAIN,
+    VALUES,
+    make_log,
+    tiny_text_encoder,
+)
 from contracts.settings_contract import (
     Outcome,
     Runs,
@@ -53,6 +65,7 @@ CONTRACT = SettingsContract(
         "sampled": {**SMALL, **SAMPLED},
         "gbce": {**SMALL, **SAMPLED, "loss.name": "gbce"},
         **{name: {**SMALL, "loss.name": name} for name in ("sce", "rece")},
+        "text": {**SMALL, **SAMPLED, **TEXT},
         "init": {**TRAIN, "objective": "next_item", "init": "masked"},
         "default_encoder": {**TRAIN, "train.epochs": 1},
         "teacher": TAUGHT,
@@ -71,6 +84,7 @@ CONTRACT = SettingsContract(
         **{name: NOT_ENCODER for name in OBJECTIVES if name not in ("masked", "next_item")},
         "default_encoder": ("init",),
         "sampled": ("loss.", "train.optimiser.sparse_adam"),
+        "text": ("text_training.",),
         "gbce": ("loss.",),
         **dict.fromkeys(("sce", "rece"), ("loss.buckets",)),
         "teacher": ("distillation.", "loss.", "train.auxiliary"),
@@ -81,6 +95,7 @@ CONTRACT = SettingsContract(
         **VALUES,
         "objective_options": [{"mask_prob": 0.4}],
         "features": [["kind"], ["tags"], ["event_type"], ["emb"]],
+        **TEXT_VALUES,
         "validation_users": [5],
         "loss.buckets.number": [3],
         "loss.buckets.queries": [5],
@@ -94,7 +109,7 @@ CONTRACT = SettingsContract(
         **CONTEXTS,
         "encoder_dropout": {"init": "masked"},
     },
-    exempt=EXEMPT,
+    exempt=EXEMPT | TEXT_EXEMPT,
 )
 REFUSED = {"encoder.vocab_size", "encoder.attention", "encoder.features", "encoder.exact_match"}
 REFUSED |= {"train_item_vectors"}  # there are no item vectors; tests/stages/test_text_items.py has some
@@ -135,9 +150,22 @@ def masked(dataset, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def runs(dataset):
+def train_encoder(dataset, tmp_path_factory):
+    text_encoder = tiny_text_encoder()
+
     def train(settings):
-        model = pretrain(dataset, **settings)
+        extra = {"text_encoder": text_encoder} if settings.get("text") == "trained" else {}
+        return pretrain(dataset, **settings, **extra)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield train
+
+
+@pytest.fixture(scope="module")
+def runs(train_encoder):
+    def train(settings):
+        model = train_encoder(settings)
         summary = {name: value for name, value in model.summary.items() if name != "seconds"}
         weights = hash_files(model.run / "encoder" / "model.safetensors")
         return Outcome(weights, (summary, metric_lines(model.run)), read_config_toml(model.run, PretrainConfig))
@@ -156,10 +184,10 @@ def test_the_same_settings_give_the_same_run(runs, base):
 
 
 @pytest.mark.parametrize("base", CONTRACT.bases)
-def test_a_default_named_by_hand_is_trained_with_or_refused(runs, dataset, base):
+def test_a_default_named_by_hand_is_trained_with_or_refused(runs, train_encoder, base):
     def accepts(settings):
         with only_checking():
-            pretrain(dataset, **settings)
+            train_encoder(settings)
 
     check_named_defaults(runs, base, accepts)
 

@@ -3,8 +3,19 @@
 import os
 
 import pytest
-import torch
-from contracts.click_runs import CONTEXTS, ENCODER, EXEMPT, SAMPLED, TRAIN, VALUES, make_log
+from contracts.click_runs import (
+    CONTEXTS,
+    ENCODER,
+    EXEMPT,
+    SAMPLED,
+    TEXT,
+    TEXT_EXEMPT,
+    TEXT_VALUES,
+    TRAIN,
+    VALUES,
+    make_log,
+    tiny_text_encoder,
+)
 from contracts.settings_contract import (
     Outcome,
     Runs,
@@ -20,11 +31,6 @@ from contracts.settings_contract import (
     read_config_toml,
 )
 
-from nlp_tasks.config import TokenizerConfig
-from nlp_tasks.text_encoder import TextEncoder
-from nlp_tasks.tokenization import Tokenizer
-from recsys_bert.encoder.config import EncoderConfig
-from recsys_bert.encoder.model import Encoder
 from recsys_bert.stages.pretrain import pretrain
 from recsys_bert.stages.train_retrieval import train_retrieval
 from recsys_bert.stages.train_retrieval_config import TrainRetrievalConfig
@@ -42,13 +48,7 @@ CONTRACT = SettingsContract(
         **{name: {**ENCODER, **TRAIN, "loss.name": name, "loss.similarity": "dot"} for name in ("sce", "rece")},
         "dot": {**SMALL, "loss.similarity": "dot"},
         "features": {**SMALL, **FEATURES},
-        "text": {  # "text_encoder" is an argument
-            **SMALL,
-            "text": "trained",
-            "features": ["text"],
-            "towers.item_features": ["text"],
-            "text_training.lr": 0.03,
-        },
+        "text": {**SMALL, **TEXT, "towers.item_features": ["text"]},
         "init": {**TRAIN, **SAMPLED, "init": "masked"},
         "frozen": {**TRAIN, **SAMPLED, **FEATURES, "init": "masked", "encoder_lr": 0.0},
     },
@@ -67,10 +67,7 @@ CONTRACT = SettingsContract(
         "encoder_dropout": [0.4],
         "encoder_residual_scale": [0.3],
         "features": [["kind"], ["tags"], ["event_type"], ["emb"]],
-        "text_training.lr": [0.1],
-        "text_training.max_len": [8],
-        "text_training.frozen_layers": [1],
-        "text_training.max_items": [5],
+        **TEXT_VALUES,
         "validation_users": [5],
         "towers.item_features": [["tags"], ["kind", "tags"], ["emb"]],
         "towers.user_features": [["age"], [], ["income"]],
@@ -95,11 +92,7 @@ CONTRACT = SettingsContract(
         "index.ef_construction": {"index.factory": "HNSW8"},
         "index.refine_factor": {"index.factory": "SQ8,RFlat"},
     },
-    exempt=EXEMPT
-    | {
-        "text_training.chunk": "bounds memory; the numbers are the same",
-        "text_training.checkpointing": "saves memory; the numbers are the same",
-    },
+    exempt=EXEMPT | TEXT_EXEMPT,
 )
 REFUSED = {
     "encoder.vocab_size",
@@ -128,12 +121,9 @@ def masked(dataset, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def text_encoder(tmp_path_factory):
-    tokenizer = Tokenizer.train(["red soft new 0123456"], TokenizerConfig(kind="characters", min_count=1))
-    torch.manual_seed(0)
-    sizes = EncoderConfig(dim=8, n_layers=2, n_heads=2, max_len=32, vocab_size=tokenizer.size, position="start")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield TextEncoder(Encoder(sizes), tokenizer)
+        yield tiny_text_encoder()
 
 
 @pytest.fixture(scope="module")

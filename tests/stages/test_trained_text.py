@@ -24,6 +24,9 @@ from recsys_bert.losses.config import LossConfig, NegativesConfig
 from recsys_bert.retrieval.config import TowersConfig
 from recsys_bert.retrieval.load import load_ranker
 from recsys_bert.retrieval.two_tower import build_two_tower
+from recsys_bert.settings import make_config
+from recsys_bert.stages.pretrain import build
+from recsys_bert.stages.pretrain_config import PretrainConfig
 from recsys_bert.stages.train_retrieval import _batches
 from recsys_bert.stages.train_retrieval_config import TrainRetrievalConfig
 from recsys_bert.training.step import OptimiserStep, to_device
@@ -225,6 +228,46 @@ def test_items_of_a_grown_log_have_vectors_by_the_trained_encoder(log, towers, t
     twin = int(grown.rows([5])[0])
     texts = model.catalogue.need_texts().rows
     assert texts[row] @ texts[twin] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["masked", "next_item"])
+def test_an_encoder_is_pretrained_with_a_text_encoder(log, text_encoder, objective, tmp_path):
+    settings = {**SETTINGS, "loss": {"name": "sampled", "negatives": {"uniform": 12}}, "objective": objective}
+    trained = rb.pretrain(log, out=tmp_path / "run", text_encoder=text_encoder, id_dropout=0.2, **settings)
+    saved = TextEncoder.load(tmp_path / "run" / "encoder" / "text_feature" / "encoder")
+    assert not torch.equal(saved.encoder.norm.weight, text_encoder.encoder.norm.weight)
+    loaded = rb.load(tmp_path / "run", log)
+    np.testing.assert_allclose(loaded.ranker.item_vectors(), trained.ranker.item_vectors(), atol=1e-5)
+    assert loaded.ranker.item_vectors().shape[0] == log.n_rows
+    again = rb.train_retrieval(log, init=trained, train=SETTINGS["train"], towers={"item_features": ["text"]})
+    assert np.isfinite(again.ranker.item_vectors()).all()
+
+
+def test_a_step_of_masked_items_has_the_loss_and_gradients_of_all_items_encoded(log, text_encoder, monkeypatch):
+    settings = {**SETTINGS, "objective": "masked", "loss": {"name": "sampled", "negatives": {"uniform": 5}}}
+    settings["encoder"] = {**SETTINGS["encoder"], "dropout": 0.0}
+    training = build(make_config(PretrainConfig, None, settings), log, None, text_encoder)
+    model, batch = training.module.train(), to_device(next(iter(training.batches(0))), torch.device("cpu"))
+    nn.init.normal_(training.pretrained.encoder.embeddings.features[0].out.weight)
+    mine, my_gradients = gradients(model, batch)
+    table = every_item_encoded(model.texts)
+    monkeypatch.setattr(model.texts, "batch", lambda *rows: contextlib.nullcontext())
+    monkeypatch.setattr(model.texts, "forward", lambda rows: table[rows])
+    theirs, their_gradients = gradients(model, batch)
+    assert mine == pytest.approx(theirs, rel=1e-5)
+    assert any(name.startswith("texts.") and gradient.abs().max() > 1e-6 for name, gradient in my_gradients.items())
+    for name, gradient in my_gradients.items():
+        torch.testing.assert_close(gradient, their_gradients[name], atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_pretraining_that_would_encode_other_items_is_refused(log, text_encoder):
+    with pytest.raises(InputError, match="'full' compares with all items"):
+        rb.pretrain(log, text_encoder=text_encoder, **SETTINGS)
+    settings = {**SETTINGS, "loss": {"name": "sampled"}}
+    with pytest.raises(InputError, match="'replaced_token' draws items within a step"):
+        rb.pretrain(log, text_encoder=text_encoder, objective="replaced_token", **settings)
+    with pytest.raises(InputError, match="no text encoder is given"):
+        rb.pretrain(log, **settings)
 
 
 def test_a_stopped_run_goes_on_to_the_same_numbers(log, text_encoder, tmp_path, monkeypatch):
