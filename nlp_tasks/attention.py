@@ -47,6 +47,24 @@ def show_attention(
     Raises:
         InputError: No text, no list of texts, or lists of different lengths.
     """
+    data = attention_data(encoder, texts, max_len=max_len)
+    data["probe"] = None if labelled is None else _probes(encoder, *labelled, seed)
+    write_page(Path(out), render("attention", "Attention of a text encoder", data))
+    config, accuracy = encoder.encoder.config, None if labelled is None else data["probe"]["accuracy"]
+    return {"cases": len(data["cases"]), "layers": config.n_layers, "heads": config.n_heads, "probes": accuracy}
+
+
+def attention_data(encoder: "TextEncoder", texts: Sequence[str], *, max_len: int = 64) -> dict[str, Any]:
+    """Inner values of a text encoder over texts, as the attention page reads them.
+
+    Args:
+        encoder: The encoder.
+        texts: Texts to look at.
+        max_len: Tokens at most, special ones included; of longer texts the beginning.
+
+    Raises:
+        InputError: No text, no list of texts, or too few tokens.
+    """
     if not (texts := text_list(texts)):
         raise InputError("give a text to look at.")
     if max_len < 3:
@@ -59,18 +77,14 @@ def show_attention(
         ids, missing = batch["tokens"][0].tolist(), inspection.missing
         title = text if len(text) <= 60 else text[:60] + "…"
         cases.append(page_case(title, encoder.tokenizer.tokens(ids), inspection))
-    probes = None if labelled is None else _probes(encoder, *labelled, seed)
-    data = {
+    return {
         "cases": cases,
         "layers": layer_names(inner.config.n_layers),
         "missing": list(missing),
-        "probe": probes,
+        "probe": None,
         "nearest_title": "",
         "nearest_note": "",
     }
-    write_page(Path(out), render("attention", "Attention of a text encoder", data))
-    accuracy = None if probes is None else probes["accuracy"]
-    return {"cases": len(cases), "layers": inner.config.n_layers, "heads": inner.config.n_heads, "probes": accuracy}
 
 
 def _batch(encoder: "TextEncoder", text: str, max_len: int) -> dict[str, Tensor]:

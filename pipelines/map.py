@@ -26,17 +26,18 @@ class Config:
     colour: str | None = None
     """Side column of the items, or count (training events), that colours them at first; the page offers all."""
 
-    method: Literal["tsne", "pca"] = "tsne"
-    """tsne keeps neighbours together; pca is quick and keeps large distances."""
+    method: Literal["tsne", "umap", "pca"] = "tsne"
+    """tsne and umap (extra umap) keep neighbours together; pca is quick and keeps large distances."""
 
     neighbours: int = 10
     """Nearest items shown for each."""
 
     sample: int = 5_000
-    """tsne: so many items are laid out, at random; the others are put at their nearest ones among them."""
+    """tsne and umap: so many items are laid out, at random; the others are put at their nearest ones among them."""
 
     perplexity: float | None = None
-    """Neighbours that count in t-SNE, about. None: 30, or a third of the items where they are few."""
+    """Neighbours that count in the layout, about: t-SNE's perplexity, UMAP's n_neighbors. None: 30, UMAP 15, or a third
+    of the items where they are few."""
 
     seed: int = 0
     """Of the sample and the layout."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pipelines.serving.limits import Limits
+from pipelines.serving.map_settings import MapSettings
 from recsys_bert.errors import InputError
 from recsys_bert.progress import quietly
 
@@ -108,6 +109,9 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     """Most that one request may ask for."""
 
+    map: MapSettings = field(default_factory=MapSettings)
+    """Map of items on the page."""
+
     def __post_init__(self) -> None:
         for name in ("batch", "batch_cost", "queue"):
             if getattr(self, name) < 1:
@@ -202,6 +206,7 @@ def open_service(config: Config) -> "Service":
             search=config.search,
             batch=batch,
             limits=config.limits,
+            map=config.map,
         )
     )
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,12 +11,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from pipelines.serving import clicks, items, search, texts
+from pipelines.serving import attention, catalogue, clicks, items, maps, search, static, texts
 from pipelines.serving.errors import FAULT, KNOWN, request_error
 from pipelines.serving.guard import Guard, GuardSettings
 from pipelines.serving.metrics import CONTENT_TYPE, Metrics
 from pipelines.serving.runs import ANSWERER, CLASSIFIER, CTR, ENCODER, RECOMMENDER, TAGGER
 from pipelines.serving.service import Service
+from recsys_bert.serving import page_shapes as page
 from recsys_bert.serving import search_shapes, shapes
 from recsys_bert.serving import text_shapes as text
 from recsys_bert.version import __version__
@@ -53,6 +53,14 @@ ENDPOINTS = (
         "/items/delete", items.delete_items, shapes.DeleteItemsRequest, shapes.DeleteItemsResponse, (RECOMMENDER,)
     ),
     Endpoint("/search", search.search, search_shapes.SearchRequest, search_shapes.SearchResponse, (RECOMMENDER,)),
+    Endpoint("/catalogue", catalogue.catalogue, page.CatalogueRequest, page.CatalogueResponse, (RECOMMENDER,)),
+    Endpoint("/items/find", catalogue.find_items, page.FindItemsRequest, page.ItemsResponse, (RECOMMENDER,)),
+    Endpoint("/items/get", catalogue.get_items, page.GetItemsRequest, page.ItemsResponse, (RECOMMENDER,)),
+    Endpoint("/users/find", catalogue.find_users, page.FindUsersRequest, page.UsersResponse, (RECOMMENDER,)),
+    Endpoint("/users/history", catalogue.history, page.HistoryRequest, page.HistoryResponse, (RECOMMENDER,)),
+    Endpoint("/map", maps.item_map, page.MapRequest, page.MapResponse, (RECOMMENDER,)),
+    Endpoint("/map/colours", maps.map_colours, page.MapColoursRequest, page.MapColoursResponse, (RECOMMENDER,)),
+    Endpoint("/attention", attention.attention, page.AttentionRequest, page.AttentionResponse, attention.KINDS),
     Endpoint("/v1/embeddings", texts.embeddings, text.EmbeddingsRequest, text.EmbeddingsResponse, texts.VECTORS),
     Endpoint("/rerank", texts.rerank, text.RerankRequest, text.RerankResponse, (*texts.MATCHERS, ENCODER)),
     Endpoint("/classify", texts.classify, text.ClassifyRequest, text.ClassifyResponse, (CLASSIFIER,)),
@@ -88,7 +96,7 @@ def create_app(service: Service, guard: GuardSettings | None = None, watch_s: fl
         _add(app, service, endpoint)
     guard = guard or GuardSettings(body_bytes=service.limits.body_kib << 10)
     _add_state(app, service, metrics, has_key=guard.key is not None)
-    _add_docs(app)
+    static.add_files(app)
     _add_errors(app)
     return Guard(app, guard, metrics)
 
@@ -145,28 +153,16 @@ def _add_state(app: FastAPI, service: Service, metrics: Metrics, *, has_key: boo
         return JSONResponse(app.openapi())
 
 
-def _add_docs(app: FastAPI) -> None:
-    """A page that lists and tries all requests, from files that lie beside this one: no network is needed."""
-    kinds = {"docs": ("page.html", "text/html"), "docs.css": ("docs.css", "text/css")}
-    kinds["docs.js"] = ("docs.js", "text/javascript")
-    for path, (name, kind) in kinds.items():
-        content = (Path(__file__).parent / "docs" / name).read_bytes()
-        app.get(f"/{path}", include_in_schema=False)(_constant(content, kind))
-
-
-def _constant(content: bytes, kind: str) -> Callable[[], Awaitable[Response]]:
-    async def respond() -> Response:
-        return Response(content, media_type=kind)
-
-    return respond
-
-
 def _info(run: Any) -> shapes.RunInfo:
     return shapes.RunInfo(
         name=run.name,
         kind=run.kind,
-        endpoints=[endpoint.path for endpoint in ENDPOINTS if run.kind in endpoint.kinds],
+        endpoints=[endpoint.path for endpoint in ENDPOINTS if run.kind in endpoint.kinds and _can(run, endpoint)],
     )
+
+
+def _can(run: Any, endpoint: Endpoint) -> bool:
+    return endpoint.path != "/attention" or attention.can_show(run)
 
 
 def _add_errors(app: FastAPI) -> None:

@@ -29,7 +29,7 @@ async def recommend(service: Service, request: shapes.RecommendRequest) -> shape
 
 async def similar(service: Service, request: shapes.SimilarRequest) -> shapes.SimilarResponse:
     """Items nearest to given items."""
-    _check_lists(service, request)
+    check_lists(service, request)
     service.limits.check("items", "lists", len(request.items))
     run = service.runs.one([RECOMMENDER], request.run)
     model: ServedRecommender = run.model
@@ -80,7 +80,7 @@ async def events(service: Service, request: shapes.EventsRequest) -> shapes.Even
 
 async def rank(service: Service, request: shapes.RankRequest) -> shapes.RankResponse:
     """Retrieve candidates, then rank them by click probability."""
-    _check_lists(service, request)
+    check_lists(service, request)
     service.limits.check("retrieve", "k", request.retrieve)
     service.limits.check("candidates", "k", len(request.candidates or ()))
     _check_integers("user_id", [request.user_id])
@@ -187,7 +187,12 @@ def _live_event(model: ServedRecommender, event: shapes.Event) -> LiveEvent:
     return LiveEvent(user, item, timestamp, event.event_type)
 
 
-def _check_lists(service: Service, request: shapes.Lists) -> None:
+def check_lists(service: Service, request: shapes.Lists) -> None:
+    """Refuse a list that is too long, or made of too long allow and deny lists.
+
+    Raises:
+        InputError: So it is.
+    """
     service.limits.check("k", "k", request.k)
     for name, lists in (("only", request.only), ("without", request.without)):
         if lists is not None:
@@ -215,7 +220,7 @@ def _check_query(service: Service, query: Query) -> None:
 
 def _queries(service: Service, request: shapes.RecommendRequest) -> tuple[list[Query], list[dict[str, Any]]]:
     """Queries of a request, and the key of each list."""
-    _check_lists(service, request)
+    check_lists(service, request)
     several = [name for name in ("users", "histories") if getattr(request, name) is not None]
     single = [name for name in ("user_id", "history", "history_times") if getattr(request, name) is not None]
     if len(several) > 1 or (several and single):

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.serving import static
 from pipelines.serving.errors import FAULT, RequestError, request_error
 from pipelines.serving.metrics import Metrics
 
@@ -19,7 +20,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-OPEN = ("/health", "/ready", "/docs", "/docs.css", "/docs.js")
+OPEN = ("/health", "/ready", *static.PATHS)
 """Paths that need no key: nothing of runs or data is in their answers but names of runs."""
 
 _HEADERS = [

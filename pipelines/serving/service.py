@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.serving.errors import RequestError
 from pipelines.serving.limits import Limits
+from pipelines.serving.map_settings import MapSettings
 from pipelines.serving.runs import Run, Runs, open_runs
 from pipelines.serving.warming import warm
 from recsys_bert.errors import InputError
@@ -21,6 +22,7 @@ from recsys_bert.serving.live_log import LiveEvent, LiveLog
 from recsys_bert.terminal import printable
 
 if TYPE_CHECKING:
+    from pipelines.serving.layout import Layout
     from recsys_bert.stores.vector_store import VectorStore
 
 
@@ -39,6 +41,7 @@ class ServiceSettings:
         search: ``exact``, or ``index`` where a run has one.
         batch: Limits of the batcher.
         limits: Limits of a request.
+        map: Layout of the map of items.
     """
 
     paths: Mapping[str, Path]
@@ -51,6 +54,7 @@ class ServiceSettings:
     search: str = "exact"
     batch: BatchLimits = field(default_factory=BatchLimits)
     limits: Limits = field(default_factory=Limits)
+    map: MapSettings = field(default_factory=MapSettings)
 
 
 class Service:
@@ -80,6 +84,7 @@ class Service:
         self.models = Batcher(settings.batch, "model")
         warm(self.runs)
         self.writes = Batcher(BatchLimits(items=256, cost=1 << 30, queue=settings.batch.queue, wait_s=0.0), "state")
+        self.layouts: dict[tuple[int, str], Layout] = {}
         self.draining = False
         self.last_error: str | None = None
         self._reloading = asyncio.Lock()

@@ -13,6 +13,12 @@ import numpy as np
 from recsys_bert.files import replacing
 from recsys_bert.terminal import printable
 
+_FILES = {
+    "map": (("style.css",), ("point_map.js", "map.js")),
+    "attention": (("style.css", "attention.css"), ("attention_view.js", "attention.js")),
+}
+"""Styles and scripts of each template; the service's page loads those of both but ``map.js`` and ``attention.js``."""
+
 _MARK = re.compile(r"\{\{(?:title|style|script|data)\}\}")
 
 
@@ -24,15 +30,17 @@ def render(template: str, title: str, data: dict[str, Any]) -> str:
     as text, never as HTML.
 
     Args:
-        template: Stem of the template and its script, as ``map``.
+        template: ``map`` or ``attention``.
         title: Title of the page.
         data: What its script reads.
     """
     folder = files("recsys_bert.pages")
+    names = _FILES[template]
+    styles, scripts = ("".join(folder.joinpath(name).read_text(encoding="utf-8") for name in part) for part in names)
     values = {
         "{{title}}": html.escape(printable(title, one_line=True)),
-        "{{style}}": folder.joinpath("style.css").read_text(encoding="utf-8"),
-        "{{script}}": folder.joinpath(f"{template}.js").read_text(encoding="utf-8"),
+        "{{style}}": styles,
+        "{{script}}": scripts,
         "{{data}}": _json(_printable(data)),
     }
     page = folder.joinpath(f"{template}.html").read_text(encoding="utf-8")

@@ -1,4 +1,7 @@
-"""Item vectors in the plane: t-SNE (https://www.jmlr.org/papers/v9/vandermaaten08a.html) or PCA, and nearest items."""
+"""Item vectors in the plane, and nearest items.
+
+t-SNE (https://www.jmlr.org/papers/v9/vandermaaten08a.html), UMAP (https://arxiv.org/abs/1802.03426) or PCA.
+"""
 
 from typing import Literal, get_args
 
@@ -9,9 +12,10 @@ from numpy.typing import NDArray
 from recsys_bert.errors import InputError, unknown_name
 from recsys_bert.retrieval.index import ItemIndex
 
-Method = Literal["tsne", "pca"]
+Method = Literal["tsne", "umap", "pca"]
 _FLAT = 20_000  # items up to which neighbours are exact
 _PLACED_BY = 3
+_NEIGHBOURS = {"tsne": 30.0, "umap": 15.0}  # the usual ones
 _SAMPLE = 5_000
 
 
@@ -27,24 +31,27 @@ def item_positions(
 
     Args:
         vectors: float32 ``[n, dim]``; their lengths do not count.
-        method: ``tsne``, or ``pca``, which is quick and keeps large distances rather than neighbours.
-        sample: t-SNE of so many items; the others are put at the mean place of their nearest ones among them.
-        perplexity: Neighbours that count, about; t-SNE only. None: 30, or a third of the items where they are few.
+        method: ``tsne`` or ``umap`` (extra ``umap``), or ``pca``, which is quick and keeps large distances rather than
+            neighbours.
+        sample: Layout of so many items; the others are put at the mean place of their nearest ones among them. Not for
+            ``pca``.
+        perplexity: Neighbours that count, about: t-SNE's perplexity, UMAP's ``n_neighbors``, rounded, 2 at least.
+            None: 30, UMAP 15, or a third of the items where they are few. Not for ``pca``.
         seed: Of the sample and the layout.
 
     Returns:
         Positions in the unit square ``[n, 2]``, and the number of items that were laid out themselves.
 
     Raises:
-        InputError: Fewer than 5 items, another method, a setting of t-SNE beside ``pca``, or a perplexity that does
-            not fit.
+        InputError: Fewer than 5 items, another method or one that is not installed, a setting of a layout beside
+            ``pca``, or a perplexity that does not fit.
     """
     if method not in get_args(Method):
         raise unknown_name("method of a map", method, get_args(Method))
-    of_tsne = {"sample": sample != _SAMPLE, "perplexity": perplexity is not None, "seed": seed != 0}
-    if method == "pca" and any(of_tsne.values()):
-        name = next(name for name, is_set in of_tsne.items() if is_set)
-        raise InputError(f"{name} is for t-SNE and has no effect on pca; leave it out.")
+    of_layout = {"sample": sample != _SAMPLE, "perplexity": perplexity is not None, "seed": seed != 0}
+    if method == "pca" and any(of_layout.values()):
+        name = next(name for name, is_set in of_layout.items() if is_set)
+        raise InputError(f"{name} is for tsne and umap and has no effect on pca; leave it out.")
     if len(vectors) < 5:
         raise InputError(f"{len(vectors)} items are too few for a map; 5 are needed.")
     directions = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
@@ -54,10 +61,10 @@ def item_positions(
     rows = np.arange(len(vectors))
     if len(vectors) > sample:
         rows = np.sort(random.choice(len(vectors), sample, replace=False))
-    perplexity = min(30.0, (len(rows) - 1) / 3) if perplexity is None else perplexity
+    perplexity = min(_NEIGHBOURS[method], (len(rows) - 1) / 3) if perplexity is None else perplexity
     if not 1 <= perplexity < len(rows):
         raise InputError(f"perplexity is {perplexity}; it must be at least 1 and below the {len(rows)} items laid out.")
-    placed = _tsne(directions[rows], perplexity, seed)
+    placed = (_tsne if method == "tsne" else _umap)(directions[rows], perplexity, seed)
     if len(rows) == len(vectors):
         return _unit_square(placed), len(rows)
     index = faiss.IndexFlatIP(vectors.shape[1])
@@ -87,6 +94,19 @@ def _tsne(directions: NDArray[np.float32], perplexity: float, seed: int) -> NDAr
     start = _pca(directions)
     start = start / max(float(np.std(start[:, 0])), 1e-12) * 1e-4  # as scikit-learn scales its own
     layout = TSNE(2, perplexity=perplexity, init=start.astype(np.float32), random_state=seed, n_jobs=1)
+    return np.asarray(layout.fit_transform(directions), np.float64)
+
+
+def _umap(directions: NDArray[np.float32], neighbours: float, seed: int) -> NDArray[np.float64]:
+    try:
+        from umap import UMAP
+    except ModuleNotFoundError as error:
+        if error.name not in ("umap", "numba", "pynndescent", "llvmlite"):
+            raise
+        raise InputError(f"{error.name} is missing: pip install 'recsys-bert[umap]', or take tsne.") from error
+    start = _pca(directions)
+    start = start / max(float(np.abs(start).max()), 1e-12) * 10  # as umap-learn scales its own
+    layout = UMAP(n_neighbors=max(2, round(neighbours)), init=start.astype(np.float32), random_state=seed, n_jobs=1)
     return np.asarray(layout.fit_transform(directions), np.float64)
 
 

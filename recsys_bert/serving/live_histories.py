@@ -131,6 +131,10 @@ class LiveHistories:
         offsets = np.array([0, len(times)])
         return Histories(items[order].astype(np.int32), times[order], None, offsets, stop, stop, codes)
 
+    def n_logged(self, user: int) -> int:
+        """Events of the log of a user's row, which come before live ones in ``of``; 0 of row -1."""
+        return len(self._logged(user)[0])
+
     def _logged(self, user: int) -> tuple[Ints, Ints, Ints]:
         data = self._dataset.histories
         if user < 0:

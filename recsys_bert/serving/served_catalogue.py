@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.exact import Allowed
 from recsys_bert.retrieval.frozen import frozen
-from recsys_bert.retrieval.list_frames import popular_lists, title_column
+from recsys_bert.retrieval.list_frames import popular_lists
 from recsys_bert.retrieval.ranker import Lists, Ranker
 from recsys_bert.retrieval.recommender import Recommender
 from recsys_bert.retrieval.score_fusion import recent_gains, without_gains
 from recsys_bert.serving.id_rows import IdRows
+from recsys_bert.serving.item_lookup import ItemLookup, name_column, short_title
 from recsys_bert.serving.item_masks import ItemMasks
 from recsys_bert.serving.live_log import LiveItem
 
@@ -31,7 +32,7 @@ class ServedCatalogue:
     """
 
     def __init__(self, model: Recommender, runtime: Callable[[Ranker], Ranker] | None = None) -> None:
-        self.model, self._runtime = model, runtime
+        self.model, self._runtime, self.version = model, runtime, 0
         self._renew()
 
     def _renew(self) -> None:
@@ -40,7 +41,8 @@ class ServedCatalogue:
         self.first_item, self.n_rows = self.ranker.first_item, self.ranker.shape[0]
         self.items = IdRows(self.dataset.items["item_id"], "item")
         self._masks = ItemMasks(self.dataset, self.items)
-        title = title_column(self.dataset)
+        self.lookup, self.version = ItemLookup(self.dataset), self.version + 1
+        title = name_column(self.dataset)
         self._titles = None if title is None else self.dataset.items[title]
         vectors = without_gains(self.ranker).item_vectors()
         self.unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
@@ -52,11 +54,11 @@ class ServedCatalogue:
         return self.items.ids(rows - self.first_item)
 
     def titles(self, rows: NDArray[np.integer[Any]]) -> list[str | None]:
-        """Titles of rows; None where the catalogue has none."""
+        """Titles of rows, else the beginning of their texts; None where the catalogue has neither."""
         if self._titles is None:
             return [None] * len(rows)
         values = [self._titles[row] for row in (rows - self.first_item).tolist()]
-        return [None if value is None else str(value) for value in values]
+        return [short_title(value) for value in values]
 
     def rows(self, ids: Sequence[str | int]) -> Ints:
         """Rows of item ids; -1 for unknown ones.
@@ -71,6 +73,13 @@ class ServedCatalogue:
         """Rows that may be listed, ``[n_rows]`` (None: all), and notes; see ``ItemMasks``."""
         allowed, notes = self._masks.allowed(only, without)
         return self.model.catalogue.listed(allowed), notes
+
+    def in_catalogue(self, only: Any, without: Any) -> tuple[Allowed, list[str]]:
+        """Rows that were not removed and that the lists let through, those without a vector too; see ``allowed``."""
+        mask, notes = self._masks.allowed(only, without)
+        present = np.ones(self.dataset.n_rows, np.bool_) if mask is None else mask.copy()
+        present[self.model.catalogue.live.removed] = False
+        return present, notes
 
     def popular(self, k: int, allowed: Allowed | None) -> Lists:
         """The most popular items as one list; shorter where fewer are left."""

@@ -46,56 +46,84 @@ def show_attention(
     Raises:
         InputError: Unknown ids or columns, or a run whose rankings no single encoder makes.
     """
-    from recsys_bert.pages.inside import layer_names, page_case
     from recsys_bert.pages.page import render, write_page
     from recsys_bert.retrieval.keyed_queries import history_queries, user_queries
 
     if (users is None) == (histories is None):
         raise InputError("give either users or histories to look at.")
-    if max_len < 1 or k < 1:
-        raise InputError(f"max_len is {max_len} and k is {k}; both must be at least 1.")
     keyed = user_queries(model.dataset, users) if histories is None else history_queries(model.dataset, histories or [])
     if len(keyed.without_events):
         raise InputError(f"{len(keyed.without_events)} users have no events, the first is {keyed.without_events[0]!r}.")
-    probes = None if probe is None else _probes(model, probe, seed)
-    encoder, cases = encoder_of(model), []
+    titles = [f"{'user' if histories is None else 'history'} {key}" for key in keyed.keys.to_list()]
+    data = attention_data(model, keyed.queries, titles, k=k, max_len=max_len)
+    data["probe"] = None if probe is None else _probes(model, probe, seed)
+    write_page(Path(out), render("attention", f"Attention of {model.ranker.name}", data))
+    config, accuracy = encoder_of(model).config, None if probe is None else data["probe"]["accuracy"]
+    return {"cases": len(titles), "layers": config.n_layers, "heads": config.n_heads, "probes": accuracy}
+
+
+def attention_data(
+    model: "Recommender", queries: "Queries", titles: Sequence[str], *, k: int = 5, max_len: int = 64
+) -> dict[str, Any]:
+    """Inner values of a run's encoder over histories, as the attention page reads them.
+
+    Args:
+        model: A run of ``pretrain`` or ``train-retrieval`` with its log.
+        queries: Histories.
+        titles: A name for each.
+        k: Nearest items of each layer.
+        max_len: Events of a history at most, the last ones.
+
+    Raises:
+        InputError: A run whose rankings no single encoder makes, or a number below 1.
+    """
+    from recsys_bert.pages.inside import layer_names, page_case
+
+    if max_len < 1 or k < 1:
+        raise InputError(f"max_len is {max_len} and k is {k}; both must be at least 1.")
+    ranker, cases, names = _inspected(model), [], item_names(model)
     missing: tuple[str, ...] = ()
-    for number in range(len(keyed.queries)):
-        query = keyed.queries[slice(number, number + 1)]
-        encoded = _Encoded(model.ranker, query, max_len)
-        missing = encoded.inspection.missing
-        title = f"{'user' if histories is None else 'history'} {keyed.keys[number]}"
-        cases.append(page_case(title, encoded.labels(model), encoded.inspection, encoded.nearest(model, k)))
-    data = {
+    for number, title in enumerate(titles):
+        encoded = _Encoded(ranker, queries[slice(number, number + 1)], max_len)
+        missing, nearest = encoded.inspection.missing, encoded.nearest(names, ranker, k)
+        cases.append(page_case(title, encoded.labels(names, ranker.first_item), encoded.inspection, nearest))
+    return {
         "cases": cases,
-        "layers": layer_names(encoder.config.n_layers),
+        "layers": layer_names(_encoder(ranker).config.n_layers),
         "missing": list(missing),
-        "probe": probes,
+        "probe": None,
         "nearest_title": "Nearest items by layer",
         "nearest_note": "What would be recommended if this layer's state were the encoder's last (logit lens).",
     }
-    write_page(Path(out), render("attention", f"Attention of {model.ranker.name}", data))
-    accuracy = None if probes is None else probes["accuracy"]
-    return {"cases": len(cases), "layers": encoder.config.n_layers, "heads": encoder.config.n_heads, "probes": accuracy}
 
 
 def encoder_of(model: "Recommender") -> "Encoder":
-    """Encoder of a run.
+    """Encoder of a run; of a score fusion of one run, that run's.
 
     Raises:
-        InputError: A fusion of several runs, or another ranker without one.
+        InputError: An ensemble of several runs, or another ranker without one.
     """
+    return _encoder(_inspected(model))
+
+
+def _inspected(model: "Recommender") -> "Ranker":
+    """The one trained model inside a run's ranker, which has an encoder."""
     from recsys_bert.retrieval.encoder_ranker import EncoderRanker
+    from recsys_bert.retrieval.extended_ranker import models_of
     from recsys_bert.retrieval.two_tower_ranker import TwoTowerRanker
 
-    if isinstance(model.ranker, EncoderRanker):
-        return model.ranker.pretrained.encoder
-    if isinstance(model.ranker, TwoTowerRanker):
-        return model.ranker.model.encoder
+    models = models_of(model.ranker)
+    if len(models) == 1 and isinstance(models[0], EncoderRanker | TwoTowerRanker):
+        return models[0]
     raise InputError(
-        f"{model.ranker.name} has no encoder of its own to look into. Take a run of pretrain or train-retrieval; of a "
-        "score fusion, one of the runs that it fuses."
+        f"{model.ranker.name} has no encoder of its own to look into. Take a run of pretrain or train-retrieval; of an "
+        "ensemble, one of its runs."
     )
+
+
+def _encoder(ranker: Any) -> "Encoder":
+    part = ranker.pretrained if hasattr(ranker, "pretrained") else ranker.model
+    return cast("Encoder", part.encoder)
 
 
 class _Encoded:
@@ -130,24 +158,21 @@ class _Encoded:
             features = with_event_types(features, types, config)
             self.inspection = inspect_encoder(self.encoder, tokens, features=features, times=times)
 
-    def labels(self, model: "Recommender") -> list[str]:
-        """Titles, or ids, of the first history's items, and of the query after them."""
-        names = item_names(model)
-        first = model.ranker.first_item
+    def labels(self, names: Sequence[str], first: int) -> list[str]:
+        """Names of the first history's items, and of the query after them."""
         labels = [
             names[row - first] if row >= first else "unknown item" for row in self.rows[0, : self.n_events[0]].tolist()
         ]
         return labels + ["[next?]"] * int(self.lengths[0] - self.n_events[0])
 
-    def nearest(self, model: "Recommender", k: int) -> list[list[list[Any]]]:
+    def nearest(self, names: Sequence[str], ranker: "Ranker", k: int) -> list[list[list[Any]]]:
         """Name and score of the best items by each layer, for the first history."""
         import numpy as np
         import torch
 
         from recsys_bert.encoder.inspection import through_layers
 
-        names, first, lists = item_names(model), model.ranker.first_item, []
-        items = model.ranker.item_vectors()[first:]
+        items, lists = ranker.item_vectors()[ranker.first_item :], []
         with torch.no_grad():
             for tokens in through_layers(self.encoder, self.inspection.output):
                 hidden = tokens[torch.arange(len(tokens)), self.lengths - 1]
@@ -191,7 +216,7 @@ def _probes(model: "Recommender", column: str, seed: int) -> dict[str, Any]:
     everybody = user_queries(model.dataset).queries
     drawn_rows = np.sort(np.random.default_rng(seed).permutation(len(everybody))[:_PROBED_USERS])
     queries = everybody[drawn_rows]
-    encoded = _Encoded(model.ranker, queries, 32)
+    encoded = _Encoded(_inspected(model), queries, 32)
     events = np.arange(encoded.rows.shape[1]) < encoded.n_events.numpy()[:, None]
     owner, position = np.nonzero(events & (encoded.rows.numpy() >= model.ranker.first_item))
     labels = codes[encoded.rows.numpy()[owner, position] - model.ranker.first_item]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from recsys_bert.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
@@ -20,7 +22,7 @@ def map_items(
     model: "Recommender",
     out: Path | str,
     *,
-    method: Literal["tsne", "pca"] = "tsne",
+    method: Literal["tsne", "umap", "pca"] = "tsne",
     colour: str | None = None,
     neighbours: int = 10,
     sample: int = 5_000,
@@ -34,17 +36,17 @@ def map_items(
     Args:
         model: A trained run with its log.
         out: HTML file to write.
-        method: ``tsne`` or ``pca``; see ``item_positions``.
+        method: ``tsne``, ``umap`` or ``pca``; see ``item_positions``.
         colour: Column that colours the items at first; None: none. The page offers all.
         neighbours: Nearest items shown for each.
-        sample: Items that t-SNE lays out itself.
-        perplexity: Of t-SNE.
+        sample: Items that are laid out themselves.
+        perplexity: Neighbours that count in t-SNE or UMAP.
         seed: Of the layout.
         atlas: Parquet file to write too, for Embedding Atlas: columns, positions, neighbours and vectors.
         projector: Folder to write too, for TensorBoard's projector: vectors and metadata as TSV.
 
     Returns:
-        Counts: items, items that t-SNE laid out, share of the nearest 10 that are near on the map.
+        Counts: items, items that were laid out themselves, share of the nearest 10 that are near on the map.
 
     Raises:
         InputError: An unknown column, settings that do not fit together, too few items, or files that cannot be
@@ -88,7 +90,9 @@ def map_items(
     return {"items": frame.height, "laid_out": n_placed, "neighbours_shown": share}
 
 
-def page_columns(dataset: "ClickDataset", n: int | None = None) -> dict[str, dict[str, Any]]:
+def page_columns(
+    dataset: "ClickDataset", n: int | None = None, names: "Sequence[str] | None" = None
+) -> dict[str, dict[str, Any]]:
     """Columns of the catalogue as pages read them: numbers, or codes with their values; of tags the first.
 
     Columns of other types, and of more than some thousand different texts, are left out.
@@ -96,11 +100,15 @@ def page_columns(dataset: "ClickDataset", n: int | None = None) -> dict[str, dic
     Args:
         dataset: The log.
         n: Items, the first ones: a model may have no vector of those without training events. None: all.
+        names: Columns; None: all.
+
+    Raises:
+        InputError: An unknown column of ``names``.
     """
     from recsys_bert.stages.store_items import column_types, column_values
 
     columns: dict[str, dict[str, Any]] = {}
-    for name, kind in column_types(dataset).items():
+    for name, kind in column_types(dataset, names).items():
         values = column_values(dataset, name, kind).head(dataset.items.height if n is None else n)
         if kind in ("int", "float"):
             columns[name] = {"kind": "number", "numbers": values.to_list()}

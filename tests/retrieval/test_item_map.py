@@ -57,9 +57,9 @@ def test_nearest_items_are_those_of_brute_force(clustered, monkeypatch, flat):
     ("settings", "message"),
     [
         ({"method": "tnse"}, "no method of a map is called 'tnse'; did you mean 'tsne'"),
-        ({"method": "pca", "perplexity": 10.0}, "perplexity is for t-SNE and has no effect on pca"),
-        ({"method": "pca", "sample": 100}, "sample is for t-SNE"),
-        ({"method": "pca", "seed": 1}, "seed is for t-SNE"),
+        ({"method": "pca", "perplexity": 10.0}, "perplexity is for tsne and umap and has no effect on pca"),
+        ({"method": "pca", "sample": 100}, "sample is for tsne and umap"),
+        ({"method": "pca", "seed": 1}, "seed is for tsne and umap"),
     ],
 )
 def test_what_would_have_no_effect_is_refused(clustered, settings, message):

@@ -236,6 +236,6 @@ def test_limits(towers, name):
 def test_all_settings_are_here():
     tested = {"runs", "data", "item_vectors", "state", "store", "store_kind", "runtime", "search", "host", "port"}
     tested |= {"api_key_file", "without_key", "batch", "batch_cost", "wait_ms", "queue", "timeout_s", "drain_s"}
-    tested |= {"watch_s", "mcp", "threads", "limits"}  # runtime: test_onnxruntime.py
+    tested |= {"watch_s", "mcp", "threads", "limits", "map"}  # runtime: test_onnxruntime.py, map: test_page.py
     assert tested == {field.name for field in dataclasses.fields(Config)}
     assert {*LIMITS} == {field.name for field in dataclasses.fields(Limits)}

@@ -1,0 +1,121 @@
+// The map of a run's items: positions and colours come packed; titles are read when they are looked at.
+import { post, runsWith, service } from "./api.js";
+import { byId, bytesOf, clean, count, doing, element, fillSelect, nameOf, say, settled } from "./dom.js";
+import { facts, fillList } from "./lists.js";
+/* global PointMap, columnColours */
+
+let view, ids = [], index = new Map(), version = "", run = "", near = [], names = new Map(), go;
+
+export function makeMap(open) {
+  go = open;
+  const runs = runsWith("/map");
+  fillSelect("map-run", runs.map((name) => [name, name]));
+  const colours = service.catalogue.columns.filter((column) => column.kind !== "other" && (column.kind === "number" || column.n_values <= 5000)).map((column) => [column.name, column.name]);
+  fillSelect("map-colour", [["", "none"], ["count", "events"], ...colours]);
+  const first = service.catalogue.columns.find((column) => column.kind === "text" && column.n_values > 1 && column.n_values <= 60);
+  if (first) byId("map-colour").value = first.name;
+  view = new PointMap(byId("canvas"), byId("tip"), { label, pick });
+  byId("map-run").addEventListener("change", () => doing(byId("stage"), () => load(byId("map-run").value)));
+  byId("map-colour").addEventListener("change", () => doing(byId("stage"), paint));
+  byId("map-search").addEventListener("input", settled((event) => search(event.target.value)));
+  byId("map-form").addEventListener("submit", (event) => event.preventDefault());
+  byId("zoom-in").addEventListener("click", () => view.zoom(1.6));
+  byId("zoom-out").addEventListener("click", () => view.zoom(1 / 1.6));
+  byId("zoom-all").addEventListener("click", () => view.fit());
+  byId("canvas").addEventListener("keydown", keys);
+  byId("theme").addEventListener("click", () => view.draw());
+  pick(-1);
+}
+
+export async function openMap(_, { run: wanted, item, colour, q }) {
+  if (colour !== undefined && [...byId("map-colour").options].some((option) => option.value === colour)) byId("map-colour").value = colour;
+  if (wanted && runsWith("/map").includes(wanted)) byId("map-run").value = wanted;
+  await load(byId("map-run").value);
+  if (item !== undefined) choose(item);
+  if (q) { byId("map-search").value = q; await search(q); }
+}
+
+async function load(name) {
+  const state = byId("map-state");
+  for (let waited = 0; ; waited++) {
+    const answer = await post("/map", { run: name });
+    if (byId("map-run").value !== name) return;
+    if (answer.state === "computing") {
+      state.textContent = `The items are being laid out … ${waited} s`; view.set(new Float32Array(0));
+      await new Promise((done) => setTimeout(done, 1000));
+      continue;
+    }
+    state.textContent = "";
+    if (answer.version === version && run === name && ids.length === answer.ids.length) return;
+    run = name; version = answer.version; ids = answer.ids; index = new Map(ids.map((id, i) => [String(id), i])); names = new Map();
+    view.set(new Float32Array(bytesOf(answer.points)));
+    const method = { tsne: "t-SNE", umap: "UMAP", pca: "PCA" }[answer.method];
+    byId("map-note").textContent = `${method}${answer.laid_out < ids.length ? ` of ${count(answer.laid_out)} items; the others lie at their nearest of these` : ""}.`;
+    pick(-1);
+    await paint();
+    return;
+  }
+}
+
+async function paint() {
+  const column = byId("map-colour").value, legend = byId("legend");
+  let painted = columnColours(null, ids.length);
+  if (column) {
+    const answer = await post("/map/colours", { run, column });
+    if (answer.version !== version) { version = ""; await load(run); return; }
+    const data = bytesOf(answer.data);
+    painted = columnColours(answer.kind === "number" ? { kind: "number", numbers: new Float32Array(data) } : { kind: "text", codes: new Int32Array(data), values: answer.values }, ids.length);
+  }
+  legend.replaceChildren(...painted.legend.map(([shade, text]) => {
+    const swatch = element("span", { class: "swatch" }); swatch.style.background = shade;
+    return element("div", {}, swatch, text);
+  }));
+  view.paintBy(painted.colours, painted.shades);
+}
+
+// Titles near the pointer, read once each.
+const read = settled(async (id) => {
+  if (names.has(id)) return;
+  const { items } = await post("/items/get", { items: [id], run }).catch(() => ({ items: [] }));
+  if (items.length) { names.set(id, clean(nameOf(items[0]))); if (byId("tip").dataset.id === String(id)) byId("tip").textContent = names.get(id); }
+}, 60);
+function label(i) {
+  const id = ids[i]; byId("tip").dataset.id = String(id); read(id);
+  return names.get(id) ?? String(id);
+}
+
+function choose(id) {
+  const i = index.get(String(id));
+  if (i === undefined) { say(`The map has no item ${clean(id)}.`, true); return; }
+  pick(i); view.centre(i);
+}
+async function pick(i) {
+  near = []; view.choose(i, near);
+  const panel = byId("map-panel");
+  if (i < 0) { panel.replaceChildren(element("p", {}, ids.length ? `${count(ids.length)} items. Choose one, or search.` : "")); return; }
+  await doing(panel, async () => {
+    const id = ids[i], [{ items }, { lists }] = await Promise.all([post("/items/get", { items: [id], run }), post("/similar", { items: [id], k: 10, run })]);
+    if (view.picked !== i) return;
+    near = lists[0].items.map((item) => index.get(String(item.item_id))).filter((one) => one !== undefined);
+    view.choose(i, near);
+    const list = element("ol", { class: "list" });
+    fillList(list, lists[0].items, { open: (item) => choose(item.item_id) });
+    panel.replaceChildren(element("h2", {}, element("bdi", {}, nameOf(items[0]))), facts(items[0]),
+      element("p", {}, element("button", { type: "button", on: { click: () => go("search", { item: id }) } }, "Open in search")), element("h2", {}, "Nearest by the model's vectors"), list);
+  });
+}
+
+async function search(text) {
+  if (!text.trim()) { view.find(null); pick(view.picked); return; }
+  const { items, total } = await post("/items/find", { query: text, k: 1000, run }).catch((error) => { say(error.message, true); return { items: [], total: 0 }; });
+  view.find(items.map((item) => index.get(String(item.item_id))).filter((i) => i !== undefined));
+  const list = element("ol", { class: "list" });
+  fillList(list, items.slice(0, 50), { open: (item) => choose(item.item_id) });
+  byId("map-panel").replaceChildren(element("p", {}, `${count(total)} items fit.`), list);
+}
+
+function keys(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Escape") { byId("map-search").value = ""; view.find(null); pick(-1); } else if (event.key === "n" && near.length) { const next = near[0]; pick(next); view.centre(next); } else if (event.key === "n" && ids.length) pick(0); else if (!view.key(event.key)) return;
+  event.preventDefault();
+}
