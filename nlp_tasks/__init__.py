@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nlp_tasks.qa.open_domain import OpenDomainQA
     from nlp_tasks.qa.question_answerer import QuestionAnswerer
     from nlp_tasks.recall.bm25 import BM25
+    from nlp_tasks.static_vectors import StaticEncoder
     from nlp_tasks.tagging.tagger import Tagger
     from nlp_tasks.text_encoder import TextEncoder
     from nlp_tasks.word_vectors.train import train_word_vectors
@@ -31,6 +32,7 @@ __all__ = [
     "Matcher",
     "OpenDomainQA",
     "QuestionAnswerer",
+    "StaticEncoder",
     "Tagger",
     "TextEncoder",
     "pretrain",
@@ -43,6 +45,7 @@ _EXPORTS = {
     "Matcher": "nlp_tasks.matching.matcher",
     "QuestionAnswerer": "nlp_tasks.qa.question_answerer",
     "OpenDomainQA": "nlp_tasks.qa.open_domain",
+    "StaticEncoder": "nlp_tasks.static_vectors",
     "Tagger": "nlp_tasks.tagging.tagger",
     "TextEncoder": "nlp_tasks.text_encoder",
     "pretrain": "nlp_tasks.pretraining.pretrain",

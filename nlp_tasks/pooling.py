@@ -40,8 +40,8 @@ class Pooling:
     head: HeadConfig = field(default_factory=lambda: HeadConfig(name="mean", dropout=0.0))
     """Head without an output layer."""
 
-    weights: Mapping[str, Tensor] = field(default_factory=dict)
-    """Weights of the head, if it has any."""
+    weights: Mapping[str, Tensor] | None = field(default_factory=dict)
+    """Weights of the head, if it has any; None: untrained ones."""
 
     normalise: bool = False
     """Divide vectors by their length."""
@@ -56,6 +56,8 @@ class Pooling:
             InputError: The head's weights are of another width.
         """
         model = TextModel(encoder, self.head, 0, self.length.pool)
+        if self.weights is None:
+            return model.eval()
         try:
             model.head.load_state_dict(dict(self.weights))
         except RuntimeError as error:

@@ -81,9 +81,10 @@ def _cell_rows(path: Path, kind: str, config: FilesConfig, columns_read: Sequenc
             continue
         if line == 1:
             _check_columns(path, names, columns_read, flags)
+        if cells in ([], [""]):  # an empty line, as at the end of a file, is no example
+            continue
         if len(cells) != len(names):
-            if cells not in ([], [""]):  # an empty line, as at the end of a file, is no example
-                yield line, None, f"{len(cells)} cells where there are {len(names)} columns"
+            yield line, None, f"{len(cells)} cells where there are {len(names)} columns"
             continue
         yield line, dict(zip(names, cells, strict=True)), ""
 

@@ -37,7 +37,8 @@ GROUND = {
     "recsys_bert.version",
 }
 BELOW_USERS = {
-    f"recsys_bert.{area}" for area in ("encoder", "decoding", "losses", "objectives", "training", "static_embeddings")
+    f"recsys_bert.{area}"
+    for area in ("encoder", "decoding", "losses", "objectives", "training", "static_embeddings", "post_processing")
 }
 BELOW_RANKERS = BELOW_USERS | {"recsys_bert.clicks", "recsys_bert.user_encoder", "recsys_bert.item_texts"}
 AREAS = {  # area → which other areas of ours it may import; GROUND is open to everyone
@@ -48,6 +49,7 @@ AREAS = {  # area → which other areas of ours it may import; GROUND is open to
     "recsys_bert.objectives": {"recsys_bert.encoder", "recsys_bert.losses"},
     "recsys_bert.static_embeddings": {"recsys_bert.training", "recsys_bert.encoder"},
     "recsys_bert.positive_unlabelled": {"recsys_bert.losses"},
+    "recsys_bert.post_processing": {"recsys_bert.encoder"},
     "recsys_bert.clicks": set(),
     "recsys_bert.item_texts": {"recsys_bert.clicks", "recsys_bert.encoder", "recsys_bert.static_embeddings"},
     "recsys_bert.user_encoder": BELOW_USERS | {"recsys_bert.clicks", "recsys_bert.item_texts"},

@@ -48,6 +48,9 @@ class Exportable:
     model: nn.Module
     """Holds encoder and head; put into evaluation mode."""
 
+    after_pooling: nn.Linear | str | None = None
+    """Linear layer between pooling and normalisation; or the reason why other libraries have none like it."""
+
     about: Mapping[str, Any] = field(default_factory=dict)
     """What the outputs mean, such as ``labels``."""
 

@@ -16,18 +16,27 @@ from nlp_tasks.tokenization import Tokenizer
 from recsys_bert.encoder.hugging_face.save import CheckpointHead
 from recsys_bert.encoder.masked_head import MaskedTokenHead
 from recsys_bert.encoder.model import EncoderOutput
+from recsys_bert.post_processing.fitted import PostProcessing
 
 _SMALL = 2.0**-12
 """Scale at which tanh(x) equals x to the last digits of float32."""
 
 
 def text_vectors(
-    model: TextModel, tokenizer: Tokenizer, max_len: int, *, normalise: bool, masked: MaskedTokenHead | None = None
+    model: TextModel,
+    tokenizer: Tokenizer,
+    max_len: int,
+    *,
+    normalise: bool,
+    masked: MaskedTokenHead | None = None,
+    post_processing: PostProcessing | None = None,
 ) -> Exportable:
-    """Encoder and pooling; to transformers go the encoder and its masked-token head."""
+    """Encoder, pooling and post-processing; to transformers go the encoder and its masked-token head."""
 
     def outputs(encoded: EncoderOutput) -> Tensor:
         vectors: Tensor = model.head(encoded.tokens, encoded.mask)
+        if post_processing is not None:
+            vectors = post_processing.part(vectors)
         return nn.functional.normalize(vectors, dim=-1, eps=1e-12) if normalise else vectors
 
     return Exportable(
@@ -39,8 +48,20 @@ def text_vectors(
         pooling=(model.head, normalise),
         outputs=outputs,
         model=model,
+        after_pooling=None if post_processing is None else _as_linear(post_processing),
         about={"output": "vectors", "per": "text"},
     )
+
+
+def _as_linear(post_processing: PostProcessing) -> nn.Linear | str:
+    """Linear layer with the same results; or the reason why there is none."""
+    part: Any = post_processing.part
+    if not hasattr(part, "linear"):
+        return f"its post-processing is {post_processing.name!r}, which is not linear"
+    weight, bias = part.linear()
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer.weight.data, layer.bias.data = weight, bias
+    return layer
 
 
 def sequence_classifier(

@@ -36,6 +36,8 @@ def check(exportable: Exportable) -> None:
         reasons.append(
             f"its head is {type(exportable.pooling[0]).__name__}; first, max, mean and dense can be exported"
         )
+    if isinstance(exportable.after_pooling, str):
+        reasons.append(exportable.after_pooling)
     if reasons:
         raise InputError(f"sentence-transformers has no model like this {exportable.what}: {'; '.join(reasons)}.")
     return None
@@ -53,14 +55,17 @@ def write(exportable: Exportable, folder: Path) -> None:
     save_checkpoint(exportable.encoder, folder, None, exportable.tokenizer.pad_row)
     save_tokenizer(exportable, folder)
     write_json(folder / "sentence_bert_config.json", {"max_seq_length": exportable.max_len, "do_lower_case": False})
-    modules = ["Transformer", "Pooling", *(["Dense"] if linear is not None else [])]
+    layers = [] if linear is None else [(linear, activation)]
+    assert not isinstance(exportable.after_pooling, str)
+    layers += [] if exportable.after_pooling is None else [(exportable.after_pooling, nn.Identity())]
+    modules = ["Transformer", "Pooling", *["Dense"] * len(layers)]
     modules += ["Normalize"] if normalise else []
     paths = ["", *(f"{n}_{kind}" for n, kind in enumerate(modules[1:], 1))]
     for path in paths[1:]:
         (folder / path).mkdir()
     write_json(folder / paths[1] / "config.json", _pooling_config(exportable.encoder.out_dim, mode))
-    if linear is not None:
-        _write_dense(folder / paths[2], linear, activation)
+    for path, (layer, function) in zip(paths[2:], layers, strict=False):
+        _write_dense(folder / path, layer, function)
     listed = [
         {"idx": n, "name": str(n), "path": path, "type": f"{_TYPES}.{kind}"}
         for n, (kind, path) in enumerate(zip(modules, paths, strict=True))

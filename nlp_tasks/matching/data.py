@@ -55,7 +55,10 @@ def check_yes_or_no(labels: Sequence[tuple[str, ...]], path: Path) -> None:
         return
     if len(numbers) == len(others):
         kind = f"grades from {min(numbers):g} to {max(numbers):g}" if min(numbers) < max(numbers) else f"{numbers[0]:g}"
-        remedy = "Decide from which grade on two texts match, and write 1 or 0 in a column of its own."
+        remedy = (
+            "To learn grades, train vectors (`text embed train`, TextEncoder.train). Decide from which grade on two "
+            "texts match, and write 1 or 0 in a column of its own."
+        )
     else:
         kind = ", ".join(map(repr, sorted(set(others))[:3]))
         remedy = "Write 1 or 0 in a column of its own; to tell more than two labels apart, classify."

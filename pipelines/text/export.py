@@ -30,10 +30,18 @@ def run(config: Config) -> dict[str, Any]:
         InputError: The other side has no such model, or the run cannot be used.
     """
     from nlp_tasks.encoders import find_encoder
+    from nlp_tasks.static_vectors import StaticEncoder, is_static
     from pipelines.support.outputs import check_place
+    from recsys_bert.errors import InputError
     from recsys_bert.files import read_json
 
     check_place(config.out, folder=True)
+    if is_static(config.run):
+        if config.to != "sentence-transformers":
+            raise InputError(f"{config.run} holds static vectors, which {config.to} has no model for.")
+        StaticEncoder.load(config.run).export(config.out)
+        print(f"exported the static vectors of {config.run} to {config.to}: {config.out}", file=sys.stderr)
+        return {"kind": "static_vectors", "to": config.to}
     task = find_encoder(config.run) / "task.json"
     kind = str(read_json(task).get("task")) if task.is_file() else "text_encoder"
     model = _load(kind, config.run)

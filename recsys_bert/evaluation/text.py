@@ -217,3 +217,35 @@ def search_ranks(
         nearer = ((scores > target) & ~itself).sum(axis=1) + 0.5 * ((scores == target) & ~itself).sum(axis=1)
         ranks.append(1 + nearer)
     return np.concatenate(ranks)
+
+
+def similarity_metrics(grades: Floats, similarity: Floats) -> dict[str, float]:
+    """Correlation of similarities with the grades of pairs, as STS is evaluated.
+
+    Args:
+        grades: ``[n]``.
+        similarity: ``[n]``.
+
+    Returns:
+        ``spearman`` (equal values have their mean rank) and ``pearson``, 0 where either side is constant; ``auc`` where
+        there are two grades.
+    """
+    values = {"spearman": _correlation(_mean_ranks(grades), _mean_ranks(similarity))}
+    values["pearson"] = _correlation(grades, similarity)
+    levels = np.unique(grades)
+    if len(levels) == 2:
+        values["auc"] = auc((grades == levels[1]).astype(np.int64), similarity)
+    return values
+
+
+def _mean_ranks(values: Floats) -> Floats:
+    """Rank of each value, ``[n]``; equal values have the mean of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+
+
+def _correlation(x: Floats, y: Floats) -> float:
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    x, y = x - x.mean(), y - y.mean()
+    norm = float(np.sqrt((x @ x) * (y @ y)))
+    return float(x @ y) / norm if norm > 0 else 0.0

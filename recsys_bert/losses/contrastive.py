@@ -34,19 +34,42 @@ def in_batch_loss(
     return -torch.where(match, both, 0.0).sum() / (2 * match.sum().clamp_min(1))
 
 
-def pair_ranking_loss(scores: Tensor, match: Tensor, *, temperature: float) -> Tensor:
-    """CoSENT: ``log(1 + Σ exp((s_i − s_j) / τ))`` over every negative pair i and every positive pair j.
+def info_nce(queries: Tensor, keys: Tensor, *, temperature: float, same: Tensor | None = None) -> Tensor:
+    """InfoNCE of queries against in-batch and hard negatives, in one direction.
+
+    The loss of SimCSE (https://arxiv.org/abs/2104.08821), and the one that sentence-transformers calls
+    MultipleNegativesRankingLoss. ``in_batch_loss`` is its symmetric form without hard negatives.
+
+    Args:
+        queries: Vectors ``[n, dim]``; the similarity is the cosine.
+        keys: ``[m, dim]``, m ≥ n: ``keys[i]`` is the positive of ``queries[i]``, all others are negatives.
+        temperature: Divides the cosines.
+        same: bool ``[n, m]``, True = false negative, which is masked out; the diagonal is ignored.
+
+    Returns:
+        Mean over the queries.
+    """
+    scores = F.normalize(queries.float(), dim=-1) @ F.normalize(keys.float(), dim=-1).T / temperature
+    if same is not None:
+        diagonal = torch.eye(*scores.shape, dtype=torch.bool, device=scores.device)
+        scores = scores.masked_fill(same & ~diagonal, -torch.inf)
+    return F.cross_entropy(scores, torch.arange(len(scores), device=scores.device))
+
+
+def pair_ranking_loss(scores: Tensor, grades: Tensor, *, temperature: float) -> Tensor:
+    """CoSENT: ``log(1 + Σ exp((s_i − s_j) / τ))`` over all i and j where pair i has the lower grade.
 
     Jianlin Su 2022 (https://kexue.fm/archives/8847): a ranking loss on cosines, which fixes no values.
 
     Args:
         scores: ``[n]``, one per pair.
-        match: bool ``[n]``, True = positive pair.
+        grades: ``[n]`` numbers, or bool, True = positive pair.
         temperature: τ.
 
     Returns:
-        Loss of the batch; 0 if all pairs match, or none.
+        Loss of the batch; 0 if all pairs have one grade.
     """
     scores = scores.float() / temperature
-    gaps = torch.where(~match[:, None] & match[None, :], scores[:, None] - scores[None, :], -torch.inf)
+    lower = grades[:, None] < grades[None, :]
+    gaps = torch.where(lower, scores[:, None] - scores[None, :], -torch.inf)
     return torch.cat([gaps.flatten(), gaps.new_zeros(1)]).logsumexp(dim=0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from recsys_bert.losses.contrastive import in_batch_loss, pair_ranking_loss
+from recsys_bert.losses.contrastive import in_batch_loss, info_nce, pair_ranking_loss
 
 
 @pytest.fixture
@@ -72,3 +72,41 @@ def test_ranking_needs_both_kinds(match):
     loss.backward()
     assert loss.item() == 0
     assert torch.isfinite(scores.grad).all()
+
+
+def in_modules_of(vectors, loss_name, **options):
+    """A loss of sentence-transformers on ready vectors: its model only hands them through."""
+    losses = pytest.importorskip("sentence_transformers.sentence_transformer.losses")
+
+    class Ready(torch.nn.Module):
+        def forward(self, features):
+            return {"sentence_embedding": features["vectors"]}
+
+    return getattr(losses, loss_name)(Ready(), **options), [{"vectors": part} for part in vectors]
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_info_nce_equals_multiple_negatives_ranking(vectors, hard):
+    first, second = vectors
+    keys = [second, first.flip(0) + second] if hard else [second]
+    theirs, features = in_modules_of([first, *keys], "MultipleNegativesRankingLoss", scale=20.0)
+    ours = info_nce(first, torch.cat(keys), temperature=0.05)
+    assert ours.item() == pytest.approx(theirs(features, None).item(), rel=1e-5)
+
+
+def test_info_nce_leaves_false_negatives_out(vectors):
+    first, second = vectors
+    same = torch.zeros(5, 5, dtype=torch.bool)
+    same[0, 2] = same[1, 1] = True
+    rows = []
+    for i in range(5):
+        scores = [cosine(first[i], second[j]) / 0.1 for j in range(5) if (i, j) != (0, 2)]
+        rows.append(math.log(sum(map(math.exp, scores))) - cosine(first[i], second[i]) / 0.1)
+    assert info_nce(first, second, temperature=0.1, same=same).item() == pytest.approx(sum(rows) / 5, rel=1e-5)
+
+
+def test_the_ranking_loss_on_grades_equals_cosent(vectors):
+    grades = torch.tensor([0.0, 2.5, 5.0, 2.5, 1.0])
+    theirs, features = in_modules_of(vectors, "CoSENTLoss", scale=20.0)
+    ours = pair_ranking_loss(F.cosine_similarity(*vectors), grades, temperature=0.05)
+    assert ours.item() == pytest.approx(theirs(features, grades).item(), rel=1e-5)

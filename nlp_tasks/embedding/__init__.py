@@ -1,0 +1,1 @@
+"""Training of sentence vectors: SimCSE, hard negatives, CoSENT, cosine regression."""
