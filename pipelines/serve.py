@@ -38,7 +38,7 @@ class Config:
             "port",
             "api_key_file",
         ),
-        *("without_key", "batch", "wait_ms", "queue", "timeout_s", "drain_s", "watch_s", "mcp", "threads"),
+        *("without_key", "batch", "wait_ms", "queue", "shed_ms", "timeout_s", "drain_s", "watch_s", "mcp", "threads"),
     )
 
     runs: tuple[str, ...] = ()
@@ -91,6 +91,10 @@ class Config:
     queue: int = 256
     """Requests that wait at most; more get 503 and Retry-After."""
 
+    shed_ms: float = 250.0
+    """Milliseconds that a request may be expected to take: where two batches are under way and more would take longer,
+    further requests get 503 and Retry-After at once; 0: only the queue counts."""
+
     timeout_s: float = 10.0
     """Seconds until a request without an answer gets 504, and until a body has to be there."""
 
@@ -119,7 +123,7 @@ class Config:
         for name in ("timeout_s", "drain_s"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
-        for name in ("wait_ms", "watch_s", "threads"):
+        for name in ("wait_ms", "shed_ms", "watch_s", "threads"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0.")
         if not 0 <= self.port < 65536:
@@ -213,10 +217,20 @@ def open_service(config: Config) -> "Service":
 
 def build_app(config: Config, service: "Service", key: str | None = None, hosts: tuple[str, ...] = ()) -> object:
     """The ASGI application of a config; see ``create_app``."""
+    from pipelines.serving.admission import AdmissionLimits
     from pipelines.serving.app import create_app
     from pipelines.serving.guard import GuardSettings
 
-    guard = GuardSettings(key=key, hosts=hosts, body_bytes=config.limits.body_kib << 10, body_s=config.timeout_s)
+    admission = AdmissionLimits(
+        free=2 * config.batch, most=config.queue + 2 * config.batch, seconds=config.shed_ms / 1000
+    )
+    guard = GuardSettings(
+        key=key,
+        hosts=hosts,
+        body_bytes=config.limits.body_kib << 10,
+        body_s=config.timeout_s,
+        admission=admission,
+    )
     return create_app(service, guard, config.watch_s)
 
 

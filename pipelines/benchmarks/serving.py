@@ -1,15 +1,15 @@
-"""Latency and throughput of the service on the loopback, batching on and off, and under overload.
+"""Latency and throughput of the service on the loopback: batching on and off, torch and onnxruntime, start, new items.
 
 Client and server are two processes of one machine and share its cores. All loads are bounded in number and time.
 
     python -m pipelines.benchmarks.serving towers --clients 1 32
+    python -m pipelines.benchmarks.serving runtimes --clients 1 32
     python -m pipelines.benchmarks.serving texts --peer
-    python -m pipelines.benchmarks.serving overload --seconds 60
     python -m pipelines.benchmarks.serving start --items 100000
+    python -m pipelines.benchmarks.overload --seconds 60
 """
 
 import argparse
-import asyncio
 import importlib.util
 import json
 import os
@@ -17,20 +17,24 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import numpy as np
 import psutil
 
-Ask = Callable[[httpx2.AsyncClient, int], Awaitable[int]]
+from pipelines.benchmarks.load import Request, closed_loop
+
+Ask = Callable[[int], Request]
+"""Number of a request → the request."""
+
+USERS = 3_000
+_WORDS = ["the", "quick", "river", "north", "singer", "market", "bridge", "paper", "window", "garden", "metal", "story"]
 
 
 @contextmanager
@@ -56,94 +60,70 @@ def server(command: list[str]) -> Iterator[tuple[str, psutil.Process, float]]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx2.get(url + "/health", timeout=5).status_code == 200
-    except httpx2.HTTPError:
+        with urllib.request.urlopen(url + "/health", timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:
         return False
 
 
-async def closed_loop(url: str, ask: Ask, clients: int, requests: int) -> list[float]:
-    """Seconds of each request of some clients that ask one after another."""
-    left, seconds = iter(range(requests)), list[float]()
-
-    async def one(client: httpx2.AsyncClient) -> None:
-        for number in left:
-            start = time.perf_counter()
-            status = await ask(client, number)
-            assert status == 200, status
-            seconds.append(time.perf_counter() - start)
-
-    limits = httpx2.Limits(max_connections=clients)
-    async with httpx2.AsyncClient(base_url=url, timeout=120, limits=limits) as client:
-        await asyncio.gather(*(one(client) for _ in range(clients)))
-    return seconds
+def post(url: str, path: str, body: dict[str, Any]) -> Any:
+    """Answer of one request."""
+    data, headers = json.dumps(body).encode(), {"content-type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(url + path, data, headers), timeout=60) as response:
+        return json.load(response)
 
 
 def measure(url: str, process: psutil.Process, ask: Ask, clients: int, requests: int) -> dict[str, float]:
-    """Requests a second, p50 and p99 in ms, and the server's CPU ms a request."""
-    asyncio.run(closed_loop(url, ask, clients, max(clients, requests // 10)))  # warm
-    before, start = sum(process.cpu_times()[:2]), time.perf_counter()
-    seconds = np.array(asyncio.run(closed_loop(url, ask, clients, requests)))
-    wall, cpu = time.perf_counter() - start, sum(process.cpu_times()[:2]) - before
+    """Requests a second, p50 and p99 in ms, and the server's CPU ms a request, of clients in a closed loop."""
+    closed_loop(url, [ask(number) for number in range(max(clients, requests // 10))], clients)  # warm
+    before = sum(process.cpu_times()[:2])
+    answers = closed_loop(url, [ask(number) for number in range(requests)], clients)
+    cpu = sum(process.cpu_times()[:2]) - before
+    ((path, statuses),) = answers.statuses.items()
+    if set(statuses) != {200}:
+        raise SystemExit(f"statuses {dict(statuses)}")
     return {
-        "requests_s": len(seconds) / wall,
-        "p50_ms": 1000 * float(np.percentile(seconds, 50)),
-        "p99_ms": 1000 * float(np.percentile(seconds, 99)),
-        "cpu_ms": 1000 * cpu / len(seconds),
+        "requests_s": requests / answers.wall_s,
+        "p50_ms": answers.quantile_ms(path, 0.5),
+        "p99_ms": answers.quantile_ms(path, 0.99),
+        "cpu_ms": 1000 * cpu / requests,
     }
 
 
-def recommending(n_users: int) -> Ask:
-    """Lists of ten for one user after another."""
-
-    async def ask(client: httpx2.AsyncClient, number: int) -> int:
-        body = {"user_id": 1 + number * 7919 % n_users, "k": 10}
-        return (await client.post("/recommend", json=body)).status_code
-
-    return ask
+def recommending(number: int) -> Request:
+    """A list of ten for one user after another."""
+    return "/recommend", {"user_id": 1 + number * 7919 % USERS, "k": 10}
 
 
-def embedding() -> Ask:
+def embedding(number: int) -> Request:
     """A vector of a text of about 20 tokens."""
-    words = [
-        "the",
-        "quick",
-        "river",
-        "north",
-        "singer",
-        "market",
-        "bridge",
-        "paper",
-        "window",
-        "garden",
-        "metal",
-        "story",
-    ]
-
-    async def ask(client: httpx2.AsyncClient, number: int) -> int:
-        text = " ".join(words[(number * 5 + n * 7) % len(words)] for n in range(18))
-        return (await client.post("/v1/embeddings", json={"input": text, "model": "minilm"})).status_code
-
-    return ask
+    text = " ".join(_WORDS[(number * 5 + n * 7) % len(_WORDS)] for n in range(18))
+    return "/v1/embeddings", {"input": text, "model": "minilm"}
 
 
-def log_and_towers(folder: Path, items: int, users: int = 3000) -> list[str]:
-    """Arguments of ``serve`` for towers over a simulated log; trained for one pass, as speed is all that counts."""
-    if not (folder / "towers" / "two_tower").is_dir():
+def log_and_towers(folder: Path, items: int) -> list[str]:
+    """Arguments of ``serve`` for towers over a simulated log with titles; trained for one pass: speed is all here."""
+    if not (folder / "texts").is_dir():
         import polars as pl
 
         import recsys_bert as rb
 
         random = np.random.default_rng(0)
-        n = max(20 * users, 2 * items)
+        n = max(20 * USERS, 2 * items)
         log = {
-            "user_id": random.integers(1, users + 1, n),
+            "user_id": random.integers(1, USERS + 1, n),
             "item_id": np.concatenate([np.arange(items), random.integers(0, items, n - items)]),
             "timestamp": np.arange(n),
         }
-        dataset = rb.prepare(pl.DataFrame(log), out=folder / "data")
+        words = random.integers(0, 3_000, (items, 6))
+        titles = [" ".join(f"word{word}" for word in row) for row in words.tolist()]
+        table = pl.DataFrame({"item_id": np.arange(items), "title": titles})
+        features = {"text": ["title"]}
+        dataset = rb.prepare(pl.DataFrame(log), items=table, item_features=features, out=folder / "data")
         encoder, train = {"dim": 64, "n_layers": 2, "max_len": 50}, {"epochs": 1, "batch_size": 128}
         rb.train_retrieval(dataset, encoder=encoder, train=train, out=folder / "towers")
-    return [str(folder / "towers"), "--data", str(folder / "data")]
+        rb.item_vectors(dataset, by="tfidf", out=folder / "texts")
+    return [str(folder / "towers"), "--data", str(folder / "data"), "--item-vectors", str(folder / "texts")]
 
 
 def serve(*arguments: str) -> list[str]:
@@ -152,12 +132,19 @@ def serve(*arguments: str) -> list[str]:
 
 
 OFF = ("--batch", "1", "--wait-ms", "0")
+ONNX = ("--runtime", "onnxruntime")
 
 
 def towers(options: argparse.Namespace) -> None:
     """Recommendations: batching on and off, alternating."""
     arguments = log_and_towers(options.folder, options.items)
-    _alternate(options, {"batching": serve(*arguments), "one by one": serve(*arguments, *OFF)}, recommending(3000))
+    _alternate(options, {"batching": serve(*arguments), "one by one": serve(*arguments, *OFF)}, recommending)
+
+
+def runtimes(options: argparse.Namespace) -> None:
+    """Recommendations by torch and by onnxruntime, alternating."""
+    arguments = log_and_towers(options.folder, options.items)
+    _alternate(options, {"torch": serve(*arguments), "onnxruntime": serve(*arguments, *ONNX)}, recommending)
 
 
 def texts(options: argparse.Namespace) -> None:
@@ -166,7 +153,7 @@ def texts(options: argparse.Namespace) -> None:
     services = {"batching": serve(run), "one by one": serve(run, *OFF)}
     if options.peer:
         services["sentence-transformers"] = ["-m", "pipelines.benchmarks.serving_peer", str(_minilm())]
-    _alternate(options, services, embedding())
+    _alternate(options, services, embedding)
 
 
 def _minilm() -> Path:
@@ -190,126 +177,50 @@ def _alternate(options: argparse.Namespace, services: dict[str, list[str]], ask:
 
 
 def start(options: argparse.Namespace) -> None:
-    """Seconds from the command to the first answer, and of the imports alone."""
+    """Seconds from the command to the first answer, of the imports alone, and from a new item's put to its list."""
     arguments = log_and_towers(options.folder, options.items)
     began = time.perf_counter()
-    imports = "import torch, faiss, polars, fastapi, uvicorn, pipelines.serving.app, recsys_bert.retrieval.recommender"
+    imports = "import torch, faiss, polars, sklearn, fastapi, uvicorn, pipelines.serving.app, "
+    imports += "recsys_bert.retrieval.recommender, recsys_bert.item_texts.vector_files"
     subprocess.run([sys.executable, "-c", imports], check=True)
-    only_imports = time.perf_counter() - began
+    row: dict[str, float] = {"items": options.items, "imports_s": time.perf_counter() - began}
     with server(serve(*arguments)) as (url, process, seconds):
-        row = {"items": options.items, "imports_s": only_imports, "start_s": seconds, "rss_mib": _rss(process)}
-        row |= measure(url, process, recommending(3000), 1, 100)
-        print(json.dumps({name: round(value, 2) for name, value in row.items()}))
+        row |= {"start_s": seconds, "after_imports_s": seconds - row["imports_s"], "rss_mib": rss(process)}
+        row |= measure(url, process, recommending, 1, 100)
+        row["until_found_s"] = float(np.median([until_found(url, 10**9 + number) for number in range(5)]))
+    print(json.dumps({name: round(value, 2) for name, value in row.items()}))
 
 
-def overload(options: argparse.Namespace) -> None:
-    """Four times as many requests as can be served: what was answered, refused, lost; health and memory meanwhile."""
-    arguments = log_and_towers(options.folder, options.items)
-    with tempfile.TemporaryDirectory() as folder:
-        state = Path(folder) / "state.db"
-        with server(serve(*arguments, "--queue", "64", "--state", str(state))) as (url, process, _):
-            full = measure(url, process, recommending(3000), 32, 600)
-            rate, before = 4 * full["requests_s"], _rss(process)
-            answers = asyncio.run(_flood(url, rate, options.seconds))
-            after = _rss(process)
-            settled = measure(url, process, recommending(3000), 1, 50)
-        lost = answers["acknowledged"] - _events(state)
-    row = {
-        "saturation_s": round(full["requests_s"], 1),
-        "saturation_p99_ms": round(full["p99_ms"], 1),
-        "sent_s": round(answers["sent"] / options.seconds, 1),
-        **{name: answers[name] for name in ("sent", "statuses", "hanging", "acknowledged", "health_max_ms")},
-        "accepted_p99_ms": answers["accepted_p99_ms"],
-        "lost_events": lost,
-        "rss_mib": [round(before), round(after)],
-        "p50_afterwards_ms": round(settled["p50_ms"], 1),
-    }
-    print(json.dumps(row))
+def until_found(url: str, item: int) -> float:
+    """Seconds from the put of an item by text until a search by words has it first."""
+    title, begin = f"word7 word77 word777 word{item % 1000} word11", time.perf_counter()
+    post(url, "/items", {"items": [{"item_id": item, "text": title}]})
+    answer = post(url, "/recommend", {"query": title, "k": 50})
+    if item not in [one["item_id"] for one in answer["lists"][0]["items"]]:
+        raise SystemExit(f"item {item} was not found")
+    return time.perf_counter() - begin
 
 
-async def _flood(url: str, rate: float, seconds: float) -> dict[str, Any]:
-    """Send at a fixed rate for some seconds, whatever comes back; every tenth request puts an event."""
-    statuses, accepted, health, tasks = Counter[int](), list[float](), list[float](), set[asyncio.Task[None]]()
-    acknowledged = 0
-
-    async def send(client: httpx2.AsyncClient, number: int) -> None:
-        nonlocal acknowledged
-        start = time.perf_counter()
-        try:
-            if number % 10 == 0:
-                event = {"user_id": 1 + number % 3000, "item_id": number % 1000, "timestamp": number}
-                response = await client.post("/events", json={"events": [event]})
-                acknowledged += response.status_code == 200 and response.json()["accepted"]
-            else:
-                response = await client.post("/recommend", json={"user_id": 1 + number * 7919 % 3000})
-                if response.status_code == 200:
-                    accepted.append(time.perf_counter() - start)
-            statuses[response.status_code] += 1
-        except httpx2.HTTPError:
-            statuses[0] += 1
-
-    async def watch(client: httpx2.AsyncClient) -> None:
-        while True:
-            start = time.perf_counter()
-            await client.get("/health")
-            health.append(time.perf_counter() - start)
-            await asyncio.sleep(0.25)
-
-    limits = httpx2.Limits(max_connections=400)
-    async with (
-        httpx2.AsyncClient(base_url=url, timeout=30, limits=limits) as client,
-        httpx2.AsyncClient(base_url=url, timeout=30) as other,
-    ):
-        watcher, begin, number = asyncio.ensure_future(watch(other)), time.perf_counter(), 0
-        while (elapsed := time.perf_counter() - begin) < seconds:
-            while number < rate * elapsed and len(tasks) < 2000:
-                task = asyncio.ensure_future(send(client, number))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-                number += 1
-            await asyncio.sleep(0.005)
-        _, hanging = await asyncio.wait(set(tasks), timeout=30) if tasks else (set(), set())
-        watcher.cancel()
-    return {
-        "sent": number,
-        "statuses": dict(sorted(statuses.items())),
-        "hanging": len(hanging),
-        "acknowledged": acknowledged,
-        "health_max_ms": round(1000 * max(health), 1),
-        "accepted_p99_ms": round(1000 * float(np.percentile(accepted, 99)), 1),
-    }
-
-
-def _events(state: Path) -> int:
-    from recsys_bert.serving.live_log import LiveLog
-
-    log = LiveLog(state)
-    try:
-        return log.counts()["events"]
-    finally:
-        log.close()
-
-
-def _rss(process: psutil.Process) -> float:
-    return process.memory_info().rss / 2**20
+def rss(process: psutil.Process) -> float:
+    """Resident memory, MiB."""
+    return float(process.memory_info().rss / 2**20)
 
 
 def main() -> None:
     """Measure what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["towers", "texts", "overload", "start"])
+    parser.add_argument("what", choices=["towers", "runtimes", "texts", "start"])
     parser.add_argument("--folder", type=Path, default=Path("runs/serving"), help="for the log and the towers")
     parser.add_argument("--items", type=int, default=12_000)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 32])
     parser.add_argument("--requests", type=int, default=600)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=60.0, help="of overload; 600 at most")
     parser.add_argument("--peer", action="store_true", help="beside a plain sentence-transformers server")
     options = parser.parse_args()
-    options.seconds, options.requests = min(options.seconds, 600.0), min(options.requests, 20_000)
+    options.requests = min(options.requests, 20_000)
     options.folder = options.folder / str(options.items)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    {"towers": towers, "texts": texts, "overload": overload, "start": start}[options.what](options)
+    {"towers": towers, "runtimes": runtimes, "texts": texts, "start": start}[options.what](options)
 
 
 if __name__ == "__main__":

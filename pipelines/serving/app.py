@@ -98,7 +98,8 @@ def create_app(service: Service, guard: GuardSettings | None = None, watch_s: fl
     _add_state(app, service, metrics, has_key=guard.key is not None)
     static.add_files(app)
     _add_errors(app)
-    return Guard(app, guard, metrics)
+    admitted = [endpoint.path for endpoint in ENDPOINTS if endpoint.answer is not clicks.events]
+    return Guard(app, guard, metrics, admitted)
 
 
 def _add(app: FastAPI, service: Service, endpoint: Endpoint) -> None:

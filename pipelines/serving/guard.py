@@ -7,10 +7,11 @@ import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.serving import static
+from pipelines.serving.admission import Admission, AdmissionLimits
 from pipelines.serving.errors import FAULT, RequestError, request_error
 from pipelines.serving.metrics import Metrics
 
@@ -23,7 +24,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 OPEN = ("/health", "/ready", *static.PATHS)
 """Paths that need no key: nothing of runs or data is in their answers but names of runs."""
 
-_HEADERS = [
+HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
@@ -50,12 +51,14 @@ class GuardSettings:
             by a name of its own (DNS rebinding) or without reading the answer; empty: any.
         body_bytes: Largest body.
         body_s: Seconds until a body has to be there.
+        admission: Limits of the requests under way.
     """
 
     key: str | None = None
     hosts: Collection[str] = ()
     body_bytes: int = 1 << 20
     body_s: float = 10.0
+    admission: AdmissionLimits = field(default_factory=AdmissionLimits)
 
 
 class Guard:
@@ -65,10 +68,13 @@ class Guard:
         app: The application.
         settings: Rules.
         metrics: Counts requests.
+        admitted: Paths whose requests are computed by a model, which are refused where too many are under way.
     """
 
-    def __init__(self, app: App, settings: GuardSettings, metrics: Metrics) -> None:
-        self.app, self.settings, self.metrics = app, settings, metrics
+    def __init__(self, app: App, settings: GuardSettings, metrics: Metrics, admitted: Collection[str] = ()) -> None:
+        self.app, self.settings, self.metrics, self.admitted = app, settings, metrics, frozenset(admitted)
+        self.admission = Admission(settings.admission)
+        metrics.watch_admission(self.admission)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -76,16 +82,20 @@ class Guard:
             await self.app(scope, receive, send)
             return
         start, status = time.perf_counter(), 499
+        waits, entered = scope["path"] in self.admitted, False
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", []), *_HEADERS]
+                message["headers"] = [*message.get("headers", []), *HEADERS]
             await send(message)
 
         try:
             self._check(scope)
+            if waits:
+                self.admission.enter()
+                entered = True
             body = await self._body(scope, receive)
             await self._answer(scope, body, receive, send_with_headers)
         except ClientLeft:
@@ -98,8 +108,10 @@ class Guard:
             if status == 499:  # nothing was sent
                 await _send_error(send_with_headers, refused)
         finally:
-            route = scope.get("route")
-            self.metrics.count(getattr(route, "path", "unknown"), status, time.perf_counter() - start)
+            if entered:
+                self.admission.leave()
+            path = scope["path"] if waits else getattr(scope.get("route"), "path", "unknown")
+            self.metrics.count(path, status, time.perf_counter() - start)
 
     def _check(self, scope: Scope) -> None:
         headers = dict(scope["headers"])
@@ -175,10 +187,15 @@ async def _disconnect(receive: Receive) -> None:
         pass
 
 
-async def _send_error(send: Send, error: RequestError) -> None:
+def error_content(error: RequestError) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of the answer to a refused request."""
     content = json.dumps({"error": error.message}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-    headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    return headers + [(name.lower().encode(), value.encode()) for name, value in error.headers.items()], content
+
+
+async def _send_error(send: Send, error: RequestError) -> None:
+    headers, content = error_content(error)
     if error.status in (408, 413):
         headers.append((b"connection", b"close"))  # the rest of the body is not read
     await send({"type": "http.response.start", "status": error.status, "headers": headers})

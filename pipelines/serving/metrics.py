@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 if TYPE_CHECKING:
+    from pipelines.serving.admission import Admission
     from pipelines.serving.service import Service
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -32,6 +33,13 @@ class Metrics:
     def watch(self, service: "Service") -> None:
         """Read the batcher and runs of a service whenever metrics are read."""
         self.registry.register(_ServiceCollector(service))
+
+    def watch_admission(self, admission: "Admission") -> None:
+        """Read the requests under way whenever metrics are read."""
+        under_way = Gauge("recsys_bert_under_way", "Requests accepted and not answered yet.", registry=self.registry)
+        under_way.set_function(lambda: admission.active)
+        refused = Gauge("recsys_bert_shed", "Requests refused as they would wait too long.", registry=self.registry)
+        refused.set_function(lambda: admission.refused)
 
     def text(self) -> bytes:
         """All of them."""

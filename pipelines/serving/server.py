@@ -16,7 +16,11 @@ from typing import Any
 
 import uvicorn
 
+from pipelines.serving.protocol import SheddingProtocol
 from recsys_bert.errors import InputError
+
+_SWITCH_S = 0.0005
+"""Most that the event loop waits for the interpreter, at each read and write, while the model computes; 5 ms add up."""
 
 
 class Server(uvicorn.Server):
@@ -74,6 +78,8 @@ def serve(app: Any, bound: socket.socket, drain_s: float) -> None:
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     config = uvicorn.Config(
         app,
+        http=SheddingProtocol,
+        loop="asyncio",  # uvloop accepts one connection a turn: in a rush the others' are dropped and wait for seconds
         log_config=None,
         access_log=False,
         server_header=False,
@@ -84,15 +90,9 @@ def serve(app: Any, bound: socket.socket, drain_s: float) -> None:
         timeout_keep_alive=30,
     )
     server = Server(config)
-    with config_loop(config) as runner:
-        runner.run(server.serve(sockets=[bound]))
-
-
-@contextmanager
-def config_loop(config: uvicorn.Config) -> Iterator[asyncio.Runner]:
-    """Runner with the event loop that uvicorn would take (uvloop, where it is installed)."""
+    sys.setswitchinterval(_SWITCH_S)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        yield runner
+        runner.run(server.serve(sockets=[bound]))
 
 
 def read_key(path: Path) -> str:

@@ -136,6 +136,13 @@ def test_queue(towers):
     assert {200, 503} == {*together(towers(queue=1), 20)}
 
 
+def test_shed_ms(towers):
+    for shed_ms, statuses in ((0, {200}), (0.001, {200, 503})):
+        http = towers(shed_ms=shed_ms, batch=1)
+        http.ok("/recommend", user_id=7)  # its time is known from here on
+        assert {*together(http, 20)} == statuses
+
+
 def test_timeout_s(towers):
     status, answer = towers(timeout_s=1e-9).post("/recommend", user_id=7)
     assert status == 504, answer
@@ -235,7 +242,7 @@ def test_limits(towers, name):
 
 def test_all_settings_are_here():
     tested = {"runs", "data", "item_vectors", "state", "store", "store_kind", "runtime", "search", "host", "port"}
-    tested |= {"api_key_file", "without_key", "batch", "batch_cost", "wait_ms", "queue", "timeout_s", "drain_s"}
-    tested |= {"watch_s", "mcp", "threads", "limits", "map"}  # runtime: test_onnxruntime.py, map: test_page.py
+    tested |= {"api_key_file", "without_key", "batch", "batch_cost", "wait_ms", "queue", "shed_ms", "timeout_s"}
+    tested |= {"drain_s", "watch_s", "mcp", "threads", "limits", "map"}  # test_onnxruntime.py, test_page.py
     assert tested == {field.name for field in dataclasses.fields(Config)}
     assert {*LIMITS} == {field.name for field in dataclasses.fields(Limits)}
