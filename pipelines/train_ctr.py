@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recsys_bert.stages.train_ctr import TrainCTRConfig
+from recsys_bert.stages.train_ctr_config import TrainCTRConfig
 
 
 @dataclass(frozen=True, kw_only=True)

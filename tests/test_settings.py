@@ -12,7 +12,7 @@ from recsys_bert.settings import make_config, named_settings, read_config, with_
 from recsys_bert.settings_types import field_docs
 from recsys_bert.stages.fuse_config import FuseConfig
 from recsys_bert.stages.pretrain_config import PretrainConfig
-from recsys_bert.stages.train_ctr import TrainCTRConfig
+from recsys_bert.stages.train_ctr_config import TrainCTRConfig
 from recsys_bert.stages.train_retrieval_config import TrainRetrievalConfig
 from recsys_bert.training.run_folder import run_kind
 

@@ -11,7 +11,8 @@ from pipelines.support.short_help import all_settings
 from recsys_bert.encoder.config import EncoderConfig
 from recsys_bert.errors import InputError
 from recsys_bert.stages.prepare import prepare
-from recsys_bert.stages.train_ctr import TrainCTRConfig, train_ctr
+from recsys_bert.stages.train_ctr import train_ctr
+from recsys_bert.stages.train_ctr_config import TrainCTRConfig
 from recsys_bert.training.config import TrainConfig
 
 CHANGES = {  # setting → another value

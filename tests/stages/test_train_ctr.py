@@ -10,7 +10,8 @@ from sklearn.metrics import roc_auc_score
 from recsys_bert.ctr.checkpoint import CTRModel
 from recsys_bert.errors import InputError
 from recsys_bert.settings import make_config
-from recsys_bert.stages.train_ctr import TrainCTRConfig, train_ctr
+from recsys_bert.stages.train_ctr import train_ctr
+from recsys_bert.stages.train_ctr_config import TrainCTRConfig
 
 SETTINGS = {
     "columns": {"user": "user", "time": "time", "label": "clicked"},
