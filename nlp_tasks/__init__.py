@@ -1,4 +1,4 @@
-"""Text tasks on the encoder that clicks share: classification, matching, question answering, tagging, pretraining.
+"""Text tasks on the encoder that clicks share: classify, match, answer, tag, generate, pretrain.
 
 ::
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nlp_tasks.classification.classifier import Classifier
+    from nlp_tasks.generation.generator import Generator
     from nlp_tasks.matching.matcher import Matcher
     from nlp_tasks.pretraining.pretrain import pretrain
     from nlp_tasks.pu_bagging.scorer import score_unlabelled
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BM25",
     "Classifier",
+    "Generator",
     "Matcher",
     "OpenDomainQA",
     "QuestionAnswerer",
@@ -42,6 +44,7 @@ __all__ = [
 
 _EXPORTS = {
     "Classifier": "nlp_tasks.classification.classifier",
+    "Generator": "nlp_tasks.generation.generator",
     "Matcher": "nlp_tasks.matching.matcher",
     "QuestionAnswerer": "nlp_tasks.qa.question_answerer",
     "OpenDomainQA": "nlp_tasks.qa.open_domain",

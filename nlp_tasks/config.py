@@ -77,10 +77,10 @@ class FilesConfig:
     validation_share: float = 0.1
     """Share of the training examples that is held out at random where there is no validation file."""
 
-    format: Literal["auto", "tsv", "csv", "jsonl", "json", "parquet", "label_text", "folders"] = "auto"
+    format: Literal["auto", "tsv", "csv", "jsonl", "json", "parquet", "lines", "label_text", "folders"] = "auto"
     """Format; ``auto`` goes by the ending, behind which .gz or .bz2 may stand. tsv has no quotes; json is JSON lines or
-    one list; label_text is ``label text`` with a blank between, as SST-2; folders are called after labels and hold one
-    text a file, as IMDb."""
+    one list; lines are texts without labels; label_text is ``label text`` with a blank between, as SST-2; folders are
+    called after labels and hold one text a file, as IMDb."""
 
     encoding: str = "utf-8"
     """Encoding of text files, such as gb18030 or latin-1."""
@@ -125,7 +125,8 @@ class TokenizerConfig:
     """Word or character vectors as text, as wide as the encoder, that initialise its token table; None: random."""
 
     def __post_init__(self) -> None:
-        if self.folder is not None and replace(self, folder=None, vectors=None) != TokenizerConfig():
+        # lowercase has another default in generation; check_named_encoder sees whether it is named
+        if self.folder is not None and replace(self, folder=None, vectors=None, lowercase=True) != TokenizerConfig():
             raise InputError("tokenizer.folder is a trained tokenizer; leave out the settings that train one.")
         if self.vocab_size < 6 or self.min_count < 1:
             raise InputError(

@@ -14,7 +14,7 @@ from nlp_tasks.tokenizer_files import TOKENIZER_FILES
 from nlp_tasks.word_vectors.files import read_vectors
 from nlp_tasks.word_vectors.start import start_rows
 from recsys_bert.checksums import write_checksums
-from recsys_bert.encoder.config import EncoderConfig
+from recsys_bert.encoder.config import Attention, EncoderConfig
 from recsys_bert.encoder.embeddings import is_zero_initialised
 from recsys_bert.encoder.hugging_face.load import check_family, load_checkpoint, load_with_head, read_checkpoint_config
 from recsys_bert.encoder.masked_head import MaskedTokenHead
@@ -32,6 +32,8 @@ def make_text_encoder(
     tokenizer: TokenizerConfig,
     texts: list[str],
     layers: Sequence[int] = (),
+    *,
+    attention: Attention | None = None,
 ) -> tuple[Encoder, Tokenizer]:
     """Load an encoder and its tokenizer, or build them: random weights, a tokenizer that is trained or loaded.
 
@@ -41,6 +43,8 @@ def make_text_encoder(
         tokenizer: The tokenizer, where it is trained; with ``init``, settings other than the defaults must be its own.
         texts: Training texts.
         layers: Layers of ``init`` to take, from 0; empty takes all.
+        attention: Of the encoder; None: that of ``init``, but bidirectional for prefix, which needs one; or of
+            ``settings``.
 
     Raises:
         InputError: Settings that are not those of ``init``; see also ``load_text_encoder``, ``start_rows``.
@@ -50,11 +54,13 @@ def make_text_encoder(
     if init is not None:
         encoder, loaded = load_text_encoder(init, settings)
         _check_same(tokenizer, loaded, init)
+        encoder = encoder if attention is None else with_attention(encoder, attention)
         return some_layers(encoder, layers) if layers else encoder, loaded
     if tokenizer.folder is None:
         trained = Tokenizer.train(texts, tokenizer)
     else:
         trained = Tokenizer.load(_find_tokenizer(tokenizer.folder))
+    settings = settings if attention is None else replace(settings, attention=attention)
     encoder = Encoder(replace(settings, vocab_size=trained.size))
     if tokenizer.vectors is not None:
         _start_tokens(encoder, trained, tokenizer.vectors)
@@ -147,7 +153,7 @@ def load_text_encoder(folder: Path, settings: EncoderConfig = TEXT_ENCODER) -> t
     tokenizer = Tokenizer.load(folder)
     parts = {name: getattr(settings, name) for name in PARTS}
     if read_json(folder / "config.json").get("format") == FORMAT:
-        saved = Encoder.load(folder)
+        saved = without_prefix(Encoder.load(folder))
         parts |= _additions(settings, saved.config)
         encoder = _with_parts(folder, saved, parts, settings.layer_options)
     else:
@@ -160,6 +166,30 @@ def load_text_encoder(folder: Path, settings: EncoderConfig = TEXT_ENCODER) -> t
             raise InputError(f"encoder.{name} is {value}, but {folder} has {saved_value}, which cannot be changed.")
     check_size(tokenizer, encoder, folder)
     return encoder, tokenizer
+
+
+def without_prefix(encoder: Encoder) -> Encoder:
+    """The encoder, with bidirectional attention in place of prefix: a text by itself is all prefix."""
+    return with_attention(encoder, "bidirectional") if encoder.config.attention == "prefix" else encoder
+
+
+def with_attention(encoder: Encoder, attention: Attention) -> Encoder:
+    """Copy of an encoder with the same weights and another attention.
+
+    Raises:
+        InputError: Its neck has other weights with this attention, or a part cannot have it.
+    """
+    if encoder.config.attention == attention:
+        return encoder
+    changed, state = Encoder(replace(encoder.config, attention=attention)), encoder.state_dict()
+    if {name: value.shape for name, value in state.items()} != {
+        name: value.shape for name, value in changed.state_dict().items()
+    }:
+        raise InputError(
+            f"neck {encoder.config.neck!r} has other weights with {attention} attention; leave out encoder.neck."
+        )
+    changed.load_state_dict(state)
+    return changed.train(encoder.training)
 
 
 def check_size(tokenizer: Tokenizer, encoder: Encoder, folder: Path) -> None:

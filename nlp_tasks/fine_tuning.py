@@ -81,6 +81,8 @@ def check_named_encoder(config: _FineTuned, names: frozenset[str]) -> None:
     """
     if derived := [name for name in DERIVED if f"encoder.{name}" in names]:
         raise InputError(f"encoder.{derived[0]} follows from the data or has no effect on texts; leave it out.")
+    if config.tokenizer.folder is not None and "tokenizer.lowercase" in names:
+        raise InputError("tokenizer.folder is a trained tokenizer; leave out tokenizer.lowercase, which trains one.")
     if config.init is None:
         return
     if "size" in names:

@@ -1,4 +1,4 @@
-"""Rows of files of examples: tsv, csv, JSON, Parquet, ``label text``, and folders with one text a file."""
+"""Rows of files of examples: tsv, csv, JSON, Parquet, lines, ``label text``, and folders with one text a file."""
 
 import csv
 import json
@@ -28,6 +28,8 @@ FORMATS = {
     ".pq": "parquet",
 }
 """Format by file ending, for ``auto``."""
+_COLUMNS = {"lines": ("text",), "label_text": ("text", "label"), "folders": ("text", "label")}
+"""Columns of formats that name none."""
 UNITS = {"parquet": "row", "folders": "file"}
 """Word for the number of a row, where it is no line."""
 _UNLABELLED = "unsup"  # folder of IMDb whose texts have no label
@@ -63,9 +65,11 @@ def read_rows(path: Path, kind: str, config: FilesConfig, columns_read: Sequence
         return _json_rows(path, kind, config, columns_read, flags)
     if kind == "parquet":
         return _parquet_rows(path, columns_read, flags)
-    if kind in ("label_text", "folders"):
-        if unknown := set(columns_read) - {"text", "label"}:
-            raise unknown_name(f"column of {kind}", min(unknown), ("text", "label"))
+    if known := _COLUMNS.get(kind):
+        if unknown := set(columns_read) - set(known):
+            raise unknown_name(f"column of {kind}", min(unknown), known)
+        if kind == "lines":
+            return _line_rows(path, config, flags)
         return _label_text_rows(path, config, flags) if kind == "label_text" else _folder_rows(path, config, flags)
     return _cell_rows(path, kind, config, columns_read, flags)
 
@@ -208,6 +212,12 @@ def _label_text_rows(path: Path, config: FilesConfig, flags: str) -> Iterator[Ro
         if line.strip():
             label, _, text = line.strip().partition(" ")
             yield number, {"label": label, "text": text}, ""
+
+
+def _line_rows(path: Path, config: FilesConfig, flags: str) -> Iterator[Row]:
+    for number, line in read_lines(path, config.encoding, flags=flags):
+        if line.strip():
+            yield number, {"text": line.strip()}, ""
 
 
 def _folder_rows(path: Path, config: FilesConfig, flags: str) -> Iterator[Row]:

@@ -16,7 +16,7 @@ from nlp_tasks.config import LengthConfig
 from nlp_tasks.embedding.config import EmbeddingTrainConfig
 from nlp_tasks.embedding.data import embedding_table, graded, pair_table, pair_texts
 from nlp_tasks.embedding.training import Pairs, embedding_parts, train_text_encoder, vector_metrics
-from nlp_tasks.encoders import check_size, find_encoder, save_text_encoder
+from nlp_tasks.encoders import check_size, find_encoder, save_text_encoder, without_prefix
 from nlp_tasks.examples import Table, text_list
 from nlp_tasks.export.exportable import Target, export
 from nlp_tasks.export.heads import text_vectors
@@ -161,7 +161,7 @@ class TextEncoder:
         tokenizer = Tokenizer.load(folder)
         if ours:
             with allowing_parts(allow_parts):
-                encoder, head = Encoder.load(folder), MaskedTokenHead.load(folder)
+                encoder, head = without_prefix(Encoder.load(folder)), MaskedTokenHead.load(folder)
                 pooling = Pooling.load(folder, encoder.out_dim)
         else:
             encoder, head = load_with_head(folder, pad_row=tokenizer.pad_row)

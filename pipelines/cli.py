@@ -85,6 +85,12 @@ COMMANDS = {  # in the order in which one uses them
     "text tag train": ("pipelines.text.tag.train", "train a tagger (named entity recognition)"),
     "text tag evaluate": ("pipelines.text.tag.evaluate", "evaluate a tagger: F1 of exact entities"),
     "text tag predict": ("pipelines.text.tag.predict", "find the entities of new texts"),
+    "text generate train": ("pipelines.text.generate.train", "train a generator of text, or a language model"),
+    "text generate evaluate": (
+        "pipelines.text.generate.evaluate",
+        "evaluate a generator: perplexity, BLEU, ROUGE",
+    ),
+    "text generate predict": ("pipelines.text.generate.predict", "generate texts from sources or prompts"),
     "text export": ("pipelines.text.export", "export a text run to transformers, sentence-transformers or ONNX"),
 }
 

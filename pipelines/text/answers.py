@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Format = Literal["auto", "tsv", "csv", "jsonl", "json", "parquet", "label_text", "folders"]
+Format = Literal["auto", "tsv", "csv", "jsonl", "json", "parquet", "lines", "label_text", "folders"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,9 @@ from recsys_bert.errors import InputError, unknown_name
 
 Search = Literal["greedy", "beam", "sample"]
 
+OF_SEARCH = {"beam": ("beams", "length_penalty"), "sample": ("temperature", "top_k", "top_p", "seed")}
+"""Settings that one search alone reads."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingConfig:
@@ -71,11 +74,7 @@ class DecodingConfig:
 
     def _check_read(self) -> None:
         """Refuse settings of another search."""
-        of_search = {
-            "beam": ("beams", "length_penalty"),
-            "sample": ("temperature", "top_k", "top_p", "seed"),
-        }
-        for search, names in of_search.items():
+        for search, names in OF_SEARCH.items():
             for name in names if search != self.search else ():
                 if (value := getattr(self, name)) != getattr(type(self), name):
                     raise InputError(

@@ -42,6 +42,7 @@ def decode(
     *,
     trie: Trie | None = None,
     history: Sequence[Sequence[int]] | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> list[list[Hypothesis]]:
     """Generate sequences.
 
@@ -51,6 +52,7 @@ def decode(
         vocabulary: Stop tokens and forbidden ones.
         trie: Sequences that may be generated; None: any.
         history: Tokens of each input that penalties count; None: none.
+        numbers: Number of each input, which seeds its draws; None: from 0.
 
     Returns:
         ``n_best`` sequences of each input, the best first; fewer where a trie or a penalty leaves fewer.
@@ -64,7 +66,7 @@ def decode(
         _check(trie, vocabulary, config, logits.shape[1])
         return beam_search(model, logits, config, Constraints(config, vocabulary, trie, rows))
     sequences: dict[tuple[int, int], Hypothesis] = {}
-    for step in stream(model, config, vocabulary, trie=trie, history=history):
+    for step in stream(model, config, vocabulary, trie=trie, history=history, numbers=numbers):
         key = (step.example, step.sample)
         before = sequences.get(key, Hypothesis((), 0.0, False))
         tokens = () if step.token in vocabulary.stop else (step.token,)
@@ -82,6 +84,7 @@ def stream(
     *,
     trie: Trie | None = None,
     history: Sequence[Sequence[int]] | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> Iterator[Step]:
     """Generate greedily or by sampling, and yield each token as soon as it is there; see ``decode``.
 
@@ -101,7 +104,8 @@ def stream(
         model.select(copies.to(logits.device))
         constraints.select(copies.tolist())
         logits = logits[copies.to(logits.device)]
-    random = [np.random.default_rng([config.seed, *row]) for row in rows] if config.search == "sample" else []
+    seeds = [(example if numbers is None else numbers[example], sample) for example, sample in rows]
+    random = [np.random.default_rng([config.seed, *seed]) for seed in seeds] if config.search == "sample" else []
     active = list(range(len(rows)))
     while active:
         scores = constraints.apply(logits.float())

@@ -14,19 +14,28 @@ Logits = Callable[[Tensor], Tensor]
 
 
 class EncoderTokens:
-    """``NextTokens`` of an encoder; segments are 0 in what each input brings and 1 in what is generated.
+    """``NextTokens`` of an encoder; what each input brings is segment 0.
 
     Args:
         encoder: With causal or prefix attention; in prefix attention all of an input is the prefix.
         logits: Output layer.
         inputs: Tokens of each input; none is empty.
         max_length: Tokens that will be generated at most.
+        segment: Segment of what is generated, where the encoder has segments.
 
     Raises:
         InputError: The encoder cannot generate, or an input and what is to be generated are longer than it reads.
     """
 
-    def __init__(self, encoder: Encoder, logits: Logits, inputs: Sequence[Sequence[int]], max_length: int) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        logits: Logits,
+        inputs: Sequence[Sequence[int]],
+        max_length: int,
+        *,
+        segment: int = 1,
+    ) -> None:
         longest = max(map(len, inputs), default=0)
         if not longest or min(map(len, inputs)) == 0:
             raise InputError("an input is empty; give each at least one token.")
@@ -41,7 +50,7 @@ class EncoderTokens:
         self._inputs = torch.zeros(len(inputs), longest, dtype=torch.long)
         for row, tokens in enumerate(inputs):
             self._inputs[row, : len(tokens)] = torch.tensor(tokens)
-        self._segmented = encoder.config.n_segments > 1
+        self._segment = segment if encoder.config.n_segments > 1 else None
 
     @torch.no_grad()
     def begin(self) -> Tensor:
@@ -55,7 +64,7 @@ class EncoderTokens:
     @torch.no_grad()
     def step(self, tokens: Tensor) -> Tensor:
         """Append tokens ``[rows]``; logits of the next ones."""
-        segments = torch.ones_like(tokens) if self._segmented else None
+        segments = None if self._segment is None else torch.full_like(tokens, self._segment)
         return self._logits(self._cached.step(tokens, segments=segments))
 
     def select(self, rows: Tensor) -> None:

@@ -143,7 +143,7 @@ def text_contract(
     shared = {name: others for name, others in VALUES.items() if name in names}
     return SettingsContract(
         config,
-        bases={**starts, **bases, "init": INIT},
+        bases={**starts, "init": INIT, **bases},
         only={**{name: ONLY_STARTS[name] for name in starts}, "init": ONLY_INIT, **only},
         values={**shared, **values},
         contexts={**CONTEXTS, **(contexts or {})},
@@ -153,10 +153,10 @@ def text_contract(
 
 
 @contextlib.contextmanager
-def folder_of_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def folder_of_runs(tmp_path_factory: pytest.TempPathFactory, changes: Flat | None = None) -> Iterator[None]:
     """Work in a new folder with the run ``start``, see ``write_start``."""
     with contextlib.chdir(tmp_path_factory.mktemp("runs")):
-        write_start(Path())
+        write_start(Path(), changes)
         yield
 
 
@@ -168,9 +168,10 @@ def outcome(out: Path, artefact: str, config: type, results: Flat, *predictions:
     return Outcome(weights, (timeless, lines, *predictions), read_config_toml(out, config))
 
 
-def write_start(folder: Path) -> None:
+def write_start(folder: Path, changes: Flat | None = None) -> None:
     """Write the run ``start`` of pretraining and word vectors of the encoder's width into a folder."""
     settings = {**SMALL, "train.epochs": 1, "encoder.n_layers": 2, "encoder.dropout": 0.2, "encoder.ngrams": 2}
+    settings |= changes or {}
     texts = topic_texts(60, seed=5)[0]
     nlp_tasks.pretrain(texts, validation=texts[:10], out=folder / "start", **nested(settings))
     random = np.random.default_rng(0)
