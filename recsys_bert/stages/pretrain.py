@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from recsys_bert.encoder.model import Encoder
     from recsys_bert.item_texts.item_vectors import ItemVectors
     from recsys_bert.losses.negatives import NegativeSampler
+    from recsys_bert.objectives.contrast.contrast import Contrast
     from recsys_bert.objectives.objective import Objective
     from recsys_bert.objectives.token_prediction import TokenPrediction
     from recsys_bert.retrieval.encoder_ranker import EncoderRanker
@@ -199,6 +200,7 @@ def build(
 
     from recsys_bert.clicks.vocabulary import UNKNOWN
     from recsys_bert.losses.negatives import NegativeSampler
+    from recsys_bert.objectives.contrast.contrast import ContrastiveLoss
     from recsys_bert.objectives.distilled import Distilled
     from recsys_bert.objectives.objective import build_objective
     from recsys_bert.objectives.token_prediction import TokenPrediction
@@ -240,6 +242,9 @@ def build(
         id_dropout=config.id_dropout,
     )
     trained: Any = objective.module(prediction)
+    contrast = _contrast(config)
+    if contrast is not None:
+        trained = ContrastiveLoss(trained, contrast)
     module: nn.Module = trained
     times, types = encoder.config.needs_times, reads_event_types(encoder.config)
     if config.teacher:
@@ -247,7 +252,7 @@ def build(
         module = Distilled(trained, teacher, config.distillation)
         times = times or teacher.encoder.config.needs_times
         types = types or reads_event_types(teacher.encoder.config)
-    batches = _batches(config, dataset, objective, sampler, times, types)
+    batches = _batches(config, dataset, objective, sampler, contrast, times, types)
     groups = []
     if (texts := trained_text(dataset)) is not None:
         if not isinstance(trained, TokenPrediction):
@@ -378,22 +383,42 @@ def _miner(training: Training, ranker: "EncoderRanker") -> "HardNegativeMiner | 
     return HardNegativeMiner(training.module, item_loss, ranker, training.dataset, IndexConfig(), n_steps)
 
 
+def _contrast(config: PretrainConfig) -> "Contrast | None":
+    from recsys_bert.encoder.parts import build
+    from recsys_bert.objectives.contrast import CONTRASTS
+
+    if not config.has_second_loss:
+        return None
+    contrast: Contrast = build("second loss", config.second_loss, CONTRASTS, options=config.second_loss_options)
+    return contrast
+
+
 def _batches(
     config: PretrainConfig,
     dataset: "ClickDataset",
     objective: "Objective",
     sampler: "NegativeSampler | None",
+    contrast: "Contrast | None",
     times: bool,
     types: bool,
 ) -> "HistoryBatches":
     from recsys_bert.clicks.batches import HistoryBatches
+    from recsys_bert.objectives.contrast.contrast import ViewBatches
     from recsys_bert.user_encoder.batches import history_sequences, item_table
+    from recsys_bert.user_encoder.same_target import HistoriesByTarget
 
     vocabulary = dataset.vocabulary
     table, codes = item_table(vocabulary), dataset.event_type_codes(config.target_types)
+    views: ViewBatches | None = None
+    types = types or len(codes) > 0
+    if contrast is not None:
+        longest = config.encoder.max_len - int(objective.appends_mask)
+        same_target = HistoriesByTarget(dataset, codes, longest, times=times, event_types=types)
+        views = ViewBatches(contrast, table, same_target, appends_mask=objective.appends_mask)
 
     def make(crops: "Crops", random: Any) -> dict[str, Any]:
-        batch = objective.make_batch(history_sequences(crops, vocabulary, codes), table, random)
+        sequences = history_sequences(crops, vocabulary, codes)
+        batch = objective.make_batch(sequences, table, random)
         if crops.weights is not None and "weights" not in batch:
             raise InputError(
                 f"objective {config.objective!r} gives no weights of its targets, and this log has event weights. Add "
@@ -402,6 +427,8 @@ def _batches(
         if sampler is not None:
             batch["users"] = crops.users
             sampler.add_to(batch, crops.items, random)
+        if views is not None:
+            views.add_to(batch, sequences, random)
         return batch
 
     return HistoryBatches(
@@ -412,6 +439,6 @@ def _batches(
         crop=config.crop,
         times=times,
         weights=config.event_weights,
-        event_types=types or len(codes) > 0,
+        event_types=types,
         seed=config.train.seed,
     )

@@ -12,6 +12,7 @@ from recsys_bert.item_texts.training_config import TextTrainingConfig
 from recsys_bert.losses.config import LossConfig
 from recsys_bert.objectives import OBJECTIVES
 from recsys_bert.objectives.config import DistillationConfig
+from recsys_bert.objectives.contrast import CONTRASTS
 from recsys_bert.stages.encoder_settings import DERIVED, check_id_dropout, check_not_overridden, check_sparse_adam
 from recsys_bert.stages.sizes import SIZES
 from recsys_bert.stages.text_feature import TEXT_DIM, check_text, check_text_training, named_with_text
@@ -30,6 +31,13 @@ class PretrainConfig:
 
     objective_options: Options = field(default_factory=dict)
     """Options of the objective, such as masked's mask_prob."""
+
+    second_loss: str = field(default="none", metadata={"names": {"none": "", **CONTRASTS}})
+    """Contrastive loss on histories beside the objective's: a name in ``CONTRASTS``, or ``module:Class``. simcse reads
+    a history under two dropouts, cl4srec crops, masks or reorders it twice, duorec takes two that lead to one item."""
+
+    second_loss_options: Options = field(default_factory=dict)
+    """Options of the second loss: weight, temperature, and the shares of cl4srec."""
 
     features: tuple[str, ...] = ()
     """Item features that are added to every position, by name, numbers and vectors through a linear adapter, and these
@@ -107,9 +115,28 @@ class PretrainConfig:
         check_sparse_adam(self.train.optimiser, self.loss)
         if self.encoder_dropout is not None and not self.init:
             raise InputError("encoder_dropout is for the encoder of init; set encoder.dropout.")
-        self.distillation.check_beside(self.teacher, {"train.auxiliary": self.train.auxiliary.weight})
+        self._check_second_loss()
+        further = {"train.auxiliary": self.train.auxiliary.weight, "second_loss": self.has_second_loss}
+        self.distillation.check_beside(self.teacher, further)
         if self.distillation.replaces_targets(self.teacher):
             self.loss.check_only_similarity("distillation.soft_weight 1 drops the loss of true targets")
+
+    @property
+    def has_second_loss(self) -> bool:
+        """True if there is one."""
+        return self.second_loss != "none"
+
+    def _check_second_loss(self) -> None:
+        if not self.has_second_loss:
+            if self.second_loss_options:
+                raise InputError("second_loss_options have no effect without a second_loss; name one.")
+            return
+        check_name("second loss", self.second_loss, CONTRASTS)
+        if self.text == "trained":
+            raise InputError(
+                f"second_loss {self.second_loss!r} reads histories beside those of a step, whose texts text 'trained' "
+                "would have to encode. Take a frozen text, or second_loss 'none'."
+            )
 
     def check_named(self, names: frozenset[str]) -> None:
         """Refuse named settings that have no effect, whatever their value.

@@ -35,6 +35,7 @@ from recsys_bert.encoder.fusions import FUSIONS
 from recsys_bert.encoder.layers import LAYERS
 from recsys_bert.encoder.necks import NECKS
 from recsys_bert.objectives import OBJECTIVES
+from recsys_bert.objectives.contrast import CONTRASTS
 from recsys_bert.stages.pretrain import pretrain
 from recsys_bert.stages.pretrain_config import PretrainConfig
 from recsys_bert.training.run_folder import only_checking
@@ -94,6 +95,7 @@ CONTRACT = SettingsContract(
     values={
         **VALUES,
         "objective_options": [{"mask_prob": 0.4}],
+        "second_loss_options": [{"temperature": 0.5}],
         "features": [["kind"], ["tags"], ["event_type"], ["emb"]],
         **TEXT_VALUES,
         "validation_users": [5],
@@ -108,6 +110,7 @@ CONTRACT = SettingsContract(
     contexts={
         **CONTEXTS,
         "encoder_dropout": {"init": "masked"},
+        "second_loss_options": {"second_loss": "cl4srec"},
     },
     exempt=EXEMPT | TEXT_EXEMPT,
 )
@@ -123,9 +126,11 @@ OPTION_VALUES = {
     "transformer.n_heads": [2],
     "how": ["max"],
     "last_n": [1],
+    "crop": [0.3],
 }
 OPTIONS = [
     *part_options("masked", "objective", "objective", OBJECTIVES, OPTION_VALUES),
+    *part_options("masked", "second_loss", "second_loss", CONTRASTS, OPTION_VALUES),
     *part_options("masked", "encoder.layer", "layer", LAYERS, OPTION_VALUES),
     *part_options("masked", "encoder.fusion", "fusion", FUSIONS, OPTION_VALUES, encoder__n_layers=2),
     *part_options("masked", "encoder.neck", "neck", NECKS, OPTION_VALUES),
