@@ -1,6 +1,6 @@
 """Items nearest to given items, or users nearest to given users."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,7 +8,9 @@ from pipelines.support.item_filters import item_lists
 from pipelines.support.item_lists import print_lists
 from pipelines.support.item_words import ItemWordsConfig, open_with_words
 from pipelines.support.outputs import check_out
+from recsys_bert.encoder.parts import Options, check_name
 from recsys_bert.errors import InputError
+from recsys_bert.post_processing import POST_PROCESSING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,13 @@ class Config(ItemWordsConfig):
     similarity: Literal["cosine", "ip"] | None = None
     """Similarity of an exact search: cosine, or inner product, which favours long vectors. None: cosine."""
 
+    post_processing: str = field(default="none", metadata={"names": {"none": "", **POST_PROCESSING}})
+    """Map of the vectors before they are compared, fitted on those of all items, or users: a name in
+    ``POST_PROCESSING``, or ``module:Class``; none."""
+
+    post_processing_options: Options = field(default_factory=dict)
+    """Options of the map, as width of whitening."""
+
     index: Path | None = None
     """Index folder to search, by its own metric; without one the search is exact."""
 
@@ -71,7 +80,19 @@ class Config(ItemWordsConfig):
                 f"similarity is {self.similarity!r}, but an index is searched by its own metric. Leave out "
                 "--similarity, or make the index with another --metric."
             )
+        self._check_post_processing()
         check_out(self.out)
+
+    def _check_post_processing(self) -> None:
+        if self.post_processing == "none":
+            if self.post_processing_options:
+                raise InputError("post_processing_options have no effect without post_processing; name one.")
+            return
+        check_name("post-processing", self.post_processing, POST_PROCESSING)
+        if beside := [name for name in ("index", "text") if getattr(self, name)]:
+            raise InputError(
+                f"post_processing is {self.post_processing!r}, but {beside[0]} has its own vectors. Leave one out."
+            )
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -86,12 +107,17 @@ def run(config: Config) -> dict[str, Any]:
     """
     recommender, new = open_with_words(config, config.run, config.data, config.index)
     only, without = (item_lists(recommender.dataset, part) for part in (config.only, config.without))
+    processing: dict[str, Any] = {
+        "post_processing": config.post_processing,
+        "post_processing_options": config.post_processing_options,
+    }
     ids = list(dict.fromkeys(config.items or config.users or config.text or new))
     if config.users:
-        frame = recommender.similar_users(ids, config.k)
+        frame = recommender.similar_users(ids, config.k, **processing)
     elif config.text:
         frame = recommender.similar(text=ids, k=config.k, only=only, without=without)
     else:
-        frame = recommender.similar(ids, config.k, similarity=config.similarity, only=only, without=without)
+        lists: dict[str, Any] = {"only": only, "without": without}
+        frame = recommender.similar(ids, config.k, similarity=config.similarity, **lists, **processing)
     summary = {"run": config.run.name, "k": config.k, "asked": len(ids)}
     return print_lists(frame, summary, config.out, config.json)

@@ -44,7 +44,7 @@ class PostProcessing:
     def __call__(self, vectors: Floats) -> Floats:
         """Map ``[n, dim]`` to ``[n, out_dim]``."""
         with torch.inference_mode():
-            mapped: Floats = self.part(torch.from_numpy(np.ascontiguousarray(vectors, np.float32))).numpy()
+            mapped: Floats = self.part(torch.from_numpy(np.array(vectors, np.float32))).numpy()
         return mapped
 
     @property
@@ -93,5 +93,5 @@ def fit_post_processing(name: str, vectors: Floats, options: Options) -> PostPro
         raise InputError(f"{name}: some of the {len(vectors):,} vectors are not finite.")
     fitted = PostProcessing(name, int(vectors.shape[1]), options)
     fit: Any = fitted.part.fit
-    fit(vectors)
+    fit(np.array(vectors, np.float32))  # torch warns of arrays that cannot be written
     return fitted

@@ -152,6 +152,8 @@ class Recommender(OpenedModel):
         similarity: Literal["cosine", "ip"] | None = None,
         only: ItemList = None,
         without: ItemList = None,
+        post_processing: str = "none",
+        post_processing_options: dict[str, Any] | None = None,
     ) -> pl.DataFrame:
         """Items nearest to given items, without themselves, or to given texts.
 
@@ -162,6 +164,9 @@ class Recommender(OpenedModel):
             similarity: Cosine, or inner product (which favours long vectors); None: cosine, or the index's metric.
             only: Allow list; see ``recommend``.
             without: Deny list.
+            post_processing: Map of the vectors before they are compared, fitted on all items that have one: whitening,
+                centring or flow, as in ``POST_PROCESSING``; or none.
+            post_processing_options: Options of that map, as ``{"width": 32}``.
 
         Returns:
             ``similar_to``, ``rank``, ``item_id``, ``score``, and ``title`` where the catalogue has one.
@@ -173,6 +178,10 @@ class Recommender(OpenedModel):
         if (items is None) == (text is None):
             raise InputError("give either items or text.")
         if text is not None:
+            if post_processing != "none":
+                raise InputError(
+                    f"post_processing is {post_processing!r}, but of texts nothing is post-processed here."
+                )
             if similarity is not None:
                 raise InputError(f"similarity is {similarity!r}, but texts are compared by their cosine. Leave it out.")
             texts = [text] if isinstance(text, str) else list(text)
@@ -188,14 +197,25 @@ class Recommender(OpenedModel):
             similarity=similarity,
             allowed=self.catalogue.listed(allowed_rows(self.dataset, only, without)),
             has_vector=self.catalogue.has_vector,
+            post_processing=post_processing,
+            post_processing_options=post_processing_options,
         )
 
-    def similar_users(self, users: Any, k: int = 10) -> pl.DataFrame:
+    def similar_users(
+        self,
+        users: Any,
+        k: int = 10,
+        *,
+        post_processing: str = "none",
+        post_processing_options: dict[str, Any] | None = None,
+    ) -> pl.DataFrame:
         """Users of the log whose vectors have the largest cosine to given users', without themselves.
 
         Args:
             users: The log's own user ids.
             k: Users for each; all of a smaller log.
+            post_processing: Map of the vectors before they are compared, fitted on those of all users; see ``similar``.
+            post_processing_options: Options of that map.
 
         Returns:
             ``similar_to``, ``rank``, ``user_id``, ``score``.
@@ -209,7 +229,8 @@ class Recommender(OpenedModel):
         table = everybody.select("user_id").with_row_index("row")
         rows = ids.order.to_frame().join(table, on="user_id", how="left", maintain_order="left")["row"].to_numpy()
         vectors = everybody["vector"].to_numpy().reshape(everybody.height, -1)
-        return similar_users(vectors, everybody["user_id"], rows.astype(np.int64), k)
+        rows = rows.astype(np.int64)
+        return similar_users(vectors, everybody["user_id"], rows, k, post_processing, post_processing_options)
 
     def user_vectors(self, users: Any = None) -> pl.DataFrame:
         """Vectors of users of the log, all of them by default: ``user_id``, ``vector``.

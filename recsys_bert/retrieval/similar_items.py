@@ -7,11 +7,13 @@ import numpy as np
 import polars as pl
 
 from recsys_bert.clicks.dataset import ClickDataset
+from recsys_bert.encoder.parts import Options
 from recsys_bert.errors import InputError
 from recsys_bert.retrieval.exact import Allowed, exact_top_k
 from recsys_bert.retrieval.index import ItemIndex
 from recsys_bert.retrieval.list_frames import list_frame
 from recsys_bert.retrieval.lister import list_length, rows_with_vectors
+from recsys_bert.retrieval.post_processed import NONE, post_processed
 from recsys_bert.retrieval.ranker import Ranker
 from recsys_bert.retrieval.score_fusion import without_gains
 
@@ -26,13 +28,17 @@ def similar_items(
     similarity: Literal["cosine", "ip"] | None,
     allowed: Allowed | None,
     has_vector: Allowed,
+    post_processing: str = NONE,
+    post_processing_options: Options | None = None,
 ) -> pl.DataFrame:
     """Nearest items of each, without itself; see ``Recommender.similar``.
 
     Raises:
-        InputError: Items that are not in the catalogue or have no vector, a similarity beside an index, or an index of
-            more than the model's vectors.
+        InputError: Items that are not in the catalogue or have no vector, a similarity or post-processing beside an
+            index, or an index of more than the model's vectors.
     """
+    if post_processing != NONE and index is not None:
+        raise InputError(f"post_processing is {post_processing!r}, but an index holds the vectors as they are.")
     if similarity is not None and index is not None:
         raise InputError(f"similarity is {similarity!r}, but an index is searched by its own metric.")
     rows, first = rows_with_vectors(ranker, dataset, items, has_vector), ranker.first_item
@@ -43,6 +49,7 @@ def similar_items(
     keys, seen = pl.Series("similar_to", dataset.ids(rows)), (np.arange(len(rows)), rows)
     if index is not None:
         return list_frame(dataset, index.search(vectors[rows], k, seen, allowed), keys)
+    vectors = post_processed(vectors, has_vector, post_processing, post_processing_options)
     if similarity != "ip":
         vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     lists = exact_top_k(vectors[rows], vectors, k, first_item=first, seen=seen, allowed=allowed)
