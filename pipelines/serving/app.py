@@ -11,11 +11,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from pipelines.serving import attention, catalogue, clicks, items, maps, search, static, texts
+from pipelines.serving import attention, catalogue, clicks, generation, items, maps, search, static, texts
 from pipelines.serving.errors import FAULT, KNOWN, request_error
 from pipelines.serving.guard import Guard, GuardSettings
 from pipelines.serving.metrics import CONTENT_TYPE, Metrics
-from pipelines.serving.runs import ANSWERER, CLASSIFIER, CTR, ENCODER, RECOMMENDER, TAGGER
+from pipelines.serving.runs import ANSWERER, CLASSIFIER, CTR, ENCODER, GENERATOR, RECOMMENDER, TAGGER
 from pipelines.serving.service import Service
 from recsys_bert.serving import page_shapes as page
 from recsys_bert.serving import search_shapes, shapes
@@ -67,6 +67,7 @@ ENDPOINTS = (
     Endpoint("/match", texts.match, text.MatchRequest, text.MatchResponse, texts.MATCHERS),
     Endpoint("/answer", texts.answer, text.AnswerRequest, text.AnswerResponse, (ANSWERER,)),
     Endpoint("/tag", texts.tag, text.TagRequest, text.TagResponse, (TAGGER,)),
+    Endpoint("/generate", generation.generate, text.GenerateRequest, text.GenerateResponse, (GENERATOR,)),
 )
 
 
@@ -105,6 +106,8 @@ def create_app(service: Service, guard: GuardSettings | None = None, watch_s: fl
 def _add(app: FastAPI, service: Service, endpoint: Endpoint) -> None:
     async def respond(body: Any) -> Response:
         answer = await endpoint.answer(service, body)
+        if isinstance(answer, Response):  # a stream
+            return answer
         return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
 
     respond.__annotations__["body"] = endpoint.request

@@ -13,6 +13,7 @@ from recsys_bert.serving.live_log import LiveLog
 
 RECOMMENDER, CTR = "recommender", "ctr"
 CLASSIFIER, ANSWERER, TAGGER, ENCODER = "classifier", "question_answerer", "tagger", "encoder"
+GENERATOR = "generator"
 BI_ENCODER, CROSS_ENCODER = "bi_encoder", "cross_encoder"
 INDEX = "index"
 """Folder of a run's FAISS index."""
@@ -201,6 +202,12 @@ def _tagger(path: Path) -> Any:
     return Tagger.load(path)
 
 
+def _generator(path: Path) -> Any:
+    from nlp_tasks.generation.generator import Generator
+
+    return Generator.load(path)
+
+
 def _encoder(path: Path) -> Any:
     from nlp_tasks.text_encoder import TextEncoder
 
@@ -213,5 +220,6 @@ _TEXT_KINDS: dict[str, Callable[[Path], Any]] = {
     "matcher": _matcher,
     ANSWERER: _answerer,
     TAGGER: _tagger,
+    GENERATOR: _generator,
     ENCODER: _encoder,
 }

@@ -33,8 +33,8 @@ async def embeddings(service: Service, request: shapes.EmbeddingsRequest) -> sha
 
 async def encode(service: Service, run: Run, texts: Sequence[str]) -> tuple[NDArray[np.float32], int]:
     """Vectors of texts ``[n, dim]``, and the number of tokens that were read."""
-    compute = _joined(_encoder(run))
-    pairs = await service.compute(run, "encode", compute, list(texts), _cost(texts))
+    compute = joined(_encoder(run))
+    pairs = await service.compute(run, "encode", compute, list(texts), cost_of(texts))
     return np.stack([vector for vector, _ in pairs]), sum(tokens for _, tokens in pairs)
 
 
@@ -68,7 +68,7 @@ async def classify(service: Service, request: shapes.ClassifyRequest) -> shapes.
     run = service.runs.one((CLASSIFIER,), request.run)
     model = run.model
     rows = await service.compute(
-        run, "classify", _joined(model.probabilities), list(request.texts), _cost(request.texts)
+        run, "classify", joined(model.probabilities), list(request.texts), cost_of(request.texts)
     )
     return shapes.ClassifyResponse(run=run.name, results=[_classified(model, row, request.k) for row in rows])
 
@@ -97,8 +97,8 @@ async def answer(service: Service, request: shapes.AnswerRequest) -> shapes.Answ
     def predict(pairs: list[tuple[str, str]]) -> Any:
         return run.model.predict([question for question, _ in pairs], [passage for _, passage in pairs])
 
-    cost = _cost(passage for _, passage in questions)
-    spans = await service.compute(run, "answer", _joined(predict), questions, cost)
+    cost = cost_of(passage for _, passage in questions)
+    spans = await service.compute(run, "answer", joined(predict), questions, cost)
     answers = [
         None if one is None else shapes.Answered(text=one.text, start=one.start, stop=one.stop, score=one.score)
         for one in spans
@@ -110,7 +110,7 @@ async def tag(service: Service, request: shapes.TagRequest) -> shapes.TagRespons
     """Entities of each text."""
     service.limits.check_texts("texts", request.texts)
     run = service.runs.one((TAGGER,), request.run)
-    lists = await service.compute(run, "tag", _joined(run.model.predict), list(request.texts), _cost(request.texts))
+    lists = await service.compute(run, "tag", joined(run.model.predict), list(request.texts), cost_of(request.texts))
     results = [
         [
             shapes.TaggedEntity(text=one.text, type=one.type, start=one.start, stop=one.stop, score=one.score)
@@ -125,8 +125,8 @@ async def _similarities(service: Service, run: Run, pairs: list[tuple[str, str]]
     def compare(all_pairs: list[tuple[str, str]]) -> Any:
         return run.model.similarity([first for first, _ in all_pairs], [second for _, second in all_pairs])
 
-    cost = _cost(text for pair in pairs for text in pair)
-    return [float(value) for value in await service.compute(run, "match", _joined(compare), pairs, cost)]
+    cost = cost_of(text for pair in pairs for text in pair)
+    return [float(value) for value in await service.compute(run, "match", joined(compare), pairs, cost)]
 
 
 def _encoder(run: Run) -> Callable[[list[str]], list[tuple[NDArray[np.float32], int]]]:
@@ -144,7 +144,7 @@ def _encoder(run: Run) -> Callable[[list[str]], list[tuple[NDArray[np.float32], 
     return compute
 
 
-def _joined(compute: Callable[[list[Any]], Any]) -> Callable[[list[Any]], list[Any]]:
+def joined(compute: Callable[[list[Any]], Any]) -> Callable[[list[Any]], list[Any]]:
     """Compute the items of several requests at once; a list of results for each."""
 
     def run(batch: list[list[Any]]) -> list[Any]:
@@ -154,7 +154,7 @@ def _joined(compute: Callable[[list[Any]], Any]) -> Callable[[list[Any]], list[A
     return run
 
 
-def _cost(texts: Iterable[str]) -> int:
+def cost_of(texts: Iterable[str]) -> int:
     """Tokens of texts, roughly: four bytes each."""
     return sum(2 + len(text.encode("utf-8", "replace")) // 4 for text in texts)
 

@@ -5,7 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.serving.runs import ANSWERER, BI_ENCODER, CLASSIFIER, CROSS_ENCODER, ENCODER, RECOMMENDER, TAGGER, Runs
+from pipelines.serving.runs import (
+    ANSWERER,
+    BI_ENCODER,
+    CLASSIFIER,
+    CROSS_ENCODER,
+    ENCODER,
+    GENERATOR,
+    RECOMMENDER,
+    TAGGER,
+    Runs,
+)
 from recsys_bert.errors import InputError
 from recsys_bert.serving.live_histories import Query
 
@@ -31,5 +41,7 @@ def _once(kind: str, model: Any) -> None:
         model.predict([_TEXT], [_TEXT])
     elif kind == TAGGER:
         model.predict([_TEXT])
+    elif kind == GENERATOR:
+        model.predict([_TEXT], search="greedy", max_length=max(1, model.decoding.min_length))
     elif kind == ENCODER:
         model.encode([_TEXT])

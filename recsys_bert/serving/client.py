@@ -98,6 +98,10 @@ class Client:
         """Entities of each text."""
         return self._call(calls.texts("/tag", "texts", texts, "results", settings))
 
+    def generate(self, texts: Sequence[str], **settings: Any) -> list[list[dict[str, Any]]]:
+        """Generated texts of each source or prompt, the best first; ``decoding={"search": …}`` changes how."""
+        return self._call(calls.texts("/generate", "texts", texts, "results", settings))
+
     def ready(self) -> dict[str, Any]:
         """State of the service and its runs."""
         state: dict[str, Any] = self._http.get("/ready").json()
@@ -179,6 +183,10 @@ class AsyncClient:
     async def tag(self, texts: Sequence[str], **settings: Any) -> list[list[dict[str, Any]]]:
         """See ``Client.tag``."""
         return await self._call(calls.texts("/tag", "texts", texts, "results", settings))
+
+    async def generate(self, texts: Sequence[str], **settings: Any) -> list[list[dict[str, Any]]]:
+        """See ``Client.generate``."""
+        return await self._call(calls.texts("/generate", "texts", texts, "results", settings))
 
     async def ready(self) -> dict[str, Any]:
         """See ``Client.ready``."""

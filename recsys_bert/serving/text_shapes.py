@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictBool, StrictStr
+from pydantic import Field, StrictBool, StrictInt, StrictStr
 
 from recsys_bert.serving.shapes import Count, OfRun, Shape
 
@@ -172,3 +172,45 @@ class TagResponse(Shape):
 
     run: str
     results: list[list[TaggedEntity]]
+
+
+class GenerateRequest(OfRun):
+    """Sources, or prompts to continue."""
+
+    texts: Texts
+    stream: StrictBool = False
+    """One text, as lines of JSON while it is generated, greedily or by sampling."""
+    decoding: "Decoding" = Field(default_factory=lambda: Decoding())
+
+
+class Decoding(Shape):
+    """Settings of decoding; those left out are the generator's."""
+
+    search: Literal["greedy", "beam", "sample"] | None = None
+    beams: Count | None = None
+    length_penalty: float | None = None
+    n_best: Count | None = None
+    temperature: float | None = None
+    top_k: StrictInt | None = None
+    top_p: float | None = None
+    seed: StrictInt | None = None
+    repetition_penalty: float | None = None
+    no_repeat_ngram: StrictInt | None = None
+    min_length: StrictInt | None = None
+    max_length: Count | None = None
+
+
+class GeneratedText(Shape):
+    """A generated text."""
+
+    text: str
+    log_probability: float
+    finished: bool
+    """False if it was cut off at the maximum length."""
+
+
+class GenerateResponse(Shape):
+    """Generated texts of each text, the best first."""
+
+    run: str
+    results: list[list[GeneratedText]]

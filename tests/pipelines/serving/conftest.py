@@ -107,8 +107,8 @@ def clicks(click_runs, opened):
 
 @pytest.fixture(scope="session")
 def text_runs(tmp_path_factory):
-    """Runs ``topics`` (classifier), ``bi`` and ``cross`` (matchers), ``answers``, ``names`` (tagger), ``words``."""
-    from nlp_tasks import Classifier, Matcher, QuestionAnswerer, Tagger, TextEncoder
+    """Runs ``topics`` (classifier), ``bi`` and ``cross`` (matchers), ``answers``, ``names``, ``words``, ``short``."""
+    from nlp_tasks import Classifier, Generator, Matcher, QuestionAnswerer, Tagger, TextEncoder
 
     folder = tmp_path_factory.mktemp("served_texts")
     small: dict[str, Any] = {"encoder": {"dim": 16, "n_layers": 1, "n_heads": 2, "max_len": 48}}
@@ -127,6 +127,7 @@ def text_runs(tmp_path_factory):
     QuestionAnswerer.train(questions, texts, answers, out=folder / "answers", train=train, **small)
     entities = [[(0, len(text.split()[0]), "PER")] for text in texts]
     Tagger.train(texts, entities, out=folder / "names", train=train, **small)
+    Generator.train(texts, others, out=folder / "short", train=train, decoding={"max_length": 10}, **small)
     TextEncoder.load(folder / "topics").save(folder / "words")
     return folder
 
@@ -134,5 +135,5 @@ def text_runs(tmp_path_factory):
 @pytest.fixture(scope="session")
 def texts(text_runs, opened):
     """A service of all text runs."""
-    names = ("topics", "bi", "cross", "answers", "names", "words")
+    names = ("topics", "bi", "cross", "answers", "names", "words", "short")
     return opened(Config(runs=tuple(str(text_runs / name) for name in names)))
