@@ -12,23 +12,22 @@ from recsys_bert.serving import page_shapes as shapes
 
 
 async def item_map(service: Service, request: shapes.MapRequest) -> shapes.MapResponse:
-    """All items of a run in the plane; ``computing`` until the layout is there."""
+    """All items of a run in the plane; ``computing``, then ``rough``, until the layout is there."""
     run = service.runs.one([RECOMMENDER], request.run)
 
     def read() -> shapes.MapResponse:
         layout, served = _layout(service, run), run.model.catalogue
-        positions = layout.positions(_vectors(run))
-        if positions is None:
+        if (laid := layout.of(_vectors(run))) is None:
             return shapes.MapResponse(run=run.name, state="computing")
         rows = _rows(run)
         return shapes.MapResponse(
             run=run.name,
-            state="ready",
+            state="ready" if laid.method == layout.settings.method else "rough",
             version=_version(service, run),
-            method=service.settings.map.method,
-            laid_out=layout.n_laid_out,
+            method=laid.method,
+            laid_out=laid.n_laid_out,
             ids=served.items.ids(rows),
-            points=packed(positions[rows], "float32"),
+            points=packed(laid.positions[rows], "float32"),
         )
 
     return await service.compute(run, "map", lambda batch: [read() for _ in batch], None)

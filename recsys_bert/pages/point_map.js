@@ -95,11 +95,12 @@ class PointMap {
       const rgb = parseInt(context.fillStyle.slice(1), 16);
       return (alpha << 24 | (rgb & 255) << 16 | rgb & 0xff00 | rgb >> 16) >>> 0;
     });
+    const inset = Array.from({ length: side }, (_, row) => (side < 4 ? 0 : Math.round(side / 2 - Math.sqrt((side / 2) ** 2 - (row + 0.5 - side / 2) ** 2))));  // discs
     for (let i = 0; i < n; i++) {
       const x = (xy[2 * i] * zoomed + left | 0) - half, y = (xy[2 * i + 1] * zoomed + top | 0) - half;
       if (x < 0 || y < 0 || x + side > w || y + side > h) continue;
       const ink = inks[colours[i]];
-      for (let row = y * w + x, end = row + side * w; row < end; row += w) for (let p = row; p < row + side; p++) pixels[p] = ink;
+      for (let line = 0, row = y * w + x; line < side; line++, row += w) for (let p = row + inset[line], end = row + side - inset[line]; p < end; p++) pixels[p] = ink;
     }
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.putImageData(this.image, 0, 0);

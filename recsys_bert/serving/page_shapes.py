@@ -151,11 +151,12 @@ class MapResponse(Shape):
     """Positions of all items of a run, as soon as they are there."""
 
     run: str
-    state: Literal["computing", "ready"]
-    """``computing``: ask again in a second."""
+    state: Literal["computing", "rough", "ready"]
+    """``computing`` and ``rough``: ask again in a second; ``rough`` has positions by PCA meanwhile."""
     version: str | None = None
     """Changes with the runs and the items."""
     method: str | None = None
+    """Of these positions."""
     laid_out: int | None = None
     """Items that were laid out themselves; the others lie at their nearest of these."""
     ids: list[Id] = Field(default_factory=list)

@@ -37,6 +37,7 @@ let asking = null;
 function askKey() {
   asking ??= new Promise((resolve) => {
     const dialog = byId("key-dialog");
+    byId("key-title").textContent = sessionStorage.getItem(KEY) ? "The service does not accept this key" : "This service needs its API key";
     sessionStorage.removeItem(KEY);
     const end = (value) => { asking = null; dialog.close(); resolve(value); };
     byId("key-form").onsubmit = (event) => { event.preventDefault(); sessionStorage.setItem(KEY, byId("key").value); byId("key").value = ""; end(true); };

@@ -40,9 +40,10 @@ async function show() {
 
 function keys(event) {
   const typing = event.target.matches("input, select, textarea");
-  if (event.target.getAttribute("role") === "tab") {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key], next = names[(names.indexOf(current) + step + names.length) % names.length];
-    if (step) { event.preventDefault(); byId(`tab-${next}`).focus(); go(next); }
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (step && event.target.getAttribute("role") === "tab") {
+    const next = names[(names.indexOf(current) + step + names.length) % names.length];
+    event.preventDefault(); byId(`tab-${next}`).focus(); go(next);
     return;
   }
   if (typing || event.ctrlKey || event.metaKey || event.altKey || event.target.id === "canvas" && event.key !== "/" && !/[1-6]/.test(event.key)) return;

@@ -1,6 +1,6 @@
 // Lists of items with reasons, and the panel of one item.
-import { post, runsWith, service } from "./api.js";
-import { byId, clean, count, doing, element, nameOf, say } from "./dom.js";
+import { post, service } from "./api.js";
+import { count, doing, element, nameOf, say } from "./dom.js";
 
 const SHARES = [["from_counts", "counts", "#f28e2b"], ["from_recency", "recency", "#b07aa1"], ["from_text", "text", "#59a14f"]];
 const hex = (colour) => (bar) => { bar.style.background = colour; return bar; };
@@ -17,10 +17,11 @@ export function fillList(holder, rows, { open, about = null, mark = () => "", is
       about ? element("button", { class: "about", type: "button", "aria-label": `About ${nameOf(item)}`, on: { click: () => about(item) } }, "i") : null))));
 }
 
+const shown = (value) => (Array.isArray(value) ? value.join(", ") : String(value));
 function detail(item) {
   const parts = [];
   if (item.title !== undefined && item.title !== null) parts.push(element("span", { class: "tag" }, String(item.item_id)));
-  if (item.columns) for (const [name, value] of Object.entries(item.columns).slice(0, 5)) if (String(value).length < 60 && String(value)) parts.push(element("span", { class: "tag" }, `${name}: ${value}`));
+  for (const [name, value] of Object.entries(item.columns || {}).slice(0, 5)) if (shown(value) && shown(value).length < 60) parts.push(element("span", { class: "tag" }, `${name}: ${shown(value)}`));
   if (item.reason) parts.push(...why(item));
   return parts;
 }
@@ -31,13 +32,12 @@ function why(item) {
   const shares = SHARES.filter(([key]) => reason[key] !== undefined && reason[key] !== null);
   if (shares.length) {
     const known = shares.map(([key, name, ink]) => [name, reason[key], ink]);
-    const rest = item.score - (reason.from_counts || 0) - (reason.from_text || 0);
-    known.unshift(["vectors", reason.from_counts === undefined ? item.score - (reason.from_text || 0) : rest, "#4e79a7"]);
+    known.unshift(["vectors", known.reduce((rest, [, value]) => rest - value, item.score), "#4e79a7"]);
     const total = known.reduce((sum, [, value]) => sum + Math.abs(value), 0) || 1;
     const text = known.map(([name, value]) => `${name} ${Math.round(100 * Math.abs(value) / total)} %`).join(", ");
     parts.push(element("span", { class: "why", role: "img", "aria-label": `Parts of the score: ${text}` },
       ...known.map(([, value, ink]) => { const bar = hex(ink)(element("span")); bar.style.width = `${100 * Math.abs(value) / total}%`; return bar; })),
-    element("span", {}, ...known.flatMap(([name, value, ink]) => [hex(ink)(element("span", { class: "swatch" })), `${name} ${Math.round(100 * Math.abs(value) / total)} %  `])));
+    element("span", {}, ...known.flatMap(([name, value, ink]) => [element("span", { class: "share" }, hex(ink)(element("span", { class: "swatch" })), `${name} ${Math.round(100 * Math.abs(value) / total)} %`), " "])));
   }
   if (reason.nearest !== undefined) {
     parts.push(element("div", {}, `like ${reason.cosine.toFixed(2)}: `, element("bdi", {}, reason.nearest_title ?? String(reason.nearest))));
@@ -66,7 +66,7 @@ export async function showItem(panel, id, go, run = undefined) {
 }
 export function facts(item) {
   const list = element("dl", {}, element("dt", {}, "id"), element("dd", {}, String(item.item_id)));
-  for (const [name, value] of Object.entries(item.columns || {})) list.append(element("dt", {}, name), element("dd", {}, Array.isArray(value) ? value.join(", ") : String(value)));
+  for (const [name, value] of Object.entries(item.columns || {})) list.append(element("dt", {}, name), element("dd", {}, shown(value)));
   list.append(element("dt", {}, "events"), element("dd", {}, item.events === undefined ? "none in the log" : count(item.events)));
   return list;
 }
@@ -77,6 +77,3 @@ async function nearest(holder, id, open, run) {
     for (const note of lists[0].notes) holder.append(element("li", { class: "soft small" }, element("span"), note));
   } catch (error) { holder.append(element("li", { class: "soft small" }, element("span"), error.message)); }
 }
-
-export function runOptions(path) { return runsWith(path).map((name) => [name, name]); }
-export { byId, clean };

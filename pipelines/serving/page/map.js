@@ -4,7 +4,8 @@ import { byId, bytesOf, clean, count, doing, element, fillSelect, nameOf, say, s
 import { facts, fillList } from "./lists.js";
 /* global PointMap, columnColours */
 
-let view, ids = [], index = new Map(), version = "", run = "", near = [], names = new Map(), go;
+const METHODS = { tsne: "t-SNE", umap: "UMAP", pca: "PCA" };
+let view, ids = [], index = new Map(), version = "", method = "", run = "", near = [], hits = [], names = new Map(), go;
 
 export function makeMap(open) {
   go = open;
@@ -18,7 +19,10 @@ export function makeMap(open) {
   byId("map-run").addEventListener("change", () => doing(byId("stage"), () => load(byId("map-run").value)));
   byId("map-colour").addEventListener("change", () => doing(byId("stage"), paint));
   byId("map-search").addEventListener("input", settled((event) => search(event.target.value)));
-  byId("map-form").addEventListener("submit", (event) => event.preventDefault());
+  byId("map-form").addEventListener("submit", async (event) => {
+    event.preventDefault(); await search(byId("map-search").value);
+    if (hits.length) { choose(hits[0].item_id); byId("canvas").focus(); }
+  });
   byId("zoom-in").addEventListener("click", () => view.zoom(1.6));
   byId("zoom-out").addEventListener("click", () => view.zoom(1 / 1.6));
   byId("zoom-all").addEventListener("click", () => view.fit());
@@ -35,26 +39,41 @@ export async function openMap(_, { run: wanted, item, colour, q }) {
   if (q) { byId("map-search").value = q; await search(q); }
 }
 
+// A rough layout is shown until the final one is there.
 async function load(name) {
-  const state = byId("map-state");
   for (let waited = 0; ; waited++) {
     const answer = await post("/map", { run: name });
     if (byId("map-run").value !== name) return;
-    if (answer.state === "computing") {
-      state.textContent = `The items are being laid out … ${waited} s`; view.set(new Float32Array(0));
-      await new Promise((done) => setTimeout(done, 1000));
-      continue;
-    }
-    state.textContent = "";
-    if (answer.version === version && run === name && ids.length === answer.ids.length) return;
-    run = name; version = answer.version; ids = answer.ids; index = new Map(ids.map((id, i) => [String(id), i])); names = new Map();
-    view.set(new Float32Array(bytesOf(answer.points)));
-    const method = { tsne: "t-SNE", umap: "UMAP", pca: "PCA" }[answer.method];
-    byId("map-note").textContent = `${method}${answer.laid_out < ids.length ? ` of ${count(answer.laid_out)} items; the others lie at their nearest of these` : ""}.`;
-    pick(-1);
-    await paint();
-    return;
+    byId("map-state").textContent = answer.state === "computing" ? `The items are being laid out … ${waited} s` : "";
+    if (answer.state === "computing") view.set(new Float32Array(0)); else await draw(name, answer);
+    if (answer.state === "ready") return;
+    if (answer.state === "rough") { later(name, 1); return; }
+    await new Promise((done) => setTimeout(done, 1000));
   }
+}
+let timer = 0;
+function later(name, waited) { clearTimeout(timer); timer = setTimeout(() => finish(name, waited), 1000); }
+async function finish(name, waited) {
+  if (byId("map-run").value !== name || run !== name) return;
+  if (byId("panel-map").hidden) { later(name, waited); return; }
+  await doing(byId("map-note"), async () => {
+    const answer = await post("/map", { run: name });
+    if (byId("map-run").value !== name) return;
+    if (answer.state === "ready") { await draw(name, answer); return; }
+    byId("map-note").textContent = `${METHODS.pca}; a better layout is being made … ${waited} s`;
+    later(name, waited + 1);
+  });
+}
+
+async function draw(name, answer) {
+  if (answer.version === version && answer.method === method && run === name) return;
+  const kept = run === name && view.picked >= 0 ? ids[view.picked] : undefined;
+  run = name; ({ version, method } = answer); ids = answer.ids; index = new Map(ids.map((id, i) => [String(id), i])); names = new Map();
+  view.set(new Float32Array(bytesOf(answer.points)));
+  byId("map-note").textContent = `${METHODS[method]}${answer.laid_out < ids.length ? ` of ${count(answer.laid_out)} items; the others lie at their nearest of these` : ""}.`;
+  await paint();
+  if (byId("map-search").value.trim()) await search(byId("map-search").value);
+  if (kept === undefined) { if (!byId("map-search").value.trim()) pick(-1); } else if (index.has(String(kept))) choose(kept);
 }
 
 async function paint() {
@@ -106,11 +125,13 @@ async function pick(i) {
 }
 
 async function search(text) {
+  hits = [];
   if (!text.trim()) { view.find(null); pick(view.picked); return; }
   const { items, total } = await post("/items/find", { query: text, k: 1000, run }).catch((error) => { say(error.message, true); return { items: [], total: 0 }; });
-  view.find(items.map((item) => index.get(String(item.item_id))).filter((i) => i !== undefined));
+  hits = items.filter((item) => index.has(String(item.item_id)));
+  view.find(hits.map((item) => index.get(String(item.item_id))));
   const list = element("ol", { class: "list" });
-  fillList(list, items.slice(0, 50), { open: (item) => choose(item.item_id) });
+  fillList(list, hits.slice(0, 50), { open: (item) => choose(item.item_id) });
   byId("map-panel").replaceChildren(element("p", {}, `${count(total)} items fit.`), list);
 }
 

@@ -3,12 +3,12 @@ import { post, service } from "./api.js";
 import { byId, count, element, fillSelect, fillSuggestions, onSubmit, say } from "./dom.js";
 import { fillList, filters, selection, showItem } from "./lists.js";
 
-const WAYS = [["words", "ids, titles, words"], ["meaning", "likeness of texts"], ["store", "words in the store"], ["both", "store: words and an item's vector"]];
+const WAYS = [["words", "ids, titles, words"], ["meaning", "likeness of texts"], ["store", "words in the store"]];
 
 export function makeSearch(go) {
-  const { columns, words, store } = service.catalogue;
-  fillSelect("search-by", WAYS.filter(([way]) => way === "words" || (way === "meaning" && words) || (["store"].includes(way) && store)));
-  const usable = columns.filter((column) => column.values.length && column.values[0].items > 1);
+  const { columns, items, words, store } = service.catalogue;
+  fillSelect("search-by", WAYS.filter(([way]) => way === "words" || (way === "meaning" && words) || (way === "store" && store)));
+  const usable = columns.filter((column) => column.values.length && column.n_values <= items / 2);
   fillSelect("filter-column", usable.map((column) => [column.name, column.name]));
   byId("filter-form").hidden = !usable.length;
   const suggest = () => {
