@@ -1,5 +1,7 @@
 """Items in the plane."""
 
+import sys
+
 import numpy as np
 import pytest
 from sklearn.manifold import trustworthiness
@@ -28,6 +30,24 @@ def test_neighbours_stay_together(clustered, sample):
     if sample > 240:
         directions = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         assert trustworthiness(directions, positions, n_neighbors=10) > 0.93
+
+
+@pytest.mark.slow
+def test_umap_keeps_neighbours_together(clustered):
+    pytest.importorskip("umap", reason="extra 'umap' is not installed")  # compiles for half a minute
+    vectors, clusters = clustered
+    positions, n_placed = item_positions(vectors, "umap", sample=120)
+    assert n_placed == 120
+    distances = np.linalg.norm(positions[:, None] - positions, axis=2) + 9 * np.eye(240)
+    assert (clusters[distances.argmin(1)] == clusters).mean() > 0.95
+    np.testing.assert_array_equal(item_positions(vectors, "umap", sample=120)[0], positions)
+    assert not np.allclose(item_positions(vectors, "umap", sample=120, perplexity=5.0)[0], positions)
+
+
+def test_umap_that_is_not_installed_is_said(clustered, monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(InputError, match=r"umap is missing: pip install 'recsys-bert\[umap\]', or take tsne"):
+        item_positions(clustered[0], "umap")
 
 
 def test_settings_change_the_map(clustered):
