@@ -95,7 +95,7 @@ class PointMap {
       const rgb = parseInt(context.fillStyle.slice(1), 16);
       return (alpha << 24 | (rgb & 255) << 16 | rgb & 0xff00 | rgb >> 16) >>> 0;
     });
-    const inset = Array.from({ length: side }, (_, row) => (side < 4 ? 0 : Math.round(side / 2 - Math.sqrt((side / 2) ** 2 - (row + 0.5 - side / 2) ** 2))));  // discs
+    const inset = Array.from({ length: side }, (_, row) => (side < 5 ? 0 : Math.round(side / 2 - Math.sqrt((side / 2) ** 2 - (row + 0.5 - side / 2) ** 2))));  // discs
     for (let i = 0; i < n; i++) {
       const x = (xy[2 * i] * zoomed + left | 0) - half, y = (xy[2 * i + 1] * zoomed + top | 0) - half;
       if (x < 0 || y < 0 || x + side > w || y + side > h) continue;

@@ -33,7 +33,7 @@ async function show() {
     byId(`tab-${one}`).setAttribute("aria-selected", one === name);
     byId(`tab-${one}`).tabIndex = one === name ? 0 : -1;
   }
-  if (name !== current) { current = name; byId(`tab-${name}`).scrollIntoView({ inline: "center", block: "nearest" }); }
+  if (name !== current) { current = name; say(""); byId(`tab-${name}`).scrollIntoView({ inline: "center", block: "nearest" }); }
   await doing(byId(`panel-${name}`), () => VIEWS[name].open(go, Object.fromEntries(new URLSearchParams(query))));
   document.documentElement.dataset.shown = name;  // for tests: the view is there
 }
