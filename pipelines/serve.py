@@ -92,8 +92,8 @@ class Config:
     """Requests that wait at most; more get 503 and Retry-After."""
 
     shed_ms: float = 250.0
-    """Milliseconds that a request may be expected to take: where two batches are under way and more would take longer,
-    further requests get 503 and Retry-After at once; 0: only the queue counts."""
+    """Milliseconds that a request may be expected to take: where a batch and a half are under way and another would take
+    longer, it gets 503 and Retry-After at once; 0: only the queue counts."""
 
     timeout_s: float = 10.0
     """Seconds until a request without an answer gets 504, and until a body has to be there."""
@@ -140,6 +140,9 @@ def run(config: Config) -> None:
         from pipelines.serving.server import bind, is_loopback
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is missing: pip install 'recsys-bert[serve]'.") from error
+    os.environ.setdefault(
+        "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64"
+    )  # 1,024 kernels of batch shapes are 400 MiB, no faster
     if config.mcp:
         _serve_mcp(config)
         return
@@ -221,9 +224,8 @@ def build_app(config: Config, service: "Service", key: str | None = None, hosts:
     from pipelines.serving.app import create_app
     from pipelines.serving.guard import GuardSettings
 
-    admission = AdmissionLimits(
-        free=2 * config.batch, most=config.queue + 2 * config.batch, seconds=config.shed_ms / 1000
-    )
+    free = config.batch + config.batch // 2  # keeps the model at work while the next batch comes in
+    admission = AdmissionLimits(free=free, most=config.queue + 2 * config.batch, seconds=config.shed_ms / 1000)
     guard = GuardSettings(
         key=key,
         hosts=hosts,
