@@ -8,7 +8,7 @@ import { makeSearch, openSearch } from "./search.js";
 import { makeTexts, openTexts } from "./texts.js";
 import { makeUser, openUser } from "./user.js";
 
-const TEXTS = ["/classify", "/tag", "/answer", "/match", "/rerank"];
+const TEXTS = ["/classify", "/tag", "/answer", "/match", "/rerank", "/generate"];
 const VIEWS = {
   search: { make: makeSearch, open: openSearch, needs: ["/items/find"], field: "search-words" },
   user: { make: makeUser, open: openUser, needs: ["/recommend"], field: "user-id" },

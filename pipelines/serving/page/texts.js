@@ -1,9 +1,10 @@
 // Text tasks to try: a card for each that a served run can do.
-import { post, runsWith } from "./api.js";
-import { byId, doing, element } from "./dom.js";
+import { post, runsWith, send } from "./api.js";
+import { byId, clean, doing, element } from "./dom.js";
 /* global INKS */
 
 const area = (value, rows = 3) => element("textarea", { rows, required: true }, value);
+const choice = (names) => element("select", {}, ...Object.entries(names).map(([value, text]) => element("option", { value }, text)));
 const TASKS = [
   { path: "/classify", title: "Classify", fields: { text: area("", 3) }, body: ({ text }) => ({ texts: [text], k: 8 }),
     draw: (answer) => { const [one] = answer.results; return [element("p", {}, element("strong", {}, one.labels.join(", ") || "no label reaches its threshold")), ...Object.entries(one.probabilities).map(([name, value]) => meter(name, value, `${(100 * value).toFixed(1)} %`))]; } },
@@ -14,6 +15,7 @@ const TASKS = [
     draw: (answer) => { const [one] = answer.results; return [meter("similarity", Math.max(0, Math.min(1, one.similarity)), one.similarity.toFixed(3)), one.match === undefined ? "" : one.match ? "They match." : "They do not match."]; } },
   { path: "/rerank", title: "Rank documents", fields: { query: element("input", { required: true }), documents: area("", 4) }, hint: "one document a line", body: ({ query, documents }) => ({ query, documents: documents.split("\n").filter((line) => line.trim()), return_documents: true }),
     draw: (answer) => { const most = Math.max(...answer.results.map((one) => Math.abs(one.relevance_score)), 1e-9); return answer.results.map((one) => meter(one.document, Math.max(0, one.relevance_score / most), one.relevance_score.toFixed(3))); } },
+  { path: "/generate", title: "Generate", fields: { text: area("", 3), by: choice({ stream: "greedy, as it comes", sample: "sampled, as it comes", best: "the run's own search, at once" }) }, work: generate },
 ];
 
 export function makeTexts() {
@@ -27,12 +29,33 @@ function card(task) {
   const form = element("form", { class: "card", id: `task-${task.path.slice(1)}` }, element("h2", {}, task.title), names.length > 1 ? element("label", {}, "run", run) : null, ...fields, element("button", { type: "submit" }, task.title), result);
   const work = () => doing(form, async () => {
     const values = Object.fromEntries(Object.entries(task.fields).map(([name, field]) => [name, field.value]));
+    if (task.work) { await task.work(run.value, values, result); return; }
     const answer = await post(task.path, { run: run.value, ...task.body(values) });
     result.replaceChildren(...task.draw(answer, values));
   });
   form.addEventListener("submit", (event) => { event.preventDefault(); work(); });
   form.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); form.requestSubmit(); } });
   return form;
+}
+
+// A generated text, in pieces while it is made.
+async function generate(run, { text, by }, result) {
+  if (by === "best") {
+    const { results } = await post("/generate", { run, texts: [text] });
+    result.replaceChildren(...results[0].map((one) => element("p", {}, one.text, element("span", { class: "soft small" }, one.finished ? "" : " … cut off"))));
+    return;
+  }
+  const decoding = by === "sample" ? { search: "sample", seed: Math.floor(1e9 * Math.random()) } : {};
+  const response = await send("/generate", { run, texts: [text], stream: true, decoding }), holder = element("p");
+  result.replaceChildren(holder);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let rest = "", one = await reader.read(); !one.done; one = await reader.read()) {
+    const lines = (rest + one.value).split("\n"); rest = lines.pop();
+    for (const line of lines.map((written) => JSON.parse(written))) {
+      if (line.error) throw new Error(line.error);
+      holder.append(clean(line.text ?? ""));
+    }
+  }
 }
 
 function meter(name, share, text) {
