@@ -53,7 +53,7 @@ def _partial(kind: Any) -> Any:
     from typing_extensions import TypedDict
 
     if dataclasses.is_dataclass(kind):
-        fields = {name: _partial(hint) for name, hint in hints(kind).items()}
+        fields = {name: _partial(hint) for name, hint in hints(typing.cast("type", kind)).items()}
         if presets(kind):
             fields["size"] = str
         shape = TypedDict(getattr(kind, "__name__", "Recipe"), fields, total=False)  # type: ignore[misc]
@@ -76,7 +76,7 @@ def _of_toml(value: Any, of_tuple: bool) -> Any:
 def _complaint(kind: Any, recipe: Any, error: dict[str, Any]) -> str:
     """Say one mistake of a recipe in the project's words."""
     path: list[str] = []
-    known: dict[str, Any] = {}
+    known: Mapping[str, Any] = {}
     value = recipe
     for part in error["loc"]:  # pydantic also names union members and missing keys here; they are not in the recipe
         if (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int)):
@@ -98,7 +98,8 @@ def presets(kind: Any) -> Mapping[str, Mapping[str, Any]]:
     return sizes
 
 
-def hints(kind: Any) -> dict[str, Any]:
+@functools.cache  # annotations are evaluated for it
+def hints(kind: Any) -> Mapping[str, Any]:
     """Types of the fields of a config dataclass, or of the one within an optional; empty for anything else."""
     for option in (kind, *typing.get_args(kind)):
         if dataclasses.is_dataclass(option):
@@ -164,7 +165,8 @@ def plain(value: Any, default: Any) -> Any:
     return [plain(item, None) for item in value] if isinstance(value, list | tuple) else value
 
 
-def field_docs(kind: type) -> dict[str, str]:
+@functools.cache  # sources are read and parsed for it
+def field_docs(kind: type) -> Mapping[str, str]:
     """Docstring under every field of a config dataclass, its bases' included, on one line each."""
     import ast
     import inspect

@@ -119,7 +119,7 @@ def find(kind: str, name: str, table: Table) -> type:
             _LOOKED_UP.add(name)
     module_name, _, class_name = entry.partition(":")
     try:
-        with _importable(() if name in table else _FOLDERS.get()):
+        with contextlib.nullcontext() if name in table else _importable(_FOLDERS.get()):
             part = getattr(importlib.import_module(module_name), class_name, None)
     except (ImportError, ValueError) as error:
         raise InputError(f"{kind} {name!r}: module {module_name!r} cannot be imported ({error}).") from error

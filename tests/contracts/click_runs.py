@@ -23,7 +23,7 @@ ENCODER = {
     "encoder.init_std": 0.3,
 }
 TRAIN = {
-    "train.epochs": 4,
+    "train.epochs": 2,
     "train.batch_size": 16,
     "train.lr": 0.03,
     "train.device": "cpu",
@@ -71,7 +71,7 @@ CONTEXTS = {  # what a setting needs to have an effect
     "train.schedule.floor": {"train.schedule.name": "linear"},
     "train.schedule.cycles": {"train.schedule.name": "cosine_restarts"},
     "train.schedule.power": {"train.schedule.name": "polynomial"},
-    "train.averaging.first_epoch": {"train.averaging.method": "swa"},
+    "train.averaging.first_epoch": {"train.averaging.method": "swa", "train.epochs": 4},
     "train.averaging.decay": {"train.averaging.method": "ema", "train.averaging.decay": 0.1},
     "train.averaging.every_steps": {"train.averaging.method": "swa"},
     "train.adversarial.table": {"train.adversarial.method": "fgm"},

@@ -21,6 +21,14 @@ PARTS = [(kind, name) for kind, table in TABLES.items() for name in table]
 Build = Callable[..., Encoder]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def without_checkpoints() -> Iterator[None]:
+    """Write none after each epoch of thousands of runs, of which none is resumed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recsys_bert.training.epochs.save_checkpoint", lambda *arguments: None)
+        yield
+
+
 def _build(kind: str, name: str, **settings: object) -> Encoder:
     """A tiny encoder with the part in it, weights large enough that no effect hides below a tolerance."""
     torch.manual_seed(7)

@@ -22,7 +22,7 @@ QUICK = [
     *("--train.epochs", "14", "--pu.warm-up", "5", "--pu.weight", "3"),
 ]
 PRIORS = ["--pu.priors", '{"LOC": 0.11, "PER": 0.11}']
-STOPS = (40, 180)  # batches, within the first round and within the second
+STOPS = (40, 100)  # batches, within the first round and within the second
 
 
 def marked_lines(n, seed):
@@ -122,8 +122,8 @@ def failing(real_batch, stop):
 def test_an_interrupted_run_goes_on_to_the_same_numbers(flags, tmp_path, monkeypatch):
     from nlp_tasks.batches import TextBatches
 
-    recipe = [*flags, *PRIORS, "--train.checkpoint-steps", "7", "--pu.rounds", "2", "--pu.min-score", "0"]
-    recipe += ["--pu.agreement", "0", "--pu.min-repeats", "1", "--pu.warm-up", "4", "--train.epochs", "8"]
+    recipe = [*flags, *PRIORS, "--train.checkpoint-steps", "17", "--pu.rounds", "2", "--pu.min-score", "0"]
+    recipe += ["--pu.agreement", "0", "--pu.min-repeats", "1", "--pu.warm-up", "2", "--train.epochs", "4"]
     recipe += ["--head.dropout", "0.2"]
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     trained(recipe, "--out", str(straight))
