@@ -5,32 +5,32 @@ import { count, doing, element, nameOf, say } from "./dom.js";
 const SHARES = [["from_counts", "counts", "#f28e2b"], ["from_recency", "recency", "#b07aa1"], ["from_text", "text", "#59a14f"]];
 const hex = (colour) => (bar) => { bar.style.background = colour; return bar; };
 
-// rows: items; open(item): what the name does; mark(item): a note beside the name; isNew(item): coloured.
-export function fillList(holder, rows, { open, about = null, mark = () => "", isNew = () => false, title = "" }) {
+// rows: items; open(item): what the name does; mark(item): a note beside the name; isNew(item): coloured; parts: of the score, as a bar.
+export function fillList(holder, rows, { open, about = null, mark = () => "", isNew = () => false, title = "", parts = true }) {
   holder.replaceChildren(...rows.map((item, at) => element("li", isNew(item) ? { class: "new" } : {},
     element("span", { class: "rank" }, String(at + 1)),
     element("div", {},
       element("button", { class: "name", type: "button", title, on: { click: () => open(item) } }, element("bdi", {}, nameOf(item))),
       mark(item) ? element("span", { class: "moved" }, mark(item)) : null,
-      element("div", { class: "more small soft" }, ...detail(item))),
+      element("div", { class: "more small soft" }, ...detail(item, parts))),
     element("div", {}, item.score === undefined ? null : element("span", { class: "small soft" }, Number(item.score).toPrecision(4)),
       about ? element("button", { class: "about", type: "button", "aria-label": `About ${nameOf(item)}`, on: { click: () => about(item) } }, "i") : null))));
 }
 
 const shown = (value) => (Array.isArray(value) ? value.join(", ") : String(value));
-function detail(item) {
+function detail(item, withParts) {
   const parts = [];
   if (item.title !== undefined && item.title !== null) parts.push(element("span", { class: "tag" }, String(item.item_id)));
   for (const [name, value] of Object.entries(item.columns || {}).slice(0, 5)) if (shown(value) && shown(value).length < 60) parts.push(element("span", { class: "tag" }, `${name}: ${shown(value)}`));
-  if (item.reason) parts.push(...why(item));
+  if (item.reason) parts.push(...why(item, withParts));
   return parts;
 }
 
 // The parts of a score as a bar, and the nearest item of the history.
-function why(item) {
+function why(item, withParts) {
   const { reason } = item, parts = [];
   const shares = SHARES.filter(([key]) => reason[key] !== undefined && reason[key] !== null);
-  if (shares.length) {
+  if (withParts && shares.length) {
     const known = shares.map(([key, name, ink]) => [name, reason[key], ink]);
     known.unshift(["vectors", known.reduce((rest, [, value]) => rest - value, item.score), "#4e79a7"]);
     const total = known.reduce((sum, [, value]) => sum + Math.abs(value), 0) || 1;

@@ -76,7 +76,7 @@ function side(go, answer, other) {
     if (other) parts.push(other[1].has(item.item_id) ? `#${other[1].get(item.item_id)} in ${other[0]}` : `not in ${other[0]}`);
     return parts.join(" · ");
   };
-  fillList(holder, items, { open: (item) => click(go, item), about: (item) => go("search", { item: item.item_id }), mark, isNew, title: "Send a click on this item" });
+  fillList(holder, items, { open: (item) => click(go, item), about: (item) => go("search", { item: item.item_id }), mark, isNew, title: "Send a click on this item", parts: !byId("user-words").value.trim() });  // words are no part of a reason
   const filtered = Object.entries(filters().only || {}).map(([name, values]) => `${name}: ${values.join(", ")}`).join("; ");
   return element("div", {}, element("h2", {}, `${answer.run}: ${SOURCES[source]}`), filtered ? element("p", { class: "soft small" }, `only ${filtered} (filters of the search)`) : null,
     ...notes.map((note) => element("p", { class: "soft small" }, note)), holder);
