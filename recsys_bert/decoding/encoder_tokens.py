@@ -52,7 +52,7 @@ class EncoderTokens:
             self._inputs[row, : len(tokens)] = torch.tensor(tokens)
         self._segment = segment if encoder.config.n_segments > 1 else None
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def begin(self) -> Tensor:
         """Logits of the first new token of each input, ``[inputs, vocab]``."""
         tokens = self._inputs.to(self._device)
@@ -61,7 +61,7 @@ class EncoderTokens:
         outputs = self._cached.begin(tokens, prefix=prefix)
         return self._logits(outputs[torch.arange(len(tokens), device=tokens.device), lengths - 1])
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def step(self, tokens: Tensor) -> Tensor:
         """Append tokens ``[rows]``; logits of the next ones."""
         segments = None if self._segment is None else torch.full_like(tokens, self._segment)
