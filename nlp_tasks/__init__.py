@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nlp_tasks.classification.classifier import Classifier
     from nlp_tasks.generation.generator import Generator
     from nlp_tasks.matching.matcher import Matcher
+    from nlp_tasks.one_call import pipeline
     from nlp_tasks.pretraining.pretrain import pretrain
     from nlp_tasks.pu_bagging.scorer import score_unlabelled
     from nlp_tasks.qa.open_domain import OpenDomainQA
@@ -37,6 +38,7 @@ __all__ = [
     "StaticEncoder",
     "Tagger",
     "TextEncoder",
+    "pipeline",
     "pretrain",
     "score_unlabelled",
     "train_word_vectors",
@@ -51,6 +53,7 @@ _EXPORTS = {
     "StaticEncoder": "nlp_tasks.static_vectors",
     "Tagger": "nlp_tasks.tagging.tagger",
     "TextEncoder": "nlp_tasks.text_encoder",
+    "pipeline": "nlp_tasks.one_call",
     "pretrain": "nlp_tasks.pretraining.pretrain",
     "train_word_vectors": "nlp_tasks.word_vectors.train",
     "score_unlabelled": "nlp_tasks.pu_bagging.scorer",
