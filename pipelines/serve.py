@@ -92,8 +92,8 @@ class Config:
     """Requests that wait at most; more get 503 and Retry-After."""
 
     shed_ms: float = 250.0
-    """Milliseconds that a request may be expected to take: where a batch and a half are under way and another would take
-    longer, it gets 503 and Retry-After at once; 0: only the queue counts."""
+    """Milliseconds that a request may be expected to take: where a batch and a half are under way and another would
+    take longer, it gets 503 and Retry-After at once; 0: only the queue counts."""
 
     timeout_s: float = 10.0
     """Seconds until a request without an answer gets 504, and until a body has to be there."""
