@@ -78,7 +78,7 @@ def run(config: Config) -> dict[str, Any]:
         }
         for name, times in seconds.items()
     ]
-    result = {"shape": f"{config.n_layers} × {config.dim} × {config.n_heads}", "rows": rows}
+    result: dict[str, Any] = {"shape": f"{config.n_layers} × {config.dim} × {config.n_heads}", "rows": rows}
     result |= {"threads": torch.get_num_threads()}
     write_tables(config.out, _table(config, result), result)
     return result
@@ -98,7 +98,12 @@ def _ways(config: Config) -> dict[str, Callable[[], Any]]:
 
     torch.manual_seed(0)
     n_positions = config.prompt_length + config.length
-    sizes = {"n_embd": config.dim, "n_layer": config.n_layers, "n_head": config.n_heads, "n_positions": n_positions}
+    sizes: dict[str, Any] = {
+        "n_embd": config.dim,
+        "n_layer": config.n_layers,
+        "n_head": config.n_heads,
+        "n_positions": n_positions,
+    }
     settings = GPT2Config(vocab_size=config.vocab_size, bos_token_id=1, eos_token_id=1, **sizes)
     theirs = GPT2LMHeadModel(settings).eval()
     with tempfile.TemporaryDirectory() as folder:
