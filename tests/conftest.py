@@ -1,5 +1,6 @@
 """Settings and fixtures for every test."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("shared_data"):
             item.add_marker(pytest.mark.skip(reason="../shared/data is missing"))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what lives to the end: the libraries and thousands of cases."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
