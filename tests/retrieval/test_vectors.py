@@ -91,9 +91,8 @@ def test_batches_and_cores_do_not_matter(side_log, ranker, cores):
     model, queries = ranker("masked"), Queries.of(side_log, "test")
     expected_vectors = model.user_vectors(queries)
     for size in (1, 7, 16):
-        np.testing.assert_allclose(
-            encode_queries(queries, model._encode, 11, batch_size=size), expected_vectors, atol=1e-5
-        )
+        vectors = encode_queries(queries, model.user_side.module, 11, batch_size=size)
+        np.testing.assert_allclose(vectors, expected_vectors, atol=1e-5)
     assert torch.get_num_threads() == cores
 
 
