@@ -33,7 +33,7 @@ def _other_tokenizer(folder: Path) -> None:
 
 def _other_model(folder: Path) -> None:
     shutil.copytree(folder / "classified" / "classifier", folder / "other")
-    write_text("other/config.json", '{"model_type": "gpt2"}')(folder)
+    write_text("other/config.json", '{"model_type": "t5"}')(folder)
     (folder / "other" / "checksums.sha256").unlink()  # others write none
 
 
@@ -105,7 +105,7 @@ CASES = (
     Case(
         "checkpoint of another kind",
         f"{CLASSIFY} --init other",
-        "describes a model of type 'gpt2'",
+        "describes a model of type 't5'",
         _other_model,
     ),
     Case(

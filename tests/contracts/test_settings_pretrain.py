@@ -81,8 +81,10 @@ CONTRACT = SettingsContract(
         "hstu": {**SMALL, "encoder.layer": "hstu"},
     },
     only={
-        # two attentions see every setting of the encoder, so that other objectives need not
+        # two attentions see every setting of the encoder, and three objectives those of the loop: others need not
         **{name: NOT_ENCODER for name in OBJECTIVES if name not in ("masked", "next_item")},
+        "last_item": tuple(name for name in NOT_ENCODER if name != "train."),
+        "init": (*(name for name in NOT_ENCODER if name != "train."), "encoder"),
         "default_encoder": ("init",),
         "sampled": ("loss.", "train.optimiser.sparse_adam"),
         "text": ("text_training.",),

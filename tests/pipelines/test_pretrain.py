@@ -481,7 +481,7 @@ def test_vectors_by_an_encoder_encode_another_log_by_the_same_encoder(tmp_path, 
     assert main(f"{there} --item-vectors {tmp_path}/texts".split()) == 2
     assert "give it as source" in capsys.readouterr().err
     assert main(f"{there} --text-encoder {tmp_path}/encoder".split()) == 2
-    assert "without the item vectors that it made" in capsys.readouterr().err
+    assert "text_encoder is given, but text is None" in capsys.readouterr().err
     assert main(f"{there} --item-vectors {tmp_path}/texts --text-encoder {tmp_path}/encoder".split()) == 0
     log = open_dataset(tmp_path / "b")
     table = load_encoder(tmp_path / "there", log).encoder.embeddings.token.weight.detach()[log.rows(["b0", "b3"])]
