@@ -131,7 +131,7 @@ def serve(*arguments: str) -> list[str]:
     return ["-m", "pipelines.cli", "serve", *arguments, "--port", "0", "--watch-s", "0"]
 
 
-OFF = ("--batch", "1", "--wait-ms", "0")
+OFF = ("--batch", "1", "--wait-ms", "0", "--shed-ms", "0")
 ONNX = ("--runtime", "onnxruntime")
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pipelines.serving.errors import RequestError
 
-_WEIGHT = 0.02  # of the last answer in the mean of the seconds between two
+_WEIGHT = 0.02  # of the last answer in the mean of the seconds between two; the first, slow at a start, count alike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Admission:
 
     def __init__(self, limits: AdmissionLimits) -> None:
         self.limits, self.active, self.refused, self.seconds_each = limits, 0, 0, 0.0
-        self._last = 0.0
+        self._last, self._answers = 0.0, 0
 
     @property
     def expected_s(self) -> float:
@@ -69,4 +69,5 @@ class Admission:
         now = time.perf_counter()
         interval, self._last = now - self._last, now
         self.active -= 1
-        self.seconds_each += _WEIGHT * (interval - self.seconds_each) if self.seconds_each else interval
+        self._answers += 1
+        self.seconds_each += max(_WEIGHT, 1 / self._answers) * (interval - self.seconds_each)

@@ -42,6 +42,17 @@ def test_the_time_of_a_request_is_learned_while_requests_are_under_way():
     assert admission.refusal() is None
 
 
+def test_a_slow_first_answer_is_soon_outweighed(monkeypatch):
+    """The first batch compiles kernels; a mean that forgets it slowly would refuse whole minutes of requests."""
+    admission, now = Admission(AdmissionLimits(free=1, most=99, seconds=0.25)), [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    for seconds in [1.0, *[0.004] * 40]:
+        admission.enter()
+        now[0] += seconds
+        admission.leave()
+    assert admission.seconds_each == pytest.approx((1.0 + 40 * 0.004) / 41)
+
+
 def request(body, close=False):
     head = f"POST /slow HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
     return (head + ("connection: close\r\n" if close else "") + "\r\n").encode(), body
