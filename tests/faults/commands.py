@@ -33,6 +33,11 @@ _WRITERS = {  # artefact → the command that writes it, in an order in which th
     "--lexicon.name soft_lexicon --lexicon.file words.txt",
     "vectors": "text vectors train --out vectors --text.files plain.txt --min-count 1 --word2vec.dim 4 "
     "--word2vec.epochs 2",
+    "embedder": f"text embed train --out embedder --data.train plain.txt --task.loss simcse {TEXTS} {TRAIN}",
+    "table": "text embed distil --run embedder --dim 4 --out table",
+    "centred": "text embed post-process --run embedder --file plain.txt --name centring --out centred",
+    "generator": f"text generate train --out generator --text text --data.train plain.txt {TEXTS} {TRAIN} "
+    "--decoding.max-length 6",
     "report": "evaluate --data prepared --runs towers encoder --out report --baselines popular",
 }
 _READERS = {  # artefact → commands that open it
@@ -84,6 +89,13 @@ _READERS = {  # artefact → commands that open it
         "text tag predict --run tagger --texts 'ada sang'",
         "text tag evaluate --run tagger --file tags.iob2 --out out",
     ],
+    "embedder": [
+        "text embed encode --run embedder --texts 'a goal' --out out.parquet",
+        f"text embed train --out out --data.train plain.txt --init embedder {TRAIN}",
+    ],
+    "table": ["text embed encode --run table --texts 'a goal' --out out.parquet"],
+    "centred": ["text embed encode --run centred --texts 'a goal' --out out.parquet"],
+    "generator": ["text generate predict --run generator --texts 'a goal'"],
     "vectors": [
         f"text classify train --out out --data.train topics.tsv {TEXTS} {TRAIN} --encoder.dim 4 "
         "--tokenizer.vectors vectors/vectors.txt"

@@ -57,13 +57,15 @@ def run(config: Config) -> dict[str, Any]:
     from nlp_tasks.embedding.files import read_pairs
     from nlp_tasks.static_vectors import StaticEncoder
     from nlp_tasks.text_encoder import TextEncoder
+    from recsys_bert.locks import only_writer
 
-    encoder, texts, left_out = TextEncoder.load(config.run), None, dict[str, int]()
-    if config.file is not None:
-        table = read_pairs(config.file, config.read.like(FilesConfig()), config.columns, flags="read")
-        texts, left_out = [text for column in table.texts.values() for text in column], table.left_out
-    static = StaticEncoder.distil(encoder, texts, dim=config.dim, smoothing=config.smoothing, power=config.power)
-    static.save(config.out)
+    with only_writer(config.out):
+        encoder, texts, left_out = TextEncoder.load(config.run), None, dict[str, int]()
+        if config.file is not None:
+            table = read_pairs(config.file, config.read.like(FilesConfig()), config.columns, flags="read")
+            texts, left_out = [text for column in table.texts.values() for text in column], table.left_out
+        static = StaticEncoder.distil(encoder, texts, dim=config.dim, smoothing=config.smoothing, power=config.power)
+        static.save(config.out)
     for reason, count in left_out.items():
         print(f"{count:,} {reason}", file=sys.stderr)
     print(f"{len(static.table):,} tokens of width {static.dim}; wrote {config.out}", file=sys.stderr)

@@ -52,13 +52,15 @@ def run(config: Config) -> dict[str, Any]:
     from nlp_tasks.embedding.files import read_pairs
     from nlp_tasks.text_encoder import TextEncoder
     from recsys_bert.files import replacing
+    from recsys_bert.locks import only_writer
 
-    encoder = TextEncoder.load(config.run)
-    table = read_pairs(config.file, config.read.like(FilesConfig()), config.columns, flags="read")
-    texts = list(dict.fromkeys(text for column in table.texts.values() for text in column))
-    processed = encoder.with_post_processing(config.name, texts, config.options)
-    with replacing(config.out, sealed=True) as temporary:
-        processed.save(temporary)
+    with only_writer(config.out):
+        encoder = TextEncoder.load(config.run)
+        table = read_pairs(config.file, config.read.like(FilesConfig()), config.columns, flags="read")
+        texts = list(dict.fromkeys(text for column in table.texts.values() for text in column))
+        processed = encoder.with_post_processing(config.name, texts, config.options)
+        with replacing(config.out, sealed=True) as temporary:
+            processed.save(temporary)
     summary = {"name": config.name, "texts": len(texts), "dim": [encoder.model.out_dim, processed.dim]}
     for reason, count in table.left_out.items():
         print(f"{count:,} {reason}", file=sys.stderr)
