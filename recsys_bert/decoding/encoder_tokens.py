@@ -24,7 +24,8 @@ class EncoderTokens:
         segment: Segment of what is generated, where the encoder has segments.
 
     Raises:
-        InputError: The encoder cannot generate, or an input and what is to be generated are longer than it reads.
+        InputError: The encoder cannot generate, an input is empty or holds padding, or one and what is to be generated
+            are longer than it reads.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class EncoderTokens:
         self._inputs = torch.zeros(len(inputs), longest, dtype=torch.long)
         for row, tokens in enumerate(inputs):
             self._inputs[row, : len(tokens)] = torch.tensor(tokens)
+        if int((self._inputs != 0).sum()) < sum(map(len, inputs)):
+            raise InputError("an input holds token 0, which is padding; leave it out.")
         self._segment = segment if encoder.config.n_segments > 1 else None
 
     @torch.inference_mode()

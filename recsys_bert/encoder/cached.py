@@ -50,8 +50,9 @@ class CachedEncoder:
         """
         if self.longest:
             raise InputError("these sequences are begun already; make a new CachedEncoder for others.")
-        self.encoder.check_prefix(tokens, prefix)
-        lengths = (tokens != 0).sum(1)
+        mask, _ = self.encoder.check_tokens(tokens)
+        self.encoder.check_prefix(mask, prefix)
+        lengths = mask.sum(1)
         if not len(tokens) or not bool((lengths > 0).all()):
             raise InputError("a sequence has no token to begin with; give each at least one.")
         position = torch.arange(tokens.shape[1], device=tokens.device)[None].expand(len(tokens), -1)
@@ -111,12 +112,12 @@ class CachedEncoder:
         visible: Tensor | None,
     ) -> Tensor:
         encoder, state = self.encoder, None
-        cache = CachedPositions(position, first, n_keys)
         mask = AttentionMask(False, relative=encoder.relative, visible=visible)
         x = encoder.embeddings(tokens, tokens != 0, segments, None, position=position)
         states = [x]
         for layer, store in zip(encoder.layers_in_order(), self.stores, strict=True):
-            x, state = layer(x, replace(mask, cache=replace(cache, store=store)), state)
+            cache = CachedPositions(position, first, n_keys, store)
+            x, state = layer(x, replace(mask, cache=cache), state)
             states.append(x)
         outputs: Tensor = encoder.norm(encoder.fusion(states))
         return outputs

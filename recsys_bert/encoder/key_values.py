@@ -1,6 +1,6 @@
 """Keys and values of earlier positions, one store a layer, so that a longer sequence costs its new positions alone."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -67,7 +67,7 @@ class CachedPositions:
     n_keys: int
     """Keys: positions up to the last of the longest row."""
 
-    store: KeyValues = field(default_factory=lambda: KeyValues(0))
+    store: KeyValues
     """Of the layer."""
 
     def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:

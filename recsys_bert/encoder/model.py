@@ -204,16 +204,16 @@ class Encoder(nn.Module):
         prefix: Tensor | None = None,
     ) -> tuple[Tensor, AttentionMask, Tensor]:
         """Check the inputs; return embeddings, attention mask and padding mask."""
-        mask, padded = self._check(tokens, mask)
+        mask, padded = self.check_tokens(tokens, mask)
         self._check_times(tokens, times)
-        self.check_prefix(tokens, prefix)
+        self.check_prefix(mask, prefix)
         read_times = times if self.config.times else None
         attention_mask = AttentionMask.of(mask, self.config.causal, padded, read_times, prefix)
         attention_mask = replace(attention_mask, relative=self.relative)
         return self.embeddings(tokens, mask, segments, features, times), attention_mask, mask
 
-    def _check(self, tokens: Tensor, mask: Tensor | None) -> tuple[Tensor, bool]:
-        """Check shape and padding; return the mask, and True if there is padding."""
+    def check_tokens(self, tokens: Tensor, mask: Tensor | None = None) -> tuple[Tensor, bool]:
+        """Check shape, rows and padding, see ``forward``; return the mask, and True if there is padding."""
         if torch.onnx.is_in_onnx_export():  # an exported graph branches on no value
             return tokens != 0 if mask is None else mask, True
         if tokens.ndim != 2 or not 1 <= tokens.shape[1] <= self.config.max_len:
@@ -227,17 +227,17 @@ class Encoder(nn.Module):
             raise InputError("padding (row 0) comes before a token; put it on the right.")
         return mask, not bool(mask[:, -1].all())
 
-    def check_prefix(self, tokens: Tensor, prefix: Tensor | None) -> None:
-        """Raise ``InputError`` unless there is a prefix just where the attention needs one, within each row."""
+    def check_prefix(self, mask: Tensor, prefix: Tensor | None) -> None:
+        """Raise ``InputError`` unless there is a prefix just where the attention needs one, within each row's mask."""
         needed = self.config.attention == "prefix"
         if needed != (prefix is not None):
             remedy = "pass the length of each row's prefix" if needed else "leave it out"
             raise InputError(f"attention is {self.config.attention!r}: {remedy} (prefix).")
         if prefix is None:
             return
-        if prefix.shape != tokens.shape[:1] or prefix.dtype != torch.int64:
-            raise InputError(f"prefix is {prefix.dtype} {list(prefix.shape)}; it must be int64 [{len(tokens)}].")
-        if bool(((prefix < 0) | (prefix > (tokens != 0).sum(1))).any()):
+        if prefix.shape != mask.shape[:1] or prefix.dtype != torch.int64:
+            raise InputError(f"prefix is {prefix.dtype} {list(prefix.shape)}; it must be int64 [{len(mask)}].")
+        if bool(((prefix < 0) | (prefix > mask.sum(1))).any()):
             raise InputError("prefix is longer than its row or below 0; it counts tokens at the beginning of the row.")
 
     def _check_times(self, tokens: Tensor, times: Tensor | None) -> None:

@@ -156,6 +156,11 @@ def test_a_prefix_that_does_not_fit_is_refused(settings, arguments, message):
         CachedEncoder(encoder, 8).begin(TOKENS, **arguments)
 
 
+def test_a_prefix_counts_what_the_mask_counts():
+    mask = torch.ones_like(TOKENS, dtype=torch.bool)  # row 0 is a token here
+    assert encoder_with(attention="prefix")(TOKENS, mask=mask, prefix=torch.tensor([7, 5, 3])).mask.all()
+
+
 def test_settings_that_would_tell_of_later_tokens_are_refused():
     with pytest.raises(InputError, match="exact_match tells a position of tokens after it"):
         EncoderConfig(attention="prefix", exact_match=2, n_segments=2, position="start")
@@ -171,6 +176,12 @@ def test_steps_out_of_order_are_refused():
         cached.step(torch.tensor([1]))
     with pytest.raises(InputError, match="has no token to begin with"):
         cached.begin(torch.tensor([[1, 2], [0, 0]]))
+    for tokens, message in (
+        ([[0, 3, 4]], "padding .* before a token"),
+        ([[3, 12]], "rows from 3 to 12; the table has"),
+    ):
+        with pytest.raises(InputError, match=message):
+            cached.begin(torch.tensor(tokens))
     cached.begin(TOKENS)
     with pytest.raises(InputError, match="begun already"):
         cached.begin(TOKENS)
