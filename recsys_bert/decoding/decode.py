@@ -136,4 +136,4 @@ def _history(history: Sequence[Sequence[int]] | None, count: int) -> Sequence[Se
 
 def _check(trie: Trie | None, vocabulary: Vocabulary, config: DecodingConfig, vocab_size: int) -> None:
     if trie is not None:
-        trie.check(vocab_size, vocabulary.stop, config.max_length)
+        trie.check(vocab_size, vocabulary.stop, vocabulary.forbidden, config.max_length)

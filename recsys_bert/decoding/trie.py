@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from recsys_bert.errors import InputError
 
@@ -28,55 +29,60 @@ class Trie:
     """
 
     def __init__(self, sequences: Iterable[Sequence[int]]) -> None:
-        self.root, self.size, self.largest = Node(), 0, 0
+        self.root = Node()
+        self.tokens: set[int] = set()
+        lengths: list[int] = []
         for sequence in sequences:
             node = self.root
             for token in sequence:
                 node = node.children.setdefault(int(token), Node())
-                self.largest = max(self.largest, int(token))
+                self.tokens.add(int(token))
             if node is self.root:
                 raise InputError("a sequence of the trie is empty; give each at least one token.")
-            self.size += not node.is_end
             node.is_end = True
-        if not self.size:
+            lengths.append(len(sequence))
+        if not lengths:
             raise InputError("the trie is empty, so that nothing can be generated; give it at least one sequence.")
+        self.shortest = min(lengths)
 
-    def check(self, vocab_size: int, stop: Sequence[int], max_length: int) -> None:
+    def check(self, vocab_size: int, stop: Sequence[int], forbidden: Sequence[int], max_length: int) -> None:
         """Refuse a trie that the search could not walk to an end.
 
         Args:
             vocab_size: Tokens that the model scores.
             stop: Stop tokens.
+            forbidden: Tokens that are never generated.
             max_length: Tokens at most, the stop token included.
 
         Raises:
-            InputError: A token is none of the model's, a sequence goes on after another that has no stop token to end
-                with, or every sequence is too long.
+            InputError: A token is none of the model's or forbidden, a sequence goes on after another that has no stop
+                token to end with, or every sequence is too long.
         """
-        if self.largest >= vocab_size:
+        if (largest := max(self.tokens)) >= vocab_size:
             raise InputError(
-                f"the trie holds token {self.largest}, but the model has {vocab_size}; it belongs to another "
+                f"the trie holds token {largest}, but the model has {vocab_size}; it belongs to another "
                 "vocabulary or catalogue."
             )
-        if not stop and self._goes_on(self.root):
+        if never := sorted(self.tokens.intersection(forbidden)):
+            raise InputError(
+                f"the trie holds token {never[0]}, which is never generated, such as padding or that of unknown words; "
+                "leave out the sequences with it."
+            )
+        if not stop and self._goes_on:
             raise InputError("a sequence of the trie begins another one; name a stop token, so that it can end.")
-        if (shortest := self._shortest() + bool(stop)) > max_length:
+        if (shortest := self.shortest + bool(stop)) > max_length:
             raise InputError(f"max_length is {max_length}, but the trie's shortest path has {shortest} tokens.")
 
-    def _goes_on(self, node: Node) -> bool:
-        nodes = [node]
+    @cached_property
+    def _goes_on(self) -> bool:
+        """True if a sequence begins another one."""
+        nodes = [self.root]
         while nodes:
             node = nodes.pop()
             if node.is_end and node.children:
                 return True
             nodes += node.children.values()
         return False
-
-    def _shortest(self) -> int:
-        depth, level = 0, [self.root]
-        while not any(node.is_end for node in level):
-            depth, level = depth + 1, [child for node in level for child in node.children.values()]
-        return depth
 
 
 def allowed_tokens(node: Node | None, stop: Sequence[int]) -> list[int]:

@@ -139,13 +139,14 @@ def test_the_trie_is_never_left_and_beam_search_over_it_is_exact():
         ([(2, 9)], (STOP,), 4, "the trie holds token 9, but the model has 5; it belongs to another vocabulary"),
         ([(2,), (2, 3)], (), 4, "begins another one; name a stop token"),
         ([(2, 3, 4)], (STOP,), 3, "max_length is 3, but the trie's shortest path has 4 tokens"),
+        ([(2, 3), (2, 0)], (STOP,), 4, "the trie holds token 0, which is never generated"),
     ],
 )
 def test_a_trie_without_a_path_is_refused(sequences, stop, max_length, message):
     for search in ("greedy", "beam"):
         config = DecodingConfig(search=search, max_length=max_length)
         with pytest.raises(InputError, match=message):
-            decode(Chain([2]), config, Vocabulary(stop=stop), trie=Trie(sequences))
+            decode(Chain([2]), config, Vocabulary(stop=stop, forbidden=(0,)), trie=Trie(sequences))
 
 
 def test_where_nothing_may_follow_it_says_so():
