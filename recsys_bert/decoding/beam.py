@@ -25,10 +25,10 @@ def beam_search(
     """
     best: list[list[Hypothesis]] = [[] for _ in range(len(logits))]
     starts = [len(tokens) for tokens in constraints.tokens]
-    inputs, totals = list(range(len(logits))), torch.zeros(len(logits), 1)
+    inputs, totals = list(range(len(logits))), logits.new_zeros(len(logits), 1, dtype=torch.float32)
     n_candidates = max(2, 1 + len(constraints.vocabulary.stop)) * config.beams
     while inputs:
-        scores = constraints.apply(logits.float().log_softmax(1)).cpu()
+        scores = constraints.apply(logits.float().log_softmax(1))
         if constraints.length == 0:
             check_something_follows(scores)
         size, width = scores.shape[1], totals.shape[1]
@@ -54,7 +54,7 @@ def beam_search(
                 beams += [*opened, *[replace(opened[0], value=-torch.inf)] * lacking]
         inputs = going
         if inputs:
-            totals = torch.tensor([beam.value for beam in beams]).view(len(inputs), config.beams)
+            totals = totals.new_tensor([beam.value for beam in beams]).view(len(inputs), config.beams)
             logits = _advance(model, constraints, beams, len(logits), logits.device)
     return [some[: config.n_best] for some in best]
 

@@ -44,22 +44,17 @@ class Constraints:
     def apply(self, scores: Tensor) -> Tensor:
         """Scores ``[rows, vocab]`` with penalties, −∞ where a token may not follow."""
         config = self.config
-        if config.repetition_penalty != 1:
-            scores = self._penalise(scores)
-        scores = scores.clone() if config.repetition_penalty == 1 else scores
+        scores = scores.clone() if config.repetition_penalty == 1 else self._penalise(scores)
         if self.vocabulary.forbidden:
             scores[:, list(self.vocabulary.forbidden)] = -torch.inf
         if self.vocabulary.stop and self.length < config.min_length:
             scores[:, list(self.vocabulary.stop)] = -torch.inf
         if config.no_repeat_ngram:
-            for row, tokens in enumerate(self.tokens):
-                if repeats := repeating_tokens(tokens, config.no_repeat_ngram):
-                    scores[row, repeats] = -torch.inf
+            repeats = [repeating_tokens(tokens, config.no_repeat_ngram) for tokens in self.tokens]
+            scores = scores.masked_fill(_marked(scores, repeats), -torch.inf)
         if self.nodes is not None:
-            allowed = torch.zeros_like(scores, dtype=torch.bool)
-            for row, node in enumerate(self.nodes):
-                allowed[row, allowed_tokens(node, self.vocabulary.stop)] = True
-            scores = scores.masked_fill(~allowed, -torch.inf)
+            allowed = [allowed_tokens(node, self.vocabulary.stop) for node in self.nodes]
+            scores = scores.masked_fill(~_marked(scores, allowed), -torch.inf)
         return scores
 
     def select(self, rows: Sequence[int]) -> None:
@@ -88,9 +83,7 @@ class Constraints:
 
     def _penalise(self, scores: Tensor) -> Tensor:
         if self._seen is None:
-            self._seen = torch.zeros_like(scores, dtype=torch.bool)
-            for row, tokens in enumerate(self.tokens):
-                self._seen[row, tokens] = True
+            self._seen = _marked(scores, self.tokens)
         penalty = self.config.repetition_penalty
         return torch.where(self._seen, torch.where(scores < 0, scores * penalty, scores / penalty), scores)
 
@@ -103,3 +96,12 @@ def repeating_tokens(tokens: Sequence[int], n: int) -> list[int]:
     for start in range(len(tokens) - n + 1):
         followers[tuple(tokens[start : start + n - 1])].append(tokens[start + n - 1])
     return followers.get(tuple(tokens[len(tokens) - n + 1 :]), [])
+
+
+def _marked(scores: Tensor, tokens: Sequence[Sequence[int]]) -> Tensor:
+    """True at the tokens of each row, bool of the shape of ``scores``; written at once, not a row at a time."""
+    rows = torch.tensor([row for row, some in enumerate(tokens) for _ in some], dtype=torch.long)
+    columns = torch.tensor([token for some in tokens for token in some], dtype=torch.long)
+    marked = torch.zeros_like(scores, dtype=torch.bool)
+    marked[rows.to(scores.device), columns.to(scores.device)] = True
+    return marked

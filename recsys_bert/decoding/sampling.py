@@ -13,7 +13,7 @@ def draw(scores: Tensor, config: DecodingConfig, random: Sequence[np.random.Gene
     """Draw a token of each row.
 
     Args:
-        scores: Logits ``[rows, vocab]``, −∞ where none may be index.
+        scores: Logits ``[rows, vocab]``, −∞ for tokens that may not follow.
         config: Temperature, top_k, top_p.
         random: A generator per row, so that a row's draws do not depend on others.
 
