@@ -127,6 +127,7 @@ class Epochs:
         loss = state.epoch_loss_sum / (state.epoch_loss_count or 1.0)
         state.epoch_loss_sum = state.epoch_loss_count = 0.0
         state.epoch, state.batch = state.epoch + 1, 0
+        value = None
         if self.average:
             self.average.after_epoch(state.epoch)
         if validate and (state.epoch % self.config.validate_every == 0 or state.epoch == self.config.epochs):
@@ -137,11 +138,9 @@ class Epochs:
                 best = " (best)" if state.best_epoch == state.epoch else ""
                 metric = f"validation {self.config.monitor} {value:.4f}{best}"
                 progress.note(f"epoch {state.epoch}: loss {loss:.4g} · {metric}")
-            self._checkpoint()
-            if watch := current_watch():
-                watch.validated(state.epoch, value)
-        else:
-            self._checkpoint()
+        self._checkpoint()
+        if value is not None and (watch := current_watch()):
+            watch.validated(state.epoch, value)
 
     def _finish(self) -> None:
         """Write the mean loss since the last line; a prolonged run drops that line, as the checkpoint lacks it."""
