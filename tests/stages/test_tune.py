@@ -94,7 +94,7 @@ def test_a_trial_that_kills_more_processes_than_retries_allow_has_failed(tmp_pat
 
 
 def test_processes_share_the_trials_of_one_folder(tmp_path):
-    processes = [start("slowly", tmp_path / "out", 12, subprocess.PIPE) for _ in range(2)]
+    processes = [start("beside_another", tmp_path / "out", 12, subprocess.PIPE) for _ in range(2)]
     errors = [process.communicate()[1].decode() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     results = read_json(tmp_path / "out" / "tune.json")
