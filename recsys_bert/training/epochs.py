@@ -96,6 +96,8 @@ class Epochs:
                 if self._is_interrupted(interrupted):
                     raise KeyboardInterrupt
             self._finish()
+        if state.best is not None and (watch := current_watch()):
+            watch.best = state.best
 
     def _is_interrupted(self, interrupted: threading.Event) -> bool:
         """Return True if any process got Ctrl-C; all of them then stop after the same step."""
@@ -127,7 +129,7 @@ class Epochs:
         loss = state.epoch_loss_sum / (state.epoch_loss_count or 1.0)
         state.epoch_loss_sum = state.epoch_loss_count = 0.0
         state.epoch, state.batch = state.epoch + 1, 0
-        value = None
+        value: float | None = None
         if self.average:
             self.average.after_epoch(state.epoch)
         if validate and (state.epoch % self.config.validate_every == 0 or state.epoch == self.config.epochs):

@@ -103,23 +103,21 @@ def fit(
     epochs = Epochs(model, take_step, accelerator, batches, config, run, state, log, before_step, average)
     epochs.run(validate, label)
     log.seal()
-    _put_final_weights(epochs)
-    for table in tables:
-        table.sparse = False
-    model.eval()
+    _finish(epochs, tables)
     best_epoch = state.epoch if state.best is None else state.best_epoch
-    if watch and state.best is not None:
-        watch.best = state.best
     return Summary(state.step, state.epoch, state.best, best_epoch, state.seconds)
 
 
-def _put_final_weights(epochs: Epochs) -> None:
-    """Give the model the weights of the best epoch, or, without validation, the averaged ones."""
+def _finish(epochs: Epochs, tables: Sequence[nn.Embedding]) -> None:
+    """Give the model the weights of the best epoch, or, without validation, the averaged ones; end its training."""
     if epochs.state.best is not None:
         load_weights(epochs.model, epochs.folder / "checkpoints" / "best.safetensors")
     elif epochs.average:
         epochs.average.put()
         recompute_batch_norm(epochs.model, epochs.sample())
+    for table in tables:
+        table.sparse = False
+    epochs.model.eval()
 
 
 def _optimiser(
